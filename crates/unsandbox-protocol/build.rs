@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks `languages.toml` and writes it as Rust constants: a wrong table does not compile.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::{env, fs, path::Path};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    language: Vec<Language>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Language {
+    name: String,
+    #[serde(default)]
+    aliases: Vec<String>,
+    extensions: Vec<String>,
+    #[serde(default)]
+    interpreters: Vec<String>,
+    source: String,
+    #[serde(default)]
+    allows_nul: bool,
+    #[serde(default)]
+    choose: String,
+    #[serde(default)]
+    memory_mb: u64,
+    #[serde(default)]
+    compile_seconds: u64,
+    recipe: Vec<Recipe>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recipe {
+    programs: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    compile: Vec<String>,
+    run: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    artifact: Vec<String>,
+    #[serde(default)]
+    wasm: Vec<String>,
+    version: Vec<String>,
+    #[serde(default)]
+    show: Vec<String>,
+    #[serde(default)]
+    debian: String,
+    #[serde(default)]
+    install: String,
+}
+
+fn main() {
+    println!("cargo:rerun-if-changed=languages.toml");
+    println!("cargo:rerun-if-changed=build.rs");
+    let text = fs::read_to_string("languages.toml").expect("languages.toml is beside Cargo.toml");
+    let mut table: Table =
+        toml::from_str(&text).unwrap_or_else(|error| panic!("languages.toml: {error}"));
+    table.language.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut out = String::from("static LANGUAGES: &[Language] = &[\n");
+    for language in &table.language {
+        check(language);
+        write_language(&mut out, language);
+    }
+    out.push_str("];\n");
+    let target = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("languages.rs");
+    fs::write(target, out).expect("OUT_DIR is writable");
+}
+
+fn check(language: &Language) {
+    let name = &language.name;
+    assert!(!language.recipe.is_empty(), "languages.toml: {name} has no recipe");
+    for recipe in &language.recipe {
+        assert!(
+            !recipe.run.is_empty() && !recipe.version.is_empty(),
+            "languages.toml: {name} lacks a command"
+        );
+        assert!(
+            !(recipe.debian.is_empty() && recipe.install.is_empty()),
+            "languages.toml: {name} does not say how to install it"
+        );
+        let words =
+            recipe.run.iter().chain(&recipe.compile).chain(&recipe.wasm).chain(&recipe.version);
+        for word in words {
+            check_placeholders(name, word, recipe);
+        }
+    }
+}
+
+/// `{word}` of lower-case letters and digits is a placeholder, and has to be known.
+fn check_placeholders(name: &str, word: &str, recipe: &Recipe) {
+    for part in word.split('{').skip(1) {
+        let Some((inner, _)) = part.split_once('}') else {
+            continue;
+        };
+        let is_name = !inner.is_empty()
+            && inner.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let known = ["source", "stem", "out", "work", "args"].contains(&inner)
+            || recipe.programs.contains_key(inner);
+        assert!(!is_name || known, "languages.toml: {name}: {{{inner}}} in {word:?} is not known");
+    }
+}
+
+fn write_language(out: &mut String, language: &Language) {
+    let Language {
+        name,
+        aliases,
+        extensions,
+        interpreters,
+        source,
+        allows_nul,
+        choose,
+        memory_mb,
+        compile_seconds,
+        recipe,
+    } = language;
+    let _ = writeln!(
+        out,
+        "Language {{ name: {name:?}, aliases: &{aliases:?}, extensions: &{extensions:?}, interpreters: &{interpreters:?}, \
+         source: {source:?}, allows_nul: {allows_nul}, choose: {choose:?}, memory_mb: {memory_mb}, \
+         compile_seconds: {compile_seconds}, recipes: &["
+    );
+    for recipe in recipe {
+        let programs: Vec<String> =
+            recipe.programs.iter().map(|(k, v)| format!("({k:?}, &{v:?} as &[&str])")).collect();
+        let env: Vec<(&String, &String)> = recipe.env.iter().collect();
+        let Recipe { compile, run, artifact, wasm, version, show, debian, install, .. } = recipe;
+        let _ = writeln!(
+            out,
+            "Recipe {{ programs: &[{}], compile: &{compile:?}, run: &{run:?}, env: &{env:?}, artifact: &{artifact:?}, \
+             wasm: &{wasm:?}, version: &{version:?}, show: &{show:?}, debian: {debian:?}, install: {install:?} }},",
+            programs.join(", ")
+        );
+    }
+    out.push_str("] },\n");
+}

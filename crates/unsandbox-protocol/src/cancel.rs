@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A token that ends a call from any thread, and tells the backend at once.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+type Callback = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct State {
+    cancelled: bool,
+    next: u64,
+    callbacks: Vec<(u64, Callback)>,
+}
+
+/// Clones share one state. Cancelling is final.
+#[derive(Clone, Default)]
+pub struct CancelToken {
+    state: Arc<Mutex<State>>,
+}
+
+impl CancelToken {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancels; the registered callbacks run on this thread, without the lock.
+    pub fn cancel(&self) {
+        let callbacks = {
+            let mut state = self.state.lock().expect("no panic under this lock");
+            state.cancelled = true;
+            std::mem::take(&mut state.callbacks)
+        };
+        for (_, callback) in callbacks {
+            callback();
+        }
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.state.lock().expect("no panic under this lock").cancelled
+    }
+
+    /// Calls `callback` when the token is cancelled (now, if it is). The guard takes it back.
+    pub fn on_cancel(&self, callback: impl FnOnce() + Send + 'static) -> CancelGuard {
+        let mut state = self.state.lock().expect("no panic under this lock");
+        let id = state.next;
+        state.next += 1;
+        if state.cancelled {
+            drop(state);
+            callback();
+        } else {
+            state.callbacks.push((id, Box::new(callback)));
+        }
+        CancelGuard { token: self.clone(), id }
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelToken").field("cancelled", &self.is_cancelled()).finish()
+    }
+}
+
+/// Takes its callback back when dropped.
+#[derive(Debug)]
+#[must_use = "the callback is taken back when the guard is dropped"]
+pub struct CancelGuard {
+    token: CancelToken,
+    id: u64,
+}
+
+impl Drop for CancelGuard {
+    fn drop(&mut self) {
+        let mut state = self.token.state.lock().expect("no panic under this lock");
+        state.callbacks.retain(|(id, _)| *id != self.id);
+    }
+}

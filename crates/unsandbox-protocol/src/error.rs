@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The one table of errors, and the error type that every face translates.
+
+use std::fmt;
+
+/// What kind of thing went wrong. The rows of [`ERROR_TABLE`] say what each means on every face.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    Argument,
+    Config,
+    Connect,
+    Tls,
+    Timeout,
+    Cancelled,
+    Protocol,
+    TooLarge,
+    Auth,
+    Permission,
+    NotFound,
+    JobLost,
+    Conflict,
+    RateLimited,
+    LanguageUnavailable,
+    IsolationUnavailable,
+    Api,
+    Server,
+    Internal,
+}
+
+/// Whether a caller may try the same call again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retry {
+    No,
+    Yes,
+    /// Only if nothing was sent (`may_have_run` is false).
+    IfNotSent,
+    /// Only for `GET` and `DELETE`.
+    Idempotent,
+    /// The caller has to decide: the program may have run.
+    Ask,
+}
+
+/// One row of the table: the same error on every face.
+#[derive(Debug)]
+pub struct ErrorRow {
+    pub code: ErrorCode,
+    /// Upper-case name, as in `UNSANDBOX_ERR_<name>`.
+    pub name: &'static str,
+    /// The C status: negative, explicit, never reused.
+    pub number: i32,
+    /// The HTTP status with which a server reports it; 0 where it never crosses the wire.
+    pub http_status: u16,
+    /// The word in the `error` field of a reply; empty where it never crosses the wire.
+    pub wire: &'static str,
+    /// Class of the Python package.
+    pub python: &'static str,
+    /// The builtin that the Python class also is; empty for none.
+    pub python_base: &'static str,
+    pub retry: Retry,
+    pub means: &'static str,
+}
+
+macro_rules! rows {
+    ($( $code:ident $name:literal $number:literal $http:literal $wire:literal $python:literal $base:literal $retry:ident $means:literal; )*) => {
+        /// Every error code, in the order of the C numbers.
+        pub const ERROR_TABLE: &[ErrorRow] = &[
+            $( ErrorRow {
+                code: ErrorCode::$code, name: $name, number: $number, http_status: $http,
+                wire: $wire, python: $python, python_base: $base, retry: Retry::$retry, means: $means,
+            }, )*
+        ];
+    };
+}
+
+rows! {
+    Argument "ARGUMENT" -1 400 "invalid_request" "InvalidRequestError" "ValueError" No "a value of the request is wrong";
+    Config "CONFIG" -2 0 "" "ConfigError" "ValueError" No "endpoint, key file or certificate is unusable";
+    Connect "CONNECT" -3 0 "" "ConnectError" "ConnectionError" IfNotSent "the server could not be reached, or was lost on the way";
+    Tls "TLS" -4 0 "" "TlsError" "ConnectionError" No "certificate or handshake failed";
+    Timeout "TIMEOUT" -5 0 "" "RequestTimeoutError" "TimeoutError" Ask "our own deadline passed";
+    Cancelled "CANCELLED" -6 0 "" "CancelledError" "" No "the caller cancelled the call";
+    Protocol "PROTOCOL" -7 0 "" "ProtocolError" "" No "the reply makes no sense";
+    TooLarge "TOO_LARGE" -8 0 "" "ReplyTooLargeError" "" No "the reply is over our limit";
+    Auth "AUTH" -9 401 "invalid_api_key" "AuthenticationError" "" No "key or signature was refused";
+    Permission "PERMISSION" -10 403 "forbidden" "PermissionDeniedError" "PermissionError" No "the key is known but not allowed";
+    NotFound "NOT_FOUND" -11 404 "not_found" "NotFoundError" "LookupError" No "no such job for this key";
+    JobLost "JOB_LOST" -12 0 "" "JobLostError" "" Ask "the server forgot a job that it had accepted";
+    Conflict "CONFLICT" -13 409 "conflict" "ConflictError" "" No "the state does not allow it";
+    RateLimited "RATE_LIMITED" -14 429 "rate_limit_exceeded" "RateLimitError" "" Yes "too many requests";
+    LanguageUnavailable "LANGUAGE_UNAVAILABLE" -15 422 "language_unavailable" "LanguageUnavailableError" "" No "the language's runtime is missing on that machine";
+    IsolationUnavailable "ISOLATION_UNAVAILABLE" -16 501 "isolation_unavailable" "IsolationUnavailableError" "" No "an isolation layer is missing on that machine";
+    Api "API" -17 0 "" "ApiError" "" No "any other refusal of the server";
+    Server "SERVER" -18 0 "" "ServerError" "" Idempotent "the server failed";
+    Internal "INTERNAL" -19 500 "internal" "InternalError" "" No "a defect of this library";
+}
+
+impl ErrorCode {
+    /// This code's row of the table.
+    pub fn row(self) -> &'static ErrorRow {
+        // The table is in declaration order; a test holds that true.
+        &ERROR_TABLE[self as usize]
+    }
+
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    pub fn from_number(number: i32) -> Option<ErrorCode> {
+        ERROR_TABLE.iter().find(|row| row.number == number).map(|row| row.code)
+    }
+}
+
+/// Why an operation gave no result. A program that failed is a result, never an error.
+#[derive(Clone)]
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    code: ErrorCode,
+    message: String,
+    wire: Option<String>,
+    http_status: u16,
+    body: Option<String>,
+    retry_after_ms: Option<u64>,
+    may_have_run: bool,
+    job_id: Option<String>,
+    cause: Option<String>,
+}
+
+/// The body of a refused reply is kept up to this many bytes.
+pub const ERROR_BODY_LIMIT: usize = 64 * 1024;
+
+impl Error {
+    /// One sentence, lower case, no final stop; names the thing, the value and the limit.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Error {
+            inner: Box::new(Inner {
+                code,
+                message: message.into(),
+                wire: None,
+                http_status: 0,
+                body: None,
+                retry_after_ms: None,
+                may_have_run: false,
+                job_id: None,
+                cause: None,
+            }),
+        }
+    }
+
+    pub fn argument(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Argument, message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Internal, message)
+    }
+
+    /// The word of the wire where it differs from the table's (`too_large`, `invalid_timestamp`, …).
+    pub fn with_wire(mut self, wire: impl Into<String>) -> Self {
+        self.inner.wire = Some(wire.into());
+        self
+    }
+
+    pub fn with_http_status(mut self, status: u16) -> Self {
+        self.inner.http_status = status;
+        self
+    }
+
+    /// Keeps the server's own words, at most [`ERROR_BODY_LIMIT`] bytes of them.
+    pub fn with_body(mut self, body: &[u8]) -> Self {
+        let kept = &body[..body.len().min(ERROR_BODY_LIMIT)];
+        self.inner.body = Some(String::from_utf8_lossy(kept).into_owned());
+        self
+    }
+
+    pub fn with_retry_after_ms(mut self, ms: u64) -> Self {
+        self.inner.retry_after_ms = Some(ms);
+        self
+    }
+
+    pub fn with_may_have_run(mut self, may_have_run: bool) -> Self {
+        self.inner.may_have_run = may_have_run;
+        self
+    }
+
+    pub fn with_job_id(mut self, job_id: impl Into<String>) -> Self {
+        self.inner.job_id = Some(job_id.into());
+        self
+    }
+
+    /// Adds what lay underneath, as text: the chain from the nearest cause outwards.
+    pub fn with_cause(mut self, cause: impl fmt::Display) -> Self {
+        self.inner.cause = Some(match self.inner.cause {
+            Some(old) => format!("{old}: {cause}"),
+            None => cause.to_string(),
+        });
+        self
+    }
+
+    pub fn code(&self) -> ErrorCode {
+        self.inner.code
+    }
+
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// The HTTP status that was received, or 0.
+    pub fn http_status(&self) -> u16 {
+        self.inner.http_status
+    }
+
+    /// The server's word for it (`error` of the envelope), or the table's.
+    pub fn wire(&self) -> &str {
+        self.inner.wire.as_deref().unwrap_or(self.inner.code.row().wire)
+    }
+
+    pub fn body(&self) -> Option<&str> {
+        self.inner.body.as_deref()
+    }
+
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        self.inner.retry_after_ms
+    }
+
+    /// Whether the program may have run although no result came back.
+    pub fn may_have_run(&self) -> bool {
+        self.inner.may_have_run
+    }
+
+    /// The job that the error is about, so that its result can still be asked for.
+    pub fn job_id(&self) -> Option<&str> {
+        self.inner.job_id.as_deref()
+    }
+
+    pub fn cause(&self) -> Option<&str> {
+        self.inner.cause.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)?;
+        match &self.inner.cause {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {self}", self.inner.code.name())
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_enum_and_of_the_numbers() {
+        for (index, row) in ERROR_TABLE.iter().enumerate() {
+            assert_eq!(row.code as usize, index, "{}", row.name);
+            assert_eq!(row.number, -(index as i32) - 1, "{}", row.name);
+            assert_eq!(row.code.row().name, row.name);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The honest word about a jail: which layers a machine gives, and which a run had.
+
+/// How strong the jail is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Level {
+    /// Landlock, seccomp, rlimits and an own session, without namespaces.
+    Reduced,
+    /// Everything: namespaces, an own root, seccomp, Landlock, limits.
+    Full,
+}
+
+impl Level {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Reduced => "reduced",
+            Level::Full => "full",
+        }
+    }
+}
+
+/// Which level an engine accepts.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum IsolationPolicy {
+    /// The better of the two that the machine gives, reported in every result.
+    #[default]
+    Auto,
+    /// `full`, or ISOLATION_UNAVAILABLE.
+    Full,
+    /// `reduced`, even where `full` could be had.
+    Reduced,
+}
+
+impl IsolationPolicy {
+    pub fn parse(word: &str) -> Option<IsolationPolicy> {
+        match word {
+            "auto" => Some(IsolationPolicy::Auto),
+            "full" => Some(IsolationPolicy::Full),
+            "reduced" => Some(IsolationPolicy::Reduced),
+            _ => None,
+        }
+    }
+}
+
+/// What the jail of one run was made of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Isolation {
+    /// `full` or `reduced`; other servers may use other words.
+    pub level: String,
+    pub layers: Vec<String>,
+    pub missing: Vec<String>,
+}
+
+/// One layer as this machine gives it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layer {
+    pub name: String,
+    pub available: bool,
+    /// What it is made of here, or why it is missing.
+    pub detail: String,
+    /// How to get it; empty when it is there.
+    pub fix: String,
+}
+
+/// What this machine gives, asked without running anything of the user's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// The best level to be had; `None` where execution would be refused.
+    pub level: Option<Level>,
+    pub layers: Vec<Layer>,
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The one table of languages, from `languages.toml`: names for detection and lookup, recipes for
+//! the engine. The build script turns the file into the constants that are included here.
+
+use crate::error::Error;
+
+/// One language: how it is called, and how it is compiled and run.
+#[derive(Debug)]
+pub struct Language {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub extensions: &'static [&'static str],
+    /// Interpreters in a shebang line, without version suffix.
+    pub interpreters: &'static [&'static str],
+    /// Name of the source file in the work directory.
+    pub source: &'static str,
+    /// Whether source text may hold NUL bytes.
+    pub allows_nul: bool,
+    /// Environment variable of the host that chooses the program, as `UNSANDBOX_PYTHON`.
+    pub choose: &'static str,
+    /// Memory that it needs beyond the default; 0 for none.
+    pub memory_mb: u64,
+    /// Seconds for the compile step beyond the default; 0 for none.
+    pub compile_seconds: u64,
+    /// Ways to run it; the first whose programs are all found is taken.
+    pub recipes: &'static [Recipe],
+}
+
+/// One way to run a language, with the programs that it needs.
+///
+/// In commands, `{name}` is the path of a program of `programs`; `{source}` the source file, `{stem}`
+/// it without extension, `{out}` the compiled program, `{work}` the work directory; `{args}`, alone in
+/// a word, becomes the program's arguments.
+#[derive(Debug)]
+pub struct Recipe {
+    /// Programs by the name used in commands, each with the file names to look for.
+    pub programs: &'static [(&'static str, &'static [&'static str])],
+    /// Compile command; empty for none.
+    pub compile: &'static [&'static str],
+    pub run: &'static [&'static str],
+    /// Variables of the jail beyond the standard ones.
+    pub env: &'static [(&'static str, &'static str)],
+    /// Files of the work directory that `return_artifact` gives (after compiling); empty: not compiled.
+    pub artifact: &'static [&'static str],
+    /// Command that makes `{out}.wasm`; empty where the toolchain cannot.
+    pub wasm: &'static [&'static str],
+    /// Prints the version in its first lines.
+    pub version: &'static [&'static str],
+    /// Further paths of the host shown read-only, where they exist.
+    pub show: &'static [&'static str],
+    /// Debian package that brings it; empty where there is none.
+    pub debian: &'static str,
+    /// Another way to get it, in words.
+    pub install: &'static str,
+}
+
+include!(concat!(env!("OUT_DIR"), "/languages.rs"));
+
+/// Every language, in alphabetical order.
+pub fn languages() -> &'static [Language] {
+    LANGUAGES
+}
+
+/// Finds a language by its name or an alias; upper and lower case are the same.
+pub fn find_language(name: &str) -> Option<&'static Language> {
+    LANGUAGES.iter().find(|language| {
+        language.name.eq_ignore_ascii_case(name)
+            || language.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    })
+}
+
+/// As [`find_language`], or ARGUMENT with the names nearest to what was given.
+pub fn require_language(name: &str) -> Result<&'static Language, Error> {
+    if let Some(language) = find_language(name) {
+        return Ok(language);
+    }
+    let shown: String = name.chars().take(40).collect();
+    let near = near_names(name);
+    let hint = if near.is_empty() {
+        "`unsandbox languages` lists all".to_string()
+    } else {
+        format!("did you mean {}?", near.join(" or "))
+    };
+    Err(Error::argument(format!("language {shown:?} is unknown; {hint}")))
+}
+
+/// The language of a file with this extension (without the dot).
+pub fn language_of_extension(extension: &str) -> Option<&'static Language> {
+    LANGUAGES.iter().find(|language| language.extensions.contains(&extension)).or_else(|| {
+        LANGUAGES.iter().find(|language| {
+            language.extensions.iter().any(|known| known.eq_ignore_ascii_case(extension))
+        })
+    })
+}
+
+/// Up to three names or aliases within a third of the length of what was typed.
+fn near_names(name: &str) -> Vec<&'static str> {
+    let typed: Vec<char> = name.to_lowercase().chars().take(40).collect();
+    let allowed = (typed.len() / 3).clamp(1, 3);
+    let mut near: Vec<(usize, &'static str)> = LANGUAGES
+        .iter()
+        .filter_map(|language| {
+            std::iter::once(&language.name)
+                .chain(language.aliases)
+                .map(|known| distance(&typed, known))
+                .min()
+                .filter(|best| *best <= allowed)
+                .map(|best| (best, language.name))
+        })
+        .collect();
+    near.sort();
+    near.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// Edits (insert, delete, replace) between two words.
+fn distance(a: &[char], b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_belongs_to_one_language_only() {
+        let mut seen = std::collections::BTreeMap::new();
+        for language in languages() {
+            for name in std::iter::once(&language.name).chain(language.aliases) {
+                assert_eq!(seen.insert(name.to_lowercase(), language.name), None, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_gets_its_neighbours() {
+        assert_eq!(find_language("Python3").unwrap().name, "python");
+        let error = require_language("pyhton").unwrap_err();
+        assert!(error.message().contains("did you mean python"), "{error}");
+    }
+}

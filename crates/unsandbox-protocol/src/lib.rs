@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#![forbid(unsafe_code)]
+//! What every room knows: the types, limits, errors, languages and wire format of the unsandbox API,
+//! and the trait behind which a place runs code. No I/O.
+
+pub mod auth;
+pub mod backend;
+pub mod cancel;
+pub mod detect;
+pub mod error;
+pub mod isolation;
+pub mod language;
+pub mod limits;
+pub mod request;
+pub mod result;
+pub mod validate;
+pub mod wire;
+
+pub use backend::{Backend, EventSink, Owner, Stream, Submission};
+pub use cancel::CancelToken;
+pub use error::{Error, ErrorCode};
+pub use isolation::{Isolation, IsolationPolicy, Level, Probe};
+pub use limits::Limits;
+pub use request::{InputFile, NetworkMode, Request};
+pub use result::{Artifact, ExecutionResult, Job, LimitKind, Status, Usage};

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The one table of limits: defaults, caps, and where each comes from.
+
+use std::time::Duration;
+
+/// Run time of a program in seconds: the smallest, largest and default `ttl` (specification).
+pub const TTL_MIN_SECONDS: i64 = 1;
+pub const TTL_MAX_SECONDS: i64 = 900;
+pub const TTL_DEFAULT_SECONDS: i64 = 60;
+
+/// Input files of one execution (specification).
+pub const INPUT_FILES_MAX: usize = 10;
+/// Decoded bytes of one input file (specification: 5 MB).
+pub const INPUT_FILE_MAX_BYTES: usize = 5 * 1024 * 1024;
+/// Decoded bytes of all input files (specification: 10 MB).
+pub const INPUT_FILES_TOTAL_MAX_BYTES: usize = 10 * 1024 * 1024;
+/// Characters of a file name (specification).
+pub const FILENAME_MAX_CHARS: usize = 256;
+/// Bytes of a file name where it becomes a file (limit of the file system).
+pub const FILENAME_MAX_BYTES: usize = 255;
+
+/// Total bytes of the environment, names and values (ours; the kernel's own is a few MB).
+pub const ENV_MAX_BYTES: usize = 1024 * 1024;
+/// Variables in the environment (ours).
+pub const ENV_MAX_COUNT: usize = 4096;
+/// Bytes of one value (the kernel's MAX_ARG_STRLEN is 128 KiB, with name and NUL).
+pub const ENV_VALUE_MAX_BYTES: usize = 120 * 1024;
+/// Program arguments: count and bytes together (ours).
+pub const ARGS_MAX_COUNT: usize = 4096;
+pub const ARGS_MAX_BYTES: usize = 1024 * 1024;
+/// Bytes of one argument (as for a value of the environment).
+pub const ARG_MAX_BYTES: usize = 120 * 1024;
+
+/// The compile step, on top of the ttl (ours).
+pub const COMPILE_TIME: Duration = Duration::from_secs(60);
+
+/// Artifacts: files and bytes together; what is skipped is named in `error` (ours).
+pub const ARTIFACTS_MAX_COUNT: usize = 100;
+pub const ARTIFACTS_MAX_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Largest request body of the server (ours).
+pub const REQUEST_BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Largest reply that the client reads unless told otherwise (ours).
+pub const REPLY_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// JSON may nest this deep (serde_json's own limit).
+pub const JSON_MAX_DEPTH: usize = 128;
+
+/// Waiting executions before RATE_LIMITED (ours); running at once is 2 × cores.
+pub const QUEUE_MAX: usize = 1_000;
+/// Finished jobs are kept this long, and up to this many bytes, oldest first out (ours).
+pub const RETENTION: Duration = Duration::from_secs(600);
+pub const RETENTION_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// An `Idempotency-Key` maps to its job for this long (ours).
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(600);
+/// A signed request may be this far from the server's clock (the service's rule).
+pub const SIGNATURE_WINDOW: Duration = Duration::from_secs(300);
+
+/// What one run may use. `None` takes the default; every value is capped.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Limits {
+    pub memory_bytes: Option<u64>,
+    pub cpu_time_ms: Option<u64>,
+    pub processes: Option<u64>,
+    pub open_files: Option<u64>,
+    pub file_size_bytes: Option<u64>,
+    pub work_bytes: Option<u64>,
+    pub work_files: Option<u64>,
+    pub output_bytes: Option<u64>,
+}
+
+/// One row of the table of limits that a request may set.
+#[derive(Debug)]
+pub struct LimitRow {
+    /// The name on every face, with its unit.
+    pub name: &'static str,
+    /// `None`: unlimited unless asked for.
+    pub default: Option<u64>,
+    pub min: u64,
+    /// The largest value a server accepts.
+    pub max: u64,
+    pub means: &'static str,
+}
+
+const MB: u64 = 1024 * 1024;
+
+pub const LIMIT_TABLE: &[LimitRow] = &[
+    LimitRow {
+        name: "memory_bytes",
+        default: Some(512 * MB),
+        min: 16 * MB,
+        max: 16 * 1024 * MB,
+        means: "memory of the whole run",
+    },
+    LimitRow {
+        name: "cpu_time_ms",
+        default: None,
+        min: 10,
+        max: 8 * 900_000,
+        means: "processor time of the whole run",
+    },
+    LimitRow {
+        name: "processes",
+        default: Some(256),
+        min: 1,
+        max: 4096,
+        means: "processes and threads",
+    },
+    LimitRow {
+        name: "open_files",
+        default: Some(1024),
+        min: 16,
+        max: 65_536,
+        means: "open descriptors of one process",
+    },
+    LimitRow {
+        name: "file_size_bytes",
+        default: Some(256 * MB),
+        min: 0,
+        max: 1024 * MB,
+        means: "one file",
+    },
+    LimitRow {
+        name: "work_bytes",
+        default: Some(256 * MB),
+        min: MB,
+        max: 1024 * MB,
+        means: "work directory and /tmp together",
+    },
+    LimitRow {
+        name: "work_files",
+        default: Some(16_384),
+        min: 64,
+        max: 1_048_576,
+        means: "files in them",
+    },
+    LimitRow {
+        name: "output_bytes",
+        default: Some(16 * MB),
+        min: 1,
+        max: 64 * MB,
+        means: "each of stdout and stderr",
+    },
+];
+
+impl Limits {
+    /// The field called `name`, as asked for.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        match name {
+            "memory_bytes" => self.memory_bytes,
+            "cpu_time_ms" => self.cpu_time_ms,
+            "processes" => self.processes,
+            "open_files" => self.open_files,
+            "file_size_bytes" => self.file_size_bytes,
+            "work_bytes" => self.work_bytes,
+            "work_files" => self.work_files,
+            "output_bytes" => self.output_bytes,
+            _ => None,
+        }
+    }
+
+    /// Sets the field called `name`; false if there is none.
+    pub fn set(&mut self, name: &str, value: u64) -> bool {
+        let field = match name {
+            "memory_bytes" => &mut self.memory_bytes,
+            "cpu_time_ms" => &mut self.cpu_time_ms,
+            "processes" => &mut self.processes,
+            "open_files" => &mut self.open_files,
+            "file_size_bytes" => &mut self.file_size_bytes,
+            "work_bytes" => &mut self.work_bytes,
+            "work_files" => &mut self.work_files,
+            "output_bytes" => &mut self.output_bytes,
+            _ => return false,
+        };
+        *field = Some(value);
+        true
+    }
+
+    pub fn is_default(&self) -> bool {
+        *self == Limits::default()
+    }
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an execution gives back: result, job, artifact, and the words for how it ended.
+
+use crate::isolation::Isolation;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// State of a job, and of the result of a finished one.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Status {
+    Pending,
+    Running,
+    Completed,
+    Timeout,
+    Cancelled,
+    /// Our fault, never the program's.
+    Failed,
+    /// A word that this version does not know; not terminal.
+    Other(String),
+}
+
+impl Status {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Status::Pending => "pending",
+            Status::Running => "running",
+            Status::Completed => "completed",
+            Status::Timeout => "timeout",
+            Status::Cancelled => "cancelled",
+            Status::Failed => "failed",
+            Status::Other(word) => word,
+        }
+    }
+
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Status::Completed | Status::Timeout | Status::Cancelled | Status::Failed)
+    }
+
+    /// Reads a word as servers spell it: any case, and the synonyms of protocol.md b.3.
+    pub fn parse(word: &str) -> Status {
+        match word.to_ascii_lowercase().as_str() {
+            "pending" | "queued" => Status::Pending,
+            "running" => Status::Running,
+            "completed" | "success" | "done" => Status::Completed,
+            "timeout" | "timed_out" => Status::Timeout,
+            "cancelled" | "canceled" => Status::Cancelled,
+            "failed" | "error" => Status::Failed,
+            _ => Status::Other(word.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The limit that ended a program.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LimitKind {
+    Wall,
+    Cpu,
+    Memory,
+    Processes,
+    Output,
+    Files,
+}
+
+impl LimitKind {
+    pub const ALL: [LimitKind; 6] = [
+        LimitKind::Wall,
+        LimitKind::Cpu,
+        LimitKind::Memory,
+        LimitKind::Processes,
+        LimitKind::Output,
+        LimitKind::Files,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LimitKind::Wall => "wall",
+            LimitKind::Cpu => "cpu",
+            LimitKind::Memory => "memory",
+            LimitKind::Processes => "processes",
+            LimitKind::Output => "output",
+            LimitKind::Files => "files",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<LimitKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// Exit code of a run that passed its ttl.
+pub const EXIT_TIMEOUT: i32 = 124;
+/// Exit code of a run that a memory, cpu or output limit ended: 128 + SIGKILL.
+pub const EXIT_LIMIT: i32 = 137;
+/// Exit code of a cancelled run.
+pub const EXIT_CANCELLED: i32 = -1;
+
+/// A file that the run gave back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Artifact {
+    /// As the program or the server named it; use [`Artifact::safe_filename`] to write it.
+    pub filename: String,
+    /// `binary`, `wasm` or `file`; other servers may use other words.
+    pub kind: String,
+    pub content: Vec<u8>,
+    /// Set instead of content where a server only gave a link.
+    pub url: Option<String>,
+}
+
+/// What the run used.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Usage {
+    pub cpu_time_ms: u64,
+    pub peak_memory_bytes: u64,
+}
+
+/// What one execution gave. A program that fails is a result with `success == false`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ExecutionResult {
+    pub success: bool,
+    pub status: Status,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    /// Unknown (`None`) where a server did not say.
+    pub exit_code: Option<i32>,
+    /// The signal that ended the program.
+    pub signal: Option<i32>,
+    /// The limit that ended the program.
+    pub limit: Option<LimitKind>,
+    /// One sentence on why it did not succeed, or what could not be collected.
+    pub error: Option<String>,
+    pub language: Option<String>,
+    /// Only for `run`.
+    pub detected_language: Option<String>,
+    pub job_id: Option<String>,
+    pub artifacts: Vec<Artifact>,
+    /// `cold` or `pooled`.
+    pub execution_mode: Option<String>,
+    pub network_mode: Option<String>,
+    /// Queue, compile and run together.
+    pub total_time_ms: Option<u64>,
+    pub usage: Option<Usage>,
+    /// A stream reached the output limit, and the rest of it is gone.
+    pub truncated: bool,
+    pub isolation: Option<Isolation>,
+    /// The server's own JSON; `None` on the local engine.
+    pub raw: Option<Arc<str>>,
+}
+
+impl ExecutionResult {
+    /// A result with nothing in it yet but its status.
+    pub fn new(status: Status) -> Self {
+        ExecutionResult {
+            success: false,
+            status,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            exit_code: None,
+            signal: None,
+            limit: None,
+            error: None,
+            language: None,
+            detected_language: None,
+            job_id: None,
+            artifacts: Vec::new(),
+            execution_mode: None,
+            network_mode: None,
+            total_time_ms: None,
+            usage: None,
+            truncated: false,
+            isolation: None,
+            raw: None,
+        }
+    }
+
+    /// Standard output as text; bytes that are not UTF-8 become U+FFFD.
+    pub fn stdout_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stdout)
+    }
+
+    /// Standard error as text; bytes that are not UTF-8 become U+FFFD.
+    pub fn stderr_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stderr)
+    }
+}
+
+/// An execution that was submitted. Times are Unix seconds.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Job {
+    pub job_id: String,
+    pub status: Status,
+    pub language: Option<String>,
+    pub detected_language: Option<String>,
+    pub network_mode: Option<String>,
+    pub created_at: Option<i64>,
+    pub started_at: Option<i64>,
+    pub completed_at: Option<i64>,
+    /// Present once the status is terminal.
+    pub result: Option<ExecutionResult>,
+    /// The server's own JSON; `None` on the local engine.
+    pub raw: Option<Arc<str>>,
+}
+
+impl Job {
+    pub fn new(job_id: impl Into<String>, status: Status) -> Self {
+        Job {
+            job_id: job_id.into(),
+            status,
+            language: None,
+            detected_language: None,
+            network_mode: None,
+            created_at: None,
+            started_at: None,
+            completed_at: None,
+            result: None,
+            raw: None,
+        }
+    }
+}
