@@ -8,7 +8,7 @@ use crate::state::{ServerOptions, State};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::fmt;
 use std::pin::pin;
@@ -93,34 +93,32 @@ impl Bound {
         let failed = |error: std::io::Error| {
             Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
         };
-        let connections = GracefulShutdown::new();
-        let room = Arc::new(Semaphore::new(options.connections));
-        let watcher = connections.watcher();
-        // The file of a Unix socket lives as long as this function.
-        let (accepting, _file) = match socket {
+        let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
+        let door = Door {
+            room: Arc::new(Semaphore::new(options.connections)),
+            connections: GracefulShutdown::new(),
+            router: router(state.clone(), via),
+        };
+        // Both loops run for ever; their listener is closed before the waiting begins.
+        let _file = match socket {
             Socket::Tcp(listener, _) => {
                 let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-                let router = router(state.clone(), Via::Tcp);
-                (tokio::spawn(accept_tcp(listener, Door { room, watcher, router })), None)
+                first(accept_tcp(listener, &door), cancelled(stop)).await;
+                None
             }
             Socket::Unix(listener, file) => {
                 let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-                let router = router(state.clone(), Via::Unix);
-                (tokio::spawn(accept_unix(listener, Door { room, watcher, router })), Some(file))
+                first(accept_unix(listener, &door), cancelled(stop)).await;
+                Some(file)
             }
         };
-        cancelled(stop).await;
         state.stop();
-        accepting.abort();
-        // Awaited, so that the listener is closed before the waiting begins.
-        let _ = accepting.await;
-        let idle = {
+        let quiet = tokio::spawn({
             let state = state.clone();
-            async move { state.runs.idle().await }
-        };
-        let quiet = tokio::spawn(async move {
-            connections.shutdown().await;
-            idle.await;
+            async move {
+                door.connections.shutdown().await;
+                state.runs.idle().await;
+            }
         });
         wind_down(&state, quiet, options.grace, hurry).await;
         Ok(())
@@ -149,7 +147,7 @@ async fn wind_down(
 /// What a new connection needs.
 struct Door {
     room: Arc<Semaphore>,
-    watcher: Watcher,
+    connections: GracefulShutdown,
     router: Router,
 }
 
@@ -164,7 +162,7 @@ impl Door {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .serve_connection(TokioIo::new(stream), service);
-        let watched = self.watcher.clone().watch(connection);
+        let watched = self.connections.watch(connection);
         tokio::spawn(async move {
             // A broken connection concerns nobody but its client.
             if let Err(error) = watched.await {
@@ -179,7 +177,7 @@ impl Door {
     }
 }
 
-async fn accept_tcp(listener: tokio::net::TcpListener, door: Door) {
+async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
     loop {
         let permit = door.permit().await;
         match listener.accept().await {
@@ -193,7 +191,7 @@ async fn accept_tcp(listener: tokio::net::TcpListener, door: Door) {
     }
 }
 
-async fn accept_unix(listener: tokio::net::UnixListener, door: Door) {
+async fn accept_unix(listener: tokio::net::UnixListener, door: &Door) {
     loop {
         let permit = door.permit().await;
         match listener.accept().await {
