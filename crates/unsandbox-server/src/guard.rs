@@ -91,7 +91,8 @@ async fn admitted(
     let caller = match found {
         None => Caller::default(),
         Some(found) => {
-            let target = parts.uri.path_and_query().map_or(parts.uri.path(), |target| target.as_str());
+            let target =
+                parts.uri.path_and_query().map_or(parts.uri.path(), |target| target.as_str());
             found.verify(parts.method.as_str(), target, &bytes)?
         }
     };
@@ -107,11 +108,7 @@ fn is_open(path: &str) -> bool {
 
 /// Without keys, a web page must not run code here: neither by a simple request, which carries its
 /// `Origin`, nor by a name of its own that resolves to this machine (DNS rebinding).
-fn refuse_web_pages(
-    headers: &HeaderMap,
-    authority: Option<&str>,
-    via: Via,
-) -> Result<(), Error> {
+fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> Result<(), Error> {
     let forbidden = |message: &str| Err(Error::new(ErrorCode::Permission, message));
     let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
     if headers.contains_key(ORIGIN) || site.is_some_and(|site| site != b"none") {
@@ -223,12 +220,21 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_loopback() {
-        for host in ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:80", "[::1]"] {
+        for host in
+            ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:80", "[::1]"]
+        {
             assert!(is_loopback_host(host), "{host}");
         }
         for host in [
-            "", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1:80",
-            "[::2]:80", "[::1", "0.0.0.0", "localhost@evil.example",
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:80",
+            "[::2]:80",
+            "[::1",
+            "0.0.0.0",
+            "localhost@evil.example",
         ] {
             assert!(!is_loopback_host(host), "{host}");
         }

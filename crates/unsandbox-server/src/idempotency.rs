@@ -86,7 +86,8 @@ impl Table {
             )
             .with_retry_after_ms(30_000));
         }
-        let entry = Arc::new(Entry { fingerprint, answer: Mutex::default(), state: Mutex::default() });
+        let entry =
+            Arc::new(Entry { fingerprint, answer: Mutex::default(), state: Mutex::default() });
         entries.insert(name, entry.clone());
         Ok(entry)
     }

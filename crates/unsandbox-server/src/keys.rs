@@ -50,7 +50,9 @@ impl Keys {
                 None => {}
             }
         }
-        keys.or_none("the keys file has no line with a key; a line is public_key,secret_key or a bearer key")
+        keys.or_none(
+            "the keys file has no line with a key; a line is public_key,secret_key or a bearer key",
+        )
     }
 
     /// Reads `UNSANDBOX_SERVE_KEYS`: words separated by commas or spaces, each a bearer key or a
@@ -68,7 +70,10 @@ impl Keys {
                     keys.add(Some(public.to_string()), Secret::new(secret));
                 }
                 Some(_) => {
-                    return Err(config(format!("key {} of the list lacks half of its pair", index + 1)));
+                    return Err(config(format!(
+                        "key {} of the list lacks half of its pair",
+                        index + 1
+                    )));
                 }
             }
         }

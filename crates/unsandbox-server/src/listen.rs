@@ -111,8 +111,7 @@ fn bind_unix(path: &Path) -> Result<Socket, Error> {
     fs::set_permissions(&made, fs::Permissions::from_mode(0o600)).map_err(failed)?;
     let metadata = fs::symlink_metadata(&made).map_err(failed)?;
     fs::rename(&made, path).map_err(failed)?;
-    let file =
-        SocketFile { path: path.to_path_buf(), identity: (metadata.dev(), metadata.ino()) };
+    let file = SocketFile { path: path.to_path_buf(), identity: (metadata.dev(), metadata.ino()) };
     Ok(Socket::Unix(listener, file))
 }
 
@@ -130,10 +129,10 @@ fn refuse_what_is_there(path: &Path) -> Result<(), Error> {
     match UnixStream::connect(path) {
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(()),
         Ok(_) => Err(config(format!("another server already listens on unix:{shown}"))),
-        Err(error) => Err(config(format!(
-            "cannot tell whether a server still listens on unix:{shown}"
-        ))
-        .with_cause(error)),
+        Err(error) => {
+            Err(config(format!("cannot tell whether a server still listens on unix:{shown}"))
+                .with_cause(error))
+        }
     }
 }
 
@@ -198,10 +197,7 @@ mod tests {
 
     #[test]
     fn addresses_are_read_or_refused_with_the_two_forms() {
-        assert_eq!(
-            Listen::parse("127.0.0.1:0").unwrap(),
-            Listen::Tcp("127.0.0.1:0".to_string())
-        );
+        assert_eq!(Listen::parse("127.0.0.1:0").unwrap(), Listen::Tcp("127.0.0.1:0".to_string()));
         assert_eq!(Listen::parse("unix:/a/b").unwrap(), Listen::Unix("/a/b".into()));
         assert_eq!(Listen::parse("unix:///a/b").unwrap(), Listen::Unix("/a/b".into()));
         for wrong in ["", "8080", ":8080", "localhost", "localhost:http", "a:70000", "unix:"] {

@@ -114,7 +114,8 @@ async fn take(
     if state.is_stopping() {
         return Err(reply::stopping().into());
     }
-    let key = sent.headers.get("idempotency-key").map(|key| parse_key(key.as_bytes())).transpose()?;
+    let key =
+        sent.headers.get("idempotency-key").map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
     let size = sent.body.len();
     let caps = state.caps;

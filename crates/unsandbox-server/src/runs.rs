@@ -190,11 +190,7 @@ impl Taken {
 }
 
 /// The end of an earlier submission with the same key.
-fn watch_again(
-    state: &State,
-    owner: &Owner,
-    job: &Job,
-) -> Result<oneshot::Receiver<End>, Error> {
+fn watch_again(state: &State, owner: &Owner, job: &Job) -> Result<oneshot::Receiver<End>, Error> {
     let gone = |why: &str| {
         Error::new(
             ErrorCode::Conflict,
