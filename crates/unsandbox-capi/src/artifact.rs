@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A file that a run gave back. Belongs to its result.
 
-use crate::boundary::ffi;
+use crate::boundary::{ffi, handle};
+use crate::error::unsandbox_error;
 use crate::result::{keep, keep_optional};
-use crate::text::{Text, give_empty, give_raw};
+use crate::text::{Text, give_empty, give_raw, text};
 use std::ffi::c_char;
-use unsandbox_protocol::Artifact;
+use unsandbox::SaveArtifact as _;
+use unsandbox_protocol::{Artifact, Error};
 
 /// A file that a run gave back. Belongs to its result: borrowed until that is freed. Fields are only
 /// ever appended: never copy it, never ask for its size.
@@ -33,16 +35,19 @@ pub struct unsandbox_artifact {
 pub struct ArtifactBox {
     public: unsandbox_artifact,
     texts: Vec<Text>,
+    /// Without its content, which has moved into `content`.
+    source: Artifact,
+    content: Text,
 }
 
 impl ArtifactBox {
-    pub fn new(source: &Artifact) -> Box<ArtifactBox> {
+    pub fn new(mut source: Artifact) -> Box<ArtifactBox> {
+        let content = Text::new(std::mem::take(&mut source.content));
         let mut texts = Vec::new();
         let (filename, filename_len) = keep(&mut texts, Text::new(source.filename.as_str()));
         let (safe_filename, safe_filename_len) =
             keep(&mut texts, Text::new(source.safe_filename()));
         let (kind, kind_len) = keep(&mut texts, Text::new(source.kind.as_str()));
-        let (content, content_len) = keep(&mut texts, Text::new(source.content.as_slice()));
         let (url, url_len) = keep_optional(&mut texts, source.url.as_deref());
         let public = unsandbox_artifact {
             filename,
@@ -51,17 +56,27 @@ impl ArtifactBox {
             safe_filename_len,
             kind,
             kind_len,
-            content: content.cast(),
-            content_len,
+            content: content.ptr().cast(),
+            content_len: content.len(),
             url,
             url_len,
         };
-        Box::new(ArtifactBox { public, texts })
+        Box::new(ArtifactBox { public, texts, source, content })
+    }
+
+    /// The artifact as the client gave it.
+    pub fn whole(&self) -> Artifact {
+        Artifact { content: self.content.bytes().to_vec(), ..self.source.clone() }
     }
 
     pub fn public(self: &Box<Self>) -> *const unsandbox_artifact {
         std::ptr::from_ref::<ArtifactBox>(self).cast()
     }
+}
+
+/// What stands behind an artifact that the library handed out.
+fn owner<'a>(artifact: *const unsandbox_artifact) -> Result<&'a ArtifactBox, Error> {
+    handle(artifact.cast::<ArtifactBox>(), "artifact")
 }
 
 fn read<'a>(artifact: *const unsandbox_artifact) -> Option<&'a unsandbox_artifact> {
@@ -144,5 +159,24 @@ pub extern "C" fn unsandbox_artifact_url(
 ) -> *const c_char {
     ffi!(or std::ptr::null(), {
         read(artifact).map_or_else(|| give_raw(std::ptr::null(), 0, len), |it| give_raw(it.url, it.url_len, len))
+    })
+}
+
+/// Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
+///
+/// @param directory  has to exist; borrowed for the call.
+/// @param err        receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where it cannot be written or is only a link.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_artifact_save(
+    artifact: *const unsandbox_artifact,
+    directory: *const c_char,
+    directory_len: usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let artifact = owner(artifact)?;
+        artifact.whole().save(text(directory, directory_len, "directory")?).map(drop)
     })
 }

@@ -42,6 +42,7 @@ fn hand_over(made: Client, out: *mut *mut unsandbox_client) {
 /// @param err     receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFIG or UNSANDBOX_ERR_ARGUMENT.
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_new(
     config: *const unsandbox_config,
@@ -66,6 +67,7 @@ pub extern "C" fn unsandbox_client_new(
 /// @param err     receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFIG or UNSANDBOX_ERR_ARGUMENT.
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_from_env(
     client: *mut *mut unsandbox_client,
@@ -134,6 +136,7 @@ pub extern "C" fn unsandbox_client_free(client: *mut unsandbox_client) {
 ///         _TIMEOUT, _CANCELLED, _AUTH, _RATE_LIMITED, _LANGUAGE_UNAVAILABLE, _ISOLATION_UNAVAILABLE, _API
 ///         or _SERVER.
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_execute(
     client: *const unsandbox_client,
@@ -146,7 +149,7 @@ pub extern "C" fn unsandbox_client_execute(
         let out = required(result, "result")?;
         let client = client_of(client)?;
         let request = &handle(request, "request")?.request;
-        let made = client.execute_with(request, &mut call_options(options))?;
+        let made = client.execute_with(request, call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(ResultBox::new(made).into_raw()) };
         Ok(())
@@ -166,6 +169,7 @@ pub extern "C" fn unsandbox_client_execute(
 ///         _TIMEOUT, _CANCELLED, _AUTH, _RATE_LIMITED, _LANGUAGE_UNAVAILABLE, _ISOLATION_UNAVAILABLE, _API
 ///         or _SERVER.
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_run(
     client: *const unsandbox_client,
@@ -178,7 +182,7 @@ pub extern "C" fn unsandbox_client_run(
         let out = required(result, "result")?;
         let client = client_of(client)?;
         let request = &handle(request, "request")?.request;
-        let made = client.run_with(request, &mut call_options(options))?;
+        let made = client.run_with(request, call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(ResultBox::new(made).into_raw()) };
         Ok(())
@@ -198,6 +202,7 @@ pub extern "C" fn unsandbox_client_run(
 ///         _TIMEOUT, _CANCELLED, _AUTH, _RATE_LIMITED, _LANGUAGE_UNAVAILABLE, _ISOLATION_UNAVAILABLE, _API
 ///         or _SERVER.
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_execute_async(
     client: *const unsandbox_client,
@@ -210,7 +215,7 @@ pub extern "C" fn unsandbox_client_execute_async(
         let out = required(job, "job")?;
         let client = client_of(client)?;
         let request = &handle(request, "request")?.request;
-        let made = client.execute_async_with(request, &mut call_options(options))?;
+        let made = client.execute_async_with(request, call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(JobBox::new(made).into_raw()) };
         Ok(())
@@ -226,6 +231,7 @@ pub extern "C" fn unsandbox_client_execute_async(
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, or as for unsandbox_client_execute_async.
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_run_async(
     client: *const unsandbox_client,
@@ -238,7 +244,7 @@ pub extern "C" fn unsandbox_client_run_async(
         let out = required(job, "job")?;
         let client = client_of(client)?;
         let request = &handle(request, "request")?.request;
-        let made = client.run_async_with(request, &mut call_options(options))?;
+        let made = client.run_async_with(request, call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(JobBox::new(made).into_raw()) };
         Ok(())
@@ -254,6 +260,7 @@ pub extern "C" fn unsandbox_client_run_async(
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND for a job that does not exist for this key, _CONNECT, …
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_get_job(
     client: *const unsandbox_client,
@@ -267,7 +274,7 @@ pub extern "C" fn unsandbox_client_get_job(
         let out = required(job, "job")?;
         let client = client_of(client)?;
         let job_id = text(job_id, job_id_len, "job_id")?;
-        let made = client.get_job_with(job_id, &call_options(options))?;
+        let made = client.get_job_with(job_id, call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(JobBox::new(made).into_raw()) };
         Ok(())
@@ -284,6 +291,7 @@ pub extern "C" fn unsandbox_client_get_job(
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _JOB_LOST, _TIMEOUT, _CANCELLED, _CONNECT, …
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_wait_job(
     client: *const unsandbox_client,
@@ -297,7 +305,7 @@ pub extern "C" fn unsandbox_client_wait_job(
         let out = required(result, "result")?;
         let client = client_of(client)?;
         let job_id = text(job_id, job_id_len, "job_id")?;
-        let made = client.wait_job_with(job_id, &call_options(options))?;
+        let made = client.wait_job_with(job_id, call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(ResultBox::new(made).into_raw()) };
         Ok(())
@@ -313,6 +321,7 @@ pub extern "C" fn unsandbox_client_wait_job(
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _CONNECT, …
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_cancel_job(
     client: *const unsandbox_client,
@@ -326,7 +335,7 @@ pub extern "C" fn unsandbox_client_cancel_job(
         let out = required(result, "result")?;
         let client = client_of(client)?;
         let job_id = text(job_id, job_id_len, "job_id")?;
-        let made = client.cancel_job_with(job_id, &call_options(options))?;
+        let made = client.cancel_job_with(job_id, call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(ResultBox::new(made).into_raw()) };
         Ok(())
@@ -341,6 +350,7 @@ pub extern "C" fn unsandbox_client_cancel_job(
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, _AUTH, …
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_list_jobs(
     client: *const unsandbox_client,
@@ -351,7 +361,7 @@ pub extern "C" fn unsandbox_client_list_jobs(
     ffi!(err, {
         let out = required(jobs, "jobs")?;
         let client = client_of(client)?;
-        let made = client.list_jobs_with(&call_options(options))?;
+        let made = client.list_jobs_with(call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write({
             let jobs = made.into_iter().map(JobBox::new).collect();
@@ -369,6 +379,7 @@ pub extern "C" fn unsandbox_client_list_jobs(
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, …
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_languages(
     client: *const unsandbox_client,
@@ -379,7 +390,7 @@ pub extern "C" fn unsandbox_client_languages(
     ffi!(err, {
         let out = required(languages, "languages")?;
         let client = client_of(client)?;
-        let made = client.languages_with(&call_options(options))?;
+        let made = client.languages_with(call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(Box::into_raw(unsandbox_language_list::boxed(made))) };
         Ok(())
@@ -394,6 +405,7 @@ pub extern "C" fn unsandbox_client_languages(
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, …
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_validate_key(
     client: *const unsandbox_client,
@@ -404,7 +416,7 @@ pub extern "C" fn unsandbox_client_validate_key(
     ffi!(err, {
         let out = required(key, "key")?;
         let client = client_of(client)?;
-        let made = client.validate_key_with(&call_options(options))?;
+        let made = client.validate_key_with(call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(Box::into_raw(unsandbox_key::boxed(made))) };
         Ok(())
@@ -419,6 +431,7 @@ pub extern "C" fn unsandbox_client_validate_key(
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, …
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_health(
     client: *const unsandbox_client,
@@ -429,7 +442,7 @@ pub extern "C" fn unsandbox_client_health(
     ffi!(err, {
         let out = required(health, "health")?;
         let client = client_of(client)?;
-        let made = client.health_with(&call_options(options))?;
+        let made = client.health_with(call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(Box::into_raw(unsandbox_health::boxed(made))) };
         Ok(())
@@ -444,6 +457,7 @@ pub extern "C" fn unsandbox_client_health(
 /// @param err     receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, or UNSANDBOX_ERR_CONFIG where the library has no engine.
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_probe(
     client: *const unsandbox_client,

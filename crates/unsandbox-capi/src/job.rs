@@ -47,13 +47,14 @@ pub struct JobBox {
     public: unsandbox_job,
     texts: Vec<Text>,
     result: Option<Box<ResultBox>>,
+    /// Without its result, which has moved into `result`.
     source: Job,
     json: OnceLock<Text>,
 }
 
 impl JobBox {
-    pub fn new(source: Job) -> Box<JobBox> {
-        let result = source.result.clone().map(ResultBox::new);
+    pub fn new(mut source: Job) -> Box<JobBox> {
+        let result = source.result.take().map(ResultBox::new);
         let mut texts = Vec::new();
         let (job_id, job_id_len) = keep(&mut texts, Text::new(source.job_id.as_str()));
         let (status_text, status_text_len) = keep(&mut texts, Text::new(source.status.as_str()));
@@ -96,7 +97,10 @@ impl JobBox {
     pub fn json(&self) -> &Text {
         self.json.get_or_init(|| match &self.source.raw {
             Some(raw) => Text::new(&**raw),
-            None => Text::new(wire::encode_job(&self.source, false)),
+            None => {
+                let result = self.result.as_ref().map(|it| it.whole());
+                Text::new(wire::encode_job(&Job { result, ..self.source.clone() }, false))
+            }
         })
     }
 }

@@ -27,6 +27,7 @@ fn hand_over(request: Request, out: *mut *mut unsandbox_request) {
 /// @param err       receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_request_new(
     language: *const c_char,
@@ -52,6 +53,7 @@ pub extern "C" fn unsandbox_request_new(
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
 /// @since 0.1
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_request_new_detect(
     code: *const c_char,

@@ -84,7 +84,9 @@ pub struct ResultBox {
     artifact_pointers: Vec<*const unsandbox_artifact>,
     layers: Names,
     missing: Names,
-    /// As it came, for `json`; its streams and contents have moved into `texts`.
+    stdout: Text,
+    stderr: Text,
+    /// Without its streams and artifacts, which have moved into the fields above.
     source: ExecutionResult,
     json: OnceLock<Text>,
 }
@@ -116,11 +118,14 @@ pub fn keep_optional(texts: &mut Vec<Text>, text: Option<&str>) -> (*const c_cha
 }
 
 impl ResultBox {
-    pub fn new(source: ExecutionResult) -> Box<ResultBox> {
+    pub fn new(mut source: ExecutionResult) -> Box<ResultBox> {
+        let stdout = Text::new(std::mem::take(&mut source.stdout));
+        let stderr = Text::new(std::mem::take(&mut source.stderr));
+        let artifacts = std::mem::take(&mut source.artifacts);
         let isolation = source.isolation.as_ref();
         let layers = Names::new(isolation.map_or(&[], |it| &it.layers));
         let missing = Names::new(isolation.map_or(&[], |it| &it.missing));
-        let artifacts: Vec<_> = source.artifacts.iter().map(ArtifactBox::new).collect();
+        let artifacts: Vec<_> = artifacts.into_iter().map(ArtifactBox::new).collect();
         let artifact_pointers: Vec<_> = artifacts.iter().map(|it| it.public()).collect();
         let mut texts = Vec::new();
         let public = public_fields(&source, &mut texts);
@@ -131,9 +136,15 @@ impl ResultBox {
             artifact_pointers,
             layers,
             missing,
+            stdout,
+            stderr,
             source,
             json: OnceLock::new(),
         });
+        boxed.public.stdout_data = boxed.stdout.ptr();
+        boxed.public.stdout_len = boxed.stdout.len();
+        boxed.public.stderr_data = boxed.stderr.ptr();
+        boxed.public.stderr_len = boxed.stderr.len();
         boxed.public.artifacts = boxed.artifact_pointers.as_ptr();
         boxed.public.artifact_count = boxed.artifact_pointers.len();
         boxed.public.isolation_layers = boxed.layers.pointers.as_ptr();
@@ -169,14 +180,23 @@ impl ResultBox {
     pub fn json(&self) -> &Text {
         self.json.get_or_init(|| match &self.source.raw {
             Some(raw) => Text::new(&**raw),
-            None => Text::new(wire::encode_result(&self.source, false)),
+            None => Text::new(wire::encode_result(&self.whole(), false)),
         })
+    }
+
+    /// The result as the client gave it.
+    pub fn whole(&self) -> ExecutionResult {
+        ExecutionResult {
+            stdout: self.stdout.bytes().to_vec(),
+            stderr: self.stderr.bytes().to_vec(),
+            artifacts: self.artifacts.iter().map(|it| it.whole()).collect(),
+            ..self.source.clone()
+        }
     }
 }
 
+/// The fields that need no more than the source; the boxed ones are set by the caller.
 fn public_fields(source: &ExecutionResult, texts: &mut Vec<Text>) -> unsandbox_result {
-    let (stdout_data, stdout_len) = keep(texts, Text::new(source.stdout.as_slice()));
-    let (stderr_data, stderr_len) = keep(texts, Text::new(source.stderr.as_slice()));
     let (status_text, status_text_len) = keep(texts, Text::new(source.status.as_str()));
     let mut optional = |text: &Option<String>| keep_optional(texts, text.as_deref());
     let (error, error_len) = optional(&source.error);
@@ -199,10 +219,10 @@ fn public_fields(source: &ExecutionResult, texts: &mut Vec<Text>) -> unsandbox_r
         exit_code: source.exit_code.unwrap_or(0),
         signal: source.signal.unwrap_or(0),
         limit: limit_number(source.limit),
-        stdout_data,
-        stdout_len,
-        stderr_data,
-        stderr_len,
+        stdout_data: std::ptr::null(),
+        stdout_len: 0,
+        stderr_data: std::ptr::null(),
+        stderr_len: 0,
         status_text,
         status_text_len,
         error,

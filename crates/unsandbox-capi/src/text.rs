@@ -29,6 +29,10 @@ impl Text {
     pub fn len(&self) -> usize {
         self.0.len() - 1
     }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0[..self.len()]
+    }
 }
 
 /// Gives a text to a getter's caller: the pointer as value, the length where it is wanted.
