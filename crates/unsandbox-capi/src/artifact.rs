@@ -41,7 +41,7 @@ pub struct ArtifactBox {
 }
 
 impl ArtifactBox {
-    pub fn new(mut source: Artifact) -> Box<ArtifactBox> {
+    pub fn new(mut source: Artifact) -> ArtifactBox {
         let content = Text::new(std::mem::take(&mut source.content));
         let mut texts = Vec::new();
         let (filename, filename_len) = keep(&mut texts, Text::new(source.filename.as_str()));
@@ -61,7 +61,7 @@ impl ArtifactBox {
             url,
             url_len,
         };
-        Box::new(ArtifactBox { public, texts, source, content })
+        ArtifactBox { public, texts, source, content }
     }
 
     /// The artifact as the client gave it.
@@ -69,8 +69,8 @@ impl ArtifactBox {
         Artifact { content: self.content.bytes().to_vec(), ..self.source.clone() }
     }
 
-    pub fn public(self: &Box<Self>) -> *const unsandbox_artifact {
-        std::ptr::from_ref::<ArtifactBox>(self).cast()
+    pub fn public(&self) -> *const unsandbox_artifact {
+        std::ptr::from_ref(self).cast()
     }
 }
 

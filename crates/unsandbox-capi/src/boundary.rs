@@ -47,7 +47,9 @@ pub fn fallible<T: Outcome>(
     let error = match guarded(body) {
         Ok(Ok(outcome)) => return outcome.status(),
         Ok(Err(error)) => error,
-        Err(text) => Error::internal("the library panicked, which is a defect of it").with_cause(text),
+        Err(text) => {
+            Error::internal("the library panicked, which is a defect of it").with_cause(text)
+        }
     };
     let status = error.code().row().number;
     if !err.is_null() {

@@ -11,7 +11,6 @@ use crate::request::unsandbox_request;
 use crate::result::{ResultBox, unsandbox_result};
 use crate::text::{Text, give, give_empty, text};
 use std::ffi::c_char;
-use std::time::Duration;
 use unsandbox::Client;
 use unsandbox_protocol::Error;
 
@@ -108,7 +107,7 @@ pub extern "C" fn unsandbox_client_is_local(client: *const unsandbox_client) -> 
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_close(client: *const unsandbox_client) {
-    ffi!(or (), {
+    ffi!(or(), {
         if let Ok(it) = client_of(client) {
             it.close();
         }
@@ -120,7 +119,7 @@ pub extern "C" fn unsandbox_client_close(client: *const unsandbox_client) {
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_client_free(client: *mut unsandbox_client) {
-    ffi!(or (), { crate::boundary::free(client) })
+    ffi!(or(), { crate::boundary::free(client) })
 }
 
 /// Runs a program whose language the request names, and waits for the result.
@@ -363,10 +362,12 @@ pub extern "C" fn unsandbox_client_list_jobs(
         let client = client_of(client)?;
         let made = client.list_jobs_with(call_options(options))?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write({
-            let jobs = made.into_iter().map(JobBox::new).collect();
-            Box::into_raw(Box::new(unsandbox_job_list { jobs }))
-        }) };
+        unsafe {
+            out.write({
+                let jobs = made.into_iter().map(JobBox::new).collect();
+                Box::into_raw(Box::new(unsandbox_job_list { jobs }))
+            })
+        };
         Ok(())
     })
 }
@@ -449,13 +450,12 @@ pub extern "C" fn unsandbox_client_health(
     })
 }
 
-/// Asks which isolation layers this machine gives. Runs nothing of the user's; a client of another
-/// endpoint answers for this machine as well.
+/// Asks which isolation layers this machine gives. Runs nothing of the user's.
 ///
 /// @param client  shared; may be used by several threads.
 /// @param probe   receives an object owned by the caller; free with unsandbox_probe_free. Required.
 /// @param err     receives an error owned by the caller on failure; may be NULL.
-/// @return UNSANDBOX_OK, or UNSANDBOX_ERR_CONFIG where the library has no engine.
+/// @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT for a client of another endpoint than "local:".
 /// @since 0.1
 #[must_use]
 #[unsafe(no_mangle)]

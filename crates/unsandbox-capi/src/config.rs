@@ -38,8 +38,7 @@ pub extern "C" fn unsandbox_config_new(
 ) -> i32 {
     ffi!(err, {
         let out = required(config, "config")?;
-        let made =
-            unsandbox_config { builder: Client::builder(), timeouts: Timeouts::default() };
+        let made = unsandbox_config { builder: Client::builder(), timeouts: Timeouts::default() };
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(Box::into_raw(Box::new(made))) };
         Ok(())
@@ -310,7 +309,9 @@ pub extern "C" fn unsandbox_config_set_isolation(
         let policy = text(policy, policy_len, "policy")?;
         let policy = IsolationPolicy::parse(policy).ok_or_else(|| {
             let shown = shown(policy);
-            Error::argument(format!("isolation must be \"auto\", \"full\" or \"reduced\", got {shown}"))
+            Error::argument(format!(
+                "isolation must be \"auto\", \"full\" or \"reduced\", got {shown}"
+            ))
         })?;
         config.change(|it| it.isolation(policy));
         Ok(())
@@ -365,5 +366,5 @@ fn milliseconds(name: &str, value: u64) -> Result<Duration, Error> {
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_config_free(config: *mut unsandbox_config) {
-    ffi!(or (), { free(config) })
+    ffi!(or(), { free(config) })
 }

@@ -95,7 +95,7 @@ pub extern "C" fn unsandbox_error_body(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_error_retry_after_ms(error: *const unsandbox_error) -> i64 {
-    ffi!(or -1, {
+    ffi!(or - 1, {
         let wait = read(error).and_then(|e| e.error.retry_after_ms());
         wait.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX))
     })
@@ -141,5 +141,5 @@ pub extern "C" fn unsandbox_error_job_id(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_error_free(error: *mut unsandbox_error) {
-    ffi!(or (), { free(error) })
+    ffi!(or(), { free(error) })
 }

@@ -4,8 +4,8 @@
 use crate::boundary::{ffi, free};
 use crate::text::{Text, give, give_empty, give_optional};
 use std::ffi::c_char;
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::Probe;
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 
 fn read<'a, T>(handle: *const T) -> Option<&'a T> {
     // SAFETY: NULL, or an object that the library handed out and nobody has freed.
@@ -45,7 +45,9 @@ impl unsandbox_language_list {
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
-pub extern "C" fn unsandbox_language_list_count(languages: *const unsandbox_language_list) -> usize {
+pub extern "C" fn unsandbox_language_list_count(
+    languages: *const unsandbox_language_list,
+) -> usize {
     ffi!(or 0, { read(languages).map_or(0, |it| it.languages.len()) })
 }
 
@@ -69,7 +71,7 @@ pub extern "C" fn unsandbox_language_list_at(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_language_list_free(languages: *mut unsandbox_language_list) {
-    ffi!(or (), { free(languages) })
+    ffi!(or(), { free(languages) })
 }
 
 /// The name, as unsandbox_request_new takes it.
@@ -187,10 +189,7 @@ pub extern "C" fn unsandbox_key_is_valid(key: *const unsandbox_key) -> i32 {
 /// @return UTF-8, NUL-terminated, borrowed until the key is freed.
 /// @since 0.1
 #[unsafe(no_mangle)]
-pub extern "C" fn unsandbox_key_tier(
-    key: *const unsandbox_key,
-    len: *mut usize,
-) -> *const c_char {
+pub extern "C" fn unsandbox_key_tier(key: *const unsandbox_key, len: *mut usize) -> *const c_char {
     ffi!(or std::ptr::null(), { give_optional(read(key).and_then(|it| it.tier.as_ref()), len) })
 }
 
@@ -213,10 +212,7 @@ pub extern "C" fn unsandbox_key_reason(
 /// @return UTF-8, NUL-terminated, borrowed until the key is freed.
 /// @since 0.1
 #[unsafe(no_mangle)]
-pub extern "C" fn unsandbox_key_json(
-    key: *const unsandbox_key,
-    len: *mut usize,
-) -> *const c_char {
+pub extern "C" fn unsandbox_key_json(key: *const unsandbox_key, len: *mut usize) -> *const c_char {
     ffi!(or std::ptr::null(), { give_optional(read(key).and_then(|it| it.json.as_ref()), len) })
 }
 
@@ -225,7 +221,7 @@ pub extern "C" fn unsandbox_key_json(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_key_free(key: *mut unsandbox_key) {
-    ffi!(or (), { free(key) })
+    ffi!(or(), { free(key) })
 }
 
 /// How an endpoint is. Never changed: any thread may read it.
@@ -284,7 +280,7 @@ pub extern "C" fn unsandbox_health_json(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_health_free(health: *mut unsandbox_health) {
-    ffi!(or (), { free(health) })
+    ffi!(or(), { free(health) })
 }
 
 /// Which isolation layers this machine gives. Never changed: any thread may read it.
@@ -354,7 +350,10 @@ pub extern "C" fn unsandbox_probe_layer_name(
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
-pub extern "C" fn unsandbox_probe_layer_is_available(probe: *const unsandbox_probe, index: usize) -> i32 {
+pub extern "C" fn unsandbox_probe_layer_is_available(
+    probe: *const unsandbox_probe,
+    index: usize,
+) -> i32 {
     ffi!(or 0, { read(probe)
             .and_then(|it| it.layers.get(index))
             .map_or(0, |it| i32::from(it.available)) })
@@ -393,5 +392,5 @@ pub extern "C" fn unsandbox_probe_layer_fix(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_probe_free(probe: *mut unsandbox_probe) {
-    ffi!(or (), { free(probe) })
+    ffi!(or(), { free(probe) })
 }

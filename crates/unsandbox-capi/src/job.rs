@@ -53,7 +53,7 @@ pub struct JobBox {
 }
 
 impl JobBox {
-    pub fn new(mut source: Job) -> Box<JobBox> {
+    pub fn new(mut source: Job) -> JobBox {
         let result = source.result.take().map(ResultBox::new);
         let mut texts = Vec::new();
         let (job_id, job_id_len) = keep(&mut texts, Text::new(source.job_id.as_str()));
@@ -80,18 +80,18 @@ impl JobBox {
             created_at: source.created_at.unwrap_or(0),
             started_at: source.started_at.unwrap_or(0),
             completed_at: source.completed_at.unwrap_or(0),
-            result: result.as_ref().map_or(std::ptr::null(), ResultBox::public),
+            result: result.as_deref().map_or(std::ptr::null(), ResultBox::public),
         };
-        Box::new(JobBox { public, texts, result, source, json: OnceLock::new() })
+        JobBox { public, texts, result, source, json: OnceLock::new() }
     }
 
     /// Hands the job to C.
-    pub fn into_raw(self: Box<Self>) -> *mut unsandbox_job {
-        Box::into_raw(self).cast()
+    pub fn into_raw(self) -> *mut unsandbox_job {
+        Box::into_raw(Box::new(self)).cast()
     }
 
-    fn public(self: &Box<Self>) -> *const unsandbox_job {
-        std::ptr::from_ref::<JobBox>(self).cast()
+    fn public(&self) -> *const unsandbox_job {
+        std::ptr::from_ref(self).cast()
     }
 
     pub fn json(&self) -> &Text {
@@ -121,7 +121,7 @@ pub fn free_job(job: *mut unsandbox_job) {
 
 /// Jobs, as unsandbox_client_list_jobs gives them. Never changed: any thread may read it.
 pub struct unsandbox_job_list {
-    pub jobs: Vec<Box<JobBox>>,
+    pub jobs: Vec<JobBox>,
 }
 
 fn list<'a>(jobs: *const unsandbox_job_list) -> Option<&'a unsandbox_job_list> {
@@ -156,5 +156,5 @@ pub extern "C" fn unsandbox_job_list_at(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_job_list_free(jobs: *mut unsandbox_job_list) {
-    ffi!(or (), { free(jobs) })
+    ffi!(or(), { free(jobs) })
 }

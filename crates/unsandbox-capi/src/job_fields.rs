@@ -165,5 +165,5 @@ pub extern "C" fn unsandbox_job_json(job: *const unsandbox_job, len: *mut usize)
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_job_free(job: *mut unsandbox_job) {
-    ffi!(or (), { free_job(job) })
+    ffi!(or(), { free_job(job) })
 }

@@ -5,7 +5,7 @@
 use crate::boundary::{ffi, required};
 use crate::client::{client_of, unsandbox_client};
 use crate::error::unsandbox_error;
-use crate::text::{bytes, text};
+use crate::text::text;
 use serde_json::Value;
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
@@ -52,8 +52,9 @@ pub extern "C" fn unsandbox_client_call_json(
         let reply = call(client, method, if json.is_empty() { "{}" } else { json })?;
         let len = reply.len();
         // JSON writes NUL as \u0000; a server's own text may still be wrong.
-        let reply = CString::new(reply)
-            .map_err(|_| Error::new(unsandbox_protocol::ErrorCode::Protocol, "the reply holds NUL"))?;
+        let reply = CString::new(reply).map_err(|_| {
+            Error::new(unsandbox_protocol::ErrorCode::Protocol, "the reply holds NUL")
+        })?;
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(reply.into_raw()) };
         crate::text::give_raw(std::ptr::null::<u8>(), len, out_len);
@@ -66,7 +67,7 @@ pub extern "C" fn unsandbox_client_call_json(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_string_free(string: *mut c_char) {
-    ffi!(or (), {
+    ffi!(or(), {
         if !string.is_null() {
             // SAFETY: it came from `CString::into_raw` and is freed once, by the contract of the ABI.
             drop(unsafe { CString::from_raw(string) });

@@ -2,7 +2,7 @@
 //! The log hook: the library is silent until the host asks.
 
 use crate::boundary::ffi;
-use crate::callback::UserData;
+use crate::callback::{UserData, unsandbox_free_fn};
 use crate::error::unsandbox_error;
 use crate::text::Text;
 use std::ffi::{c_char, c_void};
@@ -76,8 +76,6 @@ pub extern "C" fn unsandbox_set_log(
         Ok(())
     })
 }
-
-use crate::callback::unsandbox_free_fn;
 
 fn level_filter(level: i32) -> Result<log::LevelFilter, Error> {
     let filters = log::LevelFilter::iter();

@@ -44,7 +44,7 @@ pub extern "C" fn unsandbox_cancel_token_new(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_cancel_token_cancel(token: *const unsandbox_cancel_token) {
-    ffi!(or (), {
+    ffi!(or(), {
         if let Ok(it) = handle(token, "token") {
             it.token.cancel();
         }
@@ -64,7 +64,7 @@ pub extern "C" fn unsandbox_cancel_token_is_cancelled(token: *const unsandbox_ca
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_cancel_token_free(token: *mut unsandbox_cancel_token) {
-    ffi!(or (), { free(token) })
+    ffi!(or(), { free(token) })
 }
 
 /// Called with output as the program writes it, in order within a stream, from a thread of the
@@ -261,5 +261,5 @@ pub extern "C" fn unsandbox_options_set_stdin(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_options_free(options: *mut unsandbox_options) {
-    ffi!(or (), { free(options) })
+    ffi!(or(), { free(options) })
 }

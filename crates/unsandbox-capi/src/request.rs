@@ -286,5 +286,5 @@ pub extern "C" fn unsandbox_request_set_runtime(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_request_free(request: *mut unsandbox_request) {
-    ffi!(or (), { free(request) })
+    ffi!(or(), { free(request) })
 }

@@ -80,7 +80,7 @@ pub struct unsandbox_result {
 pub struct ResultBox {
     public: unsandbox_result,
     texts: Vec<Text>,
-    artifacts: Vec<Box<ArtifactBox>>,
+    artifacts: Vec<ArtifactBox>,
     artifact_pointers: Vec<*const unsandbox_artifact>,
     layers: Names,
     missing: Names,
@@ -161,8 +161,8 @@ impl ResultBox {
     }
 
     /// The result as C sees it while something else owns the box.
-    pub fn public(self: &Box<Self>) -> *const unsandbox_result {
-        std::ptr::from_ref::<ResultBox>(self).cast()
+    pub fn public(&self) -> *const unsandbox_result {
+        std::ptr::from_ref(self).cast()
     }
 
     pub fn artifact(&self, index: usize) -> Option<*const unsandbox_artifact> {

@@ -311,7 +311,9 @@ pub extern "C" fn unsandbox_result_isolation_layer(
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
-pub extern "C" fn unsandbox_result_isolation_missing_count(result: *const unsandbox_result) -> usize {
+pub extern "C" fn unsandbox_result_isolation_missing_count(
+    result: *const unsandbox_result,
+) -> usize {
     ffi!(or 0, { read(result).map_or(0, |it| it.isolation_missing_count) })
 }
 
@@ -353,5 +355,5 @@ pub extern "C" fn unsandbox_result_json(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_result_free(result: *mut unsandbox_result) {
-    ffi!(or (), { free_result(result) })
+    ffi!(or(), { free_result(result) })
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every number of the ABI and its word. The tests hold them equal to the protocol's tables.
 
+// C reads the constants by name; Rust itself uses few of them.
+#![allow(dead_code)]
+
 use crate::boundary::ffi;
 use std::ffi::c_char;
 use unsandbox_protocol::{ErrorCode, LimitKind, Status};

@@ -56,9 +56,8 @@ impl Signal {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         if ends.reader.is_none() {
             let pair = std::os::unix::net::UnixStream::pair();
-            let (reader, writer) = pair.map_err(|cause| {
-                Error::internal("no descriptor for a task").with_cause(cause)
-            })?;
+            let (reader, writer) = pair
+                .map_err(|cause| Error::internal("no descriptor for a task").with_cause(cause))?;
             ends.writer = (!ends.done).then_some(writer);
             ends.reader = Some(reader);
         }
@@ -72,11 +71,7 @@ impl Signal {
 }
 
 /// What runs when a task ends: the descriptor first, so that a notified loop finds it readable.
-fn end_notice(
-    signal: Arc<Signal>,
-    notify: unsandbox_notify_fn,
-    user_data: *mut c_void,
-) -> Notify {
+fn end_notice(signal: Arc<Signal>, notify: unsandbox_notify_fn, user_data: *mut c_void) -> Notify {
     let user_data = UserData::new(user_data, None);
     Box::new(move || {
         signal.raise();
@@ -127,7 +122,7 @@ pub extern "C" fn unsandbox_task_start(
     ffi!(err, {
         let out = required(task, "task")?;
         let client = client_of(client)?;
-        let request = &handle(request, "request")?.request;
+        let request = handle(request, "request")?.request.clone();
         start(notify, user_data, out, |notify| {
             let options = call_options(options);
             match request.language {
@@ -242,7 +237,7 @@ pub extern "C" fn unsandbox_task_fd(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_task_cancel(task: *const unsandbox_task) {
-    ffi!(or (), {
+    ffi!(or(), {
         if let Ok(it) = handle(task, "task") {
             it.task.cancel();
         }
@@ -255,7 +250,7 @@ pub extern "C" fn unsandbox_task_cancel(task: *const unsandbox_task) {
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_task_free(task: *mut unsandbox_task) {
-    ffi!(or (), {
+    ffi!(or(), {
         if let Ok(it) = handle(task, "task") {
             if !it.task.is_done() {
                 it.task.cancel();

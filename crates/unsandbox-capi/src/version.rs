@@ -6,14 +6,13 @@ use std::ffi::{CStr, c_char};
 
 /// Goes up with every addition to the ABI; what a program was compiled against works with any
 /// library whose number is at least as large and whose SONAME is the same.
-pub const ABI_VERSION: i32 = 1;
+pub(crate) const ABI_VERSION: i32 = 1;
 
-const VERSION: &CStr = match CStr::from_bytes_with_nul(
-    concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes(),
-) {
-    Ok(version) => version,
-    Err(_) => panic!("a version without NUL"),
-};
+const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => panic!("a version without NUL"),
+    };
 
 /// The version of the loaded library, such as "0.1.0". The header's is UNSANDBOX_VERSION.
 ///

@@ -69,8 +69,8 @@ fn header() -> String {
     config.after_includes = Some(prelude().trim_end().to_string());
     let mut builder = cbindgen::Builder::new().with_config(config);
     for (file, _) in SECTIONS {
-        builder = builder
-            .with_src(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/{file}.rs")));
+        builder =
+            builder.with_src(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/{file}.rs")));
     }
     let mut written = Vec::new();
     builder.generate().expect("cbindgen").write(&mut written);
@@ -84,10 +84,29 @@ fn with_headings(header: String) -> String {
     for (file, heading) in SECTIONS {
         let source = crate_text(&format!("src/{file}.rs"));
         let Some(first) = exported(&source).first().copied() else { continue };
-        let declared = lines.iter().position(|line| line.contains(&format!(" {first}(")) || line.contains(&format!("*{first}(")));
+        let declares = |line: &String| {
+            !line.starts_with(" *")
+                && line.split_once('(').is_some_and(|(before, _)| {
+                    before.trim_end().ends_with(&format!(" {first}"))
+                        || before.ends_with(&format!("*{first}"))
+                })
+        };
+        let declared = lines.iter().position(declares);
         let declared = declared.unwrap_or_else(|| panic!("{first} is not in the header"));
         let comment = lines[..declared].iter().rposition(|line| line == "/**");
         lines.insert(comment.expect("a comment"), format!("/* {heading} */\n"));
+    }
+    for pair in lines.chunk_by_mut(|first, _| first == "UNSANDBOX_API") {
+        // An attribute of the standard stands before those of a compiler.
+        if pair.get(1).is_some_and(|line| line == "UNSANDBOX_NODISCARD") {
+            pair.swap(0, 1);
+        }
+    }
+    for line in &mut lines {
+        // Each struct has its typedef, so its tag only makes the signatures longer.
+        if !line.starts_with("typedef") && !line.starts_with(" *") {
+            *line = line.replace("struct unsandbox_", "unsandbox_");
+        }
     }
     lines.join("\n") + "\n"
 }
@@ -209,6 +228,8 @@ fn the_numbers_are_those_of_the_protocol() {
         assert_eq!(constant(&header, &name), index as i32 + 1);
     }
     for kind in LimitKind::ALL {
-        assert!(constant(&header, &format!("UNSANDBOX_LIMIT_{}", kind.as_str().to_uppercase())) > 0);
+        assert!(
+            constant(&header, &format!("UNSANDBOX_LIMIT_{}", kind.as_str().to_uppercase())) > 0
+        );
     }
 }
