@@ -80,13 +80,28 @@ fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
             )));
         }
     }
-    let listener = TcpListener::bind(addresses.as_slice())
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+    let listener = addresses
+        .iter()
+        .map(|address| listen_tcp(*address))
+        .reduce(|first, next| first.or(next))
+        .unwrap_or_else(|| Err(std::io::ErrorKind::AddrNotAvailable.into()))
         .map_err(|error| config(format!("cannot listen on {text}")).with_cause(error))?;
     let address = listener
         .local_addr()
         .map_err(|error| config(format!("cannot listen on {text}")).with_cause(error))?;
     Ok(Socket::Tcp(listener, address))
+}
+
+/// As the standard library listens, but with room for a crowd: beyond its 128 waiting connections a
+/// client's first packet is dropped, and sent again a second later.
+fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 fn bind_unix(path: &Path) -> Result<Socket, Error> {

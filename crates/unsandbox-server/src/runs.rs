@@ -5,6 +5,7 @@
 use crate::idempotency::Entry;
 use crate::state::State;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -146,7 +147,9 @@ pub(crate) fn submit(state: &Arc<State>, order: Order) -> Result<Taken, Error> {
                 cancel: token.clone(),
                 ..Submission::new(request)
             };
-            state.backend.submit(submission, sink)
+            // Caught here, where a lock may be held and the run is on the list.
+            catch_unwind(AssertUnwindSafe(|| state.backend.submit(submission, sink)))
+                .unwrap_or_else(|_| Err(Error::internal("the backend met a defect of its own")))
         };
         taken.inspect_err(|_| state.runs.remove(number))
     };

@@ -7,16 +7,18 @@ use crate::routes::router;
 use crate::state::{ServerOptions, State};
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// A connection that sends no whole request head for this long is closed, idle ones too.
@@ -94,9 +96,11 @@ impl Bound {
             Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
         };
         let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
+        let stopped = watch::channel(());
         let door = Door {
             room: Arc::new(Semaphore::new(options.connections)),
             connections: GracefulShutdown::new(),
+            stopped: stopped.1,
             router: router(state.clone(), via),
         };
         // Both loops run for ever; their listener is closed before the waiting begins.
@@ -113,6 +117,8 @@ impl Bound {
             }
         };
         state.stop();
+        // Tells the connections that have not asked for anything.
+        drop(stopped.0);
         let quiet = tokio::spawn({
             let state = state.clone();
             async move {
@@ -148,31 +154,52 @@ async fn wind_down(
 struct Door {
     room: Arc<Semaphore>,
     connections: GracefulShutdown,
+    /// Changes, by closing, when the server stops.
+    stopped: watch::Receiver<()>,
     router: Router,
 }
 
 impl Door {
     /// Answers the requests of one connection until either side ends it.
-    fn open<S>(&self, stream: S, permit: tokio::sync::OwnedSemaphorePermit)
+    fn open<S>(&self, stream: S, permit: OwnedSemaphorePermit)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let service = TowerToHyperService::new(self.router.clone());
+        let router = TowerToHyperService::new(self.router.clone());
+        let used = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let used = used.clone();
+            move |request| {
+                used.store(true, Ordering::Relaxed);
+                router.call(request)
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .serve_connection(TokioIo::new(stream), service);
         let watched = self.connections.watch(connection);
+        let mut stopped = self.stopped.clone();
         tokio::spawn(async move {
-            // A broken connection concerns nobody but its client.
-            if let Err(error) = watched.await {
-                log::debug!("connection: {error}");
-            }
+            let served = async {
+                // A broken connection concerns nobody but its client.
+                if let Err(error) = watched.await {
+                    log::debug!("connection: {error}");
+                }
+            };
+            // A stop need not wait for a request that has not come.
+            let unwanted = async {
+                let _ = stopped.changed().await;
+                if used.load(Ordering::Relaxed) {
+                    std::future::pending().await
+                }
+            };
+            first(served, unwanted).await;
             drop(permit);
         });
     }
 
-    async fn permit(&self) -> tokio::sync::OwnedSemaphorePermit {
+    async fn permit(&self) -> OwnedSemaphorePermit {
         self.room.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 }
