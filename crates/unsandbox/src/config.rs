@@ -56,6 +56,10 @@ impl Endpoint {
                 "an endpoint with user and password is not usable; configure a key",
             ));
         }
+        let after_host = authority.rsplit(']').next().unwrap_or_default();
+        if after_host.split_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_err()) {
+            return unusable("has no number for a port");
+        }
         let url = format!("{scheme}://{rest}");
         match ureq::http::Uri::try_from(&url) {
             Ok(_) => Ok(Endpoint::Url(url)),

@@ -115,22 +115,20 @@ impl Words {
 
     fn from_fields(mut fields: Fields) -> Words {
         let job_id = fields.word(&["job_id"]);
-        let (error, code) = match fields.take(&["error"]) {
+        let (word, sentence) = match fields.take(&["error"]) {
             Some(Value::Object(map)) => {
                 let mut inner = Fields::new(map);
-                (inner.word(&["message"]), inner.word(&["code", "type"]))
+                (inner.word(&["code", "type"]), inner.word(&["message"]))
             }
-            other => (other.and_then(text).filter(|text| !text.is_empty()), None),
+            other => match other.and_then(text).filter(|text| !text.is_empty()) {
+                Some(text) if is_word(&text) => (Some(text), None),
+                text => (None, text),
+            },
         };
-        let (error_word, error_text) = match error {
-            Some(text) if is_word(&text) => (Some(text), None),
-            text => (None, text),
-        };
-        let code = code.or_else(|| fields.word(&["code"]));
-        let word = error_word.or(code.filter(|code| is_word(code)));
+        let word = word.or_else(|| fields.word(&["code"])).filter(|word| is_word(word));
         let message = fields
             .word(&["message", "detail", "reason"])
-            .or(error_text)
+            .or(sentence)
             .or_else(|| word.as_ref().map(|word| format!("the server says {word:?}")));
         Words { word, message, job_id }
     }
