@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Gives files back after every process of the run is gone: what was asked for, and what lies in
+//! `artifacts/`. Descriptors of regular files travel, opened without following any link; nothing is
+//! read here.
+
+use crate::sys;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use unsandbox_jailer::message::{FromInit, Plan};
+
+/// `artifacts/` is searched this deep.
+const DEPTH_MAX: usize = 8;
+/// Names of skipped files that are told one by one.
+const TOLD_MAX: u64 = 10;
+/// Entries that are looked at in all: a directory of a million names costs no more than this.
+const LOOKED_AT_MAX: usize = 10_000;
+
+pub fn collect(
+    plan: &Plan,
+    tmp: &Path,
+    send: impl Fn(FromInit, &[RawFd]) -> io::Result<()>,
+) -> io::Result<()> {
+    let root: OwnedFd = File::open(tmp)?.into();
+    let mut basket = Basket {
+        root,
+        send,
+        count_left: plan.artifacts_max_count,
+        bytes_left: plan.artifacts_max_bytes,
+        untold: 0,
+        told: 0,
+    };
+    for wanted in &plan.collect {
+        let path = match wanted.name.strip_prefix("/tmp/") {
+            Some(below) => PathBuf::from(below),
+            None => Path::new("input").join(&wanted.name),
+        };
+        let name = path.file_name().unwrap_or(OsStr::new("artifact")).to_owned();
+        basket.give(&path, &name, &wanted.kind)?;
+    }
+    basket.give_folder()?;
+    basket.finish()
+}
+
+struct Basket<F> {
+    root: OwnedFd,
+    send: F,
+    count_left: u64,
+    bytes_left: u64,
+    told: u64,
+    untold: u64,
+}
+
+impl<F: Fn(FromInit, &[RawFd]) -> io::Result<()>> Basket<F> {
+    /// Gives the regular file at `path` (below /tmp), or says why not.
+    fn give(&mut self, path: &Path, name: &OsStr, kind: &str) -> io::Result<()> {
+        let opened =
+            c_path(path).and_then(|path| sys::open_beneath(self.root.as_fd(), &path, false));
+        let file = match opened {
+            Ok(fd) => File::from(fd),
+            Err(error) => return self.skip(name, &reason(&error)),
+        };
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return self.skip(name, "not a regular file");
+        }
+        if self.count_left == 0 {
+            return self.skip(name, "over the limit on the number of artifacts");
+        }
+        if found.len() > self.bytes_left {
+            return self.skip(name, &format!("{} bytes, over the limit on artifacts", found.len()));
+        }
+        self.count_left -= 1;
+        self.bytes_left -= found.len();
+        let message =
+            FromInit::Artifact { name: printable(name), kind: kind.to_string(), size: found.len() };
+        (self.send)(message, &[file.as_raw_fd()])
+    }
+
+    fn skip(&mut self, name: &OsStr, why: &str) -> io::Result<()> {
+        if self.told == TOLD_MAX {
+            self.untold += 1;
+            return Ok(());
+        }
+        self.told += 1;
+        (self.send)(FromInit::Skipped { name: printable(name), why: why.to_string() }, &[])
+    }
+
+    /// Everything below `artifacts/`, in the order of names.
+    fn give_folder(&mut self) -> io::Result<()> {
+        let mut looked_at = 0;
+        let mut folders = vec![(PathBuf::from("input/artifacts"), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            // A folder that is a link, or gone, has nothing to give.
+            let opened =
+                c_path(&folder).and_then(|path| sys::open_beneath(self.root.as_fd(), &path, true));
+            let Ok(opened) = opened else { continue };
+            let listing = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
+            let mut entries: Vec<fs::DirEntry> =
+                listing.flatten().take(LOOKED_AT_MAX - looked_at).collect();
+            looked_at += entries.len();
+            entries.sort_by_key(fs::DirEntry::file_name);
+            for entry in entries {
+                let path = folder.join(entry.file_name());
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) && depth < DEPTH_MAX {
+                    folders.push((path, depth + 1));
+                } else {
+                    let name = path.strip_prefix("input/artifacts").unwrap_or(&path).to_owned();
+                    self.give(&path, name.as_os_str(), "file")?;
+                }
+            }
+        }
+        if looked_at == LOOKED_AT_MAX {
+            self.skip(
+                OsStr::new("artifacts/"),
+                "has more than 10000 entries; the rest was not looked at",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if self.untold == 0 {
+            return Ok(());
+        }
+        let name = format!("{} more", self.untold);
+        let why = "for the same kinds of reasons".to_string();
+        (self.send)(FromInit::Skipped { name, why }, &[])
+    }
+}
+
+fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
+    std::ffi::CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => "was not made".to_string(),
+        Some(libc::ELOOP) => "is a link".to_string(),
+        Some(libc::ENXIO) => "not a regular file".to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// The name as text; bytes that are not UTF-8, and control characters, become replacements.
+fn printable(name: &OsStr) -> String {
+    name.to_string_lossy().chars().map(|c| if c.is_control() { '_' } else { c }).collect()
+}
