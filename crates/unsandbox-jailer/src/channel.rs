@@ -1,103 +1,80 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Messages with descriptors over a SOCK_SEQPACKET socket: one message, one packet.
+//! Messages with descriptors over SOCK_SEQPACKET sockets: one message, one packet.
 
-use crate::sys::check;
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::MESSAGE_MAX;
+use crate::codec::Wire;
+use crate::message::MESSAGE_MAX;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-/// Most descriptors in one message.
-pub const FDS_MAX: usize = 8;
-const CONTROL_LEN: usize = 128;
+
+const FDS_MAX: usize = 8;
 
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [0; 2];
-    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
-    // SAFETY: the array has room for the two descriptors, which are then ours alone.
-    unsafe {
-        check(libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()))?;
-        Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
-    }
+    let flags = SocketFlags::CLOEXEC;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
 /// Sends one message; blocks while the other end is slow.
-pub fn send(socket: BorrowedFd<'_>, message: &impl Wire, fds: &[RawFd]) -> io::Result<()> {
+pub fn send(socket: BorrowedFd<'_>, message: &impl Wire, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     send_bytes(socket, &message.to_bytes(), fds)
 }
 
-pub fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd]) -> io::Result<()> {
-    assert!(fds.len() <= FDS_MAX, "too many descriptors for one message");
-    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let mut control = [0u64; CONTROL_LEN / 8];
-    // SAFETY: an all-zero msghdr is valid; every pointer put in outlives the call; the control
-    // buffer is aligned for cmsghdr and has room for FDS_MAX descriptors.
-    unsafe {
-        let mut header: libc::msghdr = std::mem::zeroed();
-        header.msg_iov = &mut part;
-        header.msg_iovlen = 1;
+pub fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    loop {
+        let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() {
-            let len = size_of_val(fds) as u32;
-            header.msg_control = control.as_mut_ptr().cast();
-            header.msg_controllen = libc::CMSG_SPACE(len) as _;
-            let first = libc::CMSG_FIRSTHDR(&header);
-            (*first).cmsg_level = libc::SOL_SOCKET;
-            (*first).cmsg_type = libc::SCM_RIGHTS;
-            (*first).cmsg_len = libc::CMSG_LEN(len) as _;
-            std::ptr::copy_nonoverlapping(fds.as_ptr(), libc::CMSG_DATA(first).cast(), fds.len());
+            control.push(SendAncillaryMessage::ScmRights(fds));
         }
-        loop {
-            if libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_NOSIGNAL) >= 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
+        match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Receives one message and its descriptors; `Ok(None)` at the end.
+/// Waits for one message. `Ok(None)` at the end.
 pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    let mut bytes = vec![0u8; MESSAGE_MAX];
-    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut control = [0u64; CONTROL_LEN / 8];
-    let mut fds = Vec::new();
-    // SAFETY: as in `send_bytes`; the descriptors that arrive are ours alone.
-    let count = unsafe {
-        let mut header: libc::msghdr = std::mem::zeroed();
-        header.msg_iov = &mut part;
-        header.msg_iovlen = 1;
-        header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = size_of_val(&control) as _;
-        let count = loop {
-            let count = libc::recvmsg(socket.as_raw_fd(), &mut header, libc::MSG_CMSG_CLOEXEC);
-            if count >= 0 {
-                break count as usize;
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        };
-        let mut control = libc::CMSG_FIRSTHDR(&header);
-        while !control.is_null() {
-            if (*control).cmsg_level == libc::SOL_SOCKET && (*control).cmsg_type == libc::SCM_RIGHTS
-            {
-                let len = (*control).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                let data: *const RawFd = libc::CMSG_DATA(control).cast();
-                for index in 0..len / size_of::<RawFd>() {
-                    fds.push(OwnedFd::from_raw_fd(data.add(index).read_unaligned()));
+    let mut buffer = Vec::new();
+    let received = receive_into(socket, true, &mut buffer)?;
+    Ok(received.map(|(len, fds)| {
+        buffer.truncate(len);
+        (buffer, fds)
+    }))
+}
+
+/// One message and its descriptors. `Ok(None)` at the end; WouldBlock where none waits.
+pub fn receive_into(
+    socket: BorrowedFd<'_>,
+    wait: bool,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    buffer.resize(MESSAGE_MAX, 0);
+    let flags = RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    loop {
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags);
+        match received {
+            Ok(message) => {
+                let mut fds = Vec::new();
+                for part in control.drain() {
+                    if let RecvAncillaryMessage::ScmRights(rights) = part {
+                        fds.extend(rights);
+                    }
                 }
+                let ended = message.bytes == 0 && fds.is_empty();
+                return Ok((!ended).then_some((message.bytes, fds)));
             }
-            control = libc::CMSG_NXTHDR(&header, control);
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
-        count
-    };
-    if count == 0 && fds.is_empty() {
-        return Ok(None);
     }
-    bytes.truncate(count);
-    Ok(Some((bytes, fds)))
 }

@@ -7,7 +7,7 @@ use crate::sys;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::message::{FromInit, Plan};
@@ -22,7 +22,7 @@ const LOOKED_AT_MAX: usize = 10_000;
 pub fn collect(
     plan: &Plan,
     tmp: &Path,
-    send: impl Fn(FromInit, &[RawFd]) -> io::Result<()>,
+    send: impl Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>,
 ) -> io::Result<()> {
     let root: OwnedFd = File::open(tmp)?.into();
     let mut basket = Basket {
@@ -54,7 +54,7 @@ struct Basket<F> {
     untold: u64,
 }
 
-impl<F: Fn(FromInit, &[RawFd]) -> io::Result<()>> Basket<F> {
+impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
     /// Gives the regular file at `path` (below /tmp), or says why not.
     fn give(&mut self, path: &Path, name: &OsStr, kind: &str) -> io::Result<()> {
         let opened =
@@ -77,7 +77,7 @@ impl<F: Fn(FromInit, &[RawFd]) -> io::Result<()>> Basket<F> {
         self.bytes_left -= found.len();
         let message =
             FromInit::Artifact { name: printable(name), kind: kind.to_string(), size: found.len() };
-        (self.send)(message, &[file.as_raw_fd()])
+        (self.send)(message, &[file.as_fd()])
     }
 
     fn skip(&mut self, name: &OsStr, why: &str) -> io::Result<()> {

@@ -9,12 +9,13 @@ use crate::jail::{Doubt, trouble};
 use crate::seccomp::Filters;
 use crate::step::{Outcome, Stepper};
 use crate::template::JAIL_ID;
-use crate::{channel, sys};
+use crate::sys;
 use std::fs;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{
     Cause, FromInit, PlacedFile, Plan, RunLimits, Step, StepKind, Trouble,
@@ -146,7 +147,7 @@ impl Run<'_> {
         let steps = std::mem::take(&mut plan.steps);
         if self.take_steps(steps, stepper, streams)? {
             let send =
-                |message: FromInit, fds: &[i32]| channel::send(self.control.as_fd(), &message, fds);
+                |message: FromInit, fds: &[BorrowedFd<'_>]| channel::send(self.control.as_fd(), &message, fds);
             collect::collect(&plan, Path::new(TMP), send).map_err(trouble("files", "collect"))?;
         }
         Ok(())

@@ -6,11 +6,12 @@ use crate::init::{self, Birth};
 use crate::network::Networks;
 use crate::seccomp::Filters;
 use crate::template::{self, JAIL_ID};
-use crate::{channel, probe, sys};
+use crate::{probe, sys};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use unsandbox_jailer::channel;
 use unsandbox_jailer::message::Trouble;
 
 /// Every namespace that a jail has of its own; the network comes from the pool.

@@ -3,6 +3,8 @@
 //! What the engine and the jailer both know: where the jailer's source is, and the messages between
 //! them. The program itself (`main.rs` and the modules below it) is linked by nobody.
 
+#[cfg(target_os = "linux")]
+pub mod channel;
 pub mod codec;
 pub mod message;
 

@@ -9,8 +9,6 @@
 #[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
-mod channel;
-#[cfg(target_os = "linux")]
 mod collect;
 #[cfg(target_os = "linux")]
 mod files;

@@ -4,9 +4,10 @@
 
 use crate::cgroup::{Groups, Version};
 use crate::jail::{Builder, Doubt};
-use crate::{channel, files, sys};
+use crate::{files, sys};
 use std::fs;
 use std::os::fd::AsFd;
+use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{FromJailer, LEVEL_FULL, LEVEL_NONE, LayerReport, Trouble};
 

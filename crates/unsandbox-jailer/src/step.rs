@@ -6,12 +6,13 @@ use crate::init::{RunStreams, WORK};
 use crate::jail::trouble;
 use crate::seccomp::Filters;
 use crate::watch::Watchdog;
-use crate::{channel, files, sys};
+use crate::{files, sys};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
+use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{Cause, Plan, RunLimits, Step, StepEnd, ToInit, Trouble};
 

@@ -5,11 +5,12 @@
 use crate::cgroup::{Group, Version};
 use crate::init;
 use crate::jail::{Builder, Doubt, Jail, trouble};
-use crate::{channel, files, probe, sys};
+use crate::{files, probe, sys};
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
+use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{FromJailer, Needs, ToJailer, Trouble};
 use unsandbox_jailer::{ENGINE_FD, HOST_PIDFD};
@@ -148,12 +149,12 @@ impl Supervisor {
             Some(jail) => jail,
             None => self.build(&needs)?,
         };
-        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
         // The streams belong to the jail's id, so that /dev/stdout can be opened again.
-        for &fd in raw.get(3..).unwrap_or_default() {
-            let _ = sys::fchown(fd, jail.host_id, jail.host_id);
+        for stream in fds.get(2..).unwrap_or_default() {
+            let _ = sys::own_pipe(*stream, jail.host_id, jail.host_id);
         }
-        let sent = channel::send_bytes(jail.leash.as_fd(), init::RUN, &raw);
+        let sent = channel::send_bytes(jail.leash.as_fd(), init::RUN, &fds);
         self.runs.insert(jail.pid, Active { id, jail });
         sent.map_err(trouble("streams", "hand over the run"))
     }

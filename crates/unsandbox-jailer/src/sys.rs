@@ -241,9 +241,17 @@ pub fn dup2(from: RawFd, to: RawFd) -> io::Result<()> {
     check(unsafe { libc::dup2(from, to) }).map(drop)
 }
 
-pub fn fchown(fd: RawFd, uid: u32, gid: u32) -> io::Result<()> {
-    // SAFETY: takes no pointers.
-    check(unsafe { libc::fchown(fd, uid, gid) }).map(drop)
+/// Gives a pipe to an owner; anything else (a device of the host, say) stays as it is.
+pub fn own_pipe(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: an all-zero stat is valid and outlives the calls.
+    unsafe {
+        let mut found: libc::stat = std::mem::zeroed();
+        check(libc::fstat(fd.as_raw_fd(), &mut found))?;
+        if found.st_mode & libc::S_IFMT == libc::S_IFIFO {
+            check(libc::fchown(fd.as_raw_fd(), uid, gid))?;
+        }
+    }
+    Ok(())
 }
 
 pub fn set_ids(uid: u32, gid: u32) -> io::Result<()> {
