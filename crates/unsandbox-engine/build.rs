@@ -30,7 +30,8 @@ fn main() {
     }
     // Flags meant for the outer crate (sanitizers, coverage, wrappers) are not for a program that
     // runs on its own.
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"]
+    {
         build.env_remove(name);
     }
     let status = build.status().expect("cargo can be started");

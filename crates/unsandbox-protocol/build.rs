@@ -25,15 +25,21 @@ struct Language {
     #[serde(default)]
     allows_nul: bool,
     #[serde(default)]
+    lf_only: bool,
+    /// Takes the recipes of this other language.
+    #[serde(default)]
+    same_as: String,
+    #[serde(default)]
     choose: String,
     #[serde(default)]
     memory_mb: u64,
     #[serde(default)]
     compile_seconds: u64,
+    #[serde(default)]
     recipe: Vec<Recipe>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 struct Recipe {
     programs: BTreeMap<String, Vec<String>>,
@@ -45,14 +51,27 @@ struct Recipe {
     #[serde(default)]
     artifact: Vec<String>,
     #[serde(default)]
+    pack: Vec<String>,
+    #[serde(default)]
     wasm: Vec<String>,
     version: Vec<String>,
     #[serde(default)]
     show: Vec<String>,
     #[serde(default)]
     debian: String,
+    /// Further fields for the installer of runtimes alone.
+    #[serde(default, rename = "debian_wasm")]
+    _debian_wasm: String,
+    #[serde(default, rename = "prepare")]
+    _prepare: String,
+    #[serde(default)]
+    pypi: String,
+    #[serde(default)]
+    npm: String,
     #[serde(default)]
     install: String,
+    #[serde(default)]
+    untested: bool,
 }
 
 fn main() {
@@ -62,6 +81,12 @@ fn main() {
     let mut table: Table =
         toml::from_str(&text).unwrap_or_else(|error| panic!("languages.toml: {error}"));
     table.language.sort_by(|a, b| a.name.cmp(&b.name));
+    let recipes: BTreeMap<String, Vec<Recipe>> =
+        table.language.iter().map(|l| (l.name.clone(), l.recipe.clone())).collect();
+    for language in table.language.iter_mut().filter(|l| !l.same_as.is_empty()) {
+        let other = recipes.get(&language.same_as);
+        language.recipe = other.expect("same_as names a language").clone();
+    }
     let mut out = String::from("static LANGUAGES: &[Language] = &[\n");
     for language in &table.language {
         check(language);
@@ -84,23 +109,22 @@ fn check(language: &Language) {
             !(recipe.debian.is_empty() && recipe.install.is_empty()),
             "languages.toml: {name} does not say how to install it"
         );
-        let words =
-            recipe.run.iter().chain(&recipe.compile).chain(&recipe.wasm).chain(&recipe.version);
-        for word in words {
+        let commands = [&recipe.compile, &recipe.run, &recipe.pack, &recipe.wasm, &recipe.version];
+        for word in commands.into_iter().flatten() {
             check_placeholders(name, word, recipe);
         }
     }
 }
 
-/// `{word}` of lower-case letters and digits is a placeholder, and has to be known.
+/// `{word}` of lower-case letters and digits, a letter first, is a placeholder, and has to be known.
 fn check_placeholders(name: &str, word: &str, recipe: &Recipe) {
     for part in word.split('{').skip(1) {
         let Some((inner, _)) = part.split_once('}') else {
             continue;
         };
-        let is_name = !inner.is_empty()
+        let is_name = inner.starts_with(|c: char| c.is_ascii_lowercase())
             && inner.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let known = ["source", "stem", "out", "work", "args"].contains(&inner)
+        let known = ["source", "stem", "out", "work", "args", "memory"].contains(&inner)
             || recipe.programs.contains_key(inner);
         assert!(!is_name || known, "languages.toml: {name}: {{{inner}}} in {word:?} is not known");
     }
@@ -114,26 +138,30 @@ fn write_language(out: &mut String, language: &Language) {
         interpreters,
         source,
         allows_nul,
+        lf_only,
         choose,
         memory_mb,
         compile_seconds,
         recipe,
+        ..
     } = language;
     let _ = writeln!(
         out,
         "Language {{ name: {name:?}, aliases: &{aliases:?}, extensions: &{extensions:?}, interpreters: &{interpreters:?}, \
-         source: {source:?}, allows_nul: {allows_nul}, choose: {choose:?}, memory_mb: {memory_mb}, \
+         source: {source:?}, allows_nul: {allows_nul}, lf_only: {lf_only}, choose: {choose:?}, memory_mb: {memory_mb}, \
          compile_seconds: {compile_seconds}, recipes: &["
     );
     for recipe in recipe {
         let programs: Vec<String> =
             recipe.programs.iter().map(|(k, v)| format!("({k:?}, &{v:?} as &[&str])")).collect();
         let env: Vec<(&String, &String)> = recipe.env.iter().collect();
-        let Recipe { compile, run, artifact, wasm, version, show, debian, install, .. } = recipe;
+        let Recipe { compile, run, artifact, pack, wasm, version, show, .. } = recipe;
+        let Recipe { debian, pypi, npm, install, untested, .. } = recipe;
         let _ = writeln!(
             out,
             "Recipe {{ programs: &[{}], compile: &{compile:?}, run: &{run:?}, env: &{env:?}, artifact: &{artifact:?}, \
-             wasm: &{wasm:?}, version: &{version:?}, show: &{show:?}, debian: {debian:?}, install: {install:?} }},",
+             pack: &{pack:?}, wasm: &{wasm:?}, version: &{version:?}, show: &{show:?}, debian: {debian:?}, \
+             pypi: {pypi:?}, npm: {npm:?}, install: {install:?}, untested: {untested} }},",
             programs.join(", ")
         );
     }

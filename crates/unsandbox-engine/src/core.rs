@@ -2,17 +2,17 @@
 //! What the engine's callers and its thread share: the table of jobs, the way to the jailer, and how a
 //! job comes to its end.
 
+use crate::engine::EngineOptions;
 use crate::jobs::{Record, Table, size_of, unix_seconds};
 use crate::outcome;
 use crate::reactor::{JAILER_ENDED, JAILER_SOCKET, WAKE};
 use crate::run::Run;
 use crate::start::{Hello, Jailer};
-use crate::engine::EngineOptions;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use unsandbox_jailer::message::FromJailer;
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::isolation::{Isolation, Level};
@@ -40,7 +40,9 @@ pub struct Core {
 }
 
 fn system(what: &str) -> impl FnOnce(rustix::io::Errno) -> Error + '_ {
-    move |error| Error::new(ErrorCode::Server, format!("the engine could not be set up: {what}: {error}"))
+    move |error| {
+        Error::new(ErrorCode::Server, format!("the engine could not be set up: {what}: {error}"))
+    }
 }
 
 impl Core {
@@ -249,7 +251,8 @@ impl Core {
         result.network_mode = record.job.network_mode.clone();
         result.execution_mode = Some("cold".to_string());
         result.total_time_ms = Some(record.submitted.elapsed().as_millis() as u64);
-        result.isolation = self.hello.lock().expect("no panic under this lock").as_ref().map(isolation);
+        result.isolation =
+            self.hello.lock().expect("no panic under this lock").as_ref().map(isolation);
         result
     }
 }

@@ -20,8 +20,8 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, Waiter};
 use unsandbox_protocol::isolation::{Layer, Level};
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::{
-    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, NetworkMode, Owner,
-    Probe, Request, Status, Submission, limits,
+    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, NetworkMode,
+    Owner, Probe, Request, Status, Submission, limits,
 };
 
 /// How an engine is set up.
@@ -83,8 +83,9 @@ impl Engine {
         let jailer = self.jailer()?;
         let mut answer = self.core.probe_answer.lock().expect("no panic under this lock");
         *answer = None;
-        channel::send(jailer.socket.as_fd(), &ToJailer::Probe, &[])
-            .map_err(|error| Error::new(ErrorCode::Server, format!("the jailer has ended: {error}")))?;
+        channel::send(jailer.socket.as_fd(), &ToJailer::Probe, &[]).map_err(|error| {
+            Error::new(ErrorCode::Server, format!("the jailer has ended: {error}"))
+        })?;
         loop {
             if let Some(FromJailer::Layers { level, layers }) = answer.take() {
                 let level = match level {
@@ -119,7 +120,8 @@ impl Engine {
         let mut infos = self.languages()?;
         let mut waiting = Vec::new();
         for language in languages() {
-            let known = self.versions.lock().expect("no panic under this lock").contains_key(language.name);
+            let known =
+                self.versions.lock().expect("no panic under this lock").contains_key(language.name);
             if !known && let Ok(runtime) = self.runtime(language, None) {
                 waiting.push((language.name, self.ask_version(language, &runtime)));
             }
@@ -191,7 +193,10 @@ impl Engine {
             let core = self.core.clone();
             let thread = std::thread::Builder::new().name("unsandbox".to_string());
             let spawned = thread.spawn(move || Reactor::run(core)).map_err(|error| {
-                Error::new(ErrorCode::Server, format!("the engine's thread could not start: {error}"))
+                Error::new(
+                    ErrorCode::Server,
+                    format!("the engine's thread could not start: {error}"),
+                )
             })?;
             *reactor = Some(spawned);
         }
@@ -268,7 +273,8 @@ fn closed() -> Error {
 }
 
 fn queue_full(waiting: usize) -> Error {
-    let text = format!("{waiting} executions are waiting already, which is the limit; try again soon");
+    let text =
+        format!("{waiting} executions are waiting already, which is the limit; try again soon");
     Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1000)
 }
 
@@ -276,7 +282,8 @@ fn queue_full(waiting: usize) -> Error {
 fn version_in(result: &ExecutionResult) -> Option<String> {
     let text = format!("{}\n{}", result.stdout_text(), result.stderr_text());
     let is_number = |word: &&str| {
-        word.starts_with(|c: char| c.is_ascii_digit()) && word.contains(|c: char| c == '.' || c.is_ascii_digit())
+        word.starts_with(|c: char| c.is_ascii_digit())
+            && word.contains(|c: char| c == '.' || c.is_ascii_digit())
     };
     let clean = |word: &'_ str| {
         let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
@@ -284,7 +291,8 @@ fn version_in(result: &ExecutionResult) -> Option<String> {
         bare.to_string()
     };
     let words: Vec<String> = text.split_whitespace().take(60).map(clean).collect();
-    let dotted = words.iter().map(String::as_str).find(|word| is_number(word) && word.contains('.'));
+    let dotted =
+        words.iter().map(String::as_str).find(|word| is_number(word) && word.contains('.'));
     dotted.or_else(|| words.iter().map(String::as_str).find(is_number)).map(str::to_string)
 }
 

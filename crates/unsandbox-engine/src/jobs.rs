@@ -72,7 +72,9 @@ fn unknown(job_id: &str) -> Error {
     let shown: String = job_id.chars().take(80).collect();
     Error::new(
         ErrorCode::NotFound,
-        format!("job {shown:?} is not known to this key; jobs are kept for ten minutes after their end"),
+        format!(
+            "job {shown:?} is not known to this key; jobs are kept for ten minutes after their end"
+        ),
     )
 }
 

@@ -35,7 +35,8 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
         }
         Cause::Stopped if ending.cancelled => cancelled(result),
         Cause::Stopped => {
-            let words = format!("{who} wrote more than {} bytes to one stream", ending.output_bytes);
+            let words =
+                format!("{who} wrote more than {} bytes to one stream", ending.output_bytes);
             limited(result, LimitKind::Output, EXIT_LIMIT, Some(SIGKILL), words);
         }
     }
@@ -52,7 +53,9 @@ fn exited(result: &mut ExecutionResult, kind: StepKind, code: i32) {
     result.success = code == 0;
     if code != 0 {
         result.error = Some(match kind {
-            StepKind::Compile => format!("the program did not compile: the compiler exited with code {code}"),
+            StepKind::Compile => {
+                format!("the program did not compile: the compiler exited with code {code}")
+            }
             _ => format!("the program exited with code {code}"),
         });
     }

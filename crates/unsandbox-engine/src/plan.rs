@@ -54,13 +54,14 @@ pub fn prepare(
         .zip(&request.input_files)
         .map(|(name, file)| PlacedFile { name, content: Blob(file.content.clone()) })
         .collect();
-    let code = Blob(request.code.clone().into_bytes());
+    let code = Blob(language.source_text(&request.code).into_owned().into_bytes());
     files.push(PlacedFile { name: source.clone(), content: code });
 
-    let words = Words { source: &source, runtime, args: &request.args };
+    let run_limits = run_limits(request, language);
+    let memory_mb = run_limits.memory_bytes >> 20;
+    let words = Words { source: &source, runtime, args: &request.args, memory_mb };
     let mut notes = Vec::new();
     let steps = steps(request, language, &words, &mut notes);
-    let run_limits = run_limits(request, language);
     let needs = Needs {
         show: runtime.show.clone(),
         memory_bytes: run_limits.memory_bytes,
@@ -82,7 +83,8 @@ pub fn prepare(
 
 /// Makes of a plan one that only asks the runtime for its version.
 pub fn only_version(prepared: &mut Prepared, runtime: &Runtime, seconds: i64) {
-    let words = Words { source: "", runtime, args: &[] };
+    let memory_mb = prepared.plan.limits.memory_bytes >> 20;
+    let words = Words { source: "", runtime, args: &[], memory_mb };
     let argv = words.command(runtime.recipe.version);
     let wall_ms = seconds.unsigned_abs() * 1000;
     prepared.plan.steps = vec![Step { kind: StepKind::Run, argv, wall_ms }];
@@ -105,6 +107,7 @@ struct Words<'a> {
     source: &'a str,
     runtime: &'a Runtime,
     args: &'a [String],
+    memory_mb: u64,
 }
 
 impl Words<'_> {
@@ -122,7 +125,14 @@ impl Words<'_> {
 
     fn word(&self, template: &str) -> String {
         let stem = self.source.rsplit_once('.').map_or(self.source, |(stem, _)| stem);
-        let fixed = [("source", self.source), ("stem", stem), ("out", OUT), ("work", WORK)];
+        let memory = self.memory_mb.to_string();
+        let fixed = [
+            ("source", self.source),
+            ("stem", stem),
+            ("out", OUT),
+            ("work", WORK),
+            ("memory", &memory),
+        ];
         let mut word = template.to_string();
         for (name, value) in fixed {
             word = word.replace(&format!("{{{name}}}"), value);
@@ -148,13 +158,17 @@ fn steps(
         let argv = words.command(recipe.compile);
         steps.push(Step { kind: StepKind::Compile, argv, wall_ms: compile_ms });
     }
+    if request.return_artifact && !recipe.pack.is_empty() {
+        let argv = words.command(recipe.pack);
+        steps.push(Step { kind: StepKind::Pack, argv, wall_ms: compile_ms });
+    }
     if request.return_wasm_artifact {
         if recipe.wasm.is_empty() {
             let name = language.name;
             notes.push(format!("no WebAssembly: the {name} toolchain here cannot make it"));
         } else {
             let argv = words.command(recipe.wasm);
-            steps.push(Step { kind: StepKind::Extra, argv, wall_ms: compile_ms });
+            steps.push(Step { kind: StepKind::Wasm, argv, wall_ms: compile_ms });
         }
     }
     let wall_ms = request.ttl.max(0) as u64 * 1000;

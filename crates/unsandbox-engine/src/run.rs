@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{Cause, FromInit, Plan, StepEnd, StepKind, ToInit, Trouble};
-use unsandbox_protocol::{
-    Artifact, Error, ErrorCode, EventSink, ExecutionResult, Status, Stream,
-};
+use unsandbox_protocol::{Artifact, Error, ErrorCode, EventSink, ExecutionResult, Status, Stream};
 
 /// One stream of the program.
 #[derive(Debug)]
@@ -239,9 +237,11 @@ impl Run {
 
     fn take(&mut self, message: FromInit, fds: Vec<OwnedFd>) {
         match message {
-            FromInit::Ended { kind: StepKind::Extra, end } => {
+            FromInit::Ended { kind: kind @ (StepKind::Pack | StepKind::Wasm), end } => {
                 if end.cause != Cause::Exited || end.code != 0 {
-                    self.notes.push("no WebAssembly: its compiler failed (see stderr)".to_string());
+                    let what = if kind == StepKind::Pack { "artifact" } else { "WebAssembly" };
+                    self.notes
+                        .push(format!("no {what}: the command that makes it failed (see stderr)"));
                 }
             }
             FromInit::Ended { kind, end } => self.end = Some((kind, end)),
@@ -349,13 +349,17 @@ fn read_artifact(message: FromInit, fd: OwnedFd) -> Result<Artifact, String> {
 
 /// A jail that could not be built, as an error that names layer, cause and fix.
 pub fn refusal(trouble: &Trouble) -> Error {
-    let Trouble { layer, what, fix, .. } = trouble;
+    const NO_SPACE: i32 = 28; // ENOSPC
+    let Trouble { layer, what, errno, fix } = trouble;
     // A program that is missing, or files that do not fit, are no fault of the isolation.
     match layer.as_str() {
         "program" => Error::new(
             ErrorCode::LanguageUnavailable,
             format!("the language's program could not be started in the jail: {what}"),
         ),
+        "files" if *errno == NO_SPACE => Error::argument(format!(
+            "input_files do not fit into the work directory: {what}; raise limits.work_bytes or work_files"
+        )),
         "files" | "plan" | "streams" => {
             Error::new(ErrorCode::Server, format!("the run could not be prepared: {what}"))
         }

@@ -24,7 +24,8 @@ const USUAL: &[&str] = &[
     "/snap/bin",
 ];
 /// Below the home, searched last.
-const USUAL_AT_HOME: &[&str] = &[".local/bin", ".cargo/bin", ".deno/bin", ".dotnet", ".juliaup/bin", "go/bin"];
+const USUAL_AT_HOME: &[&str] =
+    &[".local/bin", ".cargo/bin", ".deno/bin", ".dotnet", ".juliaup/bin", "go/bin"];
 
 /// Trees that every jail shows (see the jailer's `template.rs`).
 const ALWAYS_SHOWN: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives"];
@@ -100,7 +101,10 @@ fn chosen_runtime(language: &'static Language, path: &str, source: &str) -> Resu
 fn is_named_in(recipe: &Recipe, file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    recipe.programs.iter().any(|(_, names)| names.iter().any(|known| *known == name || *known == bare))
+    recipe
+        .programs
+        .iter()
+        .any(|(_, names)| names.iter().any(|known| *known == name || *known == bare))
 }
 
 fn assemble(
@@ -126,12 +130,7 @@ fn assemble(
 fn missing(language: &Language) -> Error {
     let mut ways = Vec::new();
     for recipe in language.recipes {
-        if !recipe.debian.is_empty() {
-            ways.push(format!("`apt-get install {}`", recipe.debian));
-        }
-        if !recipe.install.is_empty() {
-            ways.push(recipe.install.to_string());
-        }
+        ways.extend(ways_to_install(recipe));
     }
     ways.dedup();
     let programs = language.recipes.first().map(|recipe| {
@@ -150,14 +149,20 @@ fn missing(language: &Language) -> Error {
 
 /// How to install a missing language, in one line.
 pub fn install_hint(language: &Language) -> String {
-    let recipe = language.recipes.first();
-    recipe.map_or(String::new(), |recipe| {
-        if recipe.debian.is_empty() {
-            recipe.install.to_string()
-        } else {
-            format!("apt-get install {}", recipe.debian)
-        }
-    })
+    language.recipes.iter().flat_map(ways_to_install).next().unwrap_or_default()
+}
+
+fn ways_to_install(recipe: &Recipe) -> Vec<String> {
+    let commands = [
+        ("apt-get install", recipe.debian),
+        ("pip install", recipe.pypi),
+        ("npm install -g", recipe.npm),
+    ];
+    let packages = commands.iter().filter(|(_, package)| !package.is_empty());
+    let mut ways: Vec<String> =
+        packages.map(|(command, package)| format!("`{command} {package}`")).collect();
+    ways.extend(Some(recipe.install.to_string()).filter(|words| !words.is_empty()));
+    ways
 }
 
 fn search(name: &str) -> Option<Program> {
@@ -227,9 +232,11 @@ fn prefix_of(real: &Path) -> Vec<PathBuf> {
 
 /// The root, a home, or a folder that holds homes or other people's things.
 fn is_too_much(prefix: &Path) -> bool {
-    const SHARED: &[&str] = &["/", "/opt", "/home", "/root", "/tmp", "/var", "/srv", "/mnt", "/media", "/etc"];
+    const SHARED: &[&str] =
+        &["/", "/opt", "/home", "/root", "/tmp", "/var", "/srv", "/mnt", "/media", "/etc"];
     let home = env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
-    let is_home = home.is_some_and(|home| home.starts_with(prefix) || prefix == home.join(".local"));
+    let is_home =
+        home.is_some_and(|home| home.starts_with(prefix) || prefix == home.join(".local"));
     let a_home = prefix.parent() == Some(Path::new("/home"));
     is_home || a_home || SHARED.iter().any(|shared| prefix == Path::new(shared))
 }
@@ -249,7 +256,8 @@ mod tests {
 
     impl Folder {
         fn new(name: &str) -> Folder {
-            let path = env::temp_dir().join(format!("unsandbox-runtimes-{name}-{}", std::process::id()));
+            let path =
+                env::temp_dir().join(format!("unsandbox-runtimes-{name}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&path);
             fs::create_dir_all(&path).unwrap();
             Folder(path.canonicalize().unwrap())

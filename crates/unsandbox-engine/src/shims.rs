@@ -91,7 +91,9 @@ fn rustup(name: &str) -> Option<PathBuf> {
     installed.sort();
     let matches = |path: &&PathBuf| {
         let folder = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        chosen.as_deref().is_some_and(|chosen| folder == chosen || folder.starts_with(&format!("{chosen}-")))
+        chosen
+            .as_deref()
+            .is_some_and(|chosen| folder == chosen || folder.starts_with(&format!("{chosen}-")))
     };
     let toolchain = installed.iter().find(matches).or_else(|| installed.first())?;
     Some(toolchain.join("bin").join(name))

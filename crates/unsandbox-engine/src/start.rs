@@ -43,7 +43,8 @@ impl Jailer {
     /// Starts one and hears its first message.
     pub fn start() -> Result<Jailer, Error> {
         let general = "check the limits on processes and open files";
-        let broken = |what: &'static str| move |error: io::Error| unavailable(what, &error, general);
+        let broken =
+            |what: &'static str| move |error: io::Error| unavailable(what, &error, general);
         let program = program()?;
         let (socket, theirs) = channel::pair().map_err(broken("make a socket"))?;
         let own = rustix::process::getpid();
@@ -98,7 +99,11 @@ fn program() -> Result<OwnedFd, Error> {
         });
     }
     sealed_program().map_err(|error| {
-        unavailable("put it into a memfd", &error, "memory may be exhausted, or memfd_create refused")
+        unavailable(
+            "put it into a memfd",
+            &error,
+            "memory may be exhausted, or memfd_create refused",
+        )
     })
 }
 

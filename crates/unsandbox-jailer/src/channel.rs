@@ -12,7 +12,6 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-
 const FDS_MAX: usize = 8;
 
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -57,7 +56,8 @@ pub fn receive_into(
     buffer: &mut Vec<u8>,
 ) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
     buffer.resize(MESSAGE_MAX, 0);
-    let flags = RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    let flags =
+        RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     loop {
         let mut control = RecvAncillaryBuffer::new(&mut space);

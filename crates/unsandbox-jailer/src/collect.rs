@@ -38,8 +38,7 @@ pub fn collect(
             Some(below) => PathBuf::from(below),
             None => Path::new("input").join(&wanted.name),
         };
-        let name = path.file_name().unwrap_or(OsStr::new("artifact")).to_owned();
-        basket.give(&path, &name, &wanted.kind)?;
+        basket.give_wanted(&path, &wanted.kind)?;
     }
     basket.give_folder()?;
     basket.finish()
@@ -80,6 +79,41 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         (self.send)(message, &[file.as_fd()])
     }
 
+    /// Gives what a recipe names: one file, or every one that matches its pattern.
+    fn give_wanted(&mut self, path: &Path, kind: &str) -> io::Result<()> {
+        let name = path.file_name().unwrap_or(OsStr::new("artifact")).to_owned();
+        let pattern = name.to_string_lossy();
+        let Some((before, after)) = pattern.split_once('*') else {
+            return self.give(path, &name, kind);
+        };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let matching: Vec<_> = self
+            .list(folder, LOOKED_AT_MAX)?
+            .into_iter()
+            .map(|entry| entry.file_name())
+            .filter(|found| {
+                let found = found.to_string_lossy();
+                let middle = found.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                middle.is_some()
+            })
+            .collect();
+        if matching.is_empty() {
+            return self.skip(&name, "was not made");
+        }
+        matching.iter().try_for_each(|found| self.give(&folder.join(found), found, kind))
+    }
+
+    /// The entries of a folder below /tmp, by name. One that is a link, or gone, has none.
+    fn list(&self, folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
+        let opened =
+            c_path(folder).and_then(|path| sys::open_beneath(self.root.as_fd(), &path, true));
+        let Ok(opened) = opened else { return Ok(Vec::new()) };
+        let listing = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
+        let mut entries: Vec<fs::DirEntry> = listing.flatten().take(most).collect();
+        entries.sort_by_key(fs::DirEntry::file_name);
+        Ok(entries)
+    }
+
     fn skip(&mut self, name: &OsStr, why: &str) -> io::Result<()> {
         if self.told == TOLD_MAX {
             self.untold += 1;
@@ -94,15 +128,8 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         let mut looked_at = 0;
         let mut folders = vec![(PathBuf::from("input/artifacts"), 0)];
         while let Some((folder, depth)) = folders.pop() {
-            // A folder that is a link, or gone, has nothing to give.
-            let opened =
-                c_path(&folder).and_then(|path| sys::open_beneath(self.root.as_fd(), &path, true));
-            let Ok(opened) = opened else { continue };
-            let listing = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
-            let mut entries: Vec<fs::DirEntry> =
-                listing.flatten().take(LOOKED_AT_MAX - looked_at).collect();
+            let entries = self.list(&folder, LOOKED_AT_MAX - looked_at)?;
             looked_at += entries.len();
-            entries.sort_by_key(fs::DirEntry::file_name);
             for entry in entries {
                 let path = folder.join(entry.file_name());
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) && depth < DEPTH_MAX {

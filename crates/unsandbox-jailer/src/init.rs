@@ -8,8 +8,8 @@ use crate::collect;
 use crate::jail::{Doubt, trouble};
 use crate::seccomp::Filters;
 use crate::step::{Outcome, Stepper};
-use crate::template::JAIL_ID;
 use crate::sys;
+use crate::template::JAIL_ID;
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -146,8 +146,9 @@ impl Run<'_> {
             .map_err(trouble("streams", "prepare the steps"))?;
         let steps = std::mem::take(&mut plan.steps);
         if self.take_steps(steps, stepper, streams)? {
-            let send =
-                |message: FromInit, fds: &[BorrowedFd<'_>]| channel::send(self.control.as_fd(), &message, fds);
+            let send = |message: FromInit, fds: &[BorrowedFd<'_>]| {
+                channel::send(self.control.as_fd(), &message, fds)
+            };
             collect::collect(&plan, Path::new(TMP), send).map_err(trouble("files", "collect"))?;
         }
         Ok(())

@@ -109,7 +109,8 @@ pub struct PlacedFile {
 }
 wire_struct!(PlacedFile { name, content });
 
-/// A file to give back, and what it is.
+/// A file to give back, and what it is. Relative to the work directory, or below /tmp; a `*` in the
+/// last part stands for any characters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
     pub name: String,
@@ -120,11 +121,12 @@ wire_struct!(Wanted { name, kind });
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StepKind {
     Compile,
-    /// Makes one more artifact; its failure is reported and does not stop the run.
-    Extra,
+    /// Make one more artifact each; a failure is reported and does not stop the run.
+    Pack,
+    Wasm,
     Run,
 }
-wire_enum!(StepKind { 1 = Compile, 2 = Extra, 3 = Run });
+wire_enum!(StepKind { 1 = Compile, 2 = Pack, 3 = Wasm, 4 = Run });
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {

@@ -1,2 +1,272 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Keys: how a request is signed, how a server compares, and the accounts file.
+//! Keys: how a request is signed, how a server compares, and the accounts file. A secret is wiped when
+//! it is dropped, and no `Debug` shows it.
+
+use crate::error::{Error, ErrorCode};
+use crate::limits::SIGNATURE_WINDOW;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::fmt;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// Text that is nobody else's business.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself, for the one place that sends or compares it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Compares in a time that depends only on the lengths.
+    pub fn matches(&self, other: &str) -> bool {
+        self.0.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What a client proves itself with. The scheme follows from what was configured, never from how a key
+/// looks: the service's own documents use a secret-looking key as a bearer.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    Bearer(Secret),
+    Pair { public: String, secret: Secret },
+}
+
+impl Credentials {
+    /// What stands behind `Authorization: Bearer`.
+    pub fn bearer(&self) -> &str {
+        match self {
+            Credentials::Bearer(key) => key.expose(),
+            Credentials::Pair { public, .. } => public,
+        }
+    }
+}
+
+/// The signature of a request: lower-case hex of HMAC-SHA256 over `time:METHOD:path:body`.
+pub fn sign(secret: &Secret, unix_seconds: i64, method: &str, path: &str, body: &[u8]) -> String {
+    let mac = mac(secret, &unix_seconds.to_string(), method, path, body);
+    hex(&mac.finalize().into_bytes())
+}
+
+fn mac(secret: &Secret, time: &str, method: &str, path: &str, body: &[u8]) -> Hmac<Sha256> {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.expose().as_bytes())
+        .expect("HMAC takes a key of any length");
+    for part in [time, ":", method, ":", path, ":"] {
+        mac.update(part.as_bytes());
+    }
+    mac.update(body);
+    mac
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
+        out.push(char::from_digit(u32::from(byte >> 4), 16).expect("four bits"));
+        out.push(char::from_digit(u32::from(byte & 15), 16).expect("four bits"));
+        out
+    })
+}
+
+/// A signed request as a server received it.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    pub method: &'a str,
+    /// The request target as sent, with its query string.
+    pub target: &'a str,
+    /// `X-Timestamp`.
+    pub time: &'a str,
+    /// `X-Signature`.
+    pub signature: &'a str,
+    pub body: &'a [u8],
+}
+
+/// Whether a request was signed with `secret` within five minutes of `now` (Unix seconds).
+///
+/// Clients disagree on what they sign: the path is taken with and without its query string, and a body
+/// of `{}` may have been signed as empty.
+pub fn verify(secret: &Secret, now: i64, signed: Signed<'_>) -> Result<(), Error> {
+    let refused = |message: &str| Error::new(ErrorCode::Auth, message).with_http_status(401);
+    let window = SIGNATURE_WINDOW.as_secs();
+    let stale = |what: &str| {
+        refused(&format!(
+            "request timestamp {what}; it has to be within {window} seconds of the server's clock"
+        ))
+        .with_wire("invalid_timestamp")
+    };
+    let time: i64 = signed.time.parse().map_err(|_| stale("is not in Unix seconds"))?;
+    if now.abs_diff(time) > window {
+        return Err(stale("expired or in the future"));
+    }
+    let path = signed.target.split('?').next().unwrap_or_default();
+    let empty_too = signed.body == b"{}";
+    let sent = signed.signature.to_ascii_lowercase();
+    let mut matched = subtle::Choice::from(0);
+    for (path, tried) in [(signed.target, true), (path, path != signed.target)] {
+        for (body, tried) in [(signed.body, tried), (&b""[..], tried && empty_too)] {
+            if tried {
+                let expected = hex(&mac(secret, signed.time, signed.method, path, body)
+                    .finalize()
+                    .into_bytes());
+                matched |= expected.as_bytes().ct_eq(sent.as_bytes());
+            }
+        }
+    }
+    if matched.into() { Ok(()) } else { Err(refused("the signature does not match the request")) }
+}
+
+/// One row of an accounts file.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub public_key: String,
+    pub secret_key: Secret,
+    pub comment: Option<String>,
+}
+
+/// Reads `public_key,secret_key[,comment]` lines; rows are counted from 0.
+///
+/// Empty lines, `#` lines, a heading and lines without two keys are not rows.
+pub fn parse_accounts(text: &str) -> Vec<Account> {
+    text.trim_start_matches('\u{feff}')
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, ',').map(str::trim);
+            let (public, secret) = (fields.next()?, fields.next()?);
+            if public.is_empty() || secret.is_empty() || public == "public_key" {
+                return None;
+            }
+            let comment = fields.next().filter(|comment| !comment.is_empty());
+            Some(Account {
+                public_key: public.to_string(),
+                secret_key: Secret::new(secret),
+                comment: comment.map(str::to_string),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000;
+
+    fn secret() -> Secret {
+        Secret::new("unsb-sk-00000-00000-00000-00000")
+    }
+
+    #[test]
+    fn the_three_check_values() {
+        for (method, path, body, expected) in [
+            (
+                "POST",
+                "/execute",
+                "{\"language\":\"python\",\"code\":\"print(1)\"}",
+                "13030beb0ca7bbd869ee6472e71ffbabfeb38d4d6b2b77014e645e78f8422e35",
+            ),
+            (
+                "GET",
+                "/jobs/abc",
+                "",
+                "d2d4ed7d8b78eea533aeb4304395125375f6da99806bd8d00b745e931037c777",
+            ),
+            (
+                "POST",
+                "/run",
+                "#!/usr/bin/env python3\nprint(1)\n",
+                "7a9d12b6796d51f71964a1e5565716f53d024cc070d483c6c1fd977b4788efbe",
+            ),
+        ] {
+            assert_eq!(sign(&secret(), NOW, method, path, body.as_bytes()), expected);
+        }
+    }
+
+    fn check(
+        now: i64,
+        target: &str,
+        signed_path: &str,
+        body: &[u8],
+        signed_body: &[u8],
+    ) -> Result<(), Error> {
+        let signature = sign(&secret(), NOW, "POST", signed_path, signed_body);
+        let time = NOW.to_string();
+        let signed = Signed { method: "POST", target, time: &time, signature: &signature, body };
+        verify(&secret(), now, signed)
+    }
+
+    #[test]
+    fn a_signature_is_taken_with_and_without_the_query() {
+        assert!(check(NOW, "/run?ttl=5", "/run?ttl=5", b"x", b"x").is_ok());
+        assert!(check(NOW, "/run?ttl=5", "/run", b"x", b"x").is_ok());
+        assert!(check(NOW, "/run", "/run", b"{}", b"").is_ok());
+        assert!(check(NOW, "/run?ttl=5", "/run?ttl=6", b"x", b"x").is_err());
+        assert!(check(NOW, "/run", "/run", b"x", b"").is_err());
+        assert!(check(NOW, "/run", "/run", b"x", b"y").is_err());
+    }
+
+    #[test]
+    fn five_minutes_and_no_more() {
+        assert!(check(NOW + 300, "/run", "/run", b"", b"").is_ok());
+        assert!(check(NOW - 300, "/run", "/run", b"", b"").is_ok());
+        for now in [NOW + 301, NOW - 301, i64::MIN, i64::MAX] {
+            let error = check(now, "/run", "/run", b"", b"").unwrap_err();
+            assert_eq!((error.code(), error.wire()), (ErrorCode::Auth, "invalid_timestamp"));
+            assert!(error.message().contains("timestamp"));
+        }
+        for time in ["", "soon", "99999999999999999999999"] {
+            let signed = Signed { method: "GET", target: "/", time, signature: "", body: b"" };
+            assert_eq!(verify(&secret(), NOW, signed).unwrap_err().wire(), "invalid_timestamp");
+        }
+    }
+
+    #[test]
+    fn the_wrong_secret_does_not_verify() {
+        let signature = sign(&Secret::new("other"), NOW, "GET", "/jobs", b"");
+        let time = NOW.to_string();
+        let signed = Signed {
+            method: "GET",
+            target: "/jobs",
+            time: &time,
+            signature: &signature,
+            body: b"",
+        };
+        let error = verify(&secret(), NOW, signed).unwrap_err();
+        assert_eq!((error.code(), error.wire()), (ErrorCode::Auth, "invalid_api_key"));
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let pair = Credentials::Pair { public: "unsb-pk-1".into(), secret: secret() };
+        assert!(!format!("{pair:?} {}", secret()).contains("00000"));
+        assert!(secret().matches("unsb-sk-00000-00000-00000-00000"));
+        assert!(!secret().matches("unsb-sk-00000-00000-00000-0000"));
+    }
+
+    #[test]
+    fn rows_of_an_accounts_file() {
+        let text = "\u{feff}# mine\r\npublic_key,secret_key\n\n pk1 , sk1 \r\nhalf,\nbroken\npk2,sk2,work, and play\n";
+        let rows = parse_accounts(text);
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].public_key.as_str(), rows[0].secret_key.expose()), ("pk1", "sk1"));
+        assert_eq!(rows[0].comment, None);
+        assert_eq!(rows[1].comment.as_deref(), Some("work, and play"));
+    }
+}

@@ -133,7 +133,7 @@ pub trait Backend: Send + Sync {
         submission: Submission,
         sink: Arc<dyn EventSink>,
     ) -> Result<ExecutionResult, Error> {
-        let waiter = Arc::new(Waiter { sink, ..Waiter::new() });
+        let waiter = Arc::new(Waiter::with_sink(sink));
         self.submit(submission, waiter.clone())?;
         waiter.wait_result()
     }
@@ -156,7 +156,12 @@ pub struct Waiter {
 
 impl Waiter {
     pub fn new() -> Self {
-        Waiter { end: Mutex::new(None), arrived: Condvar::new(), sink: Arc::new(NoSink) }
+        Self::with_sink(Arc::new(NoSink))
+    }
+
+    /// Passes every event on to `sink`.
+    pub fn with_sink(sink: Arc<dyn EventSink>) -> Self {
+        Waiter { end: Mutex::new(None), arrived: Condvar::new(), sink }
     }
 
     /// Blocks until the end has come.

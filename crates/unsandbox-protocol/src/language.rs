@@ -3,6 +3,7 @@
 //! the engine. The build script turns the file into the constants that are included here.
 
 use crate::error::Error;
+use std::borrow::Cow;
 
 /// One language: how it is called, and how it is compiled and run.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Language {
     pub source: &'static str,
     /// Whether source text may hold NUL bytes.
     pub allows_nul: bool,
+    /// Whether its tools take the CR of a CRLF line end for a character of the line.
+    pub lf_only: bool,
     /// Environment variable of the host that chooses the program, as `UNSANDBOX_PYTHON`.
     pub choose: &'static str,
     /// Memory that it needs beyond the default; 0 for none.
@@ -29,8 +32,9 @@ pub struct Language {
 /// One way to run a language, with the programs that it needs.
 ///
 /// In commands, `{name}` is the path of a program of `programs`; `{source}` the source file, `{stem}`
-/// it without extension, `{out}` the compiled program, `{work}` the work directory; `{args}`, alone in
-/// a word, becomes the program's arguments.
+/// it without extension, `{out}` the compiled program, `{work}` the work directory, `{memory}` the
+/// run's limit of memory in MB; `{args}`, alone in a word, becomes the program's arguments. Commands
+/// start in the work directory; what is between braces and none of these stays as it is.
 #[derive(Debug)]
 pub struct Recipe {
     /// Programs by the name used in commands, each with the file names to look for.
@@ -41,7 +45,10 @@ pub struct Recipe {
     /// Variables of the jail beyond the standard ones.
     pub env: &'static [(&'static str, &'static str)],
     /// Files of the work directory that `return_artifact` gives (after compiling); empty: not compiled.
+    /// A `*` in the last part of a path stands for any characters.
     pub artifact: &'static [&'static str],
+    /// Command that makes the artifact from what was compiled, run only where it is asked for.
+    pub pack: &'static [&'static str],
     /// Command that makes `{out}.wasm`; empty where the toolchain cannot.
     pub wasm: &'static [&'static str],
     /// Prints the version in its first lines.
@@ -50,8 +57,25 @@ pub struct Recipe {
     pub show: &'static [&'static str],
     /// Debian package that brings it; empty where there is none.
     pub debian: &'static str,
+    /// Package of PyPI, and packages of npm, that bring it; empty where there is none.
+    pub pypi: &'static str,
+    pub npm: &'static str,
     /// Another way to get it, in words.
     pub install: &'static str,
+    /// Whether the tests of this project do not run it, for want of an installable runtime.
+    pub untested: bool,
+}
+
+impl Language {
+    /// `code` as it is given to the language's tools: without byte-order mark, and with line ends
+    /// that they understand.
+    pub fn source_text<'a>(&self, code: &'a str) -> Cow<'a, str> {
+        let code = code.strip_prefix('\u{feff}').unwrap_or(code);
+        if self.lf_only && code.contains("\r\n") {
+            return Cow::Owned(code.replace("\r\n", "\n"));
+        }
+        Cow::Borrowed(code)
+    }
 }
 
 include!(concat!(env!("OUT_DIR"), "/languages.rs"));

@@ -114,6 +114,26 @@ pub struct Artifact {
     pub url: Option<String>,
 }
 
+/// Bytes of a name that [`Artifact::safe_filename`] keeps: what a file system takes.
+const SAFE_FILENAME_MAX_BYTES: usize = 255;
+
+impl Artifact {
+    /// The name reduced to one harmless path component: a hostile program or server chose it.
+    ///
+    /// Only what follows the last `/` or `\` stays; control characters and `:` become `_`.
+    pub fn safe_filename(&self) -> String {
+        let last = self.filename.rsplit(['/', '\\']).next().unwrap_or_default();
+        let mut name: String =
+            last.chars().map(|c| if c.is_control() || c == ':' { '_' } else { c }).collect();
+        let mut end = name.len().min(SAFE_FILENAME_MAX_BYTES);
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        name.truncate(end);
+        if name.trim_matches(['.', ' ']).is_empty() { "artifact".to_string() } else { name }
+    }
+}
+
 /// What the run used.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Usage {
@@ -180,6 +200,21 @@ impl ExecutionResult {
         }
     }
 
+    /// Why it did not succeed, in a few words, where nothing more exact is known; `None` for success.
+    pub fn failure_words(&self) -> Option<String> {
+        if self.success {
+            return None;
+        }
+        Some(match (&self.status, self.limit, self.signal, self.exit_code) {
+            (Status::Cancelled, ..) => "Job cancelled by user".to_string(),
+            (Status::Timeout, ..) => "the program ran longer than its ttl".to_string(),
+            (_, Some(limit), ..) => format!("the program passed its {} limit", limit.as_str()),
+            (_, _, Some(signal), _) => format!("the program was ended by signal {signal}"),
+            (_, _, _, Some(code)) => format!("the program exited with code {code}"),
+            _ => "the program did not succeed".to_string(),
+        })
+    }
+
     /// Standard output as text; bytes that are not UTF-8 become U+FFFD.
     pub fn stdout_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.stdout)
@@ -222,5 +257,34 @@ impl Job {
             result: None,
             raw: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_safe_filename_is_one_component() {
+        let safe = |name: &str| {
+            let filename = name.to_string();
+            Artifact { filename, kind: String::new(), content: Vec::new(), url: None }
+                .safe_filename()
+        };
+        for (name, expected) in [
+            ("plot.png", "plot.png"),
+            ("../../etc/passwd", "passwd"),
+            ("C:\\x\\y.txt", "y.txt"),
+            ("c:evil", "c_evil"),
+            ("a\0b\nc", "a_b_c"),
+            ("", "artifact"),
+            ("..", "artifact"),
+            ("a/", "artifact"),
+            (". .", "artifact"),
+            (".hidden", ".hidden"),
+        ] {
+            assert_eq!(safe(name), expected, "{name:?}");
+        }
+        assert_eq!(safe(&"é".repeat(200)).len(), 254);
     }
 }

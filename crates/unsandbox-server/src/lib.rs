@@ -1,2 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The HTTP server of unsandbox, over any backend.
+#![forbid(unsafe_code)]
+//! The HTTP server of unsandbox, over any backend. It speaks the wire protocol and knows nothing of how
+//! programs are run. Blocking from the outside; inside, one small event loop in which a waiting request
+//! costs no thread.
+
+mod guard;
+mod idempotency;
+mod keys;
+mod listen;
+mod reply;
+mod routes;
+mod runs;
+mod serve;
+mod state;
+
+pub use keys::Keys;
+pub use listen::Listen;
+pub use serve::{Bound, Server};
+pub use state::{Caps, ServerOptions};

@@ -1,0 +1,2 @@
+const word: string = "deno";
+console.log(`hello from ${word}`);

@@ -1,0 +1,4 @@
+program Hello;
+begin
+  WriteLn('hello from pascal');
+end.

@@ -1,0 +1,4 @@
+int main() {
+  write("hello from pike\n");
+  return 0;
+}

@@ -1,0 +1,2 @@
+const word: string = "typescript";
+console.log(`hello from ${word}`);

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The client and its blocking operations.
+
+use crate::boundary::{ffi, handle, required};
+use crate::config::unsandbox_config;
+use crate::error::unsandbox_error;
+use crate::info::{unsandbox_health, unsandbox_key, unsandbox_language_list, unsandbox_probe};
+use crate::job::{JobBox, unsandbox_job, unsandbox_job_list};
+use crate::options::{call_options, unsandbox_options};
+use crate::request::unsandbox_request;
+use crate::result::{ResultBox, unsandbox_result};
+use crate::text::{Text, give, give_empty, text};
+use std::ffi::c_char;
+use unsandbox::Client;
+use unsandbox_protocol::Error;
+
+/// A place that runs code. Shareable: any number of threads may use one client at once, and should,
+/// for it keeps connections and warm sandboxes.
+pub struct unsandbox_client {
+    pub client: Client,
+    endpoint: Text,
+}
+
+/// The client behind a handle.
+pub fn client_of<'a>(client: *const unsandbox_client) -> Result<&'a Client, Error> {
+    handle(client, "client").map(|it| &it.client)
+}
+
+fn hand_over(made: Client, out: *mut *mut unsandbox_client) {
+    let endpoint = Text::new(made.endpoint());
+    let made = Box::new(unsandbox_client { client: made, endpoint });
+    // SAFETY: checked for NULL by the caller, writable by the contract of the ABI.
+    unsafe { out.write(Box::into_raw(made)) };
+}
+
+/// Makes a client from a configuration; what that leaves open comes from the environment. Nothing is
+/// connected or started yet.
+///
+/// @param config  borrowed for the call; NULL is an empty configuration.
+/// @param client  receives a client owned by the caller; free with unsandbox_client_free. Required.
+/// @param err     receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFIG or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_new(
+    config: *const unsandbox_config,
+    client: *mut *mut unsandbox_client,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(client, "client")?;
+        let made = match handle(config, "config") {
+            Ok(config) => config.builder.clone().build()?,
+            Err(_) => Client::from_env()?,
+        };
+        hand_over(made, out);
+        Ok(())
+    })
+}
+
+/// Makes a client from the environment alone: UNSANDBOX_URL, else https://api.unsandbox.com where a
+/// key is configured, else this machine ("local:").
+///
+/// @param client  receives a client owned by the caller; free with unsandbox_client_free. Required.
+/// @param err     receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFIG or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_from_env(
+    client: *mut *mut unsandbox_client,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(client, "client")?;
+        hand_over(Client::from_env()?, out);
+        Ok(())
+    })
+}
+
+/// Where the client's programs run: "local:", or a URL.
+///
+/// @param len  receives the length in bytes; may be NULL.
+/// @return UTF-8, NUL-terminated, borrowed until the client is freed; "" for NULL.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_endpoint(
+    client: *const unsandbox_client,
+    len: *mut usize,
+) -> *const c_char {
+    ffi!(or c"".as_ptr(), {
+        handle(client, "client").map_or_else(|_| give_empty(len), |it| give(&it.endpoint, len))
+    })
+}
+
+/// 1 where the programs run on this machine, else 0; 0 for NULL.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_is_local(client: *const unsandbox_client) -> i32 {
+    ffi!(or 0, { client_of(client).map_or(0, |it| i32::from(it.is_local())) })
+}
+
+/// Ends what runs, and with it every sandbox of a local client; later operations fail. NULL is fine.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_close(client: *const unsandbox_client) {
+    ffi!(or(), {
+        if let Ok(it) = client_of(client) {
+            it.close();
+        }
+    })
+}
+
+/// Frees a client; NULL is fine. Tasks keep what they need of it; the last user ends the sandboxes.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_free(client: *mut unsandbox_client) {
+    ffi!(or(), { crate::boundary::free(client) })
+}
+
+/// Runs a program whose language the request names, and waits for the result.
+///
+/// Blocks for queue, compiler and at most the request's ttl, or until the options' timeout.
+///
+/// @param client   shared; may be used by several threads.
+/// @param request  borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, also where the program failed: that is a result. UNSANDBOX_ERR_ARGUMENT, _CONNECT,
+///         _TIMEOUT, _CANCELLED, _AUTH, _RATE_LIMITED, _LANGUAGE_UNAVAILABLE, _ISOLATION_UNAVAILABLE, _API
+///         or _SERVER.
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_execute(
+    client: *const unsandbox_client,
+    request: *const unsandbox_request,
+    options: *const unsandbox_options,
+    result: *mut *mut unsandbox_result,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(result, "result")?;
+        let client = client_of(client)?;
+        let request = &handle(request, "request")?.request;
+        let made = client.execute_with(request, call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(ResultBox::new(made).into_raw()) };
+        Ok(())
+    })
+}
+
+/// Runs a program whose language is detected from its text, and waits for the result.
+///
+/// Blocks for queue, compiler and at most the request's ttl, or until the options' timeout.
+///
+/// @param client   shared; may be used by several threads.
+/// @param request  borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, also where the program failed: that is a result. UNSANDBOX_ERR_ARGUMENT, _CONNECT,
+///         _TIMEOUT, _CANCELLED, _AUTH, _RATE_LIMITED, _LANGUAGE_UNAVAILABLE, _ISOLATION_UNAVAILABLE, _API
+///         or _SERVER.
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_run(
+    client: *const unsandbox_client,
+    request: *const unsandbox_request,
+    options: *const unsandbox_options,
+    result: *mut *mut unsandbox_result,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(result, "result")?;
+        let client = client_of(client)?;
+        let request = &handle(request, "request")?.request;
+        let made = client.run_with(request, call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(ResultBox::new(made).into_raw()) };
+        Ok(())
+    })
+}
+
+/// Submits a program whose language the request names, and returns at once.
+///
+/// The job goes on without its caller; its id is all that is needed to come back for it.
+///
+/// @param client   shared; may be used by several threads.
+/// @param request  borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param job      receives a job owned by the caller; free with unsandbox_job_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT, _CONNECT,
+///         _TIMEOUT, _CANCELLED, _AUTH, _RATE_LIMITED, _LANGUAGE_UNAVAILABLE, _ISOLATION_UNAVAILABLE, _API
+///         or _SERVER.
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_execute_async(
+    client: *const unsandbox_client,
+    request: *const unsandbox_request,
+    options: *const unsandbox_options,
+    job: *mut *mut unsandbox_job,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(job, "job")?;
+        let client = client_of(client)?;
+        let request = &handle(request, "request")?.request;
+        let made = client.execute_async_with(request, call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(JobBox::new(made).into_raw()) };
+        Ok(())
+    })
+}
+
+/// Submits a program whose language is detected from its text, and returns at once.
+///
+/// @param client   shared; may be used by several threads.
+/// @param request  borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param job      receives a job owned by the caller; free with unsandbox_job_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, or as for unsandbox_client_execute_async.
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_run_async(
+    client: *const unsandbox_client,
+    request: *const unsandbox_request,
+    options: *const unsandbox_options,
+    job: *mut *mut unsandbox_job,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(job, "job")?;
+        let client = client_of(client)?;
+        let request = &handle(request, "request")?.request;
+        let made = client.run_async_with(request, call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(JobBox::new(made).into_raw()) };
+        Ok(())
+    })
+}
+
+/// Asks how a job is.
+///
+/// @param client   shared; may be used by several threads.
+/// @param job_id   borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param job      receives a job owned by the caller; free with unsandbox_job_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND for a job that does not exist for this key, _CONNECT, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_get_job(
+    client: *const unsandbox_client,
+    job_id: *const c_char,
+    job_id_len: usize,
+    options: *const unsandbox_options,
+    job: *mut *mut unsandbox_job,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(job, "job")?;
+        let client = client_of(client)?;
+        let job_id = text(job_id, job_id_len, "job_id")?;
+        let made = client.get_job_with(job_id, call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(JobBox::new(made).into_raw()) };
+        Ok(())
+    })
+}
+
+/// Waits for the end of a job and gives its result. The options' timeout bounds the wait: past it the
+/// call returns UNSANDBOX_ERR_TIMEOUT, and the job goes on.
+///
+/// @param client   shared; may be used by several threads.
+/// @param job_id   borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _JOB_LOST, _TIMEOUT, _CANCELLED, _CONNECT, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_wait_job(
+    client: *const unsandbox_client,
+    job_id: *const c_char,
+    job_id_len: usize,
+    options: *const unsandbox_options,
+    result: *mut *mut unsandbox_result,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(result, "result")?;
+        let client = client_of(client)?;
+        let job_id = text(job_id, job_id_len, "job_id")?;
+        let made = client.wait_job_with(job_id, call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(ResultBox::new(made).into_raw()) };
+        Ok(())
+    })
+}
+
+/// Cancels a job and gives what it had written by then; a job that is over is given as it is.
+///
+/// @param client   shared; may be used by several threads.
+/// @param job_id   borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _CONNECT, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_cancel_job(
+    client: *const unsandbox_client,
+    job_id: *const c_char,
+    job_id_len: usize,
+    options: *const unsandbox_options,
+    result: *mut *mut unsandbox_result,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(result, "result")?;
+        let client = client_of(client)?;
+        let job_id = text(job_id, job_id_len, "job_id")?;
+        let made = client.cancel_job_with(job_id, call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(ResultBox::new(made).into_raw()) };
+        Ok(())
+    })
+}
+
+/// Lists the jobs of this key that are pending or running.
+///
+/// @param client   shared; may be used by several threads.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param jobs     receives a list owned by the caller; free with unsandbox_job_list_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, _AUTH, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_list_jobs(
+    client: *const unsandbox_client,
+    options: *const unsandbox_options,
+    jobs: *mut *mut unsandbox_job_list,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(jobs, "jobs")?;
+        let client = client_of(client)?;
+        let made = client.list_jobs_with(call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe {
+            out.write({
+                let jobs = made.into_iter().map(JobBox::new).collect();
+                Box::into_raw(Box::new(unsandbox_job_list { jobs }))
+            })
+        };
+        Ok(())
+    })
+}
+
+/// Lists the languages that the endpoint offers.
+///
+/// @param client   shared; may be used by several threads.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param languages receives a list owned by the caller; free with unsandbox_language_list_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_languages(
+    client: *const unsandbox_client,
+    options: *const unsandbox_options,
+    languages: *mut *mut unsandbox_language_list,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(languages, "languages")?;
+        let client = client_of(client)?;
+        let made = client.languages_with(call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(Box::into_raw(unsandbox_language_list::boxed(made))) };
+        Ok(())
+    })
+}
+
+/// Asks whether the configured key is good. A key that is not is an answer and no error.
+///
+/// @param client   shared; may be used by several threads.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param key      receives an object owned by the caller; free with unsandbox_key_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_validate_key(
+    client: *const unsandbox_client,
+    options: *const unsandbox_options,
+    key: *mut *mut unsandbox_key,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(key, "key")?;
+        let client = client_of(client)?;
+        let made = client.validate_key_with(call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(Box::into_raw(unsandbox_key::boxed(made))) };
+        Ok(())
+    })
+}
+
+/// Asks whether the endpoint takes executions.
+///
+/// @param client   shared; may be used by several threads.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param health   receives an object owned by the caller; free with unsandbox_health_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_health(
+    client: *const unsandbox_client,
+    options: *const unsandbox_options,
+    health: *mut *mut unsandbox_health,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(health, "health")?;
+        let client = client_of(client)?;
+        let made = client.health_with(call_options(options))?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(Box::into_raw(unsandbox_health::boxed(made))) };
+        Ok(())
+    })
+}
+
+/// Asks which isolation layers this machine gives. Runs nothing of the user's.
+///
+/// @param client  shared; may be used by several threads.
+/// @param probe   receives an object owned by the caller; free with unsandbox_probe_free. Required.
+/// @param err     receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT for a client of another endpoint than "local:".
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_probe(
+    client: *const unsandbox_client,
+    probe: *mut *mut unsandbox_probe,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(probe, "probe")?;
+        let made = client_of(client)?.probe()?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(Box::into_raw(unsandbox_probe::boxed(made))) };
+        Ok(())
+    })
+}

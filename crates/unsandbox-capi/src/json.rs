@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The JSON door: a method by its name, JSON in the form of the wire in and out. A binding needs
+//! unsandbox_client_from_env, this function, and two that free.
+
+use crate::boundary::{ffi, required};
+use crate::client::{client_of, unsandbox_client};
+use crate::error::unsandbox_error;
+use crate::text::text;
+use serde_json::Value;
+use std::ffi::{CString, c_char};
+use std::sync::Arc;
+use std::time::Duration;
+use unsandbox::{CallOptions, Client};
+use unsandbox_protocol::validate::shown;
+use unsandbox_protocol::{Error, ExecutionResult, Job, Probe, Request, wire};
+
+/// Calls a method by its name, with JSON in and JSON out, and waits for it.
+///
+/// "execute", "execute_async": the body of POST /execute: {"language", "code", "env", "ttl", …}.
+/// "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job":
+/// {"job_id"}, and for "wait_job" perhaps "timeout_ms". "list_jobs", "languages", "validate_key",
+/// "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
+/// methods that give a result or a job it is as unsandbox_result_json or unsandbox_job_json.
+///
+/// @param client    shared; may be used by several threads.
+/// @param method    one of the names above.
+/// @param json      a JSON object, UTF-8; empty is {}. Borrowed for the call.
+/// @param out       receives UTF-8 owned by the caller, NUL-terminated; free with
+///                  unsandbox_string_free. Required.
+/// @param out_len   receives the length in bytes; may be NULL.
+/// @param err       receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT for an unknown method or wrong JSON, or what the method
+///         returns.
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_call_json(
+    client: *const unsandbox_client,
+    method: *const c_char,
+    method_len: usize,
+    json: *const c_char,
+    json_len: usize,
+    out: *mut *mut c_char,
+    out_len: *mut usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let out = required(out, "out")?;
+        let client = client_of(client)?;
+        let method = text(method, method_len, "method")?;
+        let json = text(json, json_len, "json")?;
+        let reply = call(client, method, if json.is_empty() { "{}" } else { json })?;
+        let len = reply.len();
+        // JSON writes NUL as \u0000; a server's own text may still be wrong.
+        let reply = CString::new(reply).map_err(|_| {
+            Error::new(unsandbox_protocol::ErrorCode::Protocol, "the reply holds NUL")
+        })?;
+        // SAFETY: not NULL, and writable by the contract of the ABI.
+        unsafe { out.write(reply.into_raw()) };
+        crate::text::give_raw(std::ptr::null::<u8>(), len, out_len);
+        Ok(())
+    })
+}
+
+/// Frees what unsandbox_client_call_json gave; NULL is fine.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_string_free(string: *mut c_char) {
+    ffi!(or(), {
+        if !string.is_null() {
+            // SAFETY: it came from `CString::into_raw` and is freed once, by the contract of the ABI.
+            drop(unsafe { CString::from_raw(string) });
+        }
+    })
+}
+
+fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
+    let options = CallOptions::default();
+    Ok(match method {
+        "execute" => result(client.execute_with(&named(json)?, options)?),
+        "run" => result(client.run_with(&detected(json)?, options)?),
+        "execute_async" => job(client.execute_async_with(&named(json)?, options)?),
+        "run_async" => job(client.run_async_with(&detected(json)?, options)?),
+        "get_job" => job(client.get_job_with(&job_id(json)?, options)?),
+        "wait_job" => {
+            let deadline = timeout(json)?;
+            result(client.wait_job_with(&job_id(json)?, CallOptions { deadline, ..options })?)
+        }
+        "cancel_job" => result(client.cancel_job_with(&job_id(json)?, options)?),
+        "list_jobs" => wire::encode_jobs(&client.list_jobs_with(options)?),
+        "languages" => wire::encode_languages(&client.languages_with(options)?),
+        "validate_key" => {
+            let info = client.validate_key_with(options)?;
+            raw_or(&info.raw, || wire::encode_key_info(&info))
+        }
+        "health" => {
+            let health = client.health_with(options)?;
+            raw_or(&health.raw, || wire::encode_health(&health))
+        }
+        "probe" => probe(&client.probe()?),
+        _ => return Err(unknown(method)),
+    })
+}
+
+fn unknown(method: &str) -> Error {
+    Error::argument(format!(
+        "method {} is unknown; there are execute, run, execute_async, run_async, get_job, wait_job, \
+         cancel_job, list_jobs, languages, validate_key, health and probe",
+        shown(method)
+    ))
+}
+
+fn named(json: &str) -> Result<Request, Error> {
+    Ok(wire::decode_request(json.as_bytes())?.request)
+}
+
+fn detected(json: &str) -> Result<Request, Error> {
+    Ok(wire::decode_run("", Some("application/json"), json.as_bytes())?.request)
+}
+
+fn raw_or(raw: &Option<Arc<str>>, encode: impl FnOnce() -> String) -> String {
+    raw.as_ref().map_or_else(encode, |raw| raw.to_string())
+}
+
+fn result(result: ExecutionResult) -> String {
+    raw_or(&result.raw, || wire::encode_result(&result, false))
+}
+
+fn job(job: Job) -> String {
+    raw_or(&job.raw, || wire::encode_job(&job, false))
+}
+
+fn fields(json: &str) -> Result<serde_json::Map<String, Value>, Error> {
+    match serde_json::from_str(json) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(Error::argument("json must be an object")),
+        Err(cause) => Err(Error::argument("json is not JSON").with_cause(cause)),
+    }
+}
+
+fn job_id(json: &str) -> Result<String, Error> {
+    match fields(json)?.remove("job_id") {
+        Some(Value::String(id)) => Ok(id),
+        _ => Err(Error::argument("job_id is missing, or not text")),
+    }
+}
+
+fn timeout(json: &str) -> Result<Option<Duration>, Error> {
+    match fields(json)?.remove("timeout_ms") {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(ms) if ms > 0 => Ok(Some(Duration::from_millis(ms))),
+            _ => Err(Error::argument("timeout_ms must be an integer of at least 1")),
+        },
+    }
+}
+
+fn probe(probe: &Probe) -> String {
+    let layers: Vec<Value> = probe
+        .layers
+        .iter()
+        .map(|layer| {
+            serde_json::json!({
+                "name": layer.name,
+                "available": layer.available,
+                "detail": layer.detail,
+                "fix": layer.fix,
+            })
+        })
+        .collect();
+    let level = probe.level.map(|level| level.as_str());
+    serde_json::json!({ "level": level, "layers": layers }).to_string()
+}

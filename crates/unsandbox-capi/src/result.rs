@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The result struct: plain fields for C, owned by a box behind it that keeps what they point to.
+
+use crate::artifact::{ArtifactBox, unsandbox_artifact};
+use crate::status::{limit_number, status_number};
+use crate::text::Text;
+use std::ffi::c_char;
+use std::sync::OnceLock;
+use unsandbox_protocol::{ExecutionResult, wire};
+
+/// What one execution gave. Made by the library and never changed: any thread may read it. Owned by
+/// the caller, free with unsandbox_result_free. Fields are only ever appended: never copy it, never
+/// ask for its size. Text is UTF-8 with a NUL behind it that the length does not count; optional
+/// text is NULL where there is none.
+#[repr(C)]
+pub struct unsandbox_result {
+    /// 1 where the program ended by itself with exit code 0.
+    pub success: u8,
+    /// 1 where a stream reached its limit and the rest of it is gone.
+    pub truncated: u8,
+    pub has_exit_code: u8,
+    pub has_signal: u8,
+    pub has_total_time_ms: u8,
+    /// 1 where cpu_time_ms and peak_memory_bytes are known.
+    pub has_usage: u8,
+    /// UNSANDBOX_STATUS_…
+    pub status: i32,
+    /// 124 past the ttl, 128 + n for signal n, -1 when cancelled.
+    pub exit_code: i32,
+    pub signal: i32,
+    /// UNSANDBOX_LIMIT_…: the limit that ended the program.
+    pub limit: i32,
+    /// Bytes, which may hold NUL; never NULL.
+    pub stdout_data: *const c_char,
+    pub stdout_len: usize,
+    /// Bytes, which may hold NUL; never NULL.
+    pub stderr_data: *const c_char,
+    pub stderr_len: usize,
+    /// The status as a word.
+    pub status_text: *const c_char,
+    pub status_text_len: usize,
+    /// Optional: why it did not succeed, or what could not be collected.
+    pub error: *const c_char,
+    pub error_len: usize,
+    /// Optional.
+    pub language: *const c_char,
+    pub language_len: usize,
+    /// Optional: only from run.
+    pub detected_language: *const c_char,
+    pub detected_language_len: usize,
+    /// Optional.
+    pub job_id: *const c_char,
+    pub job_id_len: usize,
+    /// Optional: "cold" or "pooled".
+    pub execution_mode: *const c_char,
+    pub execution_mode_len: usize,
+    /// Optional: "zerotrust" or "semitrusted".
+    pub network_mode: *const c_char,
+    pub network_mode_len: usize,
+    /// Queue, compiler and program together.
+    pub total_time_ms: u64,
+    pub cpu_time_ms: u64,
+    pub peak_memory_bytes: u64,
+    /// artifact_count pointers; borrowed until the result is freed.
+    pub artifacts: *const *const unsandbox_artifact,
+    pub artifact_count: usize,
+    /// Optional: "full" or "reduced".
+    pub isolation_level: *const c_char,
+    pub isolation_level_len: usize,
+    /// NUL-terminated names of the layers of the jail that the program ran in.
+    pub isolation_layers: *const *const c_char,
+    pub isolation_layer_count: usize,
+    /// NUL-terminated names of the layers that the machine could not give.
+    pub isolation_missing: *const *const c_char,
+    pub isolation_missing_count: usize,
+}
+
+/// The struct that C sees, and behind it what its pointers point to.
+#[repr(C)]
+pub struct ResultBox {
+    public: unsandbox_result,
+    texts: Vec<Text>,
+    artifacts: Vec<ArtifactBox>,
+    artifact_pointers: Vec<*const unsandbox_artifact>,
+    layers: Names,
+    missing: Names,
+    stdout: Text,
+    stderr: Text,
+    /// Without its streams and artifacts, which have moved into the fields above.
+    source: ExecutionResult,
+    json: OnceLock<Text>,
+}
+
+/// Names, and the pointers to them that C reads.
+struct Names {
+    texts: Vec<Text>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Names {
+    fn new(names: &[String]) -> Self {
+        let texts: Vec<Text> = names.iter().map(|name| Text::new(name.as_str())).collect();
+        let pointers = texts.iter().map(Text::ptr).collect();
+        Names { texts, pointers }
+    }
+}
+
+/// Keeps a text and gives what C sees of it.
+pub fn keep(texts: &mut Vec<Text>, text: Text) -> (*const c_char, usize) {
+    let seen = (text.ptr(), text.len());
+    texts.push(text);
+    seen
+}
+
+/// As [`keep`]; absent is NULL.
+pub fn keep_optional(texts: &mut Vec<Text>, text: Option<&str>) -> (*const c_char, usize) {
+    text.map_or((std::ptr::null(), 0), |text| keep(texts, Text::new(text)))
+}
+
+impl ResultBox {
+    pub fn new(mut source: ExecutionResult) -> Box<ResultBox> {
+        let stdout = Text::new(std::mem::take(&mut source.stdout));
+        let stderr = Text::new(std::mem::take(&mut source.stderr));
+        let artifacts = std::mem::take(&mut source.artifacts);
+        let isolation = source.isolation.as_ref();
+        let layers = Names::new(isolation.map_or(&[], |it| &it.layers));
+        let missing = Names::new(isolation.map_or(&[], |it| &it.missing));
+        let artifacts: Vec<_> = artifacts.into_iter().map(ArtifactBox::new).collect();
+        let artifact_pointers: Vec<_> = artifacts.iter().map(|it| it.public()).collect();
+        let mut texts = Vec::new();
+        let public = public_fields(&source, &mut texts);
+        let mut boxed = Box::new(ResultBox {
+            public,
+            texts,
+            artifacts,
+            artifact_pointers,
+            layers,
+            missing,
+            stdout,
+            stderr,
+            source,
+            json: OnceLock::new(),
+        });
+        boxed.public.stdout_data = boxed.stdout.ptr();
+        boxed.public.stdout_len = boxed.stdout.len();
+        boxed.public.stderr_data = boxed.stderr.ptr();
+        boxed.public.stderr_len = boxed.stderr.len();
+        boxed.public.artifacts = boxed.artifact_pointers.as_ptr();
+        boxed.public.artifact_count = boxed.artifact_pointers.len();
+        boxed.public.isolation_layers = boxed.layers.pointers.as_ptr();
+        boxed.public.isolation_layer_count = boxed.layers.texts.len();
+        boxed.public.isolation_missing = boxed.missing.pointers.as_ptr();
+        boxed.public.isolation_missing_count = boxed.missing.texts.len();
+        boxed
+    }
+
+    /// Hands the result to C.
+    pub fn into_raw(self: Box<Self>) -> *mut unsandbox_result {
+        // The box and not its first field: the pointer must stay valid for the whole of it.
+        Box::into_raw(self).cast()
+    }
+
+    /// The result as C sees it while something else owns the box.
+    pub fn public(&self) -> *const unsandbox_result {
+        std::ptr::from_ref(self).cast()
+    }
+
+    pub fn artifact(&self, index: usize) -> Option<*const unsandbox_artifact> {
+        self.artifact_pointers.get(index).copied()
+    }
+
+    pub fn isolation_layer(&self, index: usize) -> Option<&Text> {
+        self.layers.texts.get(index)
+    }
+
+    pub fn isolation_missing(&self, index: usize) -> Option<&Text> {
+        self.missing.texts.get(index)
+    }
+
+    pub fn json(&self) -> &Text {
+        self.json.get_or_init(|| match &self.source.raw {
+            Some(raw) => Text::new(&**raw),
+            None => Text::new(wire::encode_result(&self.whole(), false)),
+        })
+    }
+
+    /// The result as the client gave it.
+    pub fn whole(&self) -> ExecutionResult {
+        ExecutionResult {
+            stdout: self.stdout.bytes().to_vec(),
+            stderr: self.stderr.bytes().to_vec(),
+            artifacts: self.artifacts.iter().map(|it| it.whole()).collect(),
+            ..self.source.clone()
+        }
+    }
+}
+
+/// The fields that need no more than the source; the boxed ones are set by the caller.
+fn public_fields(source: &ExecutionResult, texts: &mut Vec<Text>) -> unsandbox_result {
+    let (status_text, status_text_len) = keep(texts, Text::new(source.status.as_str()));
+    let mut optional = |text: &Option<String>| keep_optional(texts, text.as_deref());
+    let (error, error_len) = optional(&source.error);
+    let (language, language_len) = optional(&source.language);
+    let (detected_language, detected_language_len) = optional(&source.detected_language);
+    let (job_id, job_id_len) = optional(&source.job_id);
+    let (execution_mode, execution_mode_len) = optional(&source.execution_mode);
+    let (network_mode, network_mode_len) = optional(&source.network_mode);
+    let level = source.isolation.as_ref().map(|it| it.level.clone());
+    let (isolation_level, isolation_level_len) = optional(&level);
+    let usage = source.usage.unwrap_or_default();
+    unsandbox_result {
+        success: source.success.into(),
+        truncated: source.truncated.into(),
+        has_exit_code: source.exit_code.is_some().into(),
+        has_signal: source.signal.is_some().into(),
+        has_total_time_ms: source.total_time_ms.is_some().into(),
+        has_usage: source.usage.is_some().into(),
+        status: status_number(&source.status),
+        exit_code: source.exit_code.unwrap_or(0),
+        signal: source.signal.unwrap_or(0),
+        limit: limit_number(source.limit),
+        stdout_data: std::ptr::null(),
+        stdout_len: 0,
+        stderr_data: std::ptr::null(),
+        stderr_len: 0,
+        status_text,
+        status_text_len,
+        error,
+        error_len,
+        language,
+        language_len,
+        detected_language,
+        detected_language_len,
+        job_id,
+        job_id_len,
+        execution_mode,
+        execution_mode_len,
+        network_mode,
+        network_mode_len,
+        total_time_ms: source.total_time_ms.unwrap_or(0),
+        cpu_time_ms: usage.cpu_time_ms,
+        peak_memory_bytes: usage.peak_memory_bytes,
+        artifacts: std::ptr::null(),
+        artifact_count: 0,
+        isolation_level,
+        isolation_level_len,
+        isolation_layers: std::ptr::null(),
+        isolation_layer_count: 0,
+        isolation_missing: std::ptr::null(),
+        isolation_missing_count: 0,
+    }
+}
+
+pub fn read<'a>(result: *const unsandbox_result) -> Option<&'a unsandbox_result> {
+    owner(result).map(|it| &it.public)
+}
+
+/// What stands behind a result that the library handed out.
+pub fn owner<'a>(result: *const unsandbox_result) -> Option<&'a ResultBox> {
+    // SAFETY: NULL, or the first field of a `ResultBox` that nobody has freed.
+    unsafe { result.cast::<ResultBox>().as_ref() }
+}
+
+pub fn free_result(result: *mut unsandbox_result) {
+    crate::boundary::free(result.cast::<ResultBox>());
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an endpoint says about itself: its languages, a key, its health.
+
+use super::error::decode_error;
+use super::json::Writer;
+use super::tolerant::{Fields, Reply, senseless, text};
+use crate::backend::{Health, KeyInfo, LanguageInfo};
+use crate::error::Error;
+use serde_json::Value;
+
+/// The reply to `GET /languages`. `languages` are those that run here; `details` tells of the others
+/// what to install.
+pub fn encode_languages(languages: &[LanguageInfo]) -> String {
+    let usable = || languages.iter().filter(|language| language.available != Some(false));
+    Writer::document(|w| {
+        w.texts("languages", usable().map(|language| &language.name));
+        w.object("aliases", |w| {
+            for language in usable() {
+                for alias in &language.aliases {
+                    w.text(alias, &language.name);
+                }
+            }
+        });
+        w.number("count", usable().count());
+        w.objects("details", languages, |w, language| {
+            w.text("name", &language.name);
+            w.texts("aliases", &language.aliases);
+            if let Some(available) = language.available {
+                w.boolean("available", available);
+            }
+            w.text_if("version", language.version.as_deref());
+            w.text_if("install", language.install.as_deref());
+        });
+    })
+}
+
+/// Reads the reply to `GET /languages`: ours, names with aliases, or an array of names or objects.
+pub fn decode_languages(body: &[u8], http_status: u16) -> Result<Vec<LanguageInfo>, Error> {
+    if !(200..300).contains(&http_status) {
+        return Err(decode_error(http_status, None, body));
+    }
+    let mut fields = match Reply::read(body)?.value {
+        Value::Array(items) => return Ok(items.into_iter().filter_map(language).collect()),
+        Value::Object(map) => Fields::new(map),
+        _ => return Err(senseless("a list of languages", body)),
+    };
+    let items = fields
+        .array(&["details", "languages"])
+        .ok_or_else(|| senseless("a list of languages", body))?;
+    let mut languages: Vec<LanguageInfo> = items.into_iter().filter_map(language).collect();
+    for (alias, name) in fields.object("aliases").map(Fields::into_texts).unwrap_or_default() {
+        let known = languages.iter_mut().find(|language| language.name == name);
+        if let Some(language) = known.filter(|language| !language.aliases.contains(&alias)) {
+            language.aliases.push(alias);
+        }
+    }
+    Ok(languages)
+}
+
+fn language(value: Value) -> Option<LanguageInfo> {
+    let mut info = LanguageInfo {
+        name: String::new(),
+        aliases: Vec::new(),
+        available: None,
+        version: None,
+        path: None,
+        install: None,
+    };
+    match value {
+        Value::Object(map) => {
+            let mut fields = Fields::new(map);
+            info.name = fields.word(&["id", "name", "language"])?;
+            info.aliases = fields.texts("aliases");
+            info.available = fields.boolean("available");
+            info.version = fields.word(&["version"]);
+            info.path = fields.word(&["path"]);
+            info.install = fields.word(&["install"]);
+        }
+        value => info.name = text(value).filter(|name| !name.is_empty())?,
+    }
+    Some(info)
+}
+
+/// The reply to `POST /keys/validate`. A valid one has no `error`: some clients take its mere presence
+/// for a refusal.
+pub fn encode_key_info(info: &KeyInfo) -> String {
+    Writer::document(|w| {
+        w.boolean("valid", info.valid);
+        if let Some(tier) = &info.tier {
+            // Existing clients read a number; our own engine says `local`.
+            match tier.parse::<i64>() {
+                Ok(number) => w.number("tier", number),
+                Err(_) => w.text("tier", tier),
+            }
+        }
+        if info.valid {
+            w.text("status", "active");
+        } else {
+            let reason = info.reason.as_deref().unwrap_or("invalid_key");
+            w.text("reason", reason);
+            w.text("error", reason);
+        }
+    })
+}
+
+/// Reads the reply to `POST /keys/validate`. A refusal of the key itself is an answer, not an error.
+pub fn decode_key_info(body: &[u8], http_status: u16) -> Result<KeyInfo, Error> {
+    let refused = matches!(http_status, 401 | 403);
+    if !refused && !(200..300).contains(&http_status) {
+        return Err(decode_error(http_status, None, body));
+    }
+    let (mut fields, raw) = match Reply::object(body) {
+        Ok(reply) => reply,
+        Err(_) if refused => return Err(decode_error(http_status, None, body)),
+        Err(error) => return Err(error),
+    };
+    let reason = fields.word(&["reason"]).or_else(|| fields.word(&["error"]));
+    let stated = fields.boolean("valid").or_else(|| fields.boolean("success"));
+    if refused && stated != Some(false) {
+        return Err(decode_error(http_status, None, body));
+    }
+    // A clock that is wrong says nothing about the key.
+    if refused && reason.as_deref() == Some("invalid_timestamp") {
+        return Err(decode_error(http_status, None, body));
+    }
+    Ok(KeyInfo {
+        valid: stated.unwrap_or(reason.is_none()),
+        tier: fields.word(&["tier", "plan"]),
+        reason: reason.filter(|_| stated != Some(true)),
+        raw: Some(raw),
+    })
+}
+
+/// The reply to `GET /health`.
+pub fn encode_health(health: &Health) -> String {
+    Writer::document(|w| w.text("status", &health.status))
+}
+
+/// Reads the reply to `GET /health`: 200 is healthy, whatever the body says.
+pub fn decode_health(body: &[u8], http_status: u16) -> Result<Health, Error> {
+    if !(200..300).contains(&http_status) {
+        return Err(decode_error(http_status, None, body));
+    }
+    let reply = Reply::object(body).ok();
+    let (status, raw) = match reply {
+        Some((mut fields, raw)) => (fields.word(&["status"]), Some(raw)),
+        None => (None, None),
+    };
+    Ok(Health { healthy: true, status: status.unwrap_or_else(|| "ok".to_string()), raw })
+}

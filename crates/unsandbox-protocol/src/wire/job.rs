@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Jobs: submitted, asked for, listed, cancelled. Flat beside nested on the way out, either on the way in.
+
+use super::error::decode_error;
+use super::json::Writer;
+use super::result::{Identity, is_result, result_from, write_common, write_extras};
+use super::tolerant::{Fields, Reply, senseless};
+use crate::error::Error;
+use crate::result::{ExecutionResult, Job, Status};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The reply to `/execute/async` and `/run/async`.
+pub fn encode_submitted(job: &Job) -> String {
+    let status = if job.status.is_terminal() { job.status.as_str() } else { "pending" };
+    Writer::document(|w| {
+        w.text("job_id", &job.job_id);
+        w.text("status", status);
+        w.text("message", "Job submitted");
+        w.text_if("detected_language", job.detected_language.as_deref());
+    })
+}
+
+/// The reply to `GET /jobs/{id}`. With `compat` the result stands at the root too: most clients read it
+/// there although the specification nests it.
+pub fn encode_job(job: &Job, compat: bool) -> String {
+    Writer::document(|w| {
+        w.text("job_id", &job.job_id);
+        w.text("status", job.status.as_str());
+        let flat = compat && job.result.is_some();
+        if !flat {
+            w.text_if("language", job.language.as_deref());
+            w.text_if("detected_language", job.detected_language.as_deref());
+            w.text_if("network_mode", job.network_mode.as_deref());
+        }
+        w.number_if("created_at", job.created_at);
+        w.number_if("started_at", job.started_at);
+        w.number_if("completed_at", job.completed_at);
+        if let Some(result) = &job.result {
+            write_result(w, result, compat);
+        }
+    })
+}
+
+fn write_result(w: &mut Writer, result: &ExecutionResult, compat: bool) {
+    if compat {
+        write_common(w, result, Identity::Beside, false);
+    }
+    w.object("result", |w| {
+        write_common(w, result, Identity::Beside, compat);
+        write_extras(w, result);
+    });
+}
+
+/// The reply to `GET /jobs`. No `created_at`: clients disagree on whether it is text or a number.
+pub fn encode_jobs(jobs: &[Job]) -> String {
+    Writer::document(|w| {
+        w.objects("jobs", jobs, |w, job| {
+            w.text("job_id", &job.job_id);
+            w.text("status", job.status.as_str());
+            w.text_or_null("language", job.language.as_deref());
+            w.text_if("network_mode", job.network_mode.as_deref());
+            let time = job.created_at.and_then(|at| jiff::Timestamp::from_second(at).ok());
+            w.text_if("submitted_at", time.map(|time| time.to_string()).as_deref());
+        });
+        w.number("count", jobs.len());
+    })
+}
+
+/// The reply to `DELETE /jobs/{id}`; a job that had ended already is given as it is.
+pub fn encode_cancelled(job: &Job, compat: bool) -> String {
+    let cancelled = job.status == Status::Cancelled;
+    Writer::document(|w| {
+        w.text("message", if cancelled { "Job cancelled" } else { "Job already finished" });
+        w.text("job_id", &job.job_id);
+        w.text("status", job.status.as_str());
+        if let Some(result) = &job.result {
+            if !compat {
+                w.boolean("success", result.success);
+            }
+            write_result(w, result, compat);
+        }
+    })
+}
+
+/// What a submission was answered with.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Submitted {
+    /// It waits or runs, and has to be asked for.
+    Job(Job),
+    Result(ExecutionResult),
+}
+
+/// Reads the reply to `/execute` or `/run`, which may be the result or a job that is still pending.
+pub fn decode_submission_or_result(body: &[u8], http_status: u16) -> Result<Submitted, Error> {
+    let job = match decode_job(body, http_status) {
+        Ok(job) => job,
+        // Without an id it can only be a result.
+        Err(error) if (200..300).contains(&http_status) => {
+            return super::decode_result(body, http_status).map(Submitted::Result).or(Err(error));
+        }
+        Err(error) => return Err(error),
+    };
+    match job.result {
+        Some(result) => Ok(Submitted::Result(result)),
+        None => Ok(Submitted::Job(job)),
+    }
+}
+
+/// Reads the reply to `/execute/async` or `/run/async`. The job has its result if it ended already.
+pub fn decode_submission(body: &[u8], http_status: u16) -> Result<Job, Error> {
+    decode_job(body, http_status)
+}
+
+/// Reads the reply to `GET /jobs/{id}`.
+pub fn decode_job(body: &[u8], http_status: u16) -> Result<Job, Error> {
+    if !(200..300).contains(&http_status) {
+        return Err(decode_error(http_status, None, body));
+    }
+    let (fields, raw) = Reply::object(body)?;
+    job_from(fields, None, raw)
+        .ok_or_else(|| senseless("a job", body).with_http_status(http_status))
+}
+
+/// Reads the reply to `GET /jobs`: `{"jobs": […]}` or the array alone; what has no id is no job.
+pub fn decode_jobs(body: &[u8], http_status: u16) -> Result<Vec<Job>, Error> {
+    if !(200..300).contains(&http_status) {
+        return Err(decode_error(http_status, None, body));
+    }
+    let items = match Reply::read(body)?.value {
+        Value::Array(items) => items,
+        Value::Object(map) => {
+            let mut fields = Fields::new(map);
+            fields.array(&["jobs"]).ok_or_else(|| senseless("a list of jobs", body))?
+        }
+        _ => return Err(senseless("a list of jobs", body)),
+    };
+    let read = |item: Value| {
+        let raw: Arc<str> = item.to_string().into();
+        let Value::Object(map) = item else { return None };
+        job_from(Fields::new(map), None, raw)
+    };
+    Ok(items.into_iter().filter_map(read).collect())
+}
+
+/// Reads the reply to `DELETE /jobs/{id}`; an empty one says that the job was cancelled, and no more.
+pub fn decode_cancelled(body: &[u8], http_status: u16, job_id: &str) -> Result<Job, Error> {
+    if !(200..300).contains(&http_status) {
+        return Err(decode_error(http_status, None, body));
+    }
+    let mut job = if body.iter().all(u8::is_ascii_whitespace) {
+        Job::new(job_id, Status::Cancelled)
+    } else {
+        let (mut fields, raw) = Reply::object(body)?;
+        let status = fields.word(&["status", "state"]).map(|word| Status::parse(&word));
+        // A word that is not an end ("cancelling", "ok") is no news: the server said yes to a cancel.
+        let status = status.filter(Status::is_terminal).unwrap_or(Status::Cancelled);
+        let mut job = Job::new(job_id, status);
+        read_job(&mut job, fields, raw, true);
+        job
+    };
+    if job.result.is_none() {
+        job.result = Some(ExecutionResult {
+            job_id: Some(job.job_id.clone()),
+            exit_code: Some(crate::result::EXIT_CANCELLED),
+            ..ExecutionResult::new(job.status.clone())
+        });
+    }
+    Ok(job)
+}
+
+fn job_from(mut fields: Fields, job_id: Option<&str>, raw: Arc<str>) -> Option<Job> {
+    let id = fields.word(&["job_id", "id"]);
+    let id = id.as_deref().or(job_id)?;
+    let word = fields.word(&["status", "state"]);
+    let ended = fields.object_is_there("result") || fields.has("completed_at");
+    let flat = is_result(&fields);
+    let status = match word {
+        Some(word) => Status::parse(&word),
+        None if ended || flat => Status::Completed,
+        None => Status::Pending,
+    };
+    // A word that is not known means an end only if the reply shows one.
+    let has_result = status.is_terminal() || (matches!(status, Status::Other(_)) && ended);
+    let mut job = Job::new(id, status);
+    read_job(&mut job, fields, raw, has_result);
+    Some(job)
+}
+
+/// Fills a job whose id and status are known.
+fn read_job(job: &mut Job, mut fields: Fields, raw: Arc<str>, has_result: bool) {
+    if let Some(id) = fields.word(&["job_id", "id"]) {
+        job.job_id = id;
+    }
+    job.created_at = fields.time(&["created_at", "submitted_at"]);
+    job.started_at = fields.time(&["started_at"]);
+    job.completed_at = fields.time(&["completed_at"]);
+    if has_result {
+        let mut result = result_from(fields, job.status.clone(), Some(raw.clone()));
+        result.job_id.get_or_insert_with(|| job.job_id.clone());
+        job.language = result.language.clone();
+        job.detected_language = result.detected_language.clone();
+        job.network_mode = result.network_mode.clone();
+        job.result = Some(result);
+    } else {
+        job.language = fields.word(&["language"]);
+        job.detected_language = fields.word(&["detected_language"]);
+        job.network_mode = fields.word(&["network_mode"]);
+    }
+    job.raw = Some(raw);
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! JSON to types and back, for both ends of the wire. Writing is one superset that the clients of both
+//! specification documents read; reading takes every shape that servers are known to send.
+
+mod error;
+mod info;
+mod job;
+mod json;
+mod query;
+mod request;
+mod result;
+mod tolerant;
+
+pub use error::{decode_error, encode_error, retry_after_ms, status_of_error};
+pub use info::{
+    decode_health, decode_key_info, decode_languages, encode_health, encode_key_info,
+    encode_languages,
+};
+pub use job::{
+    Submitted, decode_cancelled, decode_job, decode_jobs, decode_submission,
+    decode_submission_or_result, encode_cancelled, encode_job, encode_jobs, encode_submitted,
+};
+pub use query::{percent_decode, percent_encode};
+pub use request::{Incoming, decode_request, decode_run, encode_execute, encode_run_query};
+pub use result::{decode_result, encode_result};
+pub use tolerant::decode_base64;
+
+/// Header in which our server says what it can do beyond the service, comma-separated.
+pub const FEATURES_HEADER: &str = "X-Unsandbox-Features";
+/// `/run` takes a JSON body with files, stdin and arguments.
+pub const FEATURE_RUN_JSON: &str = "run-json";
+/// Submissions with the same `Idempotency-Key` are one job.
+pub const FEATURE_IDEMPOTENCY: &str = "idempotency";
+/// `GET /jobs/{id}?wait=SECONDS` answers when the job ends, or after that time.
+pub const FEATURE_WAIT: &str = "wait";
+/// All of them: what our server sends.
+pub const FEATURES: &str = "run-json, idempotency, wait";
+/// The longest that a server holds a `?wait=`.
+pub const WAIT_MAX_SECONDS: u64 = 30;

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Results: written as the superset of both specification documents, read from either and from the
+//! shapes of other servers.
+
+use super::error::decode_error;
+use super::json::Writer;
+use super::tolerant::{Fields, Reply, decode_base64, senseless, text};
+use crate::error::Error;
+use crate::isolation::Isolation;
+use crate::result::{Artifact, ExecutionResult, LimitKind, Status, Usage};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The reply to `/execute` and `/run`, and every face's own JSON for a result.
+///
+/// `compat` adds what only other vendors' clients read.
+pub fn encode_result(result: &ExecutionResult, compat: bool) -> String {
+    Writer::document(|w| {
+        write_common(w, result, Identity::Shown, compat);
+        write_extras(w, result);
+    })
+}
+
+/// Whether a result's own id and status are written, or stand beside it already.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Identity {
+    Shown,
+    Beside,
+}
+
+/// The fields that the specification and other clients know, in the order of the specification.
+pub(super) fn write_common(
+    w: &mut Writer,
+    result: &ExecutionResult,
+    identity: Identity,
+    compat: bool,
+) {
+    w.boolean("success", result.success);
+    w.text("stdout", &result.stdout_text());
+    w.text("stderr", &result.stderr_text());
+    w.number_or_null("exit_code", result.exit_code);
+    w.text_or_null("error", result.error.as_deref());
+    w.text_or_null("language", result.language.as_deref());
+    w.text_if("detected_language", result.detected_language.as_deref());
+    if identity == Identity::Shown {
+        w.text_if("job_id", result.job_id.as_deref());
+        w.text("status", result.status.as_str());
+    }
+    w.objects("artifacts", &result.artifacts, |w, artifact| write_artifact(w, artifact, compat));
+    w.text_if("execution_mode", result.execution_mode.as_deref());
+    w.text_if("network_mode", result.network_mode.as_deref());
+    w.number_if("total_time_ms", result.total_time_ms);
+    if compat {
+        w.number_if("execution_time_ms", result.total_time_ms);
+    }
+}
+
+/// The fields that are ours.
+pub(super) fn write_extras(w: &mut Writer, result: &ExecutionResult) {
+    for (key, bytes) in [("stdout_base64", &result.stdout), ("stderr_base64", &result.stderr)] {
+        if std::str::from_utf8(bytes).is_err() {
+            w.base64(key, bytes);
+        }
+    }
+    w.number_or_null("signal", result.signal);
+    w.text_or_null("limit", result.limit.map(LimitKind::as_str));
+    if let Some(usage) = result.usage {
+        w.object("usage", |w| {
+            w.number("cpu_time_ms", usage.cpu_time_ms);
+            w.number("peak_memory_bytes", usage.peak_memory_bytes);
+        });
+    }
+    w.boolean("truncated", result.truncated);
+    if let Some(isolation) = &result.isolation {
+        w.object("isolation", |w| {
+            w.text("level", &isolation.level);
+            w.texts("layers", &isolation.layers);
+            w.texts("missing", &isolation.missing);
+        });
+    }
+}
+
+fn write_artifact(w: &mut Writer, artifact: &Artifact, compat: bool) {
+    w.text("filename", &artifact.filename);
+    w.text("name", &artifact.filename);
+    if let Some(url) = &artifact.url {
+        w.text("url", url);
+    } else {
+        w.text("type", "base64");
+        w.base64("content_base64", &artifact.content);
+        if compat {
+            w.base64("data", &artifact.content);
+        }
+        w.number("size", artifact.content.len());
+    }
+    w.text("kind", &artifact.kind);
+}
+
+/// Reads the reply to `/execute` or `/run`; a status of 400 or above becomes its error.
+///
+/// A value of a wrong type is as if it were absent; what is no result at all is PROTOCOL.
+pub fn decode_result(body: &[u8], http_status: u16) -> Result<ExecutionResult, Error> {
+    if !(200..300).contains(&http_status) {
+        return Err(decode_error(http_status, None, body));
+    }
+    let (mut fields, raw) = Reply::object(body)?;
+    if !is_result(&fields) {
+        return Err(senseless("a result", body).with_http_status(http_status));
+    }
+    let status = fields.word(&["status", "state"]).map(|word| Status::parse(&word));
+    Ok(result_from(fields, status.unwrap_or(Status::Completed), Some(raw)))
+}
+
+/// Keys of which a result has at least one.
+const RESULT_KEYS: [&str; 8] =
+    ["success", "stdout", "stderr", "exit_code", "output", "stdout_base64", "result", "error"];
+
+/// Whether an object says anything about how a program ended.
+pub(super) fn is_result(fields: &Fields) -> bool {
+    RESULT_KEYS.iter().any(|key| fields.has(key))
+}
+
+/// Builds a result from a reply whose status was read already; a nested `result` wins over the root.
+pub(super) fn result_from(
+    mut fields: Fields,
+    status: Status,
+    raw: Option<Arc<str>>,
+) -> ExecutionResult {
+    if let Some(nested) = fields.object("result") {
+        fields.merge(nested);
+    }
+    let mut result = ExecutionResult::new(status);
+    result.stdout = stream(&mut fields, "stdout_base64", &["stdout", "output"]);
+    result.stderr = stream(&mut fields, "stderr_base64", &["stderr"]);
+    result.exit_code =
+        fields.integer(&["exit_code", "exitCode"]).and_then(|code| i32::try_from(code).ok());
+    result.error = error_text(&mut fields);
+    result.success = fields.boolean("success").unwrap_or_else(|| derive_success(&result));
+    result.language = fields.word(&["language"]);
+    result.detected_language = fields.word(&["detected_language"]);
+    result.job_id = fields.word(&["job_id", "id"]);
+    result.signal = fields.integer(&["signal"]).and_then(|signal| i32::try_from(signal).ok());
+    result.limit = fields.word(&["limit"]).and_then(|word| LimitKind::parse(&word));
+    result.artifacts = artifacts(&mut fields);
+    result.execution_mode = fields.word(&["execution_mode"]);
+    result.network_mode = fields.word(&["network_mode"]);
+    result.total_time_ms = fields
+        .integer(&[
+            "total_time_ms",
+            "execution_time_ms",
+            "execution_time",
+            "executionTime",
+            "duration_ms",
+            "runtime_ms",
+        ])
+        .and_then(|ms| u64::try_from(ms).ok());
+    result.usage = fields.object("usage").map(usage);
+    result.truncated = fields.boolean("truncated").unwrap_or(false);
+    result.isolation = fields.object("isolation").map(isolation);
+    result.raw = raw;
+    result
+}
+
+/// The exact bytes where the server gave them, else its text.
+fn stream(fields: &mut Fields, exact: &str, keys: &[&str]) -> Vec<u8> {
+    match fields.base64(&[exact]) {
+        Some(bytes) => bytes,
+        None => fields.text(keys).unwrap_or_default().into_bytes(),
+    }
+}
+
+/// `error` as text, or what it says inside; empty is none.
+fn error_text(fields: &mut Fields) -> Option<String> {
+    match fields.take(&["error"])? {
+        Value::Object(map) => {
+            let whole = Value::Object(map.clone()).to_string();
+            Fields::new(map).word(&["message", "code"]).or(Some(whole))
+        }
+        value => text(value).filter(|text| !text.is_empty()),
+    }
+}
+
+/// For servers that do not say: by the exit code, else by `error`; silence is success only at a
+/// regular end.
+fn derive_success(result: &ExecutionResult) -> bool {
+    let regular = !matches!(result.status, Status::Timeout | Status::Cancelled | Status::Failed);
+    regular && result.exit_code.map_or(result.error.is_none(), |code| code == 0)
+}
+
+fn usage(mut fields: Fields) -> Usage {
+    let mut count =
+        |key: &str| fields.integer(&[key]).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+    Usage { cpu_time_ms: count("cpu_time_ms"), peak_memory_bytes: count("peak_memory_bytes") }
+}
+
+fn isolation(mut fields: Fields) -> Isolation {
+    Isolation {
+        level: fields.text(&["level"]).unwrap_or_default(),
+        layers: fields.texts("layers"),
+        missing: fields.texts("missing"),
+    }
+}
+
+/// The array, or the singular `artifact` and `wasm_artifact` of other servers.
+fn artifacts(fields: &mut Fields) -> Vec<Artifact> {
+    let listed = fields.array(&["artifacts"]).unwrap_or_default();
+    let mut found: Vec<Artifact> = listed
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, value)| artifact(value, &index.to_string(), "file"))
+        .collect();
+    for (key, name, kind) in
+        [("artifact", "artifact", "binary"), ("wasm_artifact", "artifact.wasm", "wasm")]
+    {
+        let single = fields.take(&[key]).and_then(|value| artifact(value, name, kind));
+        // A server that sends both forms means one file.
+        found.extend(single.filter(|_| found.is_empty() || key == "wasm_artifact"));
+    }
+    found
+}
+
+fn artifact(value: Value, name: &str, kind: &str) -> Option<Artifact> {
+    let mut artifact = Artifact {
+        filename: name.to_string(),
+        kind: kind.to_string(),
+        content: Vec::new(),
+        url: None,
+    };
+    match value {
+        Value::String(text) if is_link(&text) => artifact.url = Some(text),
+        Value::String(text) => artifact.content = decode_base64(&text)?,
+        Value::Object(map) => {
+            let mut fields = Fields::new(map);
+            match fields.base64(&["content_base64", "data", "content"]) {
+                Some(content) => artifact.content = content,
+                None => artifact.url = Some(fields.word(&["url"]).filter(|url| is_link(url))?),
+            }
+            if let Some(name) = fields.word(&["filename", "name"]) {
+                artifact.filename = name;
+            }
+            artifact.kind = fields.word(&["kind"]).unwrap_or_else(|| {
+                if artifact.filename.ends_with(".wasm") { "wasm" } else { kind }.to_string()
+            });
+        }
+        _ => return None,
+    }
+    Some(artifact)
+}
+
+fn is_link(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
+}

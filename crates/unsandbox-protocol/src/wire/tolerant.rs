@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads what servers send: any JSON object with the fields in any of their known spellings and types.
+//! Nothing here fails on a strange value; a value that makes no sense is as if it were not there.
+
+use crate::error::{Error, ErrorCode};
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// The fields of one object; reading takes them out, so that large strings are moved, not copied.
+pub(super) struct Fields {
+    map: Map<String, Value>,
+}
+
+impl Fields {
+    pub(super) fn new(map: Map<String, Value>) -> Self {
+        Fields { map }
+    }
+
+    /// The first of `keys` that is there and not null.
+    pub(super) fn take(&mut self, keys: &[&str]) -> Option<Value> {
+        keys.iter().find_map(|key| self.map.remove(*key).filter(|value| !value.is_null()))
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Text, or a scalar as text.
+    pub(super) fn text(&mut self, keys: &[&str]) -> Option<String> {
+        keys.iter().find_map(|key| self.take(&[key]).and_then(text))
+    }
+
+    /// As [`Fields::text`]; empty is as good as absent.
+    pub(super) fn word(&mut self, keys: &[&str]) -> Option<String> {
+        keys.iter().find_map(|key| self.text(&[key]).filter(|text| !text.is_empty()))
+    }
+
+    pub(super) fn integer(&mut self, keys: &[&str]) -> Option<i64> {
+        keys.iter().find_map(|key| self.take(&[key]).as_ref().and_then(integer))
+    }
+
+    pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
+        match self.take(&[key])? {
+            Value::Bool(value) => Some(value),
+            Value::Number(number) => number.as_f64().map(|value| value != 0.0),
+            Value::String(word) if word.eq_ignore_ascii_case("true") || word == "1" => Some(true),
+            Value::String(word) if word.eq_ignore_ascii_case("false") || word == "0" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Unix seconds from a number, a numeric string or an RFC 3339 time.
+    pub(super) fn time(&mut self, keys: &[&str]) -> Option<i64> {
+        keys.iter().find_map(|key| {
+            let value = self.take(&[key])?;
+            integer(&value).or_else(|| {
+                let time: jiff::Timestamp = value.as_str()?.trim().parse().ok()?;
+                Some(time.as_second())
+            })
+        })
+    }
+
+    pub(super) fn object(&mut self, key: &str) -> Option<Fields> {
+        match self.map.get(key) {
+            Some(Value::Object(_)) => match self.map.remove(key) {
+                Some(Value::Object(map)) => Some(Fields { map }),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(super) fn array(&mut self, keys: &[&str]) -> Option<Vec<Value>> {
+        keys.iter().find_map(|key| match self.map.get(*key) {
+            Some(Value::Array(_)) => match self.map.remove(*key) {
+                Some(Value::Array(items)) => Some(items),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// The strings of an array; what is not text is left out.
+    pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
+        self.array(&[key]).unwrap_or_default().into_iter().filter_map(text).collect()
+    }
+
+    /// All fields whose values are text.
+    pub(super) fn into_texts(self) -> Vec<(String, String)> {
+        self.map.into_iter().filter_map(|(key, value)| Some((key, text(value)?))).collect()
+    }
+
+    /// Bytes from base64; `None` if it is none.
+    pub(super) fn base64(&mut self, keys: &[&str]) -> Option<Vec<u8>> {
+        keys.iter().find_map(|key| match self.map.get(*key) {
+            Some(Value::String(text)) => decode_base64(text),
+            _ => None,
+        })
+    }
+
+    /// Takes over the fields of `inner`; where both have a value, the inner one wins.
+    pub(super) fn merge(&mut self, inner: Fields) {
+        for (key, value) in inner.map {
+            if !value.is_null() || !self.map.contains_key(&key) {
+                self.map.insert(key, value);
+            }
+        }
+    }
+
+    pub(super) fn object_is_there(&self, key: &str) -> bool {
+        matches!(self.map.get(key), Some(Value::Object(_)))
+    }
+}
+
+pub(super) fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+pub(super) fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
+        }
+        _ => None,
+    }
+}
+
+fn whole(value: f64) -> Option<i64> {
+    // Beyond 2^53 a float is no longer one integer.
+    (value.abs() < 9_007_199_254_740_992.0).then_some(value as i64)
+}
+
+/// Standard base64 as it is found: with or without padding, with line breaks.
+pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        let compact: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        return ENGINE.decode(compact).ok();
+    }
+    ENGINE.decode(text).ok()
+}
+
+/// A reply that could be read as JSON.
+pub(super) struct Reply {
+    pub(super) value: Value,
+    pub(super) raw: Arc<str>,
+}
+
+impl Reply {
+    /// Reads a reply's bytes; PROTOCOL if they are no JSON.
+    pub(super) fn read(body: &[u8]) -> Result<Reply, Error> {
+        let text = String::from_utf8_lossy(body);
+        let text = text.trim_start_matches('\u{feff}');
+        let value = serde_json::from_str(text).or_else(|error| {
+            match mend_surrogates(text) {
+                Cow::Borrowed(_) => Err(error),
+                Cow::Owned(mended) => serde_json::from_str(&mended),
+            }
+            .map_err(|error| unreadable(body, error))
+        })?;
+        Ok(Reply { value, raw: text.into() })
+    }
+
+    /// Reads a reply that has to be an object.
+    pub(super) fn object(body: &[u8]) -> Result<(Fields, Arc<str>), Error> {
+        match Reply::read(body)? {
+            Reply { value: Value::Object(map), raw } => Ok((Fields::new(map), raw)),
+            _ => Err(senseless("an object", body)),
+        }
+    }
+}
+
+fn unreadable(body: &[u8], cause: serde_json::Error) -> Error {
+    let what = if body.is_empty() { "the reply is empty" } else { "the reply is not JSON" };
+    Error::new(ErrorCode::Protocol, what).with_body(body).with_cause(cause)
+}
+
+/// PROTOCOL for JSON that is not what was asked for.
+pub(super) fn senseless(expected: &str, body: &[u8]) -> Error {
+    Error::new(ErrorCode::Protocol, format!("the reply is not {expected}")).with_body(body)
+}
+
+/// Replaces `\uD800`–`\uDFFF` escapes that have no partner by `\uFFFD`: a program's output may hold them.
+fn mend_surrogates(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let unit = |at: usize| -> Option<u16> {
+        (bytes.get(at) == Some(&b'\\') && bytes.get(at + 1) == Some(&b'u')).then_some(())?;
+        u16::from_str_radix(text.get(at + 2..at + 6)?, 16).ok()
+    };
+    let mut mended: Option<String> = None;
+    let (mut at, mut kept) = (0, 0);
+    while at < bytes.len() {
+        if bytes[at] != b'\\' {
+            at += 1;
+            continue;
+        }
+        match unit(at) {
+            Some(0xD800..=0xDBFF) if matches!(unit(at + 6), Some(0xDC00..=0xDFFF)) => at += 12,
+            Some(0xD800..=0xDFFF) => {
+                let out = mended.get_or_insert_default();
+                out.push_str(&text[kept..at]);
+                out.push_str("\\ufffd");
+                at += 6;
+                kept = at;
+            }
+            // Any other escape, of which `\\` must not start a new one.
+            _ => at += 2,
+        }
+    }
+    match mended {
+        Some(mut out) => {
+            out.push_str(text.get(kept..).unwrap_or_default());
+            Cow::Owned(out)
+        }
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lone_surrogates_do_not_lose_the_reply() {
+        let body = br#"{"a":"\ud800x\\ud800\ud83d\ude00\udc00"}"#;
+        let (mut fields, _) = Reply::object(body).unwrap();
+        assert_eq!(fields.text(&["a"]).unwrap(), "\u{fffd}x\\ud800\u{1F600}\u{fffd}");
+        for body in [&br#""\u"#[..], br#""\ud8"#, br#""\"#, b"\"\\u00\xff"] {
+            assert!(Reply::read(body).is_err());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_read_as_text_all_the_same() {
+        let (mut fields, _) = Reply::object(b"\xef\xbb\xbf{\"a\":\"\xff\"}").unwrap();
+        assert_eq!(fields.text(&["a"]).unwrap(), "\u{fffd}");
+    }
+
+    #[test]
+    fn scalars_in_all_their_dresses() {
+        let read = |value: Value| {
+            let Value::Object(map) = json!({ "k": value }) else { unreachable!() };
+            Fields::new(map)
+        };
+        for value in [json!(7), json!(7.0), json!("7"), json!(" 7 "), json!("7.0")] {
+            assert_eq!(read(value).integer(&["x", "k"]), Some(7));
+        }
+        for value in [json!(null), json!("x"), json!([7]), json!(1e300), json!(true)] {
+            assert_eq!(read(value).integer(&["k"]), None);
+        }
+        assert_eq!(read(json!("2024-01-15T10:30:00Z")).time(&["k"]), Some(1_705_314_600));
+        assert_eq!(read(json!("2024-01-15T11:30:00.25+01:00")).time(&["k"]), Some(1_705_314_600));
+        assert_eq!(read(json!("1705314600")).time(&["k"]), Some(1_705_314_600));
+        assert_eq!(read(json!("yesterday")).time(&["k"]), None);
+        assert_eq!(read(json!("False")).boolean("k"), Some(false));
+        assert_eq!(read(json!(1)).boolean("k"), Some(true));
+        assert_eq!(read(json!({})).boolean("k"), None);
+    }
+
+    #[test]
+    fn base64_as_it_is_found() {
+        for text in ["aGk=", "aGk", "aG\nk=", " aGk=\r\n"] {
+            assert_eq!(decode_base64(text).unwrap(), b"hi", "{text:?}");
+        }
+        for text in ["a", "äh", "a-_=", "aGk=x"] {
+            assert_eq!(decode_base64(text), None, "{text:?}");
+        }
+    }
+}

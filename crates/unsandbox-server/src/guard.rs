@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What every request passes before an operation sees it: the web-page check of a server without keys,
+//! the key, the body's limit, and the log line on the way back.
+
+use crate::keys::Caller;
+use crate::reply::{self, FEATURES, FEATURES_NAME, Refusal};
+use crate::state::State;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::State as Shared;
+use axum::http::header::{CONTENT_LENGTH, EXPECT, HOST, ORIGIN};
+use axum::http::{HeaderMap, Request, Response};
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use http_body_util::BodyExt;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use unsandbox_protocol::{Error, ErrorCode};
+
+/// A body that makes no progress for this long is given up, and one that takes so long altogether.
+const BODY_IDLE: Duration = Duration::from_secs(30);
+const BODY_WHOLE: Duration = Duration::from_secs(300);
+/// The operations that need no key need no body either.
+const STRANGER_BODY_LIMIT: usize = 4096;
+/// How long a refused body is still read, so that its sender gets to read the refusal.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How the request came; set by the accept loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Via {
+    Tcp,
+    Unix,
+}
+
+/// Runs an operation behind all checks; whatever happens, there is a reply and a log line.
+pub(crate) async fn guard(
+    Shared(state): Shared<Arc<State>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response<Body> {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_string();
+    let mut label = String::new();
+    let mut response = match admitted(&state, request, &mut label).await {
+        Ok(request) => uncrashed(next.run(request)).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    response.headers_mut().insert(FEATURES_NAME, FEATURES);
+    log::info!(
+        target: "unsandbox::request",
+        "{method} {} {} {} ms {} bytes {}",
+        printable(&path),
+        response.status().as_u16(),
+        started.elapsed().as_millis(),
+        response.body().size_hint().lower(),
+        if label.is_empty() { "-" } else { &label },
+    );
+    response
+}
+
+/// The request with its whole body and its caller, or why not.
+async fn admitted(
+    state: &State,
+    request: Request<Body>,
+    label: &mut String,
+) -> Result<Request<Body>, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let via = parts.extensions.get::<Via>().copied().unwrap_or(Via::Tcp);
+    let checked = if state.keys.is_empty() {
+        refuse_web_pages(&parts.headers, parts.uri.authority().map(|a| a.as_str()), via)
+            .map(|()| None)
+    } else if is_open(parts.uri.path()) {
+        Ok(None)
+    } else {
+        state.keys.find(&parts.headers).map(Some)
+    };
+    let found = match checked {
+        Ok(found) => found,
+        Err(error) => {
+            drain(&parts.headers, body, state.body_limit).await;
+            return Err(error.into());
+        }
+    };
+    let stranger = found.is_none() && !state.keys.is_empty();
+    let limit = if stranger { STRANGER_BODY_LIMIT } else { state.body_limit };
+    let bytes = read_body(&parts.headers, body, limit).await?;
+    let caller = match found {
+        None => Caller::default(),
+        Some(found) => {
+            let target =
+                parts.uri.path_and_query().map_or(parts.uri.path(), |target| target.as_str());
+            found.verify(parts.method.as_str(), target, &bytes)?
+        }
+    };
+    label.clone_from(&caller.label);
+    parts.extensions.insert(caller);
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+/// What anyone may ask.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/health" | "/languages")
+}
+
+/// Without keys, a web page must not run code here: neither by a simple request, which carries its
+/// `Origin`, nor by a name of its own that resolves to this machine (DNS rebinding).
+fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> Result<(), Error> {
+    let forbidden = |message: &str| Err(Error::new(ErrorCode::Permission, message));
+    let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
+    if headers.contains_key(ORIGIN) || site.is_some_and(|site| site != b"none") {
+        return forbidden(
+            "a server without keys refuses requests of web pages (the header Origin); give it keys",
+        );
+    }
+    let hosts = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+    if via == Via::Tcp && !hosts.chain(authority).all(is_loopback_host) {
+        return forbidden(
+            "a server without keys answers only to a loopback name (the header Host); give it keys",
+        );
+    }
+    Ok(())
+}
+
+fn is_loopback_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("?", |(name, _)| name),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    if announced(headers).is_some_and(|length| length > limit as u64) {
+        drain(headers, body, limit).await;
+        return Err(reply::body_too_large(limit).into());
+    }
+    let too_slow = || {
+        Error::new(ErrorCode::Api, "the request body came too slowly")
+            .with_wire("request_timeout")
+            .with_http_status(408)
+    };
+    let end = tokio::time::Instant::now() + BODY_WHOLE;
+    let mut bytes = Vec::new();
+    loop {
+        let until = end.min(tokio::time::Instant::now() + BODY_IDLE);
+        match tokio::time::timeout_at(until, body.frame()).await {
+            Err(_) => return Err(too_slow().into()),
+            Ok(None) => return Ok(Bytes::from(bytes)),
+            Ok(Some(Err(error))) => {
+                return Err(Error::argument("the request body broke off").with_cause(error).into());
+            }
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if bytes.len() + data.len() > limit {
+                    drop(bytes);
+                    drain(headers, body, limit).await;
+                    return Err(reply::body_too_large(limit).into());
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
+/// Reads and forgets what a refused request still sends, within bounds: a reply that is followed by a
+/// reset is lost to most clients.
+async fn drain(headers: &HeaderMap, mut body: Body, limit: usize) {
+    if headers.contains_key(EXPECT) {
+        return;
+    }
+    let mut left = 2 * limit as u64;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN, reading).await;
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A panic becomes a reply: one broken request does not take its connection along.
+async fn uncrashed(running: impl Future<Output = Response<Body>>) -> Response<Body> {
+    let mut running = pin!(running);
+    std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(_) => Poll::Ready(
+                Refusal(Error::internal("the server met a defect of its own")).into_response(),
+            ),
+        }
+    })
+    .await
+}
+
+/// A path may hold anything; a log line is one line.
+fn printable(path: &str) -> String {
+    let mut shown: String =
+        path.chars().take(200).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
+    if shown.is_empty() {
+        shown.push('?');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for host in
+            ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:80", "[::1]"]
+        {
+            assert!(is_loopback_host(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:80",
+            "[::2]:80",
+            "[::1",
+            "0.0.0.0",
+            "localhost@evil.example",
+        ] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
+    }
+}

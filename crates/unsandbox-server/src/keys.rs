@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who may come in: the server's keys, and whose jobs a request's jobs are.
+
+use axum::http::HeaderMap;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+use unsandbox_protocol::auth::{self, Secret, Signed};
+use unsandbox_protocol::{Error, ErrorCode, Owner};
+
+/// The keys that a server accepts; empty for a server without keys.
+///
+/// A key pair may sign its requests, or send its secret key as a bearer key; a bearer key stands alone.
+#[derive(Clone, Default)]
+pub struct Keys {
+    accounts: Vec<Account>,
+}
+
+#[derive(Clone)]
+struct Account {
+    /// `None` for a bearer key that stands alone.
+    public: Option<String>,
+    secret: Secret,
+    caller: Caller,
+}
+
+/// Who sent a request.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Caller {
+    pub owner: Owner,
+    /// Short name for the log; empty without keys.
+    pub label: String,
+}
+
+impl Keys {
+    /// Reads a file in the form of accounts.csv: lines `public_key,secret_key[,comment]`, and lines with
+    /// a bearer key alone. Empty lines and `#` lines are skipped.
+    ///
+    /// # Errors
+    /// CONFIG, when there is no key in it.
+    pub fn from_accounts(text: &str) -> Result<Keys, Error> {
+        let mut keys = Keys::default();
+        for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match auth::parse_accounts(line).into_iter().next() {
+                Some(pair) => keys.add(Some(pair.public_key), pair.secret_key),
+                None if !line.contains(',') => keys.add(None, Secret::new(line)),
+                None => {}
+            }
+        }
+        keys.or_none(
+            "the keys file has no line with a key; a line is public_key,secret_key or a bearer key",
+        )
+    }
+
+    /// Reads `UNSANDBOX_SERVE_KEYS`: words separated by commas or spaces, each a bearer key or a
+    /// `public:secret` pair.
+    ///
+    /// # Errors
+    /// CONFIG, when there is no key in it or half of a pair is missing.
+    pub fn from_words(text: &str) -> Result<Keys, Error> {
+        let mut keys = Keys::default();
+        let words = text.split(|c: char| c == ',' || c.is_whitespace());
+        for (index, word) in words.filter(|word| !word.is_empty()).enumerate() {
+            match word.split_once(':') {
+                None => keys.add(None, Secret::new(word)),
+                Some((public, secret)) if !public.is_empty() && !secret.is_empty() => {
+                    keys.add(Some(public.to_string()), Secret::new(secret));
+                }
+                Some(_) => {
+                    return Err(config(format!(
+                        "key {} of the list lacks half of its pair",
+                        index + 1
+                    )));
+                }
+            }
+        }
+        keys.or_none("the list of keys is empty; give bearer keys or public:secret pairs, separated by commas")
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Both lists together.
+    pub fn and(mut self, other: Keys) -> Keys {
+        self.accounts.extend(other.accounts);
+        self
+    }
+
+    fn or_none(self, message: &str) -> Result<Keys, Error> {
+        if self.is_empty() { Err(config(message)) } else { Ok(self) }
+    }
+
+    fn add(&mut self, public: Option<String>, secret: Secret) {
+        let caller = Caller::of(public.as_deref().unwrap_or(secret.expose()));
+        self.accounts.push(Account { public, secret, caller });
+    }
+
+    /// Looks the request's key up by its headers alone, before a body is read.
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Found<'_>, Error> {
+        let bearer = bearer(headers)?;
+        // An empty signature is what an old client sends for none.
+        let signature = header(headers, "x-signature")?.filter(|text| !text.is_empty());
+        // Every account is looked at, so that the time says nothing about which one matched.
+        let mut found = None;
+        for account in &self.accounts {
+            let matches = match (&account.public, signature) {
+                (Some(public), Some(_)) => Secret::new(public).matches(bearer),
+                (_, None) => account.secret.matches(bearer),
+                (None, Some(_)) => false,
+            };
+            if matches {
+                found = Some(account);
+            }
+        }
+        let account = found.ok_or_else(|| refused("this API key is not known here"))?;
+        let signed = match signature {
+            Some(signature) => Some((header(headers, "x-timestamp")?.unwrap_or(""), signature)),
+            None => None,
+        };
+        Ok(Found {
+            account,
+            signed: signed.map(|(time, signature)| (time.to_string(), signature.to_string())),
+        })
+    }
+}
+
+/// Keys are never shown, only counted.
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keys({} × ***)", self.accounts.len())
+    }
+}
+
+/// A key that is known; a signature still has to be checked against the body.
+pub(crate) struct Found<'a> {
+    account: &'a Account,
+    signed: Option<(String, String)>,
+}
+
+impl Found<'_> {
+    pub(crate) fn verify(&self, method: &str, target: &str, body: &[u8]) -> Result<Caller, Error> {
+        if let Some((time, signature)) = &self.signed {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            let signed = Signed { method, target, time, signature, body };
+            auth::verify(&self.account.secret, now, signed)?;
+        }
+        Ok(self.account.caller.clone())
+    }
+}
+
+impl Caller {
+    /// The owner is a digest: job tables and logs never hold a key.
+    fn of(identity: &str) -> Caller {
+        let mut digest = Sha256::new();
+        digest.update(b"unsandbox owner\0");
+        digest.update(identity.as_bytes());
+        let owner: String =
+            digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Caller { label: owner[..8].to_string(), owner: Owner(owner) }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+    let value = header(headers, "authorization")?
+        .ok_or_else(|| refused("this server needs an API key; send Authorization: Bearer KEY"))?;
+    match value.split_once(' ') {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(key.trim()),
+        _ => Err(refused("the header Authorization is not of the form Bearer KEY")),
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
+    match headers.get(name) {
+        None => Ok(None),
+        Some(value) => value
+            .to_str()
+            .map(|text| Some(text.trim()))
+            .map_err(|_| refused(&format!("the header {name} is not visible ASCII"))),
+    }
+}
+
+fn refused(message: &str) -> Error {
+    Error::new(ErrorCode::Auth, message)
+}
+
+fn config(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::Config, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn now() -> i64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
+    }
+
+    #[test]
+    fn both_forms_of_the_list_are_read() {
+        let file = Keys::from_accounts("# mine\n\npub-1,sec-1,the first\nbearer-1\n").unwrap();
+        let words = Keys::from_words(" pub-1:sec-1, bearer-1 ").unwrap();
+        for keys in [file, words] {
+            assert_eq!(keys.len(), 2);
+            let caller = |key: &str| {
+                keys.find(&headers(&[("authorization", &format!("Bearer {key}"))]))
+                    .and_then(|found| found.verify("GET", "/jobs", b""))
+            };
+            assert_ne!(caller("sec-1").unwrap().owner, caller("bearer-1").unwrap().owner);
+            assert_eq!(caller("pub-1").unwrap_err().code(), ErrorCode::Auth);
+            assert_eq!(caller("").unwrap_err().code(), ErrorCode::Auth);
+        }
+    }
+
+    #[test]
+    fn a_list_without_keys_is_an_error_and_not_an_open_door() {
+        assert_eq!(Keys::from_accounts("# none\n").unwrap_err().code(), ErrorCode::Config);
+        assert_eq!(Keys::from_words(" , ").unwrap_err().code(), ErrorCode::Config);
+        let error = Keys::from_words("a,:secret-x").unwrap_err();
+        assert!(!error.to_string().contains("secret-x"), "{error}");
+    }
+
+    #[test]
+    fn a_pair_signs_and_its_owner_is_the_same_as_by_bearer() {
+        let keys = Keys::from_words("pub-1:sec-1").unwrap();
+        let signed = |time: i64, secret: &str| {
+            let signature = auth::sign(&Secret::new(secret), time, "POST", "/run", b"body");
+            let headers = headers(&[
+                ("authorization", "Bearer pub-1"),
+                ("x-timestamp", &time.to_string()),
+                ("x-signature", &signature),
+            ]);
+            keys.find(&headers).and_then(|found| found.verify("POST", "/run?ttl=5", b"body"))
+        };
+        let bearer = keys.find(&headers(&[("authorization", "Bearer sec-1")])).unwrap();
+        let bearer = bearer.verify("POST", "/run", b"").unwrap();
+        assert_eq!(signed(now(), "sec-1").unwrap(), bearer);
+        assert_eq!(signed(now(), "other").unwrap_err().wire(), "invalid_api_key");
+        let stale = signed(now() - 400, "sec-1").unwrap_err();
+        assert_eq!(stale.wire(), "invalid_timestamp");
+        assert!(stale.message().contains("timestamp expired"), "{stale}");
+    }
+
+    #[test]
+    fn nothing_shows_a_key() {
+        let keys = Keys::from_words("pub-1:sec-1,bearer-1").unwrap();
+        let found = keys.find(&headers(&[("authorization", "Bearer bearer-1")])).unwrap();
+        let caller = found.verify("GET", "/", b"").unwrap();
+        let shown = format!("{keys:?} {caller:?}");
+        assert!(!shown.contains("sec-1") && !shown.contains("bearer-1"), "{shown}");
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where the server listens: a TCP address or a Unix socket that only its owner may open.
+
+use std::fmt;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use unsandbox_protocol::{Error, ErrorCode};
+
+/// Room for a path in a socket address of Linux, without the final NUL.
+const SOCKET_PATH_MAX_BYTES: usize = 107;
+
+/// An address as a person writes it: `HOST:PORT`, or `unix:PATH`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Listen {
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// Reads `127.0.0.1:8080`, `[::1]:8080`, `localhost:0` (any free port) or `unix:/path`.
+    ///
+    /// # Errors
+    /// CONFIG, when it is none of these.
+    pub fn parse(text: &str) -> Result<Listen, Error> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                return Err(config("the address \"unix:\" lacks the path of its socket"));
+            }
+            return Ok(Listen::Unix(PathBuf::from(path)));
+        }
+        let host = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+        match host {
+            Some((host, _)) if !host.is_empty() => Ok(Listen::Tcp(text.to_string())),
+            _ => Err(config(format!(
+                "{text:?} is not an address to listen on; give HOST:PORT, as 127.0.0.1:8080, or unix:PATH"
+            ))),
+        }
+    }
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixListener, SocketFile),
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Socket::Tcp(_, address) => write!(f, "http://{address}"),
+            Socket::Unix(_, file) => write!(f, "unix:{}", file.path.display()),
+        }
+    }
+}
+
+/// Binds; without keys only where nobody but this machine's users can come.
+pub(crate) fn bind(listen: &Listen, has_keys: bool) -> Result<Socket, Error> {
+    match listen {
+        Listen::Tcp(address) => bind_tcp(address, has_keys),
+        Listen::Unix(path) => bind_unix(path),
+    }
+}
+
+fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
+    let addresses: Vec<SocketAddr> = text
+        .to_socket_addrs()
+        .map_err(|error| config(format!("cannot resolve {text:?} to listen on")).with_cause(error))?
+        .collect();
+    // A name may stand for several addresses; one that others can reach is one too many.
+    if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+        if !has_keys {
+            return Err(config(format!(
+                "listening on {open} would let anyone who reaches it run code; give keys (--keys FILE or \
+                 UNSANDBOX_SERVE_KEYS), or listen on 127.0.0.1 or unix:PATH"
+            )));
+        }
+    }
+    let listener = addresses
+        .iter()
+        .map(|address| listen_tcp(*address))
+        .reduce(|first, next| first.or(next))
+        .unwrap_or_else(|| Err(std::io::ErrorKind::AddrNotAvailable.into()))
+        .map_err(|error| config(format!("cannot listen on {text}")).with_cause(error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| config(format!("cannot listen on {text}")).with_cause(error))?;
+    Ok(Socket::Tcp(listener, address))
+}
+
+/// As the standard library listens, but with room for a crowd: beyond its 128 waiting connections a
+/// client's first packet is dropped, and sent again a second later.
+fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &Path) -> Result<Socket, Error> {
+    let failed = |error: std::io::Error| {
+        config(format!("cannot listen on unix:{}", path.display())).with_cause(error)
+    };
+    refuse_what_is_there(path)?;
+    // The socket gets its mode inside a directory that nobody else can enter, and is moved from there
+    // to its place: at no moment can another user connect, and a stale socket is replaced in one step.
+    let nursery = Nursery::beside(path).map_err(failed)?;
+    let made = nursery.path.join("s");
+    if made.as_os_str().len() > SOCKET_PATH_MAX_BYTES
+        || path.as_os_str().len() > SOCKET_PATH_MAX_BYTES
+    {
+        return Err(config(format!(
+            "the socket path {} is too long; with ten bytes to spare it has to fit in {SOCKET_PATH_MAX_BYTES}",
+            path.display()
+        )));
+    }
+    let listener = UnixListener::bind(&made).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    fs::set_permissions(&made, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    let metadata = fs::symlink_metadata(&made).map_err(failed)?;
+    fs::rename(&made, path).map_err(failed)?;
+    let file = SocketFile { path: path.to_path_buf(), identity: (metadata.dev(), metadata.ino()) };
+    Ok(Socket::Unix(listener, file))
+}
+
+/// Only a socket on which nobody listens any more may be replaced.
+fn refuse_what_is_there(path: &Path) -> Result<(), Error> {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let shown = path.display();
+    if !metadata.file_type().is_socket() {
+        return Err(config(format!(
+            "{shown} exists and is not a socket; remove it or choose another path"
+        )));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(()),
+        Ok(_) => Err(config(format!("another server already listens on unix:{shown}"))),
+        Err(error) => {
+            Err(config(format!("cannot tell whether a server still listens on unix:{shown}"))
+                .with_cause(error))
+        }
+    }
+}
+
+/// A directory of mode 0700 that goes away with this value.
+struct Nursery {
+    path: PathBuf,
+}
+
+impl Nursery {
+    fn beside(path: &Path) -> std::io::Result<Nursery> {
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let mut random = [0u8; 4];
+        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+        let nursery = parent.join(format!(".{:08x}", u32::from_ne_bytes(random)));
+        fs::DirBuilder::new().mode(0o700).create(&nursery)?;
+        Ok(Nursery { path: nursery })
+    }
+}
+
+impl Drop for Nursery {
+    fn drop(&mut self) {
+        // Empty after the move; what a failure left in it is the socket alone.
+        let _ = fs::remove_file(self.path.join("s"));
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// The file of our socket; removed at the end unless another server has put its own there.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
+        if ours {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn config(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::Config, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("us-listen-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn addresses_are_read_or_refused_with_the_two_forms() {
+        assert_eq!(Listen::parse("127.0.0.1:0").unwrap(), Listen::Tcp("127.0.0.1:0".to_string()));
+        assert_eq!(Listen::parse("unix:/a/b").unwrap(), Listen::Unix("/a/b".into()));
+        assert_eq!(Listen::parse("unix:///a/b").unwrap(), Listen::Unix("/a/b".into()));
+        for wrong in ["", "8080", ":8080", "localhost", "localhost:http", "a:70000", "unix:"] {
+            let error = Listen::parse(wrong).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Config, "{wrong}");
+            assert!(error.message().contains("unix:"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_open_address_needs_keys() {
+        for open in ["0.0.0.0:0", "[::]:0"] {
+            let error = bind(&Listen::parse(open).unwrap(), false).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Config);
+            assert!(error.message().contains("--keys"), "{error}");
+        }
+        bind(&Listen::parse("0.0.0.0:0").unwrap(), true).unwrap();
+        bind(&Listen::parse("localhost:0").unwrap(), false).unwrap();
+    }
+
+    #[test]
+    fn a_socket_is_private_replaces_a_stale_one_and_is_removed() {
+        let dir = scratch("unix");
+        let listen = Listen::Unix(dir.join("sock"));
+        let first = bind(&listen, false).unwrap();
+        let mode = fs::metadata(dir.join("sock")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let error = bind(&listen, false).unwrap_err();
+        assert!(error.message().contains("already listens"), "{error}");
+        // A killed server leaves its file: the listener is gone, the name is not.
+        let Socket::Unix(listener, file) = first else { panic!("a Unix socket") };
+        std::mem::forget(file);
+        drop(listener);
+        assert!(dir.join("sock").exists());
+        let second = bind(&listen, false).unwrap();
+        UnixStream::connect(dir.join("sock")).unwrap();
+        drop(second);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "nothing is left behind");
+        fs::remove_dir(dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_never_replaced() {
+        let dir = scratch("file");
+        fs::write(dir.join("precious"), "data").unwrap();
+        let error = bind(&Listen::Unix(dir.join("precious")), false).unwrap_err();
+        assert!(error.message().contains("not a socket"), "{error}");
+        assert_eq!(fs::read(dir.join("precious")).unwrap(), b"data");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_file_of_another_server_is_not_removed() {
+        let dir = scratch("other");
+        let listen = Listen::Unix(dir.join("sock"));
+        let first = bind(&listen, false).unwrap();
+        fs::remove_file(dir.join("sock")).unwrap();
+        let _second = bind(&listen, false).unwrap();
+        drop(first);
+        assert!(dir.join("sock").exists());
+        drop(_second);
+        fs::remove_dir(dir).unwrap();
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Replies: compact JSON from protocol's encoders, and every refusal in the one envelope.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use unsandbox_protocol::{Error, ErrorCode, wire};
+
+/// What this server can do beyond the specification; clients look for the words.
+pub(crate) const FEATURES_NAME: HeaderName = HeaderName::from_static("x-unsandbox-features");
+pub(crate) const FEATURES: HeaderValue = HeaderValue::from_static(wire::FEATURES);
+
+pub(crate) fn json(body: String) -> Response<Body> {
+    with_status(StatusCode::OK, body)
+}
+
+pub(crate) fn with_status(status: StatusCode, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub Error);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response<Body> {
+        let mut response = with_status(status_of(&self.0), wire::encode_error(&self.0));
+        if let Some(seconds) = retry_after_seconds(&self.0) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+fn status_of(error: &Error) -> StatusCode {
+    StatusCode::from_u16(wire::status_of_error(error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Whole seconds, rounded up; a 429 always says how long.
+fn retry_after_seconds(error: &Error) -> Option<u64> {
+    match error.retry_after_ms() {
+        Some(ms) => Some(ms.div_ceil(1000).max(1)),
+        None if error.code() == ErrorCode::RateLimited => Some(1),
+        None => None,
+    }
+}
+
+pub(crate) fn not_found(path: &str) -> Error {
+    let shown: String = path.chars().take(100).collect();
+    Error::new(ErrorCode::NotFound, format!("no operation has the path {shown:?}"))
+}
+
+pub(crate) fn method_not_allowed(method: &str, path: &str) -> Error {
+    let shown: String = path.chars().take(100).collect();
+    Error::new(ErrorCode::Api, format!("{shown:?} does not take the method {method}"))
+        .with_wire("method_not_allowed")
+        .with_http_status(405)
+}
+
+pub(crate) fn body_too_large(limit: usize) -> Error {
+    Error::argument(format!("the request body is over the limit of {limit} bytes"))
+        .with_wire("too_large")
+        .with_http_status(413)
+}
+
+pub(crate) fn stopping() -> Error {
+    Error::new(ErrorCode::Server, "this server is stopping and takes no new work")
+        .with_wire("stopping")
+        .with_http_status(503)
+        .with_retry_after_ms(5_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unsandbox_protocol::error::ERROR_TABLE;
+
+    #[test]
+    fn every_error_of_the_table_has_its_status() {
+        for row in ERROR_TABLE {
+            let status = status_of(&Error::new(row.code, "x")).as_u16();
+            if row.http_status != 0 {
+                assert_eq!(status, row.http_status, "{}", row.name);
+            } else {
+                assert!(status >= 500, "{}", row.name);
+            }
+        }
+        assert_eq!(status_of(&body_too_large(5)).as_u16(), 413);
+        assert_eq!(status_of(&method_not_allowed("PUT", "/run")).as_u16(), 405);
+    }
+
+    #[test]
+    fn too_many_requests_always_say_how_long() {
+        let error = |ms: Option<u64>| {
+            let error = Error::new(ErrorCode::RateLimited, "x");
+            ms.map_or(error.clone(), |ms| error.with_retry_after_ms(ms))
+        };
+        assert_eq!(retry_after_seconds(&error(None)), Some(1));
+        assert_eq!(retry_after_seconds(&error(Some(0))), Some(1));
+        assert_eq!(retry_after_seconds(&error(Some(1_001))), Some(2));
+        assert_eq!(retry_after_seconds(&Error::argument("x")), None);
+    }
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The operations: each reads its request with protocol's decoders, asks the backend, and answers with
+//! protocol's encoders.
+
+use crate::guard::{Via, guard};
+use crate::idempotency::{fingerprint, parse_key};
+use crate::keys::Caller;
+use crate::reply::{self, Refusal};
+use crate::runs::{Completion, Order, submit};
+use crate::state::State;
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, Path, RawQuery, State as Shared};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use std::sync::Arc;
+use std::time::Duration;
+use unsandbox_protocol::wire::{self, Incoming};
+use unsandbox_protocol::{Error, ExecutionResult, Job};
+
+/// Work on more bytes than this is done beside the event loop, which has other requests to serve.
+const INLINE_BYTES: usize = 64 * 1024;
+/// A long poll waits at most so long.
+const WAIT_MAX: Duration = Duration::from_secs(wire::WAIT_MAX_SECONDS);
+
+type Reply = Result<Response<Body>, Refusal>;
+
+pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
+    Router::new()
+        .route("/execute", post(execute))
+        .route("/execute/async", post(execute_async))
+        .route("/run", post(run))
+        .route("/run/async", post(run_async))
+        .route("/jobs", get(list_jobs))
+        .route("/jobs/{id}", get(get_job).delete(cancel_job))
+        .route("/jobs/{id}/cancel", post(cancel_job))
+        .route("/languages", get(languages))
+        .route("/keys/validate", post(validate_key))
+        .route("/health", get(health))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(state.clone(), guard))
+        .layer(Extension(via))
+        .with_state(state)
+}
+
+/// What came with a submission, besides its route.
+#[derive(Debug)]
+struct Sent {
+    family: Family,
+    query: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Family {
+    Execute,
+    Run,
+}
+
+async fn execute(
+    shared: Shared<Arc<State>>,
+    caller: Extension<Caller>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    let query = query.unwrap_or_default();
+    take(shared, caller, Sent { family: Family::Execute, query, headers, body }, false).await
+}
+
+async fn execute_async(
+    shared: Shared<Arc<State>>,
+    caller: Extension<Caller>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    let query = query.unwrap_or_default();
+    take(shared, caller, Sent { family: Family::Execute, query, headers, body }, true).await
+}
+
+async fn run(
+    shared: Shared<Arc<State>>,
+    caller: Extension<Caller>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    let query = query.unwrap_or_default();
+    take(shared, caller, Sent { family: Family::Run, query, headers, body }, false).await
+}
+
+async fn run_async(
+    shared: Shared<Arc<State>>,
+    caller: Extension<Caller>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    let query = query.unwrap_or_default();
+    take(shared, caller, Sent { family: Family::Run, query, headers, body }, true).await
+}
+
+/// All four submissions.
+async fn take(
+    Shared(state): Shared<Arc<State>>,
+    Extension(caller): Extension<Caller>,
+    sent: Sent,
+    asynchronous: bool,
+) -> Reply {
+    if state.is_stopping() {
+        return Err(reply::stopping().into());
+    }
+    let key =
+        sent.headers.get("idempotency-key").map(|key| parse_key(key.as_bytes())).transpose()?;
+    let with_key = key.is_some();
+    let size = sent.body.len();
+    let caps = state.caps;
+    let (request, listed, print) = offload(size, move || {
+        let Incoming { request, wants_async } = decode(&sent)?;
+        request.validate()?;
+        caps.check(&request)?;
+        let family = if sent.family == Family::Execute { "execute" } else { "run" };
+        let print = with_key.then(|| fingerprint(family, &sent.query, &sent.body));
+        Ok((request, asynchronous || wants_async, print))
+    })
+    .await?;
+    let owner = caller.owner;
+    let key = match (key, print) {
+        (Some(key), Some(print)) => {
+            let entry = state.idempotency.entry(&owner, &key, print)?;
+            Some((key, entry))
+        }
+        _ => None,
+    };
+    let taken = submit(&state, Order { owner: owner.clone(), request, listed, key })?;
+    if listed {
+        return Ok(reply::json(wire::encode_submitted(&taken.job)));
+    }
+    let job = taken.finished(&state, &owner).await?;
+    let result = result_of(job)?;
+    let compat = state.compat;
+    encoded(size_of(&result), move || wire::encode_result(&result, compat)).await
+}
+
+fn decode(sent: &Sent) -> Result<Incoming, Error> {
+    match sent.family {
+        Family::Execute => wire::decode_request(&sent.body),
+        Family::Run => {
+            let kind = sent.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            wire::decode_run(&sent.query, kind, &sent.body)
+        }
+    }
+}
+
+fn result_of(job: Job) -> Result<ExecutionResult, Error> {
+    let mut result =
+        job.result.ok_or_else(|| Error::internal("a finished job came without its result"))?;
+    if result.job_id.is_none() && !job.job_id.is_empty() {
+        result.job_id = Some(job.job_id);
+    }
+    Ok(result)
+}
+
+async fn list_jobs(
+    Shared(state): Shared<Arc<State>>,
+    Extension(caller): Extension<Caller>,
+) -> Reply {
+    Ok(reply::json(wire::encode_jobs(&state.backend.list(&caller.owner)?)))
+}
+
+async fn get_job(
+    Shared(state): Shared<Arc<State>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Reply {
+    let wait = parse_wait(query.as_deref().unwrap_or(""))?;
+    let mut job = state.backend.get(&caller.owner, &id)?;
+    if let (Some(wait), false) = (wait, job.status.is_terminal()) {
+        let (sink, end) = Completion::watching();
+        state.backend.watch(&caller.owner, &id, sink)?;
+        job = match tokio::time::timeout(wait, end).await {
+            Ok(Ok(end)) => end?,
+            _ => state.backend.get(&caller.owner, &id)?,
+        };
+    }
+    let compat = state.compat;
+    encoded(job_size(&job), move || wire::encode_job(&job, compat)).await
+}
+
+/// `wait=SECONDS` of a query; more than the longest wait is taken as that.
+fn parse_wait(query: &str) -> Result<Option<Duration>, Error> {
+    let Some(text) = query.split('&').find_map(|pair| pair.strip_prefix("wait=")) else {
+        return Ok(None);
+    };
+    match text.parse::<u64>() {
+        Ok(0) => Ok(None),
+        Ok(seconds) => Ok(Some(Duration::from_secs(seconds).min(WAIT_MAX))),
+        Err(_) => {
+            let shown: String = text.chars().take(40).collect();
+            Err(Error::argument(format!(
+                "wait is {shown:?}; it takes whole seconds, at most {}",
+                WAIT_MAX.as_secs()
+            )))
+        }
+    }
+}
+
+async fn cancel_job(
+    Shared(state): Shared<Arc<State>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Reply {
+    let (sink, end) = Completion::watching();
+    state.backend.cancel(&caller.owner, &id, sink)?;
+    let job =
+        end.await.map_err(|_| Error::internal("the backend lost a run without saying so"))??;
+    let compat = state.compat;
+    encoded(job_size(&job), move || wire::encode_cancelled(&job, compat)).await
+}
+
+async fn languages(Shared(state): Shared<Arc<State>>) -> Reply {
+    let backend = state.backend.clone();
+    let made = state.languages(beside(move || Ok(wire::encode_languages(&backend.languages()?))));
+    let bytes = made.await?;
+    let mut response = reply::json(String::new());
+    *response.body_mut() = Body::from(bytes);
+    Ok(response)
+}
+
+async fn validate_key(Shared(state): Shared<Arc<State>>) -> Reply {
+    // Whoever comes here has passed the guard: what is left to tell is the backend's.
+    let backend = state.backend.clone();
+    Ok(reply::json(beside(move || Ok(wire::encode_key_info(&backend.validate_key()?))).await?))
+}
+
+async fn health(Shared(state): Shared<Arc<State>>) -> Reply {
+    let backend = state.backend.clone();
+    let health = beside(move || backend.health()).await?;
+    let status = if health.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(reply::with_status(status, wire::encode_health(&health)))
+}
+
+async fn unknown_path(uri: Uri) -> Refusal {
+    reply::not_found(uri.path()).into()
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Refusal {
+    reply::method_not_allowed(method.as_str(), uri.path()).into()
+}
+
+async fn encoded(size: usize, encode: impl FnOnce() -> String + Send + 'static) -> Reply {
+    Ok(reply::json(offload(size, move || Ok(encode())).await?))
+}
+
+/// Does work whose cost grows with `size`: here if it is small, else beside the event loop.
+async fn offload<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    if size <= INLINE_BYTES { work() } else { beside(work).await }
+}
+
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::internal("the server met a defect of its own"))?
+}
+
+fn job_size(job: &Job) -> usize {
+    job.result.as_ref().map_or(0, size_of)
+}
+
+fn size_of(result: &ExecutionResult) -> usize {
+    let artifacts: usize = result.artifacts.iter().map(|artifact| artifact.content.len()).sum();
+    result.stdout.len() + result.stderr.len() + artifacts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_whole_seconds_with_a_cap() {
+        assert_eq!(parse_wait("").unwrap(), None);
+        assert_eq!(parse_wait("wait=0").unwrap(), None);
+        assert_eq!(parse_wait("a=1&wait=5").unwrap(), Some(Duration::from_secs(5)));
+        assert_eq!(parse_wait("wait=3600").unwrap(), Some(WAIT_MAX));
+        for wrong in ["wait=", "wait=1.5", "wait=-1", "wait=x"] {
+            assert!(parse_wait(wrong).unwrap_err().message().contains("seconds"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The life of a server: bind, accept, and a stop that lets running jobs end within their grace.
+
+use crate::guard::Via;
+use crate::listen::{self, Listen, Socket};
+use crate::routes::router;
+use crate::state::{ServerOptions, State};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
+
+/// A connection that sends no whole request head for this long is closed, idle ones too.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long cancelled jobs may take to report their end at a stop.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Pause after a failed accept: what fails for want of descriptors would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A server that does not listen yet.
+#[derive(Debug)]
+pub struct Server {
+    state: Arc<State>,
+    options: ServerOptions,
+}
+
+impl Server {
+    pub fn new(backend: Arc<dyn Backend>, options: ServerOptions) -> Server {
+        Server { state: Arc::new(State::new(backend, &options)), options }
+    }
+
+    /// Listens; connections are answered once [`Bound::run_until`] runs.
+    ///
+    /// # Errors
+    /// CONFIG, when the address cannot be had, or when others can reach it and there are no keys.
+    pub fn bind(self, listen: &Listen) -> Result<Bound, Error> {
+        let socket = listen::bind(listen, !self.options.keys.is_empty())?;
+        Ok(Bound { address: socket.to_string(), server: self, socket })
+    }
+}
+
+/// A server that listens.
+pub struct Bound {
+    server: Server,
+    socket: Socket,
+    address: String,
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Bound {
+    /// The endpoint for clients: `http://127.0.0.1:8080` with the real port, or `unix:/path`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Serves on this thread until `stop` is cancelled, then waits for running jobs as long as the
+    /// grace allows (`hurry` ends the waiting), cancels the rest and returns.
+    ///
+    /// # Errors
+    /// CONFIG, when the system gives no threads or descriptors for an event loop.
+    pub fn run_until(self, stop: &CancelToken, hurry: &CancelToken) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(16)
+            .thread_name("unsandbox-http")
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Error::new(ErrorCode::Config, "cannot start the server's event loop")
+                    .with_cause(error)
+            })?;
+        let served = runtime.block_on(self.serve(stop, hurry));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        served
+    }
+
+    async fn serve(self, stop: &CancelToken, hurry: &CancelToken) -> Result<(), Error> {
+        let Bound { server: Server { state, options }, socket, .. } = self;
+        let failed = |error: std::io::Error| {
+            Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
+        };
+        let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
+        let stopped = watch::channel(());
+        let door = Door {
+            room: Arc::new(Semaphore::new(options.connections)),
+            connections: GracefulShutdown::new(),
+            stopped: stopped.1,
+            router: router(state.clone(), via),
+        };
+        // Both loops run for ever; their listener is closed before the waiting begins.
+        let _file = match socket {
+            Socket::Tcp(listener, _) => {
+                let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+                first(accept_tcp(listener, &door), cancelled(stop)).await;
+                None
+            }
+            Socket::Unix(listener, file) => {
+                let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
+                first(accept_unix(listener, &door), cancelled(stop)).await;
+                Some(file)
+            }
+        };
+        state.stop();
+        // Tells the connections that have not asked for anything.
+        drop(stopped.0);
+        let quiet = tokio::spawn({
+            let state = state.clone();
+            async move {
+                door.connections.shutdown().await;
+                state.runs.idle().await;
+            }
+        });
+        wind_down(&state, quiet, options.grace, hurry).await;
+        Ok(())
+    }
+}
+
+/// Waits for the last connection and the last run; after the grace runs are cancelled.
+async fn wind_down(
+    state: &State,
+    mut quiet: tokio::task::JoinHandle<()>,
+    grace: Duration,
+    hurry: &CancelToken,
+) {
+    let in_time = async {
+        let _ = tokio::time::timeout(grace, &mut quiet).await;
+    };
+    first(in_time, cancelled(hurry)).await;
+    if quiet.is_finished() {
+        return;
+    }
+    state.runs.cancel_all();
+    let _ = tokio::time::timeout(LAST_WORDS, &mut quiet).await;
+    quiet.abort();
+}
+
+/// What a new connection needs.
+struct Door {
+    room: Arc<Semaphore>,
+    connections: GracefulShutdown,
+    /// Changes, by closing, when the server stops.
+    stopped: watch::Receiver<()>,
+    router: Router,
+}
+
+impl Door {
+    /// Answers the requests of one connection until either side ends it.
+    fn open<S>(&self, stream: S, permit: OwnedSemaphorePermit)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let router = TowerToHyperService::new(self.router.clone());
+        let used = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let used = used.clone();
+            move |request| {
+                used.store(true, Ordering::Relaxed);
+                router.call(request)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .serve_connection(TokioIo::new(stream), service);
+        let watched = self.connections.watch(connection);
+        let mut stopped = self.stopped.clone();
+        tokio::spawn(async move {
+            let served = async {
+                // A broken connection concerns nobody but its client.
+                if let Err(error) = watched.await {
+                    log::debug!("connection: {error}");
+                }
+            };
+            // A stop need not wait for a request that has not come.
+            let unwanted = async {
+                let _ = stopped.changed().await;
+                if used.load(Ordering::Relaxed) {
+                    std::future::pending().await
+                }
+            };
+            first(served, unwanted).await;
+            drop(permit);
+        });
+    }
+
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        self.room.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+}
+
+async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
+    loop {
+        let permit = door.permit().await;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // A reply is one small write; waiting for more would only delay it.
+                let _ = stream.set_nodelay(true);
+                door.open(stream, permit);
+            }
+            Err(error) => accept_failed(error).await,
+        }
+    }
+}
+
+async fn accept_unix(listener: tokio::net::UnixListener, door: &Door) {
+    loop {
+        let permit = door.permit().await;
+        match listener.accept().await {
+            Ok((stream, _)) => door.open(stream, permit),
+            Err(error) => accept_failed(error).await,
+        }
+    }
+}
+
+async fn accept_failed(error: std::io::Error) {
+    log::warn!("cannot accept a connection: {error}");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+/// Comes when the token is cancelled.
+async fn cancelled(token: &CancelToken) {
+    let (sender, receiver) = oneshot::channel();
+    let _guard = token.on_cancel(move || {
+        let _ = sender.send(());
+    });
+    // The sender lives in the token, and the token is borrowed here.
+    let _ = receiver.await;
+}
+
+async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    std::future::poll_fn(|context| {
+        if a.as_mut().poll(context).is_ready() || b.as_mut().poll(context).is_ready() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Connections that go, keys that come twice, crowds that wait, and the end of a server.
+
+mod support;
+
+use std::time::{Duration, Instant};
+use support::{Running, execute_body, read_reply, request, start};
+use unsandbox_protocol::Status;
+use unsandbox_server::ServerOptions;
+
+fn with_key(server: &Running, key: &str, path: &str, code: &str) -> support::Reply {
+    let headers = format!("Idempotency-Key: {key}\r\n");
+    server.call("POST", path, &headers, execute_body(code).as_bytes())
+}
+
+#[test]
+fn a_run_is_cancelled_when_its_connection_closes() {
+    let server = start(ServerOptions::default());
+    let stream = server.send("POST", "/execute", "", execute_body("hold").as_bytes());
+    server.backend.wait_for(&Status::Running, 1);
+    drop(stream);
+    server.backend.wait_for(&Status::Cancelled, 1);
+}
+
+#[test]
+fn an_asynchronous_job_outlives_its_connection() {
+    let server = start(ServerOptions::default());
+    let id = server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    assert_eq!(server.get(&format!("/jobs/{}", id.text("job_id"))).text("status"), "running");
+}
+
+#[test]
+fn a_key_that_comes_twice_is_one_run() {
+    let server = start(ServerOptions::default());
+    let first = with_key(&server, "k1", "/execute", "once");
+    let second = with_key(&server, "k1", "/execute", "once");
+    assert_eq!((second.status, &second.body), (200, &first.body));
+    with_key(&server, "k1", "/execute", "other").refused(409, "conflict");
+    let first = with_key(&server, "k2", "/execute/async", "hold");
+    let second = with_key(&server, "k2", "/execute/async", "hold");
+    assert_eq!(second.text("job_id"), first.text("job_id"));
+    assert_eq!(server.backend.submissions(), 2);
+    with_key(&server, &"k".repeat(256), "/execute", "x").refused(400, "invalid_request");
+}
+
+#[test]
+fn a_refused_submission_may_be_tried_again() {
+    let server = start(ServerOptions::default());
+    with_key(&server, "k", "/execute", "busy").refused(429, "rate_limit_exceeded");
+    assert_eq!(with_key(&server, "k", "/execute", "fine").status, 200);
+}
+
+#[test]
+fn a_retry_takes_up_the_run_that_it_lost() {
+    let reclaim = Duration::from_millis(300);
+    let server = start(ServerOptions { reclaim, ..ServerOptions::default() });
+    let send = || {
+        let body = execute_body("hold");
+        server.send("POST", "/execute", "Idempotency-Key: k\r\n", body.as_bytes())
+    };
+    let lost = send();
+    server.backend.wait_for(&Status::Running, 1);
+    drop(lost);
+    let mut retry = send();
+    // Longer than the reprieve: what keeps the run alive is the retry.
+    std::thread::sleep(2 * reclaim);
+    server.backend.release();
+    assert_eq!(read_reply(&mut retry).text("status"), "completed");
+    assert_eq!(server.backend.submissions(), 1);
+    // Nobody comes back for this one.
+    let body = execute_body("hold");
+    let abandoned = server.send("POST", "/execute", "Idempotency-Key: k3\r\n", body.as_bytes());
+    server.backend.wait_for(&Status::Running, 1);
+    drop(abandoned);
+    server.backend.wait_for(&Status::Cancelled, 1);
+}
+
+#[test]
+fn a_thousand_waiting_requests_need_no_thousand_threads() {
+    let server = start(ServerOptions::default());
+    let bytes = request(server.host(), "POST", "/execute", "", execute_body("hold").as_bytes());
+    let mut streams: Vec<_> = (0..1000)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(&bytes).unwrap();
+            stream
+        })
+        .collect();
+    server.backend.wait_for(&Status::Running, 1000);
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
+    assert!(threads < 60, "{threads} threads for 1000 waiting requests");
+    server.backend.release();
+    for stream in &mut streams {
+        assert_eq!(read_reply(stream).status, 200);
+    }
+}
+
+#[test]
+fn a_stop_lets_a_run_end_within_its_grace() {
+    let mut server = start(ServerOptions { grace: Duration::from_secs(60), ..Default::default() });
+    let mut waiting = server.send("POST", "/execute", "", execute_body("hold").as_bytes());
+    server.backend.wait_for(&Status::Running, 1);
+    server.stop.cancel();
+    wait_until_refused(&server);
+    server.backend.release();
+    assert_eq!(read_reply(&mut waiting).text("status"), "completed");
+    server.join();
+}
+
+#[test]
+fn after_the_grace_runs_are_cancelled_and_their_clients_told() {
+    let mut server = start(ServerOptions { grace: Duration::ZERO, ..Default::default() });
+    let mut waiting = server.send("POST", "/execute", "", execute_body("hold").as_bytes());
+    server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    server.backend.wait_for(&Status::Running, 2);
+    server.stop.cancel();
+    let reply = read_reply(&mut waiting);
+    assert_eq!((reply.status, reply.text("status").as_str()), (200, "cancelled"));
+    server.join();
+    server.backend.wait_for(&Status::Cancelled, 2);
+}
+
+#[test]
+fn a_hurried_stop_does_not_wait_for_the_grace() {
+    let mut server = start(ServerOptions { grace: Duration::from_secs(600), ..Default::default() });
+    server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    let began = Instant::now();
+    server.stop.cancel();
+    server.hurry.cancel();
+    server.join();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_idle_server_stops_at_once() {
+    let mut server = start(ServerOptions { grace: Duration::from_secs(600), ..Default::default() });
+    let mut kept_alive = server.connect();
+    let bytes = request(server.host(), "GET", "/health", "", b"");
+    let bytes = String::from_utf8(bytes).unwrap().replace("Connection: close\r\n", "");
+    kept_alive.write_all(bytes.as_bytes()).unwrap();
+    kept_alive.read_exact(&mut [0; 12]).unwrap();
+    let _unused = server.connect();
+    server.get("/health");
+    let began = Instant::now();
+    server.stop.cancel();
+    server.join();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+/// The listener closes soon after the stop; connections of before are still answered.
+fn wait_until_refused(server: &Running) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while std::net::TcpStream::connect(server.host()).is_ok() {
+        assert!(Instant::now() < deadline, "the server still accepts");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Each operation over HTTP, as a client sees it.
+
+mod support;
+
+use support::{Running, execute_body, read_reply, start, start_at};
+use unsandbox_server::ServerOptions;
+
+fn server() -> Running {
+    start(ServerOptions::default())
+}
+
+#[test]
+fn execute_answers_compact_json_with_the_features() {
+    let server = server();
+    let reply = server.execute("print(1)");
+    assert_eq!(reply.status, 200);
+    assert!(reply.body.starts_with("{\"success\":true,\"stdout\":\"print(1)\","), "{}", reply.body);
+    assert!(reply.head.contains("x-unsandbox-features: run-json, idempotency, wait"));
+    assert!(reply.head.contains("content-type: application/json"));
+    assert_eq!(reply.text("status"), "completed");
+    assert_eq!(reply.text("job_id"), "job-1");
+}
+
+#[test]
+fn async_gives_a_job_that_is_listed_polled_and_cancelled() {
+    let server = server();
+    let submitted = server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    assert_eq!((submitted.status, submitted.text("status").as_str()), (200, "pending"));
+    let id = submitted.text("job_id");
+    let listed = server.get("/jobs").json();
+    assert_eq!(listed["jobs"][0]["job_id"], id.as_str());
+    assert_eq!(server.get(&format!("/jobs/{id}")).text("status"), "running");
+    let cancelled = server.call("DELETE", &format!("/jobs/{id}"), "", b"");
+    assert_eq!((cancelled.status, cancelled.text("status").as_str()), (200, "cancelled"));
+    assert_eq!(cancelled.json()["result"]["stdout"], "partial");
+    assert_eq!(server.get("/jobs").json()["jobs"].as_array().unwrap().len(), 0);
+    // A finished job is given as it is, and by the older spelling too.
+    let again = server.call("POST", &format!("/jobs/{id}/cancel"), "", b"");
+    assert_eq!((again.status, again.text("status").as_str()), (200, "cancelled"));
+    let job = server.get(&format!("/jobs/{id}"));
+    assert_eq!(job.json()["result"]["stdout"], job.json()["stdout"], "nested and flat");
+}
+
+#[test]
+fn async_true_in_execute_is_a_job() {
+    let server = server();
+    let body = r#"{"language":"python","code":"hold","async":true}"#;
+    let reply = server.call("POST", "/execute", "", body.as_bytes());
+    assert_eq!(reply.text("status"), "pending");
+    assert_eq!(server.get("/jobs").json()["jobs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn without_compat_a_job_carries_its_result_once() {
+    let server = start(ServerOptions { compat: false, ..ServerOptions::default() });
+    let id = server.execute("once").text("job_id");
+    let job = server.get(&format!("/jobs/{id}"));
+    assert_eq!(job.json()["result"]["stdout"], "once");
+    assert!(job.json().get("stdout").is_none(), "{}", job.body);
+}
+
+#[test]
+fn run_takes_a_raw_program_and_json() {
+    let server = server();
+    let code = "#!/usr/bin/env python3\nprint(1)\n";
+    let raw = server.call("POST", "/run?ttl=5", "Content-Type: text/plain\r\n", code.as_bytes());
+    assert_eq!((raw.status, raw.text("stdout").as_str()), (200, code), "{raw:?}");
+    let body = serde_json::json!({"code": code, "args": ["a"], "stdin": "x"}).to_string();
+    let json =
+        server.call("POST", "/run/async", "Content-Type: application/json\r\n", body.as_bytes());
+    assert_eq!((json.status, json.text("status").as_str()), (200, "pending"), "{json:?}");
+}
+
+#[test]
+fn a_chunked_body_is_read() {
+    let server = server();
+    let mut stream = server.connect();
+    let body = execute_body("chunked");
+    let (a, b) = body.split_at(7);
+    let bytes = format!(
+        "POST /execute HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+         {:x}\r\n{a}\r\n{:x}\r\n{b}\r\n0\r\n\r\n",
+        a.len(),
+        b.len()
+    );
+    stream.write_all(bytes.as_bytes()).unwrap();
+    assert_eq!(read_reply(&mut stream).text("stdout"), "chunked");
+}
+
+#[test]
+fn languages_key_and_health() {
+    let server = server();
+    let languages = server.get("/languages").json();
+    assert_eq!(languages["languages"][0], "python");
+    assert_eq!(languages["aliases"]["py"], "python");
+    let key = server.call("POST", "/keys/validate", "", b"{}");
+    assert!(key.body.contains("\"valid\":true"), "{}", key.body);
+    assert!(!key.body.contains("\"error\""), "{}", key.body);
+    assert_eq!(server.get("/health").status, 200);
+    let head = server.call("HEAD", "/health", "", b"");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[test]
+fn a_long_poll_answers_at_the_end_of_the_job() {
+    let server = server();
+    let id = server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    let path = format!("/jobs/{}?wait=30", id.text("job_id"));
+    let mut waiting = server.send("GET", &path, "", b"");
+    // Whether the poll or the end comes first, the reply is the same.
+    server.backend.release();
+    assert_eq!(read_reply(&mut waiting).text("status"), "completed");
+}
+
+#[test]
+fn a_long_poll_ends_with_the_state_when_its_time_is_over() {
+    let server = server();
+    let id = server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    let reply = server.get(&format!("/jobs/{}?wait=1", id.text("job_id")));
+    assert_eq!((reply.status, reply.text("status").as_str()), (200, "running"));
+}
+
+#[test]
+fn a_unix_socket_serves_the_same() {
+    let path = std::env::temp_dir().join(format!("us-server-{}.sock", std::process::id()));
+    let mut server = start_at(&format!("unix:{}", path.display()), ServerOptions::default());
+    assert_eq!(server.execute("print(1)").text("stdout"), "print(1)");
+    // Clients put anything into Host here; a web page's Origin is refused all the same.
+    let body = execute_body("x");
+    let reply = server.call("POST", "/execute", "Host: whatever\r\n", body.as_bytes());
+    assert_eq!(reply.status, 200);
+    let reply = server.call("POST", "/execute", "Origin: http://evil\r\n", body.as_bytes());
+    reply.refused(403, "forbidden");
+    server.stop.cancel();
+    server.join();
+    assert!(!path.exists(), "the socket is removed");
+}

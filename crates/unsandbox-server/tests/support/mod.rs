@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A backend that does as the code tells it, and a client that sees every byte.
+#![allow(dead_code)]
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::{
+    Backend, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Owner, Status,
+    Submission,
+};
+use unsandbox_server::{Keys, Listen, Server, ServerOptions};
+
+/// How long a test waits for an event before it fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs nothing. The code says what happens: `hold` runs until it is released or cancelled, `busy` is
+/// refused, `panic` panics, anything else comes back as the output.
+#[derive(Default)]
+pub struct Fake {
+    table: Arc<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    jobs: HashMap<String, Entry>,
+    submissions: usize,
+}
+
+struct Entry {
+    owner: Owner,
+    listed: bool,
+    job: Job,
+    sinks: Vec<Arc<dyn EventSink>>,
+}
+
+impl Table {
+    fn finish(&self, id: &str, status: Status) {
+        let (job, sinks) = {
+            let mut inner = self.inner.lock().unwrap();
+            let Some(entry) = inner.jobs.get_mut(id).filter(|e| !e.job.status.is_terminal()) else {
+                return;
+            };
+            let mut result = ExecutionResult::new(status.clone());
+            result.success = status == Status::Completed;
+            result.exit_code = Some(if result.success { 0 } else { -1 });
+            result.error = (!result.success).then(|| "Job cancelled by user".to_string());
+            result.stdout = b"partial".to_vec();
+            result.language.clone_from(&entry.job.language);
+            result.job_id = Some(id.to_string());
+            entry.job.status = status;
+            entry.job.completed_at = Some(1_700_000_001);
+            entry.job.result = Some(result);
+            (entry.job.clone(), std::mem::take(&mut entry.sinks))
+        };
+        self.changed.notify_all();
+        for sink in sinks {
+            sink.finished(Ok(job.clone()));
+        }
+    }
+}
+
+impl Fake {
+    /// Waits until `count` jobs have this status.
+    pub fn wait_for(&self, status: &Status, count: usize) {
+        let inner = self.table.inner.lock().unwrap();
+        let enough = |inner: &mut Inner| {
+            inner.jobs.values().filter(|entry| entry.job.status == *status).count() < count
+        };
+        let (_inner, wait) =
+            self.table.changed.wait_timeout_while(inner, PATIENCE, enough).unwrap();
+        assert!(!wait.timed_out(), "{count} jobs never became {status}");
+    }
+
+    pub fn submissions(&self) -> usize {
+        self.table.inner.lock().unwrap().submissions
+    }
+
+    /// Lets every held job complete.
+    pub fn release(&self) {
+        let ids: Vec<String> = self.table.inner.lock().unwrap().jobs.keys().cloned().collect();
+        for id in ids {
+            self.table.finish(&id, Status::Completed);
+        }
+    }
+}
+
+impl Backend for Fake {
+    fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
+        let Submission { request, owner, listed, cancel, .. } = submission;
+        match request.code.as_str() {
+            "panic" => panic!("as the code says"),
+            "busy" => {
+                return Err(Error::new(ErrorCode::RateLimited, "the queue is full")
+                    .with_retry_after_ms(1_500));
+            }
+            _ => {}
+        }
+        let mut inner = self.table.inner.lock().unwrap();
+        inner.submissions += 1;
+        let id = format!("job-{}", inner.submissions);
+        let mut job = Job::new(&id, Status::Running);
+        job.language = request.language.clone();
+        job.created_at = Some(1_700_000_000);
+        let held = request.code == "hold";
+        if !held {
+            let mut result = ExecutionResult::new(Status::Completed);
+            result.success = true;
+            result.exit_code = Some(0);
+            result.stdout = request.code.into_bytes();
+            result.language = request.language;
+            result.job_id = Some(id.clone());
+            job.status = Status::Completed;
+            job.result = Some(result);
+        }
+        let sinks = if held { vec![sink.clone()] } else { Vec::new() };
+        inner.jobs.insert(id.clone(), Entry { owner, listed, job: job.clone(), sinks });
+        drop(inner);
+        self.table.changed.notify_all();
+        if held {
+            let table = self.table.clone();
+            // Kept for as long as the token: the guard would take the callback back.
+            std::mem::forget(cancel.on_cancel(move || table.finish(&id, Status::Cancelled)));
+        } else {
+            sink.finished(Ok(job.clone()));
+        }
+        Ok(Job { status: Status::Pending, result: None, ..job })
+    }
+
+    fn cancel(&self, owner: &Owner, id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+        self.watch(owner, id, sink)?;
+        self.table.finish(id, Status::Cancelled);
+        Ok(())
+    }
+
+    fn get(&self, owner: &Owner, id: &str) -> Result<Job, Error> {
+        let inner = self.table.inner.lock().unwrap();
+        let known = inner.jobs.get(id).filter(|entry| entry.owner == *owner);
+        known
+            .map(|entry| entry.job.clone())
+            .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("no job {id:?}")))
+    }
+
+    fn watch(&self, owner: &Owner, id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+        let job = self.get(owner, id)?;
+        if job.status.is_terminal() {
+            sink.finished(Ok(job));
+        } else {
+            let mut inner = self.table.inner.lock().unwrap();
+            inner.jobs.get_mut(id).unwrap().sinks.push(sink);
+        }
+        Ok(())
+    }
+
+    fn list(&self, owner: &Owner) -> Result<Vec<Job>, Error> {
+        let inner = self.table.inner.lock().unwrap();
+        let active = inner
+            .jobs
+            .values()
+            .filter(|entry| entry.listed && entry.owner == *owner)
+            .filter(|entry| !entry.job.status.is_terminal());
+        Ok(active.map(|entry| entry.job.clone()).collect())
+    }
+
+    fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
+        Ok(vec![LanguageInfo {
+            name: "python".into(),
+            aliases: vec!["py".into()],
+            available: Some(true),
+            version: None,
+            path: None,
+            install: None,
+        }])
+    }
+
+    fn validate_key(&self) -> Result<KeyInfo, Error> {
+        Ok(KeyInfo { valid: true, tier: Some("local".into()), reason: None, raw: None })
+    }
+
+    fn health(&self) -> Result<Health, Error> {
+        Ok(Health { healthy: true, status: "ok".into(), raw: None })
+    }
+}
+
+/// A server on its own thread; stopped and joined when dropped.
+pub struct Running {
+    pub backend: Arc<Fake>,
+    pub address: String,
+    pub stop: CancelToken,
+    pub hurry: CancelToken,
+    thread: Option<JoinHandle<Result<(), Error>>>,
+}
+
+pub fn start(options: ServerOptions) -> Running {
+    start_at("127.0.0.1:0", options)
+}
+
+pub fn start_at(listen: &str, options: ServerOptions) -> Running {
+    let backend = Arc::new(Fake::default());
+    let server = Server::new(backend.clone(), options);
+    let bound = server.bind(&Listen::parse(listen).unwrap()).unwrap();
+    let address = bound.address().to_string();
+    let (stop, hurry) = (CancelToken::new(), CancelToken::new());
+    let thread = std::thread::spawn({
+        let (stop, hurry) = (stop.clone(), hurry.clone());
+        move || bound.run_until(&stop, &hurry)
+    });
+    Running { backend, address, stop, hurry, thread: Some(thread) }
+}
+
+pub fn keyed(keys: &str) -> ServerOptions {
+    ServerOptions { keys: Keys::from_words(keys).unwrap(), ..ServerOptions::default() }
+}
+
+impl Running {
+    /// Waits until the server has returned.
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap().unwrap();
+        }
+    }
+
+    pub fn host(&self) -> &str {
+        self.address.strip_prefix("http://").unwrap_or("localhost")
+    }
+
+    pub fn connect(&self) -> Box<dyn Wire> {
+        if let Some(path) = self.address.strip_prefix("unix:") {
+            let stream = UnixStream::connect(path).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            return Box::new(stream);
+        }
+        let stream = TcpStream::connect(self.host()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Box::new(stream)
+    }
+
+    /// Sends a request and leaves its reply to be read.
+    pub fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Box<dyn Wire> {
+        let mut stream = self.connect();
+        stream.write_all(&request(self.host(), method, path, headers, body)).unwrap();
+        stream
+    }
+
+    pub fn call(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
+        read_reply(&mut self.send(method, path, headers, body))
+    }
+
+    pub fn get(&self, path: &str) -> Reply {
+        self.call("GET", path, "", b"")
+    }
+
+    pub fn execute(&self, code: &str) -> Reply {
+        self.call("POST", "/execute", "", execute_body(code).as_bytes())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.hurry.cancel();
+        self.join();
+    }
+}
+
+pub trait Wire: Read + Write + Send {}
+impl<T: Read + Write + Send> Wire for T {}
+
+pub fn execute_body(code: &str) -> String {
+    format!("{{\"language\":\"python\",\"code\":{code:?}}}")
+}
+
+/// The bytes of a request whose connection is closed after the reply.
+pub fn request(host: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let host = if headers.contains("Host:") { String::new() } else { format!("Host: {host}\r\n") };
+    let mut bytes = format!(
+        "{method} {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+pub fn read_reply(stream: &mut dyn Wire) -> Reply {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no reply: {text:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Reply { status, head: head.to_ascii_lowercase(), body: body.to_string() }
+}
+
+impl Reply {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    pub fn text(&self, field: &str) -> String {
+        self.json()[field].as_str().unwrap_or_else(|| panic!("{field}: {}", self.body)).to_string()
+    }
+
+    /// Asserts the status and the envelope of a refusal; gives its message.
+    #[track_caller]
+    pub fn refused(&self, status: u16, word: &str) -> String {
+        assert_eq!((self.status, self.text("error").as_str()), (status, word), "{self:?}");
+        assert_eq!(self.json()["success"], false);
+        assert!(self.head.contains("x-unsandbox-features: run-json, idempotency, wait"));
+        self.text("message")
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How a client is set up. Everything has a default; the environment fills what is not said.
+
+use crate::client::Client;
+use crate::config::{Said, choose};
+use crate::local::LocalOptions;
+use crate::remote::RemoteOptions;
+use std::path::PathBuf;
+use std::time::Duration;
+use unsandbox_protocol::auth::Secret;
+use unsandbox_protocol::{Error, IsolationPolicy};
+
+/// How long the steps of a call to a server may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Looking up the host's name.
+    pub resolve: Duration,
+    /// Connecting, with TLS.
+    pub connect: Duration,
+    /// The whole call, with retries. `None`: 30 s for a question, and for an execution its ttl with
+    /// time for queue and compiler.
+    pub call: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts { resolve: Duration::from_secs(10), connect: Duration::from_secs(15), call: None }
+    }
+}
+
+/// Sets up a [`Client`].
+///
+/// ```no_run
+/// let client = unsandbox::Client::builder().base_url("unix:/run/unsandbox.sock").build()?;
+/// # Ok::<(), unsandbox::Error>(())
+/// ```
+#[derive(Clone, Default, Debug)]
+pub struct ClientBuilder {
+    pub(crate) said: Said,
+    pub(crate) local: LocalOptions,
+    pub(crate) remote: RemoteOptions,
+}
+
+impl ClientBuilder {
+    /// `local:`, `http://HOST:PORT`, `https://HOST` or `unix:/PATH`. Default: `UNSANDBOX_URL`, else the
+    /// service if a key is configured, else `local:`.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.said.base_url = Some(url.into());
+        self
+    }
+
+    /// One key, sent as a bearer. Default: `UNSANDBOX_API_KEY`.
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.said.api_key = Some(Secret::new(key));
+        self
+    }
+
+    /// A public and a secret key: requests are signed, the secret is never sent. Default:
+    /// `UNSANDBOX_PUBLIC_KEY` and `UNSANDBOX_SECRET_KEY`.
+    pub fn key_pair(mut self, public: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.said.key_pair = Some((public.into(), Secret::new(secret)));
+        self
+    }
+
+    /// A row, from 0, of the accounts file; keys in the environment do not count then.
+    pub fn account(mut self, row: usize) -> Self {
+        self.said.account = Some(row);
+        self
+    }
+
+    /// Default: `~/.unsandbox/accounts.csv`.
+    pub fn accounts_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.said.accounts_file = Some(path.into());
+        self
+    }
+
+    /// Allows a key over plain `http` to another machine, where it can be read on the way.
+    pub fn allow_plain_http_key(mut self, allow: bool) -> Self {
+        self.said.allow_plain_http_key = allow;
+        self
+    }
+
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.remote.timeouts = timeouts;
+        self
+    }
+
+    /// How long a whole call may take; see [`Timeouts::call`].
+    pub fn timeout(mut self, call: Duration) -> Self {
+        self.remote.timeouts.call = Some(call);
+        self.local.deadline = Some(call);
+        self
+    }
+
+    /// How often a call is repeated where that is safe; 0 for never. Default 3.
+    pub fn retries(mut self, count: u32) -> Self {
+        self.remote.retries = count;
+        self
+    }
+
+    /// Bytes of a reply that are read; a larger one is TOO_LARGE. Default 64 MB.
+    pub fn reply_max_bytes(mut self, bytes: usize) -> Self {
+        self.remote.reply_max_bytes = bytes;
+        self
+    }
+
+    /// Runs whose ttl is longer than this are submitted as jobs and polled, so that no connection has
+    /// to idle that long. Default 120 s.
+    pub fn job_threshold(mut self, ttl: Duration) -> Self {
+        self.remote.job_threshold = ttl;
+        self
+    }
+
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.remote.user_agent = name.into();
+        self
+    }
+
+    /// A PEM file with certificates to trust in place of the built-in ones.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.remote.ca_file = Some(path.into());
+        self
+    }
+
+    /// Which isolation the local engine accepts. Default: the best that the machine gives.
+    pub fn isolation(mut self, policy: IsolationPolicy) -> Self {
+        self.local.isolation = policy;
+        self
+    }
+
+    /// Executions at once on the local engine; 0 for twice the cores.
+    pub fn concurrency(mut self, count: usize) -> Self {
+        self.local.concurrency = count;
+        self
+    }
+
+    /// Executions that may wait for their turn on the local engine.
+    pub fn queue_max(mut self, count: usize) -> Self {
+        self.local.queue_max = count;
+        self
+    }
+
+    /// Chooses endpoint and key. Connects to nothing and starts nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// CONFIG if the endpoint, a key, the accounts file or the certificates are unusable.
+    pub fn build(self) -> Result<Client, Error> {
+        let chosen = choose(&self.said, &|name| std::env::var(name).ok())?;
+        Client::new(chosen, self.local, self.remote)
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The engine inside this process, behind `local:`. Without it (another system, or the feature left
+//! out) every use is a typed error that says why.
+
+use crate::fork::PerProcess;
+use std::sync::Arc;
+use std::time::Duration;
+use unsandbox_protocol::{Backend, Error, IsolationPolicy, Probe, limits};
+
+#[derive(Clone, Debug)]
+pub(crate) struct LocalOptions {
+    pub(crate) isolation: IsolationPolicy,
+    pub(crate) concurrency: usize,
+    pub(crate) queue_max: usize,
+    /// For calls that do not set their own.
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        LocalOptions {
+            isolation: IsolationPolicy::Auto,
+            concurrency: 0,
+            queue_max: limits::QUEUE_MAX,
+            deadline: None,
+        }
+    }
+}
+
+#[cfg(all(feature = "engine", target_os = "linux"))]
+type Engine = unsandbox_engine::Engine;
+#[cfg(not(all(feature = "engine", target_os = "linux")))]
+type Engine = std::convert::Infallible;
+
+/// One engine for each process: a forked child never uses its parent's.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) options: LocalOptions,
+    engine: PerProcess<Result<Arc<Engine>, Error>>,
+}
+
+impl Local {
+    pub(crate) fn new(options: LocalOptions) -> Self {
+        Local { options, engine: PerProcess::new() }
+    }
+
+    fn engine(&self) -> Result<&Arc<Engine>, Error> {
+        self.engine.get_or_init(|| self.make()).as_ref().map_err(Clone::clone)
+    }
+}
+
+#[cfg(all(feature = "engine", target_os = "linux"))]
+impl Local {
+    fn make(&self) -> Result<Arc<Engine>, Error> {
+        let LocalOptions { isolation, concurrency, queue_max, .. } = self.options;
+        let defaults = unsandbox_engine::EngineOptions::default();
+        let options =
+            unsandbox_engine::EngineOptions { isolation, concurrency, queue_max, ..defaults };
+        Engine::new(options).map(Arc::new)
+    }
+
+    pub(crate) fn backend(&self) -> Result<&dyn Backend, Error> {
+        Ok(self.engine()?.as_ref())
+    }
+
+    pub(crate) fn probe(&self) -> Result<Probe, Error> {
+        self.engine()?.probe()
+    }
+
+    /// Ends what runs and the jailer.
+    pub(crate) fn close(&self) {
+        if let Some(Ok(engine)) = self.engine.get() {
+            engine.close(Duration::ZERO);
+        }
+    }
+}
+
+#[cfg(not(all(feature = "engine", target_os = "linux")))]
+impl Local {
+    fn make(&self) -> Result<Arc<Engine>, Error> {
+        let why = if cfg!(target_os = "linux") {
+            "this build has no embedded engine (feature `engine`)"
+        } else {
+            "the embedded engine needs Linux"
+        };
+        let code = unsandbox_protocol::ErrorCode::IsolationUnavailable;
+        Err(Error::new(code, format!("local: cannot run here: {why}; name a server as endpoint")))
+    }
+
+    pub(crate) fn backend(&self) -> Result<&dyn Backend, Error> {
+        match **self.engine()? {}
+    }
+
+    pub(crate) fn probe(&self) -> Result<Probe, Error> {
+        match **self.engine()? {}
+    }
+
+    pub(crate) fn close(&self) {}
+}

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The errors: one root, one class for each code, each also the builtin that a caller would catch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from ._types import ExecutionResult
+
+
+class UnsandboxError(Exception):
+    """Root of all errors of this package.
+
+    Attributes:
+        code: The word of the table of errors, such as "RATE_LIMITED".
+        message: One sentence that names the thing, the value and the limit.
+        http_status: Status of the reply, or None where there was none.
+        body: The server's own words (at most 64 KiB), or None.
+        retry_after: Seconds after which to try again, or None where nobody said.
+        may_have_run: Whether the program may have run although no result came back.
+        cause: What lay underneath, as text, or None.
+        job_id: The job that the error is about, or None.
+    """
+
+    code: ClassVar[str] = "UNSANDBOX"
+
+    message: str
+    http_status: int | None
+    body: str | None
+    retry_after: float | None
+    may_have_run: bool
+    cause: str | None
+    job_id: str | None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        http_status: int | None = None,
+        body: str | None = None,
+        retry_after: float | None = None,
+        may_have_run: bool = False,
+        cause: str | None = None,
+        job_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.http_status = http_status
+        self.body = body
+        self.retry_after = retry_after
+        self.may_have_run = may_have_run
+        self.cause = cause
+        self.job_id = job_id
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.cause}" if self.cause else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The keyword-only attributes travel in __dict__, which pickle restores.
+        return type(self), (self.message,), self.__dict__
+
+
+class InvalidRequestError(UnsandboxError, ValueError):
+    """A value of the request is wrong; the message names the field, the value and the limit."""
+
+    code = "ARGUMENT"
+
+
+class ConfigError(UnsandboxError, ValueError):
+    """Endpoint, key file or certificate is unusable."""
+
+    code = "CONFIG"
+
+
+class ConnectError(UnsandboxError, ConnectionError):
+    """The server could not be reached, or was lost on the way (see `may_have_run`)."""
+
+    code = "CONNECT"
+
+
+class TlsError(UnsandboxError, ConnectionError):
+    """Certificate or handshake failed."""
+
+    code = "TLS"
+
+
+class RequestTimeoutError(UnsandboxError, TimeoutError):
+    """Our own deadline passed. A program that passes its ttl is a result, not this."""
+
+    code = "TIMEOUT"
+
+
+class CancelledError(UnsandboxError):
+    """The caller cancelled the call."""
+
+    code = "CANCELLED"
+
+
+class ProtocolError(UnsandboxError):
+    """The reply makes no sense."""
+
+    code = "PROTOCOL"
+
+
+class ReplyTooLargeError(UnsandboxError):
+    """The reply is over our limit."""
+
+    code = "TOO_LARGE"
+
+
+class AuthenticationError(UnsandboxError):
+    """Key or signature was refused."""
+
+    code = "AUTH"
+
+
+class PermissionDeniedError(UnsandboxError, PermissionError):
+    """The key is known but not allowed."""
+
+    code = "PERMISSION"
+
+
+class NotFoundError(UnsandboxError, LookupError):
+    """No such job for this key."""
+
+    code = "NOT_FOUND"
+
+
+class JobLostError(UnsandboxError):
+    """The server forgot a job that it had accepted."""
+
+    code = "JOB_LOST"
+
+
+class ConflictError(UnsandboxError):
+    """The state does not allow it."""
+
+    code = "CONFLICT"
+
+
+class RateLimitError(UnsandboxError):
+    """Too many requests; `retry_after` says how long to wait."""
+
+    code = "RATE_LIMITED"
+
+
+class LanguageUnavailableError(UnsandboxError):
+    """The runtime is missing on that machine; the message names the package."""
+
+    code = "LANGUAGE_UNAVAILABLE"
+
+
+class IsolationUnavailableError(UnsandboxError):
+    """An isolation layer is missing; the message names layer, cause and fix."""
+
+    code = "ISOLATION_UNAVAILABLE"
+
+
+class ApiError(UnsandboxError):
+    """Any other refusal of the server; `body` has its own words."""
+
+    code = "API"
+
+
+class ServerError(UnsandboxError):
+    """The server failed."""
+
+    code = "SERVER"
+
+
+class InternalError(UnsandboxError):
+    """A defect of this library."""
+
+    code = "INTERNAL"
+
+
+class ExecutionError(UnsandboxError):
+    """A program failed, and `ExecutionResult.check` was asked to say so.
+
+    Attributes:
+        result: The whole result.
+        returncode: Its exit code, or None where it is unknown.
+        stdout: What the program wrote to standard output, as text.
+        stderr: What the program wrote to standard error, as text.
+    """
+
+    code = "EXECUTION"
+
+    def __init__(self, result: ExecutionResult) -> None:
+        super().__init__(_failure(result), job_id=result.job_id, may_have_run=True)
+        self.result = result
+        self.returncode = result.exit_code
+        self.stdout = result.stdout
+        self.stderr = result.stderr
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.result,)
+
+
+def _failure(result: ExecutionResult) -> str:
+    """One sentence on why a program did not succeed, and the end of its standard error."""
+    reason = result.error or f"the program ended with status {result.status}"
+    tail = result.stderr.strip()[-2000:]
+    return f"{reason}\n{tail}" if tail else reason
+
+
+_BY_CODE: dict[str, type[UnsandboxError]] = {
+    error.code: error
+    for error in (
+        InvalidRequestError,
+        ConfigError,
+        ConnectError,
+        TlsError,
+        RequestTimeoutError,
+        CancelledError,
+        ProtocolError,
+        ReplyTooLargeError,
+        AuthenticationError,
+        PermissionDeniedError,
+        NotFoundError,
+        JobLostError,
+        ConflictError,
+        RateLimitError,
+        LanguageUnavailableError,
+        IsolationUnavailableError,
+        ApiError,
+        ServerError,
+        InternalError,
+    )
+}
+
+
+def _from_native(
+    code: str,
+    message: str,
+    http_status: int | None,
+    body: str | None,
+    retry_after: float | None,
+    may_have_run: bool,
+    cause: str | None,
+    job_id: str | None,
+) -> UnsandboxError:
+    """Makes the error that the native module raises."""
+    return _BY_CODE.get(code, UnsandboxError)(
+        message,
+        http_status=http_status,
+        body=body,
+        retry_after=retry_after,
+        may_have_run=may_have_run,
+        cause=cause,
+        job_id=job_id,
+    )

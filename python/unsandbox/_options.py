@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Python's many ways to name a file or an argument, brought to the one form that the core takes.
+
+Limits are not checked here: the core does that, with the same words on every face.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Union
+
+from ._errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+#: The content of a file: bytes, text (as UTF-8), or an open file.
+Content: TypeAlias = "Union[bytes, bytearray, memoryview, str, IO[bytes], IO[str]]"
+#: A mapping of names to contents (or paths), or a series of paths, open files and (name, content).
+InputFiles: TypeAlias = (
+    "Union[Mapping[str, Union[Content, Path]], "
+    "Iterable[Union[str, os.PathLike[str], IO[bytes], IO[str], tuple[str | None, Content]]]]"
+)
+Output: TypeAlias = "Callable[[bytes], object]"
+
+
+def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
+    """Read input files into names and bytes.
+
+    Args:
+        files: A mapping of names to contents (bytes, text, open files, or `pathlib.Path` to read),
+            or a series of paths (str or `os.PathLike`), open files and (name, content) pairs.
+
+    Returns:
+        Pairs of name and bytes; the name None means "call it by its index".
+
+    Raises:
+        InvalidRequestError: An entry is none of these.
+        OSError: A file cannot be read.
+    """
+    if files is None:
+        return []
+    if isinstance(files, Mapping):
+        return [(name, _content(name, content)) for name, content in files.items()]
+    if isinstance(files, (str, bytes, os.PathLike)):
+        raise InvalidRequestError(
+            f"input_files must be a mapping or a series of files, got {type(files).__name__}"
+        )
+    return [_entry(entry) for entry in files]
+
+
+def _entry(entry: Any) -> tuple[str | None, bytes]:
+    if isinstance(entry, tuple) and len(entry) == 2:
+        name, content = entry
+        return name, _content(name, content)
+    if isinstance(entry, (str, os.PathLike)):
+        path = Path(entry)
+        return path.name, path.read_bytes()
+    if hasattr(entry, "read"):
+        name = getattr(entry, "name", None)
+        return os.path.basename(name) if isinstance(name, str) else None, _content(name, entry)
+    raise InvalidRequestError(
+        "an entry of input_files must be a path, an open file or a pair of name and content, "
+        f"got {type(entry).__name__}"
+    )
+
+
+def _content(name: object, content: Any) -> bytes:
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return bytes(content)
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, os.PathLike):
+        return Path(content).read_bytes()
+    if hasattr(content, "read"):
+        return _content(name, content.read())
+    raise InvalidRequestError(
+        f"the content of input file {name!r} must be bytes, text, a path or an open file, "
+        f"got {type(content).__name__}"
+    )
+
+
+def stdin_bytes(stdin: Content | None) -> bytes | None:
+    """Standard input as bytes; text is encoded as UTF-8, open files are read to their end."""
+    if stdin is None:
+        return None
+    if isinstance(stdin, (bytes, bytearray, memoryview)):
+        return bytes(stdin)
+    if isinstance(stdin, str):
+        return stdin.encode()
+    if hasattr(stdin, "read"):
+        return stdin_bytes(stdin.read())
+    raise InvalidRequestError(
+        f"stdin must be bytes, text or an open file, got {type(stdin).__name__}"
+    )

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What comes back: plain frozen dataclasses, made by the native module."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ._errors import ExecutionError, UnsandboxError
+
+_SHOWN = 200
+
+
+def _short(value: str | bytes) -> str:
+    """A repr that fits a screen: the middle of long output is left out."""
+    if len(value) <= _SHOWN:
+        return repr(value)
+    half = _SHOWN // 2
+    return f"{value[:half]!r}...{value[-half:]!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run used.
+
+    Attributes:
+        cpu_time_ms: Processor time in milliseconds.
+        peak_memory_bytes: Largest memory in bytes.
+    """
+
+    cpu_time_ms: int
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What the jail of a run was made of.
+
+    Attributes:
+        level: "full" or "reduced"; another server may use other words.
+        layers: Names of the layers that were there.
+        missing: Names of the layers that the machine could not give.
+    """
+
+    level: str
+    layers: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a run gave back.
+
+    Attributes:
+        filename: The name as the program or the server gave it; may hold "/" or "..".
+        safe_filename: The name reduced to one safe component, which `save` writes to.
+        kind: "binary", "wasm" or "file"; another server may use other words.
+        content: The bytes.
+        url: A link in place of content, where a server only gave that.
+    """
+
+    filename: str
+    safe_filename: str
+    kind: str
+    content: bytes = field(repr=False)
+    url: str | None = None
+
+    def save(self, directory: str | os.PathLike[str] = ".") -> Path:
+        """Write the file into a directory, which is made if missing.
+
+        Args:
+            directory: Where to write; the name is `safe_filename`, so nothing lands elsewhere.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            UnsandboxError: The server gave a link in place of content.
+            OSError: The file cannot be written.
+        """
+        if self.url is not None and not self.content:
+            raise UnsandboxError(f"artifact {self.filename!r} has no content, only {self.url}")
+        path = Path(directory) / self.safe_filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.content)
+        if self.kind == "binary":
+            path.chmod(0o755)
+        return path
+
+    def __repr__(self) -> str:
+        return f"Artifact({self.filename!r}, {self.kind!r}, {len(self.content)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """What one execution gave. A program that fails is a result with `success == False`.
+
+    Attributes:
+        success: Whether the program ended by itself with exit code 0.
+        status: "completed", "timeout", "cancelled" or "failed" (the fault of the place).
+        stdout_bytes: What the program wrote to standard output.
+        stderr_bytes: What the program wrote to standard error.
+        exit_code: None where it is unknown; 124 past the ttl, 128 + n for signal n.
+        signal: The signal that ended the program, or None.
+        limit: The limit that ended it: "wall", "cpu", "memory", "processes", "output", "files".
+        error: Why it did not succeed, or what could not be collected, in one sentence.
+        language: The language that ran.
+        detected_language: The language that `run` detected.
+        job_id: The job.
+        artifacts: The files that it gave back.
+        execution_mode: "cold" or "pooled".
+        network_mode: "zerotrust" or "semitrusted".
+        total_time_ms: Milliseconds for queue, compiler and program together.
+        usage: Processor time and memory, where known.
+        truncated: Whether a stream reached its limit and the rest of it is gone.
+        isolation: What the jail was made of, where known.
+        json: The whole result as JSON text, with fields that this version does not know.
+    """
+
+    success: bool
+    status: str
+    stdout_bytes: bytes = b""
+    stderr_bytes: bytes = b""
+    exit_code: int | None = None
+    signal: int | None = None
+    limit: str | None = None
+    error: str | None = None
+    language: str | None = None
+    detected_language: str | None = None
+    job_id: str | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    execution_mode: str | None = None
+    network_mode: str | None = None
+    total_time_ms: int | None = None
+    usage: Usage | None = None
+    truncated: bool = False
+    isolation: Isolation | None = None
+    json: str = field(default="{}", repr=False, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the program succeeded; the same as `success`."""
+        return self.success
+
+    @property
+    def stdout(self) -> str:
+        """Standard output as text; bytes that are not UTF-8 become U+FFFD."""
+        return self.stdout_bytes.decode("utf-8", "replace")
+
+    @property
+    def stderr(self) -> str:
+        """Standard error as text; bytes that are not UTF-8 become U+FFFD."""
+        return self.stderr_bytes.decode("utf-8", "replace")
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The whole result as a mapping, with fields that this version does not know."""
+        value = json.loads(self.json)
+        return value if isinstance(value, dict) else {}
+
+    def check(self) -> ExecutionResult:
+        """Give the result back if the program succeeded, else raise.
+
+        Returns:
+            This result.
+
+        Raises:
+            ExecutionError: The program failed; the error has the result.
+        """
+        if not self.success:
+            raise ExecutionError(self)
+        return self
+
+    def __repr__(self) -> str:
+        parts = [f"success={self.success}", f"status={self.status!r}"]
+        parts.append(f"exit_code={self.exit_code}")
+        for name, text in (("stdout", self.stdout), ("stderr", self.stderr)):
+            if text:
+                parts.append(f"{name}={_short(text)}")
+        for name in ("signal", "limit", "error", "language", "job_id", "total_time_ms"):
+            value = getattr(self, name)
+            if value is not None:
+                parts.append(f"{name}={value!r}")
+        if self.artifacts:
+            parts.append(f"artifacts={list(self.artifacts)!r}")
+        return f"ExecutionResult({', '.join(parts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A job as it was when asked about. Times are Unix seconds."""
+
+    job_id: str
+    status: str
+    language: str | None = None
+    detected_language: str | None = None
+    network_mode: str | None = None
+    created_at: int | None = None
+    started_at: int | None = None
+    completed_at: int | None = None
+    result: ExecutionResult | None = None
+    done: bool = False
+    json: str = field(default="{}", repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language as an endpoint offers it.
+
+    Attributes:
+        name: As `execute` takes it.
+        aliases: Further names.
+        available: Whether it can be run there; None where the endpoint does not say.
+        version: What the runtime says of itself, where known.
+        path: Where the runtime is, where known.
+        install: What to install where it is missing.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    available: bool | None = None
+    version: str | None = None
+    path: str | None = None
+    install: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What an endpoint says of a key.
+
+    Attributes:
+        valid: Whether the key is good.
+        tier: What it is worth, in the server's words; "local" for the local engine.
+        reason: Why it is not valid, where known.
+        json: The server's whole reply; None from the local engine.
+    """
+
+    valid: bool
+    tier: str | None = None
+    reason: str | None = None
+    json: str | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an endpoint is.
+
+    Attributes:
+        healthy: Whether it takes executions.
+        status: "ok", or the server's own word.
+        json: The server's whole reply; None from the local engine.
+    """
+
+    healthy: bool
+    status: str
+    json: str | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One isolation layer as this machine gives it.
+
+    Attributes:
+        name: What it is called.
+        available: Whether it is to be had here.
+        detail: What it is made of here, or why it is missing.
+        fix: How to get it; empty where it is there.
+    """
+
+    name: str
+    available: bool
+    detail: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Which isolation layers this machine gives.
+
+    Attributes:
+        level: "full" or "reduced"; None where execution would be refused.
+        layers: Each layer.
+    """
+
+    level: str | None
+    layers: tuple[Layer, ...]
