@@ -38,8 +38,8 @@ pub(crate) fn refuse_local(client: &Client) -> Result<(), Failure> {
             "the engine of local: ends with this command, so that it keeps no jobs",
         )
         .hint(
-            "start a server with `unsandbox serve --listen unix:/tmp/unsandbox.sock` and give \
-             --url unix:/tmp/unsandbox.sock",
+            "start a server with `unsandbox serve --listen unix:$HOME/unsandbox.sock` and give \
+             --url unix:$HOME/unsandbox.sock",
         ));
     }
     Ok(())

@@ -42,6 +42,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         queue_max: args.queue,
         ..EngineOptions::default()
     })?);
+    let server = Server::new(engine.clone(), options).bind(&listen)?;
     check_isolation(&engine.probe()?, isolation)?;
     let (stop, hurry) = (CancelToken::new(), CancelToken::new());
     let _signals = Watch::start(
@@ -54,7 +55,6 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
             move |_| hurry.cancel()
         },
     )?;
-    let server = Server::new(engine.clone(), options).bind(&listen)?;
     line(&format!("listening on {}", server.address()))?;
     let served = server.run_until(&stop, &hurry);
     // The grace is over: what the server left is ended here.

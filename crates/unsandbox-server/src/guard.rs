@@ -35,6 +35,13 @@ pub(crate) enum Via {
     Unix,
 }
 
+/// What the operations get of a request that came through: who sent it, and its whole body.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub caller: Caller,
+    pub body: Bytes,
+}
+
 /// Runs an operation behind all checks; whatever happens, there is a reply and a log line.
 pub(crate) async fn guard(
     Shared(state): Shared<Arc<State>>,
@@ -97,8 +104,8 @@ async fn admitted(
         }
     };
     label.clone_from(&caller.label);
-    parts.extensions.insert(caller);
-    Ok(Request::from_parts(parts, Body::from(bytes)))
+    parts.extensions.insert(Admitted { caller, body: bytes });
+    Ok(Request::from_parts(parts, Body::empty()))
 }
 
 /// What anyone may ask.

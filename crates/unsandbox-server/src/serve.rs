@@ -23,6 +23,8 @@ use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// A connection that sends no whole request head for this long is closed, idle ones too.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// A reply of which the client takes nothing for this long is given up.
+const REPLY_TIME: Duration = Duration::from_secs(60);
 /// How long cancelled jobs may take to report their end at a stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Pause after a failed accept: what fails for want of descriptors would fail again at once.
@@ -211,6 +213,8 @@ async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
             Ok((stream, _)) => {
                 // A reply is one small write; waiting for more would only delay it.
                 let _ = stream.set_nodelay(true);
+                // Who does not take its reply does not keep its connection either.
+                let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(REPLY_TIME));
                 door.open(stream, permit);
             }
             Err(error) => accept_failed(error).await,
