@@ -55,7 +55,8 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
             move |_| hurry.cancel()
         },
     )?;
-    line(&format!("listening on {}", server.address()))?;
+    // A server whose caller does not read this line serves all the same.
+    let _ = line(&format!("listening on {}", server.address()));
     let served = server.run_until(&stop, &hurry);
     // The grace is over: what the server left is ended here.
     engine.close(Duration::ZERO);
