@@ -52,6 +52,7 @@ fn paths_and_methods_have_the_envelope_too() {
     server.get("/v1/execute").refused(404, "not_found");
     server.get("/").refused(404, "not_found");
     server.get("/jobs/unknown").refused(404, "not_found");
+    server.get("/jobs/%FF%00").refused(404, "not_found");
     server.call("DELETE", "/jobs/unknown", "", b"").refused(404, "not_found");
     for (method, path) in [("GET", "/execute"), ("PUT", "/run"), ("POST", "/health")] {
         let reply = server.call(method, path, "", b"");
