@@ -10,13 +10,14 @@ use crate::signals::Watch;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
 use unsandbox::protocol::wire;
 use unsandbox::{
-    CallOptions, CancelToken, Client, Error, ErrorCode, ExecutionResult, InputFile,
-    IsolationPolicy, Request, Stream,
+    CallOptions, Client, Error, ErrorCode, ExecutionResult, InputFile, IsolationPolicy, Request,
+    Status, Stream,
 };
 
 pub(crate) fn run(mut args: RunArgs) -> Done {
@@ -42,11 +43,14 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
         send_whole(stdin, &mut request)?;
         None
     };
-    if args.asynchronous {
+    let done = if args.asynchronous {
         submit(&client, &request, &args)
     } else {
         watch(&client, request, stdin, &args)
-    }
+    };
+    // Ends the engine at once, with whatever still runs in it.
+    client.close();
+    done
 }
 
 fn submit(client: &Client, request: &Request, args: &RunArgs) -> Done {
@@ -60,8 +64,11 @@ fn submit(client: &Client, request: &Request, args: &RunArgs) -> Done {
 
 enum Event {
     Output(Stream, Vec<u8>),
-    Done,
+    Done(Result<ExecutionResult, Error>),
 }
+
+/// Ends the program; from any thread, and without waiting.
+type Stop = Arc<dyn Fn() + Send + Sync>;
 
 /// Runs and shows the output while it comes. All writing is done here: a reader who is slow, or gone,
 /// must not hold up the engine's threads.
@@ -71,59 +78,97 @@ fn watch(
     stdin: Option<Box<dyn Read + Send>>,
     args: &RunArgs,
 ) -> Done {
-    let cancel = CancelToken::new();
     let (sender, events) = mpsc::channel();
-    let mut options = CallOptions::new().cancel(cancel.clone());
+    let mut options = CallOptions::new();
     options.stdin = stdin;
-    // So that an interrupt ends the program at any server, and brings back what it had written.
-    options.cancel_job = true;
     if !args.json {
         let sender = sender.clone();
         options = options.on_output(move |stream, bytes| {
             let _ = sender.send(Event::Output(stream, bytes.to_vec()));
         });
     }
-    let signals = Watch::start(
-        {
-            let cancel = cancel.clone();
-            move || cancel.cancel()
-        },
-        |exit_code| std::process::exit(exit_code),
-    )?;
-    let notify = Box::new(move || {
-        let _ = sender.send(Event::Done);
-    });
-    let task = match request.language {
-        Some(_) => client.start_execute(request, options, Some(notify))?,
-        None => client.start_run(request, options, Some(notify))?,
-    };
+    let start = if client.is_local() { start_here } else { start_there };
+    let stop = start(client, request, options, sender)?;
+    let asked = stop.clone();
+    let signals = Watch::start(move || asked(), |exit_code| std::process::exit(exit_code))?;
     let mut printer = Printer::default();
     let mut unheard = None;
-    while let Ok(Event::Output(stream, bytes)) = events.recv() {
-        if unheard.is_none() {
-            if let Err(failure) = printer.print(stream, &bytes) {
-                unheard = Some(failure);
-                cancel.cancel();
+    let end = loop {
+        match events.recv() {
+            Ok(Event::Done(end)) => break end,
+            Ok(Event::Output(stream, bytes)) if unheard.is_none() => {
+                if let Err(failure) = printer.print(stream, &bytes) {
+                    unheard = Some(failure);
+                    stop();
+                }
             }
+            Ok(Event::Output(..)) => {}
+            Err(_) => break Err(Error::internal("a call gave no end")),
         }
-    }
-    let end = task.wait(None).unwrap_or_else(|| Err(Error::internal("a call gave no end")));
+    };
     if let Some(failure) = unheard {
-        client.close();
         return Err(failure);
     }
-    let (result, interrupted) = match end {
-        Ok(result) => (result, None),
-        Err(error) => (partial(client, error, &signals)?, signals.exit_code()),
+    let result = match end {
+        Ok(result) => result,
+        Err(error) => partial(client, error, &signals)?,
     };
     let show =
         Show { json: args.json, artifacts: args.artifacts.as_deref(), verbose: args.verbose };
-    let exit_code = finish(printer, &result, &show);
-    client.close();
-    Ok(interrupted.unwrap_or(exit_code?))
+    let exit_code = finish(printer, &result, &show)?;
+    let cancelled = result.status == Status::Cancelled;
+    Ok(signals.exit_code().filter(|_| cancelled).unwrap_or(exit_code))
 }
 
-/// What an interrupted run had written by then.
+/// On `local:` the run is a job of the engine, so that what it had written is there after an interrupt.
+fn start_here(
+    client: &Client,
+    request: Request,
+    options: CallOptions,
+    sender: Sender<Event>,
+) -> Result<Stop, Failure> {
+    let job = match request.language {
+        Some(_) => client.execute_async_with(&request, options)?,
+        None => client.run_async_with(&request, options)?,
+    };
+    let (waiting, job_id) = (client.clone(), job.job_id.clone());
+    spawn(move || {
+        let _ = sender.send(Event::Done(waiting.wait_job(&job_id, None)));
+    })?;
+    let client = client.clone();
+    Ok(Arc::new(move || {
+        let (client, job_id) = (client.clone(), job.job_id.clone());
+        // Its end comes by the other thread; without a thread there is none to be had.
+        let _ = spawn(move || drop(client.cancel_job(&job_id)));
+    }))
+}
+
+fn start_there(
+    client: &Client,
+    request: Request,
+    mut options: CallOptions,
+    sender: Sender<Event>,
+) -> Result<Stop, Failure> {
+    // So that an interrupt ends the program at any server, and brings back what it had written.
+    options.cancel_job = true;
+    let cancel = options.cancel.clone();
+    let client = client.clone();
+    spawn(move || {
+        let end = match request.language {
+            Some(_) => client.execute_with(&request, options),
+            None => client.run_with(&request, options),
+        };
+        let _ = sender.send(Event::Done(end));
+    })?;
+    Ok(Arc::new(move || cancel.cancel()))
+}
+
+fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let thread = std::thread::Builder::new().name("unsandbox-call".to_string()).spawn(body);
+    thread.map(drop).map_err(|error| Failure::failed(format!("no thread for the call: {error}")))
+}
+
+/// What an interrupted run at a server had written by then.
 fn partial(client: &Client, error: Error, signals: &Watch) -> Result<ExecutionResult, Failure> {
     let Some(exit_code) = signals.exit_code().filter(|_| error.code() == ErrorCode::Cancelled)
     else {
