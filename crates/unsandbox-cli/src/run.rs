@@ -6,19 +6,16 @@ use crate::args::RunArgs;
 use crate::endpoint::{client, leaves_this_machine, refuse_local};
 use crate::failure::{Failure, say};
 use crate::output::{Printer, Show, finish, line};
+use crate::running::{Event, Running};
 use crate::signals::Watch;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
 use unsandbox::protocol::wire;
-use unsandbox::{
-    CallOptions, Client, Error, ErrorCode, ExecutionResult, InputFile, IsolationPolicy, Request,
-    Status, Stream,
-};
+use unsandbox::{CallOptions, Client, Error, InputFile, IsolationPolicy, Request, Status};
 
 pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.wasm && args.artifacts.is_none() && !args.json {
@@ -46,7 +43,7 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     let done = if args.asynchronous {
         submit(&client, &request, &args)
     } else {
-        watch(&client, request, stdin, &args)
+        watch(&client, &request, stdin, &args)
     };
     // Ends the engine at once, with whatever still runs in it.
     client.close();
@@ -62,19 +59,11 @@ fn submit(client: &Client, request: &Request, args: &RunArgs) -> Done {
     Ok(0)
 }
 
-enum Event {
-    Output(Stream, Vec<u8>),
-    Done(Result<ExecutionResult, Error>),
-}
-
-/// Ends the program; from any thread, and without waiting.
-type Stop = Arc<dyn Fn() + Send + Sync>;
-
 /// Runs and shows the output while it comes. All writing is done here: a reader who is slow, or gone,
 /// must not hold up the engine's threads.
 fn watch(
     client: &Client,
-    request: Request,
+    request: &Request,
     stdin: Option<Box<dyn Read + Send>>,
     args: &RunArgs,
 ) -> Done {
@@ -87,10 +76,14 @@ fn watch(
             let _ = sender.send(Event::Output(stream, bytes.to_vec()));
         });
     }
-    let start = if client.is_local() { start_here } else { start_there };
-    let stop = start(client, request, options, sender)?;
-    let asked = stop.clone();
-    let signals = Watch::start(move || asked(), |exit_code| std::process::exit(exit_code))?;
+    let running = Running::new(client, sender, options.cancel.clone());
+    let asked = running.clone();
+    let signals = Watch::start(move || asked.stop(), |exit_code| std::process::exit(exit_code))?;
+    let interrupted = |failure: Failure| match signals.exit_code() {
+        Some(exit_code) => failure.exit_code(exit_code),
+        None => failure,
+    };
+    running.start(request, options).map_err(interrupted)?;
     let mut printer = Printer::default();
     let mut unheard = None;
     let end = loop {
@@ -99,7 +92,7 @@ fn watch(
             Ok(Event::Output(stream, bytes)) if unheard.is_none() => {
                 if let Err(failure) = printer.print(stream, &bytes) {
                     unheard = Some(failure);
-                    stop();
+                    running.stop();
                 }
             }
             Ok(Event::Output(..)) => {}
@@ -109,74 +102,12 @@ fn watch(
     if let Some(failure) = unheard {
         return Err(failure);
     }
-    let result = match end {
-        Ok(result) => result,
-        Err(error) => partial(client, error, &signals)?,
-    };
+    let result = end.map_err(|error| interrupted(error.into()))?;
     let show =
         Show { json: args.json, artifacts: args.artifacts.as_deref(), verbose: args.verbose };
     let exit_code = finish(printer, &result, &show)?;
     let cancelled = result.status == Status::Cancelled;
     Ok(signals.exit_code().filter(|_| cancelled).unwrap_or(exit_code))
-}
-
-/// On `local:` the run is a job of the engine, so that what it had written is there after an interrupt.
-fn start_here(
-    client: &Client,
-    request: Request,
-    options: CallOptions,
-    sender: Sender<Event>,
-) -> Result<Stop, Failure> {
-    let job = match request.language {
-        Some(_) => client.execute_async_with(&request, options)?,
-        None => client.run_async_with(&request, options)?,
-    };
-    let (waiting, job_id) = (client.clone(), job.job_id.clone());
-    spawn(move || {
-        let _ = sender.send(Event::Done(waiting.wait_job(&job_id, None)));
-    })?;
-    let client = client.clone();
-    Ok(Arc::new(move || {
-        let (client, job_id) = (client.clone(), job.job_id.clone());
-        // Its end comes by the other thread; without a thread there is none to be had.
-        let _ = spawn(move || drop(client.cancel_job(&job_id)));
-    }))
-}
-
-fn start_there(
-    client: &Client,
-    request: Request,
-    mut options: CallOptions,
-    sender: Sender<Event>,
-) -> Result<Stop, Failure> {
-    // So that an interrupt ends the program at any server, and brings back what it had written.
-    options.cancel_job = true;
-    let cancel = options.cancel.clone();
-    let client = client.clone();
-    spawn(move || {
-        let end = match request.language {
-            Some(_) => client.execute_with(&request, options),
-            None => client.run_with(&request, options),
-        };
-        let _ = sender.send(Event::Done(end));
-    })?;
-    Ok(Arc::new(move || cancel.cancel()))
-}
-
-fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let thread = std::thread::Builder::new().name("unsandbox-call".to_string()).spawn(body);
-    thread.map(drop).map_err(|error| Failure::failed(format!("no thread for the call: {error}")))
-}
-
-/// What an interrupted run at a server had written by then.
-fn partial(client: &Client, error: Error, signals: &Watch) -> Result<ExecutionResult, Failure> {
-    let Some(exit_code) = signals.exit_code().filter(|_| error.code() == ErrorCode::Cancelled)
-    else {
-        return Err(error.into());
-    };
-    let quiet = || Failure::failed("interrupted").exit_code(exit_code);
-    let job_id = error.job_id().ok_or_else(quiet)?;
-    client.cancel_job(job_id).map_err(|_| quiet())
 }
 
 fn request(args: &RunArgs) -> Result<Request, Failure> {
