@@ -6,6 +6,7 @@ Limits are not checked here: the core does that, with the same words on every fa
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,9 +22,8 @@ Content: TypeAlias = "Union[bytes, bytearray, memoryview, str, IO[bytes], IO[str
 #: A mapping of names to contents (or paths), or a series of paths, open files and (name, content).
 InputFiles: TypeAlias = (
     "Union[Mapping[str, Union[Content, Path]], "
-    "Iterable[Union[str, os.PathLike[str], IO[bytes], IO[str], tuple[str | None, Content]]]]"
+    "Iterable[Union[str, os.PathLike[str], IO[bytes], IO[str], tuple[Union[str, None], Content]]]]"
 )
-Output: TypeAlias = "Callable[[bytes], object]"
 
 
 def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
@@ -95,3 +95,37 @@ def stdin_bytes(stdin: Content | None) -> bytes | None:
     raise InvalidRequestError(
         f"stdin must be bytes, text or an open file, got {type(stdin).__name__}"
     )
+
+
+def request_options(**options: Any) -> dict[str, Any]:
+    """Bring the options of an execution to the form that the core takes."""
+    if options["input_files"] is not None:
+        options["input_files"] = input_files(options["input_files"])
+    options["stdin"] = stdin_bytes(options["stdin"])
+    return options
+
+
+class TextOutput:
+    """Gives output to callbacks as text; characters that are cut in two wait for their rest."""
+
+    def __init__(
+        self,
+        on_stdout: Callable[[str], object] | None,
+        on_stderr: Callable[[str], object] | None,
+    ) -> None:
+        make = codecs.getincrementaldecoder("utf-8")
+        self._sinks = [
+            (on_stdout, make("replace")),
+            (on_stderr, make("replace")),
+        ]
+
+    def __call__(self, is_stderr: bool, data: bytes, final: bool = False) -> None:
+        sink, decoder = self._sinks[is_stderr]
+        text = decoder.decode(data, final)
+        if sink is not None and text:
+            sink(text)
+
+    def finish(self) -> None:
+        """Give what is left of a character that never got its rest."""
+        for is_stderr in (False, True):
+            self(is_stderr, b"", final=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ._errors import ExecutionError, UnsandboxError
+from . import _native
+from ._errors import ExecutionError
 
 _SHOWN = 200
 
@@ -72,23 +73,20 @@ class Artifact:
         """Write the file into a directory, which is made if missing.
 
         Args:
-            directory: Where to write; the name is `safe_filename`, so nothing lands elsewhere.
+            directory: Where to write. The name is `safe_filename`, so nothing lands elsewhere; a
+                plain file of that name is replaced, anything else is left alone.
 
         Returns:
             The path of the file.
 
         Raises:
-            UnsandboxError: The server gave a link in place of content.
-            OSError: The file cannot be written.
+            InvalidRequestError: The file cannot be written, or the artifact is only a link.
         """
-        if self.url is not None and not self.content:
-            raise UnsandboxError(f"artifact {self.filename!r} has no content, only {self.url}")
-        path = Path(directory) / self.safe_filename
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.content)
-        if self.kind == "binary":
-            path.chmod(0o755)
-        return path
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        return Path(
+            _native.save_artifact(self.filename, self.kind, self.content, self.url, directory)
+        )
 
     def __repr__(self) -> str:
         return f"Artifact({self.filename!r}, {self.kind!r}, {len(self.content)} bytes)"

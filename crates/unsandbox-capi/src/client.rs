@@ -2,7 +2,7 @@
 //! The client and its blocking operations.
 
 use crate::boundary::{ffi, handle, required};
-use crate::config::unsandbox_config;
+use crate::config::{builder, unsandbox_config};
 use crate::error::unsandbox_error;
 use crate::info::{unsandbox_health, unsandbox_key, unsandbox_language_list, unsandbox_probe};
 use crate::job::{JobBox, unsandbox_job, unsandbox_job_list};
@@ -52,7 +52,7 @@ pub extern "C" fn unsandbox_client_new(
         let out = required(client, "client")?;
         let made = match handle(config, "config") {
             Ok(config) => config.builder.clone().build()?,
-            Err(_) => Client::from_env()?,
+            Err(_) => builder().build()?,
         };
         hand_over(made, out);
         Ok(())
@@ -74,7 +74,7 @@ pub extern "C" fn unsandbox_client_from_env(
 ) -> i32 {
     ffi!(err, {
         let out = required(client, "client")?;
-        hand_over(Client::from_env()?, out);
+        hand_over(builder().build()?, out);
         Ok(())
     })
 }

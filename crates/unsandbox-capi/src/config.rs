@@ -7,7 +7,6 @@ use crate::text::text;
 use std::ffi::c_char;
 use std::time::Duration;
 use unsandbox::{Client, ClientBuilder, Timeouts};
-use unsandbox_protocol::validate::shown;
 use unsandbox_protocol::{Error, IsolationPolicy};
 
 /// How a client is set up; what is not set comes from the environment. Belongs to one thread at a
@@ -24,6 +23,11 @@ impl unsandbox_config {
     }
 }
 
+/// The builder of a client that tells a server which face it has.
+pub fn builder() -> ClientBuilder {
+    Client::builder().user_agent(concat!("unsandbox-c/", env!("CARGO_PKG_VERSION")))
+}
+
 /// Makes an empty configuration.
 ///
 /// @param config  receives a configuration owned by the caller; free with unsandbox_config_free. Required.
@@ -38,7 +42,7 @@ pub extern "C" fn unsandbox_config_new(
 ) -> i32 {
     ffi!(err, {
         let out = required(config, "config")?;
-        let made = unsandbox_config { builder: Client::builder(), timeouts: Timeouts::default() };
+        let made = unsandbox_config { builder: builder(), timeouts: Timeouts::default() };
         // SAFETY: not NULL, and writable by the contract of the ABI.
         unsafe { out.write(Box::into_raw(Box::new(made))) };
         Ok(())
@@ -307,12 +311,7 @@ pub extern "C" fn unsandbox_config_set_isolation(
     ffi!(err, {
         let config = handle_mut(config, "config")?;
         let policy = text(policy, policy_len, "policy")?;
-        let policy = IsolationPolicy::parse(policy).ok_or_else(|| {
-            let shown = shown(policy);
-            Error::argument(format!(
-                "isolation must be \"auto\", \"full\" or \"reduced\", got {shown}"
-            ))
-        })?;
+        let policy = IsolationPolicy::require(policy)?;
         config.change(|it| it.isolation(policy));
         Ok(())
     })

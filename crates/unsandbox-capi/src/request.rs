@@ -6,7 +6,8 @@ use crate::boundary::{ffi, free, handle_mut, required};
 use crate::error::unsandbox_error;
 use crate::text::{bytes, optional_text, text};
 use std::ffi::c_char;
-use unsandbox_protocol::{Error, InputFile, Request};
+use unsandbox_protocol::validate::limit_error;
+use unsandbox_protocol::{InputFile, Request};
 
 /// One program and its options. Belongs to one thread at a time; using it does not change it, so one
 /// request may be executed many times.
@@ -250,15 +251,8 @@ pub extern "C" fn unsandbox_request_set_limit(
     ffi!(err, {
         let request = handle_mut(request, "request")?;
         let name = text(name, name_len, "name")?;
-        if request.request.limits.set(name, value) { Ok(()) } else { Err(unknown_limit(name)) }
+        if request.request.limits.set(name, value) { Ok(()) } else { Err(limit_error(name, value)) }
     })
-}
-
-fn unknown_limit(name: &str) -> Error {
-    let known: Vec<_> =
-        unsandbox_protocol::limits::LIMIT_TABLE.iter().map(|row| row.name).collect();
-    let shown: String = name.chars().take(40).collect();
-    Error::argument(format!("limit {shown:?} is unknown; there are {}", known.join(", ")))
 }
 
 /// Chooses the interpreter or compiler by its path; only for the local engine.

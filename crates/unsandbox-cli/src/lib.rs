@@ -1,11 +1,48 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![forbid(unsafe_code)]
 //! The `unsandbox` command, as a function: the binary calls it, and so does `python -m unsandbox`.
+//! It turns arguments into calls of the client, and results into streams and an exit code.
 
+mod args;
+mod endpoint;
+mod failure;
+mod info;
+mod jobs;
+mod output;
+mod run;
+mod running;
+mod serve;
+mod signals;
+
+use args::{Cli, Command};
+use clap::Parser;
+use failure::Failure;
 use std::ffi::OsString;
 
 /// Runs the command with these arguments (the first is the program's name) and gives its exit code.
 pub fn run(args: Vec<OsString>) -> i32 {
-    let _ = args;
-    125
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output, usage errors to standard error; a closed one is no error.
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    let done = match cli.command {
+        Command::Run(args) => run::run(*args),
+        Command::Jobs(args) => jobs::list(args),
+        Command::Job(args) => jobs::show(args),
+        Command::Wait(args) => jobs::wait(args),
+        Command::Cancel(args) => jobs::cancel(args),
+        Command::Languages(args) => info::languages(args),
+        Command::Doctor(args) => info::doctor(args),
+        Command::ValidateKey(args) => info::validate_key(args),
+        Command::Health(args) => info::health(args),
+        Command::Serve(args) => serve::serve(args),
+    };
+    done.unwrap_or_else(|failure| failure.report())
 }
+
+/// What a command gives: its exit code, or why it failed.
+type Done = Result<i32, Failure>;

@@ -1,2 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The helper program of unsandbox that builds jails.
+#![forbid(unsafe_code)]
+//! What the engine and the jailer both know: where the jailer's source is, and the messages between
+//! them. The program itself (`main.rs` and the modules below it) is linked by nobody.
+
+#[cfg(target_os = "linux")]
+pub mod channel;
+pub mod codec;
+pub mod message;
+
+/// Folder of this package: the engine's build script builds the program from it.
+pub const MANIFEST_DIR: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Descriptors that the jailer is started with: its socket to the engine, and a pidfd of the host.
+pub const ENGINE_FD: i32 = 3;
+pub const HOST_PIDFD: i32 = 4;

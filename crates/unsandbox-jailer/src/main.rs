@@ -1,2 +1,55 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-fn main() {}
+//! The jailer: one single-threaded process per engine, started from bytes inside the library. It only
+//! clones, passes descriptors, waits and kills; each jail's own init does the rest.
+//!
+//! Where each layer is set: namespaces in `jail.rs`, the root in `template.rs`, the rest of a jail in
+//! `init.rs`, a program's locks and limits in `step.rs`, system calls in `seccomp.rs`, Landlock in
+//! `files.rs`, control groups in `cgroup.rs`.
+
+#[cfg(target_os = "linux")]
+mod cgroup;
+#[cfg(target_os = "linux")]
+mod collect;
+#[cfg(target_os = "linux")]
+mod files;
+#[cfg(target_os = "linux")]
+mod init;
+#[cfg(target_os = "linux")]
+mod jail;
+#[cfg(target_os = "linux")]
+mod network;
+#[cfg(target_os = "linux")]
+mod probe;
+#[cfg(target_os = "linux")]
+mod seccomp;
+#[cfg(target_os = "linux")]
+mod step;
+#[cfg(target_os = "linux")]
+mod supervisor;
+#[cfg(target_os = "linux")]
+mod sys;
+#[cfg(target_os = "linux")]
+mod template;
+#[cfg(target_os = "linux")]
+mod watch;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    // Only an engine starts this program, with its socket and its pidfd in place.
+    if std::env::args_os().len() != 1 || !supervisor::has_its_descriptors() {
+        eprintln!(
+            "unsandbox-jailer is started by the unsandbox library; use the `unsandbox` command"
+        );
+        std::process::exit(2);
+    }
+    std::process::exit(match supervisor::run() {
+        Ok(()) => 0,
+        Err(_) => 1,
+    });
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    eprintln!("unsandbox-jailer: the embedded engine needs Linux");
+    std::process::exit(2);
+}

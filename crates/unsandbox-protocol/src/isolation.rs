@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The honest word about a jail: which layers a machine gives, and which a run had.
 
+use crate::error::Error;
+use crate::validate::shown;
+
 /// How strong the jail is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Level {
@@ -39,6 +42,16 @@ impl IsolationPolicy {
             "reduced" => Some(IsolationPolicy::Reduced),
             _ => None,
         }
+    }
+
+    /// As [`IsolationPolicy::parse`], or ARGUMENT with the words that there are.
+    pub fn require(word: &str) -> Result<IsolationPolicy, Error> {
+        Self::parse(word).ok_or_else(|| {
+            Error::argument(format!(
+                "isolation must be \"auto\", \"full\" or \"reduced\", got {}",
+                shown(word)
+            ))
+        })
     }
 }
 

@@ -1,2 +1,46 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The native module of the unsandbox Python package.
+#![forbid(unsafe_code)]
+//! The native module of the Python package: private, small, and without rules of its own. What Python
+//! users see is in `python/unsandbox`.
+
+mod client;
+mod convert;
+mod error;
+mod logging;
+mod request;
+mod wait;
+
+use pyo3::prelude::*;
+use std::ffi::OsString;
+use unsandbox_protocol::error::ERROR_TABLE;
+
+/// A row of the table of errors: code, class, builtin that the class also is.
+type ErrorRow = (&'static str, &'static str, &'static str);
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::client::{CancelToken, Client};
+    #[pymodule_export]
+    use super::convert::save_artifact;
+    #[pymodule_export]
+    use super::logging::set_log;
+    #[pymodule_export]
+    use super::{error_table, run_command};
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}
+
+/// The table of errors, against which the tests hold the classes of the package.
+#[pyfunction]
+fn error_table() -> Vec<ErrorRow> {
+    ERROR_TABLE.iter().map(|row| (row.name, row.python, row.python_base)).collect()
+}
+
+/// The command line of `unsandbox`; gives its exit code.
+#[pyfunction]
+fn run_command(py: Python<'_>, args: Vec<OsString>) -> i32 {
+    py.detach(|| unsandbox_cli::run(args))
+}

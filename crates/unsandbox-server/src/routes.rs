@@ -2,22 +2,23 @@
 //! The operations: each reads its request with protocol's decoders, asks the backend, and answers with
 //! protocol's encoders.
 
-use crate::guard::{Via, guard};
+use crate::guard::{self, Via};
 use crate::idempotency::{fingerprint, parse_key};
-use crate::keys::Caller;
 use crate::reply::{self, Refusal};
-use crate::runs::{Completion, Order, submit};
+use crate::runs::{Completion, Order, ended, submit};
 use crate::state::State;
-use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Path, RawQuery, State as Shared};
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, RawQuery};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use axum::http::request::Parts;
+use axum::http::{Method, Response, StatusCode, Uri};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::wire::{self, Incoming};
-use unsandbox_protocol::{Error, ExecutionResult, Job};
+use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
 /// Work on more bytes than this is done beside the event loop, which has other requests to serve.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -40,91 +41,58 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/health", get(health))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(state.clone(), guard))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .layer(Extension(via))
         .with_state(state)
 }
 
-/// What came with a submission, besides its route.
-#[derive(Debug)]
-struct Sent {
-    family: Family,
-    query: String,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
+/// Which of the two request formats a submission has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Family {
     Execute,
     Run,
 }
 
-async fn execute(
-    shared: Shared<Arc<State>>,
-    caller: Extension<Caller>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Reply {
-    let query = query.unwrap_or_default();
-    take(shared, caller, Sent { family: Family::Execute, query, headers, body }, false).await
+type Shared = axum::extract::State<Arc<State>>;
+type Admitted = Extension<guard::Admitted>;
+
+async fn execute(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
+    take(state, admitted, parts, Family::Execute, false).await
 }
 
-async fn execute_async(
-    shared: Shared<Arc<State>>,
-    caller: Extension<Caller>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Reply {
-    let query = query.unwrap_or_default();
-    take(shared, caller, Sent { family: Family::Execute, query, headers, body }, true).await
+async fn execute_async(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
+    take(state, admitted, parts, Family::Execute, true).await
 }
 
-async fn run(
-    shared: Shared<Arc<State>>,
-    caller: Extension<Caller>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Reply {
-    let query = query.unwrap_or_default();
-    take(shared, caller, Sent { family: Family::Run, query, headers, body }, false).await
+async fn run(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
+    take(state, admitted, parts, Family::Run, false).await
 }
 
-async fn run_async(
-    shared: Shared<Arc<State>>,
-    caller: Extension<Caller>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Reply {
-    let query = query.unwrap_or_default();
-    take(shared, caller, Sent { family: Family::Run, query, headers, body }, true).await
+async fn run_async(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
+    take(state, admitted, parts, Family::Run, true).await
 }
 
 /// All four submissions.
 async fn take(
-    Shared(state): Shared<Arc<State>>,
-    Extension(caller): Extension<Caller>,
-    sent: Sent,
+    axum::extract::State(state): Shared,
+    Extension(guard::Admitted { caller, body }): Admitted,
+    parts: Parts,
+    family: Family,
     asynchronous: bool,
 ) -> Reply {
     if state.is_stopping() {
         return Err(reply::stopping().into());
     }
-    let key =
-        sent.headers.get("idempotency-key").map(|key| parse_key(key.as_bytes())).transpose()?;
+    let key = parts.headers.get("idempotency-key");
+    let key = key.map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
-    let size = sent.body.len();
     let caps = state.caps;
-    let (request, listed, print) = offload(size, move || {
-        let Incoming { request, wants_async } = decode(&sent)?;
+    let (request, listed, print) = offload(body.len(), move || {
+        let Incoming { request, wants_async } = decode(family, &parts, &body)?;
         request.validate()?;
         caps.check(&request)?;
-        let family = if sent.family == Family::Execute { "execute" } else { "run" };
-        let print = with_key.then(|| fingerprint(family, &sent.query, &sent.body));
+        let name = if family == Family::Execute { "execute" } else { "run" };
+        let print = with_key.then(|| fingerprint(name, query(&parts), &body));
         Ok((request, asynchronous || wants_async, print))
     })
     .await?;
@@ -146,14 +114,18 @@ async fn take(
     encoded(size_of(&result), move || wire::encode_result(&result, compat)).await
 }
 
-fn decode(sent: &Sent) -> Result<Incoming, Error> {
-    match sent.family {
-        Family::Execute => wire::decode_request(&sent.body),
+fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
+    match family {
+        Family::Execute => wire::decode_request(body),
         Family::Run => {
-            let kind = sent.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-            wire::decode_run(&sent.query, kind, &sent.body)
+            let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            wire::decode_run(query(parts), kind, body)
         }
     }
+}
+
+fn query(parts: &Parts) -> &str {
+    parts.uri.query().unwrap_or("")
 }
 
 fn result_of(job: Job) -> Result<ExecutionResult, Error> {
@@ -165,31 +137,39 @@ fn result_of(job: Job) -> Result<ExecutionResult, Error> {
     Ok(result)
 }
 
-async fn list_jobs(
-    Shared(state): Shared<Arc<State>>,
-    Extension(caller): Extension<Caller>,
-) -> Reply {
-    Ok(reply::json(wire::encode_jobs(&state.backend.list(&caller.owner)?)))
+async fn list_jobs(axum::extract::State(state): Shared, Extension(admitted): Admitted) -> Reply {
+    Ok(reply::json(wire::encode_jobs(&state.backend.list(&admitted.caller.owner)?)))
 }
 
 async fn get_job(
-    Shared(state): Shared<Arc<State>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    axum::extract::State(state): Shared,
+    Extension(admitted): Admitted,
+    id: JobId,
     RawQuery(query): RawQuery,
 ) -> Reply {
+    let id = job_id(id)?;
     let wait = parse_wait(query.as_deref().unwrap_or(""))?;
-    let mut job = state.backend.get(&caller.owner, &id)?;
+    let mut job = state.backend.get(&admitted.caller.owner, &id)?;
     if let (Some(wait), false) = (wait, job.status.is_terminal()) {
         let (sink, end) = Completion::watching();
-        state.backend.watch(&caller.owner, &id, sink)?;
-        job = match tokio::time::timeout(wait, end).await {
-            Ok(Ok(end)) => end?,
-            _ => state.backend.get(&caller.owner, &id)?,
+        state.backend.watch(&admitted.caller.owner, &id, sink)?;
+        job = match tokio::time::timeout(wait, ended(end)).await {
+            Ok(end) => end?,
+            Err(_) => state.backend.get(&admitted.caller.owner, &id)?,
         };
     }
     let compat = state.compat;
     encoded(job_size(&job), move || wire::encode_job(&job, compat)).await
+}
+
+type JobId = Result<Path<String>, PathRejection>;
+
+/// The id in the path; one that is not even text belongs to no job.
+fn job_id(id: JobId) -> Result<String, Error> {
+    match id {
+        Ok(Path(id)) => Ok(id),
+        Err(_) => Err(Error::new(ErrorCode::NotFound, "a job id is text; there is no such job")),
+    }
 }
 
 /// `wait=SECONDS` of a query; more than the longest wait is taken as that.
@@ -211,19 +191,19 @@ fn parse_wait(query: &str) -> Result<Option<Duration>, Error> {
 }
 
 async fn cancel_job(
-    Shared(state): Shared<Arc<State>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    axum::extract::State(state): Shared,
+    Extension(admitted): Admitted,
+    id: JobId,
 ) -> Reply {
+    let id = job_id(id)?;
     let (sink, end) = Completion::watching();
-    state.backend.cancel(&caller.owner, &id, sink)?;
-    let job =
-        end.await.map_err(|_| Error::internal("the backend lost a run without saying so"))??;
+    state.backend.cancel(&admitted.caller.owner, &id, sink)?;
+    let job = ended(end).await?;
     let compat = state.compat;
     encoded(job_size(&job), move || wire::encode_cancelled(&job, compat)).await
 }
 
-async fn languages(Shared(state): Shared<Arc<State>>) -> Reply {
+async fn languages(axum::extract::State(state): Shared) -> Reply {
     let backend = state.backend.clone();
     let made = state.languages(beside(move || Ok(wire::encode_languages(&backend.languages()?))));
     let bytes = made.await?;
@@ -232,13 +212,13 @@ async fn languages(Shared(state): Shared<Arc<State>>) -> Reply {
     Ok(response)
 }
 
-async fn validate_key(Shared(state): Shared<Arc<State>>) -> Reply {
+async fn validate_key(axum::extract::State(state): Shared) -> Reply {
     // Whoever comes here has passed the guard: what is left to tell is the backend's.
     let backend = state.backend.clone();
     Ok(reply::json(beside(move || Ok(wire::encode_key_info(&backend.validate_key()?))).await?))
 }
 
-async fn health(Shared(state): Shared<Arc<State>>) -> Reply {
+async fn health(axum::extract::State(state): Shared) -> Reply {
     let backend = state.backend.clone();
     let health = beside(move || backend.health()).await?;
     let status = if health.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

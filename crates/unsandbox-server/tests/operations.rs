@@ -89,6 +89,12 @@ fn a_chunked_body_is_read() {
 }
 
 #[test]
+fn megabytes_pass_both_ways() {
+    let code = "x".repeat(9 << 20);
+    assert_eq!(server().execute(&code).text("stdout"), code);
+}
+
+#[test]
 fn languages_key_and_health() {
     let server = server();
     let languages = server.get("/languages").json();

@@ -68,9 +68,14 @@ pub fn retry_after_ms(value: &str, now: i64) -> Option<u64> {
         let usable = seconds.is_finite() && seconds >= 0.0;
         return usable.then(|| ((seconds * 1000.0) as u64).min(RETRY_AFTER_MAX_MS));
     }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    let seconds = date.as_second().saturating_sub(now).max(0);
+    let seconds = http_date(value)?.saturating_sub(now).max(0);
     Some(u64::try_from(seconds).ok()?.saturating_mul(1000).min(RETRY_AFTER_MAX_MS))
+}
+
+/// A date as HTTP writes it, in Unix seconds.
+pub fn http_date(value: &str) -> Option<i64> {
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
+    Some(date.as_second())
 }
 
 /// The row of the table for a status and the server's word for it.

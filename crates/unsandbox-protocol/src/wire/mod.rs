@@ -11,7 +11,7 @@ mod request;
 mod result;
 mod tolerant;
 
-pub use error::{decode_error, encode_error, retry_after_ms, status_of_error};
+pub use error::{decode_error, encode_error, http_date, retry_after_ms, status_of_error};
 pub use info::{
     decode_health, decode_key_info, decode_languages, encode_health, encode_key_info,
     encode_languages,

@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::{
-    Backend, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Owner, Status,
-    Submission,
+    Artifact, Backend, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Isolation, Job,
+    LimitKind, Owner, Request, Status, Submission,
 };
 use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 
@@ -20,7 +20,7 @@ use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs nothing. The code says what happens: `hold` runs until it is released or cancelled, `busy` is
-/// refused, `panic` panics, anything else comes back as the output.
+/// refused, `panic` panics, and the rest is in [`outcome`].
 #[derive(Default)]
 pub struct Fake {
     table: Arc<Table>,
@@ -96,6 +96,42 @@ impl Fake {
     }
 }
 
+/// `exit N` ends with N and a word on stderr, `timeout` and `reduced` are what they say, `artifact`
+/// gives a file, `show` tells what was asked for, and anything else comes back as the output.
+fn outcome(request: &Request) -> ExecutionResult {
+    let mut result = ExecutionResult::new(Status::Completed);
+    result.exit_code = Some(0);
+    result.stdout = request.code.clone().into_bytes();
+    match request.code.as_str() {
+        "timeout" => {
+            result.status = Status::Timeout;
+            result.exit_code = Some(124);
+            result.limit = Some(LimitKind::Wall);
+            result.error = Some("the program passed its ttl".to_string());
+        }
+        "reduced" => {
+            let missing = vec!["user namespaces".to_string()];
+            let level = "reduced".to_string();
+            result.isolation = Some(Isolation { level, layers: Vec::new(), missing });
+        }
+        "artifact" => result.artifacts.push(Artifact {
+            filename: "../out.bin".to_string(),
+            kind: "binary".to_string(),
+            content: b"\x7fELF".to_vec(),
+            url: None,
+        }),
+        "show" => result.stdout = format!("{request:?}").into_bytes(),
+        code => {
+            if let Some(number) = code.strip_prefix("exit ") {
+                result.exit_code = Some(number.parse().unwrap());
+                result.stderr = b"a word\n".to_vec();
+            }
+        }
+    }
+    result.success = result.exit_code == Some(0);
+    result
+}
+
 impl Backend for Fake {
     fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
         let Submission { request, owner, listed, cancel, .. } = submission;
@@ -115,13 +151,10 @@ impl Backend for Fake {
         job.created_at = Some(1_700_000_000);
         let held = request.code == "hold";
         if !held {
-            let mut result = ExecutionResult::new(Status::Completed);
-            result.success = true;
-            result.exit_code = Some(0);
-            result.stdout = request.code.into_bytes();
+            let mut result = outcome(&request);
             result.language = request.language;
             result.job_id = Some(id.clone());
-            job.status = Status::Completed;
+            job.status = result.status.clone();
             job.result = Some(result);
         }
         let sinks = if held { vec![sink.clone()] } else { Vec::new() };

@@ -1,22 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A server as a place that runs code: `http`, `https` or a Unix socket.
 
+mod backend;
+mod control;
+mod exchange;
+mod line;
+mod poll;
+mod retry;
+mod socket;
+mod submit;
+mod tls;
+
 use crate::builder::Timeouts;
 use crate::call::CallOptions;
 use crate::config::Endpoint;
-use std::borrow::Cow;
+use control::Control;
+use exchange::{Answer, Ask, Exchange};
+use poll::Known;
+use retry::Safety;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use unsandbox_protocol::auth::Credentials;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
-use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job, Request, limits};
+use unsandbox_protocol::wire::{self, percent_encode};
+use unsandbox_protocol::{Error, ExecutionResult, Job, limits};
 
-/// `execute` or `run`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Route {
-    Execute,
-    Run,
-}
+pub(crate) use submit::Route;
+
+/// Whole call, where nothing is executed.
+const QUESTION_TIME: Duration = Duration::from_secs(30);
+/// What an execution may take beyond its ttl and the compiler: the queue, and the way.
+const QUEUE_TIME: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Debug)]
 pub(crate) struct RemoteOptions {
@@ -41,58 +56,156 @@ impl Default for RemoteOptions {
     }
 }
 
-/// A server.
-#[derive(Clone, Debug)]
-pub struct Remote {}
+/// What a server can do beyond the service, as it said itself.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Features {
+    run_json: bool,
+    idempotency: bool,
+    wait: bool,
+}
 
-fn unfinished<T>() -> Result<T, Error> {
-    Err(Error::new(ErrorCode::Connect, "servers cannot be reached yet"))
+impl Features {
+    fn parse(header: &str) -> Features {
+        let has = |name: &str| header.split(',').any(|word| word.trim() == name);
+        Features {
+            run_json: has(wire::FEATURE_RUN_JSON),
+            idempotency: has(wire::FEATURE_IDEMPOTENCY),
+            wait: has(wire::FEATURE_WAIT),
+        }
+    }
+}
+
+/// A server. Cheap to clone; shared by threads.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    exchange: Exchange,
+    options: RemoteOptions,
+    /// `None` until a reply has told.
+    features: Mutex<Option<Features>>,
 }
 
 impl Remote {
     pub(crate) fn new(
-        _endpoint: Endpoint,
-        _credentials: Option<Credentials>,
-        _options: RemoteOptions,
+        endpoint: Endpoint,
+        credentials: Option<Credentials>,
+        options: RemoteOptions,
     ) -> Result<Remote, Error> {
-        Ok(Remote {})
+        let exchange = Exchange::new(endpoint, credentials, options.clone())?;
+        Ok(Remote { inner: Arc::new(Inner { exchange, options, features: Mutex::new(None) }) })
     }
-    pub(crate) fn close(&self) {}
-    pub(crate) fn execute(
+
+    /// Drops the idle connections.
+    pub(crate) fn close(&self) {
+        self.inner.exchange.close();
+    }
+
+    /// The bounds of a call that executes nothing.
+    fn question(&self, options: &CallOptions) -> Control {
+        let limit = options.deadline.or(self.inner.options.timeouts.call).unwrap_or(QUESTION_TIME);
+        Control::new(options.cancel.clone(), Some(limit))
+    }
+
+    /// Asks with retries, and notes what the server says of itself.
+    fn ask(
         &self,
-        _route: Route,
-        _request: Cow<'_, Request>,
-        _options: CallOptions,
+        ask: &Ask<'_>,
+        control: &Control,
+        safety: &dyn Fn() -> Safety,
+        accept: &[u16],
+    ) -> Result<Answer, Error> {
+        let Inner { exchange, options, .. } = &*self.inner;
+        let answer = retry::ask(exchange, ask, control, options.retries, safety, accept)?;
+        self.learn(answer.header(wire::FEATURES_HEADER).unwrap_or_default());
+        Ok(answer)
+    }
+
+    fn learn(&self, header: &str) {
+        let features = Features::parse(header);
+        *self.inner.features.lock().expect("no panic under this lock") = Some(features);
+    }
+
+    /// What the server can do, as far as it is known.
+    fn features(&self) -> Features {
+        self.inner.features.lock().expect("no panic under this lock").unwrap_or_default()
+    }
+
+    /// What the server can do; asked for once if no reply has told yet.
+    fn features_asked(&self, control: &Control) -> Features {
+        let known = *self.inner.features.lock().expect("no panic under this lock");
+        known.unwrap_or_else(|| {
+            // A server that does not answer this has none; why, the call itself will tell.
+            let _ = self.ask(&Ask::get("/health"), control, &|| Safety::Repeatable, &[]);
+            self.features()
+        })
+    }
+
+    fn look_at(&self, job_id: &str, wait: Option<u64>, control: &Control) -> Result<Job, Error> {
+        let id = percent_encode(job_id);
+        let target = match wait {
+            Some(seconds) => format!("/jobs/{id}?wait={seconds}"),
+            None => format!("/jobs/{id}"),
+        };
+        let answer = self.ask(&Ask::get(&target), control, &|| Safety::Repeatable, &[])?;
+        wire::decode_job(&answer.body, answer.status)
+    }
+
+    pub(crate) fn job(&self, job_id: &str, options: &CallOptions) -> Result<Job, Error> {
+        self.look_at(job_id, None, &self.question(options))
+    }
+
+    pub(crate) fn wait(
+        &self,
+        job_id: &str,
+        options: &CallOptions,
     ) -> Result<ExecutionResult, Error> {
-        unfinished()
+        let control = Control::new(options.cancel.clone(), options.deadline);
+        poll::wait(self, job_id, Known::Named, &control)
     }
-    pub(crate) fn submit_job(
+
+    pub(crate) fn cancel_job(
         &self,
-        _route: Route,
-        _request: Cow<'_, Request>,
-        _options: CallOptions,
-    ) -> Result<Job, Error> {
-        unfinished()
+        job_id: &str,
+        options: &CallOptions,
+    ) -> Result<ExecutionResult, Error> {
+        let job = self.cancel_within(job_id, &self.question(options))?;
+        job.result.ok_or_else(|| Error::internal("a cancelled job came without its result"))
     }
-    pub(crate) fn job(&self, _: &str, _: &CallOptions) -> Result<Job, Error> {
-        unfinished()
+
+    fn cancel_within(&self, job_id: &str, control: &Control) -> Result<Job, Error> {
+        let target = format!("/jobs/{}", percent_encode(job_id));
+        let answer = self.ask(&Ask::delete(&target), control, &|| Safety::Repeatable, &[])?;
+        wire::decode_cancelled(&answer.body, answer.status, job_id)
     }
-    pub(crate) fn wait(&self, _: &str, _: &CallOptions) -> Result<ExecutionResult, Error> {
-        unfinished()
+
+    pub(crate) fn jobs(&self, options: &CallOptions) -> Result<Vec<Job>, Error> {
+        let answer = self.get("/jobs", options)?;
+        wire::decode_jobs(&answer.body, answer.status)
     }
-    pub(crate) fn cancel_job(&self, _: &str, _: &CallOptions) -> Result<ExecutionResult, Error> {
-        unfinished()
+
+    pub(crate) fn list_languages(&self, options: &CallOptions) -> Result<Vec<LanguageInfo>, Error> {
+        let answer = self.get("/languages", options)?;
+        wire::decode_languages(&answer.body, answer.status)
     }
-    pub(crate) fn jobs(&self, _: &CallOptions) -> Result<Vec<Job>, Error> {
-        unfinished()
+
+    pub(crate) fn check_health(&self, options: &CallOptions) -> Result<Health, Error> {
+        let answer = self.get("/health", options)?;
+        wire::decode_health(&answer.body, answer.status)
     }
-    pub(crate) fn list_languages(&self, _: &CallOptions) -> Result<Vec<LanguageInfo>, Error> {
-        unfinished()
+
+    fn get(&self, target: &str, options: &CallOptions) -> Result<Answer, Error> {
+        self.ask(&Ask::get(target), &self.question(options), &|| Safety::Repeatable, &[])
     }
-    pub(crate) fn key_info(&self, _: &CallOptions) -> Result<KeyInfo, Error> {
-        unfinished()
-    }
-    pub(crate) fn check_health(&self, _: &CallOptions) -> Result<Health, Error> {
-        unfinished()
+
+    pub(crate) fn key_info(&self, options: &CallOptions) -> Result<KeyInfo, Error> {
+        let ask = Ask::post("/keys/validate", b"{}");
+        // A key that is refused is an answer here.
+        let safety = || Safety::Repeatable;
+        let answer = self.ask(&ask, &self.question(options), &safety, &[401, 403])?;
+        wire::decode_key_info(&answer.body, answer.status)
     }
 }

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command's arguments and its help: defaults, units and limits stand here for the reader, and are
+//! enforced by the same rules as on every other face.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Run code in any language in a sandbox: on this machine, at api.unsandbox.com, or on a server of
+/// your own.
+#[derive(Parser, Debug)]
+#[command(name = "unsandbox", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  the program's own   it ran to its end
+  2                   usage: an argument or a value of the request is wrong; nothing ran
+  124                 the program passed its ttl
+  125                 unsandbox itself failed
+  130                 interrupted (SIGINT); the program was cancelled. 143 for SIGTERM
+  141                 nobody reads our output any more; the program was cancelled
+
+Endpoint: --url, else UNSANDBOX_URL, else https://api.unsandbox.com if a key is configured, else local:,
+the engine inside this command.
+Keys: --key or --public-key and --secret-key, else UNSANDBOX_PUBLIC_KEY and UNSANDBOX_SECRET_KEY, else
+UNSANDBOX_API_KEY, else row UNSANDBOX_ACCOUNT or --account of ~/.unsandbox/accounts.csv.";
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run a program and give its output and its exit code
+    Run(Box<RunArgs>),
+    /// List the pending and running jobs of this key
+    Jobs(ListArgs),
+    /// Show the state of a job
+    Job(JobArgs),
+    /// Wait for a job and give its output and its exit code
+    Wait(WaitArgs),
+    /// Cancel a job and give its partial output
+    Cancel(JobArgs),
+    /// List languages: name, version, path, or what to install
+    Languages(ListArgs),
+    /// Show each layer of isolation: whether this machine gives it, and how to get it
+    Doctor(DoctorArgs),
+    /// Ask whether the endpoint takes the key
+    ValidateKey(ListArgs),
+    /// Ask whether the endpoint is up
+    Health(ListArgs),
+    /// Serve the HTTP API from the engine of this machine
+    Serve(ServeArgs),
+}
+
+/// Where to run, and as whom.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Endpoint and key")]
+pub(crate) struct EndpointArgs {
+    /// local:, https://HOST, http://HOST:PORT or unix:PATH [env: UNSANDBOX_URL]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// API key, sent as bearer; other users see it in the process list, so prefer UNSANDBOX_API_KEY
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["public_key", "account"])]
+    pub key: Option<String>,
+    /// Public key of a pair that signs requests [env: UNSANDBOX_PUBLIC_KEY]
+    #[arg(long, value_name = "KEY", requires = "secret_key", conflicts_with = "account")]
+    pub public_key: Option<String>,
+    /// Secret key of the pair [env: UNSANDBOX_SECRET_KEY]
+    #[arg(long, value_name = "KEY", requires = "public_key")]
+    pub secret_key: Option<String>,
+    /// Row of ~/.unsandbox/accounts.csv, counted from 0 [env: UNSANDBOX_ACCOUNT]
+    #[arg(long, value_name = "ROW")]
+    pub account: Option<usize>,
+}
+
+const RUN_HELP: &str = "\
+Standard input: what is piped or redirected to this command goes to the program, on local: as it comes, for
+a server after its end. A terminal is not read (the program sees an end of file) unless --stdin - says so.
+Where FILE is -, standard input is the program's source, and the program's own input is empty.
+
+Standard error is the program's alone, but for one line that names the endpoint where code leaves this
+machine by an endpoint that was not given with --url (or with -v), and one where the isolation is not full.
+On a terminal, and with -v, one more line says which limit ended the program.
+
+Limits (--limit NAME=VALUE; K, M and G are powers of 1024; default in parentheses):
+  memory_bytes (512M)     memory of the whole run
+  cpu_time_ms (none)      processor time of the whole run
+  processes (256)         processes and threads
+  open_files (1024)       open descriptors of one process
+  file_size_bytes (256M)  one file
+  work_bytes (256M)       work directory and /tmp together
+  work_files (16384)      files in them
+  output_bytes (16M)      each of stdout and stderr
+
+Examples:
+  unsandbox run hello.py
+  unsandbox run -l bash -c 'echo $1' -- world
+  unsandbox run --url unix:/run/unsandbox.sock --ttl 5 -f data.csv report.py";
+
+#[derive(Args, Debug)]
+#[command(after_help = RUN_HELP)]
+pub(crate) struct RunArgs {
+    /// Program to run; - reads it from standard input. Its language follows from -l, its extension, or its
+    /// content
+    #[arg(value_name = "FILE", required_unless_present = "code", conflicts_with = "code")]
+    pub file: Option<PathBuf>,
+    /// Language name or alias; `unsandbox languages` lists them
+    #[arg(short, long, value_name = "LANG")]
+    pub language: Option<String>,
+    /// Program text, instead of a file
+    #[arg(short, long, value_name = "CODE", allow_hyphen_values = true)]
+    pub code: Option<String>,
+    /// Environment variable of the program; may be repeated. Nothing of this environment is passed
+    #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = parse_env)]
+    pub env: Vec<(String, String)>,
+    /// File for the working directory, as its own name or as NAME; at most 10 files, 5 MB each, 10 MB
+    /// together
+    #[arg(short = 'f', long = "file", value_name = "[NAME=]PATH")]
+    pub files: Vec<String>,
+    /// zerotrust (no network) or semitrusted (through a gateway)
+    #[arg(short, long, value_name = "MODE", default_value = "zerotrust")]
+    pub network_mode: String,
+    /// Seconds that the program may run, 1 to 900; queue and compiler are not counted
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, allow_negative_numbers = true)]
+    pub ttl: i64,
+    /// Ask for what was compiled, and save artifacts in DIR, which is made if need be
+    #[arg(long, value_name = "DIR")]
+    pub artifacts: Option<PathBuf>,
+    /// Ask for a WebAssembly module; needs --artifacts or --json to put it somewhere
+    #[arg(long)]
+    pub wasm: bool,
+    /// Standard input of the program: a file, or - for this command's own, a terminal too
+    #[arg(long, value_name = "PATH")]
+    pub stdin: Option<PathBuf>,
+    /// A limit of the run, see below; may be repeated
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
+    pub limits: Vec<(String, u64)>,
+    /// Interpreter or compiler to use, on local: only
+    #[arg(long, value_name = "PATH")]
+    pub runtime: Option<String>,
+    /// auto (the best that this machine gives), full or reduced; on local: only
+    #[arg(long, value_name = "LEVEL", default_value = "auto", value_parser = ["auto", "full", "reduced"])]
+    pub isolation: String,
+    /// Print the whole result as JSON instead of the output
+    #[arg(long)]
+    pub json: bool,
+    /// Submit a job and print its id; `unsandbox wait ID` gives its output. Needs a server
+    #[arg(long = "async")]
+    pub asynchronous: bool,
+    /// Name the endpoint, and what ended the program, on standard error
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Arguments of the program
+    #[arg(last = true, value_name = "ARGS")]
+    pub args: Vec<String>,
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct JobArgs {
+    /// Id of the job, as `run --async` printed it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WaitArgs {
+    /// Id of the job, as `run --async` printed it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Give up after this many seconds (exit code 125); the job goes on. Default: wait as long as it takes
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Save artifacts in DIR, which is made if need be
+    #[arg(long, value_name = "DIR")]
+    pub artifacts: Option<PathBuf>,
+    /// Print the whole result as JSON instead of the output
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exit codes: 0 full isolation, 1 reduced, 125 none: programs would be refused."
+)]
+pub(crate) struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+const SERVE_HELP: &str = "\
+Keys: a file in the form of accounts.csv has lines public_key,secret_key[,comment], and lines with a bearer
+key alone. UNSANDBOX_SERVE_KEYS has words separated by commas or spaces: bearer keys and public:secret
+pairs. A pair signs its requests, or sends its secret key as bearer. Both sources add up. Each key sees
+its own jobs only.
+
+Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
+web pages (a header Origin, or a Host that is not loopback).
+
+Limits: 32 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and up to 256 MB, an
+Idempotency-Key remembered for 10 minutes, a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
+
+One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
+no keys) goes to standard error. SIGTERM and SIGINT stop it; a second one does not wait for the grace.";
+
+#[derive(Args, Debug)]
+#[command(after_help = SERVE_HELP)]
+pub(crate) struct ServeArgs {
+    /// HOST:PORT (port 0 takes a free one) or unix:PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+    /// File with the keys that may come in [and env: UNSANDBOX_SERVE_KEYS]
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// Seconds that running jobs may go on after a stop, before they are cancelled
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub grace: u64,
+    /// full (required: strangers' code runs here), auto (the best that this machine gives) or reduced
+    #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = ["auto", "full", "reduced"])]
+    pub isolation: String,
+    /// Programs at once; default: twice the processors
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<usize>,
+    /// Programs that may wait for their turn; beyond that 429 with Retry-After
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub queue: usize,
+    /// Largest ttl that a request may ask for, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(i64).range(1..=900))]
+    pub max_ttl: i64,
+    /// Largest value of a limit that a request may ask for; may be repeated, names as in `run --help`
+    #[arg(long = "max-limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
+    pub max_limits: Vec<(String, u64)>,
+    /// Send results of jobs once (nested), not twice (flat too) as the service's own clients need
+    #[arg(long)]
+    pub no_compat: bool,
+    /// Log connections too
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+fn parse_env(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_string(), value.to_string())),
+        None => Err("it has to be NAME=VALUE".to_string()),
+    }
+}
+
+fn parse_limit(text: &str) -> Result<(String, u64), String> {
+    let (name, value) = text.split_once('=').ok_or("it has to be NAME=VALUE")?;
+    let known = unsandbox_protocol::limits::LIMIT_TABLE.iter().map(|row| row.name);
+    if !known.clone().any(|known| known == name) {
+        let names: Vec<&str> = known.collect();
+        return Err(format!("{name:?} is not a limit; there are {}", names.join(", ")));
+    }
+    let (digits, unit) = match value.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&value[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&value[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&value[..at], 1 << 30),
+        _ => (value, 1u64),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    let number = number.ok_or("its value has to be a whole number, with K, M or G if need be")?;
+    Ok((name.to_string(), number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use unsandbox_protocol::limits::{
+        LIMIT_TABLE, QUEUE_MAX, TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS,
+    };
+    use unsandbox_protocol::wire::WAIT_MAX_SECONDS;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_tells_the_limits_as_they_are() {
+        for row in LIMIT_TABLE {
+            let default = match row.default {
+                None => "none".to_string(),
+                Some(bytes) if bytes % (1 << 20) == 0 => format!("{}M", bytes >> 20),
+                Some(count) => count.to_string(),
+            };
+            let line = format!("{} ({default})", row.name);
+            assert!(RUN_HELP.contains(&line), "{line}");
+            assert!(RUN_HELP.contains(row.means), "{}", row.means);
+        }
+        assert_eq!((TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS, QUEUE_MAX), (60, 900, 1000));
+        assert!(SERVE_HELP.contains(&format!("at most {WAIT_MAX_SECONDS} s")));
+    }
+
+    #[test]
+    fn limits_have_known_names_and_whole_numbers() {
+        assert_eq!(parse_limit("memory_bytes=64M").unwrap().1, 64 << 20);
+        assert_eq!(parse_limit("processes=7").unwrap(), ("processes".to_string(), 7));
+        for wrong in
+            ["memory=1", "processes", "processes=", "processes=1.5", "work_bytes=99999999999G"]
+        {
+            parse_limit(wrong).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The client that the options ask for, and what may be said about where it sends code.
+
+use crate::args::EndpointArgs;
+use crate::failure::Failure;
+use unsandbox::{Client, ClientBuilder, IsolationPolicy};
+
+/// A client as the options and the environment choose it.
+pub(crate) fn client(args: EndpointArgs, isolation: IsolationPolicy) -> Result<Client, Failure> {
+    let mut builder: ClientBuilder = Client::builder()
+        .isolation(isolation)
+        .user_agent(concat!("unsandbox-cli/", env!("CARGO_PKG_VERSION")));
+    if let Some(url) = args.url {
+        builder = builder.base_url(url);
+    }
+    if let Some(key) = args.key {
+        builder = builder.api_key(key);
+    }
+    if let (Some(public), Some(secret)) = (args.public_key, args.secret_key) {
+        builder = builder.key_pair(public, secret);
+    }
+    if let Some(row) = args.account {
+        builder = builder.account(row);
+    }
+    Ok(builder.build()?)
+}
+
+/// A client for jobs, which `local:` cannot keep: its engine ends with the command.
+pub(crate) fn job_client(args: EndpointArgs) -> Result<Client, Failure> {
+    let client = client(args, IsolationPolicy::Auto)?;
+    refuse_local(&client)?;
+    Ok(client)
+}
+
+pub(crate) fn refuse_local(client: &Client) -> Result<(), Failure> {
+    if client.is_local() {
+        return Err(Failure::failed(
+            "the engine of local: ends with this command, so that it keeps no jobs",
+        )
+        .hint(
+            "start a server with `unsandbox serve --listen unix:$HOME/unsandbox.sock` and give \
+             --url unix:$HOME/unsandbox.sock",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether code sent to this endpoint goes to another machine.
+pub(crate) fn leaves_this_machine(endpoint: &str) -> bool {
+    if endpoint.starts_with("local:") || endpoint.starts_with("unix:") {
+        return false;
+    }
+    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    let loopback = name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    !loopback
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_this_machine() {
+        for here in [
+            "local:",
+            "unix:/run/x",
+            "http://127.0.0.1:8080",
+            "http://[::1]:80/x",
+            "http://LOCALHOST",
+        ] {
+            assert!(!leaves_this_machine(here), "{here}");
+        }
+        for away in [
+            "https://api.unsandbox.com",
+            "http://10.0.0.1:8080",
+            "http://localhost.example",
+            "http://localhost@evil.example/",
+        ] {
+            assert!(leaves_this_machine(away), "{away}");
+        }
+    }
+}

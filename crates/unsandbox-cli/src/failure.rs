@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Why a command failed, as its last words and its exit code.
+
+use std::io::{ErrorKind, Write};
+use unsandbox::{Error, ErrorCode};
+
+/// A value of the command line or of the request is wrong.
+pub(crate) const EXIT_USAGE: i32 = 2;
+/// unsandbox itself failed.
+pub(crate) const EXIT_FAILED: i32 = 125;
+/// As a shell reports a program that SIGPIPE ended.
+const EXIT_PIPE: i32 = 141;
+
+/// Ends a command early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit_code: i32,
+    /// `None`: there is nothing to say, or nobody to say it to.
+    message: Option<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure { exit_code: EXIT_USAGE, message: Some(message.into()), hint: None }
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Failure {
+        Failure { exit_code: EXIT_FAILED, message: Some(message.into()), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn exit_code(mut self, exit_code: i32) -> Failure {
+        self.exit_code = exit_code;
+        self
+    }
+
+    /// Says it on standard error and gives the exit code.
+    pub(crate) fn report(self) -> i32 {
+        if let Some(message) = self.message {
+            say(&message);
+        }
+        if let Some(hint) = self.hint {
+            say(&format!("hint: {hint}"));
+        }
+        self.exit_code
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let hint = match error.code() {
+            ErrorCode::Auth => Some(
+                "give the key with UNSANDBOX_API_KEY, or a row of the accounts file with --account",
+            ),
+            ErrorCode::Connect => {
+                Some("is the server running, and is the URL right? --url, else UNSANDBOX_URL")
+            }
+            ErrorCode::LanguageUnavailable => Some("`unsandbox languages` lists what is there"),
+            ErrorCode::IsolationUnavailable => {
+                Some("`unsandbox doctor` shows each layer and how to get it")
+            }
+            _ => None,
+        };
+        let exit_code = if error.code() == ErrorCode::Argument { EXIT_USAGE } else { EXIT_FAILED };
+        Failure { exit_code, message: Some(error.to_string()), hint: hint.map(str::to_string) }
+    }
+}
+
+/// Standard output cannot be written.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        if error.kind() == ErrorKind::BrokenPipe {
+            Failure { exit_code: EXIT_PIPE, message: None, hint: None }
+        } else {
+            Failure::failed(format!("cannot write the output: {error}"))
+        }
+    }
+}
+
+/// One line of ours on standard error; a closed one is no error.
+pub(crate) fn say(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "unsandbox: {message}");
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `unsandbox languages`, `doctor`, `validate-key` and `health`: what an endpoint or this machine offers.
+
+use crate::Done;
+use crate::args::{DoctorArgs, EndpointArgs, ListArgs};
+use crate::endpoint::client;
+use crate::failure::EXIT_FAILED;
+use crate::output::{line, table};
+use serde_json::{Value, json};
+use unsandbox::protocol::Level;
+use unsandbox::protocol::wire;
+use unsandbox::{Client, IsolationPolicy, LanguageInfo, Probe};
+
+fn any_client(args: EndpointArgs) -> Result<Client, crate::failure::Failure> {
+    client(args, IsolationPolicy::Auto)
+}
+
+pub(crate) fn languages(args: ListArgs) -> Done {
+    let languages = any_client(args.endpoint)?.languages()?;
+    if args.json {
+        let list: Vec<Value> = languages.iter().map(language_json).collect();
+        line(&Value::from(list).to_string())?;
+        return Ok(0);
+    }
+    let heading = ["NAME", "VERSION", "PATH"].map(str::to_string).to_vec();
+    table(&std::iter::once(heading).chain(languages.iter().map(language_row)).collect::<Vec<_>>())?;
+    Ok(0)
+}
+
+fn language_row(language: &LanguageInfo) -> Vec<String> {
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_string());
+    let path = match (language.available, &language.install) {
+        (Some(false), Some(install)) => format!("not here; install: {install}"),
+        (Some(false), None) => "not here".to_string(),
+        _ => or_dash(&language.path),
+    };
+    vec![language.name.clone(), or_dash(&language.version), path]
+}
+
+fn language_json(language: &LanguageInfo) -> Value {
+    json!({
+        "name": language.name,
+        "aliases": language.aliases,
+        "available": language.available,
+        "version": language.version,
+        "path": language.path,
+        "install": language.install,
+    })
+}
+
+pub(crate) fn doctor(args: DoctorArgs) -> Done {
+    let probe = Client::builder().base_url("local:").build()?.probe()?;
+    if args.json {
+        line(&probe_json(&probe).to_string())?;
+    } else {
+        let rows: Vec<Vec<String>> = probe
+            .layers
+            .iter()
+            .map(|layer| {
+                let mark = if layer.available { "yes" } else { "NO" };
+                vec![layer.name.clone(), mark.to_string(), layer.detail.clone()]
+            })
+            .collect();
+        table(&rows)?;
+        for layer in probe.layers.iter().filter(|layer| !layer.available && !layer.fix.is_empty()) {
+            line(&format!("to get {}: {}", layer.name, layer.fix))?;
+        }
+        line(&match probe.level {
+            Some(level) => format!("isolation: {}", level.as_str()),
+            None => "isolation: none; programs are refused".to_string(),
+        })?;
+    }
+    Ok(match probe.level {
+        Some(Level::Full) => 0,
+        Some(Level::Reduced) => 1,
+        None => EXIT_FAILED,
+    })
+}
+
+fn probe_json(probe: &Probe) -> Value {
+    let layers: Vec<Value> = probe
+        .layers
+        .iter()
+        .map(|layer| {
+            json!({
+                "name": layer.name,
+                "available": layer.available,
+                "detail": layer.detail,
+                "fix": layer.fix,
+            })
+        })
+        .collect();
+    json!({ "level": probe.level.map(Level::as_str), "layers": layers })
+}
+
+pub(crate) fn validate_key(args: ListArgs) -> Done {
+    let info = any_client(args.endpoint)?.validate_key()?;
+    if args.json {
+        line(&wire::encode_key_info(&info))?;
+    } else if info.valid {
+        line(&format!("valid, tier {}", info.tier.as_deref().unwrap_or("unknown")))?;
+    } else {
+        line(&format!("not valid: {}", info.reason.as_deref().unwrap_or("no reason given")))?;
+    }
+    Ok(i32::from(!info.valid))
+}
+
+pub(crate) fn health(args: ListArgs) -> Done {
+    let health = any_client(args.endpoint)?.health()?;
+    line(&if args.json { wire::encode_health(&health) } else { health.status.clone() })?;
+    Ok(if health.healthy { 0 } else { EXIT_FAILED })
+}

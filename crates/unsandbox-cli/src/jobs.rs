@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `unsandbox jobs`, `job`, `wait` and `cancel`: executions that a server keeps.
+
+use crate::Done;
+use crate::args::{JobArgs, ListArgs, WaitArgs};
+use crate::endpoint::job_client;
+use crate::output::{Printer, Show, finish, line, table};
+use crate::signals::Watch;
+use std::time::Duration;
+use unsandbox::protocol::wire;
+use unsandbox::{CallOptions, CancelToken, ErrorCode, Job};
+
+pub(crate) fn list(args: ListArgs) -> Done {
+    let jobs = job_client(args.endpoint)?.list_jobs()?;
+    if args.json {
+        line(&wire::encode_jobs(&jobs))?;
+        return Ok(0);
+    }
+    let heading = ["ID", "STATUS", "LANGUAGE", "CREATED"].map(str::to_string).to_vec();
+    let rows = jobs.iter().map(|job| {
+        vec![
+            job.job_id.clone(),
+            job.status.to_string(),
+            language(job),
+            time(job.created_at).unwrap_or_else(|| "-".to_string()),
+        ]
+    });
+    table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())?;
+    Ok(0)
+}
+
+pub(crate) fn show(args: JobArgs) -> Done {
+    let job = job_client(args.endpoint)?.get_job(&args.id)?;
+    if args.json {
+        line(&wire::encode_job(&job, false))?;
+        return Ok(0);
+    }
+    let mut rows = vec![
+        ("id", Some(job.job_id.clone())),
+        ("status", Some(job.status.to_string())),
+        ("language", Some(language(&job))),
+        ("created", time(job.created_at)),
+        ("started", time(job.started_at)),
+        ("completed", time(job.completed_at)),
+    ];
+    if let Some(result) = &job.result {
+        rows.push(("exit code", result.exit_code.map(|code| code.to_string())));
+        rows.push(("error", result.error.clone()));
+        rows.push(("stdout", Some(format!("{} bytes", result.stdout.len()))));
+        rows.push(("stderr", Some(format!("{} bytes", result.stderr.len()))));
+        rows.push(("artifacts", Some(result.artifacts.len().to_string())));
+    }
+    let known = rows.into_iter().filter_map(|(name, value)| Some(vec![name.to_string(), value?]));
+    table(&known.collect::<Vec<_>>())?;
+    Ok(0)
+}
+
+pub(crate) fn wait(args: WaitArgs) -> Done {
+    let client = job_client(args.endpoint)?;
+    let cancel = CancelToken::new();
+    let signals = Watch::start(
+        {
+            let cancel = cancel.clone();
+            move || cancel.cancel()
+        },
+        |exit_code| std::process::exit(exit_code),
+    )?;
+    let mut options = CallOptions::new().cancel(cancel);
+    options.deadline = args.timeout.map(Duration::from_secs);
+    match client.wait_job_with(&args.id, options) {
+        Ok(result) => {
+            let artifacts = args.artifacts.as_deref();
+            finish(
+                Printer::default(),
+                &result,
+                &Show { json: args.json, artifacts, verbose: false },
+            )
+        }
+        // Only the waiting was interrupted; the job goes on.
+        Err(error) if error.code() == ErrorCode::Cancelled => match signals.exit_code() {
+            Some(exit_code) => Ok(exit_code),
+            None => Err(error.into()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn cancel(args: JobArgs) -> Done {
+    let result = job_client(args.endpoint)?.cancel_job(&args.id)?;
+    finish(Printer::default(), &result, &Show { json: args.json, ..Show::default() })?;
+    // The exit code tells of the cancelling, not of the program.
+    Ok(0)
+}
+
+fn language(job: &Job) -> String {
+    let known = job.language.as_ref().or(job.detected_language.as_ref());
+    known.cloned().unwrap_or_else(|| "-".to_string())
+}
+
+fn time(unix_seconds: Option<i64>) -> Option<String> {
+    jiff::Timestamp::from_second(unix_seconds?).ok().map(|time| time.to_string())
+}

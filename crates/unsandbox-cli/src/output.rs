@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A result as a shell sees it: bytes on two streams, files, and an exit code.
+
+use crate::Done;
+use crate::failure::{EXIT_FAILED, Failure, say};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use unsandbox::protocol::wire;
+use unsandbox::{ExecutionResult, SaveArtifact, Status, Stream};
+
+/// Exit code of an interrupted run: as after SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
+
+/// How a result is shown.
+#[derive(Debug, Default)]
+pub(crate) struct Show<'a> {
+    pub json: bool,
+    pub artifacts: Option<&'a Path>,
+    pub verbose: bool,
+}
+
+/// Writes output as it comes, and knows how much of it is written.
+#[derive(Default)]
+pub(crate) struct Printer {
+    out_count: usize,
+    err_count: usize,
+}
+
+impl Printer {
+    pub(crate) fn print(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Failure> {
+        match stream {
+            Stream::Stdout => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(bytes)?;
+                // A prompt or half a line is output too.
+                out.flush()?;
+                self.out_count += bytes.len();
+            }
+            Stream::Stderr => {
+                // Who closed standard error does not want to read it.
+                let _ = std::io::stderr().lock().write_all(bytes);
+                self.err_count += bytes.len();
+            }
+        }
+        Ok(())
+    }
+
+    /// What a result has beyond what came while it ran.
+    fn rest(&mut self, result: &ExecutionResult) -> Result<(), Failure> {
+        let out = result.stdout.get(self.out_count..).unwrap_or_default();
+        let err = result.stderr.get(self.err_count..).unwrap_or_default();
+        self.print(Stream::Stdout, out)?;
+        self.print(Stream::Stderr, err)
+    }
+}
+
+/// Shows a finished run and gives its exit code.
+pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show<'_>) -> Done {
+    if show.json {
+        line(&wire::encode_result(result, false))?;
+    } else {
+        printer.rest(result)?;
+    }
+    if let Some(directory) = show.artifacts {
+        save(result, directory, show.verbose)?;
+    }
+    if let Some(isolation) = result.isolation.as_ref().filter(|i| i.level != "full") {
+        let missing = isolation.missing.join(", ");
+        say(&format!(
+            "isolation is {}, without: {missing} (`unsandbox doctor` shows how to get it)",
+            isolation.level
+        ));
+    }
+    let exit_code = exit_code_of(result);
+    let ended_by_us = result.limit.is_some() || result.status != Status::Completed;
+    let wanted = show.verbose || std::io::stderr().is_terminal() || exit_code == EXIT_FAILED;
+    if let (true, Some(error), false) = (ended_by_us && wanted, &result.error, show.json) {
+        say(error);
+    }
+    Ok(exit_code)
+}
+
+/// The program's own, or the number for how it was ended.
+fn exit_code_of(result: &ExecutionResult) -> i32 {
+    match (&result.status, result.exit_code) {
+        (Status::Failed, _) => EXIT_FAILED,
+        (Status::Cancelled, _) => EXIT_INTERRUPTED,
+        (Status::Timeout, _) => unsandbox::protocol::result::EXIT_TIMEOUT,
+        // What a process can report; servers send other numbers too.
+        (_, Some(code)) => code & 0xff,
+        (_, None) => i32::from(!result.success),
+    }
+}
+
+fn save(result: &ExecutionResult, directory: &Path, verbose: bool) -> Result<(), Failure> {
+    let shown = directory.display();
+    std::fs::create_dir_all(directory)
+        .map_err(|error| Failure::failed(format!("cannot make the directory {shown}: {error}")))?;
+    for artifact in &result.artifacts {
+        let path = artifact.save(directory).map_err(Failure::from)?;
+        if verbose {
+            say(&format!("saved {}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// One line on standard output.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
+}
+
+/// Rows in columns that are as wide as their widest cell; the last one is not padded.
+pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        line(cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_the_table() {
+        let ended = |status: Status, code: Option<i32>, success: bool| {
+            let mut result = ExecutionResult::new(status);
+            result.exit_code = code;
+            result.success = success;
+            exit_code_of(&result)
+        };
+        assert_eq!(ended(Status::Completed, Some(7), false), 7);
+        assert_eq!(ended(Status::Completed, Some(139), false), 139);
+        assert_eq!(ended(Status::Completed, None, true), 0);
+        assert_eq!(ended(Status::Completed, None, false), 1);
+        assert_eq!(ended(Status::Timeout, Some(-1), false), 124);
+        assert_eq!(ended(Status::Cancelled, Some(-1), false), 130);
+        assert_eq!(ended(Status::Failed, Some(1), false), 125);
+    }
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `unsandbox run`: a program from a file, the command line or standard input, with its output as it comes.
+
+use crate::Done;
+use crate::args::RunArgs;
+use crate::endpoint::{client, leaves_this_machine, refuse_local};
+use crate::failure::{Failure, say};
+use crate::output::{Printer, Show, finish, line};
+use crate::running::{Event, Running};
+use crate::signals::Watch;
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+use std::sync::mpsc;
+use unsandbox::protocol::language::language_of_extension;
+use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
+use unsandbox::protocol::wire;
+use unsandbox::{CallOptions, Client, Error, InputFile, IsolationPolicy, Request, Status};
+
+pub(crate) fn run(mut args: RunArgs) -> Done {
+    if args.wasm && args.artifacts.is_none() && !args.json {
+        return Err(Failure::usage("--wasm makes a file; give --artifacts DIR, or --json"));
+    }
+    let isolation = IsolationPolicy::parse(&args.isolation)
+        .ok_or_else(|| Failure::usage(format!("{:?} is no isolation level", args.isolation)))?;
+    let client = client(std::mem::take(&mut args.endpoint), isolation)?;
+    if args.asynchronous {
+        refuse_local(&client)?;
+    }
+    let mut request = request(&args)?;
+    let endpoint = client.endpoint();
+    let unasked = leaves_this_machine(endpoint) && !client.endpoint_is_explicit();
+    if args.verbose || unasked {
+        say(&format!("runs at {endpoint}"));
+    }
+    let stdin = stdin(&args)?;
+    let stdin = if client.is_local() {
+        stdin
+    } else {
+        send_whole(stdin, &mut request)?;
+        None
+    };
+    let done = if args.asynchronous {
+        submit(&client, &request, &args)
+    } else {
+        watch(&client, &request, stdin, &args)
+    };
+    // Ends the engine at once, with whatever still runs in it.
+    client.close();
+    done
+}
+
+fn submit(client: &Client, request: &Request, args: &RunArgs) -> Done {
+    let job = match request.language {
+        Some(_) => client.execute_async(request)?,
+        None => client.run_async(request)?,
+    };
+    line(&if args.json { wire::encode_submitted(&job) } else { job.job_id })?;
+    Ok(0)
+}
+
+/// Runs and shows the output while it comes. All writing is done here: a reader who is slow, or gone,
+/// must not hold up the engine's threads.
+fn watch(
+    client: &Client,
+    request: &Request,
+    stdin: Option<Box<dyn Read + Send>>,
+    args: &RunArgs,
+) -> Done {
+    let (sender, events) = mpsc::channel();
+    let mut options = CallOptions::new();
+    options.stdin = stdin;
+    if !args.json {
+        let sender = sender.clone();
+        options = options.on_output(move |stream, bytes| {
+            let _ = sender.send(Event::Output(stream, bytes.to_vec()));
+        });
+    }
+    let running = Running::new(client, sender, options.cancel.clone());
+    let asked = running.clone();
+    let signals = Watch::start(move || asked.stop(), |exit_code| std::process::exit(exit_code))?;
+    let interrupted = |failure: Failure| match signals.exit_code() {
+        Some(exit_code) => failure.exit_code(exit_code),
+        None => failure,
+    };
+    running.start(request, options).map_err(interrupted)?;
+    let mut printer = Printer::default();
+    let mut unheard = None;
+    let end = loop {
+        match events.recv() {
+            Ok(Event::Done(end)) => break end,
+            Ok(Event::Output(stream, bytes)) if unheard.is_none() => {
+                if let Err(failure) = printer.print(stream, &bytes) {
+                    unheard = Some(failure);
+                    running.stop();
+                }
+            }
+            Ok(Event::Output(..)) => {}
+            Err(_) => break Err(Error::internal("a call gave no end")),
+        }
+    };
+    if let Some(failure) = unheard {
+        return Err(failure);
+    }
+    let result = end.map_err(|error| interrupted(error.into()))?;
+    let show =
+        Show { json: args.json, artifacts: args.artifacts.as_deref(), verbose: args.verbose };
+    let exit_code = finish(printer, &result, &show)?;
+    let cancelled = result.status == Status::Cancelled;
+    Ok(signals.exit_code().filter(|_| cancelled).unwrap_or(exit_code))
+}
+
+fn request(args: &RunArgs) -> Result<Request, Failure> {
+    let code = match (&args.code, &args.file) {
+        (Some(code), _) => code.clone(),
+        (None, Some(file)) => source(file)?,
+        (None, None) => return Err(Failure::usage("give a FILE, or a program with -c")),
+    };
+    let of_file = || {
+        let extension = args.file.as_ref()?.extension()?.to_str()?;
+        Some(language_of_extension(extension)?.name.to_string())
+    };
+    let mut request = Request::detect(code);
+    request.language = args.language.clone().or_else(of_file);
+    request.env.clone_from(&args.env);
+    request.network_mode.clone_from(&args.network_mode);
+    request.ttl = args.ttl;
+    request.return_artifact = args.artifacts.is_some();
+    request.return_wasm_artifact = args.wasm;
+    request.args.clone_from(&args.args);
+    request.runtime.clone_from(&args.runtime);
+    for file in &args.files {
+        request.input_files.push(input_file(file)?);
+    }
+    for (name, value) in &args.limits {
+        request.limits.set(name, *value);
+    }
+    Ok(request)
+}
+
+fn source(file: &Path) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let read = if is_dash(file) {
+        std::io::stdin().lock().read_to_end(&mut bytes)
+    } else {
+        File::open(file).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    let shown = file.display();
+    read.map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{shown} is not UTF-8 text")))
+}
+
+/// `PATH`, or `NAME=PATH`.
+fn input_file(text: &str) -> Result<InputFile, Failure> {
+    let (name, path) = match text.split_once('=') {
+        Some((name, path)) => (name.to_string(), Path::new(path)),
+        None => {
+            let name = Path::new(text).file_name().and_then(|name| name.to_str());
+            let name = name.ok_or_else(|| {
+                Failure::usage(format!("the file {text:?} has no name of its own; give NAME=PATH"))
+            })?;
+            (name.to_string(), Path::new(text))
+        }
+    };
+    let mut content = Vec::new();
+    // One byte more than is allowed is enough for the refusal.
+    File::open(path)
+        .and_then(|file| file.take(INPUT_FILE_MAX_BYTES as u64 + 1).read_to_end(&mut content))
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+    Ok(InputFile { filename: Some(name), content })
+}
+
+/// The program's standard input, by the rule that the help states.
+fn stdin(args: &RunArgs) -> Result<Option<Box<dyn Read + Send>>, Failure> {
+    let source_is_stdin = args.file.as_deref().is_some_and(is_dash);
+    match args.stdin.as_deref() {
+        Some(path) if is_dash(path) => {
+            if source_is_stdin {
+                return Err(Failure::usage(
+                    "standard input cannot be both the program and its input; give a file for one",
+                ));
+            }
+            Ok(Some(Box::new(std::io::stdin())))
+        }
+        Some(path) => match File::open(path) {
+            Ok(file) => Ok(Some(Box::new(file))),
+            Err(error) => Err(Failure::usage(format!("cannot read {}: {error}", path.display()))),
+        },
+        None if source_is_stdin || std::io::stdin().is_terminal() => Ok(None),
+        None => Ok(Some(Box::new(std::io::stdin()))),
+    }
+}
+
+/// A server gets standard input in one piece. An empty one is left out: the service does not know it.
+fn send_whole(stdin: Option<Box<dyn Read + Send>>, request: &mut Request) -> Result<(), Failure> {
+    if let Some(mut stdin) = stdin {
+        let mut bytes = Vec::new();
+        stdin
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
+        request.stdin = Some(bytes).filter(|bytes| !bytes.is_empty());
+    }
+    Ok(())
+}
+
+fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `unsandbox serve`: the HTTP server in front of an engine of its own.
+
+use crate::Done;
+use crate::args::ServeArgs;
+use crate::failure::Failure;
+use crate::output::line;
+use crate::signals::Watch;
+use log::{LevelFilter, Log, Metadata, Record};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+use unsandbox::CancelToken;
+use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
+use unsandbox_engine::{Engine, EngineOptions};
+use unsandbox_server::{Caps, Keys, Listen, Server, ServerOptions};
+
+/// More processors than a machine of today has; a typing error is no concurrency.
+const CONCURRENCY_MAX: usize = 4096;
+
+pub(crate) fn serve(args: ServeArgs) -> Done {
+    let listen = Listen::parse(&args.listen).map_err(|error| Failure::usage(error.to_string()))?;
+    let isolation = IsolationPolicy::parse(&args.isolation)
+        .ok_or_else(|| Failure::usage(format!("{:?} is no isolation level", args.isolation)))?;
+    let concurrency = args.concurrency.unwrap_or(0);
+    if args.concurrency == Some(0) || concurrency > CONCURRENCY_MAX {
+        return Err(Failure::usage(format!(
+            "--concurrency is {concurrency}; it takes 1 to {CONCURRENCY_MAX}"
+        )));
+    }
+    let options = ServerOptions {
+        keys: keys(&args)?,
+        compat: !args.no_compat,
+        caps: caps(&args),
+        grace: Duration::from_secs(args.grace),
+        ..ServerOptions::default()
+    };
+    start_log(args.verbose);
+    raise_descriptor_limit();
+    let engine = Arc::new(Engine::new(EngineOptions {
+        isolation,
+        concurrency,
+        queue_max: args.queue,
+        // Clients ask for the jobs of synchronous runs by their id too.
+        keep_unlisted: true,
+        ..EngineOptions::default()
+    })?);
+    let server = Server::new(engine.clone(), options).bind(&listen)?;
+    check_isolation(&engine.probe()?, isolation)?;
+    let (stop, hurry) = (CancelToken::new(), CancelToken::new());
+    let _signals = Watch::start(
+        {
+            let stop = stop.clone();
+            move || stop.cancel()
+        },
+        {
+            let hurry = hurry.clone();
+            move |_| hurry.cancel()
+        },
+    )?;
+    // A server whose caller does not read this line serves all the same.
+    let _ = line(&format!("listening on {}", server.address()));
+    let served = server.run_until(&stop, &hurry);
+    // The grace is over: what the server left is ended here.
+    engine.close(Duration::ZERO);
+    served?;
+    Ok(0)
+}
+
+/// Every connection and every pipe is a descriptor; the usual soft limit of 1,024 is for programs that use
+/// `select`, which nothing here does. Programs in the sandbox have a limit of their own.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::warn!("the limit of open descriptors stays as it is: {error}");
+    }
+}
+
+/// Refuses at the start what would refuse every request.
+fn check_isolation(probe: &Probe, policy: IsolationPolicy) -> Result<(), Failure> {
+    let enough = match policy {
+        IsolationPolicy::Full => probe.level == Some(Level::Full),
+        IsolationPolicy::Auto | IsolationPolicy::Reduced => probe.level.is_some(),
+    };
+    if enough {
+        return Ok(());
+    }
+    let missing: Vec<String> = probe
+        .layers
+        .iter()
+        .filter(|layer| !layer.available)
+        .map(|layer| format!("{} ({})", layer.name, layer.detail))
+        .collect();
+    let failure = Failure::failed(format!(
+        "this machine does not give the isolation that was asked for; missing: {}",
+        missing.join(", ")
+    ));
+    Err(match probe.level {
+        Some(_) => failure
+            .hint("`unsandbox doctor` shows how to get it; --isolation auto takes what is there"),
+        None => failure.hint("`unsandbox doctor` shows how to get it"),
+    })
+}
+
+fn keys(args: &ServeArgs) -> Result<Keys, Failure> {
+    let mut keys = Keys::default();
+    if let Some(path) = &args.keys {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!("cannot read the keys file {}: {error}", path.display()))
+        })?;
+        keys = keys.and(Keys::from_accounts(&text)?);
+    }
+    match std::env::var("UNSANDBOX_SERVE_KEYS") {
+        Ok(words) => keys = keys.and(Keys::from_words(&words)?),
+        Err(std::env::VarError::NotPresent) => {}
+        // Serving without the keys that were meant would open the door.
+        Err(std::env::VarError::NotUnicode(_)) => {
+            return Err(Failure::failed("UNSANDBOX_SERVE_KEYS is not UTF-8 text"));
+        }
+    }
+    Ok(keys)
+}
+
+fn caps(args: &ServeArgs) -> Caps {
+    let mut limits = Limits::default();
+    for (name, value) in &args.max_limits {
+        limits.set(name, *value);
+    }
+    Caps { ttl_seconds: args.max_ttl, limits }
+}
+
+/// One line on standard error for each message.
+struct StderrLog;
+
+impl Log for StderrLog {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let now = jiff::Timestamp::now();
+        let _ = writeln!(std::io::stderr().lock(), "{now:.3} {} {}", record.level(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+/// A host that has a log of its own keeps it.
+fn start_log(verbose: bool) {
+    if log::set_logger(&StderrLog).is_ok() {
+        log::set_max_level(if verbose { LevelFilter::Debug } else { LevelFilter::Info });
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! SIGINT and SIGTERM as events: the first asks, the second insists.
+
+use crate::failure::Failure;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Listens until it is dropped.
+pub(crate) struct Watch {
+    handle: Handle,
+    first: Arc<AtomicI32>,
+}
+
+impl Watch {
+    /// `asked` is called at the first signal, `insisted` at every further one, with the exit code
+    /// that the signal stands for.
+    pub(crate) fn start(
+        asked: impl Fn() + Send + 'static,
+        insisted: impl Fn(i32) + Send + 'static,
+    ) -> Result<Watch, Failure> {
+        let failed =
+            |error: std::io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
+        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        let watch = Watch { handle: signals.handle(), first: Arc::default() };
+        let first = watch.first.clone();
+        let body = move || {
+            for signal in signals.forever() {
+                if first.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                    asked();
+                } else {
+                    insisted(128 + signal);
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("unsandbox-signals".to_string())
+            .spawn(body)
+            .map_err(failed)?;
+        Ok(watch)
+    }
+
+    /// The exit code of the first signal, if one came.
+    pub(crate) fn exit_code(&self) -> Option<i32> {
+        match self.first.load(Ordering::SeqCst) {
+            0 => None,
+            signal => Some(128 + signal),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.handle.close();
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command on `local:`: real programs in the real sandbox.
+
+mod shell;
+
+use shell::{Ended, call, call_with_stdin, scratch, signal, start, unsandbox};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Runs bash on the engine; the line about a reduced isolation, where there is one, is taken out.
+fn bash(code: &str, more: &[&str]) -> Ended {
+    let mut args = vec!["run", "-l", "bash", "-c", code];
+    args.extend(more);
+    plain(call(&args))
+}
+
+fn plain(mut ended: Ended) -> Ended {
+    let ours = |line: &&str| !line.starts_with("unsandbox: isolation is reduced");
+    ended.err = ended.err.split_inclusive('\n').filter(ours).collect();
+    ended
+}
+
+#[test]
+fn output_and_exit_code_are_the_programs_own() {
+    let ended = bash("echo out; echo err >&2; exit 7", &[]);
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (7, "out\n", "err\n"));
+    let ended = bash("kill -9 $$", &[]);
+    assert_eq!((ended.code, ended.out.as_str()), (137, ""));
+}
+
+#[test]
+fn options_reach_the_program() {
+    let file = scratch("local-options").join("data.txt");
+    std::fs::write(&file, "content").unwrap();
+    let renamed = format!("other={}", file.display());
+    let code = "echo \"$A|$1|$2|$(cat data.txt)|$(cat other)|${HOME_OF_HOST-unset}\"";
+    let ended = unsandbox(&["run", "-l", "bash", "-c", code, "-e", "A=b c"])
+        .args(["-f", file.to_str().unwrap(), "-f", &renamed, "--", "-x", "y z"])
+        .env("HOME_OF_HOST", "leaks")
+        .output()
+        .unwrap();
+    let ended = plain(Ended::from(ended));
+    let expected = (0, "b c|-x|y z|content|content|unset\n", "");
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), expected);
+}
+
+#[test]
+fn files_run_by_extension_by_shebang_and_from_standard_input() {
+    let directory = scratch("local-files");
+    let by_extension = directory.join("hello.sh");
+    std::fs::write(&by_extension, "echo $BASH_VERSION").unwrap();
+    let ended = call(&["run", by_extension.to_str().unwrap()]);
+    assert!(ended.code == 0 && ended.out.len() > 3, "{ended:?}");
+    let by_shebang = directory.join("hello");
+    std::fs::write(&by_shebang, "#!/usr/bin/env bash\necho shebang\n").unwrap();
+    let ended = call(&["run", by_shebang.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "shebang\n"), "{}", ended.err);
+    let ended = call_with_stdin(&["run", "-l", "bash", "-"], b"echo source; cat");
+    assert_eq!((ended.code, ended.out.as_str()), (0, "source\n"), "{}", ended.err);
+}
+
+#[test]
+fn standard_input_and_output_stream() {
+    let mut child =
+        unsandbox(&["run", "-l", "bash", "-c", "while read l; do echo \"got $l\"; done"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for word in ["one", "two"] {
+        // Each answer is read before the next line is written.
+        stdin.write_all(format!("{word}\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, format!("got {word}\n"));
+    }
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn bytes_that_are_no_text_pass() {
+    let output =
+        unsandbox(&["run", "-l", "bash", "-c", "printf '\\xff\\x00\\xfe'"]).output().unwrap();
+    assert_eq!(output.stdout, b"\xff\x00\xfe");
+    let output = unsandbox(&["run", "-l", "bash", "-c", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            child.stdin.take().unwrap().write_all(b"\x80\x00")?;
+            child.wait_with_output()
+        })
+        .unwrap();
+    assert_eq!(output.stdout, b"\x80\x00");
+}
+
+#[test]
+fn the_ttl_ends_a_program_with_124_and_its_output() {
+    let began = Instant::now();
+    let ended = bash("echo before; while :; do :; done", &["--ttl", "1"]);
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (124, "before\n", ""));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let ended = bash("while :; do :; done", &["--ttl", "1", "-v"]);
+    assert!(ended.err.contains("local:") && ended.err.lines().count() == 2, "{}", ended.err);
+}
+
+#[test]
+fn an_interrupt_ends_the_program_and_keeps_its_output() {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let mut child = start(&["run", "-l", "bash", "-c", "echo before; sleep 600"]);
+        let mut first = [0; 7];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"before\n");
+        let began = Instant::now();
+        signal(&child, name);
+        let ended = plain(Ended::from(child.wait_with_output().unwrap()));
+        assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (code, "", ""));
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn an_interrupted_run_gives_its_partial_result_as_json() {
+    // The program cannot reach the host: what tells that it runs is its reading of standard input.
+    let mut child =
+        unsandbox(&["run", "--json", "-l", "bash", "-c", "echo before; cat; sleep 600"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // More than all pipes on the way hold together: the last byte is taken by the running program.
+    stdin.write_all(&vec![b'x'; 1 << 20]).unwrap();
+    signal(&child, "INT");
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    let json: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, &json["status"]), (130, &"cancelled".into()));
+    assert!(json["stdout"].as_str().unwrap().starts_with("before\nx"));
+    drop(stdin);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let mut child = start(&["run", "-l", "bash", "-c", "while :; do echo y; done"]);
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 2]).unwrap();
+    drop(child.stdout.take());
+    let ended = plain(Ended::from(child.wait_with_output().unwrap()));
+    assert_eq!((ended.code, ended.err.as_str()), (141, ""));
+}
+
+#[test]
+fn what_was_compiled_is_saved_and_runs() {
+    let directory = scratch("local-artifact");
+    let source = directory.join("hello.c");
+    std::fs::write(&source, "#include <stdio.h>\nint main(void) { puts(\"from c\"); return 3; }\n")
+        .unwrap();
+    let out = directory.join("out");
+    let ended = call(&["run", source.to_str().unwrap(), "--artifacts", out.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.out.as_str()), (3, "from c\n"), "{}", ended.err);
+    let saved: Vec<_> =
+        std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(saved.len(), 1, "{saved:?}");
+    let output = std::process::Command::new(&saved[0]).output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"from c\n"[..]));
+}
+
+#[test]
+fn a_missing_runtime_names_its_package() {
+    let ended = call(&["run", "-l", "bash", "--runtime", "/does/not/exist", "-c", "1"]);
+    assert_ne!(ended.code, 0);
+    assert!(ended.err.contains("/does/not/exist"), "{}", ended.err);
+}
+
+#[test]
+fn doctor_and_languages_tell_of_this_machine() {
+    let doctor = call(&["doctor"]);
+    let json = call(&["doctor", "--json"]);
+    let probe: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    let level = probe["level"].as_str().unwrap_or("none");
+    let expected = match level {
+        "full" => 0,
+        "reduced" => 1,
+        _ => 125,
+    };
+    assert_eq!((doctor.code, json.code), (expected, expected), "{}", doctor.out);
+    assert!(doctor.out.contains(&format!("isolation: {level}")), "{}", doctor.out);
+    for layer in probe["layers"].as_array().unwrap() {
+        let name = layer["name"].as_str().unwrap();
+        assert!(doctor.out.contains(name), "{name}");
+        let missing = layer["available"] == false;
+        assert!(!missing || doctor.out.contains(layer["fix"].as_str().unwrap()), "{name}");
+    }
+    let languages = call(&["languages"]);
+    let bash = languages.out.lines().find(|line| line.starts_with("bash ")).unwrap();
+    assert!(bash.contains("/bash"), "{bash}");
+}

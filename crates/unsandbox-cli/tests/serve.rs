@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `unsandbox serve` with its real engine: every operation by raw HTTP, and the command as its client.
+
+mod shell;
+#[path = "../../unsandbox-server/tests/support/mod.rs"]
+mod support;
+
+use shell::{call, scratch, signal, unsandbox};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use support::{Reply, read_reply, request};
+
+struct Served {
+    child: Child,
+    address: String,
+}
+
+fn serve(args: &[&str]) -> Served {
+    let mut child = unsandbox(&["serve", "--isolation", "auto"])
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let Some(address) = line.trim().strip_prefix("listening on ") else {
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        panic!("{line:?} {err}");
+    };
+    Served { address: address.to_string(), child }
+}
+
+impl Served {
+    fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
+        let host = self.address.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.write_all(&request(host, method, path, headers, body.as_bytes())).unwrap();
+        let mut stream: Box<dyn support::Wire> = Box::new(stream);
+        read_reply(&mut *stream)
+    }
+
+    /// Stops the server by a signal; gives its exit code and its log.
+    fn stop(mut self) -> (Option<i32>, String) {
+        signal(&self.child, "TERM");
+        let mut err = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        (self.child.wait().unwrap().code(), err)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn body(language: &str, code: &str) -> String {
+    serde_json::json!({"language": language, "code": code}).to_string()
+}
+
+#[test]
+fn every_operation_by_http() {
+    let served = serve(&["--listen", "127.0.0.1:0", "--grace", "0"]);
+    let reply =
+        served.call("POST", "/execute", "", &body("bash", "echo out; echo err >&2; exit 7"));
+    let json = reply.json();
+    assert_eq!(
+        (reply.status, &json["stdout"], &json["stderr"]),
+        (200, &"out\n".into(), &"err\n".into())
+    );
+    assert_eq!((&json["success"], &json["exit_code"]), (&false.into(), &7.into()));
+    assert_eq!(
+        (&json["status"], &json["network_mode"]),
+        (&"completed".into(), &"zerotrust".into())
+    );
+    let known = served.call("GET", &format!("/jobs/{}", reply.text("job_id")), "", "");
+    assert_eq!(known.json()["result"]["stdout"], "out\n", "a synchronous job stays readable");
+
+    let reply =
+        served.call("POST", "/run?ttl=5", "Content-Type: text/plain\r\n", "#!/bin/bash\necho run");
+    assert_eq!(
+        (reply.text("stdout"), reply.text("detected_language")),
+        ("run\n".into(), "bash".into())
+    );
+
+    let job = served.call("POST", "/execute/async", "", &body("bash", "echo before; sleep 600"));
+    let path = format!("/jobs/{}", job.text("job_id"));
+    let listed = served.call("GET", "/jobs", "", "").json();
+    assert_eq!(listed["jobs"][0]["job_id"], job.text("job_id").as_str());
+    assert!(
+        ["pending", "running"].contains(&served.call("GET", &path, "", "").text("status").as_str())
+    );
+    let cancelled = served.call("DELETE", &path, "", "");
+    assert_eq!(
+        (cancelled.text("status"), cancelled.json()["exit_code"].as_i64()),
+        ("cancelled".into(), Some(-1))
+    );
+
+    let job = served.call("POST", "/run/async", "", "#!/bin/bash\necho later");
+    let done = served.call("GET", &format!("/jobs/{}?wait=30", job.text("job_id")), "", "");
+    assert_eq!(
+        (done.text("status"), done.json()["result"]["stdout"].as_str()),
+        ("completed".into(), Some("later\n"))
+    );
+
+    assert!(served.call("GET", "/languages", "", "").body.contains("\"bash\""));
+    assert!(served.call("POST", "/keys/validate", "", "{}").body.contains("\"valid\":true"));
+    assert_eq!(served.call("GET", "/health", "", "").status, 200);
+    served.call("POST", "/execute", "", &body("bsah", "1")).refused(400, "invalid_request");
+    served
+        .call("POST", "/execute", "Origin: http://evil\r\n", &body("bash", "1"))
+        .refused(403, "forbidden");
+    let (code, log) = served.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains(" INFO POST /run 200 ") && !log.contains("ttl=5"), "{log}");
+}
+
+#[test]
+fn a_run_ends_with_its_connection_and_a_server_with_its_runs() {
+    let served = serve(&["--listen", "127.0.0.1:0", "--grace", "60"]);
+    let host = served.address.strip_prefix("http://").unwrap();
+    let mut gone = TcpStream::connect(host).unwrap();
+    let forever = body("bash", "sleep 600");
+    gone.write_all(&request(host, "POST", "/execute", "", forever.as_bytes())).unwrap();
+    let short = body("bash", "echo heard");
+    let mut stays = TcpStream::connect(host).unwrap();
+    stays.write_all(&request(host, "POST", "/execute", "", short.as_bytes())).unwrap();
+    let mut stays: Box<dyn support::Wire> = Box::new(stays);
+    assert_eq!(read_reply(&mut *stays).text("stdout"), "heard\n");
+    drop(gone);
+    // Were the run still there, the stop would wait for it as long as its grace.
+    let began = Instant::now();
+    let (code, log) = served.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[test]
+fn the_command_is_a_client_of_the_server() {
+    let socket = scratch("serve").join("s");
+    let served = serve(&["--listen", &format!("unix:{}", socket.display()), "--grace", "0"]);
+    let url = served.address.clone();
+    let ended = call(&[
+        "run",
+        "--url",
+        &url,
+        "-l",
+        "bash",
+        "-c",
+        "printf '%s ' \"$@\"; exit 3",
+        "--",
+        "a",
+        "b c",
+    ]);
+    assert_eq!((ended.code, ended.out.as_str()), (3, "a b c "), "{}", ended.err);
+    let submitted = call(&["run", "--url", &url, "--async", "-l", "bash", "-c", "echo later"]);
+    let awaited = call(&["wait", "--url", &url, submitted.out.trim()]);
+    assert_eq!((awaited.code, awaited.out.as_str()), (0, "later\n"), "{}", awaited.err);
+    let (code, log) = served.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!socket.exists());
+}
+
+#[test]
+fn keys_of_file_and_environment_add_up() {
+    let file = scratch("serve-keys").join("keys.csv");
+    std::fs::write(&file, "pub-1,sec-1\n").unwrap();
+    let mut child =
+        unsandbox(&["serve", "--isolation", "auto", "--listen", "127.0.0.1:0", "--keys"])
+            .arg(&file)
+            .env("UNSANDBOX_SERVE_KEYS", "bear, pub-2:sec-2")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let served =
+        Served { address: line.trim().strip_prefix("listening on ").unwrap().to_string(), child };
+    for key in ["bear", "sec-1", "sec-2"] {
+        let headers = format!("Authorization: Bearer {key}\r\n");
+        assert_eq!(served.call("GET", "/jobs", &headers, "").status, 200, "{key}");
+    }
+    served.call("GET", "/jobs", "", "").refused(401, "invalid_api_key");
+    let url = served.address.as_str();
+    let key = ["--public-key", "pub-2", "--secret-key", "sec-2"];
+    let ended =
+        call(&[&["run", "--url", url, "-l", "bash", "-c", "echo signed"][..], &key].concat());
+    assert_eq!((ended.code, ended.out.as_str()), (0, "signed\n"), "{}", ended.err);
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command against a server whose backend is scripted: options on the way out, results on the way in.
+
+mod shell;
+#[path = "../../unsandbox-server/tests/support/mod.rs"]
+mod support;
+
+use shell::{Ended, call, call_with_stdin, scratch, signal, unsandbox};
+use support::{Running, keyed, start, start_at};
+use unsandbox_protocol::Status;
+use unsandbox_server::ServerOptions;
+
+fn server() -> Running {
+    start(ServerOptions::default())
+}
+
+fn run(server: &Running, code: &str, more: &[&str]) -> Ended {
+    let mut args = vec!["run", "--url", &server.address, "-l", "python", "-c", code];
+    args.extend(more);
+    call(&args)
+}
+
+#[test]
+fn output_and_exit_code_are_the_programs_own() {
+    let server = server();
+    let ended = run(&server, "hello", &[]);
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "hello", ""));
+    let ended = run(&server, "exit 7", &[]);
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (7, "exit 7", "a word\n"));
+    let ended = run(&server, "timeout", &[]);
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (124, "timeout", ""));
+    let ended = run(&server, "timeout", &["-v"]);
+    assert!(ended.err.contains(&server.address) && ended.err.contains("ttl"), "{}", ended.err);
+}
+
+#[test]
+fn less_than_full_isolation_is_one_line() {
+    let ended = run(&server(), "reduced", &[]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "reduced"));
+    assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+    assert!(ended.err.contains("user namespaces"), "{}", ended.err);
+}
+
+#[test]
+fn every_option_arrives() {
+    let server = server();
+    let file = scratch("options").join("data.txt");
+    std::fs::write(&file, "content").unwrap();
+    let renamed = format!("other={}", file.display());
+    let ended = run(
+        &server,
+        "show",
+        &[
+            "-e",
+            "A=b=c",
+            "-f",
+            file.to_str().unwrap(),
+            "-f",
+            &renamed,
+            "--ttl",
+            "5",
+            "-n",
+            "semitrusted",
+            "--limit",
+            "memory_bytes=64M",
+            "--",
+            "-x",
+            "y z",
+        ],
+    );
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    for part in [
+        "(\"A\", \"b=c\")",
+        "filename: Some(\"data.txt\")",
+        "filename: Some(\"other\")",
+        "ttl: 5",
+        "\"semitrusted\"",
+        "memory_bytes: Some(67108864)",
+        "args: [\"-x\", \"y z\"]",
+        "stdin: None",
+        "return_artifact: false",
+    ] {
+        assert!(ended.out.contains(part), "{part}: {}", ended.out);
+    }
+}
+
+#[test]
+fn standard_input_goes_to_the_program_or_is_the_program() {
+    let server = server();
+    let url = server.address.as_str();
+    let bytes = format!("stdin: Some({:?})", b"in\xff");
+    let piped = call_with_stdin(&["run", "--url", url, "-l", "python", "-c", "show"], b"in\xff");
+    assert!(piped.out.contains(&bytes), "{}", piped.out);
+    let source = call_with_stdin(&["run", "--url", url, "-l", "python", "-"], b"show");
+    assert!(source.out.contains("stdin: None"), "{} {}", source.out, source.err);
+    let file = scratch("stdin").join("in");
+    std::fs::write(&file, b"in\xff").unwrap();
+    let args = ["run", "--url", url, "-l", "python", "--stdin", file.to_str().unwrap(), "-"];
+    let both = call_with_stdin(&args, b"show");
+    assert!(both.out.contains(&bytes), "{}", both.out);
+}
+
+#[test]
+fn the_language_follows_from_the_extension() {
+    let server = server();
+    let file = scratch("extension").join("x.PL");
+    std::fs::write(&file, "show").unwrap();
+    let ended = call(&["run", "--url", &server.address, file.to_str().unwrap()]);
+    assert!(ended.out.contains("language: Some(\"perl\")"), "{} {}", ended.out, ended.err);
+}
+
+#[test]
+fn json_is_the_whole_result() {
+    let ended = run(&server(), "exit 3", &["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, ended.err.as_str()), (3, ""));
+    assert_eq!((&json["exit_code"], &json["stderr"]), (&3.into(), &"a word\n".into()));
+}
+
+#[test]
+fn artifacts_are_saved_under_safe_names() {
+    let directory = scratch("artifacts").join("new/inside");
+    let ended = run(&server(), "artifact", &["--artifacts", directory.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert_eq!(std::fs::read(directory.join("out.bin")).unwrap(), b"\x7fELF");
+    assert!(!directory.join("../out.bin").exists());
+}
+
+#[test]
+fn jobs_are_submitted_listed_shown_awaited_and_cancelled() {
+    let server = server();
+    let url = server.address.as_str();
+    let submitted = run(&server, "hold", &["--async"]);
+    let id = submitted.out.trim().to_string();
+    assert_eq!((submitted.code, id.as_str()), (0, "job-1"));
+    let listed = call(&["jobs", "--url", url]);
+    assert!(listed.out.lines().nth(1).unwrap().starts_with("job-1  running"), "{}", listed.out);
+    let shown = call(&["job", &id, "--url", url]);
+    assert!(shown.out.contains("running"), "{}", shown.out);
+    let shown = call(&["job", &id, "--url", url, "--json"]);
+    assert!(shown.out.contains("\"status\":\"running\""), "{}", shown.out);
+    let late = call(&["wait", &id, "--url", url, "--timeout", "1"]);
+    assert_eq!(late.code, 125, "{}", late.err);
+    let cancelled = call(&["cancel", &id, "--url", url]);
+    assert_eq!((cancelled.code, cancelled.out.as_str()), (0, "partial"), "{}", cancelled.err);
+    let awaited = call(&["wait", &id, "--url", url]);
+    assert_eq!((awaited.code, awaited.out.as_str()), (130, "partial"), "{}", awaited.err);
+    let unknown = call(&["job", "nothing", "--url", url]);
+    assert_eq!(unknown.code, 125);
+    assert!(unknown.err.contains("nothing"), "{}", unknown.err);
+}
+
+#[test]
+fn an_interrupt_cancels_the_job_and_shows_what_there_was() {
+    let server = server();
+    for (name, code, count) in [("INT", 130, 1), ("TERM", 143, 2)] {
+        let child = shell::start(&["run", "--url", &server.address, "-l", "python", "-c", "hold"]);
+        server.backend.wait_for(&Status::Running, 1);
+        signal(&child, name);
+        let ended = Ended::from(child.wait_with_output().unwrap());
+        assert_eq!((ended.code, ended.out.as_str()), (code, "partial"), "{}", ended.err);
+        server.backend.wait_for(&Status::Cancelled, count);
+    }
+}
+
+#[test]
+fn keys_come_from_options_and_environment() {
+    let server = start(keyed("bear,pub-1:sec-1"));
+    let url = server.address.as_str();
+    let ended = call(&["validate-key", "--url", url, "--key", "bear"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let ended =
+        call(&["validate-key", "--url", url, "--public-key", "pub-1", "--secret-key", "sec-1"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let ended =
+        unsandbox(&["jobs", "--url", url]).env("UNSANDBOX_API_KEY", "bear").output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    let home = scratch("home");
+    std::fs::create_dir(home.join(".unsandbox")).unwrap();
+    std::fs::write(home.join(".unsandbox/accounts.csv"), "x,y\npub-1,sec-1\n").unwrap();
+    for (row, code) in [("1", 0), ("0", 125), ("2", 125)] {
+        let mut command = unsandbox(&["jobs", "--url", url, "--account", row]);
+        assert_eq!(command.env("HOME", &home).output().unwrap().status.code(), Some(code), "{row}");
+    }
+    let wrong = call(&["jobs", "--url", url, "--key", "wrong-key"]);
+    assert_eq!(wrong.code, 125);
+    assert!(wrong.err.contains("key") && !wrong.err.contains("wrong-key"), "{}", wrong.err);
+}
+
+#[test]
+fn a_unix_socket_and_the_environment_are_endpoints() {
+    let path = scratch("unix").join("sock");
+    let server = start_at(&format!("unix:{}", path.display()), ServerOptions::default());
+    let ended = unsandbox(&["run", "-l", "python", "-c", "hello"])
+        .env("UNSANDBOX_URL", &server.address)
+        .output()
+        .unwrap();
+    let ended = Ended::from(ended);
+    // It does not leave this machine: nothing to say about it.
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "hello", ""));
+}
+
+#[test]
+fn code_that_leaves_by_an_unnamed_endpoint_names_it() {
+    // Nothing answers there; what matters is the line that came before.
+    let ended = unsandbox(&["run", "-l", "python", "-c", "hello"])
+        .env("UNSANDBOX_URL", "http://unsandbox.invalid:9")
+        .output()
+        .unwrap();
+    let ended = Ended::from(ended);
+    assert_eq!(ended.code, 125);
+    assert!(
+        ended.err.starts_with("unsandbox: runs at http://unsandbox.invalid:9"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn languages_and_health_are_tables_and_json() {
+    let server = server();
+    let url = server.address.as_str();
+    assert!(call(&["languages", "--url", url]).out.contains("python"));
+    let json = call(&["languages", "--url", url, "--json"]).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["name"], "python");
+    assert_eq!(call(&["health", "--url", url]).out, "ok\n");
+    let nobody = call(&["health", "--url", "unix:/does/not/exist"]);
+    assert_eq!(nobody.code, 125, "{}", nobody.err);
+}

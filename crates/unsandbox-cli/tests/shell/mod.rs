@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Calls the built command as a shell would, with nothing of this machine's configuration.
+#![allow(dead_code)]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+/// The command with a clean environment and no standard input.
+pub fn unsandbox(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unsandbox"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("UNSANDBOX_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", env!("CARGO_TARGET_TMPDIR")).args(args).stdin(Stdio::null());
+    command
+}
+
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Ended {
+        Ended {
+            code: output.status.code().unwrap_or_else(|| panic!("ended by {}", output.status)),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+pub fn call(args: &[&str]) -> Ended {
+    unsandbox(args).output().unwrap().into()
+}
+
+pub fn call_with_stdin(args: &[&str], stdin: &[u8]) -> Ended {
+    let mut child = unsandbox(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Who does not read its input is allowed to end before it is written.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap().into()
+}
+
+pub fn start(args: &[&str]) -> Child {
+    unsandbox(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// An empty directory of this test.
+pub fn scratch(name: &str) -> PathBuf {
+    let path =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}

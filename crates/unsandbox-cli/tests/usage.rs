@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the command says before anything runs: help, usage errors, and what `local:` cannot do.
+
+mod shell;
+
+use shell::{call, call_with_stdin, scratch, unsandbox};
+use std::process::Stdio;
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for args in
+        [&["--help"][..], &["--version"], &["run", "--help"], &["serve", "--help"], &["wait", "-h"]]
+    {
+        let ended = call(args);
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{args:?}");
+        assert!(!ended.out.is_empty(), "{args:?}");
+    }
+    let help = call(&["--help"]).out;
+    for command in ["run", "jobs", "job", "wait", "cancel", "languages", "doctor", "serve"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command}");
+    }
+    for code in ["124", "125", "130"] {
+        assert!(help.contains(code), "exit code {code}");
+    }
+}
+
+#[test]
+fn a_closed_standard_output_is_no_panic() {
+    let mut child = unsandbox(&["run", "--help"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn wrong_usage_is_2_and_names_the_thing() {
+    let long = "x".repeat(300);
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "Usage"),
+        (&["fly"], "fly"),
+        (&["run"], "FILE"),
+        (&["run", "a.py", "-c", "1"], "cannot be used with"),
+        (&["run", "/does/not/exist.py"], "/does/not/exist.py"),
+        (&["run", "-l", "bash", "-c", "1", "--ttl", "1.5"], "1.5"),
+        (&["run", "-l", "bash", "-c", "1", "--ttl", "0"], "ttl"),
+        (&["run", "-l", "bash", "-c", "1", "--ttl", "-1"], "-1"),
+        (&["run", "-l", "bash", "-c", "1", "--ttl", "901"], "901"),
+        (&["run", "-l", "bash", "-c", "1", "-n", "open"], "open"),
+        (&["run", "-l", "pyhton", "-c", "1"], "did you mean python"),
+        (&["run", "-l", "bash", "-c", "1", "-e", "NAME"], "NAME=VALUE"),
+        (&["run", "-l", "bash", "-c", "1", "-e", "=V"], "env"),
+        (&["run", "-l", "bash", "-c", "1", "-f", "/does/not/exist"], "/does/not/exist"),
+        (&["run", "-l", "bash", "-c", "1", "-f", "..=/dev/null"], ".."),
+        (&["run", "-l", "bash", "-c", "1", "-f", "big=/dev/zero"], "5242880"),
+        (&["run", "-l", "bash", "-c", "1", "--limit", "memory=1"], "memory_bytes"),
+        (&["run", "-l", "bash", "-c", "1", "--limit", "memory_bytes=1"], "memory_bytes"),
+        (&["run", "-l", "bash", "-c", "1", "--isolation", "none"], "full"),
+        (&["run", "-l", "bash", "-c", "1", "--wasm"], "--artifacts"),
+        (&["run", "-", "--stdin", "-"], "standard input"),
+        (&["run", "-l", "bash", "-c", "1", "--public-key", "p"], "--secret-key"),
+        (&["run", "-l", &long, "-c", "1"], "language"),
+        (&["wait"], "ID"),
+        (&["serve", "--listen", "8080"], "unix:PATH"),
+        (&["serve", "--concurrency", "0"], "--concurrency"),
+        (&["serve", "--max-ttl", "901"], "901"),
+        (&["serve", "--keys", "/does/not/exist"], "/does/not/exist"),
+    ];
+    for (args, names) in cases {
+        let ended = call(args);
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{args:?}: {}", ended.err);
+        assert!(ended.err.contains(names), "{args:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn eleven_files_are_one_too_many() {
+    let mut args = vec!["run", "-l", "bash", "-c", "1"];
+    let names: Vec<String> = (0..11).map(|index| format!("f{index}=/dev/null")).collect();
+    for name in &names {
+        args.extend(["-f", name]);
+    }
+    let ended = call(&args);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("11") && ended.err.contains("10"), "{}", ended.err);
+}
+
+#[test]
+fn a_program_that_is_not_text_is_refused() {
+    let ended = call_with_stdin(&["run", "-l", "bash", "-"], b"\xff\xfe");
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("UTF-8"), "{}", ended.err);
+}
+
+#[test]
+fn local_keeps_no_jobs_and_names_the_way() {
+    for args in [
+        &["run", "--async", "-l", "bash", "-c", "1"][..],
+        &["jobs"],
+        &["job", "x"],
+        &["wait", "x"],
+        &["cancel", "x"],
+        &["jobs", "--url", "local:"],
+    ] {
+        let ended = call(args);
+        assert_eq!((ended.code, ended.out.as_str()), (125, ""), "{args:?}");
+        assert!(ended.err.contains("unsandbox serve --listen unix:"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_server_is_not_opened_to_others_without_keys() {
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let ended = call(&["serve", "--listen", listen]);
+        assert_eq!(ended.code, 125, "{}", ended.err);
+        assert!(ended.err.contains("--keys") && ended.err.contains("127.0.0.1"), "{}", ended.err);
+    }
+    let empty = scratch("keys").join("keys.csv");
+    std::fs::write(&empty, "# none yet\n").unwrap();
+    let ended = call(&["serve", "--listen", "127.0.0.1:0", "--keys", empty.to_str().unwrap()]);
+    assert_eq!(ended.code, 125);
+    assert!(ended.err.contains("public_key,secret_key"), "{}", ended.err);
+    let ended = unsandbox(&["serve", "--listen", "127.0.0.1:0"])
+        .env("UNSANDBOX_SERVE_KEYS", "")
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(125), "an empty list of keys is no open door");
+}
+
+#[test]
+fn a_url_that_is_none_is_a_failure_of_ours() {
+    let ended = call(&["health", "--url", "ftp://example"]);
+    assert_eq!(ended.code, 125, "{}", ended.err);
+    assert!(ended.err.starts_with("unsandbox: "), "{}", ended.err);
+}

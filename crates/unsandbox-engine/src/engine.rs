@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The engine as its callers see it: takes submissions, answers questions about jobs, ends.
+
+use crate::core::Core;
+use crate::jobs::{Record, Waiting, new_id, unix_seconds};
+use crate::reactor::Reactor;
+use crate::run::refusal;
+use crate::start::Jailer;
+use crate::{plan, runtimes, stdin};
+use std::collections::HashMap;
+use std::fmt;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use unsandbox_jailer::channel;
+use unsandbox_jailer::message::{FromJailer, LEVEL_FULL, LEVEL_REDUCED, ToJailer};
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, Waiter};
+use unsandbox_protocol::isolation::{Layer, Level};
+use unsandbox_protocol::language::{Language, languages};
+use unsandbox_protocol::{
+    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, NetworkMode,
+    Owner, Probe, Request, Status, Submission, limits,
+};
+
+/// How an engine is set up.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    pub isolation: IsolationPolicy,
+    /// Executions at once; 0: twice the cores.
+    pub concurrency: usize,
+    /// Executions that may wait for their turn.
+    pub queue_max: usize,
+    /// How long, and up to how many bytes, finished jobs are kept.
+    pub retention: Duration,
+    pub retention_max_bytes: usize,
+    /// Keep finished jobs that were not `listed` as well, for callers who only remember the id.
+    pub keep_unlisted: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            isolation: IsolationPolicy::Auto,
+            concurrency: 0,
+            queue_max: limits::QUEUE_MAX,
+            retention: limits::RETENTION,
+            retention_max_bytes: limits::RETENTION_MAX_BYTES,
+            keep_unlisted: false,
+        }
+    }
+}
+
+/// The engine. Dropping it ends every run and the jailer.
+pub struct Engine {
+    core: Arc<Core>,
+    reactor: Mutex<Option<JoinHandle<()>>>,
+    runtimes: Mutex<HashMap<(&'static str, String), runtimes::Runtime>>,
+    versions: Mutex<HashMap<&'static str, Option<String>>>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("options", &self.core.options).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Sets the engine up; its jailer starts with the first execution.
+    pub fn new(options: EngineOptions) -> Result<Engine, Error> {
+        let core = Arc::new(Core::new(options)?);
+        Ok(Engine {
+            core,
+            reactor: Mutex::new(None),
+            runtimes: Mutex::default(),
+            versions: Mutex::default(),
+        })
+    }
+
+    /// Which layers this machine gives. Runs nothing of the user's.
+    pub fn probe(&self) -> Result<Probe, Error> {
+        let jailer = self.jailer()?;
+        let mut answer = self.core.probe_answer.lock().expect("no panic under this lock");
+        *answer = None;
+        channel::send(jailer.socket.as_fd(), &ToJailer::Probe, &[]).map_err(|error| {
+            Error::new(ErrorCode::Server, format!("the jailer has ended: {error}"))
+        })?;
+        loop {
+            if let Some(FromJailer::Layers { level, layers }) = answer.take() {
+                let level = match level {
+                    LEVEL_FULL => Some(Level::Full),
+                    LEVEL_REDUCED => Some(Level::Reduced),
+                    _ => None,
+                };
+                let layers = layers.into_iter().map(|layer| Layer {
+                    name: layer.name,
+                    available: layer.available,
+                    detail: layer.detail,
+                    fix: layer.fix,
+                });
+                return Ok(Probe { level, layers: layers.collect() });
+            }
+            let patience = Duration::from_secs(10);
+            let (next, waited) = self
+                .core
+                .probe_answered
+                .wait_timeout(answer, patience)
+                .expect("no panic under this lock");
+            answer = next;
+            if waited.timed_out() && answer.is_none() {
+                return Err(Error::new(ErrorCode::Server, "the jailer did not answer within 10 s"));
+            }
+        }
+    }
+
+    /// As [`Backend::languages`], with the version of each language that is there. Asks each runtime
+    /// once, in a jail.
+    pub fn languages_with_versions(&self) -> Result<Vec<LanguageInfo>, Error> {
+        let mut infos = self.languages()?;
+        let mut waiting = Vec::new();
+        for language in languages() {
+            let known =
+                self.versions.lock().expect("no panic under this lock").contains_key(language.name);
+            if !known && let Ok(runtime) = self.runtime(language, None) {
+                waiting.push((language.name, self.ask_version(language, &runtime)));
+            }
+        }
+        for (name, waiter) in waiting {
+            let result = waiter.and_then(|waiter| waiter.wait_result());
+            let version = result.ok().and_then(|result| version_in(&result));
+            self.versions.lock().expect("no panic under this lock").insert(name, version);
+        }
+        let versions = self.versions.lock().expect("no panic under this lock");
+        for info in &mut infos {
+            info.version = versions.get(info.name.as_str()).cloned().flatten();
+        }
+        Ok(infos)
+    }
+
+    fn ask_version(
+        &self,
+        language: &'static Language,
+        runtime: &runtimes::Runtime,
+    ) -> Result<Arc<Waiter>, Error> {
+        let mut request = Request::new(language.name, "");
+        request.ttl = 20;
+        let mut prepared = plan::prepare(&request, language, runtime)?;
+        plan::only_version(&mut prepared, runtime, request.ttl);
+        let waiter = Arc::new(Waiter::new());
+        let submission = Submission::new(request);
+        self.enqueue(submission, language.name, false, prepared, waiter.clone())?;
+        Ok(waiter)
+    }
+
+    /// Refuses new submissions, waits up to `grace` for what runs, then ends everything.
+    pub fn close(&self, grace: Duration) {
+        if self.core.process != std::process::id() {
+            return; // a forked copy: the original goes on
+        }
+        let deadline = Instant::now() + grace;
+        self.core.table().closed = true;
+        self.core.wait_until_idle(deadline);
+        for job_id in self.core.table().unfinished() {
+            self.core.cancel_by_id(&job_id);
+        }
+        // Inits that were told to stop do so at once; a hanging one is killed by the reactor.
+        self.core.wait_until_idle(Instant::now() + Duration::from_secs(10));
+        self.core.stopping.store(true, Ordering::SeqCst);
+        self.core.wake();
+        let reactor = self.reactor.lock().expect("no panic under this lock").take();
+        if let Some(reactor) = reactor.filter(|r| r.thread().id() != std::thread::current().id()) {
+            let _ = reactor.join();
+        }
+        if let Some(jailer) = self.core.forget_jailer() {
+            let _ = channel::send(jailer.socket.as_fd(), &ToJailer::Quit, &[]);
+            jailer.wait();
+        }
+    }
+
+    /// The running jailer, started if need be together with the thread that hears it.
+    fn jailer(&self) -> Result<Arc<Jailer>, Error> {
+        // Held while it starts, so that there is never a second one.
+        let mut reactor = self.reactor.lock().expect("no panic under this lock");
+        if let Some(jailer) = self.core.jailer() {
+            return Ok(jailer);
+        }
+        if self.core.table().closed {
+            return Err(closed());
+        }
+        let jailer = self.core.adopt(Jailer::start()?)?;
+        if reactor.is_none() {
+            let core = self.core.clone();
+            let thread = std::thread::Builder::new().name("unsandbox".to_string());
+            let spawned = thread.spawn(move || Reactor::run(core)).map_err(|error| {
+                Error::new(
+                    ErrorCode::Server,
+                    format!("the engine's thread could not start: {error}"),
+                )
+            })?;
+            *reactor = Some(spawned);
+        }
+        Ok(jailer)
+    }
+
+    fn runtime(
+        &self,
+        language: &'static Language,
+        chosen: Option<&str>,
+    ) -> Result<runtimes::Runtime, Error> {
+        let environment = std::env::var(language.choose).unwrap_or_default();
+        let key = (language.name, chosen.unwrap_or(&environment).to_string());
+        if let Some(known) = self.runtimes.lock().expect("no panic under this lock").get(&key) {
+            return Ok(known.clone());
+        }
+        let found = runtimes::find(language, chosen)?;
+        self.runtimes.lock().expect("no panic under this lock").insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn enqueue(
+        &self,
+        mut submission: Submission,
+        language: &str,
+        detected: bool,
+        prepared: plan::Prepared,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<Job, Error> {
+        let jailer = self.jailer()?;
+        if let Some(trouble) = &jailer.hello.trouble {
+            return Err(refusal(trouble));
+        }
+        let input = stdin::prepare(submission.request.stdin.as_deref(), submission.stdin.take())
+            .map_err(|error| Error::new(ErrorCode::Server, format!("standard input: {error}")))?;
+        let mut job = Job::new(new_id()?, Status::Pending);
+        job.language = Some(language.to_string());
+        job.detected_language = detected.then(|| language.to_string());
+        job.network_mode = Some(submission.request.network_mode.clone());
+        job.created_at = Some(unix_seconds());
+        let record = Record {
+            job: job.clone(),
+            owner: submission.owner,
+            listed: submission.listed,
+            submitted: Instant::now(),
+            sink,
+            watchers: Vec::new(),
+            waiting: Some(Waiting { prepared, stdin: input }),
+            handle: None,
+            error: None,
+            guard: None,
+        };
+        let failed = {
+            let mut table = self.core.table();
+            if table.closed {
+                return Err(closed());
+            }
+            let room = self.core.concurrency.saturating_sub(table.running);
+            if table.queue.len() >= self.core.options.queue_max + room {
+                return Err(queue_full(table.queue.len()));
+            }
+            table.insert(record);
+            table.queue.push_back(job.job_id.clone());
+            self.core.launch_waiting(&mut table)
+        };
+        self.core.end_failed(failed);
+        self.core.guard(&job.job_id, &submission.cancel);
+        Ok(job)
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorCode::Conflict, "the engine is closed")
+}
+
+fn queue_full(waiting: usize) -> Error {
+    let text =
+        format!("{waiting} executions are waiting already, which is the limit; try again soon");
+    Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1000)
+}
+
+/// The first word with a digit and a dot in what a version command said.
+fn version_in(result: &ExecutionResult) -> Option<String> {
+    let text = format!("{}\n{}", result.stdout_text(), result.stderr_text());
+    let is_number = |word: &&str| {
+        word.starts_with(|c: char| c.is_ascii_digit())
+            && word.contains(|c: char| c == '.' || c.is_ascii_digit())
+    };
+    let clean = |word: &'_ str| {
+        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        bare.to_string()
+    };
+    let words: Vec<String> = text.split_whitespace().take(60).map(clean).collect();
+    let dotted =
+        words.iter().map(String::as_str).find(|word| is_number(word) && word.contains('.'));
+    dotted.or_else(|| words.iter().map(String::as_str).find(is_number)).map(str::to_string)
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
+    }
+}
+
+impl Backend for Engine {
+    fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
+        if self.core.process != std::process::id() {
+            let text = "this engine belongs to the process that was forked; make one of your own";
+            return Err(Error::new(ErrorCode::Conflict, text));
+        }
+        let valid = submission.request.validate()?;
+        if valid.network_mode == NetworkMode::Semitrusted {
+            let text = "network_mode \"semitrusted\" is not available yet on the local engine; use \
+                        \"zerotrust\", or an endpoint that offers it";
+            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
+        }
+        if self.core.options.isolation == IsolationPolicy::Reduced {
+            let text = "isolation level \"reduced\" is not available yet; use \"auto\" or \"full\"";
+            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
+        }
+        let request = &submission.request;
+        let runtime = self.runtime(valid.language, request.runtime.as_deref())?;
+        let prepared = plan::prepare(request, valid.language, &runtime)?;
+        self.enqueue(submission, valid.language.name, valid.detected, prepared, sink)
+    }
+
+    fn cancel(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+        self.watch(owner, job_id, sink)?;
+        self.core.cancel_by_id(job_id);
+        Ok(())
+    }
+
+    fn get(&self, owner: &Owner, job_id: &str) -> Result<Job, Error> {
+        self.core.forget_old();
+        Ok(self.core.table().get(owner, job_id)?.job.clone())
+    }
+
+    fn watch(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+        self.core.forget_old();
+        let mut table = self.core.table();
+        let record = table.get(owner, job_id)?;
+        if !record.job.status.is_terminal() {
+            record.watchers.push(sink);
+            return Ok(());
+        }
+        let job = record.job.clone();
+        drop(table);
+        sink.finished(Ok(job));
+        Ok(())
+    }
+
+    fn list(&self, owner: &Owner) -> Result<Vec<Job>, Error> {
+        Ok(self.core.table().active(owner))
+    }
+
+    fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
+        let info = |language: &'static Language| {
+            let found = self.runtime(language, None).ok();
+            let path = found.as_ref().and_then(|runtime| runtime.programs.first());
+            LanguageInfo {
+                name: language.name.to_string(),
+                aliases: language.aliases.iter().map(ToString::to_string).collect(),
+                available: Some(found.is_some()),
+                version: None,
+                path: path.map(|(_, path)| path.to_string_lossy().into_owned()),
+                install: found.is_none().then(|| runtimes::install_hint(language)),
+            }
+        };
+        Ok(languages().iter().map(info).collect())
+    }
+
+    fn validate_key(&self) -> Result<KeyInfo, Error> {
+        Ok(KeyInfo { valid: true, tier: Some("local".to_string()), reason: None, raw: None })
+    }
+
+    /// Healthy means that jails can be built here.
+    fn health(&self) -> Result<Health, Error> {
+        let trouble = self.jailer()?.hello.trouble.clone();
+        let status = trouble.as_ref().map_or("ok".to_string(), |trouble| trouble.what.clone());
+        Ok(Health { healthy: trouble.is_none(), status, raw: None })
+    }
+}

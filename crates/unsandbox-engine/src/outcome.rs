@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The table of ends: what a step's end means as status, exit code, signal, limit and words.
+
+use crate::run::Ending;
+use unsandbox_jailer::message::{Cause, StepEnd, StepKind};
+use unsandbox_protocol::result::{EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT};
+use unsandbox_protocol::{ExecutionResult, LimitKind, Status, Usage};
+
+const SIGKILL: i32 = 9;
+const SIGXFSZ: i32 = 25;
+
+/// Fills in how it ended.
+pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, ending: &Ending) {
+    result.usage = Some(Usage {
+        cpu_time_ms: end.cpu_time_us.div_ceil(1000),
+        peak_memory_bytes: end.peak_memory_bytes,
+    });
+    result.status = Status::Completed;
+    let who = if kind == StepKind::Compile { "the compiler" } else { "the program" };
+    match end.cause {
+        Cause::Exited => exited(result, kind, end.code),
+        Cause::Signaled => signaled(result, who, end.code),
+        Cause::Wall => {
+            result.status = Status::Timeout;
+            let words = format!("{who} ran past its {} s", ending.wall_ms_of(kind) / 1000);
+            limited(result, LimitKind::Wall, EXIT_TIMEOUT, None, words);
+        }
+        Cause::Cpu => {
+            let words = format!("{who} used up its {} ms of processor time", ending.cpu_time_ms);
+            limited(result, LimitKind::Cpu, EXIT_LIMIT, Some(SIGKILL), words);
+        }
+        Cause::Memory => {
+            let words = format!("{who} used more than its {} bytes of memory", ending.memory_bytes);
+            limited(result, LimitKind::Memory, EXIT_LIMIT, Some(SIGKILL), words);
+        }
+        Cause::Stopped if ending.cancelled => cancelled(result),
+        Cause::Stopped => {
+            let words =
+                format!("{who} wrote more than {} bytes to one stream", ending.output_bytes);
+            limited(result, LimitKind::Output, EXIT_LIMIT, Some(SIGKILL), words);
+        }
+    }
+}
+
+pub fn cancelled(result: &mut ExecutionResult) {
+    result.status = Status::Cancelled;
+    result.exit_code = Some(EXIT_CANCELLED);
+    result.error = Some("Job cancelled by user".to_string());
+}
+
+fn exited(result: &mut ExecutionResult, kind: StepKind, code: i32) {
+    result.exit_code = Some(code);
+    result.success = code == 0;
+    if code != 0 {
+        result.error = Some(match kind {
+            StepKind::Compile => {
+                format!("the program did not compile: the compiler exited with code {code}")
+            }
+            _ => format!("the program exited with code {code}"),
+        });
+    }
+}
+
+fn signaled(result: &mut ExecutionResult, who: &str, signal: i32) {
+    result.exit_code = Some(128 + signal);
+    result.signal = Some(signal);
+    if signal == SIGXFSZ {
+        result.limit = Some(LimitKind::Files);
+    }
+    let name = signal_name(signal);
+    result.error = Some(format!("{who} was ended by signal {signal}{name}"));
+}
+
+fn limited(
+    result: &mut ExecutionResult,
+    limit: LimitKind,
+    exit_code: i32,
+    signal: Option<i32>,
+    words: String,
+) {
+    result.limit = Some(limit);
+    result.exit_code = Some(exit_code);
+    result.signal = signal;
+    result.error = Some(words);
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        1 => " (SIGHUP)",
+        2 => " (SIGINT)",
+        3 => " (SIGQUIT)",
+        4 => " (SIGILL, illegal instruction)",
+        5 => " (SIGTRAP)",
+        6 => " (SIGABRT, aborted)",
+        7 => " (SIGBUS, bad memory access)",
+        8 => " (SIGFPE, arithmetic error)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV, invalid memory access)",
+        13 => " (SIGPIPE)",
+        14 => " (SIGALRM)",
+        15 => " (SIGTERM)",
+        24 => " (SIGXCPU, processor time)",
+        25 => " (SIGXFSZ, file size)",
+        31 => " (SIGSYS, forbidden system call)",
+        _ => "",
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Turns a request into what a jail's init is to do: files, steps, environment, limits.
+
+use crate::runtimes::Runtime;
+use unsandbox_jailer::codec::Blob;
+use unsandbox_jailer::message::{Needs, PlacedFile, Plan, RunLimits, Step, StepKind, Wanted};
+use unsandbox_protocol::language::Language;
+use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
+use unsandbox_protocol::validate::file_names;
+use unsandbox_protocol::{Error, Request};
+
+/// Where a compiled program lies: outside the work directory, so that no input file is in its way.
+const OUT: &str = "/tmp/build/main";
+const WORK: &str = "/tmp/input";
+
+/// The environment that every program starts with; a recipe and the request add to it.
+const STANDARD_ENV: &[(&str, &str)] = &[
+    ("HOME", "/tmp/home"),
+    ("LANG", "C.UTF-8"),
+    ("LOGNAME", "sandbox"),
+    ("SHELL", "/bin/sh"),
+    ("TMPDIR", "/tmp"),
+    ("USER", "sandbox"),
+];
+const STANDARD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A request, ready to be handed to a jail.
+#[derive(Debug)]
+pub struct Prepared {
+    pub plan: Plan,
+    pub needs: Needs,
+    pub output_bytes: u64,
+    /// Wall time of all steps together.
+    pub wall_ms: u64,
+    /// What could not be done, told beside the ordinary result.
+    pub notes: Vec<String>,
+}
+
+/// The field called `name`, or its default, in the unit of its name.
+fn limit(limits: &Limits, name: &str) -> u64 {
+    let row = LIMIT_TABLE.iter().find(|row| row.name == name);
+    limits.get(name).or(row.and_then(|row| row.default)).unwrap_or(0)
+}
+
+pub fn prepare(
+    request: &Request,
+    language: &'static Language,
+    runtime: &Runtime,
+) -> Result<Prepared, Error> {
+    let names = file_names(&request.input_files)?;
+    let source = source_name(language.source, &names);
+    let mut files: Vec<PlacedFile> = names
+        .into_iter()
+        .zip(&request.input_files)
+        .map(|(name, file)| PlacedFile { name, content: Blob(file.content.clone()) })
+        .collect();
+    let code = Blob(language.source_text(&request.code).into_owned().into_bytes());
+    files.push(PlacedFile { name: source.clone(), content: code });
+
+    let run_limits = run_limits(request, language);
+    let memory_mb = run_limits.memory_bytes >> 20;
+    let words = Words { source: &source, runtime, args: &request.args, memory_mb };
+    let mut notes = Vec::new();
+    let steps = steps(request, language, &words, &mut notes);
+    let needs = Needs {
+        show: runtime.show.clone(),
+        memory_bytes: run_limits.memory_bytes,
+        processes: run_limits.processes,
+    };
+    let wall_ms = steps.iter().map(|step| step.wall_ms).sum();
+    let plan = Plan {
+        files,
+        steps,
+        env: environment(request, runtime),
+        limits: run_limits,
+        collect: wanted(request, language, &words, &mut notes),
+        artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
+        artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
+    };
+    let output_bytes = limit(&request.limits, "output_bytes");
+    Ok(Prepared { plan, needs, output_bytes, wall_ms, notes })
+}
+
+/// Makes of a plan one that only asks the runtime for its version.
+pub fn only_version(prepared: &mut Prepared, runtime: &Runtime, seconds: i64) {
+    let memory_mb = prepared.plan.limits.memory_bytes >> 20;
+    let words = Words { source: "", runtime, args: &[], memory_mb };
+    let argv = words.command(runtime.recipe.version);
+    let wall_ms = seconds.unsigned_abs() * 1000;
+    prepared.plan.steps = vec![Step { kind: StepKind::Run, argv, wall_ms }];
+    prepared.wall_ms = wall_ms;
+}
+
+/// The recipe's name for the source, or one beside it that no input file has.
+fn source_name(name: &str, taken: &[String]) -> String {
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let free = |candidate: &String| !taken.contains(candidate);
+    let numbered = (1..).map(|number| format!("{stem}_{number}.{extension}"));
+    std::iter::once(name.to_string())
+        .chain(numbered)
+        .find(free)
+        .expect("there are more numbers than input files")
+}
+
+/// Fills the placeholders of a recipe's commands.
+struct Words<'a> {
+    source: &'a str,
+    runtime: &'a Runtime,
+    args: &'a [String],
+    memory_mb: u64,
+}
+
+impl Words<'_> {
+    fn command(&self, template: &[&str]) -> Vec<String> {
+        let mut words = Vec::new();
+        for word in template {
+            if *word == "{args}" {
+                words.extend(self.args.iter().cloned());
+            } else {
+                words.push(self.word(word));
+            }
+        }
+        words
+    }
+
+    fn word(&self, template: &str) -> String {
+        let stem = self.source.rsplit_once('.').map_or(self.source, |(stem, _)| stem);
+        let memory = self.memory_mb.to_string();
+        let fixed = [
+            ("source", self.source),
+            ("stem", stem),
+            ("out", OUT),
+            ("work", WORK),
+            ("memory", &memory),
+        ];
+        let mut word = template.to_string();
+        for (name, value) in fixed {
+            word = word.replace(&format!("{{{name}}}"), value);
+        }
+        for (name, path) in &self.runtime.programs {
+            word = word.replace(&format!("{{{name}}}"), &path.to_string_lossy());
+        }
+        word
+    }
+}
+
+fn steps(
+    request: &Request,
+    language: &Language,
+    words: &Words<'_>,
+    notes: &mut Vec<String>,
+) -> Vec<Step> {
+    let recipe = words.runtime.recipe;
+    let compile_ms =
+        (limits::COMPILE_TIME.as_secs()).max(language.compile_seconds).saturating_mul(1000);
+    let mut steps = Vec::new();
+    if !recipe.compile.is_empty() {
+        let argv = words.command(recipe.compile);
+        steps.push(Step { kind: StepKind::Compile, argv, wall_ms: compile_ms });
+    }
+    if request.return_artifact && !recipe.pack.is_empty() {
+        let argv = words.command(recipe.pack);
+        steps.push(Step { kind: StepKind::Pack, argv, wall_ms: compile_ms });
+    }
+    if request.return_wasm_artifact {
+        if recipe.wasm.is_empty() {
+            let name = language.name;
+            notes.push(format!("no WebAssembly: the {name} toolchain here cannot make it"));
+        } else {
+            let argv = words.command(recipe.wasm);
+            steps.push(Step { kind: StepKind::Wasm, argv, wall_ms: compile_ms });
+        }
+    }
+    let wall_ms = request.ttl.max(0) as u64 * 1000;
+    steps.push(Step { kind: StepKind::Run, argv: words.command(recipe.run), wall_ms });
+    steps
+}
+
+fn wanted(
+    request: &Request,
+    language: &Language,
+    words: &Words<'_>,
+    notes: &mut Vec<String>,
+) -> Vec<Wanted> {
+    let recipe = words.runtime.recipe;
+    let mut wanted = Vec::new();
+    if request.return_artifact {
+        if recipe.artifact.is_empty() {
+            notes.push(format!("no artifact: {} is not compiled", language.name));
+        }
+        for name in recipe.artifact {
+            wanted.push(Wanted { name: words.word(name), kind: "binary".to_string() });
+        }
+    }
+    if request.return_wasm_artifact && !recipe.wasm.is_empty() {
+        wanted.push(Wanted { name: format!("{OUT}.wasm"), kind: "wasm".to_string() });
+    }
+    wanted
+}
+
+fn run_limits(request: &Request, language: &Language) -> RunLimits {
+    let of = |name| limit(&request.limits, name);
+    let memory = match request.limits.memory_bytes {
+        Some(asked) => asked,
+        None => of("memory_bytes").max(language.memory_mb << 20),
+    };
+    RunLimits {
+        memory_bytes: memory,
+        cpu_time_ms: of("cpu_time_ms"),
+        processes: of("processes"),
+        open_files: of("open_files"),
+        file_size_bytes: of("file_size_bytes"),
+        work_bytes: of("work_bytes"),
+        work_files: of("work_files"),
+    }
+}
+
+/// `NAME=value` pairs: the standard ones, then the recipe's, then the request's; the last one wins.
+fn environment(request: &Request, runtime: &Runtime) -> Vec<String> {
+    let mut path: Vec<String> = Vec::new();
+    for (_, program) in &runtime.programs {
+        let folder = program.parent().map(|folder| folder.to_string_lossy().into_owned());
+        path.extend(folder.filter(|folder| !STANDARD_PATH.split(':').any(|known| known == folder)));
+    }
+    path.dedup();
+    path.push(STANDARD_PATH.to_string());
+    let mut pairs: Vec<(String, String)> = vec![("PATH".to_string(), path.join(":"))];
+    let owned = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+    let added = STANDARD_ENV.iter().chain(runtime.recipe.env).map(owned);
+    for (name, value) in added.chain(request.env.iter().cloned()) {
+        pairs.retain(|(known, _)| *known != name);
+        pairs.push((name, value));
+    }
+    pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_takes_a_name_that_no_input_file_has() {
+        assert_eq!(source_name("main.py", &[]), "main.py");
+        let taken = ["main.py".to_string(), "main_1.py".to_string()];
+        assert_eq!(source_name("main.py", &taken), "main_2.py");
+    }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The engine's one thread: it reads what programs write, hears the inits and the jailer, keeps the
+//! deadlines, and ends jobs. It never waits for anything but the next event.
+
+use crate::core::Core;
+use crate::run::{Progress, Run, refusal};
+use crate::start::{Jailer, block_signals};
+use rustix::event::epoll;
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use unsandbox_jailer::channel;
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::message::{FromJailer, ToJailer};
+use unsandbox_protocol::{Error, ErrorCode};
+
+/// Numbers of the reactor's own descriptors; runs begin above them (see `Run::watch`).
+pub const WAKE: u64 = 0;
+pub const JAILER_SOCKET: u64 = 1;
+pub const JAILER_ENDED: u64 = 2;
+
+/// After the last event the thread looks at its clock for this long before it sleeps for good.
+const LINGER: Duration = Duration::from_secs(5);
+/// A killed init is gone within this time, or the jailer itself hangs.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+
+pub struct Reactor {
+    core: Arc<Core>,
+    runs: HashMap<u64, Run>,
+    buffer: Vec<u8>,
+}
+
+impl Reactor {
+    pub fn run(core: Arc<Core>) {
+        block_signals();
+        let mut reactor = Reactor { core, runs: HashMap::new(), buffer: Vec::new() };
+        let mut events = Vec::with_capacity(256);
+        while !reactor.core.stopping.load(Ordering::SeqCst) {
+            events.clear();
+            let timeout = reactor.timeout();
+            let waited = epoll::wait(
+                &reactor.core.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                timeout.as_ref(),
+            );
+            reactor.core.asleep.store(false, Ordering::SeqCst);
+            match waited {
+                Ok(0) => reactor.on_quiet(),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    log::error!("the engine's event queue failed: {error}");
+                    return;
+                }
+            }
+            reactor.take_in_new_runs();
+            for event in &events {
+                reactor.on_event(event.data.u64());
+            }
+            reactor.keep_deadlines();
+        }
+    }
+
+    fn timeout(&self) -> Option<rustix::event::Timespec> {
+        if self.core.asleep.load(Ordering::SeqCst) {
+            return None;
+        }
+        let now = Instant::now();
+        let next = self.runs.values().map(|run| run.handle.deadline()).min();
+        let wait = next.map_or(LINGER, |next| next.saturating_duration_since(now).min(LINGER));
+        Some(rustix::event::Timespec {
+            tv_sec: wait.as_secs() as i64,
+            tv_nsec: wait.subsec_nanos().into(),
+        })
+    }
+
+    /// Nothing for a while: lets kept jobs go, and sleeps until woken if there are none.
+    fn on_quiet(&mut self) {
+        let kept = self.core.forget_old();
+        if self.runs.is_empty() && !kept {
+            self.core.asleep.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn take_in_new_runs(&mut self) {
+        let new = std::mem::take(&mut *self.core.inbox.lock().expect("no panic under this lock"));
+        self.runs.extend(new);
+    }
+
+    fn on_event(&mut self, number: u64) {
+        match number {
+            WAKE => self.core.clear_wake(),
+            JAILER_SOCKET => self.hear_jailer(),
+            JAILER_ENDED => self.on_jailer_end(),
+            _ => self.on_run_event(number / 4, number % 4),
+        }
+    }
+
+    fn on_run_event(&mut self, id: u64, which: u64) {
+        // Unknown for the moment between its launch and the next look into the inbox.
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        match run.on_readable(which, &mut self.buffer) {
+            Progress::Going => {}
+            Progress::Started => {
+                let (job_id, sink) = (run.job_id.clone(), run.sink.clone());
+                if let Some(job) = self.core.job(&job_id) {
+                    sink.started(&job);
+                }
+            }
+            Progress::Finished => self.end(id),
+        }
+    }
+
+    fn end(&mut self, id: u64) {
+        if let Some(run) = self.runs.remove(&id) {
+            let job_id = run.job_id.clone();
+            self.core.end_run(id, &job_id, run.into_result());
+        }
+    }
+
+    fn hear_jailer(&mut self) {
+        let Some(jailer) = self.core.jailer() else { return };
+        while let Ok(Some((len, _))) =
+            channel::receive_into(jailer.socket.as_fd(), false, &mut self.buffer)
+        {
+            match FromJailer::from_bytes(&self.buffer[..len]) {
+                Some(FromJailer::Exited { id }) => {
+                    self.take_in_new_runs();
+                    if let Some(run) = self.runs.get_mut(&id) {
+                        run.on_exit(&mut self.buffer);
+                        self.end(id);
+                    }
+                }
+                Some(FromJailer::Refused { id, trouble }) => {
+                    self.take_in_new_runs();
+                    log::warn!("{}", refusal(&trouble));
+                    if let Some(run) = self.runs.get_mut(&id) {
+                        run.refuse(trouble);
+                        run.on_exit(&mut self.buffer);
+                        self.end(id);
+                    }
+                }
+                Some(report @ FromJailer::Layers { .. }) => self.core.answer_probe(report),
+                Some(FromJailer::Hello { .. }) | None => {}
+            }
+        }
+    }
+
+    /// Every run dies with the jailer; the next submission starts a new one.
+    fn on_jailer_end(&mut self) {
+        let Some(jailer) = self.core.forget_jailer() else { return };
+        jailer.wait();
+        self.take_in_new_runs();
+        let ids: Vec<u64> = self.runs.keys().copied().collect();
+        for id in ids {
+            let Some(mut run) = self.runs.remove(&id) else { continue };
+            run.on_exit(&mut self.buffer);
+            let job_id = run.job_id.clone();
+            let text = "the jailer process was ended from outside while the program ran";
+            self.core.end_run(id, &job_id, Err(Error::new(ErrorCode::Server, text)));
+        }
+    }
+
+    /// A run past its deadline is killed from outside; one that even that does not end is given up.
+    fn keep_deadlines(&mut self) {
+        let now = Instant::now();
+        let late: Vec<u64> = self
+            .runs
+            .iter()
+            .filter(|(_, run)| run.handle.deadline() <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            let Some(jailer) = self.core.jailer() else { continue };
+            let handle = self.runs[&id].handle.clone();
+            if handle.is_given_up() {
+                self.kill_jailer(&jailer);
+                return;
+            }
+            handle.give_until(now + KILL_GRACE);
+            let _ = channel::send(jailer.socket.as_fd(), &ToJailer::Kill { id }, &[]);
+        }
+    }
+
+    fn kill_jailer(&self, jailer: &Jailer) {
+        log::error!("the jailer does not answer and is killed");
+        let _ = rustix::process::pidfd_send_signal(&jailer.pidfd, rustix::process::Signal::KILL);
+    }
+}

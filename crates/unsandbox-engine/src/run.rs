@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One run while it is in its jail: its descriptors, what it has written so far, and how the result is
+//! made of that.
+
+use crate::outcome;
+use crate::plan::Prepared;
+use rustix::event::epoll;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use unsandbox_jailer::channel;
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::message::{Cause, FromInit, Plan, StepEnd, StepKind, ToInit, Trouble};
+use unsandbox_protocol::{Artifact, Error, ErrorCode, EventSink, ExecutionResult, Status, Stream};
+
+/// One stream of the program.
+#[derive(Debug)]
+struct Output {
+    pipe: Option<File>,
+    kept: Vec<u8>,
+}
+
+/// What the words about an end need to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    pub cancelled: bool,
+    pub memory_bytes: u64,
+    pub cpu_time_ms: u64,
+    pub output_bytes: u64,
+    compile_ms: u64,
+    run_ms: u64,
+}
+
+impl Ending {
+    pub fn wall_ms_of(&self, kind: StepKind) -> u64 {
+        if kind == StepKind::Run { self.run_ms } else { self.compile_ms }
+    }
+}
+
+/// What other threads may do to a run.
+#[derive(Debug)]
+pub struct Handle {
+    control: OwnedFd,
+    cancelled: AtomicBool,
+    killed: AtomicBool,
+    /// By when the init must have reported, before it is killed from outside.
+    deadline: Mutex<Instant>,
+}
+
+impl Handle {
+    pub fn new(control: OwnedFd, deadline: Instant) -> Handle {
+        let deadline = Mutex::new(deadline);
+        let no = || AtomicBool::new(false);
+        Handle { control, cancelled: no(), killed: no(), deadline }
+    }
+
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.stop(false);
+    }
+
+    /// Asks the init to end the program. An init that is gone needs no asking.
+    fn stop(&self, collect: bool) {
+        let mut deadline = self.deadline.lock().expect("no panic under this lock");
+        *deadline = (*deadline).min(Instant::now() + STOP_GRACE);
+        let _ = channel::send(self.control.as_fd(), &ToInit::Stop { collect }, &[]);
+    }
+
+    pub fn deadline(&self) -> Instant {
+        *self.deadline.lock().expect("no panic under this lock")
+    }
+
+    /// The init is being killed from outside; `until` is the last deadline.
+    pub fn give_until(&self, until: Instant) {
+        *self.deadline.lock().expect("no panic under this lock") = until;
+        self.killed.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+}
+
+/// What the reactor keeps of a run.
+pub struct Run {
+    pub job_id: String,
+    pub sink: Arc<dyn EventSink>,
+    pub handle: Arc<Handle>,
+    epoll: Arc<OwnedFd>,
+    control_open: bool,
+    outputs: [Output; 2],
+    ending: Ending,
+    truncated: bool,
+    end: Option<(StepKind, StepEnd)>,
+    artifacts: Vec<(FromInit, OwnedFd)>,
+    notes: Vec<String>,
+    trouble: Option<Trouble>,
+    done: bool,
+}
+
+/// What an event means to the reactor.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Progress {
+    Going,
+    /// The run step's program is running.
+    Started,
+    /// Everything has been heard.
+    Finished,
+}
+
+/// The three descriptors that the reactor watches.
+pub const CONTROL: u64 = 0;
+pub const STDOUT: u64 = 1;
+pub const STDERR: u64 = 2;
+
+/// An init that was asked to stop has this long before it is killed.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// Read at most this often from one stream before looking at the others.
+const READ_AT_ONCE: usize = 4;
+
+impl Run {
+    pub fn new(
+        job_id: String,
+        sink: Arc<dyn EventSink>,
+        handle: Arc<Handle>,
+        epoll: Arc<OwnedFd>,
+        pipes: [OwnedFd; 2],
+        prepared: &mut Prepared,
+    ) -> Run {
+        let plan: &Plan = &prepared.plan;
+        let wall = |wanted: StepKind| {
+            plan.steps.iter().find(|step| step.kind == wanted).map_or(0, |step| step.wall_ms)
+        };
+        let ending = Ending {
+            cancelled: false,
+            memory_bytes: plan.limits.memory_bytes,
+            cpu_time_ms: plan.limits.cpu_time_ms,
+            output_bytes: prepared.output_bytes,
+            compile_ms: wall(StepKind::Compile),
+            run_ms: wall(StepKind::Run),
+        };
+        Run {
+            job_id,
+            sink,
+            handle,
+            epoll,
+            control_open: true,
+            outputs: pipes.map(|pipe| Output { pipe: Some(pipe.into()), kept: Vec::new() }),
+            ending,
+            truncated: false,
+            end: None,
+            artifacts: Vec::new(),
+            notes: std::mem::take(&mut prepared.notes),
+            trouble: None,
+            done: false,
+        }
+    }
+
+    /// Starts watching; from here on the reactor hears of it under `id`.
+    pub fn watch(&self, id: u64) -> io::Result<()> {
+        let add = |fd: BorrowedFd<'_>, which| {
+            let data = epoll::EventData::new_u64(id * 4 + which);
+            epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)
+        };
+        for (output, which) in self.outputs.iter().zip([STDOUT, STDERR]) {
+            if let Some(pipe) = &output.pipe {
+                add(pipe.as_fd(), which)?;
+            }
+        }
+        Ok(add(self.handle.control.as_fd(), CONTROL)?)
+    }
+
+    /// Stops watching before a descriptor is closed: a forked copy of the host may hold it open.
+    fn unwatch(&self, fd: BorrowedFd<'_>) {
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
+    /// Takes what is readable on one of the descriptors.
+    pub fn on_readable(&mut self, which: u64, buffer: &mut Vec<u8>) -> Progress {
+        let started = match which {
+            CONTROL => self.hear(buffer),
+            STDOUT => self.read(0, READ_AT_ONCE, buffer),
+            _ => self.read(1, READ_AT_ONCE, buffer),
+        };
+        if self.done {
+            self.finish_reading(buffer);
+            Progress::Finished
+        } else if started {
+            Progress::Started
+        } else {
+            Progress::Going
+        }
+    }
+
+    /// The init and all that it started are gone: takes what is left.
+    pub fn on_exit(&mut self, buffer: &mut Vec<u8>) {
+        self.hear(buffer);
+        self.finish_reading(buffer);
+    }
+
+    /// No process of the run is left, so what is not in the pipes now will never be. Their end is not
+    /// waited for: a forked copy of the host may hold the other side open.
+    fn finish_reading(&mut self, buffer: &mut Vec<u8>) {
+        for index in 0..self.outputs.len() {
+            self.read(index, usize::MAX, buffer);
+            if let Some(pipe) = self.outputs[index].pipe.take() {
+                self.unwatch(pipe.as_fd());
+            }
+        }
+        self.unwatch(self.handle.control.as_fd());
+    }
+
+    /// Every message of the init that waits; true when the run step has started.
+    fn hear(&mut self, buffer: &mut Vec<u8>) -> bool {
+        let mut started = false;
+        while self.control_open && !self.done {
+            match channel::receive_into(self.handle.control.as_fd(), false, buffer) {
+                Ok(Some((len, fds))) => match FromInit::from_bytes(&buffer[..len]) {
+                    Some(FromInit::Started { kind }) => started |= kind == StepKind::Run,
+                    Some(message) => self.take(message, fds),
+                    None => self.control_open = false,
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(None) | Err(_) => self.control_open = false,
+            }
+        }
+        if !self.control_open {
+            // The jailer tells when the init is gone; until then there is nothing to hear.
+            self.unwatch(self.handle.control.as_fd());
+        }
+        started
+    }
+
+    fn take(&mut self, message: FromInit, fds: Vec<OwnedFd>) {
+        match message {
+            FromInit::Ended { kind: kind @ (StepKind::Pack | StepKind::Wasm), end } => {
+                if end.cause != Cause::Exited || end.code != 0 {
+                    let what = if kind == StepKind::Pack { "artifact" } else { "WebAssembly" };
+                    self.notes
+                        .push(format!("no {what}: the command that makes it failed (see stderr)"));
+                }
+            }
+            FromInit::Ended { kind, end } => self.end = Some((kind, end)),
+            FromInit::Artifact { .. } => {
+                self.artifacts.extend(fds.into_iter().next().map(|fd| (message, fd)));
+            }
+            FromInit::Skipped { name, why } => {
+                self.notes.push(format!("artifact {name:?} was skipped: {why}"));
+            }
+            FromInit::Refused { trouble } => self.trouble = Some(trouble),
+            FromInit::Done => self.done = true,
+            FromInit::Started { .. } => {}
+        }
+    }
+
+    pub fn refuse(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+    }
+
+    /// Reads up to `times` buffers; never blocks. Always false: output does not start a run.
+    fn read(&mut self, index: usize, times: usize, buffer: &mut Vec<u8>) -> bool {
+        buffer.resize(64 * 1024, 0);
+        for _ in 0..times {
+            let Some(pipe) = &mut self.outputs[index].pipe else { return false };
+            match pipe.read(buffer) {
+                Ok(len) if len > 0 => self.keep(index, &buffer[..len]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Ok(_) | Err(_) => {
+                    let pipe = self.outputs[index].pipe.take();
+                    pipe.iter().for_each(|pipe| self.unwatch(pipe.as_fd()));
+                }
+            }
+        }
+        false
+    }
+
+    /// Keeps what fits under the limit; the first byte over it ends the program.
+    fn keep(&mut self, index: usize, bytes: &[u8]) {
+        let output = &mut self.outputs[index];
+        let room = (self.ending.output_bytes as usize).saturating_sub(output.kept.len());
+        let kept = &bytes[..bytes.len().min(room)];
+        if !kept.is_empty() {
+            output.kept.extend_from_slice(kept);
+            self.sink.output([Stream::Stdout, Stream::Stderr][index], kept);
+        }
+        if bytes.len() > room && !self.truncated {
+            self.truncated = true;
+            self.handle.stop(true);
+        }
+    }
+
+    /// The result, or why there is none.
+    pub fn into_result(mut self) -> Result<ExecutionResult, Error> {
+        self.ending.cancelled = self.handle.cancelled.load(Ordering::SeqCst);
+        if let Some(trouble) = &self.trouble {
+            if self.ending.cancelled {
+                let mut result = ExecutionResult::new(Status::Cancelled);
+                outcome::cancelled(&mut result);
+                return Ok(result);
+            }
+            return Err(refusal(trouble));
+        }
+        let mut result = ExecutionResult::new(Status::Failed);
+        let [stdout, stderr] = self.outputs;
+        (result.stdout, result.stderr) = (stdout.kept, stderr.kept);
+        result.truncated = self.truncated;
+        match self.end {
+            Some((kind, end)) => outcome::describe(&mut result, kind, &end, &self.ending),
+            None if self.ending.cancelled => outcome::cancelled(&mut result),
+            None => {
+                result.error =
+                    Some("the jail ended before the program did; please report this".to_string());
+            }
+        }
+        let mut notes = self.notes;
+        for (message, fd) in self.artifacts {
+            match read_artifact(message, fd) {
+                Ok(artifact) => result.artifacts.push(artifact),
+                Err(note) => notes.push(note),
+            }
+        }
+        if !notes.is_empty() {
+            let notes = notes.join("; ");
+            result.error = Some(match result.error.take() {
+                Some(error) => format!("{error}; {notes}"),
+                None => notes,
+            });
+        }
+        Ok(result)
+    }
+}
+
+/// Reads exactly the size that was announced; a file of the jail's own, which nobody changes any more.
+fn read_artifact(message: FromInit, fd: OwnedFd) -> Result<Artifact, String> {
+    let FromInit::Artifact { name, kind, size } = message else {
+        return Err("a file came without its name".to_string());
+    };
+    let mut content = vec![0; size as usize];
+    match File::from(fd).read_exact_at(&mut content, 0) {
+        Ok(()) => Ok(Artifact { filename: name, kind, content, url: None }),
+        Err(error) => Err(format!("artifact {name:?} could not be read: {error}")),
+    }
+}
+
+/// A jail that could not be built, as an error that names layer, cause and fix.
+pub fn refusal(trouble: &Trouble) -> Error {
+    const NO_SPACE: i32 = 28; // ENOSPC
+    let Trouble { layer, what, errno, fix } = trouble;
+    // A program that is missing, or files that do not fit, are no fault of the isolation.
+    match layer.as_str() {
+        "program" => Error::new(
+            ErrorCode::LanguageUnavailable,
+            format!("the language's program could not be started in the jail: {what}"),
+        ),
+        "files" if *errno == NO_SPACE => Error::argument(format!(
+            "input_files do not fit into the work directory: {what}; raise limits.work_bytes or work_files"
+        )),
+        "files" | "plan" | "streams" => {
+            Error::new(ErrorCode::Server, format!("the run could not be prepared: {what}"))
+        }
+        _ => Error::new(
+            ErrorCode::IsolationUnavailable,
+            format!("the {layer} could not be set up: {what}; {fix}"),
+        ),
+    }
+}

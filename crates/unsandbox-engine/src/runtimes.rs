@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finds a language's programs on this machine, and what a jail has to show of it for them to run:
+//! the installation's own prefix, never the user's home.
+
+use crate::shims::{self, Resolved};
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use unsandbox_protocol::language::{Language, Recipe};
+use unsandbox_protocol::{Error, ErrorCode};
+
+/// Searched after PATH.
+const USUAL: &[&str] = &[
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/usr/games",
+    "/usr/local/go/bin",
+    "/usr/lib/jvm/default-java/bin",
+    "/opt/bin",
+    "/snap/bin",
+];
+/// Below the home, searched last.
+const USUAL_AT_HOME: &[&str] =
+    &[".local/bin", ".cargo/bin", ".deno/bin", ".dotnet", ".juliaup/bin", "go/bin"];
+
+/// Trees that every jail shows (see the jailer's `template.rs`).
+const ALWAYS_SHOWN: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives"];
+
+/// Stores whose programs refer to each other by absolute path: shown whole.
+const STORES: &[&str] = &["/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
+
+/// A way to run a language here: a recipe with the paths of its programs.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    pub recipe: &'static Recipe,
+    /// By the name that the recipe's commands use.
+    pub programs: Vec<(&'static str, PathBuf)>,
+    /// What the jail shows beyond the standard trees, parents first.
+    pub show: Vec<String>,
+}
+
+/// One program that was found.
+struct Program {
+    path: PathBuf,
+    show: Vec<PathBuf>,
+}
+
+/// Finds the first recipe whose programs are all here. `chosen` names the main one.
+pub fn find(language: &'static Language, chosen: Option<&str>) -> Result<Runtime, Error> {
+    if let Some(path) = chosen {
+        return chosen_runtime(language, path, "runtime");
+    }
+    if !language.choose.is_empty()
+        && let Ok(path) = env::var(language.choose)
+        && !path.is_empty()
+    {
+        return chosen_runtime(language, &path, language.choose);
+    }
+    language
+        .recipes
+        .iter()
+        .find_map(|recipe| assemble(recipe, |names| names.iter().find_map(|name| search(name))))
+        .ok_or_else(|| missing(language))
+}
+
+fn chosen_runtime(language: &'static Language, path: &str, source: &str) -> Result<Runtime, Error> {
+    let wrong = |why: &str| Error::argument(format!("{source} {path:?} {why}"));
+    let file = Path::new(path);
+    if !file.is_absolute() {
+        return Err(wrong("is not an absolute path of an interpreter or compiler"));
+    }
+    if !is_program(file) {
+        return Err(wrong("is not an executable file on this machine"));
+    }
+    let program = || match shims::resolve(file) {
+        Resolved::Real => Some(describe(file)),
+        Resolved::For(real) => Some(describe(&real)),
+        Resolved::Nowhere => None,
+    };
+    let recipe = language
+        .recipes
+        .iter()
+        .find(|recipe| is_named_in(recipe, file))
+        .or(language.recipes.first())
+        .ok_or_else(|| missing(language))?;
+    let mut first = program();
+    if first.is_none() {
+        return Err(wrong("is a version manager's stand-in that leads to no installed version"));
+    }
+    let found = assemble(recipe, |names| {
+        first.take().or_else(|| names.iter().find_map(|name| search(name)))
+    });
+    found.ok_or_else(|| missing(language))
+}
+
+/// Whether the file's name, without version suffix, is one of the recipe's programs.
+fn is_named_in(recipe: &Recipe, file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    recipe
+        .programs
+        .iter()
+        .any(|(_, names)| names.iter().any(|known| *known == name || *known == bare))
+}
+
+fn assemble(
+    recipe: &'static Recipe,
+    mut find: impl FnMut(&'static [&'static str]) -> Option<Program>,
+) -> Option<Runtime> {
+    let mut programs = Vec::new();
+    let mut show: Vec<PathBuf> = Vec::new();
+    for (name, files) in recipe.programs {
+        let program = find(files)?;
+        programs.push((*name, program.path));
+        show.extend(program.show);
+    }
+    show.extend(recipe.show.iter().map(PathBuf::from).filter(|path| path.exists()));
+    show.retain(|path| !is_always_shown(path));
+    show.sort();
+    show.dedup();
+    let show = show.into_iter().filter_map(|path| path.into_os_string().into_string().ok());
+    Some(Runtime { recipe, programs, show: show.collect() })
+}
+
+/// LANGUAGE_UNAVAILABLE, with every way to get it.
+fn missing(language: &Language) -> Error {
+    let mut ways = Vec::new();
+    for recipe in language.recipes {
+        ways.extend(ways_to_install(recipe));
+    }
+    ways.dedup();
+    let programs = language.recipes.first().map(|recipe| {
+        recipe.programs.iter().filter_map(|(_, files)| files.first().copied()).collect::<Vec<_>>()
+    });
+    Error::new(
+        ErrorCode::LanguageUnavailable,
+        format!(
+            "{} is not installed on this machine: {} was not found; install it with {}",
+            language.name,
+            programs.unwrap_or_default().join(" or "),
+            ways.join(", or ")
+        ),
+    )
+}
+
+/// How to install a missing language, in one line.
+pub fn install_hint(language: &Language) -> String {
+    language.recipes.iter().flat_map(ways_to_install).next().unwrap_or_default()
+}
+
+fn ways_to_install(recipe: &Recipe) -> Vec<String> {
+    let commands = [
+        ("apt-get install", recipe.debian),
+        ("pip install", recipe.pypi),
+        ("npm install -g", recipe.npm),
+    ];
+    let packages = commands.iter().filter(|(_, package)| !package.is_empty());
+    let mut ways: Vec<String> =
+        packages.map(|(command, package)| format!("`{command} {package}`")).collect();
+    ways.extend(Some(recipe.install.to_string()).filter(|words| !words.is_empty()));
+    ways
+}
+
+fn search(name: &str) -> Option<Program> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let at_home = USUAL_AT_HOME.iter().filter_map(|folder| Some(home.as_ref()?.join(folder)));
+    let folders = env::split_paths(&path).chain(USUAL.iter().map(PathBuf::from)).chain(at_home);
+    for folder in folders.filter(|folder| folder.is_absolute()) {
+        let candidate = folder.join(name);
+        if !is_program(&candidate) {
+            continue;
+        }
+        match shims::resolve(&candidate) {
+            Resolved::Real => return Some(describe(&candidate)),
+            Resolved::For(real) => return Some(describe(&real)),
+            Resolved::Nowhere => {}
+        }
+    }
+    None
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+fn is_always_shown(path: &Path) -> bool {
+    ALWAYS_SHOWN.iter().any(|tree| path.starts_with(tree))
+}
+
+/// The path to run, and what to show for it.
+fn describe(found: &Path) -> Program {
+    let real = found.canonicalize().unwrap_or_else(|_| found.to_path_buf());
+    let folder = found.parent().map(|p| p.canonicalize().unwrap_or_else(|_| p.to_path_buf()));
+    let named = match (folder, found.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => real.clone(),
+    };
+    let mut show = prefix_of(&real);
+    // A virtual environment is known by its own path: the link's place, not its target's.
+    if let Some(venv) = virtual_environment(&named) {
+        show.push(venv);
+        return Program { path: named, show };
+    }
+    // A program may go by the name it was called with, as long as that name is in sight.
+    let path = if is_always_shown(&named) { named } else { real };
+    Program { path, show }
+}
+
+fn virtual_environment(program: &Path) -> Option<PathBuf> {
+    let root = program.parent()?.parent()?;
+    root.join("pyvenv.cfg").is_file().then(|| root.to_path_buf())
+}
+
+/// The installation that a program belongs to: the folder above its `bin`.
+fn prefix_of(real: &Path) -> Vec<PathBuf> {
+    if is_always_shown(real) {
+        return Vec::new();
+    }
+    if let Some(store) = STORES.iter().find(|store| real.starts_with(store)) {
+        return vec![PathBuf::from(store)];
+    }
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    let is_bin = folder.file_name().is_some_and(|name| name == "bin" || name == "sbin");
+    let prefix = if is_bin { folder.parent().unwrap_or(folder) } else { folder };
+    if is_too_much(prefix) { vec![real.to_path_buf()] } else { vec![prefix.to_path_buf()] }
+}
+
+/// The root, a home, or a folder that holds homes or other people's things.
+fn is_too_much(prefix: &Path) -> bool {
+    const SHARED: &[&str] =
+        &["/", "/opt", "/home", "/root", "/tmp", "/var", "/srv", "/mnt", "/media", "/etc"];
+    let home = env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
+    let is_home =
+        home.is_some_and(|home| home.starts_with(prefix) || prefix == home.join(".local"));
+    let a_home = prefix.parent() == Some(Path::new("/home"));
+    is_home || a_home || SHARED.iter().any(|shared| prefix == Path::new(shared))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn program_at(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path =
+                env::temp_dir().join(format!("unsandbox-runtimes-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).unwrap();
+            Folder(path.canonicalize().unwrap())
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn an_installation_outside_usr_shows_its_prefix_only() {
+        let folder = Folder::new("prefix");
+        let program = folder.0.join("python-3.9/bin/python3");
+        program_at(&program);
+        assert_eq!(describe(&program).show, [folder.0.join("python-3.9")]);
+    }
+
+    #[test]
+    fn a_virtual_environment_shows_itself_and_its_base() {
+        let folder = Folder::new("venv");
+        let base = folder.0.join("base/bin/python3.9");
+        program_at(&base);
+        let venv = folder.0.join("venv");
+        fs::create_dir_all(venv.join("bin")).unwrap();
+        fs::write(venv.join("pyvenv.cfg"), "home = base\n").unwrap();
+        symlink(&base, venv.join("bin/python3")).unwrap();
+        let program = describe(&venv.join("bin/python3"));
+        assert_eq!(program.path, venv.join("bin/python3"));
+        assert_eq!(program.show, [folder.0.join("base"), venv]);
+    }
+
+    #[test]
+    fn a_pyenv_stand_in_leads_to_the_version_of_its_file() {
+        let folder = Folder::new("pyenv");
+        let root = folder.0.join(".testenv");
+        program_at(&root.join("shims/python3"));
+        program_at(&root.join("versions/3.9.1/bin/python3"));
+        fs::write(root.join("version"), "3.9.1\n").unwrap();
+        let Resolved::For(real) = shims::resolve(&root.join("shims/python3")) else {
+            panic!("not resolved")
+        };
+        assert_eq!(real, root.join("versions/3.9.1/bin/python3"));
+    }
+
+    #[test]
+    fn nobodys_home_is_ever_shown() {
+        assert!(is_too_much(Path::new("/home/somebody")));
+        assert!(is_too_much(Path::new("/root")) && is_too_much(Path::new("/")));
+        assert!(!is_too_much(Path::new("/home/somebody/.nvm/versions/node/v20")));
+    }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Version managers put a stand-in on PATH that picks the real program when it runs. A jail shows only
+//! the real one, so the pick is made here: pyenv and its family, asdf, rustup.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a candidate on PATH turned out to be.
+pub enum Resolved {
+    /// The program itself.
+    Real,
+    /// A stand-in for this program.
+    For(PathBuf),
+    /// A stand-in that leads nowhere here; look further on PATH.
+    Nowhere,
+}
+
+pub fn resolve(candidate: &Path) -> Resolved {
+    let Some(name) = candidate.file_name().and_then(|name| name.to_str()) else {
+        return Resolved::Real;
+    };
+    let parent = candidate.parent().unwrap_or(Path::new("/"));
+    if parent.file_name().is_some_and(|folder| folder == "shims") {
+        let root = parent.parent().unwrap_or(Path::new("/"));
+        return found(asdf(candidate, root, name).or_else(|| env_family(root, name)));
+    }
+    if is_rustup(candidate) {
+        return found(rustup(name));
+    }
+    Resolved::Real
+}
+
+fn found(program: Option<PathBuf>) -> Resolved {
+    match program {
+        Some(program) if program.is_file() => Resolved::For(program),
+        _ => Resolved::Nowhere,
+    }
+}
+
+/// pyenv, rbenv, nodenv, …: `ROOT/versions/VERSION/bin/NAME`, the version from the manager's variable
+/// or its global file.
+fn env_family(root: &Path, name: &str) -> Option<PathBuf> {
+    let manager = root.file_name()?.to_str()?.trim_start_matches('.').to_uppercase();
+    let chosen = env::var(format!("{manager}_VERSION"))
+        .or_else(|_| fs::read_to_string(root.join("version")))
+        .unwrap_or_default();
+    chosen
+        .split([':', '\n', ' '])
+        .filter(|version| !version.is_empty() && *version != "system")
+        .map(|version| root.join("versions").join(version).join("bin").join(name))
+        .find(|program| program.is_file())
+}
+
+/// asdf notes in each stand-in which plugin and versions have the program.
+fn asdf(shim: &Path, root: &Path, name: &str) -> Option<PathBuf> {
+    let text = fs::read_to_string(shim).ok()?;
+    text.lines().filter_map(|line| line.strip_prefix("# asdf-plugin: ")).find_map(|line| {
+        let (plugin, version) = line.trim().split_once(' ')?;
+        let program = root.join("installs").join(plugin).join(version).join("bin").join(name);
+        program.is_file().then_some(program)
+    })
+}
+
+fn is_rustup(candidate: &Path) -> bool {
+    let real = candidate.canonicalize().unwrap_or_else(|_| candidate.to_path_buf());
+    if real.file_name().is_some_and(|name| name == "rustup") {
+        return true;
+    }
+    // Older installations are hard links: the same file under both names.
+    use std::os::unix::fs::MetadataExt;
+    let same = |other: PathBuf| {
+        let (a, b) = (fs::metadata(candidate).ok()?, fs::metadata(other).ok()?);
+        Some(a.dev() == b.dev() && a.ino() == b.ino())
+    };
+    candidate.parent().and_then(|folder| same(folder.join("rustup"))).unwrap_or(false)
+}
+
+fn rustup(name: &str) -> Option<PathBuf> {
+    let home = env::var_os("RUSTUP_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".rustup")))?;
+    let toolchains = home.join("toolchains");
+    let chosen = env::var("RUSTUP_TOOLCHAIN").ok().or_else(|| {
+        let settings = fs::read_to_string(home.join("settings.toml")).ok()?;
+        let line = settings.lines().find_map(|line| line.strip_prefix("default_toolchain"))?;
+        Some(line.trim_start_matches([' ', '=']).trim_matches('"').to_string())
+    });
+    let mut installed: Vec<PathBuf> =
+        fs::read_dir(&toolchains).ok()?.flatten().map(|entry| entry.path()).collect();
+    installed.sort();
+    let matches = |path: &&PathBuf| {
+        let folder = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        chosen
+            .as_deref()
+            .is_some_and(|chosen| folder == chosen || folder.starts_with(&format!("{chosen}-")))
+    };
+    let toolchain = installed.iter().find(matches).or_else(|| installed.first())?;
+    Some(toolchain.join("bin").join(name))
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(unsafe_code)]
+//! Starts the jailer from the bytes inside this library, and waits for its end. The only unsafe code
+//! of the engine: between the one clone and the exec run nothing but raw system calls on memory that
+//! was prepared before, since the host may have any number of threads.
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use unsandbox_jailer::channel;
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::message::{FromJailer, Trouble};
+use unsandbox_jailer::{ENGINE_FD, HOST_PIDFD};
+use unsandbox_protocol::{Error, ErrorCode};
+
+static PROGRAM: &[u8] = include_bytes!(env!("UNSANDBOX_JAILER_PROGRAM"));
+
+/// A running jailer.
+#[derive(Debug)]
+pub struct Jailer {
+    pub socket: OwnedFd,
+    pub pidfd: OwnedFd,
+    pub hello: Hello,
+}
+
+/// What it said first.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    pub trouble: Option<Trouble>,
+    pub group_version: u8,
+    pub landlock: i32,
+}
+
+fn unavailable(what: &str, error: &io::Error, fix: &str) -> Error {
+    Error::new(
+        ErrorCode::IsolationUnavailable,
+        format!("the jailer could not be started: {what}: {error}; {fix}"),
+    )
+}
+
+impl Jailer {
+    /// Starts one and hears its first message.
+    pub fn start() -> Result<Jailer, Error> {
+        let general = "check the limits on processes and open files";
+        let broken =
+            |what: &'static str| move |error: io::Error| unavailable(what, &error, general);
+        let program = program()?;
+        let (socket, theirs) = channel::pair().map_err(broken("make a socket"))?;
+        let own = rustix::process::getpid();
+        let host = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())
+            .map_err(|error| broken("open a pidfd")(error.into()))?;
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let null = null.map_err(broken("open /dev/null"))?;
+        // Above every number that the child is given, whatever the host has left open or closed.
+        let high = |fd: &dyn AsFd| {
+            rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), 10)
+                .map_err(|error| broken("duplicate a descriptor")(error.into()))
+        };
+        let (program, theirs) = (high(&program)?, high(&theirs)?);
+        let (host, null) = (high(&host)?, high(&null)?);
+        let pidfd = clone_and_exec(&program, [&null, &null, &null, &theirs, &host])
+            .map_err(broken("clone"))?;
+        drop((program, theirs, host, null));
+        let first = channel::receive(socket.as_fd()).map_err(broken("hear from it"))?;
+        let hello = first.and_then(|(bytes, _)| FromJailer::from_bytes(&bytes));
+        let Some(FromJailer::Hello { trouble, group_version, landlock }) = hello else {
+            let error = io::Error::other("it ended at once");
+            return Err(unavailable(
+                "run it",
+                &error,
+                "where memfds may not be executed (vm.memfd_noexec), set UNSANDBOX_JAILER to the \
+                 copy that `make install` puts in libexec",
+            ));
+        };
+        Ok(Jailer { socket, pidfd, hello: Hello { trouble, group_version, landlock } })
+    }
+
+    /// Blocks until it has ended and is reaped.
+    pub fn wait(&self) {
+        // SAFETY: an all-zero siginfo is valid and outlives the call. __WALL: it sends no SIGCHLD.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let fd = self.pidfd.as_raw_fd() as libc::id_t;
+            while libc::waitid(libc::P_PIDFD, fd, &mut info, libc::WEXITED | libc::__WALL) < 0 {
+                if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                    return; // somebody's waitpid(-1) was faster, or this is a forked copy
+                }
+            }
+        }
+    }
+}
+
+/// The program as an open file: sealed in memory, or the one that UNSANDBOX_JAILER names.
+fn program() -> Result<OwnedFd, Error> {
+    if let Some(path) = std::env::var_os("UNSANDBOX_JAILER") {
+        return installed_program(&path).map_err(|error| {
+            Error::new(ErrorCode::Config, format!("UNSANDBOX_JAILER is {path:?}: {error}"))
+        });
+    }
+    sealed_program().map_err(|error| {
+        unavailable(
+            "put it into a memfd",
+            &error,
+            "memory may be exhausted, or memfd_create refused",
+        )
+    })
+}
+
+fn sealed_program() -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know the flag that asks for an executable one.
+    let memfd = rustix::fs::memfd_create("unsandbox-jailer", flags | MemfdFlags::EXEC)
+        .or_else(|_| rustix::fs::memfd_create("unsandbox-jailer", flags))?;
+    let mut file = File::from(memfd);
+    file.write_all(PROGRAM)?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&file, seals)?;
+    Ok(file.into())
+}
+
+fn installed_program(path: &std::ffi::OsStr) -> io::Result<OwnedFd> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    if bytes != PROGRAM {
+        let text = "it is not the jailer of this version of the library; run `make install` again";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    Ok(file.into())
+}
+
+/// Clones this process and executes `program` with `fds` as its descriptors 0, 1, 2, …
+fn clone_and_exec(program: &OwnedFd, fds: [&OwnedFd; 5]) -> io::Result<OwnedFd> {
+    const _: () = assert!(ENGINE_FD == 3 && HOST_PIDFD == 4);
+    let path = format!("/proc/self/fd/{}\0", program.as_raw_fd());
+    let argv = [c"unsandbox-jailer".as_ptr(), std::ptr::null()];
+    let envp: [*const libc::c_char; 1] = [std::ptr::null()];
+    let fds = fds.map(AsRawFd::as_raw_fd);
+    let mut pidfd: RawFd = -1;
+    let zero: libc::c_ulong = 0;
+    // SAFETY: without CLONE_VM the child has copies of everything prepared above, and calls only
+    // async-signal-safe functions until it executes or exits. The pidfd is written by the kernel
+    // before clone returns here, and is then ours alone.
+    unsafe {
+        // No exit signal: the host's SIGCHLD handler and waitpid(-1) hear nothing of this child.
+        let flags = libc::CLONE_PIDFD as libc::c_ulong;
+        let place = &mut pidfd as *mut RawFd;
+        let pid = libc::syscall(libc::SYS_clone, flags, zero, place, zero, zero);
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if pid > 0 {
+            return Ok(OwnedFd::from_raw_fd(pidfd));
+        }
+        for (number, fd) in fds.iter().enumerate() {
+            libc::dup2(*fd, number as RawFd);
+        }
+        let (first, last) = (fds.len() as libc::c_uint, libc::c_uint::MAX);
+        libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC);
+        libc::execve(path.as_ptr().cast(), argv.as_ptr(), envp.as_ptr());
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+        libc::_exit(127)
+    }
+}
+
+/// Keeps every signal of the host away from the calling thread.
+pub fn block_signals() {
+    // SAFETY: an all-zero sigset is filled before use, and outlives the call.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, std::ptr::null_mut());
+    }
+}

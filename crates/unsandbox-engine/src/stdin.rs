@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Standard input of a run: nothing, bytes known beforehand, or a stream.
+
+use crate::start::block_signals;
+use rustix::fs::{MemfdFlags, SealFlags};
+use std::fs::File;
+use std::io::{self, PipeWriter, Read, Seek, Write};
+use std::os::fd::OwnedFd;
+
+/// A descriptor at whose end is the end of file.
+pub fn prepare(bytes: Option<&[u8]>, stream: Option<Box<dyn Read + Send>>) -> io::Result<OwnedFd> {
+    if let Some(stream) = stream {
+        let (reader, writer) = io::pipe()?;
+        std::thread::Builder::new()
+            .name("unsandbox-stdin".to_string())
+            .spawn(move || pump(stream, writer))?;
+        return Ok(reader.into());
+    }
+    match bytes {
+        None | Some([]) => Ok(File::open("/dev/null")?.into()),
+        Some(bytes) => sealed("unsandbox-stdin", bytes),
+    }
+}
+
+/// A file in memory that nobody can change, at its beginning.
+pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let memfd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(memfd);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&file, seals)?;
+    Ok(file.into())
+}
+
+/// Copies until either end closes. A program that reads no further is no fault of the host: SIGPIPE,
+/// blocked on this thread, ends with it.
+fn pump(mut stream: Box<dyn Read + Send>, mut writer: PipeWriter) {
+    block_signals();
+    let mut buffer = vec![0u8; 64 * 1024];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(len) if writer.write_all(&buffer[..len]).is_err() => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}

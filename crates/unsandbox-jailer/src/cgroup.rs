@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Memory, process and cpu accounting by the kernel, where this user may have a control group:
+//! version 2 below a delegated ancestor, or version 1 where its trees are writable. Elsewhere the
+//! init's watchdog does it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Version {
+    One,
+    Two,
+}
+
+/// Where the groups of this jailer's runs are made.
+pub struct Groups {
+    pub version: Version,
+    /// One directory for version 2; memory, pids and cpuacct for version 1.
+    bases: Vec<(&'static str, PathBuf)>,
+}
+
+const PREFIX: &str = "unsandbox-";
+const V1_CONTROLLERS: [&str; 3] = ["memory", "pids", "cpuacct"];
+
+impl Groups {
+    /// The best that this machine gives to this user; the error says why there is none.
+    pub fn find() -> Result<Groups, String> {
+        let membership = fs::read_to_string("/proc/self/cgroup")
+            .map_err(|error| format!("/proc/self/cgroup: {error}"))?;
+        let mounts = fs::read_to_string("/proc/self/mountinfo")
+            .map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
+        let found = version_two(&membership, &mounts).or_else(|two| {
+            version_one(&membership, &mounts).map_err(|one| format!("{two}; {one}"))
+        });
+        if let Ok(groups) = &found {
+            groups.sweep();
+        }
+        found
+    }
+
+    /// Removes what a jailer that was killed has left.
+    fn sweep(&self) {
+        for (_, base) in &self.bases {
+            let Some(parent) = base.parent() else { continue };
+            for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+                let alive = owner.is_none_or(|pid| Path::new("/proc").join(pid).exists());
+                if !alive {
+                    remove_tree(&entry.path());
+                }
+            }
+        }
+    }
+
+    /// A group for one run, with its limits.
+    pub fn create(&self, id: u64, memory_bytes: u64, processes: u64) -> io::Result<Group> {
+        let directories: Vec<(&'static str, PathBuf)> =
+            self.bases.iter().map(|(name, base)| (*name, base.join(id.to_string()))).collect();
+        let group = Group { version: self.version, directories };
+        let made = group.directories.iter().try_for_each(|(_, path)| fs::create_dir(path));
+        match made.and_then(|()| group.limit(memory_bytes, processes)) {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                group.remove();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for (_, base) in &self.bases {
+            remove_tree(base);
+        }
+    }
+}
+
+/// The control group of one run.
+pub struct Group {
+    version: Version,
+    directories: Vec<(&'static str, PathBuf)>,
+}
+
+impl Group {
+    fn path(&self, controller: &str, file: &str) -> PathBuf {
+        let found = self.directories.iter().find(|(name, _)| *name == controller);
+        found.map_or_else(|| self.directories[0].1.join(file), |(_, path)| path.join(file))
+    }
+
+    fn set(&self, controller: &str, file: &str, value: u64) -> io::Result<()> {
+        fs::write(self.path(controller, file), value.to_string())
+    }
+
+    fn limit(&self, memory_bytes: u64, processes: u64) -> io::Result<()> {
+        let pids = processes + 1; // the init is one of them
+        match self.version {
+            Version::Two => {
+                self.set("", "memory.max", memory_bytes)?;
+                // Absent where the kernel counts no swap.
+                let _ = self.set("", "memory.swap.max", 0);
+                self.set("", "pids.max", pids)
+            }
+            Version::One => {
+                self.set("memory", "memory.limit_in_bytes", memory_bytes)?;
+                let _ = self.set("memory", "memory.memsw.limit_in_bytes", memory_bytes);
+                self.set("pids", "pids.max", pids)
+            }
+        }
+    }
+
+    pub fn add(&self, pid: libc::pid_t) -> io::Result<()> {
+        for (_, directory) in &self.directories {
+            fs::write(directory.join("cgroup.procs"), pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Opens what the init reads while and after the program runs.
+    pub fn meter(&self) -> io::Result<Meter> {
+        let open = |controller, file| File::open(self.path(controller, file));
+        Ok(match self.version {
+            Version::Two => Meter {
+                version: self.version,
+                peak: open("", "memory.peak").ok(),
+                events: open("", "memory.events")?,
+                cpu: open("", "cpu.stat")?,
+            },
+            Version::One => Meter {
+                version: self.version,
+                peak: Some(open("memory", "memory.max_usage_in_bytes")?),
+                events: open("memory", "memory.oom_control")?,
+                cpu: open("cpuacct", "cpuacct.usage")?,
+            },
+        })
+    }
+}
+
+impl Group {
+    /// Removes it; false while the kernel still lets the last process go.
+    pub fn remove(&self) -> bool {
+        self.directories.iter().all(|(_, directory)| {
+            let gone = fs::remove_dir(directory);
+            gone.is_ok() || gone.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        })
+    }
+}
+
+/// Open files of a group: readable from inside a jail, where its path is not.
+pub struct Meter {
+    version: Version,
+    peak: Option<File>,
+    events: File,
+    cpu: File,
+}
+
+impl Meter {
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let files = self.peak.iter().chain([&self.events, &self.cpu]);
+        files.map(AsRawFd::as_raw_fd).collect()
+    }
+
+    pub fn peak_bytes(&mut self) -> u64 {
+        self.peak.as_mut().map_or(0, |file| first_number(&read(file)))
+    }
+
+    /// How many processes the kernel has ended for want of memory.
+    pub fn out_of_memory_kills(&mut self) -> u64 {
+        number_after(&read(&mut self.events), "oom_kill ")
+    }
+
+    pub fn cpu_time_us(&mut self) -> u64 {
+        let text = read(&mut self.cpu);
+        match self.version {
+            Version::Two => number_after(&text, "usage_usec "),
+            Version::One => first_number(&text) / 1000,
+        }
+    }
+}
+
+fn read(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    text
+}
+
+fn first_number(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(0)
+}
+
+fn number_after(text: &str, key: &str) -> u64 {
+    text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok()).unwrap_or(0)
+}
+
+fn remove_tree(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+    let _ = fs::remove_dir(base);
+}
+
+/// The mount point of a cgroup file system, and the path inside it that the mount shows.
+fn mount_of(mounts: &str, kind: &str, controller: Option<&str>) -> Option<(PathBuf, PathBuf)> {
+    mounts.lines().find_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut right = right.split(' ');
+        let fields: Vec<&str> = left.split(' ').collect();
+        let matches = right.next()? == kind
+            && controller.is_none_or(|wanted| {
+                right.nth(1).is_some_and(|options| options.split(',').any(|o| o == wanted))
+            });
+        matches.then(|| Some((PathBuf::from(fields.get(4)?), PathBuf::from(fields.get(3)?))))?
+    })
+}
+
+/// The directory of this process, given its path in the hierarchy.
+fn own_directory(mount: &Path, shown: &Path, path: &str) -> PathBuf {
+    let path = Path::new(path);
+    let below = path.strip_prefix(shown).unwrap_or(path.strip_prefix("/").unwrap_or(path));
+    mount.join(below)
+}
+
+fn version_two(membership: &str, mounts: &str) -> Result<Groups, String> {
+    let path = membership
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .ok_or("cgroup v2 is not in use")?;
+    let (mount, shown) = mount_of(mounts, "cgroup2", None).ok_or("cgroup v2 is not mounted")?;
+    let own = own_directory(&mount, &shown, path);
+    let name = format!("{PREFIX}{}", std::process::id());
+    let mut reason = String::from("cgroup v2 has no memory and pids controllers here");
+    // Processes and controllers may not share a group, so ours goes beside the caller's own.
+    for ancestor in own.ancestors().take_while(|path| path.starts_with(&mount)) {
+        let enabled =
+            fs::read_to_string(ancestor.join("cgroup.subtree_control")).unwrap_or_default();
+        let has = |controller| enabled.split_whitespace().any(|word| word == controller);
+        if !(has("memory") && has("pids")) {
+            continue;
+        }
+        let base = ancestor.join(&name);
+        match prepare_two(&base) {
+            Ok(()) => return Ok(Groups { version: Version::Two, bases: vec![("", base)] }),
+            Err(error) => reason = format!("cgroup v2 below {}: {error}", ancestor.display()),
+        }
+    }
+    Err(reason)
+}
+
+fn prepare_two(base: &Path) -> io::Result<()> {
+    fs::create_dir(base)?;
+    let enable = || {
+        let mut control =
+            OpenOptions::new().write(true).open(base.join("cgroup.subtree_control"))?;
+        control.write_all(b"+memory +pids")?;
+        // Moving a process needs the right to write the common ancestor's list as well: try it.
+        let trial = base.join("trial");
+        fs::create_dir(&trial)?;
+        let moved = try_member(&trial);
+        let _ = fs::remove_dir(&trial);
+        moved
+    };
+    enable().inspect_err(|_| remove_tree(base))
+}
+
+fn version_one(membership: &str, mounts: &str) -> Result<Groups, String> {
+    let mut bases = Vec::new();
+    for controller in V1_CONTROLLERS {
+        let path = membership.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':');
+            let names = fields.nth(1)?;
+            let path = fields.next()?;
+            names.split(',').any(|name| name == controller).then_some(path)
+        });
+        let path = path.ok_or(format!("cgroup v1 has no {controller} controller"))?;
+        let (mount, shown) = mount_of(mounts, "cgroup", Some(controller))
+            .ok_or(format!("cgroup v1 {controller} is not mounted"))?;
+        let own = own_directory(&mount, &shown, path);
+        let base = own.join(format!("{PREFIX}{}", std::process::id()));
+        let made = fs::create_dir(&base).and_then(|()| try_member(&base));
+        bases.push((controller, base));
+        if let Err(error) = made {
+            bases.iter().for_each(|(_, base)| remove_tree(base));
+            return Err(format!("cgroup v1 {controller} at {}: {error}", own.display()));
+        }
+    }
+    Ok(Groups { version: Version::One, bases })
+}
+
+/// Moves a short-lived child into the group, which shows whether runs can be moved there.
+fn try_member(group: &Path) -> io::Result<()> {
+    let (reader, writer) = io::pipe()?;
+    let mut reader = reader;
+    match crate::sys::fork_with(0)? {
+        None => {
+            drop(writer);
+            let _ = reader.read(&mut [0u8]);
+            crate::sys::exit_now(0)
+        }
+        Some(pid) => {
+            drop(reader);
+            let moved = fs::write(group.join("cgroup.procs"), pid.to_string());
+            drop(writer);
+            while crate::sys::reap(true)?.is_some_and(|reaped| reaped.pid != pid) {}
+            moved
+        }
+    }
+}

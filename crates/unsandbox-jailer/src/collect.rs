@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Gives files back after every process of the run is gone: what was asked for, and what lies in
+//! `artifacts/`. Descriptors of regular files travel, opened without following any link; nothing is
+//! read here.
+
+use crate::sys;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use unsandbox_jailer::message::{FromInit, Plan};
+
+/// `artifacts/` is searched this deep.
+const DEPTH_MAX: usize = 8;
+/// Names of skipped files that are told one by one.
+const TOLD_MAX: u64 = 10;
+/// Entries that are looked at in all: a directory of a million names costs no more than this.
+const LOOKED_AT_MAX: usize = 10_000;
+
+pub fn collect(
+    plan: &Plan,
+    tmp: &Path,
+    send: impl Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>,
+) -> io::Result<()> {
+    let root: OwnedFd = File::open(tmp)?.into();
+    let mut basket = Basket {
+        root,
+        send,
+        count_left: plan.artifacts_max_count,
+        bytes_left: plan.artifacts_max_bytes,
+        untold: 0,
+        told: 0,
+    };
+    for wanted in &plan.collect {
+        let path = match wanted.name.strip_prefix("/tmp/") {
+            Some(below) => PathBuf::from(below),
+            None => Path::new("input").join(&wanted.name),
+        };
+        basket.give_wanted(&path, &wanted.kind)?;
+    }
+    basket.give_folder()?;
+    basket.finish()
+}
+
+struct Basket<F> {
+    root: OwnedFd,
+    send: F,
+    count_left: u64,
+    bytes_left: u64,
+    told: u64,
+    untold: u64,
+}
+
+impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
+    /// Gives the regular file at `path` (below /tmp), or says why not.
+    fn give(&mut self, path: &Path, name: &OsStr, kind: &str) -> io::Result<()> {
+        let opened =
+            c_path(path).and_then(|path| sys::open_beneath(self.root.as_fd(), &path, false));
+        let file = match opened {
+            Ok(fd) => File::from(fd),
+            Err(error) => return self.skip(name, &reason(&error)),
+        };
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return self.skip(name, "not a regular file");
+        }
+        if self.count_left == 0 {
+            return self.skip(name, "over the limit on the number of artifacts");
+        }
+        if found.len() > self.bytes_left {
+            return self.skip(name, &format!("{} bytes, over the limit on artifacts", found.len()));
+        }
+        self.count_left -= 1;
+        self.bytes_left -= found.len();
+        let message =
+            FromInit::Artifact { name: printable(name), kind: kind.to_string(), size: found.len() };
+        (self.send)(message, &[file.as_fd()])
+    }
+
+    /// Gives what a recipe names: one file, or every one that matches its pattern.
+    fn give_wanted(&mut self, path: &Path, kind: &str) -> io::Result<()> {
+        let name = path.file_name().unwrap_or(OsStr::new("artifact")).to_owned();
+        let pattern = name.to_string_lossy();
+        let Some((before, after)) = pattern.split_once('*') else {
+            return self.give(path, &name, kind);
+        };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let matching: Vec<_> = self
+            .list(folder, LOOKED_AT_MAX)?
+            .into_iter()
+            .map(|entry| entry.file_name())
+            .filter(|found| {
+                let found = found.to_string_lossy();
+                let middle = found.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                middle.is_some()
+            })
+            .collect();
+        if matching.is_empty() {
+            return self.skip(&name, "was not made");
+        }
+        matching.iter().try_for_each(|found| self.give(&folder.join(found), found, kind))
+    }
+
+    /// The entries of a folder below /tmp, by name. One that is a link, or gone, has none.
+    fn list(&self, folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
+        let opened =
+            c_path(folder).and_then(|path| sys::open_beneath(self.root.as_fd(), &path, true));
+        let Ok(opened) = opened else { return Ok(Vec::new()) };
+        let listing = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
+        let mut entries: Vec<fs::DirEntry> = listing.flatten().take(most).collect();
+        entries.sort_by_key(fs::DirEntry::file_name);
+        Ok(entries)
+    }
+
+    fn skip(&mut self, name: &OsStr, why: &str) -> io::Result<()> {
+        if self.told == TOLD_MAX {
+            self.untold += 1;
+            return Ok(());
+        }
+        self.told += 1;
+        (self.send)(FromInit::Skipped { name: printable(name), why: why.to_string() }, &[])
+    }
+
+    /// Everything below `artifacts/`, in the order of names.
+    fn give_folder(&mut self) -> io::Result<()> {
+        let mut looked_at = 0;
+        let mut folders = vec![(PathBuf::from("input/artifacts"), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            let entries = self.list(&folder, LOOKED_AT_MAX - looked_at)?;
+            looked_at += entries.len();
+            for entry in entries {
+                let path = folder.join(entry.file_name());
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) && depth < DEPTH_MAX {
+                    folders.push((path, depth + 1));
+                } else {
+                    let name = path.strip_prefix("input/artifacts").unwrap_or(&path).to_owned();
+                    self.give(&path, name.as_os_str(), "file")?;
+                }
+            }
+        }
+        if looked_at == LOOKED_AT_MAX {
+            self.skip(
+                OsStr::new("artifacts/"),
+                "has more than 10000 entries; the rest was not looked at",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if self.untold == 0 {
+            return Ok(());
+        }
+        let name = format!("{} more", self.untold);
+        let why = "for the same kinds of reasons".to_string();
+        (self.send)(FromInit::Skipped { name, why }, &[])
+    }
+}
+
+fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
+    std::ffi::CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => "was not made".to_string(),
+        Some(libc::ELOOP) => "is a link".to_string(),
+        Some(libc::ENXIO) => "not a regular file".to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// The name as text; bytes that are not UTF-8, and control characters, become replacements.
+fn printable(name: &OsStr) -> String {
+    name.to_string_lossy().chars().map(|c| if c.is_control() { '_' } else { c }).collect()
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The first process of a jail. It is cloned by the supervisor into its namespaces, finishes the
+//! mounts, waits for a run, places its files, takes it through its steps and reports to the engine.
+//! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
+
+use crate::cgroup::Meter;
+use crate::collect;
+use crate::jail::{Doubt, trouble};
+use crate::seccomp::Filters;
+use crate::step::{Outcome, Stepper};
+use crate::sys;
+use crate::template::JAIL_ID;
+use std::fs;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use unsandbox_jailer::channel;
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::message::{
+    Cause, FromInit, PlacedFile, Plan, RunLimits, Step, StepKind, Trouble,
+};
+
+/// What the init has in hand when it is born.
+pub struct Birth {
+    /// To the supervisor: "go", then the run.
+    pub leash: OwnedFd,
+    pub meter: Option<Meter>,
+}
+
+/// Words on the leash.
+pub const GO: &[u8] = b"go";
+pub const RUN: &[u8] = b"run";
+
+/// The one writable file system: work directory, temporary files, shared memory, home.
+const TMP: &str = "/tmp";
+pub const WORK: &str = "/tmp/input";
+const OWN_DIRECTORIES: [&str; 4] = [WORK, "/tmp/.shm", "/tmp/home", "/tmp/build"];
+/// Inodes that these take, on top of the program's.
+const OWN_INODES: u64 = 8;
+
+/// Runs the jail to its end.
+pub fn main(birth: Birth, filters: &Filters) -> ! {
+    // Dies with the supervisor; a supervisor that died before this line has closed the leash.
+    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
+    let mut keep = vec![birth.leash.as_raw_fd()];
+    keep.extend(birth.meter.iter().flat_map(Meter::descriptors));
+    keep.sort();
+    sys::close_all_but(3, &keep);
+    match channel::receive(birth.leash.as_fd()) {
+        Ok(Some((word, _))) if word == GO => {}
+        _ => sys::exit_now(1),
+    }
+    let prepared = prepare();
+    let report = prepared.as_ref().err().map(Trouble::to_bytes).unwrap_or_default();
+    let _ = channel::send_bytes(birth.leash.as_fd(), &report, &[]);
+    let Ok(Some((_, fds))) = channel::receive(birth.leash.as_fd()) else { sys::exit_now(1) };
+    let Ok([control, plan, stdin, stdout, stderr]) = <[OwnedFd; 5]>::try_from(fds) else {
+        sys::exit_now(1)
+    };
+    let streams = Streams { stdin, stdout, stderr };
+    let run = Run { control, filters };
+    let end = prepared.and_then(|()| run.carry_out(plan, streams, birth.meter));
+    if let Err(trouble) = end {
+        let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
+    }
+    let _ = channel::send(run.control.as_fd(), &FromInit::Done, &[]);
+    sys::exit_now(0)
+}
+
+/// Standard streams of the run step; the compiler's words go to `stderr` as well.
+pub struct Streams {
+    pub stdin: OwnedFd,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
+/// What every jail needs before its run is known.
+fn prepare() -> Doubt<()> {
+    let layer = "mount namespace";
+    sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
+    sys::new_session();
+    sys::set_umask(0o022);
+    sys::set_host_name("sandbox").map_err(trouble("uts namespace", "set the host name"))?;
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    sys::mount(c"proc", c"/proc", c"proc", flags, c"")
+        .map_err(trouble("pid namespace", "mount /proc"))?;
+    mount_tmp(0, &RunLimits::default_size()).map_err(trouble(layer, "mount /tmp"))?;
+    for directory in OWN_DIRECTORIES {
+        let mode = if directory.ends_with("shm") { 0o1777 } else { 0o755 };
+        fs::DirBuilder::new()
+            .mode(mode)
+            .create(directory)
+            .map_err(trouble(layer, "furnish /tmp"))?;
+    }
+    std::env::set_current_dir(WORK).map_err(trouble(layer, "enter the work directory"))
+}
+
+/// Bytes and inodes of the writable file system.
+struct Size {
+    bytes: u64,
+    inodes: u64,
+}
+
+trait TmpSize {
+    fn default_size() -> Size;
+    fn size(&self) -> Size;
+}
+
+impl TmpSize for RunLimits {
+    fn default_size() -> Size {
+        Size { bytes: 256 << 20, inodes: 16_384 }
+    }
+    fn size(&self) -> Size {
+        Size { bytes: self.work_bytes, inodes: self.work_files }
+    }
+}
+
+fn mount_tmp(remount: libc::c_ulong, size: &Size) -> io::Result<()> {
+    let data = format!("mode=1777,size={},nr_inodes={}", size.bytes, size.inodes + OWN_INODES);
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | remount;
+    sys::mount(c"tmp", c"/tmp", c"tmpfs", flags, &sys::c_string(&data)?)
+}
+
+struct Run<'a> {
+    control: OwnedFd,
+    filters: &'a Filters,
+}
+
+impl Run<'_> {
+    fn carry_out(&self, plan: OwnedFd, streams: Streams, meter: Option<Meter>) -> Doubt<()> {
+        let mut plan = read_plan(plan).map_err(trouble("plan", "read it"))?;
+        let default = RunLimits::default_size();
+        let size = plan.limits.size();
+        if size.bytes != default.bytes || size.inodes != default.inodes {
+            mount_tmp(libc::MS_REMOUNT, &size).map_err(trouble("files", "size /tmp"))?;
+        }
+        for file in std::mem::take(&mut plan.files) {
+            place(&file).map_err(trouble("files", &format!("place {:?}", file.name)))?;
+        }
+        let artifacts = Path::new(WORK).join("artifacts");
+        if !artifacts.exists() {
+            fs::create_dir(&artifacts).map_err(trouble("files", "make artifacts/"))?;
+        }
+        let stepper = Stepper::new(&plan, self.filters, meter)
+            .map_err(trouble("streams", "prepare the steps"))?;
+        let steps = std::mem::take(&mut plan.steps);
+        if self.take_steps(steps, stepper, streams)? {
+            let send = |message: FromInit, fds: &[BorrowedFd<'_>]| {
+                channel::send(self.control.as_fd(), &message, fds)
+            };
+            collect::collect(&plan, Path::new(TMP), send).map_err(trouble("files", "collect"))?;
+        }
+        Ok(())
+    }
+
+    /// True if artifacts are wanted after it.
+    fn take_steps(
+        &self,
+        steps: Vec<Step>,
+        mut stepper: Stepper<'_>,
+        streams: Streams,
+    ) -> Doubt<bool> {
+        let mut streams = Some(streams);
+        for step in steps {
+            let outcome = if step.kind == StepKind::Run {
+                // The init lets go of the streams, so that they end with the program.
+                let Some(streams) = streams.take() else { break };
+                self.take(&step, &mut stepper, RunStreams::Own(streams))?
+            } else {
+                let Some(streams) = &streams else { break };
+                self.take(&step, &mut stepper, RunStreams::Compiler(&streams.stderr))?
+            };
+            if outcome.end.cause == Cause::Stopped {
+                return Ok(outcome.collect);
+            }
+            let failed = outcome.end.cause != Cause::Exited || outcome.end.code != 0;
+            if step.kind == StepKind::Compile && failed {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn take(
+        &self,
+        step: &Step,
+        stepper: &mut Stepper<'_>,
+        streams: RunStreams<'_>,
+    ) -> Doubt<Outcome> {
+        let say = |message: &FromInit| {
+            // An engine that is gone has closed the socket; the next poll sees that.
+            let _ = channel::send(self.control.as_fd(), message, &[]);
+        };
+        let started = || say(&FromInit::Started { kind: step.kind });
+        let outcome = stepper.take(step, streams, self.control.as_fd(), started)?;
+        say(&FromInit::Ended { kind: step.kind, end: outcome.end });
+        Ok(outcome)
+    }
+}
+
+/// Where a step's streams go.
+pub enum RunStreams<'a> {
+    Own(Streams),
+    Compiler(&'a OwnedFd),
+}
+
+fn read_plan(memfd: OwnedFd) -> io::Result<Plan> {
+    let mut file = fs::File::from(memfd);
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Plan::from_bytes(&bytes).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))
+}
+
+/// Writes one file into the work directory. Names were validated; a path here is a defect.
+fn place(file: &PlacedFile) -> io::Result<()> {
+    if file.name.contains('/') || file.name == ".." || file.name == "." {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let path = Path::new(WORK).join(&file.name);
+    let mut created = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    created.write_all(&file.content.0)
+}

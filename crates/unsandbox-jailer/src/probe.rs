@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What this machine gives, layer by layer, found by doing it: a child tries each namespace, a whole
+//! jail is built and thrown away.
+
+use crate::cgroup::{Groups, Version};
+use crate::jail::{Builder, Doubt};
+use crate::{files, sys};
+use std::fs;
+use std::os::fd::AsFd;
+use unsandbox_jailer::channel;
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::message::{FromJailer, LEVEL_FULL, LEVEL_NONE, LayerReport, Trouble};
+
+const NAMESPACES: [(&str, libc::c_int); 6] = [
+    ("mount namespace", libc::CLONE_NEWNS),
+    ("pid namespace", libc::CLONE_NEWPID),
+    ("network namespace", libc::CLONE_NEWNET),
+    ("ipc namespace", libc::CLONE_NEWIPC),
+    ("uts namespace", libc::CLONE_NEWUTS),
+    ("cgroup namespace", libc::CLONE_NEWCGROUP),
+];
+
+pub fn layers(builder: &mut Doubt<Builder>) -> FromJailer {
+    let mut layers = vec![there("user namespace", "one unprivileged id, setgroups denied")];
+    match builder {
+        Err(trouble) => refuse(&mut layers, trouble),
+        Ok(builder) => {
+            for (name, flag) in NAMESPACES {
+                layers.push(try_namespace(name, flag));
+            }
+            if let Err(trouble) = try_jail(builder) {
+                refuse(&mut layers, &trouble);
+            }
+        }
+    }
+    layers.push(there("seccomp", "two deny-lists and a guard against foreign system call tables"));
+    layers.push(landlock());
+    layers.push(there("rights", "no_new_privs, no capabilities, an unprivileged id"));
+    layers.push(there("rlimits", "processes, open files, file size, core, stack, locked memory"));
+    layers.push(groups(builder));
+    // A group is the exact way to count memory, not a wall: without it the watchdog counts.
+    let walls = layers.iter().filter(|layer| layer.name != "cgroup" && layer.name != "landlock");
+    let full = walls.into_iter().all(|layer| layer.available);
+    FromJailer::Layers { level: if full { LEVEL_FULL } else { LEVEL_NONE }, layers }
+}
+
+fn there(name: &str, detail: &str) -> LayerReport {
+    let (name, detail) = (name.to_string(), detail.to_string());
+    LayerReport { name, available: true, detail, fix: String::new() }
+}
+
+/// Marks the layer that failed, adding it if it is not among those tried.
+fn refuse(layers: &mut Vec<LayerReport>, trouble: &Trouble) {
+    let name = if trouble.layer == "namespaces" { "user namespace" } else { &trouble.layer };
+    layers.retain(|layer| layer.name != name);
+    layers.push(LayerReport {
+        name: name.to_string(),
+        available: false,
+        detail: trouble.what.clone(),
+        fix: trouble.fix.clone(),
+    });
+}
+
+/// What an operator can do about it.
+pub fn fix_for(layer: &str, errno: i32) -> String {
+    let layer = if layer == "namespaces" { "user namespace" } else { layer };
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_string();
+    if layer == "user namespace" || layer == "mount namespace" {
+        if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
+            return "AppArmor restricts user namespaces: install the profile that `make install` ships, \
+                    or set kernel.apparmor_restrict_unprivileged_userns=0"
+                .to_string();
+        }
+        if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
+            return "set kernel.unprivileged_userns_clone=1".to_string();
+        }
+        if read("/proc/sys/user/max_user_namespaces") == "0" || errno == libc::ENOSPC {
+            return "set user.max_user_namespaces to a few thousand".to_string();
+        }
+        return "allow user namespaces: in a container, run it with a seccomp profile that permits \
+                unshare and mount (for Docker: --security-opt seccomp=unconfined \
+                --security-opt apparmor=unconfined)"
+            .to_string();
+    }
+    if layer == "pid namespace" {
+        return "a new /proc is refused where the container masks its own: unmask it (for Docker: \
+                --security-opt systempaths=unconfined)"
+            .to_string();
+    }
+    "see the security page of the documentation".to_string()
+}
+
+fn try_namespace(name: &str, flag: libc::c_int) -> LayerReport {
+    let tried = match sys::fork_with(libc::CLONE_NEWUSER | flag) {
+        Ok(None) => sys::exit_now(0),
+        Ok(Some(_)) => return there(name, "its own"),
+        Err(error) => error,
+    };
+    let errno = tried.raw_os_error().unwrap_or(0);
+    LayerReport {
+        name: name.to_string(),
+        available: false,
+        detail: format!("clone: {tried}"),
+        fix: fix_for(name, errno),
+    }
+}
+
+/// Builds a jail as a run would have it, and hears from its init whether it could be finished.
+fn try_jail(builder: &mut Builder) -> Doubt<()> {
+    let jail = builder.build(&[], 64 << 20, 16)?;
+    let heard = channel::receive(jail.leash.as_fd());
+    let _ = sys::kill(jail.pid, libc::SIGKILL);
+    // The supervisor reaps it; its network and group are dropped with it.
+    let report = match heard {
+        Ok(Some((bytes, _))) => Trouble::from_bytes(&bytes),
+        _ => None,
+    };
+    if let Some(group) = jail.group {
+        while !group.remove() {
+            let _ = sys::reap(false);
+            std::thread::yield_now();
+        }
+    }
+    report.map_or(Ok(()), Err)
+}
+
+fn landlock() -> LayerReport {
+    match files::kernel_abi() {
+        0 => LayerReport {
+            name: "landlock".to_string(),
+            available: false,
+            detail: "the kernel does not have it".to_string(),
+            fix: "boot with lsm=landlock,… (Linux 5.13 or newer)".to_string(),
+        },
+        abi => there("landlock", &format!("version {abi} of its interface")),
+    }
+}
+
+fn groups(builder: &Doubt<Builder>) -> LayerReport {
+    let found: Result<&Groups, &str> = match builder {
+        Ok(builder) => builder.groups.as_ref().map_err(String::as_str),
+        Err(_) => Err("not looked for"),
+    };
+    match found {
+        Ok(groups) if groups.version == Version::Two => there("cgroup", "version 2"),
+        Ok(_) => there("cgroup", "version 1"),
+        Err(why) => LayerReport {
+            name: "cgroup".to_string(),
+            available: false,
+            detail: format!("{why}; a watchdog counts memory and processor time instead"),
+            fix: "run under a delegated group (systemd-run --user --scope -p Delegate=yes), or as root"
+                .to_string(),
+        },
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The deny-list of system calls, as BPF. Namespaces and lost capabilities already refuse most of it;
+//! the filters keep a kernel defect behind such a call out of reach.
+//!
+//! A filter has one action, so there are two of seccompiler's (EPERM and ENOSYS) and one by hand that
+//! refuses the other system call tables of the same processor. The kernel runs all three and obeys the
+//! strictest.
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
+    SeccompFilter, SeccompRule, TargetArch,
+};
+use std::collections::BTreeMap;
+
+/// The compiled filters, in the order of their installation.
+pub struct Filters {
+    pub programs: Vec<Vec<libc::sock_filter>>,
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Refused as "not permitted", whatever the arguments.
+const FORBIDDEN: &[libc::c_long] = &[
+    // Mounts: the root that the init has built stays as it is.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_mount_setattr,
+    // Namespaces of others.
+    libc::SYS_setns,
+    // Other processes' memory and descriptors.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    // Programs in the kernel, and its counters.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_fanotify_init,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_kexec_file_load,
+    libc::SYS_reboot,
+    libc::SYS_syslog,
+    // Files by handle go around every mount.
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    // The machine's clock and name.
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
+];
+
+/// Refused as "not there", so that programs take the older way.
+const ABSENT: &[libc::c_long] = &[
+    // Its flags lie in memory, where no filter can see them; libc then uses clone.
+    libc::SYS_clone3,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_userfaultfd,
+    // Keyrings outlive a run.
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+];
+
+/// Every flag that asks clone or unshare for a namespace.
+const NAMESPACE_FLAGS: [libc::c_int; 8] = [
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+    0x80, // CLONE_NEWTIME; for clone itself this bit belongs to the exit signal
+];
+
+/// Terminal requests that type into, or paste onto, somebody's terminal.
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541c;
+
+type Failure = Box<dyn std::error::Error>;
+
+impl Filters {
+    pub fn compile() -> Result<Filters, Failure> {
+        let forbidden = forbidden_rules()?;
+        let absent = ABSENT.iter().map(|&call| (call, vec![])).collect();
+        let programs =
+            vec![guard(), program(forbidden, libc::EPERM)?, program(absent, libc::ENOSYS)?];
+        Ok(Filters { programs })
+    }
+}
+
+fn program(rules: Rules, errno: libc::c_int) -> Result<Vec<libc::sock_filter>, Failure> {
+    let arch: TargetArch = std::env::consts::ARCH.try_into()?;
+    let action = SeccompAction::Errno(errno as u32);
+    let compiled: BpfProgram =
+        SeccompFilter::new(rules, SeccompAction::Allow, action, arch)?.try_into()?;
+    // The two structs are the kernel's one; seccompiler has its own to stay free of libc.
+    Ok(compiled
+        .iter()
+        .map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
+        .collect())
+}
+
+fn forbidden_rules() -> Result<Rules, Failure> {
+    let mut rules: Rules = FORBIDDEN.iter().map(|&call| (call, vec![])).collect();
+    let mut clone = Vec::new();
+    let mut unshare = Vec::new();
+    for flag in NAMESPACE_FLAGS {
+        let bit = flag as u64;
+        let asked = || SeccompCondition::new(0, Len::Dword, Op::MaskedEq(bit), bit);
+        unshare.push(SeccompRule::new(vec![asked()?])?);
+        if flag != 0x80 {
+            clone.push(SeccompRule::new(vec![asked()?])?);
+        }
+    }
+    rules.insert(libc::SYS_clone, clone);
+    rules.insert(libc::SYS_unshare, unshare);
+    // Local and Internet sockets only, and no raw ones: every other family is kernel code that no
+    // program needs here.
+    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+    let odd = families
+        .iter()
+        .map(|&family| SeccompCondition::new(0, Len::Dword, Op::Ne, family as u64))
+        .collect::<Result<Vec<_>, _>>()?;
+    let of_type = |kind: libc::c_int| {
+        SeccompRule::new(vec![SeccompCondition::new(
+            1,
+            Len::Dword,
+            Op::MaskedEq(0xf),
+            kind as u64,
+        )?])
+    };
+    let sockets = vec![SeccompRule::new(odd)?, of_type(libc::SOCK_RAW)?, of_type(10)?]; // SOCK_PACKET
+    rules.insert(libc::SYS_socket, sockets.clone());
+    rules.insert(libc::SYS_socketpair, sockets);
+    // The kernel looks at 32 bits of the request; so does the filter.
+    let request =
+        |value| SeccompRule::new(vec![SeccompCondition::new(1, Len::Dword, Op::Eq, value)?]);
+    rules.insert(libc::SYS_ioctl, vec![request(TIOCSTI)?, request(TIOCLINUX)?]);
+    // Device nodes.
+    let node = |argument| {
+        [libc::S_IFCHR, libc::S_IFBLK].map(|kind| {
+            let format = Op::MaskedEq(u64::from(libc::S_IFMT));
+            SeccompRule::new(vec![SeccompCondition::new(
+                argument,
+                Len::Dword,
+                format,
+                kind.into(),
+            )?])
+        })
+    };
+    rules.insert(libc::SYS_mknodat, node(2).into_iter().collect::<Result<_, _>>()?);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_mknod, node(1).into_iter().collect::<Result<_, _>>()?);
+    Ok(rules)
+}
+
+/// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers.
+fn guard() -> Vec<libc::sock_filter> {
+    #[cfg(target_arch = "x86_64")]
+    const NATIVE: u32 = 0xc000_003e; // AUDIT_ARCH_X86_64
+    #[cfg(target_arch = "aarch64")]
+    const NATIVE: u32 = 0xc000_00b7; // AUDIT_ARCH_AARCH64
+    const X32_BIT: u32 = 0x4000_0000;
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    vec![
+        op(LOAD, 0, 0, 4), // seccomp_data.arch
+        op(EQUAL, 1, 0, NATIVE),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+        op(LOAD, 0, 0, 0), // seccomp_data.nr
+        op(AT_LEAST, 0, 1, X32_BIT),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One program of a run: started with every lock on, watched, and ended with all that it started.
+
+use crate::cgroup::Meter;
+use crate::init::{RunStreams, WORK};
+use crate::jail::trouble;
+use crate::seccomp::Filters;
+use crate::watch::Watchdog;
+use crate::{files, sys};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, PipeWriter, Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+use unsandbox_jailer::channel;
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::message::{Cause, Plan, RunLimits, Step, StepEnd, ToInit, Trouble};
+
+pub struct Stepper<'a> {
+    filters: &'a Filters,
+    limits: RunLimits,
+    env: Vec<CString>,
+    signals: OwnedFd,
+    watchdog: Watchdog,
+}
+
+pub struct Outcome {
+    pub end: StepEnd,
+    /// Whether artifacts are wanted, where the engine stopped it.
+    pub collect: bool,
+}
+
+impl<'a> Stepper<'a> {
+    pub fn new(plan: &Plan, filters: &'a Filters, meter: Option<Meter>) -> io::Result<Stepper<'a>> {
+        let env = plan.env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
+        let watchdog = Watchdog::new(&plan.limits, meter);
+        Ok(Stepper {
+            filters,
+            limits: plan.limits,
+            env,
+            signals: sys::child_signal_fd()?,
+            watchdog,
+        })
+    }
+
+    pub fn take(
+        &mut self,
+        step: &Step,
+        streams: RunStreams<'_>,
+        control: BorrowedFd<'_>,
+        started: impl FnOnce(),
+    ) -> Result<Outcome, Trouble> {
+        let begin = Instant::now();
+        let child = self.start(step, streams)?;
+        started();
+        let (cause, code, collect) = self.wait(child, begin, step.wall_ms, control);
+        end_everything();
+        let (cause, code) = match (cause, self.watchdog.verdict_at_end()) {
+            // The kernel's own kill looks like any other signal until its counter is read.
+            (Cause::Exited | Cause::Signaled, Some(limit)) => (limit, libc::SIGKILL),
+            (cause, _) => (cause, code),
+        };
+        let end = StepEnd {
+            cause,
+            code,
+            cpu_time_us: self.watchdog.cpu_time().as_micros() as u64,
+            peak_memory_bytes: self.watchdog.peak_memory_bytes(),
+            wall_us: begin.elapsed().as_micros() as u64,
+        };
+        Ok(Outcome { end, collect })
+    }
+
+    /// Forks and executes; returns once the program itself is running.
+    fn start(&self, step: &Step, streams: RunStreams<'_>) -> Result<libc::pid_t, Trouble> {
+        let broken = |what: &str, error: io::Error| trouble("program", what)(error);
+        let argv = step.argv.iter().map(|word| sys::c_string(word)).collect::<io::Result<Vec<_>>>();
+        let argv = argv.map_err(|error| broken("read its arguments", error))?;
+        let (mut said, mut say) = io::pipe().map_err(|error| broken("make a pipe", error))?;
+        match sys::fork_with(0).map_err(|error| broken("fork", error))? {
+            None => {
+                let (stage, error) = self.become_program(&argv, &streams, &say);
+                let _ = write!(say, "{}\n{stage}", error.raw_os_error().unwrap_or(0));
+                sys::exit_now(127)
+            }
+            Some(pid) => {
+                drop((say, streams));
+                let mut text = String::new();
+                let _ = said.read_to_string(&mut text);
+                match text.split_once('\n') {
+                    None => Ok(pid),
+                    Some((errno, stage)) => {
+                        let error = io::Error::from_raw_os_error(errno.parse().unwrap_or(0));
+                        let program = step.argv.first().map_or("", String::as_str);
+                        let _ = sys::reap(true);
+                        Err(trouble(stage, program)(error))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts every lock on this process and executes the program. Returns only on failure.
+    fn become_program(
+        &self,
+        argv: &[CString],
+        streams: &RunStreams<'_>,
+        say: &PipeWriter,
+    ) -> (&'static str, io::Error) {
+        let steps = || -> Result<(), (&'static str, io::Error)> {
+            sys::new_session();
+            sys::reset_signals();
+            std::env::set_current_dir(WORK).map_err(|e| ("files", e))?;
+            set_streams(streams).map_err(|e| ("streams", e))?;
+            sys::close_all_but(3, &[say.as_raw_fd()]);
+            set_rlimits(&self.limits).map_err(|e| ("rlimits", e))?;
+            // The kernel ends the program before the init when memory is short.
+            let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+            files::lock(&["/"], &["/tmp"], &["/dev", "/proc"])
+                .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
+            sys::drop_capabilities().map_err(|e| ("capabilities", e))?;
+            sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|e| ("no_new_privs", e))?;
+            for program in &self.filters.programs {
+                sys::install_filter(program).map_err(|e| ("seccomp", e))?;
+            }
+            Ok(())
+        };
+        match steps() {
+            Err(trouble) => trouble,
+            Ok(()) => ("program", sys::exec(argv, &self.env)),
+        }
+    }
+
+    /// Until the program, its time, or somebody's patience ends.
+    fn wait(
+        &mut self,
+        child: libc::pid_t,
+        begin: Instant,
+        wall_ms: u64,
+        control: BorrowedFd<'_>,
+    ) -> (Cause, i32, bool) {
+        let deadline = begin + Duration::from_millis(wall_ms);
+        loop {
+            let now = Instant::now();
+            if now >= deadline {
+                return (Cause::Wall, libc::SIGKILL, true);
+            }
+            let rest = deadline - now;
+            let timeout =
+                self.watchdog.interval(begin.elapsed()).map_or(rest, |tick| tick.min(rest));
+            let fds = [self.signals.as_raw_fd(), control.as_raw_fd()];
+            let Ok([child_ended, spoken]) = sys::poll_readable(fds, Some(timeout)) else {
+                sys::exit_now(1)
+            };
+            if child_ended {
+                sys::drain(self.signals.as_raw_fd());
+                if let Some(end) = reap_until(child) {
+                    return match end {
+                        Ok(code) => (Cause::Exited, code, true),
+                        Err(signal) => (cause_of_signal(signal), signal, true),
+                    };
+                }
+            }
+            if spoken {
+                let Ok(Some((bytes, _))) = channel::receive(control) else { sys::exit_now(1) };
+                if let Some(ToInit::Stop { collect }) = ToInit::from_bytes(&bytes) {
+                    return (Cause::Stopped, libc::SIGKILL, collect);
+                }
+            }
+            if let Some(limit) = self.watchdog.check() {
+                return (limit, libc::SIGKILL, true);
+            }
+        }
+    }
+}
+
+fn cause_of_signal(signal: i32) -> Cause {
+    if signal == libc::SIGXCPU { Cause::Cpu } else { Cause::Signaled }
+}
+
+/// Reaps whatever has ended; the end of `child` if it is among them.
+fn reap_until(child: libc::pid_t) -> Option<Result<i32, i32>> {
+    while let Ok(Some(reaped)) = sys::reap(false) {
+        if reaped.pid == child {
+            return Some(reaped.end());
+        }
+    }
+    None
+}
+
+/// Kills every other process of the jail and waits until none is left. A process that forks while it
+/// is being killed is caught as well: the kernel walks the whole pid namespace under one lock.
+fn end_everything() {
+    let _ = sys::kill(-1, libc::SIGKILL);
+    while sys::reap(true).is_ok() {}
+}
+
+fn set_streams(streams: &RunStreams<'_>) -> io::Result<()> {
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    let fds: [RawFd; 3] = match streams {
+        RunStreams::Own(own) => {
+            [own.stdin.as_raw_fd(), own.stdout.as_raw_fd(), own.stderr.as_raw_fd()]
+        }
+        RunStreams::Compiler(words) => [nothing.as_raw_fd(), words.as_raw_fd(), words.as_raw_fd()],
+    };
+    // The sources lie above 2, so that none is overwritten before it is used.
+    for (target, fd) in fds.into_iter().enumerate() {
+        sys::dup2(fd, target as RawFd)?;
+    }
+    Ok(())
+}
+
+fn set_rlimits(limits: &RunLimits) -> io::Result<()> {
+    const MB: u64 = 1 << 20;
+    let both = |resource, value: u64| {
+        // A host that has less itself gives what it has.
+        let hard = sys::get_rlimit(resource).rlim_max.min(value);
+        sys::set_rlimit(resource, hard, hard)
+    };
+    both(libc::RLIMIT_NPROC, limits.processes + 1)?; // the init counts too
+    both(libc::RLIMIT_NOFILE, limits.open_files)?;
+    both(libc::RLIMIT_FSIZE, limits.file_size_bytes)?;
+    both(libc::RLIMIT_CORE, 0)?;
+    both(libc::RLIMIT_MEMLOCK, 8 * MB)?;
+    both(libc::RLIMIT_MSGQUEUE, MB)?;
+    both(libc::RLIMIT_SIGPENDING, 1024)?;
+    both(libc::RLIMIT_RTPRIO, 0)?;
+    both(libc::RLIMIT_NICE, 0)?;
+    let stack = sys::get_rlimit(libc::RLIMIT_STACK).rlim_max;
+    sys::set_rlimit(libc::RLIMIT_STACK, (8 * MB).min(stack), (64 * MB).min(stack))
+}

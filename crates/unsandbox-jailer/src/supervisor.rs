@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The jailer's one loop: it hears the engine, the host's death and its children's ends, and keeps a
+//! few jails ready ahead of the next runs.
+
+use crate::cgroup::{Group, Version};
+use crate::init;
+use crate::jail::{Builder, Doubt, Jail, trouble};
+use crate::{files, probe, sys};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+use unsandbox_jailer::channel;
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::message::{FromJailer, Needs, ToJailer, Trouble};
+use unsandbox_jailer::{ENGINE_FD, HOST_PIDFD};
+
+/// Jails kept ready for each of the most recently used kinds of need.
+const READY_EACH: usize = 2;
+const KINDS_MAX: usize = 4;
+/// Stands for the id of a run where a jail has none.
+const NO_RUN: u64 = 0;
+
+pub fn has_its_descriptors() -> bool {
+    [ENGINE_FD, HOST_PIDFD].iter().all(|&fd| sys::is_open(fd))
+}
+
+/// Serves the engine until it says so, closes, or dies.
+pub fn run() -> io::Result<()> {
+    sys::new_session();
+    sys::reset_signals();
+    sys::set_umask(0o022);
+    std::env::set_current_dir("/")?;
+    sys::raise_open_files();
+    // SAFETY: started with these two (has_its_descriptors), which nothing else here owns.
+    let (engine, host) =
+        unsafe { (OwnedFd::from_raw_fd(ENGINE_FD), OwnedFd::from_raw_fd(HOST_PIDFD)) };
+    for fd in [&engine, &host] {
+        sys::set_close_on_exec(fd.as_raw_fd());
+    }
+    let signals = sys::child_signal_fd()?;
+    let mut supervisor = Supervisor {
+        engine,
+        builder: Builder::new(),
+        runs: HashMap::new(),
+        ready: Vec::new(),
+        doomed: Vec::new(),
+    };
+    let served = supervisor.greet().and_then(|()| serve(&mut supervisor, &host, &signals));
+    supervisor.end_everything();
+    served
+}
+
+fn serve(supervisor: &mut Supervisor, host: &OwnedFd, signals: &OwnedFd) -> io::Result<()> {
+    let polled = [supervisor.engine.as_raw_fd(), host.as_raw_fd(), signals.as_raw_fd()];
+    loop {
+        // With work left to prepare, only look; otherwise sleep.
+        let timeout = supervisor.timeout();
+        let [spoken, host_died, child_ended] = sys::poll_readable(polled, timeout)?;
+        if host_died {
+            return Ok(());
+        }
+        if spoken {
+            match channel::receive(supervisor.engine.as_fd())? {
+                Some((bytes, fds)) => match ToJailer::from_bytes(&bytes) {
+                    Some(ToJailer::Quit) | None => return Ok(()),
+                    Some(message) => supervisor.hear(message, fds)?,
+                },
+                None => return Ok(()),
+            }
+        }
+        if child_ended {
+            sys::drain(signals.as_raw_fd());
+            supervisor.reap()?;
+        }
+        if !spoken && !child_ended {
+            supervisor.prepare_ahead();
+        }
+    }
+}
+
+/// A run in its jail.
+struct Active {
+    id: u64,
+    jail: Jail,
+}
+
+struct Supervisor {
+    engine: OwnedFd,
+    builder: Doubt<Builder>,
+    runs: HashMap<libc::pid_t, Active>,
+    /// Jails without a run yet, by what they were made for; the oldest kind of need first.
+    ready: Vec<(Needs, Vec<Jail>)>,
+    /// Control groups that were still busy when their run ended.
+    doomed: Vec<Group>,
+}
+
+impl Supervisor {
+    fn greet(&self) -> io::Result<()> {
+        let (trouble, groups) = match &self.builder {
+            Ok(builder) => (None, builder.groups.as_ref().ok()),
+            Err(trouble) => (Some(trouble.clone()), None),
+        };
+        let group_version = match groups.map(|groups| groups.version) {
+            None => 0,
+            Some(Version::One) => 1,
+            Some(Version::Two) => 2,
+        };
+        self.tell(&FromJailer::Hello { trouble, group_version, landlock: files::kernel_abi() })
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if self.wanting().is_some() {
+            Some(Duration::ZERO)
+        } else if self.doomed.is_empty() {
+            None
+        } else {
+            Some(Duration::from_millis(20))
+        }
+    }
+
+    fn hear(&mut self, message: ToJailer, fds: Vec<OwnedFd>) -> io::Result<()> {
+        match message {
+            ToJailer::Spawn { id, needs } => {
+                if let Err(trouble) = self.spawn(id, needs, fds) {
+                    self.tell(&FromJailer::Refused { id, trouble })?;
+                }
+            }
+            ToJailer::Kill { id } => {
+                if let Some((pid, _)) = self.runs.iter().find(|(_, active)| active.id == id) {
+                    let _ = sys::kill(*pid, libc::SIGKILL);
+                }
+            }
+            ToJailer::Probe => {
+                let report = probe::layers(&mut self.builder);
+                self.tell(&report)?;
+            }
+            ToJailer::Quit => {}
+        }
+        Ok(())
+    }
+
+    fn tell(&self, message: &FromJailer) -> io::Result<()> {
+        channel::send(self.engine.as_fd(), message, &[])
+    }
+
+    fn spawn(&mut self, id: u64, needs: Needs, fds: Vec<OwnedFd>) -> Doubt<()> {
+        let jail = match self.take_ready(&needs) {
+            Some(jail) => jail,
+            None => self.build(&needs)?,
+        };
+        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+        // The streams belong to the jail's id, so that /dev/stdout can be opened again.
+        for stream in fds.get(2..).unwrap_or_default() {
+            let _ = sys::own_pipe(*stream, jail.host_id, jail.host_id);
+        }
+        let sent = channel::send_bytes(jail.leash.as_fd(), init::RUN, &fds);
+        self.runs.insert(jail.pid, Active { id, jail });
+        sent.map_err(trouble("streams", "hand over the run"))
+    }
+
+    fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
+        match &mut self.builder {
+            Ok(builder) => builder.build(&needs.show, needs.memory_bytes, needs.processes),
+            Err(trouble) => Err(Trouble::clone(trouble)),
+        }
+    }
+
+    fn take_ready(&mut self, needs: &Needs) -> Option<Jail> {
+        let position = self.ready.iter().position(|(kind, _)| kind == needs);
+        let mut kind = match position {
+            Some(position) => self.ready.remove(position),
+            None => (needs.clone(), Vec::new()),
+        };
+        let taken = kind.1.pop();
+        self.ready.push(kind);
+        if self.ready.len() > KINDS_MAX {
+            for unused in self.ready.remove(0).1 {
+                self.retire(unused);
+            }
+        }
+        taken
+    }
+
+    fn retire(&mut self, jail: Jail) {
+        let _ = sys::kill(jail.pid, libc::SIGKILL);
+        self.runs.insert(jail.pid, Active { id: NO_RUN, jail });
+    }
+
+    /// The need for which a jail should be made now; the most recent first.
+    fn wanting(&self) -> Option<usize> {
+        self.builder.as_ref().ok()?;
+        (0..self.ready.len()).rev().find(|&index| self.ready[index].1.len() < READY_EACH)
+    }
+
+    fn prepare_ahead(&mut self) {
+        self.doomed.retain(|group| !group.remove());
+        let Some(index) = self.wanting() else { return };
+        let needs = self.ready[index].0.clone();
+        match self.build(&needs) {
+            Ok(jail) => self.ready[index].1.push(jail),
+            // The next run that needs one meets the same trouble and reports it.
+            Err(_) => drop(self.ready.remove(index)),
+        }
+    }
+
+    fn reap(&mut self) -> io::Result<()> {
+        while let Ok(Some(reaped)) = sys::reap(false) {
+            if let Some(Active { id, jail }) = self.runs.remove(&reaped.pid) {
+                if id != NO_RUN {
+                    self.tell(&FromJailer::Exited { id })?;
+                }
+                self.recycle(jail);
+            } else {
+                self.forget_ready(reaped.pid);
+            }
+        }
+        Ok(())
+    }
+
+    /// An idle init that was killed from outside is no longer ready.
+    fn forget_ready(&mut self, pid: libc::pid_t) {
+        for (_, ready) in &mut self.ready {
+            ready.retain(|jail| jail.pid != pid);
+        }
+    }
+
+    /// Kills every jail and waits for it, so that its control group can go as well.
+    fn end_everything(&mut self) {
+        let ready = std::mem::take(&mut self.ready).into_iter().flat_map(|(_, jails)| jails);
+        let running = std::mem::take(&mut self.runs).into_values().map(|active| active.jail);
+        let jails: Vec<Jail> = running.chain(ready).collect();
+        for jail in &jails {
+            let _ = sys::kill(jail.pid, libc::SIGKILL);
+        }
+        while sys::reap(true).is_ok() {}
+    }
+
+    fn recycle(&mut self, jail: Jail) {
+        if let Ok(builder) = &mut self.builder {
+            builder.networks.give_back(jail.network);
+        }
+        self.doomed.extend(jail.group.filter(|group| !group.remove()));
+    }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The root that jails see, built once per set of shown paths and kept as a mount namespace. A jail
+//! gets a copy of it by being cloned from inside it, so that a run itself mounts only /proc and /tmp.
+
+use crate::sys::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::path::Path;
+
+/// The one user and group of a jail.
+pub const JAIL_ID: u32 = 1000;
+
+/// Shown read-only where the host has them. A link (as /bin often is) becomes the same link.
+const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/// The few parts of /etc that runtimes read and that say nothing about the host. What a single
+/// language needs is in its recipe's `show`.
+const ETC: &[&str] = &[
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/ca-certificates",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/mime.types",
+    "/etc/fonts",
+    "/etc/magic",
+    "/etc/terminfo",
+    "/etc/os-release",
+];
+
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+
+const WRITTEN: &[(&str, &str)] = &[
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n\
+         sandbox:x:1000:1000:sandbox:/tmp/home:/bin/sh\n\
+         nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    ),
+    ("etc/group", "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n"),
+    ("etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"),
+    ("etc/hostname", "sandbox\n"),
+    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+    ("etc/resolv.conf", ""),
+    ("etc/machine-id", "00000000000000000000000000000000\n"),
+    ("etc/timezone", "Etc/UTC\n"),
+];
+
+const LINKS: &[(&str, &str)] = &[
+    ("/proc/self/fd", "dev/fd"),
+    ("/proc/self/fd/0", "dev/stdin"),
+    ("/proc/self/fd/1", "dev/stdout"),
+    ("/proc/self/fd/2", "dev/stderr"),
+    ("/tmp/.shm", "dev/shm"),
+    ("/tmp/input", "work"),
+    ("/proc/self/mounts", "etc/mtab"),
+];
+
+/// A root with the system and `show` in it, as a descriptor of its mount namespace.
+pub fn build(show: &[String]) -> Result<OwnedFd, (String, io::Error)> {
+    let nowhere = |error| ("mount namespace".to_string(), error);
+    let (mut report, mut builder_end) = io::pipe().map_err(nowhere)?;
+    let (mut hold_reader, hold) = io::pipe().map_err(nowhere)?;
+    let Some(pid) = sys::fork_with(libc::CLONE_NEWNS).map_err(nowhere)? else {
+        drop((report, hold));
+        let line = match assemble(show) {
+            Ok(()) => String::new(),
+            Err((step, error)) => format!("{}\n{step}", error.raw_os_error().unwrap_or(0)),
+        };
+        let _ = builder_end.write_all(line.as_bytes());
+        drop(builder_end);
+        // Lives until the parent has opened the namespace.
+        let _ = hold_reader.read(&mut [0u8]);
+        sys::exit_now(0);
+    };
+    drop((builder_end, hold_reader));
+    let mut trouble = String::new();
+    report.read_to_string(&mut trouble).map_err(nowhere)?;
+    let namespace = fs::File::open(format!("/proc/{pid}/ns/mnt"));
+    drop(hold);
+    // The builder is reaped with the other children.
+    match trouble.split_once('\n') {
+        Some((errno, step)) => {
+            Err((step.to_string(), io::Error::from_raw_os_error(errno.parse().unwrap_or(0))))
+        }
+        None => namespace.map(OwnedFd::from).map_err(nowhere),
+    }
+}
+
+struct Bind {
+    target: String,
+    tree: OwnedFd,
+    attributes: u64,
+}
+
+fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
+    fn at<'a>(step: &'a str) -> impl FnOnce(io::Error) -> (String, io::Error) + 'a {
+        move |error| (step.to_string(), error)
+    }
+    sys::set_umask(0o022);
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    sys::mount(c"none", c"/", c"", private, c"").map_err(at("make / private"))?;
+    // Sources are opened before the new root covers anything of the host.
+    let binds = collect_binds(show)?;
+    let links = system_links();
+    let options = libc::MS_NOSUID | libc::MS_NODEV;
+    let data = c"mode=0755,size=1m,nr_inodes=4096";
+    let cover = [c"/tmp", c"/mnt", c"/run", c"/var", c"/home"]
+        .into_iter()
+        .find(|cover| sys::mount(c"root", cover, c"tmpfs", options, data).is_ok());
+    let Some(cover) = cover else {
+        return Err(("mount a tmpfs".to_string(), io::Error::last_os_error()));
+    };
+    std::env::set_current_dir(cover.to_str().expect("a constant")).map_err(at("enter the root"))?;
+    furnish(&links).map_err(at("furnish the root"))?;
+    for bind in binds {
+        let step = format!("show {}", bind.target);
+        attach(&bind).map_err(at(&step))?;
+    }
+    sys::pivot_root_here().map_err(at("pivot_root"))?;
+    sys::umount_lazily(c".").map_err(at("leave the old root"))?;
+    std::env::set_current_dir("/").map_err(at("enter the root"))?;
+    sys::mount_setattr(None, c"/", MOUNT_ATTR_RDONLY).map_err(at("make the root read-only"))
+}
+
+/// Detached copies of everything that is shown, parents before what lies below them.
+fn collect_binds(show: &[String]) -> Result<Vec<Bind>, (String, io::Error)> {
+    let shown = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    let devices: Vec<String> = DEVICES.iter().map(|name| format!("/dev/{name}")).collect();
+    let mut wanted: Vec<(&str, u64)> = Vec::new();
+    let links = SYSTEM.iter().filter(|path| !Path::new(path).is_symlink());
+    wanted.extend(links.map(|path| (*path, shown)));
+    wanted.extend(ETC.iter().map(|path| (*path, shown | MOUNT_ATTR_NOEXEC)));
+    wanted
+        .extend(devices.iter().map(|path| (path.as_str(), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)));
+    wanted.extend(show.iter().map(|path| (path.as_str(), shown)));
+    wanted.retain(|(path, _)| Path::new(path).exists());
+    wanted.sort();
+    wanted.dedup_by_key(|(path, _)| *path);
+    // A procfs has to be in sight for a new one to be allowed; the init mounts its own over it.
+    wanted.push(("/proc", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+    let mut binds = Vec::new();
+    for (path, attributes) in wanted {
+        let trouble = |error| (format!("show {path}"), error);
+        let tree = sys::open_tree(&sys::c_string(path).map_err(trouble)?).map_err(trouble)?;
+        sys::mount_setattr(Some(tree.as_fd()), c"", attributes).map_err(trouble)?;
+        binds.push(Bind { target: path.to_string(), tree, attributes });
+    }
+    Ok(binds)
+}
+
+/// `/bin -> usr/bin` and the like, as the host has them.
+fn system_links() -> Vec<(String, String)> {
+    SYSTEM
+        .iter()
+        .filter_map(|path| {
+            let target = fs::read_link(path).ok()?;
+            Some((target.to_str()?.to_string(), path.trim_start_matches('/').to_string()))
+        })
+        .collect()
+}
+
+/// Directories, links and small files of the root; the current directory is the root to be.
+fn furnish(system_links: &[(String, String)]) -> io::Result<()> {
+    let fixed = LINKS.iter().map(|(target, name)| (target.to_string(), name.to_string()));
+    for directory in ["dev", "etc", "proc", "tmp"] {
+        directory_at(directory)?;
+    }
+    for (target, name) in fixed.chain(system_links.iter().cloned()) {
+        symlink(target, name)?;
+    }
+    for (name, content) in WRITTEN {
+        let mut options = fs::OpenOptions::new();
+        options
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(name)?
+            .write_all(content.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn directory_at(path: &str) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
+}
+
+/// Hangs one tree into the root, unless it is visible there already.
+fn attach(bind: &Bind) -> io::Result<()> {
+    let place = bind.target.trim_start_matches('/');
+    let Some((parent, _)) = place.rsplit_once('/') else {
+        directory_at(place)?;
+        return sys::move_mount(bind.tree.as_fd(), &sys::c_string(place)?);
+    };
+    let inherits = bind.attributes & MOUNT_ATTR_NODEV != 0;
+    if Path::new(place).exists() && inherits && place != "proc" {
+        return Ok(()); // lies below a tree that is shown already
+    }
+    directory_at(parent)?;
+    let is_directory = fs::metadata(&bind.target).is_ok_and(|found| found.is_dir());
+    if is_directory {
+        directory_at(place)?;
+    } else {
+        fs::File::create(place)?;
+    }
+    sys::move_mount(bind.tree.as_fd(), &sys::c_string(place)?)
+}

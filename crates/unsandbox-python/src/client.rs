@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The client as Python's classes use it.
+
+use crate::convert;
+use crate::error::raise;
+use crate::request::request;
+use crate::wait::{call, wait};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use unsandbox::{CallOptions, ClientBuilder, Error, IsolationPolicy, Stream, Timeouts};
+
+/// Ends calls from another thread.
+#[derive(Debug)]
+#[pyclass(frozen, module = "unsandbox._native")]
+pub struct CancelToken {
+    token: unsandbox::CancelToken,
+}
+
+#[pymethods]
+impl CancelToken {
+    #[new]
+    fn new() -> Self {
+        CancelToken { token: unsandbox::CancelToken::new() }
+    }
+
+    fn cancel(&self, py: Python<'_>) {
+        py.detach(|| self.token.cancel());
+    }
+}
+
+/// One client of the core.
+#[derive(Debug)]
+#[pyclass(frozen, module = "unsandbox._native")]
+pub struct Client {
+    client: unsandbox::Client,
+}
+
+#[pymethods]
+impl Client {
+    /// Every setting is a keyword; None leaves it to the environment or its default.
+    #[new]
+    #[pyo3(signature = (**settings))]
+    fn new(py: Python<'_>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let builder = match settings {
+            Some(settings) => configured(settings)?,
+            None => ClientBuilder::default(),
+        };
+        let client = builder.build().map_err(|error| raise(py, &error))?;
+        Ok(Client { client })
+    }
+
+    fn endpoint(&self) -> &str {
+        self.client.endpoint()
+    }
+
+    fn is_local(&self) -> bool {
+        self.client.is_local()
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.client.close());
+    }
+
+    /// `language` is None for `run`.
+    fn execute<'py>(
+        &self,
+        py: Python<'py>,
+        language: Option<&Bound<'_, PyAny>>,
+        code: &Bound<'_, PyAny>,
+        options: &Bound<'_, PyDict>,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = request(language, code, options)?;
+        let (options, failed) = call_options(calling)?;
+        let started = py.detach(|| match request.language {
+            Some(_) => self.client.start_execute(request, options, None),
+            None => self.client.start_run(request, options, None),
+        });
+        let ended = wait(py, started.map_err(|error| raise(py, &error))?);
+        if let Some(error) = failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
+        }
+        convert::result(py, &ended?)
+    }
+
+    /// `language` is None for `run_async`.
+    fn submit<'py>(
+        &self,
+        py: Python<'py>,
+        language: Option<&Bound<'_, PyAny>>,
+        code: &Bound<'_, PyAny>,
+        options: &Bound<'_, PyDict>,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = request(language, code, options)?;
+        let client = self.client.clone();
+        let job = call(py, call_options(calling)?.0, move |options| match request.language {
+            Some(_) => client.execute_async_with(&request, options),
+            None => client.run_async_with(&request, options),
+        })?;
+        convert::job(py, &job)
+    }
+
+    fn get_job<'py>(
+        &self,
+        py: Python<'py>,
+        job_id: String,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let client = self.client.clone();
+        let options = call_options(calling)?.0;
+        let job = call(py, options, move |options| client.get_job_with(&job_id, options))?;
+        convert::job(py, &job)
+    }
+
+    fn wait_job<'py>(
+        &self,
+        py: Python<'py>,
+        job_id: String,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let client = self.client.clone();
+        let options = call_options(calling)?.0;
+        let result = call(py, options, move |options| client.wait_job_with(&job_id, options))?;
+        convert::result(py, &result)
+    }
+
+    fn cancel_job<'py>(
+        &self,
+        py: Python<'py>,
+        job_id: String,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let client = self.client.clone();
+        let options = call_options(calling)?.0;
+        let result = call(py, options, move |options| client.cancel_job_with(&job_id, options))?;
+        convert::result(py, &result)
+    }
+
+    fn list_jobs<'py>(
+        &self,
+        py: Python<'py>,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let client = self.client.clone();
+        let jobs = call(py, call_options(calling)?.0, move |it| client.list_jobs_with(it))?;
+        convert::jobs(py, &jobs)
+    }
+
+    fn languages<'py>(
+        &self,
+        py: Python<'py>,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let client = self.client.clone();
+        let languages = call(py, call_options(calling)?.0, move |it| client.languages_with(it))?;
+        convert::languages(py, &languages)
+    }
+
+    fn validate_key<'py>(
+        &self,
+        py: Python<'py>,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let client = self.client.clone();
+        let info = call(py, call_options(calling)?.0, move |it| client.validate_key_with(it))?;
+        convert::key(py, &info)
+    }
+
+    fn health<'py>(
+        &self,
+        py: Python<'py>,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let client = self.client.clone();
+        let health = call(py, call_options(calling)?.0, move |it| client.health_with(it))?;
+        convert::health(py, &health)
+    }
+
+    fn probe<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let client = self.client.clone();
+        let probe = call(py, CallOptions::default(), move |_| client.probe())?;
+        convert::probe(py, &probe)
+    }
+}
+
+/// What a callback of Python's raised; the call is stopped then, and raises it.
+type Failed = Arc<Mutex<Option<PyErr>>>;
+
+/// The options of one call: `timeout` in seconds, `cancel` a token, `on_output(is_stderr, bytes)`.
+fn call_options(calling: &Bound<'_, PyDict>) -> PyResult<(CallOptions, Failed)> {
+    let mut options = CallOptions::new();
+    let failed = Failed::default();
+    if let Some(timeout) = given(calling, "timeout")? {
+        options.deadline = Some(seconds("timeout", &timeout)?);
+    }
+    if let Some(token) = given(calling, "cancel")? {
+        options.cancel = token.cast::<CancelToken>()?.get().token.clone();
+    }
+    if let Some(callback) = given(calling, "on_output")? {
+        let callback = callback.unbind();
+        let (cancel, failed) = (options.cancel.clone(), failed.clone());
+        options = options.on_output(move |stream, bytes| {
+            let is_stderr = stream == Stream::Stderr;
+            // An interpreter that is shutting down has no use for it any more.
+            let raised = Python::try_attach(|py| {
+                callback.call1(py, (is_stderr, PyBytes::new(py, bytes))).err()
+            });
+            if let Some(error) = raised.flatten() {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                cancel.cancel();
+            }
+        });
+    }
+    Ok((options, failed))
+}
+
+/// An entry that is there and not None.
+fn given<'py>(dict: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(dict.get_item(name)?.filter(|value| !value.is_none()))
+}
+
+fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    let seconds = value.extract::<f64>().ok().filter(|seconds| *seconds > 0.0);
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| {
+        let message = format!("{name} must be a number of seconds above 0, got {value}");
+        raise(value.py(), &Error::argument(message))
+    })
+}
+
+fn configured(settings: &Bound<'_, PyDict>) -> PyResult<ClientBuilder> {
+    let mut builder = ClientBuilder::default();
+    let mut timeouts = Timeouts::default();
+    let mut pair = (None, None);
+    for (name, value) in settings.iter() {
+        if value.is_none() {
+            continue;
+        }
+        builder = match name.extract::<&str>()? {
+            "base_url" => builder.base_url(value.extract::<String>()?),
+            "api_key" => builder.api_key(value.extract::<String>()?),
+            "public_key" => {
+                pair.0 = Some(value.extract::<String>()?);
+                builder
+            }
+            "secret_key" => {
+                pair.1 = Some(value.extract::<String>()?);
+                builder
+            }
+            "account" => builder.account(value.extract()?),
+            "accounts_file" => builder.accounts_file(value.extract::<PathBuf>()?),
+            "ca_file" => builder.ca_file(value.extract::<PathBuf>()?),
+            "allow_plain_http_key" => builder.allow_plain_http_key(value.extract()?),
+            "timeout" => {
+                timeouts.call = Some(seconds("timeout", &value)?);
+                builder.timeout(seconds("timeout", &value)?)
+            }
+            "connect_timeout" => {
+                timeouts.connect = seconds("connect_timeout", &value)?;
+                builder
+            }
+            "retries" => builder.retries(value.extract()?),
+            "reply_max_bytes" => builder.reply_max_bytes(value.extract()?),
+            "isolation" => builder.isolation(isolation(&value)?),
+            "concurrency" => builder.concurrency(value.extract()?),
+            "queue_max" => builder.queue_max(value.extract()?),
+            other => {
+                let message = format!("a client has no setting {other:?}");
+                return Err(pyo3::exceptions::PyTypeError::new_err(message));
+            }
+        };
+    }
+    builder = builder.timeouts(timeouts);
+    builder = builder.user_agent(concat!("unsandbox-python/", env!("CARGO_PKG_VERSION")));
+    match pair {
+        (Some(public), Some(secret)) => Ok(builder.key_pair(public, secret)),
+        (None, None) => Ok(builder),
+        _ => {
+            let error = Error::new(
+                unsandbox::ErrorCode::Config,
+                "public_key and secret_key belong together, but only one of them is given",
+            );
+            Err(raise(settings.py(), &error))
+        }
+    }
+}
+
+fn isolation(value: &Bound<'_, PyAny>) -> PyResult<IsolationPolicy> {
+    IsolationPolicy::require(&value.extract::<String>()?).map_err(|error| raise(value.py(), &error))
+}

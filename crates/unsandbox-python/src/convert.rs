@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the core gives becomes the package's dataclasses.
+
+use crate::error::raise;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use std::path::PathBuf;
+use unsandbox::{
+    Artifact, ExecutionResult, Health, Isolation, Job, KeyInfo, LanguageInfo, Probe, SaveArtifact,
+    Usage,
+};
+use unsandbox_protocol::wire;
+
+type Made<'py> = PyResult<Bound<'py, PyAny>>;
+
+/// Makes an object of one of the classes in `unsandbox._types`.
+macro_rules! make {
+    ($py:expr, $class:literal, $args:expr) => {{
+        static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        CLASS.import($py, "unsandbox._types", $class)?.call1($args)
+    }};
+}
+
+pub fn result<'py>(py: Python<'py>, result: &ExecutionResult) -> Made<'py> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let fields = PyDict::new(py);
+    fields.set_item("success", result.success)?;
+    fields.set_item("status", result.status.as_str())?;
+    fields.set_item("stdout_bytes", PyBytes::new(py, &result.stdout))?;
+    fields.set_item("stderr_bytes", PyBytes::new(py, &result.stderr))?;
+    fields.set_item("exit_code", result.exit_code)?;
+    fields.set_item("signal", result.signal)?;
+    fields.set_item("limit", result.limit.map(|limit| limit.as_str()))?;
+    fields.set_item("error", result.error.as_deref())?;
+    fields.set_item("language", result.language.as_deref())?;
+    fields.set_item("detected_language", result.detected_language.as_deref())?;
+    fields.set_item("job_id", result.job_id.as_deref())?;
+    fields.set_item("artifacts", tuple(py, &result.artifacts, artifact)?)?;
+    fields.set_item("execution_mode", result.execution_mode.as_deref())?;
+    fields.set_item("network_mode", result.network_mode.as_deref())?;
+    fields.set_item("total_time_ms", result.total_time_ms)?;
+    fields.set_item("usage", result.usage.map(|it| usage(py, it)).transpose()?)?;
+    fields.set_item("truncated", result.truncated)?;
+    let isolation = result.isolation.as_ref().map(|it| isolation(py, it)).transpose()?;
+    fields.set_item("isolation", isolation)?;
+    match &result.raw {
+        Some(raw) => fields.set_item("json", &**raw)?,
+        None => fields.set_item("json", wire::encode_result(result, false))?,
+    }
+    CLASS.import(py, "unsandbox._types", "ExecutionResult")?.call((), Some(&fields))
+}
+
+fn tuple<'py, T>(
+    py: Python<'py>,
+    items: &[T],
+    convert: impl Fn(Python<'py>, &T) -> Made<'py>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let items: Vec<_> = items.iter().map(|item| convert(py, item)).collect::<PyResult<_>>()?;
+    PyTuple::new(py, items)
+}
+
+fn usage(py: Python<'_>, usage: Usage) -> Made<'_> {
+    make!(py, "Usage", (usage.cpu_time_ms, usage.peak_memory_bytes))
+}
+
+fn isolation<'py>(py: Python<'py>, isolation: &Isolation) -> Made<'py> {
+    let layers = PyTuple::new(py, &isolation.layers)?;
+    let missing = PyTuple::new(py, &isolation.missing)?;
+    make!(py, "Isolation", (&isolation.level, layers, missing))
+}
+
+fn artifact<'py>(py: Python<'py>, artifact: &Artifact) -> Made<'py> {
+    let content = PyBytes::new(py, &artifact.content);
+    let url = artifact.url.as_deref();
+    make!(
+        py,
+        "Artifact",
+        (&artifact.filename, artifact.safe_filename(), &artifact.kind, content, url)
+    )
+}
+
+pub fn job<'py>(py: Python<'py>, job: &Job) -> Made<'py> {
+    let ended = job.result.as_ref().map(|it| result(py, it)).transpose()?;
+    let json = match &job.raw {
+        Some(raw) => raw.to_string(),
+        None => wire::encode_job(job, false),
+    };
+    make!(
+        py,
+        "JobInfo",
+        (
+            &job.job_id,
+            job.status.as_str(),
+            job.language.as_deref(),
+            job.detected_language.as_deref(),
+            job.network_mode.as_deref(),
+            job.created_at,
+            job.started_at,
+            job.completed_at,
+            ended,
+            job.status.is_terminal(),
+            json,
+        )
+    )
+}
+
+pub fn jobs<'py>(py: Python<'py>, items: &[Job]) -> PyResult<Bound<'py, PyTuple>> {
+    tuple(py, items, job)
+}
+
+pub fn languages<'py>(py: Python<'py>, items: &[LanguageInfo]) -> PyResult<Bound<'py, PyTuple>> {
+    tuple(py, items, |py, it| {
+        let aliases = PyTuple::new(py, &it.aliases)?;
+        make!(py, "Language", (&it.name, aliases, it.available, &it.version, &it.path, &it.install))
+    })
+}
+
+pub fn key<'py>(py: Python<'py>, info: &KeyInfo) -> Made<'py> {
+    make!(py, "KeyInfo", (info.valid, &info.tier, &info.reason, info.raw.as_deref()))
+}
+
+pub fn health<'py>(py: Python<'py>, health: &Health) -> Made<'py> {
+    make!(py, "Health", (health.healthy, &health.status, health.raw.as_deref()))
+}
+
+pub fn probe<'py>(py: Python<'py>, probe: &Probe) -> Made<'py> {
+    let layers = tuple(py, &probe.layers, |py, it| {
+        make!(py, "Layer", (&it.name, it.available, &it.detail, &it.fix))
+    })?;
+    make!(py, "Probe", (probe.level.map(|level| level.as_str()), layers))
+}
+
+/// Writes an artifact into a directory, by the client's rules, and gives its path.
+#[pyfunction]
+pub fn save_artifact(
+    py: Python<'_>,
+    filename: String,
+    kind: String,
+    content: Vec<u8>,
+    url: Option<String>,
+    directory: PathBuf,
+) -> PyResult<PathBuf> {
+    let artifact = Artifact { filename, kind, content, url };
+    py.detach(|| artifact.save(directory)).map_err(|error| raise(py, &error))
+}

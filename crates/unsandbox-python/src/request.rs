@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Python values become a request. Types are checked here, because Python does not; limits are the
+//! protocol's, and so are the words in which both are refused.
+
+use crate::error::raise;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
+use serde_json::Value;
+use unsandbox::{Error, InputFile, Request};
+use unsandbox_protocol::validate::{limit_error, shown_json, ttl_from_json};
+
+/// The request of an execution; `language` is `None` for `run`. Options that are absent or None keep
+/// their defaults.
+pub fn request(
+    language: Option<&Bound<'_, PyAny>>,
+    code: &Bound<'_, PyAny>,
+    options: &Bound<'_, PyDict>,
+) -> PyResult<Request> {
+    let code = text("code", code)?;
+    let mut request = match language {
+        Some(language) => Request::new(text("language", language)?, code),
+        None => Request::detect(code),
+    };
+    for (name, value) in options.iter() {
+        if !value.is_none() {
+            set(&mut request, name.extract()?, &value)?;
+        }
+    }
+    Ok(request)
+}
+
+fn set(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    match name {
+        "env" => request.env = env(value)?,
+        "network_mode" => request.network_mode = text(name, value)?,
+        "ttl" => {
+            request.ttl = ttl_from_json(&json(value)).map_err(|error| raise(value.py(), &error))?;
+        }
+        "return_artifact" => request.return_artifact = flag(name, value)?,
+        "return_wasm_artifact" => request.return_wasm_artifact = flag(name, value)?,
+        "input_files" => request.input_files = input_files(value)?,
+        "stdin" => request.stdin = Some(value.extract()?),
+        "args" => request.args = args(value)?,
+        "limits" => limits(request, value)?,
+        "runtime" => request.runtime = Some(text(name, value)?),
+        _ => return Err(refused(value, format!("there is no option {name:?}"))),
+    }
+    Ok(())
+}
+
+fn refused(value: &Bound<'_, PyAny>, message: String) -> PyErr {
+    raise(value.py(), &Error::argument(message))
+}
+
+/// A Python value as JSON would have it, for the protocol's own words about it.
+fn json(value: &Bound<'_, PyAny>) -> Value {
+    if value.is_none() {
+        Value::Null
+    } else if let Ok(flag) = value.cast::<PyBool>() {
+        Value::Bool(flag.is_true())
+    } else if value.is_instance_of::<PyInt>() {
+        // What does not fit is shown as a number all the same, and refused.
+        value.extract::<i64>().map_or_else(|_| float(value), Value::from)
+    } else if value.is_instance_of::<PyFloat>() {
+        float(value)
+    } else if let Ok(text) = value.cast::<PyString>() {
+        Value::from(text.to_string_lossy().into_owned())
+    } else if value.is_instance_of::<PyDict>() {
+        Value::Object(Default::default())
+    } else if value.is_instance_of::<PyList>() {
+        Value::Array(Vec::new())
+    } else {
+        Value::from(value.to_string())
+    }
+}
+
+fn float(value: &Bound<'_, PyAny>) -> Value {
+    value.extract::<f64>().map_or(Value::Null, Value::from)
+}
+
+fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let Ok(text) = value.cast::<PyString>() else {
+        return Err(refused(
+            value,
+            format!("{name} must be text, got {}", shown_json(&json(value))),
+        ));
+    };
+    match text.extract() {
+        Ok(text) => Ok(text),
+        Err(_) => Err(refused(value, format!("{name} holds a lone surrogate, which is not UTF-8"))),
+    }
+}
+
+fn flag(name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value.extract().map_err(|_| {
+        refused(value, format!("{name} must be true or false, got {}", shown_json(&json(value))))
+    })
+}
+
+fn env(value: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let Ok(items) = value.call_method0("items") else {
+        let got = shown_json(&json(value));
+        return Err(refused(value, format!("env must be a mapping of names to text, got {got}")));
+    };
+    let mut env = Vec::new();
+    for item in items.try_iter()? {
+        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
+        let name = text("a name in env", &name)?;
+        let value = text(&format!("env[{name:?}]"), &value)?;
+        env.push((name, value));
+    }
+    Ok(env)
+}
+
+fn input_files(value: &Bound<'_, PyAny>) -> PyResult<Vec<InputFile>> {
+    let mut files = Vec::new();
+    for (index, file) in value.try_iter()?.enumerate() {
+        let (name, content): (Bound<'_, PyAny>, Vec<u8>) = file?.extract()?;
+        let filename = match name.is_none() {
+            true => None,
+            false => Some(text(&format!("input_files[{index}].filename"), &name)?),
+        };
+        files.push(InputFile { filename, content });
+    }
+    Ok(files)
+}
+
+fn args(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    // A string is a series of strings too, and never what was meant.
+    if value.is_instance_of::<PyString>() || value.try_iter().is_err() {
+        let got = shown_json(&json(value));
+        return Err(refused(value, format!("args must be a series of text, got {got}")));
+    }
+    let mut args = Vec::new();
+    for (index, arg) in value.try_iter()?.enumerate() {
+        args.push(text(&format!("args[{index}]"), &arg?)?);
+    }
+    Ok(args)
+}
+
+fn limits(request: &mut Request, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Ok(items) = value.call_method0("items") else {
+        let got = shown_json(&json(value));
+        return Err(refused(
+            value,
+            format!("limits must be a mapping of names to numbers, got {got}"),
+        ));
+    };
+    for item in items.try_iter()? {
+        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
+        let name = text("a name in limits", &name)?;
+        let given = json(&value);
+        let known = given.as_u64().is_some_and(|number| request.limits.set(&name, number));
+        if !known {
+            return Err(raise(value.py(), &limit_error(&name, shown_json(&given))));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Waiting without the GIL. On the main thread the wait goes in ticks, so that Ctrl-C is seen and the
+//! call behind it is stopped; other threads are never told of signals and simply wait.
+
+use crate::error::raise;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::time::Duration;
+use unsandbox::{CallOptions, CancelToken, Error, Task};
+
+const TICK: Duration = Duration::from_millis(50);
+/// How long a stopped call may take to end before it is left to itself.
+const STOPPING: Duration = Duration::from_millis(100);
+
+/// Waits for a task and gives its end.
+pub fn wait<T: Send + 'static>(py: Python<'_>, task: Task<T>) -> PyResult<T> {
+    let ticks = on_main_thread(py)?.then_some(TICK);
+    loop {
+        if let Some(end) = py.detach(|| task.wait(ticks)) {
+            return end.map_err(|error| raise(py, &error));
+        }
+        if let Err(interrupt) = py.check_signals() {
+            task.cancel();
+            py.detach(|| task.wait(Some(STOPPING)));
+            return Err(interrupt);
+        }
+    }
+}
+
+/// Makes a call that has no task of its own.
+pub fn call<T: Send + 'static>(
+    py: Python<'_>,
+    options: CallOptions,
+    call: impl FnOnce(CallOptions) -> Result<T, Error> + Send + 'static,
+) -> PyResult<T> {
+    if on_main_thread(py)? {
+        let cancel: CancelToken = options.cancel.clone();
+        let task = Task::spawn(cancel, None, move |_| call(options));
+        return wait(py, task.map_err(|error| raise(py, &error))?);
+    }
+    py.detach(|| call(options)).map_err(|error| raise(py, &error))
+}
+
+fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
+    static MAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    // Asked each time: after a fork another thread may be the main one.
+    let main = MAIN.import(py, "threading", "main_thread")?.call0()?;
+    let current = CURRENT.import(py, "threading", "get_ident")?.call0()?;
+    main.getattr("ident")?.eq(current)
+}

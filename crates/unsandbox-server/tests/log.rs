@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The request log says what was asked and how it went, and never a secret.
+
+mod support;
+
+use log::{Log, Metadata, Record};
+use std::sync::Mutex;
+use support::{execute_body, keyed, start};
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Keep;
+
+impl Log for Keep {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &Record<'_>) {
+        LINES.lock().unwrap().push(format!("{} {}", record.target(), record.args()));
+    }
+    fn flush(&self) {}
+}
+
+#[test]
+fn one_line_a_request_without_keys_bodies_and_queries() {
+    log::set_logger(&Keep).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let mut server = start(keyed("the-secret-key"));
+    let headers =
+        "Authorization: Bearer the-secret-key\r\nIdempotency-Key: the-idempotency-key\r\n";
+    let body = execute_body("the-secret-code");
+    assert_eq!(
+        server.call("POST", "/execute?q=the-secret-query", headers, body.as_bytes()).status,
+        200
+    );
+    server.call("GET", "/jobs/a%0Ab", "Authorization: Bearer a-wrong-secret\r\n", b"");
+    server.stop.cancel();
+    server.join();
+    let lines = LINES.lock().unwrap();
+    let requests: Vec<&String> =
+        lines.iter().filter(|line| line.starts_with("unsandbox::request ")).collect();
+    assert_eq!(requests.len(), 2, "{requests:?}");
+    assert!(requests[0].contains("POST /execute 200 "), "{}", requests[0]);
+    let label = requests[0].rsplit(' ').next().unwrap();
+    assert!(label.len() == 8 && label.bytes().all(|b| b.is_ascii_hexdigit()), "{}", requests[0]);
+    assert!(requests[1].contains("GET /jobs/a%0Ab 401 "), "{}", requests[1]);
+    for line in lines.iter() {
+        assert!(!line.contains("secret") && !line.contains("the-idempotency"), "{line}");
+        assert!(!line.contains('\n'), "{line}");
+    }
+}

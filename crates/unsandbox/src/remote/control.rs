@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What bounds one call to a server, over all its attempts: its deadline and the caller's token.
+
+use crate::client::cancelled;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+use unsandbox_protocol::{CancelToken, Error, ErrorCode};
+
+#[derive(Clone, Debug)]
+pub(super) struct Control {
+    pub(super) cancel: CancelToken,
+    /// `None`: as long as it takes.
+    pub(super) until: Option<Instant>,
+    limit: Option<Duration>,
+}
+
+impl Control {
+    pub(super) fn new(cancel: CancelToken, limit: Option<Duration>) -> Self {
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        Control { cancel, until, limit }
+    }
+
+    pub(super) fn left(&self) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+
+    /// CANCELLED or TIMEOUT, once it is time.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.cancel.is_cancelled() {
+            return Err(cancelled(None));
+        }
+        if self.is_over() {
+            return Err(self.timeout());
+        }
+        Ok(())
+    }
+
+    pub(super) fn timeout(&self) -> Error {
+        let seconds = self.limit.unwrap_or_default().as_secs_f64();
+        let message = format!("the call took longer than its deadline of {seconds} s");
+        Error::new(ErrorCode::Timeout, message)
+    }
+
+    /// Sleeps, unless the call ends first.
+    pub(super) fn sleep(&self, pause: Duration) -> Result<(), Error> {
+        let woken = Arc::new((Mutex::new(false), Condvar::new()));
+        let waker = woken.clone();
+        let _guard = self.cancel.on_cancel(move || {
+            *waker.0.lock().expect("no panic under this lock") = true;
+            waker.1.notify_all();
+        });
+        let pause = self.left().map_or(pause, |left| left.min(pause));
+        let asleep = woken.0.lock().expect("no panic under this lock");
+        let slept = woken.1.wait_timeout_while(asleep, pause, |woken| !*woken);
+        drop(slept.expect("no panic under this lock"));
+        self.check()
+    }
+}
+
+/// A share of a pause, so that many clients do not come back in step: from half of it to all.
+pub(super) fn jitter(pause: Duration) -> Duration {
+    let mut byte = [128u8];
+    // Without random numbers the pause is merely the same for everybody.
+    let _ = getrandom::fill(&mut byte);
+    pause.mul_f64(0.5 + f64::from(byte[0]) / 510.0)
+}

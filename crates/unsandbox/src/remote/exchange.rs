@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One request and its reply over a pooled line: built, signed, sent and read under a limit. What went
+//! wrong is told apart here, and whether the server may have seen the request.
+
+use super::control::Control;
+use super::line::Line;
+use super::socket::{LineResolver, LookupFailed, SocketConnector, Target, WatchConnector};
+use super::{RemoteOptions, tls};
+use crate::client::cancelled;
+use crate::config::{Endpoint, is_loopback};
+use crate::fork::PerProcess;
+use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+use unsandbox_protocol::auth::{Credentials, sign};
+use unsandbox_protocol::wire::http_date;
+use unsandbox_protocol::{Error, ErrorCode};
+use ureq::http::{HeaderMap, Method, Request, Response};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, RustlsConnector};
+use ureq::{Agent, Body, Timeout};
+
+/// Idle lines kept for the next calls.
+const IDLE_LINES_MAX: usize = 64;
+
+/// What is asked of the server.
+#[derive(Clone, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    /// With its query string, below the endpoint.
+    pub(super) target: &'a str,
+    pub(super) content_type: &'static str,
+    pub(super) body: &'a [u8],
+    pub(super) idempotency_key: Option<&'a str>,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn get(target: &'a str) -> Self {
+        Ask { method: Method::GET, target, content_type: "", body: b"", idempotency_key: None }
+    }
+
+    pub(super) fn delete(target: &'a str) -> Self {
+        Ask { method: Method::DELETE, ..Ask::get(target) }
+    }
+
+    pub(super) fn post(target: &'a str, body: &'a [u8]) -> Self {
+        Ask { method: Method::POST, content_type: "application/json", body, ..Ask::get(target) }
+    }
+}
+
+/// What it answered, with any status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Why there was no answer, and whether the server may have seen the request.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) error: Error,
+    pub(super) sent: bool,
+}
+
+struct Idle {
+    line: Arc<Line>,
+    agent: Agent,
+}
+
+/// The lines to one server.
+pub(super) struct Exchange {
+    base: String,
+    /// Path below the host that every target stands under.
+    prefix: String,
+    pub(super) endpoint: String,
+    target: Target,
+    credentials: Option<Credentials>,
+    /// Seconds by which the server's clock is ahead of ours.
+    skew: AtomicI64,
+    config: ureq::config::Config,
+    options: RemoteOptions,
+    idle: PerProcess<Mutex<Vec<Idle>>>,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        credentials: Option<Credentials>,
+        options: RemoteOptions,
+    ) -> Result<Self, Error> {
+        let shown = endpoint.to_string();
+        let (base, target) = match endpoint {
+            Endpoint::Url(url) => (url, Target::Host),
+            Endpoint::Unix(path) => ("http://localhost".to_string(), Target::Path(path)),
+            Endpoint::Local => return Err(Error::internal("local: is no server")),
+        };
+        let after_scheme = base.split_once("://").map_or("", |(_, rest)| rest);
+        let prefix = after_scheme.find('/').map_or("", |at| &after_scheme[at..]).to_string();
+        let host = after_scheme.split('/').next().unwrap_or_default();
+        let here = matches!(target, Target::Path(_)) || is_loopback(host);
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .https_only(base.starts_with("https://"))
+            .user_agent(options.user_agent.as_str())
+            .tls_config(tls::config(options.ca_file.as_deref())?);
+        if here {
+            // A proxy from the environment is not the way to this machine.
+            config = config.proxy(None);
+        }
+        Ok(Exchange {
+            base,
+            prefix,
+            endpoint: shown,
+            target,
+            credentials,
+            skew: AtomicI64::new(0),
+            config: config.build(),
+            options,
+            idle: PerProcess::new(),
+        })
+    }
+
+    fn idle(&self) -> &Mutex<Vec<Idle>> {
+        self.idle.get_or_init(Mutex::default)
+    }
+
+    pub(super) fn close(&self) {
+        self.idle().lock().expect("no panic under this lock").clear();
+    }
+
+    fn take_line(&self) -> Idle {
+        let mut idle = self.idle().lock().expect("no panic under this lock");
+        while let Some(line) = idle.pop() {
+            if !line.line.is_interrupted() {
+                return line;
+            }
+        }
+        drop(idle);
+        let line = Arc::new(Line::default());
+        let target = self.target.clone();
+        let timeouts = self.options.timeouts;
+        let connector = ()
+            .chain(ConnectProxyConnector::default())
+            .chain(SocketConnector {
+                line: line.clone(),
+                target: target.clone(),
+                connect: timeouts.connect,
+            })
+            .chain(RustlsConnector::default())
+            .chain(WatchConnector { line: line.clone() });
+        let resolver = LineResolver::new(line.clone(), target, timeouts.resolve);
+        Idle { line, agent: Agent::with_parts(self.config.clone(), connector, resolver) }
+    }
+
+    fn give_back(&self, line: Idle) {
+        let mut idle = self.idle().lock().expect("no panic under this lock");
+        if idle.len() < IDLE_LINES_MAX && !line.line.is_interrupted() {
+            idle.push(line);
+        }
+    }
+
+    /// Sends one request and reads its reply; a refused signature is repeated once with the server's
+    /// clock.
+    pub(super) fn ask(&self, ask: &Ask<'_>, control: &Control) -> Result<Answer, Fault> {
+        let answer = self.ask_once(ask, control)?;
+        if answer.status == 401 && self.learn_clock(&answer) {
+            return self.ask_once(ask, control);
+        }
+        Ok(answer)
+    }
+
+    fn ask_once(&self, ask: &Ask<'_>, control: &Control) -> Result<Answer, Fault> {
+        control.check().map_err(|error| Fault { error, sent: false })?;
+        let line = self.take_line();
+        line.line.begin(control.until);
+        let outcome = {
+            let interrupted = line.line.clone();
+            let _guard = control.cancel.on_cancel(move || interrupted.interrupt());
+            self.send(&line.agent, ask)
+        };
+        let sent = line.line.was_sent();
+        match outcome {
+            Ok(answer) => {
+                self.give_back(line);
+                log::debug!("{} {} gave HTTP {}", ask.method, path_of(ask.target), answer.status);
+                Ok(answer)
+            }
+            Err(error) => {
+                let error = self.explain(error, sent, control);
+                log::debug!("{} {} failed: {error}", ask.method, path_of(ask.target));
+                Err(Fault { error, sent })
+            }
+        }
+    }
+
+    fn send(&self, agent: &Agent, ask: &Ask<'_>) -> Result<Answer, ureq::Error> {
+        let mut request = Request::builder()
+            .method(ask.method.clone())
+            .uri(format!("{}{}", self.base, ask.target))
+            .header("Accept", "application/json");
+        if let Some(key) = ask.idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        if let Some(credentials) = &self.credentials {
+            request = request.header("Authorization", format!("Bearer {}", credentials.bearer()));
+            if let Credentials::Pair { secret, .. } = credentials {
+                let time = unix_now() + self.skew.load(Ordering::Relaxed);
+                let path = format!("{}{}", self.prefix, path_of(ask.target));
+                let signature = sign(secret, time, ask.method.as_str(), &path, ask.body);
+                request = request.header("X-Timestamp", time).header("X-Signature", signature);
+            }
+        }
+        let response = if ask.method == Method::POST {
+            let request = request.header("Content-Type", ask.content_type).body(ask.body);
+            agent.run(request.map_err(ureq::Error::Http)?)
+        } else {
+            agent.run(request.body(()).map_err(ureq::Error::Http)?)
+        };
+        self.read(response?)
+    }
+
+    fn read(&self, response: Response<Body>) -> Result<Answer, ureq::Error> {
+        let (parts, mut body) = response.into_parts();
+        // The limit is exclusive.
+        let limit = u64::try_from(self.options.reply_max_bytes).unwrap_or(u64::MAX);
+        let body = body.with_config().limit(limit.saturating_add(1)).read_to_vec()?;
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    /// Takes the server's clock for signatures, if a reply says that ours is wrong; whether it did.
+    fn learn_clock(&self, answer: &Answer) -> bool {
+        let signs = matches!(self.credentials, Some(Credentials::Pair { .. }));
+        if !signs || !String::from_utf8_lossy(&answer.body).contains("timestamp") {
+            return false;
+        }
+        let now = unix_now();
+        let Some(theirs) = answer.header("Date").and_then(http_date) else { return false };
+        let skew = theirs - now;
+        // The same skew again would fail again.
+        if (skew - self.skew.swap(skew, Ordering::Relaxed)).abs() < 2 {
+            return false;
+        }
+        log::warn!(
+            "the clock is {skew} s behind {}; its time is used for signatures",
+            self.endpoint
+        );
+        true
+    }
+
+    /// Says what went wrong in the words of the one table.
+    fn explain(&self, error: ureq::Error, sent: bool, control: &Control) -> Error {
+        if control.cancel.is_cancelled() {
+            return cancelled(None);
+        }
+        if control.is_over() {
+            return control.timeout();
+        }
+        let endpoint = &self.endpoint;
+        let connect = |what: &str| Error::new(ErrorCode::Connect, format!("{endpoint} {what}"));
+        let protocol = |what: &str| Error::new(ErrorCode::Protocol, format!("{endpoint} {what}"));
+        let timeouts = self.options.timeouts;
+        match error {
+            ureq::Error::BodyExceedsLimit(_) => {
+                let max = self.options.reply_max_bytes;
+                let message = format!("the reply is larger than the limit of {max} bytes");
+                Error::new(ErrorCode::TooLarge, message)
+            }
+            ureq::Error::Timeout(Timeout::Resolve) => {
+                connect(&format!("was not looked up within {} s", timeouts.resolve.as_secs_f64()))
+            }
+            ureq::Error::Timeout(_) => {
+                connect(&format!("did not connect within {} s", timeouts.connect.as_secs_f64()))
+            }
+            ureq::Error::HostNotFound => connect("was not found"),
+            ureq::Error::Other(cause) if cause.is::<LookupFailed>() => {
+                connect("was not found").with_cause(cause)
+            }
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => {
+                tls_error(endpoint, error)
+            }
+            // The handshake's own errors come wrapped.
+            ureq::Error::Io(cause) if !sent && cause.kind() == io::ErrorKind::InvalidData => {
+                tls_error(endpoint, cause)
+            }
+            ureq::Error::Io(cause) if sent => connect("was lost on the way").with_cause(cause),
+            ureq::Error::Io(cause) => connect("could not be reached").with_cause(cause),
+            ureq::Error::ConnectProxyFailed(_)
+            | ureq::Error::InvalidProxyUrl
+            | ureq::Error::ConnectionFailed => connect("could not be reached").with_cause(error),
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
+                let message = format!("endpoint {endpoint} makes no usable request");
+                Error::new(ErrorCode::Config, message).with_cause(error)
+            }
+            other => protocol("answered with what is not HTTP").with_cause(other),
+        }
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("endpoint", &self.endpoint)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+fn tls_error(endpoint: &str, cause: impl std::fmt::Display) -> Error {
+    Error::new(ErrorCode::Tls, format!("{endpoint} cannot be trusted")).with_cause(cause)
+}
+
+/// A target without its query string, which may carry what is nobody's business.
+fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap_or_default()
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

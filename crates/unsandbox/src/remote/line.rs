@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The state of one line to a server: one connection, used by one call at a time. It is how another
+//! thread ends the call, how every step knows the deadline, and how a failure knows what was sent.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant};
+
+use super::socket::Stream;
+
+#[derive(Default, Debug)]
+pub(super) struct Line {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+    /// Bytes of the request left this process; what the server did with them is unknown.
+    sent: AtomicBool,
+}
+
+#[derive(Default, Debug)]
+struct Inner {
+    interrupted: bool,
+    until: Option<Instant>,
+    streams: Vec<Weak<Stream>>,
+}
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no panic under this lock")
+    }
+
+    /// Begins a call that has to be over at `until`.
+    pub(super) fn begin(&self, until: Option<Instant>) {
+        self.lock().until = until;
+        self.sent.store(false, Ordering::SeqCst);
+    }
+
+    /// Ends whatever is under way, from any thread; the line is not used again.
+    pub(super) fn interrupt(&self) {
+        let streams = {
+            let mut inner = self.lock();
+            inner.interrupted = true;
+            std::mem::take(&mut inner.streams)
+        };
+        self.changed.notify_all();
+        for stream in streams.iter().filter_map(Weak::upgrade) {
+            stream.shutdown();
+        }
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.lock().interrupted
+    }
+
+    pub(super) fn mark_sent(&self) {
+        self.sent.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::SeqCst)
+    }
+
+    /// Time left for a step that may take `limit` itself; an error once there is none.
+    pub(super) fn left(&self, limit: Option<Duration>) -> io::Result<Option<Duration>> {
+        let inner = self.lock();
+        if inner.interrupted {
+            return Err(interrupted());
+        }
+        let left = inner.until.map(|until| until.saturating_duration_since(Instant::now()));
+        match (left, limit) {
+            (Some(left), _) if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
+            (Some(left), Some(limit)) => Ok(Some(left.min(limit))),
+            (left, limit) => Ok(left.or(limit)),
+        }
+    }
+
+    /// Makes a new connection known, so that [`Line::interrupt`] reaches it.
+    pub(super) fn register(&self, stream: &Arc<Stream>) -> io::Result<()> {
+        let mut inner = self.lock();
+        if inner.interrupted {
+            return Err(interrupted());
+        }
+        inner.streams.retain(|known| known.strong_count() > 0);
+        inner.streams.push(Arc::downgrade(stream));
+        Ok(())
+    }
+
+    /// Runs a step that nothing can interrupt (a name lookup, a connect) on a thread of its own, and
+    /// leaves it behind at the time limit or an interrupt.
+    pub(super) fn detached<T: Send + 'static>(
+        self: &Arc<Self>,
+        limit: Duration,
+        step: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let until = Instant::now() + self.left(Some(limit))?.unwrap_or(limit);
+        let place = Arc::new(Mutex::new(None));
+        let (line, result) = (self.clone(), place.clone());
+        std::thread::Builder::new().name("unsandbox-connect".to_string()).spawn(move || {
+            let outcome = step();
+            *result.lock().expect("no panic under this lock") = Some(outcome);
+            // Under the line's lock, so that the waiter cannot miss it between its look and its wait.
+            drop(line.lock());
+            line.changed.notify_all();
+        })?;
+        let mut inner = self.lock();
+        loop {
+            if let Some(outcome) = place.lock().expect("no panic under this lock").take() {
+                return Ok(outcome);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if inner.interrupted {
+                return Err(interrupted());
+            }
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            inner = self.changed.wait_timeout(inner, left).expect("no panic under this lock").0;
+        }
+    }
+}
+
+fn interrupted() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the call was interrupted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_step_that_hangs_is_left_behind() {
+        let (hold, gate) = mpsc::channel::<()>();
+        let line = Arc::new(Line::default());
+        let stuck = line.detached(Duration::from_millis(20), move || gate.recv());
+        assert_eq!(stuck.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(hold);
+        assert_eq!(line.detached(Duration::from_secs(60), || 7).unwrap(), 7);
+        let (_hold, gate) = mpsc::channel::<()>();
+        let (ready, started) = mpsc::channel();
+        let waiter = line.clone();
+        let thread = std::thread::spawn(move || {
+            waiter.detached(Duration::from_secs(60), move || {
+                ready.send(()).unwrap();
+                gate.recv()
+            })
+        });
+        started.recv().unwrap();
+        line.interrupt();
+        assert_eq!(thread.join().unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        assert!(line.left(None).is_err() && line.is_interrupted());
+    }
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Executions at a server: which route they take, how they are submitted, and what becomes of them
+//! when the caller gives up.
+
+use super::control::Control;
+use super::exchange::{Answer, Ask};
+use super::poll::{self, Known};
+use super::retry::Safety;
+use super::{QUEUE_TIME, Remote};
+use crate::call::CallOptions;
+use std::borrow::Cow;
+use std::io::Read;
+use std::sync::mpsc;
+use std::time::Duration;
+use unsandbox_protocol::wire::{self, Submitted};
+use unsandbox_protocol::{
+    CancelToken, Error, ErrorCode, ExecutionResult, Job, Request, Stream, detect, language, limits,
+};
+
+/// `execute` or `run`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Route {
+    Execute,
+    Run,
+}
+
+/// How long a caller who cancelled waits for the server to hear of it; after that it goes on alone.
+const CANCEL_GRACE: Duration = Duration::from_millis(80);
+/// How long that may take then.
+const CANCEL_TIME: Duration = Duration::from_secs(10);
+
+/// A submission as it is sent.
+struct Parcel {
+    target: String,
+    content_type: &'static str,
+    body: String,
+    /// The language that was detected on this side.
+    detected: Option<&'static str>,
+}
+
+impl Remote {
+    pub(crate) fn execute(
+        &self,
+        route: Route,
+        request: Cow<'_, Request>,
+        options: CallOptions,
+    ) -> Result<ExecutionResult, Error> {
+        let CallOptions { cancel, deadline, on_output, stdin, cancel_job } = options;
+        let request = with_stdin(request, stdin)?;
+        let ttl = Duration::from_secs(request.ttl.unsigned_abs());
+        let control = self.execution(cancel, deadline, ttl);
+        let as_job = cancel_job || ttl > self.inner.options.job_threshold;
+        let parcel = self.parcel(route, request, as_job, &control)?;
+        let answer = self.submit(&parcel, &control)?;
+        let submitted = wire::decode_submission_or_result(&answer.body, answer.status)
+            .map_err(|error| error.with_may_have_run(true))?;
+        drop(answer);
+        let mut result = match submitted {
+            Submitted::Result(result) => result,
+            Submitted::Job(job) => self.wait_submitted(&job.job_id, &control)?,
+        };
+        if let Some(name) = parcel.detected {
+            result.detected_language.get_or_insert_with(|| name.to_string());
+        }
+        if let Some(callback) = on_output {
+            for (stream, bytes) in
+                [(Stream::Stdout, &result.stdout), (Stream::Stderr, &result.stderr)]
+            {
+                if !bytes.is_empty() {
+                    callback(stream, bytes);
+                }
+            }
+        }
+        Ok(result)
+    }
+
+    pub(crate) fn submit_job(
+        &self,
+        route: Route,
+        request: Cow<'_, Request>,
+        options: CallOptions,
+    ) -> Result<Job, Error> {
+        let request = with_stdin(request, options.stdin)?;
+        let control = Control::new(
+            options.cancel,
+            Some(options.deadline.or(self.inner.options.timeouts.call).unwrap_or(QUEUE_TIME)),
+        );
+        let parcel = self.parcel(route, request, true, &control)?;
+        let answer = self.submit(&parcel, &control)?;
+        let mut job = wire::decode_submission(&answer.body, answer.status)
+            .map_err(|error| error.with_may_have_run(true))?;
+        if let Some(name) = parcel.detected {
+            job.detected_language.get_or_insert_with(|| name.to_string());
+        }
+        Ok(job)
+    }
+
+    /// The bounds of an execution: a legal run is never cut by us.
+    fn execution(&self, cancel: CancelToken, deadline: Option<Duration>, ttl: Duration) -> Control {
+        let limit = deadline
+            .or(self.inner.options.timeouts.call)
+            .unwrap_or(ttl + limits::COMPILE_TIME + QUEUE_TIME);
+        Control::new(cancel, Some(limit))
+    }
+
+    /// Chooses the route: what `/run` cannot carry goes there as JSON if the server takes it, and is
+    /// detected here otherwise.
+    fn parcel(
+        &self,
+        route: Route,
+        mut request: Cow<'_, Request>,
+        as_job: bool,
+        control: &Control,
+    ) -> Result<Parcel, Error> {
+        let suffix = if as_job { "/async" } else { "" };
+        let json = |path: &str, request: &Request, detected| Parcel {
+            target: format!("{path}{suffix}"),
+            content_type: "application/json",
+            body: wire::encode_execute(request),
+            detected,
+        };
+        if route == Route::Execute {
+            let asked = request.language.as_deref().unwrap_or_default();
+            // One spelling on the wire: an alias of ours need not be one of the server's.
+            let name = language::require_language(asked)?.name;
+            if asked != name {
+                request.to_mut().language = Some(name.to_string());
+            }
+            return Ok(json("/execute", &request, None));
+        }
+        let plain = request.input_files.is_empty()
+            && request.stdin.is_none()
+            && request.args.is_empty()
+            && request.limits.is_default();
+        if plain {
+            let query = wire::encode_run_query(&request);
+            let target = format!("/run{suffix}?{query}");
+            let body = request.into_owned().code;
+            return Ok(Parcel { target, content_type: "text/plain", body, detected: None });
+        }
+        if self.features_asked(control).run_json {
+            return Ok(json("/run", &request, None));
+        }
+        let name = detect::detect(&request.code)?.name;
+        request.to_mut().language = Some(name.to_string());
+        request.validate()?;
+        Ok(json("/execute", &request, Some(name)))
+    }
+
+    fn submit(&self, parcel: &Parcel, control: &Control) -> Result<Answer, Error> {
+        let key = idempotency_key()?;
+        let ask = Ask {
+            content_type: parcel.content_type,
+            idempotency_key: Some(&key),
+            ..Ask::post(&parcel.target, parcel.body.as_bytes())
+        };
+        let safety = || match self.features_asked(control).idempotency {
+            true => Safety::Repeatable,
+            false => Safety::OnceOnly,
+        };
+        self.ask(&ask, control, &safety, &[])
+    }
+
+    /// Waits for a job of this call; if the caller gives up, the job is cancelled too.
+    fn wait_submitted(&self, job_id: &str, control: &Control) -> Result<ExecutionResult, Error> {
+        let end = poll::wait(self, job_id, Known::Submitted, control);
+        match &end {
+            Err(error) if matches!(error.code(), ErrorCode::Cancelled | ErrorCode::Timeout) => {
+                self.cancel_aside(job_id);
+                end.map_err(|error| error.with_job_id(job_id).with_may_have_run(true))
+            }
+            _ => end,
+        }
+    }
+
+    /// Tells the server to cancel, without keeping the caller.
+    fn cancel_aside(&self, job_id: &str) {
+        let (remote, job_id) = (self.clone(), job_id.to_string());
+        let (tell, told) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("unsandbox-cancel".to_string());
+        let spawned = thread.spawn(move || {
+            let control = Control::new(CancelToken::new(), Some(CANCEL_TIME));
+            if let Err(error) = remote.cancel_within(&job_id, &control) {
+                log::warn!("job {job_id} may still run: {error}");
+            }
+            drop(tell);
+        });
+        if spawned.is_ok() {
+            // Ends when the other end is dropped, or after the grace.
+            let _ = told.recv_timeout(CANCEL_GRACE);
+        }
+    }
+}
+
+/// Reads a streamed standard input to its end: a server takes it whole.
+fn with_stdin<'a>(
+    mut request: Cow<'a, Request>,
+    stdin: Option<Box<dyn Read + Send>>,
+) -> Result<Cow<'a, Request>, Error> {
+    let Some(stdin) = stdin else {
+        return Ok(request);
+    };
+    let max = limits::REQUEST_BODY_MAX_BYTES;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    stdin
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|cause| Error::argument("stdin cannot be read").with_cause(cause))?;
+    if bytes.len() > max {
+        return Err(Error::argument(format!(
+            "stdin has more than {max} bytes, the limit of a request to a server"
+        )));
+    }
+    request.to_mut().stdin = Some(bytes);
+    Ok(request)
+}
+
+/// 128 random bits: the same submission, however often it arrives.
+fn idempotency_key() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|cause| Error::internal("no random numbers").with_cause(cause))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

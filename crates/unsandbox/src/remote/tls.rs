@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whom to trust: the built-in roots, or the certificates of a file.
+
+use std::path::Path;
+use unsandbox_protocol::{Error, ErrorCode};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+pub(super) fn config(ca_file: Option<&Path>) -> Result<TlsConfig, Error> {
+    let Some(path) = ca_file else {
+        return Ok(TlsConfig::default());
+    };
+    let unusable =
+        |why: &str| Error::new(ErrorCode::Config, format!("ca_file {:?} {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|cause| unusable("cannot be read").with_cause(cause))?;
+    let mut certificates: Vec<Certificate<'static>> = Vec::new();
+    for item in parse_pem(&pem) {
+        match item.map_err(|cause| unusable("is not PEM").with_cause(cause))? {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            _ => continue,
+        }
+    }
+    if certificates.is_empty() {
+        return Err(unusable("holds no certificate"));
+    }
+    Ok(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&certificates)).build())
+}

@@ -1,0 +1,473 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The client: the same functions at every place that runs code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from . import _options
+from ._job import Job
+from ._native import CancelToken
+from ._native import Client as _NativeClient
+from ._options import Content, InputFiles
+from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
+
+
+class Client:
+    """A place that runs code: this machine, a server of your own, or the service.
+
+    Safe in threads, and to be shared by them: it keeps connections and warm sandboxes. After
+    `os.fork` it works in the child as well. A context manager; leaving it closes the client.
+
+    Args:
+        api_key: One key, sent as a bearer. Else UNSANDBOX_API_KEY.
+        base_url: "local:", "http://HOST:PORT", "https://HOST" or "unix:/PATH". Else
+            UNSANDBOX_URL, else the service where a key is configured, else "local:".
+        public_key: With `secret_key`: requests are signed. Else UNSANDBOX_PUBLIC_KEY.
+        secret_key: Never sent. Else UNSANDBOX_SECRET_KEY.
+        account: Row, from 0, of the accounts file.
+        accounts_file: Else ~/.unsandbox/accounts.csv.
+        ca_file: PEM file with certificates to trust in place of the built-in ones.
+        allow_plain_http_key: Allows a key over plain http to another machine.
+        timeout: Seconds for a whole call. Else 30 for a question, and for an execution its ttl
+            with time for queue and compiler.
+        connect_timeout: Seconds for connecting, with TLS. Else 15.
+        retries: How often a call is repeated where that is safe. Else 3.
+        reply_max_bytes: Largest reply that is read. Else 64 MB.
+        isolation: What the local engine accepts: "auto", "full" or "reduced".
+        concurrency: Executions at once on the local engine. Else twice the cores.
+        queue_max: Executions that may wait for their turn there. Else 1,000.
+
+    Raises:
+        ConfigError: Endpoint, key, accounts file or certificates are unusable.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        public_key: str | None = None,
+        secret_key: str | None = None,
+        account: int | None = None,
+        accounts_file: str | None = None,
+        ca_file: str | None = None,
+        allow_plain_http_key: bool | None = None,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        retries: int | None = None,
+        reply_max_bytes: int | None = None,
+        isolation: str | None = None,
+        concurrency: int | None = None,
+        queue_max: int | None = None,
+    ) -> None:
+        self._native = _NativeClient(
+            api_key=api_key,
+            base_url=base_url,
+            public_key=public_key,
+            secret_key=secret_key,
+            account=account,
+            accounts_file=accounts_file,
+            ca_file=ca_file,
+            allow_plain_http_key=allow_plain_http_key,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            retries=retries,
+            reply_max_bytes=reply_max_bytes,
+            isolation=isolation,
+            concurrency=concurrency,
+            queue_max=queue_max,
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """Where programs run: "local:", or a URL."""
+        return self._native.endpoint()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether programs run on this machine."""
+        return self._native.is_local()
+
+    def close(self) -> None:
+        """End what runs, and every sandbox of a local client; later calls raise ConflictError."""
+        self._native.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client(base_url={self.endpoint!r})"
+
+    def execute(
+        self,
+        language: str,
+        code: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        network_mode: str | None = None,
+        ttl: int | None = None,
+        return_artifact: bool = False,
+        return_wasm_artifact: bool = False,
+        input_files: InputFiles | None = None,
+        stdin: Content | None = None,
+        args: Sequence[str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        runtime: str | None = None,
+        timeout: float | None = None,
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
+    ) -> ExecutionResult:
+        """Run a program and wait for its result.
+
+        Args:
+            language: Name or alias, such as "python" or "js".
+            code: The program.
+            env: Variables of the program's environment.
+            network_mode: "zerotrust" (no network; the default) or "semitrusted".
+            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
+            return_artifact: Whether to give back the compiled program.
+            return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
+            input_files: Files of the working directory: a mapping of names to bytes, text, paths or
+                open files, or a series of paths, open files and (name, content) pairs. At most 10, 5 MB
+                each, 10 MB together (limits from the API).
+            stdin: Standard input: text, bytes or an open file.
+            args: Arguments of the program.
+            limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+            runtime: Path of the interpreter or compiler; only for the local engine.
+            timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
+            on_stdout: Called with text as the program writes it, from another thread.
+            on_stderr: The same for standard error.
+
+        Returns:
+            The result, also where the program failed.
+
+        Raises:
+            InvalidRequestError: A value is wrong; nothing ran.
+            UnsandboxError: There is no result, for the reason that its class says. A program that fails
+                is a result.
+        """
+        options = _options.request_options(
+            env=env,
+            network_mode=network_mode,
+            ttl=ttl,
+            return_artifact=return_artifact,
+            return_wasm_artifact=return_wasm_artifact,
+            input_files=input_files,
+            stdin=stdin,
+            args=args,
+            limits=limits,
+            runtime=runtime,
+        )
+        return self._execute(language, code, options, timeout, on_stdout, on_stderr, None)
+
+    def run(
+        self,
+        code: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        network_mode: str | None = None,
+        ttl: int | None = None,
+        return_artifact: bool = False,
+        return_wasm_artifact: bool = False,
+        input_files: InputFiles | None = None,
+        stdin: Content | None = None,
+        args: Sequence[str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        runtime: str | None = None,
+        timeout: float | None = None,
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
+    ) -> ExecutionResult:
+        """Run a program whose language is detected, and wait for its result.
+
+        The language is told by the shebang, else by the content.
+
+        Args:
+            code: The program.
+            env: Variables of the program's environment.
+            network_mode: "zerotrust" (no network; the default) or "semitrusted".
+            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
+            return_artifact: Whether to give back the compiled program.
+            return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
+            input_files: Files of the working directory: a mapping of names to bytes, text, paths or
+                open files, or a series of paths, open files and (name, content) pairs. At most 10, 5 MB
+                each, 10 MB together (limits from the API).
+            stdin: Standard input: text, bytes or an open file.
+            args: Arguments of the program.
+            limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+            runtime: Path of the interpreter or compiler; only for the local engine.
+            timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
+            on_stdout: Called with text as the program writes it, from another thread.
+            on_stderr: The same for standard error.
+
+        Returns:
+            The result, also where the program failed.
+
+        Raises:
+            InvalidRequestError: A value is wrong; nothing ran.
+            UnsandboxError: There is no result, for the reason that its class says. A program that fails
+                is a result.
+        """
+        options = _options.request_options(
+            env=env,
+            network_mode=network_mode,
+            ttl=ttl,
+            return_artifact=return_artifact,
+            return_wasm_artifact=return_wasm_artifact,
+            input_files=input_files,
+            stdin=stdin,
+            args=args,
+            limits=limits,
+            runtime=runtime,
+        )
+        return self._execute(None, code, options, timeout, on_stdout, on_stderr, None)
+
+    def execute_async(
+        self,
+        language: str,
+        code: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        network_mode: str | None = None,
+        ttl: int | None = None,
+        return_artifact: bool = False,
+        return_wasm_artifact: bool = False,
+        input_files: InputFiles | None = None,
+        stdin: Content | None = None,
+        args: Sequence[str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        runtime: str | None = None,
+        timeout: float | None = None,
+    ) -> Job:
+        """Submit a program and return at once.
+
+        On "local:" the job lives as long as the client.
+
+        Args:
+            language: Name or alias, such as "python" or "js".
+            code: The program.
+            env: Variables of the program's environment.
+            network_mode: "zerotrust" (no network; the default) or "semitrusted".
+            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
+            return_artifact: Whether to give back the compiled program.
+            return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
+            input_files: Files of the working directory: a mapping of names to bytes, text, paths or
+                open files, or a series of paths, open files and (name, content) pairs. At most 10, 5 MB
+                each, 10 MB together (limits from the API).
+            stdin: Standard input: text, bytes or an open file.
+            args: Arguments of the program.
+            limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+            runtime: Path of the interpreter or compiler; only for the local engine.
+            timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
+
+        Returns:
+            The job, which goes on by itself.
+
+        Raises:
+            InvalidRequestError: A value is wrong; nothing ran.
+            UnsandboxError: There is no result, for the reason that its class says. A program that fails
+                is a result.
+        """
+        options = _options.request_options(
+            env=env,
+            network_mode=network_mode,
+            ttl=ttl,
+            return_artifact=return_artifact,
+            return_wasm_artifact=return_wasm_artifact,
+            input_files=input_files,
+            stdin=stdin,
+            args=args,
+            limits=limits,
+            runtime=runtime,
+        )
+        return Job(self, self._native.submit(language, code, options, {"timeout": timeout}))
+
+    def run_async(
+        self,
+        code: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        network_mode: str | None = None,
+        ttl: int | None = None,
+        return_artifact: bool = False,
+        return_wasm_artifact: bool = False,
+        input_files: InputFiles | None = None,
+        stdin: Content | None = None,
+        args: Sequence[str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        runtime: str | None = None,
+        timeout: float | None = None,
+    ) -> Job:
+        """Submit a program whose language is detected.
+
+        As `execute_async`; the language is told by the shebang, else by the content.
+
+        Args:
+            code: The program.
+            env: Variables of the program's environment.
+            network_mode: "zerotrust" (no network; the default) or "semitrusted".
+            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
+            return_artifact: Whether to give back the compiled program.
+            return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
+            input_files: Files of the working directory: a mapping of names to bytes, text, paths or
+                open files, or a series of paths, open files and (name, content) pairs. At most 10, 5 MB
+                each, 10 MB together (limits from the API).
+            stdin: Standard input: text, bytes or an open file.
+            args: Arguments of the program.
+            limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+            runtime: Path of the interpreter or compiler; only for the local engine.
+            timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
+
+        Returns:
+            The job, which goes on by itself.
+
+        Raises:
+            InvalidRequestError: A value is wrong; nothing ran.
+            UnsandboxError: There is no result, for the reason that its class says. A program that fails
+                is a result.
+        """
+        options = _options.request_options(
+            env=env,
+            network_mode=network_mode,
+            ttl=ttl,
+            return_artifact=return_artifact,
+            return_wasm_artifact=return_wasm_artifact,
+            input_files=input_files,
+            stdin=stdin,
+            args=args,
+            limits=limits,
+            runtime=runtime,
+        )
+        return Job(self, self._native.submit(None, code, options, {"timeout": timeout}))
+
+    def _execute(
+        self,
+        language: str | None,
+        code: str,
+        options: dict[str, Any],
+        timeout: float | None,
+        on_stdout: Callable[[str], object] | None,
+        on_stderr: Callable[[str], object] | None,
+        cancel: CancelToken | None,
+    ) -> ExecutionResult:
+        calling: dict[str, Any] = {"timeout": timeout, "cancel": cancel}
+        if on_stdout is None and on_stderr is None:
+            return self._native.execute(language, code, options, calling)
+        output = _options.TextOutput(on_stdout, on_stderr)
+        calling["on_output"] = output
+        result = self._native.execute(language, code, options, calling)
+        output.finish()
+        return result
+
+    def get_job(self, job_id: str, *, timeout: float | None = None) -> Job:
+        """Ask how a job is.
+
+        Args:
+            job_id: The id, as `Job.job_id` has it.
+            timeout: Seconds for the call.
+
+        Returns:
+            A handle with the job's present state.
+
+        Raises:
+            NotFoundError: There is no such job for this key.
+        """
+        return Job(self, self._get_job(job_id, timeout))
+
+    def _get_job(self, job_id: str, timeout: float | None) -> JobInfo:
+        return self._native.get_job(job_id, {"timeout": timeout})
+
+    def wait_job(self, job_id: str, *, timeout: float | None = None) -> ExecutionResult:
+        """Wait for the end of a job.
+
+        Args:
+            job_id: The id, as `Job.job_id` has it.
+            timeout: Seconds to wait; without it as long as it takes.
+
+        Returns:
+            The result, also where the program failed.
+
+        Raises:
+            RequestTimeoutError: It has not ended in time; it goes on.
+            NotFoundError: There is no such job for this key.
+            JobLostError: The server forgot it.
+        """
+        return self._native.wait_job(job_id, {"timeout": timeout})
+
+    def cancel_job(self, job_id: str, *, timeout: float | None = None) -> ExecutionResult:
+        """Cancel a job; one that is over is given as it is.
+
+        Args:
+            job_id: The id, as `Job.job_id` has it.
+            timeout: Seconds for the call.
+
+        Returns:
+            The result, with what the program had written by then.
+
+        Raises:
+            NotFoundError: There is no such job for this key.
+        """
+        return self._native.cancel_job(job_id, {"timeout": timeout})
+
+    def list_jobs(self, *, timeout: float | None = None) -> list[Job]:
+        """List the jobs of this key that are pending or running.
+
+        Args:
+            timeout: Seconds for the call.
+
+        Returns:
+            A handle for each.
+        """
+        return [Job(self, info) for info in self._native.list_jobs({"timeout": timeout})]
+
+    def languages(self, *, timeout: float | None = None) -> list[Language]:
+        """List the languages that the endpoint offers.
+
+        Args:
+            timeout: Seconds for the call.
+
+        Returns:
+            Each with its aliases; on "local:" also whether and where it is installed.
+        """
+        return list(self._native.languages({"timeout": timeout}))
+
+    def validate_key(self, *, timeout: float | None = None) -> KeyInfo:
+        """Ask whether the configured key is good.
+
+        Args:
+            timeout: Seconds for the call.
+
+        Returns:
+            The answer; a key that is not good is an answer and no error.
+        """
+        return self._native.validate_key({"timeout": timeout})
+
+    def health(self, *, timeout: float | None = None) -> Health:
+        """Ask whether the endpoint takes executions.
+
+        Args:
+            timeout: Seconds for the call.
+
+        Returns:
+            How it is. An endpoint that cannot be reached raises ConnectError.
+        """
+        return self._native.health({"timeout": timeout})
+
+    def probe(self) -> Probe:
+        """Ask which isolation layers this machine gives; only for "local:".
+
+        Returns:
+            Each layer, with how to get it where it is missing.
+        """
+        return self._native.probe()

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The module's functions: the client's, on one client that is made when it is first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from ._client import Client
+from ._job import Job
+from ._options import Content, InputFiles
+from ._types import ExecutionResult, Language
+
+_lock = threading.Lock()
+_client: Client | None = None
+
+
+def default_client() -> Client:
+    """Give the client behind the module's functions, configured by the environment.
+
+    Returns:
+        The client, made at the first call.
+
+    Raises:
+        ConfigError: The environment names an endpoint or a key that is unusable.
+    """
+    global _client
+    if _client is None:
+        with _lock:
+            if _client is None:
+                _client = Client()
+    return _client
+
+
+def execute(
+    language: str,
+    code: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    network_mode: str | None = None,
+    ttl: int | None = None,
+    return_artifact: bool = False,
+    return_wasm_artifact: bool = False,
+    input_files: InputFiles | None = None,
+    stdin: Content | None = None,
+    args: Sequence[str] | None = None,
+    limits: Mapping[str, int] | None = None,
+    runtime: str | None = None,
+    timeout: float | None = None,
+    on_stdout: Callable[[str], object] | None = None,
+    on_stderr: Callable[[str], object] | None = None,
+) -> ExecutionResult:
+    """Run a program and wait for its result.
+
+    Options, result and errors are those of `Client.execute`.
+    """
+    return default_client().execute(
+        language,
+        code,
+        env=env,
+        network_mode=network_mode,
+        ttl=ttl,
+        return_artifact=return_artifact,
+        return_wasm_artifact=return_wasm_artifact,
+        input_files=input_files,
+        stdin=stdin,
+        args=args,
+        limits=limits,
+        runtime=runtime,
+        timeout=timeout,
+        on_stdout=on_stdout,
+        on_stderr=on_stderr,
+    )
+
+
+def run(
+    code: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    network_mode: str | None = None,
+    ttl: int | None = None,
+    return_artifact: bool = False,
+    return_wasm_artifact: bool = False,
+    input_files: InputFiles | None = None,
+    stdin: Content | None = None,
+    args: Sequence[str] | None = None,
+    limits: Mapping[str, int] | None = None,
+    runtime: str | None = None,
+    timeout: float | None = None,
+    on_stdout: Callable[[str], object] | None = None,
+    on_stderr: Callable[[str], object] | None = None,
+) -> ExecutionResult:
+    """Run a program whose language is detected, and wait for its result.
+
+    Options, result and errors are those of `Client.run`.
+    """
+    return default_client().run(
+        code,
+        env=env,
+        network_mode=network_mode,
+        ttl=ttl,
+        return_artifact=return_artifact,
+        return_wasm_artifact=return_wasm_artifact,
+        input_files=input_files,
+        stdin=stdin,
+        args=args,
+        limits=limits,
+        runtime=runtime,
+        timeout=timeout,
+        on_stdout=on_stdout,
+        on_stderr=on_stderr,
+    )
+
+
+def execute_async(
+    language: str,
+    code: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    network_mode: str | None = None,
+    ttl: int | None = None,
+    return_artifact: bool = False,
+    return_wasm_artifact: bool = False,
+    input_files: InputFiles | None = None,
+    stdin: Content | None = None,
+    args: Sequence[str] | None = None,
+    limits: Mapping[str, int] | None = None,
+    runtime: str | None = None,
+    timeout: float | None = None,
+) -> Job:
+    """Submit a program and return at once.
+
+    Options, result and errors are those of `Client.execute_async`.
+    """
+    return default_client().execute_async(
+        language,
+        code,
+        env=env,
+        network_mode=network_mode,
+        ttl=ttl,
+        return_artifact=return_artifact,
+        return_wasm_artifact=return_wasm_artifact,
+        input_files=input_files,
+        stdin=stdin,
+        args=args,
+        limits=limits,
+        runtime=runtime,
+        timeout=timeout,
+    )
+
+
+def run_async(
+    code: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    network_mode: str | None = None,
+    ttl: int | None = None,
+    return_artifact: bool = False,
+    return_wasm_artifact: bool = False,
+    input_files: InputFiles | None = None,
+    stdin: Content | None = None,
+    args: Sequence[str] | None = None,
+    limits: Mapping[str, int] | None = None,
+    runtime: str | None = None,
+    timeout: float | None = None,
+) -> Job:
+    """Submit a program whose language is detected.
+
+    Options, result and errors are those of `Client.run_async`.
+    """
+    return default_client().run_async(
+        code,
+        env=env,
+        network_mode=network_mode,
+        ttl=ttl,
+        return_artifact=return_artifact,
+        return_wasm_artifact=return_wasm_artifact,
+        input_files=input_files,
+        stdin=stdin,
+        args=args,
+        limits=limits,
+        runtime=runtime,
+        timeout=timeout,
+    )
+
+
+def get_job(job_id: str, *, timeout: float | None = None) -> Job:
+    """Ask how a job is; see `Client.get_job`."""
+    return default_client().get_job(job_id, timeout=timeout)
+
+
+def wait_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:
+    """Wait for the end of a job; see `Client.wait_job`."""
+    return default_client().wait_job(job_id, timeout=timeout)
+
+
+def cancel_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:
+    """Cancel a job; see `Client.cancel_job`."""
+    return default_client().cancel_job(job_id, timeout=timeout)
+
+
+def list_jobs(*, timeout: float | None = None) -> list[Job]:
+    """List the jobs that are pending or running; see `Client.list_jobs`."""
+    return default_client().list_jobs(timeout=timeout)
+
+
+def languages(*, timeout: float | None = None) -> list[Language]:
+    """List the languages that the endpoint offers; see `Client.languages`."""
+    return default_client().languages(timeout=timeout)
