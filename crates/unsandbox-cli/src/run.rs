@@ -88,7 +88,7 @@ fn watch(
     let mut unheard = None;
     let end = loop {
         match events.recv() {
-            Ok(Event::Done(end)) => break end,
+            Ok(Event::Done(end)) => break *end,
             Ok(Event::Output(stream, bytes)) if unheard.is_none() => {
                 if let Err(failure) = printer.print(stream, &bytes) {
                     unheard = Some(failure);

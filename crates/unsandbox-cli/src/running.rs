@@ -13,7 +13,7 @@ const SUBMISSION_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) enum Event {
     Output(Stream, Vec<u8>),
-    Done(Result<ExecutionResult, Error>),
+    Done(Box<Result<ExecutionResult, Error>>),
 }
 
 /// Clones are the same run.
@@ -56,7 +56,7 @@ impl Running {
             let end = running.client.wait_job(&job.job_id, None);
             // After a stop the server may have forgotten the job: its end comes with the cancelling.
             if end.is_ok() || !running.is_stopped() {
-                let _ = running.events.send(Event::Done(end));
+                let _ = running.events.send(Event::Done(Box::new(end)));
             }
         })
     }
@@ -89,7 +89,7 @@ impl Running {
         let running = self.clone();
         spawn(move || {
             let end = running.client.cancel_job(&job_id);
-            let _ = running.events.send(Event::Done(end));
+            let _ = running.events.send(Event::Done(Box::new(end)));
         })
     }
 }
