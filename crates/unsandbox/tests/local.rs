@@ -21,7 +21,9 @@ fn endless() -> Request {
 fn watched() -> (CallOptions, CancelToken, Receiver<()>) {
     let (tell, told) = channel();
     let tell = Mutex::new(tell);
-    let options = CallOptions::new().on_output(move |_, _| drop(tell.lock().unwrap().send(())));
+    let options = CallOptions::new().on_output(move |_, _| {
+        let _ = tell.lock().unwrap().send(());
+    });
     let cancel = options.cancel.clone();
     (options, cancel, told)
 }
