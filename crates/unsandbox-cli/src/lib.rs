@@ -10,6 +10,7 @@ mod info;
 mod jobs;
 mod output;
 mod run;
+mod running;
 mod serve;
 mod signals;
 

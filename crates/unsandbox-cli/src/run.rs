@@ -6,6 +6,7 @@ use crate::args::RunArgs;
 use crate::endpoint::{client, leaves_this_machine, refuse_local};
 use crate::failure::{Failure, say};
 use crate::output::{Printer, Show, finish, line};
+use crate::running::{Event, Running};
 use crate::signals::Watch;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
@@ -14,10 +15,7 @@ use std::sync::mpsc;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
 use unsandbox::protocol::wire;
-use unsandbox::{
-    CallOptions, CancelToken, Client, Error, ErrorCode, ExecutionResult, InputFile,
-    IsolationPolicy, Request, Stream,
-};
+use unsandbox::{CallOptions, Client, Error, InputFile, IsolationPolicy, Request, Status};
 
 pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.wasm && args.artifacts.is_none() && !args.json {
@@ -42,11 +40,14 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
         send_whole(stdin, &mut request)?;
         None
     };
-    if args.asynchronous {
+    let done = if args.asynchronous {
         submit(&client, &request, &args)
     } else {
-        watch(&client, request, stdin, &args)
-    }
+        watch(&client, &request, stdin, &args)
+    };
+    // Ends the engine at once, with whatever still runs in it.
+    client.close();
+    done
 }
 
 fn submit(client: &Client, request: &Request, args: &RunArgs) -> Done {
@@ -58,80 +59,55 @@ fn submit(client: &Client, request: &Request, args: &RunArgs) -> Done {
     Ok(0)
 }
 
-enum Event {
-    Output(Stream, Vec<u8>),
-    Done,
-}
-
 /// Runs and shows the output while it comes. All writing is done here: a reader who is slow, or gone,
 /// must not hold up the engine's threads.
 fn watch(
     client: &Client,
-    request: Request,
+    request: &Request,
     stdin: Option<Box<dyn Read + Send>>,
     args: &RunArgs,
 ) -> Done {
-    let cancel = CancelToken::new();
     let (sender, events) = mpsc::channel();
-    let mut options = CallOptions::new().cancel(cancel.clone());
+    let mut options = CallOptions::new();
     options.stdin = stdin;
-    // So that an interrupt ends the program at any server, and brings back what it had written.
-    options.cancel_job = true;
     if !args.json {
         let sender = sender.clone();
         options = options.on_output(move |stream, bytes| {
             let _ = sender.send(Event::Output(stream, bytes.to_vec()));
         });
     }
-    let signals = Watch::start(
-        {
-            let cancel = cancel.clone();
-            move || cancel.cancel()
-        },
-        |exit_code| std::process::exit(exit_code),
-    )?;
-    let notify = Box::new(move || {
-        let _ = sender.send(Event::Done);
-    });
-    let task = match request.language {
-        Some(_) => client.start_execute(request, options, Some(notify))?,
-        None => client.start_run(request, options, Some(notify))?,
+    let running = Running::new(client, sender, options.cancel.clone());
+    let asked = running.clone();
+    let signals = Watch::start(move || asked.stop(), |exit_code| std::process::exit(exit_code))?;
+    let interrupted = |failure: Failure| match signals.exit_code() {
+        Some(exit_code) => failure.exit_code(exit_code),
+        None => failure,
     };
+    running.start(request, options).map_err(interrupted)?;
     let mut printer = Printer::default();
     let mut unheard = None;
-    while let Ok(Event::Output(stream, bytes)) = events.recv() {
-        if unheard.is_none() {
-            if let Err(failure) = printer.print(stream, &bytes) {
-                unheard = Some(failure);
-                cancel.cancel();
+    let end = loop {
+        match events.recv() {
+            Ok(Event::Done(end)) => break *end,
+            Ok(Event::Output(stream, bytes)) if unheard.is_none() => {
+                if let Err(failure) = printer.print(stream, &bytes) {
+                    unheard = Some(failure);
+                    running.stop();
+                }
             }
+            Ok(Event::Output(..)) => {}
+            Err(_) => break Err(Error::internal("a call gave no end")),
         }
-    }
-    let end = task.wait(None).unwrap_or_else(|| Err(Error::internal("a call gave no end")));
+    };
     if let Some(failure) = unheard {
-        client.close();
         return Err(failure);
     }
-    let (result, interrupted) = match end {
-        Ok(result) => (result, None),
-        Err(error) => (partial(client, error, &signals)?, signals.exit_code()),
-    };
+    let result = end.map_err(|error| interrupted(error.into()))?;
     let show =
         Show { json: args.json, artifacts: args.artifacts.as_deref(), verbose: args.verbose };
-    let exit_code = finish(printer, &result, &show);
-    client.close();
-    Ok(interrupted.unwrap_or(exit_code?))
-}
-
-/// What an interrupted run had written by then.
-fn partial(client: &Client, error: Error, signals: &Watch) -> Result<ExecutionResult, Failure> {
-    let Some(exit_code) = signals.exit_code().filter(|_| error.code() == ErrorCode::Cancelled)
-    else {
-        return Err(error.into());
-    };
-    let quiet = || Failure::failed("interrupted").exit_code(exit_code);
-    let job_id = error.job_id().ok_or_else(quiet)?;
-    client.cancel_job(job_id).map_err(|_| quiet())
+    let exit_code = finish(printer, &result, &show)?;
+    let cancelled = result.status == Status::Cancelled;
+    Ok(signals.exit_code().filter(|_| cancelled).unwrap_or(exit_code))
 }
 
 fn request(args: &RunArgs) -> Result<Request, Failure> {

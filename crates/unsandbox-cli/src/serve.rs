@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::output::line;
 use crate::signals::Watch;
 use log::{LevelFilter, Log, Metadata, Record};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +37,13 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         ..ServerOptions::default()
     };
     start_log(args.verbose);
+    raise_descriptor_limit();
     let engine = Arc::new(Engine::new(EngineOptions {
         isolation,
         concurrency,
         queue_max: args.queue,
+        // Clients ask for the jobs of synchronous runs by their id too.
+        keep_unlisted: true,
         ..EngineOptions::default()
     })?);
     let server = Server::new(engine.clone(), options).bind(&listen)?;
@@ -62,6 +66,16 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     engine.close(Duration::ZERO);
     served?;
     Ok(0)
+}
+
+/// Every connection and every pipe is a descriptor; the usual soft limit of 1,024 is for programs that use
+/// `select`, which nothing here does. Programs in the sandbox have a limit of their own.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::warn!("the limit of open descriptors stays as it is: {error}");
+    }
 }
 
 /// Refuses at the start what would refuse every request.

@@ -3,7 +3,9 @@
 
 mod shell;
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use shell::{Ended, call, call_with_stdin, scratch, signal, start, unsandbox};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -80,6 +82,48 @@ fn standard_input_and_output_stream() {
     }
     drop(stdin);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A terminal: the side of the person, and the side of the program.
+fn terminal() -> (File, File) {
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&person).unwrap();
+    unlockpt(&person).unwrap();
+    let name = ptsname(&person, Vec::new()).unwrap().into_string().unwrap();
+    let program = File::options().read(true).write(true).open(name).unwrap();
+    (File::from(person), program)
+}
+
+#[test]
+fn a_terminal_is_read_only_when_asked_for() {
+    let (mut person, program) = terminal();
+    person.write_all(b"typed\n\x04").unwrap();
+    // Were it read, the program would have the word.
+    let ended = unsandbox(&["run", "-l", "bash", "-c", "cat"])
+        .stdin(program.try_clone().unwrap())
+        .output()
+        .unwrap();
+    assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(0), &b""[..]));
+    let ended = unsandbox(&["run", "-l", "bash", "-c", "cat", "--stdin", "-"])
+        .stdin(program)
+        .output()
+        .unwrap();
+    assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(0), &b"typed\n"[..]));
+}
+
+#[test]
+fn on_a_terminal_the_limit_that_ended_a_program_is_named() {
+    let (mut person, program) = terminal();
+    let mut child = unsandbox(&["run", "-l", "bash", "-c", "while :; do :; done", "--ttl", "1"])
+        .stdout(Stdio::null())
+        .stderr(program)
+        .spawn()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(124));
+    let mut line = [0; 200];
+    let count = person.read(&mut line).unwrap();
+    let line = String::from_utf8_lossy(&line[..count]);
+    assert!(line.contains("unsandbox: ") && line.contains('1'), "{line}");
 }
 
 #[test]

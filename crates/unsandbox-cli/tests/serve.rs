@@ -9,6 +9,7 @@ use shell::{call, scratch, signal, unsandbox};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 use support::{Reply, read_reply, request};
 
 struct Served {
@@ -117,6 +118,26 @@ fn every_operation_by_http() {
     let (code, log) = served.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains(" INFO POST /run 200 ") && !log.contains("ttl=5"), "{log}");
+}
+
+#[test]
+fn a_run_ends_with_its_connection_and_a_server_with_its_runs() {
+    let served = serve(&["--listen", "127.0.0.1:0", "--grace", "60"]);
+    let host = served.address.strip_prefix("http://").unwrap();
+    let mut gone = TcpStream::connect(host).unwrap();
+    let forever = body("bash", "sleep 600");
+    gone.write_all(&request(host, "POST", "/execute", "", forever.as_bytes())).unwrap();
+    let short = body("bash", "echo heard");
+    let mut stays = TcpStream::connect(host).unwrap();
+    stays.write_all(&request(host, "POST", "/execute", "", short.as_bytes())).unwrap();
+    let mut stays: Box<dyn support::Wire> = Box::new(stays);
+    assert_eq!(read_reply(&mut *stays).text("stdout"), "heard\n");
+    drop(gone);
+    // Were the run still there, the stop would wait for it as long as its grace.
+    let began = Instant::now();
+    let (code, log) = served.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[test]

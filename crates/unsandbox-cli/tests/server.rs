@@ -175,6 +175,13 @@ fn keys_come_from_options_and_environment() {
     let ended =
         unsandbox(&["jobs", "--url", url]).env("UNSANDBOX_API_KEY", "bear").output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
+    let home = scratch("home");
+    std::fs::create_dir(home.join(".unsandbox")).unwrap();
+    std::fs::write(home.join(".unsandbox/accounts.csv"), "x,y\npub-1,sec-1\n").unwrap();
+    for (row, code) in [("1", 0), ("0", 125), ("2", 125)] {
+        let mut command = unsandbox(&["jobs", "--url", url, "--account", row]);
+        assert_eq!(command.env("HOME", &home).output().unwrap().status.code(), Some(code), "{row}");
+    }
     let wrong = call(&["jobs", "--url", url, "--key", "wrong-key"]);
     assert_eq!(wrong.code, 125);
     assert!(wrong.err.contains("key") && !wrong.err.contains("wrong-key"), "{}", wrong.err);

@@ -20,8 +20,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::{Error, ErrorCode};
 
-/// A body that makes no progress for this long is given up, and one that takes so long altogether.
-const BODY_IDLE: Duration = Duration::from_secs(30);
+/// A body that takes longer than this altogether is given up, however steadily it comes.
 const BODY_WHOLE: Duration = Duration::from_secs(300);
 /// The operations that need no key need no body either.
 const STRANGER_BODY_LIMIT: usize = 4096;
@@ -94,7 +93,7 @@ async fn admitted(
     };
     let stranger = found.is_none() && !state.keys.is_empty();
     let limit = if stranger { STRANGER_BODY_LIMIT } else { state.body_limit };
-    let bytes = read_body(&parts.headers, body, limit).await?;
+    let bytes = read_body(&parts.headers, body, limit, state.patience).await?;
     let caller = match found {
         None => Caller::default(),
         Some(found) => {
@@ -141,7 +140,12 @@ fn is_loopback_host(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+async fn read_body(
+    headers: &HeaderMap,
+    mut body: Body,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, Refusal> {
     if announced(headers).is_some_and(|length| length > limit as u64) {
         drain(headers, body, limit).await;
         return Err(reply::body_too_large(limit).into());
@@ -154,7 +158,7 @@ async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<
     let end = tokio::time::Instant::now() + BODY_WHOLE;
     let mut bytes = Vec::new();
     loop {
-        let until = end.min(tokio::time::Instant::now() + BODY_IDLE);
+        let until = end.min(tokio::time::Instant::now() + patience);
         match tokio::time::timeout_at(until, body.frame()).await {
             Err(_) => return Err(too_slow().into()),
             Ok(None) => return Ok(Bytes::from(bytes)),

@@ -5,9 +5,10 @@
 use crate::guard::{self, Via};
 use crate::idempotency::{fingerprint, parse_key};
 use crate::reply::{self, Refusal};
-use crate::runs::{Completion, Order, submit};
+use crate::runs::{Completion, Order, ended, submit};
 use crate::state::State;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
@@ -17,7 +18,7 @@ use axum::{Router, middleware};
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::wire::{self, Incoming};
-use unsandbox_protocol::{Error, ExecutionResult, Job};
+use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
 /// Work on more bytes than this is done beside the event loop, which has other requests to serve.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -143,21 +144,32 @@ async fn list_jobs(axum::extract::State(state): Shared, Extension(admitted): Adm
 async fn get_job(
     axum::extract::State(state): Shared,
     Extension(admitted): Admitted,
-    Path(id): Path<String>,
+    id: JobId,
     RawQuery(query): RawQuery,
 ) -> Reply {
+    let id = job_id(id)?;
     let wait = parse_wait(query.as_deref().unwrap_or(""))?;
     let mut job = state.backend.get(&admitted.caller.owner, &id)?;
     if let (Some(wait), false) = (wait, job.status.is_terminal()) {
         let (sink, end) = Completion::watching();
         state.backend.watch(&admitted.caller.owner, &id, sink)?;
-        job = match tokio::time::timeout(wait, end).await {
-            Ok(Ok(end)) => end?,
-            _ => state.backend.get(&admitted.caller.owner, &id)?,
+        job = match tokio::time::timeout(wait, ended(end)).await {
+            Ok(end) => end?,
+            Err(_) => state.backend.get(&admitted.caller.owner, &id)?,
         };
     }
     let compat = state.compat;
     encoded(job_size(&job), move || wire::encode_job(&job, compat)).await
+}
+
+type JobId = Result<Path<String>, PathRejection>;
+
+/// The id in the path; one that is not even text belongs to no job.
+fn job_id(id: JobId) -> Result<String, Error> {
+    match id {
+        Ok(Path(id)) => Ok(id),
+        Err(_) => Err(Error::new(ErrorCode::NotFound, "a job id is text; there is no such job")),
+    }
 }
 
 /// `wait=SECONDS` of a query; more than the longest wait is taken as that.
@@ -181,12 +193,12 @@ fn parse_wait(query: &str) -> Result<Option<Duration>, Error> {
 async fn cancel_job(
     axum::extract::State(state): Shared,
     Extension(admitted): Admitted,
-    Path(id): Path<String>,
+    id: JobId,
 ) -> Reply {
+    let id = job_id(id)?;
     let (sink, end) = Completion::watching();
     state.backend.cancel(&admitted.caller.owner, &id, sink)?;
-    let job =
-        end.await.map_err(|_| Error::internal("the backend lost a run without saying so"))??;
+    let job = ended(end).await?;
     let compat = state.compat;
     encoded(job_size(&job), move || wire::encode_cancelled(&job, compat)).await
 }

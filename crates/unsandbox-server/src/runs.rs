@@ -13,7 +13,7 @@ use unsandbox_protocol::{
     CancelToken, Error, ErrorCode, EventSink, Job, Owner, Request, Submission,
 };
 
-type End = Result<Job, Error>;
+pub(crate) type End = Result<Job, Error>;
 
 /// A sink that wakes one waiting request.
 pub(crate) struct Completion {
@@ -40,17 +40,30 @@ impl Completion {
 
 impl EventSink for Completion {
     fn finished(&self, end: End) {
+        self.close(|| end);
+    }
+}
+
+/// A backend that drops its sink has lost the run: nobody may wait for it any longer.
+impl Drop for Completion {
+    fn drop(&mut self) {
+        self.close(|| Err(Error::internal("the backend lost a run without saying so")));
+    }
+}
+
+impl Completion {
+    /// Only the first end counts.
+    fn close(&self, end: impl FnOnce() -> End) {
+        let sender = self.sender.lock().expect("no panic under this lock").take();
+        let Some(sender) = sender else { return };
         if let Some(entry) = &self.entry {
             entry.ended();
         }
         if let Some((state, number)) = &self.run {
             state.runs.remove(*number);
         }
-        let sender = self.sender.lock().expect("no panic under this lock").take();
-        if let Some(sender) = sender {
-            // Nobody may be left to hear it.
-            let _ = sender.send(end);
-        }
+        // Nobody may be left to hear it.
+        let _ = sender.send(end());
     }
 }
 
@@ -179,17 +192,21 @@ pub(crate) fn submit(state: &Arc<State>, order: Order) -> Result<Taken, Error> {
 
 impl Taken {
     /// Waits for the end. Dropping this future gives the run up.
-    pub(crate) async fn finished(self, state: &State, owner: &Owner) -> Result<Job, Error> {
+    pub(crate) async fn finished(self, state: &State, owner: &Owner) -> End {
         let Taken { job, end, mut attachment } = self;
         let end = match end {
             Some(end) => end,
             None => watch_again(state, owner, &job)?,
         };
-        let end = end.await;
+        let end = ended(end).await;
         attachment.token = None;
-        drop(attachment);
-        end.map_err(|_| Error::internal("the backend lost a run without saying so"))?
+        end
     }
+}
+
+/// Waits for an end that a [`Completion`] reports; it always does, at the latest when it is dropped.
+pub(crate) async fn ended(receiver: oneshot::Receiver<End>) -> End {
+    receiver.await.unwrap_or_else(|_| Err(Error::internal("a completion reported no end")))
 }
 
 /// The end of an earlier submission with the same key.

@@ -21,8 +21,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
-/// A connection that sends no whole request head for this long is closed, idle ones too.
-const HEAD_TIME: Duration = Duration::from_secs(30);
 /// A reply of which the client takes nothing for this long is given up.
 const REPLY_TIME: Duration = Duration::from_secs(60);
 /// How long cancelled jobs may take to report their end at a stop.
@@ -102,6 +100,7 @@ impl Bound {
         let door = Door {
             room: Arc::new(Semaphore::new(options.connections)),
             connections: GracefulShutdown::new(),
+            patience: options.patience,
             stopped: stopped.1,
             router: router(state.clone(), via),
         };
@@ -156,6 +155,8 @@ async fn wind_down(
 struct Door {
     room: Arc<Semaphore>,
     connections: GracefulShutdown,
+    /// For a request's head, and between requests.
+    patience: Duration,
     /// Changes, by closing, when the server stops.
     stopped: watch::Receiver<()>,
     router: Router,
@@ -178,7 +179,7 @@ impl Door {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            .header_read_timeout(self.patience)
             .serve_connection(TokioIo::new(stream), service);
         let watched = self.connections.watch(connection);
         let mut stopped = self.stopped.clone();

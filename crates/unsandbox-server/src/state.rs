@@ -28,6 +28,9 @@ pub struct ServerOptions {
     /// How long a synchronous run with an `Idempotency-Key` outlives its connection, so that a retry
     /// finds it; without the header it is cancelled at once.
     pub reclaim: Duration,
+    /// How long a client may take to send the head of a request, idle time included, and then for each
+    /// next piece of its body.
+    pub patience: Duration,
     /// Connections at once; further ones wait to be accepted.
     pub connections: usize,
 }
@@ -41,6 +44,7 @@ impl Default for ServerOptions {
             caps: Caps::default(),
             grace: Duration::from_secs(10),
             reclaim: Duration::from_secs(3),
+            patience: Duration::from_secs(30),
             connections: 4096,
         }
     }
@@ -97,6 +101,7 @@ pub(crate) struct State {
     pub keys: Keys,
     pub compat: bool,
     pub body_limit: usize,
+    pub patience: Duration,
     pub caps: Caps,
     pub reclaim: Duration,
     pub idempotency: Table,
@@ -112,6 +117,7 @@ impl State {
             keys: options.keys.clone(),
             compat: options.compat,
             body_limit: options.body_limit,
+            patience: options.patience,
             caps: options.caps,
             reclaim: options.reclaim,
             idempotency: Table::default(),

@@ -147,6 +147,29 @@ fn an_idle_server_stops_at_once() {
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
+#[test]
+fn slow_and_silent_clients_are_given_up() {
+    let patience = Duration::from_millis(200);
+    let server = start(ServerOptions { patience, ..Default::default() });
+    for silent in ["", "POST /execute HTT"] {
+        let mut stream = server.connect();
+        stream.write_all(silent.as_bytes()).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"", "closed without a word");
+    }
+    let mut stream = server.connect();
+    let head = "POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf";
+    stream.write_all(head.as_bytes()).unwrap();
+    read_reply(&mut stream).refused(408, "request_timeout");
+    // Patience is for sending: a run may take longer.
+    let mut waiting = server.send("POST", "/execute", "", execute_body("hold").as_bytes());
+    server.backend.wait_for(&Status::Running, 1);
+    std::thread::sleep(2 * patience);
+    server.backend.release();
+    assert_eq!(read_reply(&mut waiting).status, 200);
+}
+
 /// The listener closes soon after the stop; connections of before are still answered.
 fn wait_until_refused(server: &Running) {
     let deadline = Instant::now() + Duration::from_secs(10);

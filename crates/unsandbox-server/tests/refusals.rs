@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use support::{Running, execute_body, keyed, read_reply, start};
 use unsandbox_protocol::auth::{Secret, sign};
 use unsandbox_server::{Caps, ServerOptions};
@@ -52,6 +53,7 @@ fn paths_and_methods_have_the_envelope_too() {
     server.get("/v1/execute").refused(404, "not_found");
     server.get("/").refused(404, "not_found");
     server.get("/jobs/unknown").refused(404, "not_found");
+    server.get("/jobs/%FF%00").refused(404, "not_found");
     server.call("DELETE", "/jobs/unknown", "", b"").refused(404, "not_found");
     for (method, path) in [("GET", "/execute"), ("PUT", "/run"), ("POST", "/health")] {
         let reply = server.call(method, path, "", b"");
@@ -127,6 +129,52 @@ fn garbage_on_the_wire_does_not_stop_the_server() {
         .write_all(format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(1 << 20)).as_bytes())
         .ok();
     drop(stream);
+    serves(&server);
+}
+
+/// A small generator: the cases are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+#[test]
+fn mangled_requests_are_answered_or_dropped_and_never_run() {
+    let server = start(ServerOptions { body_limit: 10_000, ..ServerOptions::default() });
+    let mut random = Random(7);
+    // Nothing that is left of it can be a program: its language is not known.
+    let body = "{\"language\":\"none\",\"code\":\"x\",\"env\":{\"A\":\"1\"},\"input_files\":[{\"content\":\"QQ==\"}]}";
+    for case in 0..2_000 {
+        let query = ["", "?ttl=%zz", "?env=%7B", "?wait=1"][random.below(4)];
+        let path = ["/execute", "/run", "/jobs/x", "/execute/async"][random.below(4)];
+        let headers = "Content-Type: application/json\r\nIdempotency-Key: k\r\nX-Signature: 0\r\n";
+        let path = format!("{path}{query}");
+        let mut bytes = support::request(server.host(), "POST", &path, headers, body.as_bytes());
+        for _ in 0..=random.below(6) {
+            let at = random.below(bytes.len());
+            match random.below(3) {
+                0 => bytes[at] = random.below(256) as u8,
+                1 if bytes.len() > 1 => drop(bytes.remove(at)),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        let mut stream = std::net::TcpStream::connect(server.host()).unwrap();
+        // A server that has heard enough may close while we still write.
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut reply = Vec::new();
+        let _ = stream.read_to_end(&mut reply);
+        let ok = reply.is_empty()
+            || reply.starts_with(b"HTTP/1.1 4")
+            || reply.starts_with(b"HTTP/1.0 4");
+        assert!(ok, "case {case}: {:?}", String::from_utf8_lossy(&reply));
+    }
+    assert_eq!(server.backend.submissions(), 0);
     serves(&server);
 }
 

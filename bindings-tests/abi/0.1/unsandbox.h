@@ -1,0 +1,2390 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * libunsandbox: run code in any language in a sandbox, on this machine, at a server of your own, or at
+ * the service api.unsandbox.com. Generated from crates/unsandbox-capi; do not edit.
+ *
+ *     unsandbox_error *err = NULL;
+ *     unsandbox_client *client = NULL;
+ *     unsandbox_request *request = NULL;
+ *     unsandbox_result *result = NULL;
+ *     if (unsandbox_client_from_env(&client, &err) == UNSANDBOX_OK
+ *         && unsandbox_request_new(UNSANDBOX_TEXT("python"), UNSANDBOX_TEXT("print(6 * 7)"),
+ *                                  &request, &err) == UNSANDBOX_OK
+ *         && unsandbox_client_execute(client, request, NULL, &result, &err) == UNSANDBOX_OK)
+ *         printf("%s", result->stdout_data);
+ *     else
+ *         fprintf(stderr, "%s\n", unsandbox_error_message(err, NULL));
+ *     unsandbox_result_free(result);
+ *     unsandbox_request_free(request);
+ *     unsandbox_client_free(client);
+ *     unsandbox_error_free(err);
+ *
+ * How to read it:
+ *   Operations return UNSANDBOX_OK (0) or a negative number, take their inputs first, their outputs
+ *   next, and last an unsandbox_error ** that may be NULL. On failure no output is touched; on success
+ *   the error is not. A program that fails is a result, never an error.
+ *   Text and bytes go in as pointer and length; UNSANDBOX_TEXT("…") is both, for text that ends in NUL.
+ *   NULL with length 0 is empty. What is set is copied. Text is UTF-8.
+ *   What comes out has a NUL behind it that its length does not count, and is borrowed until its owner
+ *   is freed. Every object has one function that frees it; all of them take NULL.
+ *   NULL handles never crash: operations return UNSANDBOX_ERR_ARGUMENT, getters 0, NULL or "".
+ *   A client, a cancel token and a task may be used by many threads at once; results, jobs, lists and
+ *   errors never change; a configuration, a request and options belong to one thread at a time.
+ *   The library prints nothing, installs no signal handler, and keeps no state per thread.
+ */
+
+#ifndef LIBUNSANDBOX_H
+#define LIBUNSANDBOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header; unsandbox_version tells that of the library. */
+#define UNSANDBOX_VERSION "0.1.0"
+#define UNSANDBOX_VERSION_MAJOR 0
+#define UNSANDBOX_VERSION_MINOR 1
+#define UNSANDBOX_VERSION_PATCH 0
+/** MAJOR * 10000 + MINOR * 100 + PATCH, to compare in the preprocessor. */
+#define UNSANDBOX_VERSION_NUMBER 100
+/** Goes up with every addition; unsandbox_abi_version tells the library's. */
+#define UNSANDBOX_ABI_VERSION 1
+
+/** As a length: the text ends at its first NUL. */
+#define UNSANDBOX_NUL_TERMINATED ((size_t)-1)
+/** Text that ends in NUL, in place of a pointer and its length. */
+#define UNSANDBOX_TEXT(text) (text), UNSANDBOX_NUL_TERMINATED
+
+/* How functions are found: define UNSANDBOX_STATIC on Windows when linking the static library. */
+#ifndef UNSANDBOX_API
+#if defined(_WIN32) && !defined(UNSANDBOX_STATIC)
+#define UNSANDBOX_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define UNSANDBOX_API __attribute__((visibility("default")))
+#else
+#define UNSANDBOX_API
+#endif
+#endif
+
+/* A warning where the return value is dropped. */
+#ifndef UNSANDBOX_NODISCARD
+#if defined(__cplusplus) && __cplusplus >= 201703L
+#define UNSANDBOX_NODISCARD [[nodiscard]]
+#elif defined(__GNUC__)
+#define UNSANDBOX_NODISCARD __attribute__((warn_unused_result))
+#else
+#define UNSANDBOX_NODISCARD
+#endif
+#endif
+
+/* A warning where the function is used. */
+#ifndef UNSANDBOX_DEPRECATED
+#if defined(__GNUC__)
+#define UNSANDBOX_DEPRECATED(message) __attribute__((deprecated(message)))
+#elif defined(_MSC_VER)
+#define UNSANDBOX_DEPRECATED(message) __declspec(deprecated(message))
+#else
+#define UNSANDBOX_DEPRECATED(message)
+#endif
+#endif
+
+/**
+ * What an operation returns. Numbers are never reused; treat an unknown negative number as an error.
+ */
+typedef enum unsandbox_code {
+    /**
+     * It worked.
+     */
+    UNSANDBOX_OK = 0,
+    /**
+     * Not finished yet; only unsandbox_task_wait returns it.
+     */
+    UNSANDBOX_PENDING = 1,
+    /**
+     * A value of the request is wrong; the message names the field, the value and the limit.
+     */
+    UNSANDBOX_ERR_ARGUMENT = -1,
+    /**
+     * Endpoint, key file or certificate is unusable.
+     */
+    UNSANDBOX_ERR_CONFIG = -2,
+    /**
+     * The server could not be reached, or was lost on the way.
+     */
+    UNSANDBOX_ERR_CONNECT = -3,
+    /**
+     * Certificate or handshake failed.
+     */
+    UNSANDBOX_ERR_TLS = -4,
+    /**
+     * Our own deadline passed. A program that passes its ttl is a result, not this.
+     */
+    UNSANDBOX_ERR_TIMEOUT = -5,
+    /**
+     * The caller cancelled the call.
+     */
+    UNSANDBOX_ERR_CANCELLED = -6,
+    /**
+     * The reply makes no sense.
+     */
+    UNSANDBOX_ERR_PROTOCOL = -7,
+    /**
+     * The reply is over our limit.
+     */
+    UNSANDBOX_ERR_TOO_LARGE = -8,
+    /**
+     * Key or signature was refused.
+     */
+    UNSANDBOX_ERR_AUTH = -9,
+    /**
+     * The key is known but not allowed.
+     */
+    UNSANDBOX_ERR_PERMISSION = -10,
+    /**
+     * No such job for this key.
+     */
+    UNSANDBOX_ERR_NOT_FOUND = -11,
+    /**
+     * The server forgot a job that it had accepted.
+     */
+    UNSANDBOX_ERR_JOB_LOST = -12,
+    /**
+     * The state does not allow it.
+     */
+    UNSANDBOX_ERR_CONFLICT = -13,
+    /**
+     * Too many requests; unsandbox_error_retry_after_ms says how long to wait.
+     */
+    UNSANDBOX_ERR_RATE_LIMITED = -14,
+    /**
+     * The language's runtime is missing on that machine; the message names the package.
+     */
+    UNSANDBOX_ERR_LANGUAGE_UNAVAILABLE = -15,
+    /**
+     * An isolation layer is missing on that machine; the message names layer, cause and fix.
+     */
+    UNSANDBOX_ERR_ISOLATION_UNAVAILABLE = -16,
+    /**
+     * Any other refusal of the server.
+     */
+    UNSANDBOX_ERR_API = -17,
+    /**
+     * The server failed.
+     */
+    UNSANDBOX_ERR_SERVER = -18,
+    /**
+     * A defect of this library.
+     */
+    UNSANDBOX_ERR_INTERNAL = -19,
+} unsandbox_code;
+
+/**
+ * State of a job, and of the result of a finished one.
+ */
+typedef enum unsandbox_status {
+    /**
+     * A word that this version does not know; status_text has it.
+     */
+    UNSANDBOX_STATUS_OTHER = 0,
+    UNSANDBOX_STATUS_PENDING = 1,
+    UNSANDBOX_STATUS_RUNNING = 2,
+    /**
+     * The program ended by itself, with whatever exit code.
+     */
+    UNSANDBOX_STATUS_COMPLETED = 3,
+    /**
+     * The program passed its ttl; what it had written by then is there.
+     */
+    UNSANDBOX_STATUS_TIMEOUT = 4,
+    UNSANDBOX_STATUS_CANCELLED = 5,
+    /**
+     * The fault of the place that ran it, never the program's.
+     */
+    UNSANDBOX_STATUS_FAILED = 6,
+} unsandbox_status;
+
+/**
+ * The limit that ended a program.
+ */
+typedef enum unsandbox_limit {
+    UNSANDBOX_LIMIT_NONE = 0,
+    UNSANDBOX_LIMIT_WALL = 1,
+    UNSANDBOX_LIMIT_CPU = 2,
+    UNSANDBOX_LIMIT_MEMORY = 3,
+    UNSANDBOX_LIMIT_PROCESSES = 4,
+    UNSANDBOX_LIMIT_OUTPUT = 5,
+    UNSANDBOX_LIMIT_FILES = 6,
+} unsandbox_limit;
+
+/**
+ * Which stream a piece of output belongs to.
+ */
+typedef enum unsandbox_stream {
+    UNSANDBOX_STREAM_STDOUT = 1,
+    UNSANDBOX_STREAM_STDERR = 2,
+} unsandbox_stream;
+
+/**
+ * How much the log callback is told; each level includes those before it.
+ */
+typedef enum unsandbox_log_level {
+    UNSANDBOX_LOG_OFF = 0,
+    UNSANDBOX_LOG_ERROR = 1,
+    UNSANDBOX_LOG_WARN = 2,
+    UNSANDBOX_LOG_INFO = 3,
+    UNSANDBOX_LOG_DEBUG = 4,
+    UNSANDBOX_LOG_TRACE = 5,
+} unsandbox_log_level;
+
+/**
+ * Ends calls from any thread. Shareable between threads; cancelling is final.
+ */
+typedef struct unsandbox_cancel_token unsandbox_cancel_token;
+
+/**
+ * A place that runs code. Shareable: any number of threads may use one client at once, and should,
+ * for it keeps connections and warm sandboxes.
+ */
+typedef struct unsandbox_client unsandbox_client;
+
+/**
+ * How a client is set up; what is not set comes from the environment. Belongs to one thread at a
+ * time, and may be used for many clients.
+ */
+typedef struct unsandbox_config unsandbox_config;
+
+/**
+ * Why an operation failed. Made by the library, owned by the caller, never changed: any thread may
+ * read it. A program that exits non-zero is a result and not an error.
+ */
+typedef struct unsandbox_error unsandbox_error;
+
+/**
+ * How an endpoint is. Never changed: any thread may read it.
+ */
+typedef struct unsandbox_health unsandbox_health;
+
+/**
+ * Jobs, as unsandbox_client_list_jobs gives them. Never changed: any thread may read it.
+ */
+typedef struct unsandbox_job_list unsandbox_job_list;
+
+/**
+ * What an endpoint says of a key. Never changed: any thread may read it.
+ */
+typedef struct unsandbox_key unsandbox_key;
+
+/**
+ * A language as an endpoint offers it. Belongs to its list.
+ */
+typedef struct unsandbox_language unsandbox_language;
+
+/**
+ * Languages, as unsandbox_client_languages gives them. Never changed: any thread may read it.
+ */
+typedef struct unsandbox_language_list unsandbox_language_list;
+
+/**
+ * Options of one call. Belongs to one thread at a time; a call takes what it needs of it, so it may
+ * be freed or used again while the call runs.
+ */
+typedef struct unsandbox_options unsandbox_options;
+
+/**
+ * Which isolation layers this machine gives. Never changed: any thread may read it.
+ */
+typedef struct unsandbox_probe unsandbox_probe;
+
+/**
+ * One program and its options. Belongs to one thread at a time; using it does not change it, so one
+ * request may be executed many times.
+ */
+typedef struct unsandbox_request unsandbox_request;
+
+/**
+ * An execution under way. Shareable between threads.
+ */
+typedef struct unsandbox_task unsandbox_task;
+
+/**
+ * A file that a run gave back. Belongs to its result: borrowed until that is freed. Fields are only
+ * ever appended: never copy it, never ask for its size.
+ */
+typedef struct unsandbox_artifact {
+    /**
+     * As the program or the server named it: it may hold "/" or "..", so never write to it.
+     */
+    const char *filename;
+    size_t filename_len;
+    /**
+     * The name reduced to one safe component, to write the file under.
+     */
+    const char *safe_filename;
+    size_t safe_filename_len;
+    /**
+     * "binary", "wasm", "file", or another server's word.
+     */
+    const char *kind;
+    size_t kind_len;
+    /**
+     * Any bytes; never NULL.
+     */
+    const uint8_t *content;
+    size_t content_len;
+    /**
+     * Optional: a link in place of content, where a server only gave that.
+     */
+    const char *url;
+    size_t url_len;
+} unsandbox_artifact;
+
+/**
+ * What one execution gave. Made by the library and never changed: any thread may read it. Owned by
+ * the caller, free with unsandbox_result_free. Fields are only ever appended: never copy it, never
+ * ask for its size. Text is UTF-8 with a NUL behind it that the length does not count; optional
+ * text is NULL where there is none.
+ */
+typedef struct unsandbox_result {
+    /**
+     * 1 where the program ended by itself with exit code 0.
+     */
+    uint8_t success;
+    /**
+     * 1 where a stream reached its limit and the rest of it is gone.
+     */
+    uint8_t truncated;
+    uint8_t has_exit_code;
+    uint8_t has_signal;
+    uint8_t has_total_time_ms;
+    /**
+     * 1 where cpu_time_ms and peak_memory_bytes are known.
+     */
+    uint8_t has_usage;
+    /**
+     * UNSANDBOX_STATUS_…
+     */
+    int32_t status;
+    /**
+     * 124 past the ttl, 128 + n for signal n, -1 when cancelled.
+     */
+    int32_t exit_code;
+    int32_t signal;
+    /**
+     * UNSANDBOX_LIMIT_…: the limit that ended the program.
+     */
+    int32_t limit;
+    /**
+     * Bytes, which may hold NUL; never NULL.
+     */
+    const char *stdout_data;
+    size_t stdout_len;
+    /**
+     * Bytes, which may hold NUL; never NULL.
+     */
+    const char *stderr_data;
+    size_t stderr_len;
+    /**
+     * The status as a word.
+     */
+    const char *status_text;
+    size_t status_text_len;
+    /**
+     * Optional: why it did not succeed, or what could not be collected.
+     */
+    const char *error;
+    size_t error_len;
+    /**
+     * Optional.
+     */
+    const char *language;
+    size_t language_len;
+    /**
+     * Optional: only from run.
+     */
+    const char *detected_language;
+    size_t detected_language_len;
+    /**
+     * Optional.
+     */
+    const char *job_id;
+    size_t job_id_len;
+    /**
+     * Optional: "cold" or "pooled".
+     */
+    const char *execution_mode;
+    size_t execution_mode_len;
+    /**
+     * Optional: "zerotrust" or "semitrusted".
+     */
+    const char *network_mode;
+    size_t network_mode_len;
+    /**
+     * Queue, compiler and program together.
+     */
+    uint64_t total_time_ms;
+    uint64_t cpu_time_ms;
+    uint64_t peak_memory_bytes;
+    /**
+     * artifact_count pointers; borrowed until the result is freed.
+     */
+    const unsandbox_artifact *const *artifacts;
+    size_t artifact_count;
+    /**
+     * Optional: "full" or "reduced".
+     */
+    const char *isolation_level;
+    size_t isolation_level_len;
+    /**
+     * NUL-terminated names of the layers of the jail that the program ran in.
+     */
+    const char *const *isolation_layers;
+    size_t isolation_layer_count;
+    /**
+     * NUL-terminated names of the layers that the machine could not give.
+     */
+    const char *const *isolation_missing;
+    size_t isolation_missing_count;
+} unsandbox_result;
+
+/**
+ * An execution that was submitted, as it was when asked about. Made by the library and never
+ * changed: any thread may read it. Owned by the caller, free with unsandbox_job_free. Fields are
+ * only ever appended: never copy it, never ask for its size. Times are Unix seconds.
+ */
+typedef struct unsandbox_job {
+    uint8_t has_created_at;
+    uint8_t has_started_at;
+    uint8_t has_completed_at;
+    /**
+     * UNSANDBOX_STATUS_…
+     */
+    int32_t status;
+    /**
+     * Never NULL.
+     */
+    const char *job_id;
+    size_t job_id_len;
+    /**
+     * The status as a word.
+     */
+    const char *status_text;
+    size_t status_text_len;
+    /**
+     * Optional.
+     */
+    const char *language;
+    size_t language_len;
+    /**
+     * Optional: only from run_async.
+     */
+    const char *detected_language;
+    size_t detected_language_len;
+    /**
+     * Optional.
+     */
+    const char *network_mode;
+    size_t network_mode_len;
+    int64_t created_at;
+    int64_t started_at;
+    int64_t completed_at;
+    /**
+     * NULL until the job is over; borrowed until the job is freed.
+     */
+    const unsandbox_result *result;
+} unsandbox_job;
+
+/**
+ * Called with output as the program writes it, in order within a stream, from a thread of the
+ * library, without locks held. Must not block for long: the program waits.
+ *
+ * `stream` is UNSANDBOX_STREAM_…; `data` is any bytes, borrowed for the call.
+ */
+typedef void (*unsandbox_output_fn)(void *user_data,
+                                    int32_t stream,
+                                    const uint8_t *data,
+                                    size_t data_len);
+
+/**
+ * Frees the user_data of a callback.
+ */
+typedef void (*unsandbox_free_fn)(void *user_data);
+
+/**
+ * Called for more standard input: writes at most `capacity` bytes to `data` and returns how many; 0
+ * at the end of the input, negative for an error. Called from a thread of the library; may block.
+ */
+typedef int64_t (*unsandbox_read_fn)(void *user_data, uint8_t *data, size_t capacity);
+
+/**
+ * Says "look now", from a thread of the library, without locks held, once. Nothing travels through
+ * it, so a function such as uv_async_send or a shim of sem_post fits as it is.
+ */
+typedef void (*unsandbox_notify_fn)(void *user_data);
+
+/**
+ * Called with each message, from any thread, without locks held.
+ */
+typedef void (*unsandbox_log_fn)(void *user_data,
+                                 int32_t level,
+                                 const char *message,
+                                 size_t message_len);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/* Numbers and their words */
+
+/**
+ * The word for what an operation returned: "OK", "PENDING", "ARGUMENT", …; "UNKNOWN" for a number
+ * that this version does not know.
+ *
+ * @return NUL-terminated and never freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_code_name(int32_t code);
+
+/* Version */
+
+/**
+ * The version of the loaded library, such as "0.1.0". The header's is UNSANDBOX_VERSION.
+ *
+ * @return NUL-terminated and never freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_version(void);
+
+/**
+ * The ABI of the loaded library: goes up with every addition. The header's is
+ * UNSANDBOX_ABI_VERSION; a library with a smaller number lacks functions of this header.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_abi_version(void);
+
+/* Errors */
+
+/**
+ * The same number that the operation returned (UNSANDBOX_ERR_…); 0 for NULL.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_error_code(const unsandbox_error *error);
+
+/**
+ * The code as a word, such as "RATE_LIMITED"; "" for NULL.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return NUL-terminated, borrowed until the error is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_error_name(const unsandbox_error *error, size_t *len);
+
+/**
+ * One sentence that names the thing, the value and the limit; "" for NULL. Keys never appear in it.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the error is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_error_message(const unsandbox_error *error, size_t *len);
+
+/**
+ * The HTTP status of the reply, or 0 where there was none.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_error_http_status(const unsandbox_error *error);
+
+/**
+ * The server's own words: the body of its reply, at most 64 KiB of it. NULL where there was none.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the error is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_error_body(const unsandbox_error *error, size_t *len);
+
+/**
+ * Milliseconds after which the call may be tried again, or -1 where nobody said.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int64_t unsandbox_error_retry_after_ms(const unsandbox_error *error);
+
+/**
+ * 1 where the program may have run although no result came back, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_error_may_have_run(const unsandbox_error *error);
+
+/**
+ * What lay underneath, as text from the nearest cause outwards. NULL where nothing did.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the error is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_error_cause(const unsandbox_error *error, size_t *len);
+
+/**
+ * The job that the error is about, so that its result can still be asked for. NULL where it is about
+ * none.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the error is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_error_job_id(const unsandbox_error *error,
+                                   size_t *len);
+
+/**
+ * Frees an error; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_error_free(unsandbox_error *error);
+
+/* Configuration of a client */
+
+/**
+ * Makes an empty configuration.
+ *
+ * @param config  receives a configuration owned by the caller; free with unsandbox_config_free. Required.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_config_new(unsandbox_config **config,
+                             unsandbox_error **err);
+
+/**
+ * Sets where programs run: "local:", "http://HOST:PORT", "https://HOST" or "unix:/PATH". Else
+ * UNSANDBOX_URL, else the service where a key is configured, else "local:".
+ *
+ * @param url     copied.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_base_url(unsandbox_config *config,
+                                      const char *url,
+                                      size_t url_len,
+                                      unsandbox_error **err);
+
+/**
+ * Sets one key, sent as a bearer. Else UNSANDBOX_API_KEY.
+ *
+ * @param key     copied.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_api_key(unsandbox_config *config,
+                                     const char *key,
+                                     size_t key_len,
+                                     unsandbox_error **err);
+
+/**
+ * Sets a public and a secret key: requests are signed, and the secret is never sent. Else
+ * UNSANDBOX_PUBLIC_KEY and UNSANDBOX_SECRET_KEY.
+ *
+ * @param public_key  copied.
+ * @param secret_key  copied.
+ * @param err         receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_key_pair(unsandbox_config *config,
+                                      const char *public_key,
+                                      size_t public_key_len,
+                                      const char *secret_key,
+                                      size_t secret_key_len,
+                                      unsandbox_error **err);
+
+/**
+ * Chooses a row, from 0, of the accounts file; keys in the environment do not count then.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_account(unsandbox_config *config,
+                                     uint32_t row,
+                                     unsandbox_error **err);
+
+/**
+ * Sets the accounts file. Else ~/.unsandbox/accounts.csv.
+ *
+ * @param path    copied.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_accounts_file(unsandbox_config *config,
+                                           const char *path,
+                                           size_t path_len,
+                                           unsandbox_error **err);
+
+/**
+ * Sets a PEM file with certificates to trust in place of the built-in ones.
+ *
+ * @param path    copied.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_ca_file(unsandbox_config *config,
+                                     const char *path,
+                                     size_t path_len,
+                                     unsandbox_error **err);
+
+/**
+ * Allows (not 0) a key over plain http to another machine, where it can be read on the way.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_allow_plain_http_key(unsandbox_config *config,
+                                                  int32_t yes,
+                                                  unsandbox_error **err);
+
+/**
+ * Sets how long a whole call may take, in milliseconds, at least 1. Else 30 s for a question, and for
+ * an execution its ttl with time for queue and compiler.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_timeout_ms(unsandbox_config *config,
+                                        uint64_t timeout_ms,
+                                        unsandbox_error **err);
+
+/**
+ * Sets how long connecting to a server may take, with TLS, in milliseconds, at least 1. Else 15 s.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_connect_timeout_ms(unsandbox_config *config,
+                                                uint64_t timeout_ms,
+                                                unsandbox_error **err);
+
+/**
+ * Sets how often a call is repeated where that is safe; 0 for never. Else 3 times.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_retries(unsandbox_config *config,
+                                     uint32_t count,
+                                     unsandbox_error **err);
+
+/**
+ * Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 64 MB.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_reply_max_bytes(unsandbox_config *config,
+                                             size_t bytes,
+                                             unsandbox_error **err);
+
+/**
+ * Sets the name that the client gives itself to a server.
+ *
+ * @param name    copied.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_user_agent(unsandbox_config *config,
+                                        const char *name,
+                                        size_t name_len,
+                                        unsandbox_error **err);
+
+/**
+ * Sets which isolation the local engine accepts: "auto" (the best that the machine gives, and the
+ * default), "full" (or UNSANDBOX_ERR_ISOLATION_UNAVAILABLE) or "reduced".
+ *
+ * @param policy  copied.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_isolation(unsandbox_config *config,
+                                       const char *policy,
+                                       size_t policy_len,
+                                       unsandbox_error **err);
+
+/**
+ * Sets how many executions the local engine runs at once; 0, the default, for twice the cores.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_concurrency(unsandbox_config *config,
+                                         uint32_t count,
+                                         unsandbox_error **err);
+
+/**
+ * Sets how many executions may wait for their turn on the local engine. Else 1,000.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_queue_max(unsandbox_config *config,
+                                       uint32_t count,
+                                       unsandbox_error **err);
+
+/**
+ * Frees a configuration; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_config_free(unsandbox_config *config);
+
+/* Clients */
+
+/**
+ * Makes a client from a configuration; what that leaves open comes from the environment. Nothing is
+ * connected or started yet.
+ *
+ * @param config  borrowed for the call; NULL is an empty configuration.
+ * @param client  receives a client owned by the caller; free with unsandbox_client_free. Required.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFIG or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_new(const unsandbox_config *config,
+                             unsandbox_client **client,
+                             unsandbox_error **err);
+
+/**
+ * Makes a client from the environment alone: UNSANDBOX_URL, else https://api.unsandbox.com where a
+ * key is configured, else this machine ("local:").
+ *
+ * @param client  receives a client owned by the caller; free with unsandbox_client_free. Required.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFIG or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_from_env(unsandbox_client **client,
+                                  unsandbox_error **err);
+
+/**
+ * Where the client's programs run: "local:", or a URL.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the client is freed; "" for NULL.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_client_endpoint(const unsandbox_client *client,
+                                      size_t *len);
+
+/**
+ * 1 where the programs run on this machine, else 0; 0 for NULL.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_client_is_local(const unsandbox_client *client);
+
+/**
+ * Ends what runs, and with it every sandbox of a local client; later operations fail. NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_client_close(const unsandbox_client *client);
+
+/**
+ * Frees a client; NULL is fine. Tasks keep what they need of it; the last user ends the sandboxes.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_client_free(unsandbox_client *client);
+
+/**
+ * Runs a program whose language the request names, and waits for the result.
+ *
+ * Blocks for queue, compiler and at most the request's ttl, or until the options' timeout.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param request  borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, also where the program failed: that is a result. UNSANDBOX_ERR_ARGUMENT, _CONNECT,
+ *         _TIMEOUT, _CANCELLED, _AUTH, _RATE_LIMITED, _LANGUAGE_UNAVAILABLE, _ISOLATION_UNAVAILABLE, _API
+ *         or _SERVER.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_execute(const unsandbox_client *client,
+                                 const unsandbox_request *request,
+                                 const unsandbox_options *options,
+                                 unsandbox_result **result,
+                                 unsandbox_error **err);
+
+/**
+ * Runs a program whose language is detected from its text, and waits for the result.
+ *
+ * Blocks for queue, compiler and at most the request's ttl, or until the options' timeout.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param request  borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, also where the program failed: that is a result. UNSANDBOX_ERR_ARGUMENT, _CONNECT,
+ *         _TIMEOUT, _CANCELLED, _AUTH, _RATE_LIMITED, _LANGUAGE_UNAVAILABLE, _ISOLATION_UNAVAILABLE, _API
+ *         or _SERVER.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_run(const unsandbox_client *client,
+                             const unsandbox_request *request,
+                             const unsandbox_options *options,
+                             unsandbox_result **result,
+                             unsandbox_error **err);
+
+/**
+ * Submits a program whose language the request names, and returns at once.
+ *
+ * The job goes on without its caller; its id is all that is needed to come back for it.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param request  borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param job      receives a job owned by the caller; free with unsandbox_job_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT, _CONNECT,
+ *         _TIMEOUT, _CANCELLED, _AUTH, _RATE_LIMITED, _LANGUAGE_UNAVAILABLE, _ISOLATION_UNAVAILABLE, _API
+ *         or _SERVER.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_execute_async(const unsandbox_client *client,
+                                       const unsandbox_request *request,
+                                       const unsandbox_options *options,
+                                       unsandbox_job **job,
+                                       unsandbox_error **err);
+
+/**
+ * Submits a program whose language is detected from its text, and returns at once.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param request  borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param job      receives a job owned by the caller; free with unsandbox_job_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, or as for unsandbox_client_execute_async.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_run_async(const unsandbox_client *client,
+                                   const unsandbox_request *request,
+                                   const unsandbox_options *options,
+                                   unsandbox_job **job,
+                                   unsandbox_error **err);
+
+/**
+ * Asks how a job is.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param job_id   borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param job      receives a job owned by the caller; free with unsandbox_job_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND for a job that does not exist for this key, _CONNECT, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_get_job(const unsandbox_client *client,
+                                 const char *job_id,
+                                 size_t job_id_len,
+                                 const unsandbox_options *options,
+                                 unsandbox_job **job,
+                                 unsandbox_error **err);
+
+/**
+ * Waits for the end of a job and gives its result. The options' timeout bounds the wait: past it the
+ * call returns UNSANDBOX_ERR_TIMEOUT, and the job goes on.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param job_id   borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _JOB_LOST, _TIMEOUT, _CANCELLED, _CONNECT, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_wait_job(const unsandbox_client *client,
+                                  const char *job_id,
+                                  size_t job_id_len,
+                                  const unsandbox_options *options,
+                                  unsandbox_result **result,
+                                  unsandbox_error **err);
+
+/**
+ * Cancels a job and gives what it had written by then; a job that is over is given as it is.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param job_id   borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _CONNECT, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_cancel_job(const unsandbox_client *client,
+                                    const char *job_id,
+                                    size_t job_id_len,
+                                    const unsandbox_options *options,
+                                    unsandbox_result **result,
+                                    unsandbox_error **err);
+
+/**
+ * Lists the jobs of this key that are pending or running.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param jobs     receives a list owned by the caller; free with unsandbox_job_list_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, _AUTH, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_list_jobs(const unsandbox_client *client,
+                                   const unsandbox_options *options,
+                                   unsandbox_job_list **jobs,
+                                   unsandbox_error **err);
+
+/**
+ * Lists the languages that the endpoint offers.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param languages receives a list owned by the caller; free with unsandbox_language_list_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_languages(const unsandbox_client *client,
+                                   const unsandbox_options *options,
+                                   unsandbox_language_list **languages,
+                                   unsandbox_error **err);
+
+/**
+ * Asks whether the configured key is good. A key that is not is an answer and no error.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param key      receives an object owned by the caller; free with unsandbox_key_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_validate_key(const unsandbox_client *client,
+                                      const unsandbox_options *options,
+                                      unsandbox_key **key,
+                                      unsandbox_error **err);
+
+/**
+ * Asks whether the endpoint takes executions.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param health   receives an object owned by the caller; free with unsandbox_health_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_CONNECT, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_health(const unsandbox_client *client,
+                                const unsandbox_options *options,
+                                unsandbox_health **health,
+                                unsandbox_error **err);
+
+/**
+ * Asks which isolation layers this machine gives. Runs nothing of the user's.
+ *
+ * @param client  shared; may be used by several threads.
+ * @param probe   receives an object owned by the caller; free with unsandbox_probe_free. Required.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT for a client of another endpoint than "local:".
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_probe(const unsandbox_client *client,
+                               unsandbox_probe **probe,
+                               unsandbox_error **err);
+
+/* Requests */
+
+/**
+ * Makes a request whose language is known, for unsandbox_client_execute and _execute_async.
+ *
+ * @param language  name or alias, such as "python" or "js"; copied.
+ * @param code      the program, UTF-8; copied. May hold NUL where the language allows it.
+ * @param request   receives a request owned by the caller; free with unsandbox_request_free. Required.
+ * @param err       receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_request_new(const char *language,
+                              size_t language_len,
+                              const char *code,
+                              size_t code_len,
+                              unsandbox_request **request,
+                              unsandbox_error **err);
+
+/**
+ * Makes a request whose language is detected (shebang, else content), for unsandbox_client_run and
+ * _run_async.
+ *
+ * @param code     the program, UTF-8; copied.
+ * @param request  receives a request owned by the caller; free with unsandbox_request_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_request_new_detect(const char *code,
+                                     size_t code_len,
+                                     unsandbox_request **request,
+                                     unsandbox_error **err);
+
+/**
+ * Adds a variable to the program's environment, which otherwise has nothing of this process's.
+ *
+ * @param name   not empty, without "=" and NUL; copied.
+ * @param value  without NUL; copied.
+ * @param err    receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT. What a limit forbids is refused when the request
+ *         is used.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_add_env(unsandbox_request *request,
+                                  const char *name,
+                                  size_t name_len,
+                                  const char *value,
+                                  size_t value_len,
+                                  unsandbox_error **err);
+
+/**
+ * Sets how much network the program has: "zerotrust" (none; the default) or "semitrusted".
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_set_network_mode(unsandbox_request *request,
+                                           const char *network_mode,
+                                           size_t network_mode_len,
+                                           unsandbox_error **err);
+
+/**
+ * Sets how long the program may run: 1 to 900 seconds (limit from the API), 60 unless set. Queue and
+ * compiler are not counted.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_set_ttl(unsandbox_request *request,
+                                  int64_t ttl_seconds,
+                                  unsandbox_error **err);
+
+/**
+ * Asks for the compiled program among the artifacts (not 0) or not (0, the default).
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_set_return_artifact(unsandbox_request *request,
+                                              int32_t yes,
+                                              unsandbox_error **err);
+
+/**
+ * Asks for the program compiled to WebAssembly among the artifacts (not 0) or not (0, the default).
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_set_return_wasm_artifact(unsandbox_request *request,
+                                                   int32_t yes,
+                                                   unsandbox_error **err);
+
+/**
+ * Adds a file to the working directory of the program. Limits from the API: 10 files, 5 MB each,
+ * 10 MB together, names of at most 256 characters without "/" and "..".
+ *
+ * @param filename  copied; NULL with length 0 calls the file by its index, "0", "1", ….
+ * @param content   any bytes; copied.
+ * @param err       receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_add_input_file(unsandbox_request *request,
+                                         const char *filename,
+                                         size_t filename_len,
+                                         const uint8_t *content,
+                                         size_t content_len,
+                                         unsandbox_error **err);
+
+/**
+ * Sets the program's standard input; without it the program reads end of file at once.
+ *
+ * @param data  any bytes; copied.
+ * @param err   receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_set_stdin(unsandbox_request *request,
+                                    const uint8_t *data,
+                                    size_t data_len,
+                                    unsandbox_error **err);
+
+/**
+ * Adds an argument of the program.
+ *
+ * @param arg  without NUL; copied.
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_add_arg(unsandbox_request *request,
+                                  const char *arg,
+                                  size_t arg_len,
+                                  unsandbox_error **err);
+
+/**
+ * Sets a limit of the run by its name: "memory_bytes", "cpu_time_ms", "processes", "open_files",
+ * "file_size_bytes", "work_bytes", "work_files" or "output_bytes".
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT for an unknown name. A value outside the limit's
+ *         range is refused when the request is used.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_set_limit(unsandbox_request *request,
+                                    const char *name,
+                                    size_t name_len,
+                                    uint64_t value,
+                                    unsandbox_error **err);
+
+/**
+ * Chooses the interpreter or compiler by its path; only for the local engine.
+ *
+ * @param path  copied.
+ * @param err   receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_set_runtime(unsandbox_request *request,
+                                      const char *path,
+                                      size_t path_len,
+                                      unsandbox_error **err);
+
+/**
+ * Frees a request; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_request_free(unsandbox_request *request);
+
+/* Options of one call: deadline, cancelling, streams */
+
+/**
+ * Makes a token that ends the calls it is given to.
+ *
+ * @param token  receives a token owned by the caller; free with unsandbox_cancel_token_free. Required.
+ * @param err    receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_cancel_token_new(unsandbox_cancel_token **token,
+                                   unsandbox_error **err);
+
+/**
+ * Ends every call that has the token, now or later: they return UNSANDBOX_ERR_CANCELLED, and what ran
+ * for them is stopped. Returns at once; may be called from any thread, but not from a signal handler.
+ * NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API
+void unsandbox_cancel_token_cancel(const unsandbox_cancel_token *token);
+
+/**
+ * 1 once the token was cancelled, else 0; 0 for NULL.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_cancel_token_is_cancelled(const unsandbox_cancel_token *token);
+
+/**
+ * Frees a token; NULL is fine. Calls that have it keep what they need of it.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_cancel_token_free(unsandbox_cancel_token *token);
+
+/**
+ * Makes options with the defaults.
+ *
+ * @param options  receives options owned by the caller; free with unsandbox_options_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_options_new(unsandbox_options **options,
+                              unsandbox_error **err);
+
+/**
+ * Sets how long a call may take in all, in milliseconds, after which it returns
+ * UNSANDBOX_ERR_TIMEOUT. Without it a call waits for queue, compiler and ttl, and a margin.
+ *
+ * @param timeout_ms  at least 1.
+ * @param err         receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_options_set_timeout_ms(unsandbox_options *options,
+                                         uint64_t timeout_ms,
+                                         unsandbox_error **err);
+
+/**
+ * Gives calls a token that ends them.
+ *
+ * @param token  shared; may be freed before the options.
+ * @param err    receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_options_set_cancel_token(unsandbox_options *options,
+                                           const unsandbox_cancel_token *token,
+                                           unsandbox_error **err);
+
+/**
+ * Gives calls a function for output as it comes. The result has the whole output as well. A server
+ * that does not stream gives all of it at the end.
+ *
+ * @param call       NULL ends it.
+ * @param user_data  given to every call.
+ * @param free_data  called with user_data when the last call has no more use for it; may be NULL.
+ * @param err        receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT; user_data is freed then too.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_options_set_output(unsandbox_options *options,
+                                     unsandbox_output_fn call,
+                                     void *user_data,
+                                     unsandbox_free_fn free_data,
+                                     unsandbox_error **err);
+
+/**
+ * Gives the next call that runs a program a function that its standard input is read from, in
+ * place of the request's. The local engine reads as the program does; for a server it is read to
+ * its end first.
+ *
+ * @param call       NULL takes it back.
+ * @param user_data  given to every call.
+ * @param free_data  called with user_data when the library has no more use for it; may be NULL.
+ * @param err        receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT; user_data is freed then too.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_options_set_stdin(unsandbox_options *options,
+                                    unsandbox_read_fn call,
+                                    void *user_data,
+                                    unsandbox_free_fn free_data,
+                                    unsandbox_error **err);
+
+/**
+ * Frees options; NULL is fine. Calls that run keep what they took.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_options_free(unsandbox_options *options);
+
+/* Artifacts */
+
+/**
+ * The name as the program or the server gave it; it may hold "/" or "..", so never write to it.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until its result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_artifact_filename(const unsandbox_artifact *artifact,
+                                        size_t *len);
+
+/**
+ * The name reduced to one safe component, to write the file under.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until its result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_artifact_safe_filename(const unsandbox_artifact *artifact,
+                                             size_t *len);
+
+/**
+ * "binary", "wasm", "file", or another server's word.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until its result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_artifact_kind(const unsandbox_artifact *artifact,
+                                    size_t *len);
+
+/**
+ * The content: any bytes; never NULL, except for NULL.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return NUL-terminated, borrowed until its result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const uint8_t *unsandbox_artifact_content(const unsandbox_artifact *artifact,
+                                          size_t *len);
+
+/**
+ * A link in place of content, where a server only gave that; else NULL.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until its result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_artifact_url(const unsandbox_artifact *artifact,
+                                   size_t *len);
+
+/**
+ * Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
+ *
+ * @param directory  has to exist; borrowed for the call.
+ * @param err        receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where it cannot be written or is only a link.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_artifact_save(const unsandbox_artifact *artifact,
+                                const char *directory,
+                                size_t directory_len,
+                                unsandbox_error **err);
+
+/* Results, field by field */
+
+/**
+ * 1 where the program ended by itself with exit code 0, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_success(const unsandbox_result *result);
+
+/**
+ * How it ended: UNSANDBOX_STATUS_…
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_status(const unsandbox_result *result);
+
+/**
+ * The status as a word, such as "completed", also where this version does not know it.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_status_text(const unsandbox_result *result,
+                                         size_t *len);
+
+/**
+ * What the program wrote to standard output: bytes, which may hold NUL; never NULL.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_stdout(const unsandbox_result *result,
+                                    size_t *len);
+
+/**
+ * What the program wrote to standard error: bytes, which may hold NUL; never NULL.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_stderr(const unsandbox_result *result,
+                                    size_t *len);
+
+/**
+ * 1 where the exit code is known, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_has_exit_code(const unsandbox_result *result);
+
+/**
+ * The exit code, where it is known: 124 past the ttl, 128 + n for signal n, -1 when cancelled.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_exit_code(const unsandbox_result *result);
+
+/**
+ * 1 where a signal ended the program, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_has_signal(const unsandbox_result *result);
+
+/**
+ * The number of the signal that ended the program, or 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_signal(const unsandbox_result *result);
+
+/**
+ * The limit that ended the program: UNSANDBOX_LIMIT_…
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_limit(const unsandbox_result *result);
+
+/**
+ * 1 where a stream reached its limit and the rest of it is gone, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_truncated(const unsandbox_result *result);
+
+/**
+ * Why it did not succeed, or what could not be collected, in one sentence; NULL where nothing is to be said.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_error(const unsandbox_result *result,
+                                   size_t *len);
+
+/**
+ * The language that ran; NULL where the server did not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_language(const unsandbox_result *result,
+                                      size_t *len);
+
+/**
+ * The language that was detected; NULL unless it was asked for by run.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_detected_language(const unsandbox_result *result,
+                                               size_t *len);
+
+/**
+ * The id of the job; NULL where the server did not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_job_id(const unsandbox_result *result,
+                                    size_t *len);
+
+/**
+ * "cold" or "pooled"; NULL where the server did not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_execution_mode(const unsandbox_result *result,
+                                            size_t *len);
+
+/**
+ * "zerotrust" or "semitrusted"; NULL where the server did not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_network_mode(const unsandbox_result *result,
+                                          size_t *len);
+
+/**
+ * 1 where the total time is known, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_has_total_time_ms(const unsandbox_result *result);
+
+/**
+ * Milliseconds for queue, compiler and program together, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_result_total_time_ms(const unsandbox_result *result);
+
+/**
+ * 1 where processor time and memory are known, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_has_usage(const unsandbox_result *result);
+
+/**
+ * Milliseconds of processor time, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_result_cpu_time_ms(const unsandbox_result *result);
+
+/**
+ * Largest memory of the run in bytes, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_result_peak_memory_bytes(const unsandbox_result *result);
+
+/**
+ * How many files the run gave back.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_result_artifact_count(const unsandbox_result *result);
+
+/**
+ * One file that the run gave back; NULL past the last.
+ *
+ * @return borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const unsandbox_artifact *unsandbox_result_artifact(const unsandbox_result *result,
+                                                           size_t index);
+
+/**
+ * "full" or "reduced", or another server's word; NULL where it did not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_isolation_level(const unsandbox_result *result,
+                                             size_t *len);
+
+/**
+ * How many names unsandbox_result_isolation_layer has.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_result_isolation_layer_count(const unsandbox_result *result);
+
+/**
+ * One layer of the jail that the program ran in; NULL past the last.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_isolation_layer(const unsandbox_result *result,
+                                             size_t index,
+                                             size_t *len);
+
+/**
+ * How many names unsandbox_result_isolation_missing has.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API
+size_t unsandbox_result_isolation_missing_count(const unsandbox_result *result);
+
+/**
+ * One layer that this machine could not give; NULL past the last.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_isolation_missing(const unsandbox_result *result,
+                                               size_t index,
+                                               size_t *len);
+
+/**
+ * The whole result as JSON: as the server sent it, or in the same form from the local engine. Holds
+ * fields that this version does not know.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_result_json(const unsandbox_result *result, size_t *len);
+
+/**
+ * Frees a result and all that was borrowed from it; NULL is fine. A result inside a job belongs to
+ * the job and is not freed.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_result_free(unsandbox_result *result);
+
+/* Lists of jobs */
+
+/**
+ * How many jobs the list has; 0 for NULL.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_job_list_count(const unsandbox_job_list *jobs);
+
+/**
+ * One job of the list; NULL past the last.
+ *
+ * @return borrowed until the list is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const unsandbox_job *unsandbox_job_list_at(const unsandbox_job_list *jobs,
+                                                  size_t index);
+
+/**
+ * Frees a list and its jobs; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_job_list_free(unsandbox_job_list *jobs);
+
+/* Jobs, field by field */
+
+/**
+ * The id of the job; "" only for NULL.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the job is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_job_job_id(const unsandbox_job *job, size_t *len);
+
+/**
+ * Its state: UNSANDBOX_STATUS_…
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_job_status(const unsandbox_job *job);
+
+/**
+ * The state as a word, also where this version does not know it.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the job is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_job_status_text(const unsandbox_job *job, size_t *len);
+
+/**
+ * The language; NULL where the server did not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the job is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_job_language(const unsandbox_job *job, size_t *len);
+
+/**
+ * The language that was detected; NULL unless it was asked for by run.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the job is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_job_detected_language(const unsandbox_job *job,
+                                            size_t *len);
+
+/**
+ * "zerotrust" or "semitrusted"; NULL where the server did not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the job is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_job_network_mode(const unsandbox_job *job, size_t *len);
+
+/**
+ * 1 where it is known when the job was made, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_job_has_created_at(const unsandbox_job *job);
+
+/**
+ * When the job was made, in Unix seconds, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int64_t unsandbox_job_created_at(const unsandbox_job *job);
+
+/**
+ * 1 where it is known when the job was started, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_job_has_started_at(const unsandbox_job *job);
+
+/**
+ * When the job was started, in Unix seconds, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int64_t unsandbox_job_started_at(const unsandbox_job *job);
+
+/**
+ * 1 where it is known when the job was over, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_job_has_completed_at(const unsandbox_job *job);
+
+/**
+ * When the job was over, in Unix seconds, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int64_t unsandbox_job_completed_at(const unsandbox_job *job);
+
+/**
+ * The result; NULL until the job is over.
+ *
+ * @return borrowed until the job is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const unsandbox_result *unsandbox_job_result(const unsandbox_job *job);
+
+/**
+ * The whole job as JSON: as the server sent it, or in the same form from the local engine.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the job is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_job_json(const unsandbox_job *job, size_t *len);
+
+/**
+ * Frees a job and all that was borrowed from it; NULL is fine. A job inside a list belongs to the
+ * list and is not freed. The execution itself goes on; unsandbox_client_cancel_job ends it.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_job_free(unsandbox_job *job);
+
+/* Languages, keys, health and isolation */
+
+/**
+ * How many languages the list has; 0 for NULL.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_language_list_count(const unsandbox_language_list *languages);
+
+/**
+ * One language of the list; NULL past the last.
+ *
+ * @return borrowed until the list is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const unsandbox_language *unsandbox_language_list_at(const unsandbox_language_list *languages,
+                                                            size_t index);
+
+/**
+ * Frees a list and its languages; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_language_list_free(unsandbox_language_list *languages);
+
+/**
+ * The name, as unsandbox_request_new takes it.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the list is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_language_name(const unsandbox_language *language,
+                                    size_t *len);
+
+/**
+ * How many further names it has.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_language_alias_count(const unsandbox_language *language);
+
+/**
+ * One further name; NULL past the last.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the list is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_language_alias(const unsandbox_language *language,
+                                     size_t index,
+                                     size_t *len);
+
+/**
+ * 1 where it can be run, 0 where its runtime is missing, -1 where the endpoint does not say.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_language_available(const unsandbox_language *language);
+
+/**
+ * What the runtime says of its version; NULL where the endpoint does not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the list is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_language_version(const unsandbox_language *language,
+                                       size_t *len);
+
+/**
+ * Where the runtime is; NULL where the endpoint does not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the list is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_language_path(const unsandbox_language *language,
+                                    size_t *len);
+
+/**
+ * What to install where it is missing; NULL where it is not.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the list is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_language_install(const unsandbox_language *language,
+                                       size_t *len);
+
+/**
+ * 1 where the key is valid, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_key_is_valid(const unsandbox_key *key);
+
+/**
+ * What the key is worth, in the server's words; "local" for the local engine. NULL where not said.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the key is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_key_tier(const unsandbox_key *key, size_t *len);
+
+/**
+ * Why the key is not valid; NULL where not said.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the key is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_key_reason(const unsandbox_key *key, size_t *len);
+
+/**
+ * The server's whole reply; NULL from the local engine.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the key is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_key_json(const unsandbox_key *key, size_t *len);
+
+/**
+ * Frees it; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_key_free(unsandbox_key *key);
+
+/**
+ * 1 where the endpoint takes executions, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_health_is_healthy(const unsandbox_health *health);
+
+/**
+ * "ok", or the server's own word.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the health is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_health_status(const unsandbox_health *health,
+                                    size_t *len);
+
+/**
+ * The server's whole reply; NULL from the local engine.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the health is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_health_json(const unsandbox_health *health, size_t *len);
+
+/**
+ * Frees it; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_health_free(unsandbox_health *health);
+
+/**
+ * The best level to be had, "full" or "reduced"; NULL where execution would be refused.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the probe is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_probe_level(const unsandbox_probe *probe, size_t *len);
+
+/**
+ * How many layers there are to tell of.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_probe_layer_count(const unsandbox_probe *probe);
+
+/**
+ * The name of a layer; NULL past the last.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the probe is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_probe_layer_name(const unsandbox_probe *probe,
+                                       size_t index,
+                                       size_t *len);
+
+/**
+ * 1 where the layer is to be had here, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_probe_layer_is_available(const unsandbox_probe *probe,
+                                           size_t index);
+
+/**
+ * What the layer is made of here, or why it is missing; NULL past the last.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the probe is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_probe_layer_detail(const unsandbox_probe *probe,
+                                         size_t index,
+                                         size_t *len);
+
+/**
+ * How to get the layer, "" where it is there; NULL past the last.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the probe is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_probe_layer_fix(const unsandbox_probe *probe,
+                                      size_t index,
+                                      size_t *len);
+
+/**
+ * Frees it; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_probe_free(unsandbox_probe *probe);
+
+/* Tasks, for event loops */
+
+/**
+ * Starts a program and returns at once: as unsandbox_client_execute where the request names a
+ * language, else as unsandbox_client_run.
+ *
+ * @param client     shared; may be used by several threads.
+ * @param request    borrowed for the call.
+ * @param options    borrowed for the call; NULL for the defaults.
+ * @param notify     called once when the task is done, perhaps before this function returns; may be
+ *                   NULL.
+ * @param user_data  given to notify; must live until it was called.
+ * @param task       receives a task owned by the caller; free with unsandbox_task_free. Required.
+ * @param err        receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT, _CONFIG, … What goes wrong later comes from
+ *         unsandbox_task_wait.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_task_start(const unsandbox_client *client,
+                             const unsandbox_request *request,
+                             const unsandbox_options *options,
+                             unsandbox_notify_fn notify,
+                             void *user_data,
+                             unsandbox_task **task,
+                             unsandbox_error **err);
+
+/**
+ * Waits for the end of a job as a task. Cancelling the task ends the wait and not the job.
+ *
+ * @param client     shared; may be used by several threads.
+ * @param job_id     copied.
+ * @param options    borrowed for the call; NULL for the defaults.
+ * @param notify     called once when the task is done, perhaps before this function returns; may be
+ *                   NULL.
+ * @param user_data  given to notify; must live until it was called.
+ * @param task       receives a task owned by the caller; free with unsandbox_task_free. Required.
+ * @param err        receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT, … What goes wrong later comes from
+ *         unsandbox_task_wait.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_task_start_wait_job(const unsandbox_client *client,
+                                      const char *job_id,
+                                      size_t job_id_len,
+                                      const unsandbox_options *options,
+                                      unsandbox_notify_fn notify,
+                                      void *user_data,
+                                      unsandbox_task **task,
+                                      unsandbox_error **err);
+
+/**
+ * Waits for the end of a task, at most timeout_ms milliseconds; 0 only looks, a negative number waits
+ * without limit. The end can be taken once; after that it is UNSANDBOX_ERR_CONFLICT.
+ *
+ * @param task    shared; may be used by several threads.
+ * @param result  receives a result owned by the caller; free with unsandbox_result_free. Required.
+ * @param err     receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK with a result; UNSANDBOX_PENDING, with nothing, when the time was over; or an
+ *         error as from unsandbox_client_execute.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_task_wait(const unsandbox_task *task,
+                            int64_t timeout_ms,
+                            unsandbox_result **result,
+                            unsandbox_error **err);
+
+/**
+ * 1 once the task is done, else 0; 0 for NULL.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_task_is_done(const unsandbox_task *task);
+
+/**
+ * A descriptor for poll, epoll, kqueue and the like: readable once the task is done, and from then
+ * on. Never read from it, never close it.
+ *
+ * @param fd   receives the descriptor, valid until the task is freed; -1 on Windows. Required.
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT, or _INTERNAL where the process has no descriptor left.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_task_fd(const unsandbox_task *task,
+                          int32_t *fd,
+                          unsandbox_error **err);
+
+/**
+ * Stops what the task does; its end is then UNSANDBOX_ERR_CANCELLED, unless it has come already.
+ * Returns at once; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_task_cancel(const unsandbox_task *task);
+
+/**
+ * Frees a task, and cancels it if it is not done; NULL is fine. notify may still be called once, so
+ * user_data must outlive that call; whoever cannot promise this waits for the task first.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_task_free(unsandbox_task *task);
+
+/* JSON in, JSON out: three functions and no structs */
+
+/**
+ * Calls a method by its name, with JSON in and JSON out, and waits for it.
+ *
+ * "execute", "execute_async": the body of POST /execute: {"language", "code", "env", "ttl", …}.
+ * "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job":
+ * {"job_id"}, and for "wait_job" perhaps "timeout_ms". "list_jobs", "languages", "validate_key",
+ * "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
+ * methods that give a result or a job it is as unsandbox_result_json or unsandbox_job_json.
+ *
+ * @param client    shared; may be used by several threads.
+ * @param method    one of the names above.
+ * @param json      a JSON object, UTF-8; empty is {}. Borrowed for the call.
+ * @param out       receives UTF-8 owned by the caller, NUL-terminated; free with
+ *                  unsandbox_string_free. Required.
+ * @param out_len   receives the length in bytes; may be NULL.
+ * @param err       receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT for an unknown method or wrong JSON, or what the method
+ *         returns.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_call_json(const unsandbox_client *client,
+                                   const char *method,
+                                   size_t method_len,
+                                   const char *json,
+                                   size_t json_len,
+                                   char **out,
+                                   size_t *out_len,
+                                   unsandbox_error **err);
+
+/**
+ * Frees what unsandbox_client_call_json gave; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_string_free(char *string);
+
+/* Log */
+
+/**
+ * Sends the library's messages to a function of the host; for the whole process, off by default.
+ * Messages hold no keys, and no program text above the debug level.
+ *
+ * @param call       called with each message (UTF-8, NUL-terminated, borrowed for the call); NULL
+ *                   ends logging.
+ * @param user_data  given to every call.
+ * @param free_data  called with user_data when the library has no more use for it; may be NULL.
+ * @param level      UNSANDBOX_LOG_…: the last level that is told.
+ * @param err        receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT for an unknown level; user_data is freed then too.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_set_log(unsandbox_log_fn call,
+                          void *user_data,
+                          unsandbox_free_fn free_data,
+                          int32_t level,
+                          unsandbox_error **err);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* LIBUNSANDBOX_H */

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A run under way, as a job at every endpoint: an interrupt has to end the program wherever it runs, and
+//! bring back what it had written, and both need the job's id.
+
+use crate::failure::Failure;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use unsandbox::{CallOptions, CancelToken, Client, Error, ExecutionResult, Request, Stream};
+
+/// How long an interrupt waits for the reply to a submission: without the id in it, the job would go on.
+const SUBMISSION_TIME: Duration = Duration::from_secs(1);
+
+pub(crate) enum Event {
+    Output(Stream, Vec<u8>),
+    Done(Box<Result<ExecutionResult, Error>>),
+}
+
+/// Clones are the same run.
+#[derive(Clone)]
+pub(crate) struct Running {
+    client: Client,
+    events: Sender<Event>,
+    /// Ends the submission itself.
+    submission: CancelToken,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    job_id: Option<String>,
+    stopped: bool,
+}
+
+impl Running {
+    pub(crate) fn new(client: &Client, events: Sender<Event>, submission: CancelToken) -> Running {
+        Running { client: client.clone(), events, submission, state: Arc::default() }
+    }
+
+    /// Submits; the end comes as an event.
+    pub(crate) fn start(&self, request: &Request, options: CallOptions) -> Result<(), Failure> {
+        let job = match request.language {
+            Some(_) => self.client.execute_async_with(request, options)?,
+            None => self.client.run_async_with(request, options)?,
+        };
+        let stopped = {
+            let mut state = self.state.lock().expect("no panic under this lock");
+            state.job_id = Some(job.job_id.clone());
+            state.stopped
+        };
+        if stopped {
+            return self.cancel(job.job_id);
+        }
+        let running = self.clone();
+        spawn(move || {
+            let end = running.client.wait_job(&job.job_id, None);
+            // After a stop the server may have forgotten the job: its end comes with the cancelling.
+            if end.is_ok() || !running.is_stopped() {
+                let _ = running.events.send(Event::Done(Box::new(end)));
+            }
+        })
+    }
+
+    /// Ends the program; from any thread, and without waiting.
+    pub(crate) fn stop(&self) {
+        let job_id = {
+            let mut state = self.state.lock().expect("no panic under this lock");
+            state.stopped = true;
+            state.job_id.clone()
+        };
+        // Where no thread is to be had, a second interrupt still ends the command.
+        let _ = match job_id {
+            Some(job_id) => self.cancel(job_id),
+            None => {
+                let submission = self.submission.clone();
+                spawn(move || {
+                    std::thread::sleep(SUBMISSION_TIME);
+                    submission.cancel();
+                })
+            }
+        };
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.state.lock().expect("no panic under this lock").stopped
+    }
+
+    fn cancel(&self, job_id: String) -> Result<(), Failure> {
+        let running = self.clone();
+        spawn(move || {
+            let end = running.client.cancel_job(&job_id);
+            let _ = running.events.send(Event::Done(Box::new(end)));
+        })
+    }
+}
+
+fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let thread = std::thread::Builder::new().name("unsandbox-call".to_string()).spawn(body);
+    thread.map(drop).map_err(|error| Failure::failed(format!("no thread for the call: {error}")))
+}

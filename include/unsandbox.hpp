@@ -1,0 +1,977 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// libunsandbox for C++17, header only, over unsandbox.h.
+//
+//     unsandbox::Client client;                       // configured by the environment
+//     auto result = client.execute(unsandbox::Request("python", "print(6 * 7)"));
+//     std::cout << result.out();                      // 42
+//
+// Functions throw unsandbox::Error; each has a noexcept twin, try_…, that gives an Expected<T>. With
+// -fno-exceptions only the twins are there. A program that fails is a Result, never an error. Setters of
+// Request, Config and Options never fail: what was wrong is told by the call that uses them. Client,
+// CancelToken and Task may be used by many threads; Result, Job and Artifact are values, cheap to copy.
+
+#ifndef LIBUNSANDBOX_HPP
+#define LIBUNSANDBOX_HPP
+
+#include "unsandbox.h"
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define UNSANDBOX_EXCEPTIONS 1
+#endif
+
+namespace unsandbox {
+
+/// State of a job, and of the result of a finished one.
+enum class Status : std::int32_t {
+    Other = UNSANDBOX_STATUS_OTHER,
+    Pending = UNSANDBOX_STATUS_PENDING,
+    Running = UNSANDBOX_STATUS_RUNNING,
+    Completed = UNSANDBOX_STATUS_COMPLETED,
+    Timeout = UNSANDBOX_STATUS_TIMEOUT,
+    Cancelled = UNSANDBOX_STATUS_CANCELLED,
+    Failed = UNSANDBOX_STATUS_FAILED,
+};
+
+/// The limit that ended a program.
+enum class Limit : std::int32_t {
+    None = UNSANDBOX_LIMIT_NONE,
+    Wall = UNSANDBOX_LIMIT_WALL,
+    Cpu = UNSANDBOX_LIMIT_CPU,
+    Memory = UNSANDBOX_LIMIT_MEMORY,
+    Processes = UNSANDBOX_LIMIT_PROCESSES,
+    Output = UNSANDBOX_LIMIT_OUTPUT,
+    Files = UNSANDBOX_LIMIT_FILES,
+};
+
+/// Which stream a piece of output belongs to.
+enum class Stream : std::int32_t {
+    Out = UNSANDBOX_STREAM_STDOUT,
+    Err = UNSANDBOX_STREAM_STDERR,
+};
+
+/// The version of the loaded library.
+inline std::string version() { return unsandbox_version(); }
+
+namespace detail {
+
+template <class T, void (*Free)(T *)>
+struct Deleter {
+    void operator()(T *handle) const noexcept { Free(handle); }
+};
+
+template <class T, void (*Free)(T *)>
+using Handle = std::unique_ptr<T, Deleter<T, Free>>;
+
+inline std::string text(const char *data, std::size_t len) {
+    return data ? std::string(data, len) : std::string();
+}
+
+inline std::optional<std::string> optional_text(const char *data, std::size_t len) {
+    return data ? std::optional<std::string>(std::in_place, data, len) : std::nullopt;
+}
+
+/// Calls a getter of the form (handle, size_t *len).
+template <class Get, class... Args>
+std::optional<std::string> get(Get getter, Args... args) {
+    std::size_t len = 0;
+    const char *data = getter(args..., &len);
+    return optional_text(data, len);
+}
+
+inline const std::uint8_t *bytes(std::string_view data) {
+    return reinterpret_cast<const std::uint8_t *>(data.data());
+}
+
+} // namespace detail
+
+/// Why an operation gave no result. A value, cheap to copy.
+class Error : public std::exception {
+public:
+    /// Takes over an error of the C API.
+    explicit Error(unsandbox_error *error) : error_(error, unsandbox_error_free) {}
+
+    /// UNSANDBOX_ERR_…
+    std::int32_t code() const noexcept { return unsandbox_error_code(error_.get()); }
+    /// The code as a word, such as "RATE_LIMITED".
+    std::string name() const { return unsandbox_error_name(error_.get(), nullptr); }
+    const char *what() const noexcept override {
+        return unsandbox_error_message(error_.get(), nullptr);
+    }
+    std::string message() const { return what(); }
+    /// The HTTP status of the reply, or 0.
+    int http_status() const noexcept { return unsandbox_error_http_status(error_.get()); }
+    /// The server's own words.
+    std::optional<std::string> body() const { return detail::get(unsandbox_error_body, error_.get()); }
+    std::optional<std::chrono::milliseconds> retry_after() const {
+        const auto ms = unsandbox_error_retry_after_ms(error_.get());
+        return ms < 0 ? std::nullopt : std::optional(std::chrono::milliseconds(ms));
+    }
+    /// Whether the program may have run although no result came back.
+    bool may_have_run() const noexcept { return unsandbox_error_may_have_run(error_.get()) != 0; }
+    std::optional<std::string> cause() const {
+        return detail::get(unsandbox_error_cause, error_.get());
+    }
+    std::optional<std::string> job_id() const {
+        return detail::get(unsandbox_error_job_id, error_.get());
+    }
+    const unsandbox_error *c_handle() const noexcept { return error_.get(); }
+
+private:
+    std::shared_ptr<unsandbox_error> error_;
+};
+
+/// A value, or the Error that stands in its place.
+template <class T>
+class [[nodiscard]] Expected {
+public:
+    Expected(T value) : either_(std::in_place_index<0>, std::move(value)) {}
+    Expected(Error error) : either_(std::in_place_index<1>, std::move(error)) {}
+
+    bool has_value() const noexcept { return either_.index() == 0; }
+    explicit operator bool() const noexcept { return has_value(); }
+    /// The value; only where there is one.
+    T &operator*() & noexcept { return *std::get_if<0>(&either_); }
+    const T &operator*() const & noexcept { return *std::get_if<0>(&either_); }
+    T &&operator*() && noexcept { return std::move(*std::get_if<0>(&either_)); }
+    T *operator->() noexcept { return std::get_if<0>(&either_); }
+    const T *operator->() const noexcept { return std::get_if<0>(&either_); }
+    /// The error; only where there is no value.
+    const Error &error() const noexcept { return *std::get_if<1>(&either_); }
+
+#ifdef UNSANDBOX_EXCEPTIONS
+    /// The value; throws the error where there is none.
+    T value() && {
+        if (!has_value()) throw error();
+        return std::move(**this);
+    }
+    const T &value() const & {
+        if (!has_value()) throw error();
+        return **this;
+    }
+#endif
+
+private:
+    std::variant<T, Error> either_;
+};
+
+/// What is left of a value where nothing has to be given.
+struct Done {};
+
+/// A file that a run gave back.
+class Artifact {
+public:
+    Artifact(std::shared_ptr<const unsandbox_result> owner, const unsandbox_artifact *artifact)
+        : owner_(std::move(owner)), artifact_(artifact) {}
+
+    /// As the program or the server named it; it may hold "/" or "..".
+    std::string filename() const {
+        return detail::text(artifact_->filename, artifact_->filename_len);
+    }
+    /// The name reduced to one safe component.
+    std::string safe_filename() const {
+        return detail::text(artifact_->safe_filename, artifact_->safe_filename_len);
+    }
+    std::string kind() const { return detail::text(artifact_->kind, artifact_->kind_len); }
+    std::string content() const { return std::string(content_view()); }
+    /// Borrowed until the last copy of the result and its artifacts is gone.
+    std::string_view content_view() const noexcept {
+        return {reinterpret_cast<const char *>(artifact_->content), artifact_->content_len};
+    }
+    std::optional<std::string> url() const {
+        return detail::optional_text(artifact_->url, artifact_->url_len);
+    }
+    /// Writes it into a directory that exists, under its safe name.
+    Expected<Done> try_save(std::string_view directory) const {
+        unsandbox_error *err = nullptr;
+        const auto code =
+            unsandbox_artifact_save(artifact_, directory.data(), directory.size(), &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Done();
+    }
+#ifdef UNSANDBOX_EXCEPTIONS
+    /// As try_save; throws Error.
+    void save(std::string_view directory) const { try_save(directory).value(); }
+#endif
+    const unsandbox_artifact *c_handle() const noexcept { return artifact_; }
+
+private:
+    std::shared_ptr<const unsandbox_result> owner_;
+    const unsandbox_artifact *artifact_;
+};
+
+/// What the jail of a run was made of.
+struct Isolation {
+    std::string level;
+    std::vector<std::string> layers;
+    std::vector<std::string> missing;
+};
+
+/// What one execution gave. A program that fails is a result with success() false.
+class Result {
+public:
+    /// Takes over a result of the C API.
+    explicit Result(unsandbox_result *result)
+        : Result(std::shared_ptr<const unsandbox_result>(
+              result, [](const unsandbox_result *it) {
+                  unsandbox_result_free(const_cast<unsandbox_result *>(it));
+              })) {}
+    /// A result that something else owns and frees.
+    explicit Result(std::shared_ptr<const unsandbox_result> result) : result_(std::move(result)) {}
+
+    bool success() const noexcept { return result_->success != 0; }
+    explicit operator bool() const noexcept { return success(); }
+    Status status() const noexcept { return static_cast<Status>(result_->status); }
+    std::string status_text() const {
+        return detail::text(result_->status_text, result_->status_text_len);
+    }
+    /// What the program wrote to standard output: any bytes.
+    std::string out() const { return std::string(out_view()); }
+    /// What the program wrote to standard error: any bytes.
+    std::string err() const { return std::string(err_view()); }
+    /// Borrowed until the last copy of the result is gone.
+    std::string_view out_view() const noexcept { return {result_->stdout_data, result_->stdout_len}; }
+    /// Borrowed until the last copy of the result is gone.
+    std::string_view err_view() const noexcept { return {result_->stderr_data, result_->stderr_len}; }
+    /// Nothing where a server did not say; 124 past the ttl, 128 + n for signal n.
+    std::optional<int> exit_code() const {
+        return result_->has_exit_code ? std::optional<int>(result_->exit_code) : std::nullopt;
+    }
+    std::optional<int> signal() const {
+        return result_->has_signal ? std::optional<int>(result_->signal) : std::nullopt;
+    }
+    Limit limit() const noexcept { return static_cast<Limit>(result_->limit); }
+    bool truncated() const noexcept { return result_->truncated != 0; }
+    std::optional<std::string> error() const {
+        return detail::optional_text(result_->error, result_->error_len);
+    }
+    std::optional<std::string> language() const {
+        return detail::optional_text(result_->language, result_->language_len);
+    }
+    std::optional<std::string> detected_language() const {
+        return detail::optional_text(result_->detected_language, result_->detected_language_len);
+    }
+    std::optional<std::string> job_id() const {
+        return detail::optional_text(result_->job_id, result_->job_id_len);
+    }
+    std::optional<std::string> execution_mode() const {
+        return detail::optional_text(result_->execution_mode, result_->execution_mode_len);
+    }
+    std::optional<std::string> network_mode() const {
+        return detail::optional_text(result_->network_mode, result_->network_mode_len);
+    }
+    std::optional<std::chrono::milliseconds> total_time() const {
+        if (!result_->has_total_time_ms) return std::nullopt;
+        return std::chrono::milliseconds(result_->total_time_ms);
+    }
+    std::optional<std::chrono::milliseconds> cpu_time() const {
+        if (!result_->has_usage) return std::nullopt;
+        return std::chrono::milliseconds(result_->cpu_time_ms);
+    }
+    std::optional<std::uint64_t> peak_memory_bytes() const {
+        if (!result_->has_usage) return std::nullopt;
+        return result_->peak_memory_bytes;
+    }
+    std::vector<Artifact> artifacts() const {
+        std::vector<Artifact> all;
+        for (std::size_t i = 0; i < result_->artifact_count; i++)
+            all.emplace_back(result_, result_->artifacts[i]);
+        return all;
+    }
+    std::optional<Isolation> isolation() const {
+        if (!result_->isolation_level) return std::nullopt;
+        Isolation made{detail::text(result_->isolation_level, result_->isolation_level_len), {}, {}};
+        for (std::size_t i = 0; i < result_->isolation_layer_count; i++)
+            made.layers.emplace_back(result_->isolation_layers[i]);
+        for (std::size_t i = 0; i < result_->isolation_missing_count; i++)
+            made.missing.emplace_back(result_->isolation_missing[i]);
+        return made;
+    }
+    /// The whole result as JSON.
+    std::string json() const { return *detail::get(unsandbox_result_json, result_.get()); }
+    const unsandbox_result *c_handle() const noexcept { return result_.get(); }
+
+private:
+    std::shared_ptr<const unsandbox_result> result_;
+};
+
+/// An execution that was submitted, as it was when asked about.
+class Job {
+public:
+    /// Takes over a job of the C API.
+    explicit Job(unsandbox_job *job)
+        : Job(std::shared_ptr<const unsandbox_job>(job, [](const unsandbox_job *it) {
+              unsandbox_job_free(const_cast<unsandbox_job *>(it));
+          })) {}
+    /// A job that something else owns and frees.
+    explicit Job(std::shared_ptr<const unsandbox_job> job) : job_(std::move(job)) {}
+
+    std::string job_id() const { return detail::text(job_->job_id, job_->job_id_len); }
+    Status status() const noexcept { return static_cast<Status>(job_->status); }
+    std::string status_text() const {
+        return detail::text(job_->status_text, job_->status_text_len);
+    }
+    std::optional<std::string> language() const {
+        return detail::optional_text(job_->language, job_->language_len);
+    }
+    std::optional<std::string> detected_language() const {
+        return detail::optional_text(job_->detected_language, job_->detected_language_len);
+    }
+    std::optional<std::string> network_mode() const {
+        return detail::optional_text(job_->network_mode, job_->network_mode_len);
+    }
+    /// Unix seconds.
+    std::optional<std::int64_t> created_at() const {
+        return job_->has_created_at ? std::optional(job_->created_at) : std::nullopt;
+    }
+    std::optional<std::int64_t> started_at() const {
+        return job_->has_started_at ? std::optional(job_->started_at) : std::nullopt;
+    }
+    std::optional<std::int64_t> completed_at() const {
+        return job_->has_completed_at ? std::optional(job_->completed_at) : std::nullopt;
+    }
+    /// Nothing until the job is over.
+    std::optional<Result> result() const {
+        if (!job_->result) return std::nullopt;
+        return Result(std::shared_ptr<const unsandbox_result>(job_, job_->result));
+    }
+    std::string json() const { return *detail::get(unsandbox_job_json, job_.get()); }
+    const unsandbox_job *c_handle() const noexcept { return job_.get(); }
+
+private:
+    std::shared_ptr<const unsandbox_job> job_;
+};
+
+namespace detail {
+
+/// A C object with setters, and the first error that one of them met.
+template <class T, void (*Free)(T *)>
+class Builder {
+public:
+    T *c_handle() const noexcept { return handle_.get(); }
+    /// Gives the C object away; the caller frees it.
+    T *release() noexcept { return handle_.release(); }
+    /// What the first setter that failed met.
+    const std::optional<Error> &error() const noexcept { return error_; }
+
+protected:
+    template <class New, class... Args>
+    void make(New function, Args... args) {
+        T *made = nullptr;
+        note(function, args..., &made);
+        handle_.reset(made);
+    }
+    template <class Set, class... Args>
+    void set(Set function, Args... args) {
+        if (!error_) note(function, handle_.get(), args...);
+    }
+
+private:
+    template <class Function, class... Args>
+    void note(Function function, Args... args) {
+        unsandbox_error *err = nullptr;
+        if (function(args..., &err) != UNSANDBOX_OK) error_.emplace(err);
+    }
+    Handle<T, Free> handle_;
+    std::optional<Error> error_;
+};
+
+} // namespace detail
+
+/// One program and its options.
+class Request : public detail::Builder<unsandbox_request, unsandbox_request_free> {
+public:
+    /// For execute: the language is known.
+    Request(std::string_view language, std::string_view code) {
+        make(unsandbox_request_new, language.data(), language.size(), code.data(), code.size());
+    }
+    /// For run: the language is detected.
+    static Request detect(std::string_view code) {
+        Request made;
+        made.make(unsandbox_request_new_detect, code.data(), code.size());
+        return made;
+    }
+    Request &env(std::string_view name, std::string_view value) {
+        set(unsandbox_request_add_env, name.data(), name.size(), value.data(), value.size());
+        return *this;
+    }
+    /// "zerotrust" or "semitrusted".
+    Request &network_mode(std::string_view mode) {
+        set(unsandbox_request_set_network_mode, mode.data(), mode.size());
+        return *this;
+    }
+    /// 1 to 900 seconds.
+    Request &ttl(std::chrono::seconds seconds) {
+        set(unsandbox_request_set_ttl, static_cast<std::int64_t>(seconds.count()));
+        return *this;
+    }
+    Request &return_artifact(bool yes = true) {
+        set(unsandbox_request_set_return_artifact, yes ? 1 : 0);
+        return *this;
+    }
+    Request &return_wasm_artifact(bool yes = true) {
+        set(unsandbox_request_set_return_wasm_artifact, yes ? 1 : 0);
+        return *this;
+    }
+    Request &input_file(std::string_view filename, std::string_view content) {
+        // An empty name is a name all the same, and refused as one.
+        const char *name = filename.data() ? filename.data() : "";
+        set(unsandbox_request_add_input_file, name, filename.size(), detail::bytes(content),
+            content.size());
+        return *this;
+    }
+    /// A file that is called by its index, "0", "1", ….
+    Request &input_file(std::string_view content) {
+        set(unsandbox_request_add_input_file, static_cast<const char *>(nullptr), std::size_t(0),
+            detail::bytes(content), content.size());
+        return *this;
+    }
+    Request &stdin_data(std::string_view data) {
+        set(unsandbox_request_set_stdin, detail::bytes(data), data.size());
+        return *this;
+    }
+    Request &arg(std::string_view value) {
+        set(unsandbox_request_add_arg, value.data(), value.size());
+        return *this;
+    }
+    Request &args(std::initializer_list<std::string_view> values) {
+        for (auto value : values) arg(value);
+        return *this;
+    }
+    /// "memory_bytes", "cpu_time_ms", "processes", "open_files", "file_size_bytes", "work_bytes",
+    /// "work_files" or "output_bytes".
+    Request &limit(std::string_view name, std::uint64_t value) {
+        set(unsandbox_request_set_limit, name.data(), name.size(), value);
+        return *this;
+    }
+    /// Path of the interpreter or compiler; only for the local engine.
+    Request &runtime(std::string_view path) {
+        set(unsandbox_request_set_runtime, path.data(), path.size());
+        return *this;
+    }
+
+private:
+    Request() = default;
+};
+
+/// How a client is set up; what is not set comes from the environment.
+class Config : public detail::Builder<unsandbox_config, unsandbox_config_free> {
+public:
+    Config() { make(unsandbox_config_new); }
+    /// "local:", "http://HOST:PORT", "https://HOST" or "unix:/PATH".
+    Config &base_url(std::string_view url) {
+        set(unsandbox_config_set_base_url, url.data(), url.size());
+        return *this;
+    }
+    Config &api_key(std::string_view key) {
+        set(unsandbox_config_set_api_key, key.data(), key.size());
+        return *this;
+    }
+    Config &key_pair(std::string_view public_key, std::string_view secret_key) {
+        set(unsandbox_config_set_key_pair, public_key.data(), public_key.size(), secret_key.data(),
+            secret_key.size());
+        return *this;
+    }
+    Config &account(std::uint32_t row) {
+        set(unsandbox_config_set_account, row);
+        return *this;
+    }
+    Config &accounts_file(std::string_view path) {
+        set(unsandbox_config_set_accounts_file, path.data(), path.size());
+        return *this;
+    }
+    Config &ca_file(std::string_view path) {
+        set(unsandbox_config_set_ca_file, path.data(), path.size());
+        return *this;
+    }
+    Config &allow_plain_http_key(bool yes = true) {
+        set(unsandbox_config_set_allow_plain_http_key, yes ? 1 : 0);
+        return *this;
+    }
+    Config &timeout(std::chrono::milliseconds timeout) {
+        set(unsandbox_config_set_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+        return *this;
+    }
+    Config &connect_timeout(std::chrono::milliseconds timeout) {
+        set(unsandbox_config_set_connect_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+        return *this;
+    }
+    Config &retries(std::uint32_t count) {
+        set(unsandbox_config_set_retries, count);
+        return *this;
+    }
+    Config &reply_max_bytes(std::size_t bytes) {
+        set(unsandbox_config_set_reply_max_bytes, bytes);
+        return *this;
+    }
+    Config &user_agent(std::string_view name) {
+        set(unsandbox_config_set_user_agent, name.data(), name.size());
+        return *this;
+    }
+    /// "auto", "full" or "reduced".
+    Config &isolation(std::string_view policy) {
+        set(unsandbox_config_set_isolation, policy.data(), policy.size());
+        return *this;
+    }
+    Config &concurrency(std::uint32_t count) {
+        set(unsandbox_config_set_concurrency, count);
+        return *this;
+    }
+    Config &queue_max(std::uint32_t count) {
+        set(unsandbox_config_set_queue_max, count);
+        return *this;
+    }
+};
+
+/// Ends the calls that it was given to, from any thread. Copies are the same token.
+class CancelToken {
+public:
+    CancelToken() {
+        unsandbox_cancel_token *made = nullptr;
+        (void)unsandbox_cancel_token_new(&made, nullptr);
+        token_.reset(made, unsandbox_cancel_token_free);
+    }
+    void cancel() const noexcept { unsandbox_cancel_token_cancel(token_.get()); }
+    bool is_cancelled() const noexcept {
+        return unsandbox_cancel_token_is_cancelled(token_.get()) != 0;
+    }
+    unsandbox_cancel_token *c_handle() const noexcept { return token_.get(); }
+
+private:
+    std::shared_ptr<unsandbox_cancel_token> token_;
+};
+
+/// Options of one call. Callbacks run on threads of the library and must not throw.
+class Options : public detail::Builder<unsandbox_options, unsandbox_options_free> {
+public:
+    Options() { make(unsandbox_options_new); }
+    Options &timeout(std::chrono::milliseconds timeout) {
+        set(unsandbox_options_set_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+        return *this;
+    }
+    Options &cancel(const CancelToken &token) {
+        set(unsandbox_options_set_cancel_token,
+            static_cast<const unsandbox_cancel_token *>(token.c_handle()));
+        return *this;
+    }
+    /// Output as the program writes it.
+    Options &on_output(std::function<void(Stream, std::string_view)> call) {
+        using Call = std::function<void(Stream, std::string_view)>;
+        void *data = new Call(std::move(call));
+        set(
+            unsandbox_options_set_output,
+            static_cast<unsandbox_output_fn>([](void *it, std::int32_t stream,
+                                                const std::uint8_t *bytes, std::size_t len) {
+                const std::string_view view(reinterpret_cast<const char *>(bytes), len);
+                (*static_cast<Call *>(it))(static_cast<Stream>(stream), view);
+            }),
+            data, static_cast<unsandbox_free_fn>([](void *it) { delete static_cast<Call *>(it); }));
+        return *this;
+    }
+};
+
+/// A language as an endpoint offers it.
+struct Language {
+    std::string name;
+    std::vector<std::string> aliases;
+    /// Nothing where the endpoint does not say.
+    std::optional<bool> available;
+    std::optional<std::string> version;
+    std::optional<std::string> path;
+    std::optional<std::string> install;
+};
+
+/// What an endpoint says of a key.
+struct KeyInfo {
+    bool valid = false;
+    std::optional<std::string> tier;
+    std::optional<std::string> reason;
+    std::optional<std::string> json;
+};
+
+/// How an endpoint is.
+struct Health {
+    bool healthy = false;
+    std::string status;
+    std::optional<std::string> json;
+};
+
+/// One isolation layer as this machine gives it.
+struct Layer {
+    std::string name;
+    bool available = false;
+    std::string detail;
+    std::string fix;
+};
+
+/// Which isolation layers this machine gives.
+struct Probe {
+    /// Nothing where execution would be refused.
+    std::optional<std::string> level;
+    std::vector<Layer> layers;
+};
+
+/// An execution under way. Destroying it cancels it, if it is not done.
+class Task {
+public:
+    /// Takes over a task of the C API.
+    explicit Task(unsandbox_task *task) : task_(task) {}
+
+    bool is_done() const noexcept { return unsandbox_task_is_done(task_.get()) != 0; }
+    void cancel() const noexcept { unsandbox_task_cancel(task_.get()); }
+    /// Readable once the task is done: for poll, epoll and the like. -1 where there is none.
+    int fd() const noexcept {
+        std::int32_t descriptor = -1;
+        (void)unsandbox_task_fd(task_.get(), &descriptor, nullptr);
+        return descriptor;
+    }
+    /// Waits and takes the end, which can be taken once; nothing where it did not come in time.
+    std::optional<Expected<Result>> try_wait_for(std::chrono::milliseconds timeout) const noexcept {
+        const auto ms = timeout.count();
+        return wait(ms < 0 ? 0 : static_cast<std::int64_t>(ms));
+    }
+    /// Waits without limit and takes the end, which can be taken once.
+    Expected<Result> try_get() const noexcept { return *wait(-1); }
+
+#ifdef UNSANDBOX_EXCEPTIONS
+    /// As try_wait_for; throws Error.
+    std::optional<Result> wait_for(std::chrono::milliseconds timeout) const {
+        auto end = try_wait_for(timeout);
+        if (!end) return std::nullopt;
+        return std::move(*end).value();
+    }
+    /// As try_get; throws Error.
+    Result get() const { return try_get().value(); }
+#endif
+    unsandbox_task *c_handle() const noexcept { return task_.get(); }
+    unsandbox_task *release() noexcept { return task_.release(); }
+
+private:
+    std::optional<Expected<Result>> wait(std::int64_t timeout_ms) const {
+        unsandbox_result *result = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_task_wait(task_.get(), timeout_ms, &result, &err);
+        if (code == UNSANDBOX_PENDING) return std::nullopt;
+        if (code != UNSANDBOX_OK) return Expected<Result>(Error(err));
+        return Expected<Result>(Result(result));
+    }
+    detail::Handle<unsandbox_task, unsandbox_task_free> task_;
+};
+
+/// A place that runs code: this machine, a server of your own, or the service.
+class Client {
+public:
+    /// Takes over a client of the C API.
+    explicit Client(unsandbox_client *client) : client_(client) {}
+
+    static Expected<Client> try_create(const Config &config) noexcept {
+        if (config.error()) return *config.error();
+        unsandbox_client *made = nullptr;
+        unsandbox_error *err = nullptr;
+        if (unsandbox_client_new(config.c_handle(), &made, &err) != UNSANDBOX_OK) return Error(err);
+        return Client(made);
+    }
+    /// Configured by the environment alone.
+    static Expected<Client> try_create() noexcept {
+        unsandbox_client *made = nullptr;
+        unsandbox_error *err = nullptr;
+        if (unsandbox_client_from_env(&made, &err) != UNSANDBOX_OK) return Error(err);
+        return Client(made);
+    }
+#ifdef UNSANDBOX_EXCEPTIONS
+    /// As try_create; throws Error.
+    explicit Client(const Config &config) : Client(try_create(config).value()) {}
+    /// As try_create; throws Error.
+    Client() : Client(try_create().value()) {}
+#endif
+
+    /// "local:", or a URL.
+    std::string endpoint() const {
+        return *detail::get(unsandbox_client_endpoint, client_.get());
+    }
+    bool is_local() const noexcept { return unsandbox_client_is_local(client_.get()) != 0; }
+    /// Ends what runs; later calls fail with CONFLICT.
+    void close() const noexcept { unsandbox_client_close(client_.get()); }
+
+    /// Runs a program and waits for its result.
+    Expected<Result> try_execute(const Request &request,
+                                 const Options &options = {}) const noexcept {
+        if (request.error()) return *request.error();
+        if (options.error()) return *options.error();
+        unsandbox_result *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_execute(client_.get(), request.c_handle(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Result(made);
+    }
+
+    /// As try_execute; the language is detected.
+    Expected<Result> try_run(const Request &request, const Options &options = {}) const noexcept {
+        if (request.error()) return *request.error();
+        if (options.error()) return *options.error();
+        unsandbox_result *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_run(client_.get(), request.c_handle(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Result(made);
+    }
+
+    /// Submits a program and returns at once.
+    Expected<Job> try_execute_async(const Request &request,
+                                    const Options &options = {}) const noexcept {
+        if (request.error()) return *request.error();
+        if (options.error()) return *options.error();
+        unsandbox_job *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_execute_async(client_.get(), request.c_handle(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Job(made);
+    }
+
+    /// As try_execute_async; the language is detected.
+    Expected<Job> try_run_async(const Request &request,
+                                const Options &options = {}) const noexcept {
+        if (request.error()) return *request.error();
+        if (options.error()) return *options.error();
+        unsandbox_job *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_run_async(client_.get(), request.c_handle(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Job(made);
+    }
+
+    /// Asks how a job is.
+    Expected<Job> try_get_job(std::string_view job_id, const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_job *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_get_job(client_.get(), job_id.data(), job_id.size(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Job(made);
+    }
+
+    /// Waits for the end of a job, at most for the options' timeout.
+    Expected<Result> try_wait_job(std::string_view job_id,
+                                  const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_result *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_wait_job(client_.get(), job_id.data(), job_id.size(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Result(made);
+    }
+
+    /// Cancels a job and gives what it had written by then.
+    Expected<Result> try_cancel_job(std::string_view job_id,
+                                    const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_result *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_cancel_job(client_.get(), job_id.data(), job_id.size(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Result(made);
+    }
+
+    /// The jobs of this key that are pending or running.
+    Expected<std::vector<Job>> try_list_jobs(const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_job_list *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_list_jobs(client_.get(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return jobs(made);
+    }
+
+    /// What the endpoint offers.
+    Expected<std::vector<Language>> try_languages(const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_language_list *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_languages(client_.get(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return languages(made);
+    }
+
+    /// Whether the configured key is good.
+    Expected<KeyInfo> try_validate_key(const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_key *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_validate_key(client_.get(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return key(made);
+    }
+
+    /// Whether the endpoint takes executions.
+    Expected<Health> try_health(const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_health *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_health(client_.get(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return health(made);
+    }
+
+    /// Which isolation layers this machine gives; only for "local:".
+    Expected<Probe> try_probe() const noexcept {
+        unsandbox_probe *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_probe(client_.get(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return probe(made);
+    }
+
+    /// Starts a program and returns at once; notify is called once from a thread of the library, when
+    /// the task is done.
+    Expected<Task> try_start(const Request &request, std::function<void()> notify = nullptr,
+                             const Options &options = {}) const noexcept {
+        if (request.error()) return *request.error();
+        if (options.error()) return *options.error();
+        using Notify = std::function<void()>;
+        auto owned = notify ? std::make_unique<Notify>(std::move(notify)) : nullptr;
+        const unsandbox_notify_fn call = [](void *data) {
+            std::unique_ptr<Notify> once(static_cast<Notify *>(data));
+            (*once)();
+        };
+        unsandbox_task *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code =
+            unsandbox_task_start(client_.get(), request.c_handle(), options.c_handle(),
+                                 owned ? call : nullptr, owned.get(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        // The call that comes once frees it.
+        (void)owned.release();
+        return Task(made);
+    }
+
+    /// A method by its name, with JSON in and JSON out.
+    Expected<std::string> try_call_json(std::string_view method,
+                                        std::string_view json) const noexcept {
+        char *made = nullptr;
+        std::size_t len = 0;
+        unsandbox_error *err = nullptr;
+        const auto code =
+            unsandbox_client_call_json(client_.get(), method.data(), method.size(), json.data(),
+                                       json.size(), &made, &len, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        const detail::Handle<char, unsandbox_string_free> owned(made);
+        return std::string(made, len);
+    }
+
+#ifdef UNSANDBOX_EXCEPTIONS
+    // As the functions above without try_; each throws Error.
+
+    Result execute(const Request &request, const Options &options = {}) const {
+        return try_execute(request, options).value();
+    }
+    Result run(const Request &request, const Options &options = {}) const {
+        return try_run(request, options).value();
+    }
+    Job execute_async(const Request &request, const Options &options = {}) const {
+        return try_execute_async(request, options).value();
+    }
+    Job run_async(const Request &request, const Options &options = {}) const {
+        return try_run_async(request, options).value();
+    }
+    Job get_job(std::string_view job_id, const Options &options = {}) const {
+        return try_get_job(job_id, options).value();
+    }
+    Result wait_job(std::string_view job_id, const Options &options = {}) const {
+        return try_wait_job(job_id, options).value();
+    }
+    Result cancel_job(std::string_view job_id, const Options &options = {}) const {
+        return try_cancel_job(job_id, options).value();
+    }
+    std::vector<Job> list_jobs(const Options &options = {}) const {
+        return try_list_jobs(options).value();
+    }
+    std::vector<Language> languages(const Options &options = {}) const {
+        return try_languages(options).value();
+    }
+    KeyInfo validate_key(const Options &options = {}) const {
+        return try_validate_key(options).value();
+    }
+    Health health(const Options &options = {}) const {
+        return try_health(options).value();
+    }
+    Probe probe() const {
+        return try_probe().value();
+    }
+    Task start(const Request &request, std::function<void()> notify = nullptr,
+               const Options &options = {}) const {
+        return try_start(request, std::move(notify), options).value();
+    }
+    std::string call_json(std::string_view method, std::string_view json) const {
+        return try_call_json(method, json).value();
+    }
+#endif
+
+    unsandbox_client *c_handle() const noexcept { return client_.get(); }
+    unsandbox_client *release() noexcept { return client_.release(); }
+
+private:
+    static std::vector<Job> jobs(unsandbox_job_list *made) {
+        const std::shared_ptr<unsandbox_job_list> list(made, unsandbox_job_list_free);
+        std::vector<Job> all;
+        for (std::size_t i = 0; i < unsandbox_job_list_count(made); i++)
+            all.emplace_back(
+                std::shared_ptr<const unsandbox_job>(list, unsandbox_job_list_at(made, i)));
+        return all;
+    }
+    static std::vector<Language> languages(unsandbox_language_list *made) {
+        const detail::Handle<unsandbox_language_list, unsandbox_language_list_free> list(made);
+        std::vector<Language> all;
+        for (std::size_t i = 0; i < unsandbox_language_list_count(made); i++) {
+            const unsandbox_language *it = unsandbox_language_list_at(made, i);
+            Language language;
+            language.name = *detail::get(unsandbox_language_name, it);
+            for (std::size_t k = 0; k < unsandbox_language_alias_count(it); k++)
+                language.aliases.push_back(*detail::get(unsandbox_language_alias, it, k));
+            const auto available = unsandbox_language_available(it);
+            if (available >= 0) language.available = available != 0;
+            language.version = detail::get(unsandbox_language_version, it);
+            language.path = detail::get(unsandbox_language_path, it);
+            language.install = detail::get(unsandbox_language_install, it);
+            all.push_back(std::move(language));
+        }
+        return all;
+    }
+    static KeyInfo key(unsandbox_key *made) {
+        const detail::Handle<unsandbox_key, unsandbox_key_free> owned(made);
+        return {unsandbox_key_is_valid(made) != 0, detail::get(unsandbox_key_tier, made),
+                detail::get(unsandbox_key_reason, made), detail::get(unsandbox_key_json, made)};
+    }
+    static Health health(unsandbox_health *made) {
+        const detail::Handle<unsandbox_health, unsandbox_health_free> owned(made);
+        return {unsandbox_health_is_healthy(made) != 0, *detail::get(unsandbox_health_status, made),
+                detail::get(unsandbox_health_json, made)};
+    }
+    static Probe probe(unsandbox_probe *made) {
+        const detail::Handle<unsandbox_probe, unsandbox_probe_free> owned(made);
+        Probe probe{detail::get(unsandbox_probe_level, made), {}};
+        for (std::size_t i = 0; i < unsandbox_probe_layer_count(made); i++)
+            probe.layers.push_back({*detail::get(unsandbox_probe_layer_name, made, i),
+                                    unsandbox_probe_layer_is_available(made, i) != 0,
+                                    *detail::get(unsandbox_probe_layer_detail, made, i),
+                                    *detail::get(unsandbox_probe_layer_fix, made, i)});
+        return probe;
+    }
+    detail::Handle<unsandbox_client, unsandbox_client_free> client_;
+};
+
+} // namespace unsandbox
+
+#endif // LIBUNSANDBOX_HPP
