@@ -161,6 +161,7 @@ impl Engine {
         let deadline = Instant::now() + grace;
         self.core.table().closed = true;
         self.core.wait_until_idle(deadline);
+        // Not in the loop's head: there it would hold the table's lock for the whole loop.
         let unfinished = self.core.table().unfinished();
         for job_id in unfinished {
             self.core.cancel_by_id(&job_id);

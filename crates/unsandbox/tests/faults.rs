@@ -22,7 +22,8 @@ fn head(extra: &str) -> String {
 
 #[test]
 fn a_submission_that_may_have_run_is_never_repeated() {
-    let cases: Vec<(&str, fn() -> Play, ErrorCode)> = vec![
+    type Case = (&'static str, fn() -> Play, ErrorCode);
+    let cases: Vec<Case> = vec![
         ("closed without a word", || Play::Close, ErrorCode::Connect),
         ("cut in the headers", || raw("HTTP/1.1 200 OK\r\nContent-Le"), ErrorCode::Connect),
         (
