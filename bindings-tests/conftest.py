@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include"
 sys.path.insert(0, str(Path(__file__).parent))
 
+#: Settings of the tests themselves, and which interpreter the local engine takes.
+KEPT = {"UNSANDBOX_LIB_DIR", "UNSANDBOX_PYTHON"}
+
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
 
@@ -76,8 +79,10 @@ def stub() -> Iterator[object]:
 @pytest.fixture(autouse=True)
 def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No key and no endpoint of whoever runs the tests is used by them."""
+    for name, directory in (("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")):
+        monkeypatch.setenv(name, os.environ.get(name) or str(Path.home() / directory))
     for name in list(os.environ):
-        if name.startswith("UNSANDBOX_") and name != "UNSANDBOX_LIB_DIR":
+        if name.startswith("UNSANDBOX_") and name not in KEPT:
             monkeypatch.delenv(name)
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

@@ -957,7 +957,8 @@ int32_t unsandbox_client_execute(const unsandbox_client *client,
                                  unsandbox_error **err);
 
 /**
- * Runs a program whose language is detected from its text, and waits for the result.
+ * Runs a program whose language is detected from its text, and waits for the result; a language that
+ * the request names is not looked at.
  *
  * Blocks for queue, compiler and at most the request's ttl, or until the options' timeout.
  *

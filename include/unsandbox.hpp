@@ -581,6 +581,20 @@ public:
             data, static_cast<unsandbox_free_fn>([](void *it) { delete static_cast<Call *>(it); }));
         return *this;
     }
+    /// Standard input of the next program: fills a buffer and gives how much it wrote, 0 at the end,
+    /// a negative number for an error.
+    Options &on_stdin(std::function<std::int64_t(char *, std::size_t)> call) {
+        using Call = std::function<std::int64_t(char *, std::size_t)>;
+        void *data = new Call(std::move(call));
+        set(
+            unsandbox_options_set_stdin,
+            static_cast<unsandbox_read_fn>(
+                [](void *it, std::uint8_t *buffer, std::size_t capacity) -> std::int64_t {
+                    return (*static_cast<Call *>(it))(reinterpret_cast<char *>(buffer), capacity);
+                }),
+            data, static_cast<unsandbox_free_fn>([](void *it) { delete static_cast<Call *>(it); }));
+        return *this;
+    }
 };
 
 /// A language as an endpoint offers it.
@@ -839,22 +853,18 @@ public:
     Expected<Task> try_start(const Request &request, std::function<void()> notify = nullptr,
                              const Options &options = {}) const noexcept {
         if (request.error()) return *request.error();
-        if (options.error()) return *options.error();
-        using Notify = std::function<void()>;
-        auto owned = notify ? std::make_unique<Notify>(std::move(notify)) : nullptr;
-        const unsandbox_notify_fn call = [](void *data) {
-            std::unique_ptr<Notify> once(static_cast<Notify *>(data));
-            (*once)();
-        };
-        unsandbox_task *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code =
-            unsandbox_task_start(client_.get(), request.c_handle(), options.c_handle(),
-                                 owned ? call : nullptr, owned.get(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        // The call that comes once frees it.
-        (void)owned.release();
-        return Task(made);
+        return task(std::move(notify), options, [&](auto... rest) {
+            return unsandbox_task_start(client_.get(), request.c_handle(), rest...);
+        });
+    }
+
+    /// As try_start, for the end of a job; cancelling the task ends the wait and not the job.
+    Expected<Task> try_start_wait_job(std::string_view job_id,
+                                      std::function<void()> notify = nullptr,
+                                      const Options &options = {}) const noexcept {
+        return task(std::move(notify), options, [&](auto... rest) {
+            return unsandbox_task_start_wait_job(client_.get(), job_id.data(), job_id.size(), rest...);
+        });
     }
 
     /// A method by its name, with JSON in and JSON out.
@@ -914,6 +924,10 @@ public:
                const Options &options = {}) const {
         return try_start(request, std::move(notify), options).value();
     }
+    Task start_wait_job(std::string_view job_id, std::function<void()> notify = nullptr,
+                        const Options &options = {}) const {
+        return try_start_wait_job(job_id, std::move(notify), options).value();
+    }
     std::string call_json(std::string_view method, std::string_view json) const {
         return try_call_json(method, json).value();
     }
@@ -923,6 +937,24 @@ public:
     unsandbox_client *release() noexcept { return client_.release(); }
 
 private:
+    template <class Start>
+    static Expected<Task> task(std::function<void()> notify, const Options &options, Start start) {
+        if (options.error()) return *options.error();
+        using Notify = std::function<void()>;
+        auto owned = notify ? std::make_unique<Notify>(std::move(notify)) : nullptr;
+        const unsandbox_notify_fn call = [](void *data) {
+            const std::unique_ptr<Notify> once(static_cast<Notify *>(data));
+            (*once)();
+        };
+        unsandbox_task *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = start(static_cast<const unsandbox_options *>(options.c_handle()),
+                                owned ? call : nullptr, static_cast<void *>(owned.get()), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        // The call that comes once frees it.
+        (void)owned.release();
+        return Task(made);
+    }
     static std::vector<Job> jobs(unsandbox_job_list *made) {
         const std::shared_ptr<unsandbox_job_list> list(made, unsandbox_job_list_free);
         std::vector<Job> all;
@@ -971,6 +1003,24 @@ private:
     }
     detail::Handle<unsandbox_client, unsandbox_client_free> client_;
 };
+
+/// Sends the library's messages to a function, for the whole process; level is UNSANDBOX_LOG_….
+/// It is called from any thread and must not throw; an empty one ends logging.
+inline Expected<Done> try_set_log(std::function<void(std::int32_t, std::string_view)> call,
+                                  std::int32_t level) noexcept {
+    using Call = std::function<void(std::int32_t, std::string_view)>;
+    const bool logs = static_cast<bool>(call);
+    unsandbox_error *err = nullptr;
+    const unsandbox_log_fn forward = [](void *it, std::int32_t of, const char *data,
+                                        std::size_t len) {
+        (*static_cast<Call *>(it))(of, std::string_view(data, len));
+    };
+    const auto code = unsandbox_set_log(
+        logs ? forward : nullptr, new Call(std::move(call)),
+        [](void *it) { delete static_cast<Call *>(it); }, level, &err);
+    if (code != UNSANDBOX_OK) return Error(err);
+    return Done();
+}
 
 } // namespace unsandbox
 

@@ -75,3 +75,14 @@ def test_soname_and_dependencies(library: Path) -> None:
     needed = set(re.findall(r"\(NEEDED\).*\[(.+)\]", done.stdout))
     needed = {name for name in needed if not name.startswith("ld-linux")}
     assert needed <= {"libc.so.6", "libm.so.6", "libgcc_s.so.1"}
+
+
+def test_the_preprocessed_header_is_read_by_a_parser_that_knows_no_directives(library: Path) -> None:
+    if shutil.which("php") is None:
+        pytest.skip("php is not installed")
+    code = "$u = FFI::cdef(file_get_contents($argv[1]), $argv[2]); echo $u->unsandbox_version();"
+    done = run(
+        ["php", "-d", "ffi.enable=1", "-r", code, INCLUDE / "unsandbox.cdef", library / "libunsandbox.so"]
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.stdout == macro("UNSANDBOX_VERSION").strip('"')

@@ -103,6 +103,19 @@ static void without_exceptions(const char *url) {
     CHECK(task && task->fd() >= 0 && !task->try_wait_for(1ms));
     task->cancel();
     CHECK(task->try_get().error().code() == UNSANDBOX_ERR_CANCELLED);
+    auto waiting = client.try_start_wait_job("job-1");
+    CHECK(waiting && waiting->try_get()->out() == "42\n");
+    int reads = 0;
+    auto fed = client.try_execute(Request("python", "fine"), Options().on_stdin([&](char *to, std::size_t) {
+        *to = 'x';
+        return std::int64_t(++reads == 1 ? 1 : 0);
+    }));
+    CHECK(fed && reads == 2);
+    int lines = 0;
+    CHECK(try_set_log([&](std::int32_t, std::string_view) { lines++; }, UNSANDBOX_LOG_TRACE));
+    CHECK(client.try_execute(Request("python", "status 500")).error().code() == UNSANDBOX_ERR_SERVER);
+    CHECK(try_set_log(nullptr, UNSANDBOX_LOG_OFF));
+    CHECK(!try_set_log(nullptr, 77));
     CHECK(client.try_probe().error().code() == UNSANDBOX_ERR_ARGUMENT);
     CHECK(other_translation_unit() == sizeof(Client));
 }

@@ -8,6 +8,16 @@ from typing import Any, final
 
 from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 
+__all__ = [
+    "CancelToken",
+    "Client",
+    "__version__",
+    "error_table",
+    "run_command",
+    "save_artifact",
+    "set_log",
+]
+
 __version__: str
 
 @final

@@ -155,7 +155,8 @@ pub extern "C" fn unsandbox_client_execute(
     })
 }
 
-/// Runs a program whose language is detected from its text, and waits for the result.
+/// Runs a program whose language is detected from its text, and waits for the result; a language that
+/// the request names is not looked at.
 ///
 /// Blocks for queue, compiler and at most the request's ttl, or until the options' timeout.
 ///

@@ -161,7 +161,9 @@ impl Engine {
         let deadline = Instant::now() + grace;
         self.core.table().closed = true;
         self.core.wait_until_idle(deadline);
-        for job_id in self.core.table().unfinished() {
+        // Not in the loop's head: there it would hold the table's lock for the whole loop.
+        let unfinished = self.core.table().unfinished();
+        for job_id in unfinished {
             self.core.cancel_by_id(&job_id);
         }
         // Inits that were told to stop do so at once; a hanging one is killed by the reactor.

@@ -32,6 +32,7 @@ impl<T> PerProcess<T> {
     }
 
     /// This process's value, if it has been made.
+    #[cfg_attr(not(all(feature = "engine", target_os = "linux")), allow(dead_code))]
     pub(crate) fn get(&self) -> Option<&T> {
         let pid = std::process::id();
         let mut link = Some(self);

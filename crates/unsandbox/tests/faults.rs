@@ -22,7 +22,8 @@ fn head(extra: &str) -> String {
 
 #[test]
 fn a_submission_that_may_have_run_is_never_repeated() {
-    let cases: Vec<(&str, fn() -> Play, ErrorCode)> = vec![
+    type Case = (&'static str, fn() -> Play, ErrorCode);
+    let cases: Vec<Case> = vec![
         ("closed without a word", || Play::Close, ErrorCode::Connect),
         ("cut in the headers", || raw("HTTP/1.1 200 OK\r\nContent-Le"), ErrorCode::Connect),
         (
@@ -315,4 +316,25 @@ fn replies_of_every_framing() {
     assert_eq!(client(&stub).execute(&python()).unwrap_err().code(), ErrorCode::Protocol);
     let stub = Stub::start(|_| with(ok(), "Content-Encoding: gzip"));
     assert_eq!(client(&stub).execute(&python()).unwrap_err().code(), ErrorCode::Protocol);
+}
+
+#[test]
+fn gzip_is_read_and_a_bomb_is_not() {
+    fn packed(content: &[u8]) -> Vec<u8> {
+        use std::io::Write as _;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+    fn gzip(content: &[u8]) -> Play {
+        Play::Answer(200, vec!["Content-Encoding: gzip".into()], packed(content))
+    }
+    let stub = Stub::start(|asked| {
+        assert!(asked.header("accept-encoding").is_some_and(|value| value.contains("gzip")));
+        gzip(OK.as_bytes())
+    });
+    assert_eq!(client(&stub).execute(&python()).unwrap().stdout, b"hi\n");
+    let bomb = Stub::start(|_| gzip(&vec![b' '; 10_000_000]));
+    let small = builder(&bomb).reply_max_bytes(100_000).build().unwrap();
+    assert_eq!(small.execute(&python()).unwrap_err().code(), ErrorCode::TooLarge);
 }

@@ -9,7 +9,7 @@ use super::{RemoteOptions, tls};
 use crate::client::cancelled;
 use crate::config::{Endpoint, is_loopback};
 use crate::fork::PerProcess;
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,6 +22,8 @@ use ureq::{Agent, Body, Timeout};
 
 /// Idle lines kept for the next calls.
 const IDLE_LINES_MAX: usize = 64;
+/// Bytes that are set aside for a reply before it comes, whatever length it announces.
+const READ_AHEAD_MAX: u64 = 1024 * 1024;
 
 /// What is asked of the server.
 #[derive(Clone, Debug)]
@@ -230,10 +232,15 @@ impl Exchange {
 
     fn read(&self, response: Response<Body>) -> Result<Answer, ureq::Error> {
         let (parts, mut body) = response.into_parts();
-        // The limit is exclusive.
+        // Counted after decompression, which the HTTP client's own limit is not.
         let limit = u64::try_from(self.options.reply_max_bytes).unwrap_or(u64::MAX);
-        let body = body.with_config().limit(limit.saturating_add(1)).read_to_vec()?;
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        let announced = body.content_length().unwrap_or(0).min(limit).min(READ_AHEAD_MAX);
+        let mut bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+        body.as_reader().take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() > self.options.reply_max_bytes {
+            return Err(ureq::Error::BodyExceedsLimit(limit));
+        }
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: bytes })
     }
 
     /// Takes the server's clock for signatures, if a reply says that ours is wrong; whether it did.

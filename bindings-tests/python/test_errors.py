@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The classes of the errors are those of the one table, and carry what is known."""
+
+from __future__ import annotations
+
+import builtins
+import pickle
+
+import pytest
+import unsandbox
+from stub import Stub
+from unsandbox import _native
+
+
+def test_every_row_of_the_table_has_its_class_and_every_class_its_row() -> None:
+    rows = _native.error_table()
+    for code, name, base in rows:
+        kind = getattr(unsandbox, name)
+        assert kind.code == code
+        assert issubclass(kind, unsandbox.UnsandboxError)
+        expected = {unsandbox.UnsandboxError} | ({getattr(builtins, base)} if base else set())
+        assert set(kind.__bases__) == expected, name
+        assert name in unsandbox.__all__
+    kinds = {kind.__name__ for kind in unsandbox.UnsandboxError.__subclasses__()}
+    assert kinds == {name for _, name, _ in rows} | {"ExecutionError"}
+
+
+def test_an_error_of_the_server_keeps_all_that_it_said(client: unsandbox.Client) -> None:
+    with pytest.raises(unsandbox.RateLimitError) as caught:
+        client.execute("python", "status 429")
+    error = caught.value
+    assert (error.http_status, error.retry_after) == (429, 7.0)
+    assert error.body is not None and "told to say 429" in error.body
+    assert error.job_id is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, unsandbox.AuthenticationError),
+        (403, unsandbox.PermissionDeniedError),
+        (404, unsandbox.NotFoundError),
+        (409, unsandbox.ConflictError),
+        (418, unsandbox.ApiError),
+        (500, unsandbox.ServerError),
+    ],
+)
+def test_statuses(client: unsandbox.Client, status: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        client.execute("python", f"status {status}")
+
+
+def test_replies_that_make_no_sense(client: unsandbox.Client) -> None:
+    with pytest.raises(unsandbox.ProtocolError):
+        client.execute("python", "garbage")
+    with pytest.raises(unsandbox.UnsandboxError) as caught:
+        client.execute("python", "cut")
+    assert caught.value.may_have_run
+
+
+def test_nobody_listens() -> None:
+    with Stub() as stub:
+        url = stub.url
+    with pytest.raises(unsandbox.ConnectError) as caught:
+        unsandbox.Client(base_url=url, retries=0).health()
+    assert isinstance(caught.value, ConnectionError)
+    assert not caught.value.may_have_run
+
+
+def test_an_unusable_configuration() -> None:
+    for settings in ({"base_url": "gopher://x"}, {"base_url": "local:", "public_key": "only"}):
+        with pytest.raises(unsandbox.ConfigError):
+            unsandbox.Client(**settings)  # type: ignore[arg-type]
+    with pytest.raises(unsandbox.InvalidRequestError, match="isolation must be"):
+        unsandbox.Client(isolation="strong")
+
+
+def test_a_deadline(client: unsandbox.Client) -> None:
+    with pytest.raises(unsandbox.RequestTimeoutError) as caught:
+        client.execute("python", "slow", timeout=0.05)
+    assert isinstance(caught.value, TimeoutError)
+
+
+def test_errors_travel_by_pickle() -> None:
+    error = unsandbox.RateLimitError("too many", http_status=429, retry_after=1.5, body="x")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is unsandbox.RateLimitError
+    assert (copy.message, copy.http_status, copy.retry_after, copy.body) == ("too many", 429, 1.5, "x")
+    result = unsandbox.ExecutionResult(success=False, status="completed", exit_code=3)
+    failed = pickle.loads(pickle.dumps(unsandbox.ExecutionError(result)))
+    assert failed.result == result and failed.returncode == 3
+
+
+def test_the_text_of_an_error_ends_with_its_cause() -> None:
+    assert str(unsandbox.ConnectError("no way", cause="refused")) == "no way: refused"
+    assert str(unsandbox.ConnectError("no way")) == "no way"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Wrong values are refused before anything runs or is sent, in the words of the protocol."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import unsandbox
+from stub import Stub
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"ttl": 0}, "ttl must be an integer number of seconds from 1 to 900, got 0"),
+    ({"ttl": -1}, "got -1"),
+    ({"ttl": 901}, "got 901"),
+    ({"ttl": 1.5}, "got 1.5"),
+    ({"ttl": "60"}, 'got "60"'),
+    ({"ttl": True}, "got true"),
+    ({"ttl": 10**40}, "ttl must be an integer"),
+    ({"ttl": [1]}, "got an array"),
+    ({"network_mode": "open"}, "network_mode must be"),
+    ({"network_mode": 3}, "network_mode must be"),
+    ({"env": {"": "x"}}, "env"),
+    ({"env": {"a=b": "x"}}, "a=b"),
+    ({"env": {"a": 1}}, "env"),
+    ({"env": "a"}, "env must be a mapping"),
+    ({"args": "a"}, "args must be a series"),
+    ({"args": ["a", b"b"]}, r"args\[1\] must be text"),
+    ({"args": ["a\0b"]}, "NUL"),
+    ({"limits": {"colour": 1}}, "colour"),
+    ({"limits": {"memory_bytes": -1}}, "memory_bytes"),
+    ({"limits": {"memory_bytes": 1.5}}, "memory_bytes"),
+    ({"limits": 5}, "limits must be a mapping"),
+    ({"input_files": {f"f{i}": b"" for i in range(11)}}, "10"),
+    ({"input_files": {"a": bytes(5 * 1024 * 1024 + 1)}}, "5242880"),
+    ({"input_files": {"a/b": b""}}, "a/b"),
+    ({"input_files": {"..": b""}}, r"\.\."),
+    ({"input_files": {"": b""}}, "filename"),
+    ({"input_files": [("a", b""), ("a", b"")]}, "a"),
+    ({"input_files": {"a": 7}}, "must be bytes, text, a path or an open file, got int"),
+    ({"input_files": "a.txt"}, "input_files must be a mapping or a series"),
+    ({"input_files": [3.5]}, "an entry of input_files"),
+    ({"input_files": [(7, b"")]}, "filename must be text"),
+    ({"stdin": 5}, "stdin must be bytes, text or an open file, got int"),
+    ({"return_artifact": "yes"}, "return_artifact must be true or false"),
+    ({"timeout": 0}, "timeout must be a number of seconds above 0"),
+    ({"timeout": "soon"}, "timeout must be a number"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), WRONG)
+def test_wrong_values(
+    client: unsandbox.Client, stub: Stub, options: dict[str, Any], words: str
+) -> None:
+    for call in (client.execute, client.execute_async):
+        with pytest.raises(unsandbox.InvalidRequestError, match=words) as caught:
+            call("python", "fine", **options)
+        assert isinstance(caught.value, ValueError)
+    assert stub.requests == []
+
+
+def test_wrong_programs(client: unsandbox.Client, stub: Stub) -> None:
+    with pytest.raises(unsandbox.InvalidRequestError, match="did you mean python"):
+        client.execute("pyhton", "x")
+    with pytest.raises(unsandbox.InvalidRequestError, match="language must be text, got 5"):
+        client.execute(5, "x")  # type: ignore[arg-type]
+    with pytest.raises(unsandbox.InvalidRequestError, match="code must be text"):
+        client.execute("python", b"x")  # type: ignore[arg-type]
+    with pytest.raises(unsandbox.InvalidRequestError, match="surrogate"):
+        client.execute("python", "\ud800")
+    with pytest.raises(TypeError):
+        client.execute("python", "x", colour="red")  # type: ignore[call-arg]
+    assert stub.requests == []
+
+
+def test_an_unknown_setting() -> None:
+    with pytest.raises(TypeError):
+        unsandbox.Client(colour="red")  # type: ignore[call-arg]
+
+
+def test_every_option_arrives(client: unsandbox.Client, stub: Stub, tmp_path: Path) -> None:
+    path = tmp_path / "from_path.bin"
+    path.write_bytes(b"\x00path")
+    named = tmp_path / "open.txt"
+    named.write_text("open")
+    with named.open() as file:
+        client.execute(
+            "python",
+            "fine",
+            env={"A": "ä"},
+            network_mode="semitrusted",
+            ttl=5,
+            return_artifact=True,
+            return_wasm_artifact=True,
+            input_files=[str(path), file, ("pair", "text"), (None, io.BytesIO(b"four"))],
+            stdin="in",
+            args=("x", "y"),
+            limits={"memory_bytes": 64 << 20},
+        )
+    body = json.loads(stub.requests[0][3])
+    files = body.pop("input_files")
+    assert [file.get("filename") for file in files] == ["from_path.bin", "open.txt", "pair", None]
+    assert [file["content"] for file in files] == ["AHBhdGg=", "b3Blbg==", "dGV4dA==", "Zm91cg=="]
+    assert body == {
+        "language": "python",
+        "code": "fine",
+        "env": {"A": "ä"},
+        "network_mode": "semitrusted",
+        "ttl": 5,
+        "return_artifact": True,
+        "return_wasm_artifact": True,
+        "stdin": "in",
+        "args": ["x", "y"],
+        "limits": {"memory_bytes": 64 << 20},
+    }
+
+
+def test_a_mapping_of_files(client: unsandbox.Client, stub: Stub, tmp_path: Path) -> None:
+    path = tmp_path / "on_disk"
+    path.write_bytes(b"disk")
+    client.execute(
+        "python", "fine", input_files={"a": b"a", "b": "b", "c": path, "d": memoryview(b"d")}
+    )
+    files = json.loads(stub.requests[0][3])["input_files"]
+    assert [file["content"] for file in files] == ["YQ==", "Yg==", "ZGlzaw==", "ZA=="]
+
+
+def test_standard_input_in_every_form(client: unsandbox.Client, stub: Stub) -> None:
+    for stdin in ("text", b"text", bytearray(b"text"), io.StringIO("text"), io.BytesIO(b"text")):
+        client.execute("python", "fine", stdin=stdin)
+    client.execute("python", "fine", stdin=b"\xff")
+    bodies = [json.loads(body) for _, _, _, body in stub.requests]
+    assert [body.get("stdin") for body in bodies] == ["text"] * 5 + [None]
+    assert bodies[5]["stdin_base64"] == "/w=="
