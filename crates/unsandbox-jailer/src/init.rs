@@ -9,7 +9,7 @@ use crate::jail::{Doubt, trouble};
 use crate::seccomp::Filters;
 use crate::step::{Outcome, Stepper};
 use crate::sys;
-use crate::template::JAIL_ID;
+use crate::template::{JAIL_ID, place_for, staged};
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -22,7 +22,9 @@ use unsandbox_jailer::message::{
 };
 
 /// What the init has in hand when it is born.
-pub struct Birth {
+pub struct Birth<'a> {
+    /// What it shows of the host beyond the standard trees.
+    pub show: &'a [String],
     /// To the supervisor: "go", then the run.
     pub leash: OwnedFd,
     pub meter: Option<Meter>,
@@ -37,12 +39,13 @@ const TMP: &str = "/tmp";
 pub const WORK: &str = "/tmp/input";
 const OWN_DIRECTORIES: [&str; 4] = [WORK, "/tmp/.shm", "/tmp/home", "/tmp/build"];
 /// Inodes that these take, on top of the program's.
-const OWN_INODES: u64 = 8;
+const OWN_INODES: u64 = 32;
 
 /// Runs the jail to its end.
-pub fn main(birth: Birth, filters: &Filters) -> ! {
+pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     // Dies with the supervisor; a supervisor that died before this line has closed the leash.
     let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
+    sys::set_name(c"unsandbox-init");
     let mut keep = vec![birth.leash.as_raw_fd()];
     keep.extend(birth.meter.iter().flat_map(Meter::descriptors));
     keep.sort();
@@ -51,7 +54,7 @@ pub fn main(birth: Birth, filters: &Filters) -> ! {
         Ok(Some((word, _))) if word == GO => {}
         _ => sys::exit_now(1),
     }
-    let prepared = prepare();
+    let prepared = prepare(birth.show);
     let report = prepared.as_ref().err().map(Trouble::to_bytes).unwrap_or_default();
     let _ = channel::send_bytes(birth.leash.as_fd(), &report, &[]);
     let Ok(Some((_, fds))) = channel::receive(birth.leash.as_fd()) else { sys::exit_now(1) };
@@ -76,7 +79,7 @@ pub struct Streams {
 }
 
 /// What every jail needs before its run is known.
-fn prepare() -> Doubt<()> {
+fn prepare(show: &[String]) -> Doubt<()> {
     let layer = "mount namespace";
     sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
     sys::new_session();
@@ -93,7 +96,17 @@ fn prepare() -> Doubt<()> {
             .create(directory)
             .map_err(trouble(layer, "furnish /tmp"))?;
     }
+    for (stage, path) in staged(show) {
+        bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
+    }
     std::env::set_current_dir(WORK).map_err(trouble(layer, "enter the work directory"))
+}
+
+/// Shows below /tmp what the template has staged.
+fn bind(stage: &str, path: &str) -> io::Result<()> {
+    place_for(Path::new(path), fs::metadata(stage)?.is_dir())?;
+    let flags = libc::MS_BIND | libc::MS_REC;
+    sys::mount(&sys::c_string(stage)?, &sys::c_string(path)?, c"", flags, c"")
 }
 
 /// Bytes and inodes of the writable file system.

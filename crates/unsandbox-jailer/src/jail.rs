@@ -117,7 +117,7 @@ impl Builder {
         sys::setns(root.as_fd(), libc::CLONE_NEWNS).map_err(trouble("mount namespace", "enter"))?;
         let cloned = sys::fork_with(NAMESPACES);
         if let Ok(None) = cloned {
-            init::main(Birth { leash: other, meter }, &self.filters);
+            init::main(Birth { show, leash: other, meter }, &self.filters);
         }
         sys::setns(self.home.as_fd(), libc::CLONE_NEWNS)
             .map_err(trouble("mount namespace", "return"))?;

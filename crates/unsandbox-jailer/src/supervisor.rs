@@ -27,6 +27,7 @@ pub fn has_its_descriptors() -> bool {
 
 /// Serves the engine until it says so, closes, or dies.
 pub fn run() -> io::Result<()> {
+    sys::set_name(c"unsandbox-jail");
     sys::new_session();
     sys::reset_signals();
     sys::set_umask(0o022);

@@ -268,6 +268,12 @@ pub fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
     check(unsafe { libc::prctl(option, value, zero, zero, zero) }).map(drop)
 }
 
+/// What ps shows; at most 15 bytes. An exec from a memfd has a number for a name.
+pub fn set_name(name: &std::ffi::CStr) {
+    // SAFETY: the string outlives the call.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
 /// Gives up every capability, now and for whatever is executed later.
 pub fn drop_capabilities() -> io::Result<()> {
     const LAST: libc::c_ulong = 63;

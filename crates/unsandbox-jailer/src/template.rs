@@ -96,9 +96,24 @@ pub fn build(show: &[String]) -> Result<OwnedFd, (String, io::Error)> {
 }
 
 struct Bind {
-    target: String,
+    /// The path of the host.
+    source: String,
+    /// Where it goes in the new root, without the leading slash.
+    place: String,
     tree: OwnedFd,
-    attributes: u64,
+    is_directory: bool,
+    /// Already visible where a tree above it is shown; devices and /proc are not.
+    may_be_covered: bool,
+}
+
+/// What is shown below /tmp cannot be put there yet: each run mounts its own. It waits here, and the
+/// init binds it to its place.
+pub const STAGED: &str = "/shown";
+
+/// Paths below /tmp, with where each is staged.
+pub fn staged(show: &[String]) -> impl Iterator<Item = (String, &String)> {
+    let below = show.iter().filter(|path| path.starts_with("/tmp/"));
+    below.enumerate().map(|(index, path)| (format!("{STAGED}/{index}"), path))
 }
 
 fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
@@ -122,7 +137,7 @@ fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
     std::env::set_current_dir(cover.to_str().expect("a constant")).map_err(at("enter the root"))?;
     furnish(&links).map_err(at("furnish the root"))?;
     for bind in binds {
-        let step = format!("show {}", bind.target);
+        let step = format!("show {}", bind.source);
         attach(&bind).map_err(at(&step))?;
     }
     sys::pivot_root_here().map_err(at("pivot_root"))?;
@@ -147,14 +162,21 @@ fn collect_binds(show: &[String]) -> Result<Vec<Bind>, (String, io::Error)> {
     wanted.dedup_by_key(|(path, _)| *path);
     // A procfs has to be in sight for a new one to be allowed; the init mounts its own over it.
     wanted.push(("/proc", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
-    let mut binds = Vec::new();
-    for (path, attributes) in wanted {
-        let trouble = |error| (format!("show {path}"), error);
-        let tree = sys::open_tree(&sys::c_string(path).map_err(trouble)?).map_err(trouble)?;
-        sys::mount_setattr(Some(tree.as_fd()), c"", attributes).map_err(trouble)?;
-        binds.push(Bind { target: path.to_string(), tree, attributes });
-    }
-    Ok(binds)
+    wanted.into_iter().map(|(path, attributes)| open_bind(path, attributes, show)).collect()
+}
+
+fn open_bind(path: &str, attributes: u64, show: &[String]) -> Result<Bind, (String, io::Error)> {
+    let trouble = |error| (format!("show {path}"), error);
+    let tree = sys::open_tree(&sys::c_string(path).map_err(trouble)?).map_err(trouble)?;
+    sys::mount_setattr(Some(tree.as_fd()), c"", attributes).map_err(trouble)?;
+    let staged = staged(show).find(|(_, of)| *of == path).map(|(place, _)| place);
+    Ok(Bind {
+        source: path.to_string(),
+        place: staged.as_deref().unwrap_or(path).trim_start_matches('/').to_string(),
+        tree,
+        is_directory: fs::metadata(path).is_ok_and(|found| found.is_dir()),
+        may_be_covered: attributes & MOUNT_ATTR_NODEV != 0 && path != "/proc",
+    })
 }
 
 /// `/bin -> usr/bin` and the like, as the host has them.
@@ -172,7 +194,7 @@ fn system_links() -> Vec<(String, String)> {
 fn furnish(system_links: &[(String, String)]) -> io::Result<()> {
     let fixed = LINKS.iter().map(|(target, name)| (target.to_string(), name.to_string()));
     for directory in ["dev", "etc", "proc", "tmp"] {
-        directory_at(directory)?;
+        directory_at(Path::new(directory))?;
     }
     for (target, name) in fixed.chain(system_links.iter().cloned()) {
         symlink(target, name)?;
@@ -189,27 +211,25 @@ fn furnish(system_links: &[(String, String)]) -> io::Result<()> {
     Ok(())
 }
 
-fn directory_at(path: &str) -> io::Result<()> {
+fn directory_at(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
 /// Hangs one tree into the root, unless it is visible there already.
 fn attach(bind: &Bind) -> io::Result<()> {
-    let place = bind.target.trim_start_matches('/');
-    let Some((parent, _)) = place.rsplit_once('/') else {
-        directory_at(place)?;
-        return sys::move_mount(bind.tree.as_fd(), &sys::c_string(place)?);
-    };
-    let inherits = bind.attributes & MOUNT_ATTR_NODEV != 0;
-    if Path::new(place).exists() && inherits && place != "proc" {
-        return Ok(()); // lies below a tree that is shown already
+    let place = Path::new(&bind.place);
+    if bind.may_be_covered && place.exists() {
+        return Ok(());
     }
-    directory_at(parent)?;
-    let is_directory = fs::metadata(&bind.target).is_ok_and(|found| found.is_dir());
+    place_for(place, bind.is_directory)?;
+    sys::move_mount(bind.tree.as_fd(), &sys::c_string(&bind.place)?)
+}
+
+/// Makes what a mount can be put on.
+pub fn place_for(place: &Path, is_directory: bool) -> io::Result<()> {
     if is_directory {
-        directory_at(place)?;
-    } else {
-        fs::File::create(place)?;
+        return directory_at(place);
     }
-    sys::move_mount(bind.tree.as_fd(), &sys::c_string(place)?)
+    place.parent().map_or(Ok(()), directory_at)?;
+    fs::File::create(place).map(drop)
 }

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the engine's tests share. Each test file uses some of it.
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+use unsandbox_engine::{Engine, EngineOptions};
+use unsandbox_protocol::{
+    Backend, Error, EventSink, ExecutionResult, Job, Request, Stream, Submission,
+};
+
+pub fn engine() -> Engine {
+    Engine::new(EngineOptions::default()).expect("an engine can be made")
+}
+
+/// Runs one request on an engine of its own.
+pub fn execute(request: Request) -> Result<ExecutionResult, Error> {
+    execute_on(&engine(), request)
+}
+
+pub fn execute_on(engine: &Engine, request: Request) -> Result<ExecutionResult, Error> {
+    engine.execute(Submission::new(request), Arc::new(unsandbox_protocol::backend::NoSink))
+}
+
+/// Runs a bash program that is expected to give a result.
+pub fn bash(code: &str) -> ExecutionResult {
+    execute(Request::new("bash", code).ttl(20)).expect("bash runs here")
+}
+
+pub fn c(code: &str) -> ExecutionResult {
+    execute(Request::new("c", code).ttl(20)).expect("a C compiler is here")
+}
+
+pub enum Event {
+    Output(Stream, Vec<u8>),
+    Started,
+    Finished(Box<Result<Job, Error>>),
+}
+
+/// A sink that hands every event to a channel.
+pub struct Recorder(Sender<Event>);
+
+pub fn recorder() -> (Arc<Recorder>, Receiver<Event>) {
+    let (sender, receiver) = channel();
+    (Arc::new(Recorder(sender)), receiver)
+}
+
+impl EventSink for Recorder {
+    fn output(&self, stream: Stream, bytes: &[u8]) {
+        let _ = self.0.send(Event::Output(stream, bytes.to_vec()));
+    }
+    fn started(&self, _: &Job) {
+        let _ = self.0.send(Event::Started);
+    }
+    fn finished(&self, end: Result<Job, Error>) {
+        let _ = self.0.send(Event::Finished(Box::new(end)));
+    }
+}
+
+/// The next event that `wanted` maps to something, within ten seconds.
+pub fn await_event<T>(events: &Receiver<Event>, wanted: impl Fn(Event) -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let event = events.recv_timeout(rest).expect("the event comes within ten seconds");
+        if let Some(found) = wanted(event) {
+            return found;
+        }
+    }
+}
+
+pub fn await_output(events: &Receiver<Event>) -> Vec<u8> {
+    await_event(events, |event| match event {
+        Event::Output(_, bytes) => Some(bytes),
+        _ => None,
+    })
+}
+
+pub fn await_end(events: &Receiver<Event>) -> ExecutionResult {
+    let job = await_event(events, |event| match event {
+        Event::Finished(end) => Some(*end),
+        _ => None,
+    });
+    job.expect("it ends with a job").result.expect("a finished job has its result")
+}
+
+/// Processes of this machine that are descendants of `ancestor`, seen from outside.
+pub fn descendants(ancestor: u32) -> Vec<(u32, String)> {
+    let mut all: Vec<(u32, u32, String)> = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc is mounted").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((left, right)) = stat.rsplit_once(')') else { continue };
+        let name = left.split_once('(').map_or("", |(_, name)| name).to_string();
+        let mut fields = right.split_whitespace();
+        let state = fields.next().unwrap_or_default();
+        let parent: u32 = fields.next().and_then(|field| field.parse().ok()).unwrap_or(0);
+        if state != "Z" {
+            all.push((pid, parent, name));
+        }
+    }
+    let mut found = vec![(ancestor, String::new())];
+    let mut index = 0;
+    while index < found.len() {
+        let parent = found[index].0;
+        let children = all.iter().filter(|(_, of, _)| *of == parent);
+        found.extend(children.map(|(pid, _, name)| (*pid, name.clone())));
+        index += 1;
+    }
+    found.remove(0);
+    found
+}
+
+/// Waits until `done` says so, within `limit`; false if it never did.
+pub fn within(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while !done() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// A copy of this test program where any user may read it.
+pub fn readable_copy_of_this_program() -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let own = std::env::current_exe().expect("a test has a path");
+    let name = own.file_name().expect("a program has a name").to_string_lossy().into_owned();
+    let copy = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+    std::fs::copy(own, &copy).expect("the temporary directory is writable");
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    copy
+}
+
+/// As root: runs this file's other tests again as an ordinary user. As an ordinary user they have
+/// just run, so there is nothing more to do.
+pub fn again_as_an_ordinary_user(except: &str) {
+    use std::os::unix::process::CommandExt;
+    if std::fs::metadata("/proc/self")
+        .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) != 0)
+    {
+        return;
+    }
+    let copy = readable_copy_of_this_program();
+    let status = std::process::Command::new(&copy)
+        .args(["--skip", except, "--test-threads", "2"])
+        .env("HOME", "/nonexistent")
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .current_dir("/")
+        .uid(65_534)
+        .gid(65_534)
+        .status();
+    let _ = std::fs::remove_file(&copy);
+    assert!(status.expect("the copy starts").success(), "a test fails for an ordinary user");
+}

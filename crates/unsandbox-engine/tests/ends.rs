@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every way a run can end, and what the result says of it (the table of ends).
+
+mod common;
+
+use common::*;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use unsandbox_engine::{Engine, EngineOptions};
+use unsandbox_protocol::backend::NoSink;
+use unsandbox_protocol::{
+    Backend, ErrorCode, LimitKind, Limits, Owner, Request, Status, Submission,
+};
+
+#[test]
+fn a_program_that_succeeds() {
+    let result = bash("echo out; echo err >&2");
+    assert!(result.success);
+    assert_eq!(
+        (result.status.clone(), result.exit_code, result.signal),
+        (Status::Completed, Some(0), None)
+    );
+    assert_eq!((&result.stdout[..], &result.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
+    assert_eq!((result.limit, result.error), (None, None));
+    assert_eq!(result.language.as_deref(), Some("bash"));
+    assert_eq!(result.isolation.expect("it is always told").level, "full");
+    assert!(result.usage.expect("it is always told").peak_memory_bytes > 0);
+}
+
+#[test]
+fn a_program_that_exits_with_a_code() {
+    let result = bash("exit 7");
+    assert!(!result.success);
+    assert_eq!((result.status.clone(), result.exit_code), (Status::Completed, Some(7)));
+    assert_eq!(result.error.as_deref(), Some("the program exited with code 7"));
+}
+
+#[test]
+fn a_program_that_a_signal_ends() {
+    let result = bash("kill -SEGV $$");
+    assert_eq!(
+        (result.status.clone(), result.exit_code, result.signal),
+        (Status::Completed, Some(139), Some(11))
+    );
+    assert!(result.error.expect("it says why").contains("SIGSEGV"));
+}
+
+#[test]
+fn a_program_that_runs_past_its_ttl() {
+    let begin = Instant::now();
+    let request =
+        Request::new("bash", "trap '' TERM INT HUP ALRM; echo partial; while :; do :; done");
+    let result = execute(request.ttl(1)).unwrap();
+    assert_eq!((result.status.clone(), result.exit_code), (Status::Timeout, Some(124)));
+    assert_eq!((result.limit, &result.stdout[..]), (Some(LimitKind::Wall), &b"partial\n"[..]));
+    assert!(begin.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn a_program_that_sleeps_past_its_ttl() {
+    let result = execute(Request::new("bash", "kill -STOP $$").ttl(1)).unwrap();
+    assert_eq!((result.status.clone(), result.limit), (Status::Timeout, Some(LimitKind::Wall)));
+}
+
+#[test]
+fn a_program_that_takes_too_much_memory() {
+    let code = "#include <stdlib.h>\n#include <string.h>\n\
+                int main(){for(;;){char*p=malloc(1<<20);memset(p,1,1<<20);}}";
+    let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
+    let result = execute(Request::new("c", code).limits(limits)).unwrap();
+    assert_eq!((result.status.clone(), result.exit_code), (Status::Completed, Some(137)));
+    assert_eq!((result.limit, result.signal), (Some(LimitKind::Memory), Some(9)));
+    assert!(result.error.unwrap().contains("67108864 bytes of memory"));
+}
+
+#[test]
+fn memory_of_grandchildren_counts() {
+    let code = "for i in $(seq 50); do (head -c 50000000 /dev/zero | tail -c 50000000 >/dev/null; sleep 3) & done; wait";
+    let result = bash(code);
+    assert_eq!(
+        (result.limit, result.exit_code),
+        (Some(LimitKind::Memory), Some(137)),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn a_program_that_takes_too_much_processor_time() {
+    let limits = Limits { cpu_time_ms: Some(300), ..Limits::default() };
+    let result = execute(Request::new("bash", "while :; do :; done").limits(limits)).unwrap();
+    assert_eq!((result.status.clone(), result.exit_code), (Status::Completed, Some(137)));
+    assert_eq!(result.limit, Some(LimitKind::Cpu));
+    assert!(result.usage.unwrap().cpu_time_ms < 1000);
+}
+
+#[test]
+fn a_program_that_writes_too_much() {
+    let limits = Limits { output_bytes: Some(100_000), ..Limits::default() };
+    let result = execute(Request::new("bash", "echo kept >&2; yes").limits(limits)).unwrap();
+    assert_eq!((result.status.clone(), result.exit_code), (Status::Completed, Some(137)));
+    assert_eq!((result.limit, result.truncated), (Some(LimitKind::Output), true));
+    assert_eq!((result.stdout.len(), &result.stderr[..]), (100_000, &b"kept\n"[..]));
+}
+
+#[test]
+fn a_program_that_writes_too_large_a_file() {
+    let limits = Limits { file_size_bytes: Some(1 << 20), ..Limits::default() };
+    let request = Request::new("bash", "exec head -c 5000000 /dev/zero > big").limits(limits);
+    let result = execute(request).unwrap();
+    assert_eq!((result.signal, result.limit), (Some(25), Some(LimitKind::Files)));
+}
+
+#[test]
+fn a_program_that_does_not_compile_is_not_run() {
+    let result = c("int main(void){ return nonsense }");
+    assert_eq!((result.status.clone(), result.exit_code), (Status::Completed, Some(1)));
+    assert!(result.stderr_text().contains("error:") && result.stdout.is_empty());
+    assert!(result.error.unwrap().contains("did not compile"));
+}
+
+#[test]
+fn a_daemon_ends_with_its_parent() {
+    let begin = Instant::now();
+    let result = bash("(setsid sleep 3600 >/dev/null 2>&1 &) ; echo parent");
+    assert_eq!((result.exit_code, &result.stdout[..]), (Some(0), &b"parent\n"[..]));
+    assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_running_job_is_cancelled_with_what_it_has_written() {
+    let engine = engine();
+    let (sink, events) = recorder();
+    let request = Request::new("bash", "echo partial; sleep 100");
+    let job = engine.submit(Submission::new(request), sink).unwrap();
+    assert_eq!(await_output(&events), b"partial\n");
+    engine.cancel(&Owner::default(), &job.job_id, Arc::new(NoSink)).unwrap();
+    let result = await_end(&events);
+    assert_eq!((result.status.clone(), result.exit_code), (Status::Cancelled, Some(-1)));
+    assert_eq!(result.stdout, b"partial\n");
+    assert!(events.try_recv().is_err(), "the end comes once");
+}
+
+#[test]
+fn a_cancel_token_ends_its_execution() {
+    let engine = engine();
+    let (sink, events) = recorder();
+    let submission = Submission::new(Request::new("bash", "echo on; sleep 100"));
+    let token = submission.cancel.clone();
+    engine.submit(submission, sink).unwrap();
+    await_output(&events);
+    token.cancel();
+    assert_eq!(await_end(&events).status, Status::Cancelled);
+}
+
+#[test]
+fn a_queued_job_is_cancelled_without_running() {
+    let engine = Engine::new(EngineOptions { concurrency: 1, ..EngineOptions::default() }).unwrap();
+    let (first, running) = recorder();
+    let blocking =
+        engine.submit(Submission::new(Request::new("bash", "echo on; sleep 100")), first).unwrap();
+    await_output(&running);
+    let (second, queued) = recorder();
+    let job = engine.submit(Submission::new(Request::new("bash", "echo never")), second).unwrap();
+    assert_eq!(engine.get(&Owner::default(), &job.job_id).unwrap().status, Status::Pending);
+    engine.cancel(&Owner::default(), &job.job_id, Arc::new(NoSink)).unwrap();
+    let result = await_end(&queued);
+    assert_eq!((result.status.clone(), result.stdout.len()), (Status::Cancelled, 0));
+    engine.cancel(&Owner::default(), &blocking.job_id, Arc::new(NoSink)).unwrap();
+    await_end(&running);
+}
+
+#[test]
+fn a_full_queue_says_when_to_come_back() {
+    let options = EngineOptions { concurrency: 1, queue_max: 1, ..EngineOptions::default() };
+    let engine = Engine::new(options).unwrap();
+    let (sink, events) = recorder();
+    let sleeper = || Submission::new(Request::new("bash", "echo on; sleep 100"));
+    engine.submit(sleeper(), sink).unwrap();
+    await_output(&events);
+    engine.submit(sleeper(), Arc::new(NoSink)).unwrap();
+    let error = engine.submit(sleeper(), Arc::new(NoSink)).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::RateLimited);
+    assert!(error.retry_after_ms().is_some());
+}
+
+#[test]
+fn a_job_is_listed_while_active_and_kept_after() {
+    let engine = engine();
+    let owner = Owner("one".to_string());
+    let (sink, events) = recorder();
+    let mut submission = Submission::new(Request::new("bash", "echo on; read; echo $REPLY"));
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    (submission.owner, submission.listed) = (owner.clone(), true);
+    submission.stdin = Some(Box::new(reader));
+    let job = engine.submit(submission, sink).unwrap();
+    await_output(&events);
+    assert_eq!(engine.list(&owner).unwrap()[0].job_id, job.job_id);
+    let stranger = Owner("two".to_string());
+    assert_eq!(engine.get(&stranger, &job.job_id).unwrap_err().code(), ErrorCode::NotFound);
+    assert!(engine.list(&stranger).unwrap().is_empty());
+    std::io::Write::write_all(&mut writer, b"typed\n").unwrap();
+    drop(writer);
+    assert_eq!(await_end(&events).stdout, b"on\ntyped\n");
+    assert!(engine.list(&owner).unwrap().is_empty());
+    let kept = engine.get(&owner, &job.job_id).unwrap();
+    assert_eq!(kept.result.unwrap().stdout, b"on\ntyped\n");
+    assert!(kept.started_at >= kept.created_at && kept.completed_at >= kept.started_at);
+}
+
+#[test]
+fn a_closed_engine_refuses() {
+    let engine = engine();
+    engine.close(Duration::ZERO);
+    let error = execute_on(&engine, Request::new("bash", "true")).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Conflict);
+}
+
+#[test]
+fn again_unprivileged() {
+    again_as_an_ordinary_user("again_unprivileged");
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every option of a request, and what a program sees of it.
+
+mod common;
+
+use common::*;
+use unsandbox_protocol::{ErrorCode, InputFile, Limits, Request};
+
+#[test]
+fn arguments_environment_and_input() {
+    let request =
+        Request::new("bash", "printf '%s|' \"$@\"; echo \"$GREETING\"; cat; cat data.txt")
+            .arg("a b")
+            .arg("")
+            .arg("*")
+            .env("GREETING", "hällo = ja")
+            .stdin("from stdin\n")
+            .input_file("data.txt", "from file\n");
+    let result = execute(request).unwrap();
+    assert_eq!(result.stdout_text(), "a b||*|hällo = ja\nfrom stdin\nfrom file\n");
+}
+
+#[test]
+fn no_input_is_the_end_of_input() {
+    assert_eq!(bash("cat; echo end").stdout, b"end\n");
+}
+
+#[test]
+fn much_input_that_nobody_reads() {
+    let request = Request::new("bash", "exec <&-; echo done").stdin(vec![b'x'; 8 << 20]);
+    assert_eq!(execute(request).unwrap().stdout, b"done\n");
+}
+
+#[test]
+fn input_files_are_writable_and_also_in_tmp_input() {
+    let request =
+        Request::new("bash", "cat /tmp/input/0; echo more >> 0; cat 0; ls artifacts; pwd");
+    let mut request = request.input_file("unused", "");
+    request.input_files[0] = InputFile { filename: None, content: b"first\n".to_vec() };
+    let result = execute(request).unwrap();
+    assert_eq!(result.stdout_text(), "first\nfirst\nmore\n/tmp/input\n");
+}
+
+#[test]
+fn an_input_file_with_the_source_file_name_is_kept() {
+    let request = Request::new("bash", "cat main.sh").input_file("main.sh", "mine\n");
+    assert_eq!(execute(request).unwrap().stdout, b"mine\n");
+}
+
+#[test]
+fn output_that_is_not_text() {
+    let result = bash(r"printf '\xff\x00\xfe'; printf '\xc3' >&2; sleep 0.05; printf '\xa9' >&2");
+    assert_eq!(result.stdout, [0xff, 0x00, 0xfe]);
+    assert_eq!(result.stderr_text(), "é");
+}
+
+#[test]
+fn artifacts_come_back() {
+    let code = "mkdir -p artifacts/deep; printf one > artifacts/a; printf two > artifacts/deep/b; \
+                ln -s /etc/passwd artifacts/link; mkfifo artifacts/pipe; ln -s / artifacts/root";
+    let result = bash(code);
+    let given: Vec<(&str, &[u8])> =
+        result.artifacts.iter().map(|a| (a.filename.as_str(), &a.content[..])).collect();
+    assert_eq!(given, [("a", &b"one"[..]), ("deep/b", b"two")]);
+    let error = result.error.expect("what was skipped is named");
+    for name in ["link", "pipe", "root"] {
+        assert!(error.contains(name), "{name} in {error}");
+    }
+    assert!(result.success, "a skipped artifact is no failure of the program");
+}
+
+#[test]
+fn artifacts_have_caps() {
+    let code = "cd artifacts; seq 200 | while read n; do echo $n > $n; done; truncate -s 200M sparse; \
+                printf x > $'new\\nline'; printf x > $'bad\\xff'";
+    let result = bash(code);
+    assert!(result.artifacts.len() <= 100);
+    let error = result.error.unwrap();
+    assert!(error.contains("more") && error.contains("limit"), "{error}");
+    assert!(result.artifacts.iter().all(|a| !a.filename.contains('\n')));
+}
+
+#[test]
+fn the_compiled_program_comes_back_and_runs() {
+    use std::os::unix::fs::PermissionsExt;
+    for (language, code) in [
+        ("c", "#include <stdio.h>\nint main(void){puts(\"again\");}"),
+        ("cpp", "#include <iostream>\nint main(){std::cout<<\"again\\n\";}"),
+    ] {
+        let result = execute(Request::new(language, code).return_artifact(true)).unwrap();
+        assert_eq!((result.error.as_deref(), result.artifacts.len()), (None, 1), "{language}");
+        assert_eq!(result.artifacts[0].kind, "binary");
+        let path = std::env::temp_dir()
+            .join(format!("unsandbox-artifact-{language}-{}", std::process::id()));
+        std::fs::write(&path, &result.artifacts[0].content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // A child of another test may have inherited the descriptor just closed: busy for a moment.
+        let output = (0..50).find_map(|_| {
+            let output = std::process::Command::new(&path).output();
+            output.map_err(|_| std::thread::sleep(std::time::Duration::from_millis(10))).ok()
+        });
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(output.expect("it starts").stdout, b"again\n", "{language}");
+    }
+}
+
+#[test]
+fn what_cannot_be_made_is_said_and_the_result_kept() {
+    let result = execute(Request::new("bash", "echo ran").return_wasm_artifact(true)).unwrap();
+    assert_eq!((result.success, &result.stdout[..]), (true, &b"ran\n"[..]));
+    assert!(result.error.unwrap().contains("no WebAssembly"));
+}
+
+#[test]
+fn limits_of_the_work_directory_hold() {
+    let limits = Limits { work_bytes: Some(4 << 20), work_files: Some(100), ..Limits::default() };
+    let code = "head -c 10000000 /dev/zero > big; stat -c %s big; rm big; for i in $(seq 300); do : > f$i; done; ls | wc -l";
+    let result = execute(Request::new("bash", code).limits(limits)).unwrap();
+    let numbers: Vec<u64> =
+        result.stdout_text().lines().map(|line| line.parse().unwrap()).collect();
+    assert!(numbers[0] <= 4 << 20 && numbers[1] <= 140, "{numbers:?}");
+    let error = execute(Request::new("bash", "").limits(limits).input_file("f", vec![1; 5 << 20]));
+    assert_eq!(error.unwrap_err().code(), ErrorCode::Argument);
+}
+
+#[test]
+fn limits_of_processes_and_open_files_hold() {
+    let limits = Limits { processes: Some(10), open_files: Some(20), ..Limits::default() };
+    let code = "ulimit -n; for i in $(seq 30); do sleep 1 & done 2>&1; wait";
+    let result = execute(Request::new("bash", code).limits(limits)).unwrap();
+    assert!(result.stdout_text().starts_with("20\n"), "{result:?}");
+    assert!(
+        format!("{}{}", result.stdout_text(), result.stderr_text()).contains("fork"),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn a_missing_runtime_is_an_error_that_says_what_to_install() {
+    let request = Request::new("bash", "").runtime("/nonexistent/bash");
+    let error = execute(request).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Argument);
+    assert!(error.message().contains("/nonexistent/bash"));
+}
+
+#[test]
+fn semitrusted_is_refused_with_the_reason() {
+    let error = execute(Request::new("bash", "").network_mode("semitrusted")).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::IsolationUnavailable);
+    assert!(error.message().contains("semitrusted"));
+}
+
+#[test]
+fn a_virtual_environment_is_seen_by_the_python_that_lives_in_it() {
+    let folder = std::env::temp_dir().join(format!("unsandbox-venv-{}", std::process::id()));
+    let made = std::process::Command::new("/usr/bin/python3")
+        .args(["-m", "venv", "--without-pip"])
+        .arg(&folder)
+        .status();
+    assert!(made.expect("python3 is here").success());
+    let packages = std::fs::read_dir(folder.join("lib")).unwrap().flatten().next().unwrap().path();
+    std::fs::write(packages.join("site-packages/only_here.py"), "WORD = 'seen'\n").unwrap();
+    let python = folder.join("bin/python3");
+    let request = Request::new("python", "import only_here; print(only_here.WORD)");
+    let result = execute(request.runtime(python.to_str().unwrap())).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(result.stdout_text(), "seen\n", "{}", result.stderr_text());
+}
+
+#[test]
+fn again_unprivileged() {
+    again_as_an_ordinary_user("again_unprivileged");
+}
