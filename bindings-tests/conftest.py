@@ -17,7 +17,12 @@ INCLUDE = ROOT / "include"
 sys.path.insert(0, str(Path(__file__).parent))
 
 #: Settings of the tests themselves, and which interpreter the local engine takes.
-KEPT = {"UNSANDBOX_LIB_DIR", "UNSANDBOX_PYTHON"}
+KEPT = {
+    "UNSANDBOX_COMMAND",
+    "UNSANDBOX_LIB_DIR",
+    "UNSANDBOX_PANICKING_LIB_DIR",
+    "UNSANDBOX_PYTHON",
+}
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
