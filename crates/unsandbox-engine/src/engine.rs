@@ -358,13 +358,13 @@ impl Backend for Engine {
     fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
         let info = |language: &'static Language| {
             let found = self.runtime(language, None).ok();
-            let path = found.as_ref().and_then(|runtime| runtime.programs.first());
+            let path = found.as_ref().and_then(runtimes::Runtime::main_program);
             LanguageInfo {
                 name: language.name.to_string(),
                 aliases: language.aliases.iter().map(ToString::to_string).collect(),
                 available: Some(found.is_some()),
                 version: None,
-                path: path.map(|(_, path)| path.to_string_lossy().into_owned()),
+                path: path.map(|path| path.to_string_lossy().into_owned()),
                 install: found.is_none().then(|| runtimes::install_hint(language)),
             }
         };
