@@ -286,10 +286,10 @@ impl Client {
     ) -> Result<Task<ExecutionResult>, Error> {
         let place = self.place()?;
         self.check(route, &request)?;
-        if let Place::Local(local) = place {
-            if options.deadline.or(local.options.deadline).is_none() {
-                return start_local(local, request, options, notify);
-            }
+        if let Place::Local(local) = place
+            && options.deadline.or(local.options.deadline).is_none()
+        {
+            return start_local(local, request, options, notify);
         }
         let client = self.clone();
         Task::spawn(options.cancel.clone(), notify, move |_| {
