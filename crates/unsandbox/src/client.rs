@@ -397,6 +397,9 @@ impl Client {
 
     /// What the endpoint runs; on `local:` the whole table, with what is there and what to install.
     ///
+    /// There, the first call asks each runtime for its version, which takes some seconds where many
+    /// are installed.
+    ///
     /// # Errors
     ///
     /// Why the endpoint did not answer.
@@ -407,7 +410,7 @@ impl Client {
     /// As [`Client::languages`], with options for this call.
     pub fn languages_with(&self, options: CallOptions) -> Result<Vec<LanguageInfo>, Error> {
         match self.place()? {
-            Place::Local(local) => local.backend()?.languages(),
+            Place::Local(local) => local.languages(),
             Place::Remote(remote) => remote.list_languages(&options),
         }
     }
