@@ -61,10 +61,18 @@ impl EventSink for Recorder {
 
 /// The next event that `wanted` maps to something, within ten seconds.
 pub fn await_event<T>(events: &Receiver<Event>, wanted: impl Fn(Event) -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    await_event_within(events, Duration::from_secs(10), wanted)
+}
+
+pub fn await_event_within<T>(
+    events: &Receiver<Event>,
+    limit: Duration,
+    wanted: impl Fn(Event) -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
-        let event = events.recv_timeout(rest).expect("the event comes within ten seconds");
+        let event = events.recv_timeout(rest).expect("the event comes in time");
         if let Some(found) = wanted(event) {
             return found;
         }
@@ -72,7 +80,11 @@ pub fn await_event<T>(events: &Receiver<Event>, wanted: impl Fn(Event) -> Option
 }
 
 pub fn await_output(events: &Receiver<Event>) -> Vec<u8> {
-    await_event(events, |event| match event {
+    await_output_within(events, Duration::from_secs(10))
+}
+
+pub fn await_output_within(events: &Receiver<Event>, limit: Duration) -> Vec<u8> {
+    await_event_within(events, limit, |event| match event {
         Event::Output(_, bytes) => Some(bytes),
         _ => None,
     })
