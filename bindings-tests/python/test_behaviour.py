@@ -230,10 +230,12 @@ def test_importing_does_no_work_and_leaves_asyncio_out() -> None:
     code = (
         "import sys, threading, json, unsandbox\n"
         "print(json.dumps([threading.active_count(), 'asyncio' in sys.modules,"
-        " 'unsandbox._async' in sys.modules]))"
+        " 'unsandbox._types' in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert json.loads(done.stdout) == [1, False, False]
+    assert set(unsandbox.__all__) <= set(dir(unsandbox))
+    assert all(hasattr(unsandbox, name) for name in unsandbox.__all__)
     with pytest.raises(AttributeError):
         unsandbox.nothing_of_the_kind  # noqa: B018
 

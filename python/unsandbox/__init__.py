@@ -10,8 +10,6 @@ A program that fails is a result whose `success` is False; `UnsandboxError` says
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ._client import Client
 from ._errors import (
     ApiError,
@@ -50,21 +48,25 @@ from ._functions import (
 )
 from ._job import Job
 from ._native import __version__
-from ._types import (
-    Artifact,
-    ExecutionResult,
-    Health,
-    Isolation,
-    JobInfo,
-    KeyInfo,
-    Language,
-    Layer,
-    Probe,
-    Usage,
-)
 
+# Type checkers take this name for true. The module `typing` itself is dear to import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._async import AsyncClient
+    from ._types import (
+        Artifact,
+        ExecutionResult,
+        Health,
+        Isolation,
+        JobInfo,
+        KeyInfo,
+        Language,
+        Layer,
+        Probe,
+        Usage,
+    )
 
 __all__ = [
     "ApiError",
@@ -116,14 +118,35 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # asyncio costs more to import than all of this package, so it waits for its first use.
-    if name == "AsyncClient":
-        from ._async import AsyncClient
+#: Names whose modules wait for their first use: dataclasses and asyncio cost more to import than all
+#: the rest of this package.
+_LAZY = {
+    "AsyncClient": "_async",
+    "Artifact": "_types",
+    "ExecutionResult": "_types",
+    "Health": "_types",
+    "Isolation": "_types",
+    "JobInfo": "_types",
+    "KeyInfo": "_types",
+    "Language": "_types",
+    "Layer": "_types",
+    "Probe": "_types",
+    "Usage": "_types",
+}
 
-        globals()[name] = AsyncClient
-        return AsyncClient
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def enable_logging(level: int = 30) -> None:

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any
-
 from . import _options
 from ._job import Job
 from ._native import CancelToken
 from ._native import Client as _NativeClient
-from ._options import Content, InputFiles
-from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
+
+# Type checkers take this name for true. The module `typing` itself is dear to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Any
+
+    from ._options import Content, InputFiles
+    from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 
 
 class Client:

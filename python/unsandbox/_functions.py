@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
 
 from ._client import Client
-from ._job import Job
-from ._options import Content, InputFiles
-from ._types import ExecutionResult, Language
+
+# Type checkers take this name for true. The module `typing` itself is dear to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ._job import Job
+    from ._options import Content, InputFiles
+    from ._types import ExecutionResult, Language
 
 _lock = threading.Lock()
 _client: Client | None = None

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ._types import ExecutionResult, JobInfo
-
+# Type checkers take this name for true. The module `typing` itself is dear to import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._client import Client
+    from ._types import ExecutionResult, JobInfo
 
 
 class Job:
@@ -88,6 +87,8 @@ class Job:
         return self._ended(self._client.cancel_job(self.job_id, timeout=timeout))
 
     def _ended(self, result: ExecutionResult) -> ExecutionResult:
+        from ._types import JobInfo
+
         old = self._info
         self._info = JobInfo(
             job_id=old.job_id,

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Union
+from collections.abc import Mapping
 
 from ._errors import InvalidRequestError
 
+# Type checkers take this name for true. The module `typing` itself is dear to import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from typing import IO, Any, TypeAlias, Union
 
 #: The content of a file: bytes, text (as UTF-8), or an open file.
 Content: TypeAlias = "Union[bytes, bytearray, memoryview, str, IO[bytes], IO[str]]"
@@ -56,8 +58,7 @@ def _entry(entry: Any) -> tuple[str | None, bytes]:
         name, content = entry
         return name, _content(name, content)
     if isinstance(entry, (str, os.PathLike)):
-        path = Path(entry)
-        return path.name, path.read_bytes()
+        return os.path.basename(entry), _read(entry)
     if hasattr(entry, "read"):
         name = getattr(entry, "name", None)
         return os.path.basename(name) if isinstance(name, str) else None, _content(name, entry)
@@ -73,13 +74,18 @@ def _content(name: object, content: Any) -> bytes:
     if isinstance(content, str):
         return content.encode()
     if isinstance(content, os.PathLike):
-        return Path(content).read_bytes()
+        return _read(content)
     if hasattr(content, "read"):
         return _content(name, content.read())
     raise InvalidRequestError(
         f"the content of input file {name!r} must be bytes, text, a path or an open file, "
         f"got {type(content).__name__}"
     )
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def stdin_bytes(stdin: Content | None) -> bytes | None:

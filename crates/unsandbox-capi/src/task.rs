@@ -251,10 +251,10 @@ pub extern "C" fn unsandbox_task_cancel(task: *const unsandbox_task) {
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_task_free(task: *mut unsandbox_task) {
     ffi!(or(), {
-        if let Ok(it) = handle(task, "task") {
-            if !it.task.is_done() {
-                it.task.cancel();
-            }
+        if let Ok(it) = handle(task, "task")
+            && !it.task.is_done()
+        {
+            it.task.cancel();
         }
         free(task);
     })

@@ -121,7 +121,7 @@ pub(crate) struct RunArgs {
     #[arg(short, long, value_name = "MODE", default_value = "zerotrust")]
     pub network_mode: String,
     /// Seconds that the program may run, 1 to 900; queue and compiler are not counted
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, allow_negative_numbers = true, value_parser = parse_ttl)]
     pub ttl: i64,
     /// Ask for what was compiled, and save artifacts in DIR, which is made if need be
     #[arg(long, value_name = "DIR")]
@@ -261,6 +261,11 @@ fn parse_env(text: &str) -> Result<(String, String), String> {
         Some((name, value)) => Ok((name.to_string(), value.to_string())),
         None => Err("it has to be NAME=VALUE".to_string()),
     }
+}
+
+/// By protocol's own rule and in its words.
+fn parse_ttl(text: &str) -> Result<i64, String> {
+    unsandbox_protocol::validate::ttl_from_text(text).map_err(|error| error.to_string())
 }
 
 fn parse_limit(text: &str) -> Result<(String, u64), String> {

@@ -185,6 +185,16 @@ impl Core {
         }
     }
 
+    /// Ends whatever is left, as cancelled, without waiting for it.
+    pub fn abandon(&self) {
+        let unfinished = self.table().unfinished();
+        for job_id in unfinished {
+            let mut result = ExecutionResult::new(Status::Cancelled);
+            outcome::cancelled(&mut result);
+            self.end(&job_id, Ok(result));
+        }
+    }
+
     /// The end of a run that was launched.
     pub fn end_run(&self, id: u64, job_id: &str, result: Result<ExecutionResult, Error>) {
         let failed = {

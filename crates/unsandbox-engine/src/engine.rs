@@ -4,7 +4,7 @@
 use crate::core::Core;
 use crate::egress::EgressOptions;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
-use crate::reactor::Reactor;
+use crate::reactor::{self, Reactor};
 use crate::run::refusal;
 use crate::start::Jailer;
 use crate::{plan, runtimes, stdin};
@@ -170,12 +170,19 @@ impl Engine {
         for job_id in unfinished {
             self.core.cancel_by_id(&job_id);
         }
-        // Inits that were told to stop do so at once; a hanging one is killed by the reactor.
-        self.core.wait_until_idle(Instant::now() + Duration::from_secs(10));
+        if reactor::is_this_thread() {
+            // Dropped in a callback: nobody is left to hear of the ends, so they are told here.
+            self.core.abandon();
+        } else {
+            // Inits that were told to stop do so at once; a hanging one is killed by the reactor.
+            self.core.wait_until_idle(Instant::now() + Duration::from_secs(10));
+        }
         self.core.stopping.store(true, Ordering::SeqCst);
         self.core.wake();
         let reactor = self.reactor.lock().expect("no panic under this lock").take();
-        if let Some(reactor) = reactor.filter(|r| r.thread().id() != std::thread::current().id()) {
+        if let Some(reactor) = reactor
+            && !reactor::is_this_thread()
+        {
             let _ = reactor.join();
         }
         if let Some(jailer) = self.core.forget_jailer() {
@@ -358,13 +365,13 @@ impl Backend for Engine {
     fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
         let info = |language: &'static Language| {
             let found = self.runtime(language, None).ok();
-            let path = found.as_ref().and_then(|runtime| runtime.programs.first());
+            let path = found.as_ref().and_then(runtimes::Runtime::main_program);
             LanguageInfo {
                 name: language.name.to_string(),
                 aliases: language.aliases.iter().map(ToString::to_string).collect(),
                 available: Some(found.is_some()),
                 version: None,
-                path: path.map(|(_, path)| path.to_string_lossy().into_owned()),
+                path: path.map(|path| path.to_string_lossy().into_owned()),
                 install: found.is_none().then(|| runtimes::install_hint(language)),
             }
         };

@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::run::{Progress, Run, refusal};
 use crate::start::{Jailer, block_signals};
 use rustix::event::epoll;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -26,6 +27,15 @@ const LINGER: Duration = Duration::from_secs(5);
 /// A killed init is gone within this time, or the jailer itself hangs.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
+thread_local! {
+    static IS_REACTOR: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is a reactor: an engine dropped in a callback must not wait for it.
+pub fn is_this_thread() -> bool {
+    IS_REACTOR.get()
+}
+
 pub struct Reactor {
     core: Arc<Core>,
     runs: HashMap<u64, Run>,
@@ -35,6 +45,7 @@ pub struct Reactor {
 impl Reactor {
     pub fn run(core: Arc<Core>) {
         block_signals();
+        IS_REACTOR.set(true);
         let mut reactor = Reactor { core, runs: HashMap::new(), buffer: Vec::new() };
         let mut events = Vec::with_capacity(256);
         while !reactor.core.stopping.load(Ordering::SeqCst) {

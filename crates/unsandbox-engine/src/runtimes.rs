@@ -43,6 +43,15 @@ pub struct Runtime {
     pub show: Vec<String>,
 }
 
+impl Runtime {
+    /// The program that stands for the language: the one that tells its version.
+    pub fn main_program(&self) -> Option<&Path> {
+        let word = self.recipe.version.first()?;
+        let named = self.programs.iter().find(|(name, _)| *word == format!("{{{name}}}"));
+        named.or(self.programs.first()).map(|(_, path)| path.as_path())
+    }
+}
+
 /// One program that was found.
 struct Program {
     path: PathBuf,

@@ -8,10 +8,10 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use unsandbox_jailer::ENGINE_FD;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{FromJailer, Trouble};
-use unsandbox_jailer::{ENGINE_FD, HOST_PIDFD};
 use unsandbox_protocol::{Error, ErrorCode};
 
 static PROGRAM: &[u8] = include_bytes!(env!("UNSANDBOX_JAILER_PROGRAM"));
@@ -47,9 +47,6 @@ impl Jailer {
             |what: &'static str| move |error: io::Error| unavailable(what, &error, general);
         let program = program()?;
         let (socket, theirs) = channel::pair().map_err(broken("make a socket"))?;
-        let own = rustix::process::getpid();
-        let host = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())
-            .map_err(|error| broken("open a pidfd")(error.into()))?;
         let null = File::options().read(true).write(true).open("/dev/null");
         let null = null.map_err(broken("open /dev/null"))?;
         // Above every number that the child is given, whatever the host has left open or closed.
@@ -58,10 +55,10 @@ impl Jailer {
                 .map_err(|error| broken("duplicate a descriptor")(error.into()))
         };
         let (program, theirs) = (high(&program)?, high(&theirs)?);
-        let (host, null) = (high(&host)?, high(&null)?);
-        let pidfd = clone_and_exec(&program, [&null, &null, &null, &theirs, &host])
-            .map_err(broken("clone"))?;
-        drop((program, theirs, host, null));
+        let null = high(&null)?;
+        let pidfd =
+            clone_and_exec(&program, [&null, &null, &null, &theirs]).map_err(broken("clone"))?;
+        drop((program, theirs, null));
         let first = channel::receive(socket.as_fd()).map_err(broken("hear from it"))?;
         let hello = first.and_then(|(bytes, _)| FromJailer::from_bytes(&bytes));
         let Some(FromJailer::Hello { trouble, group_version, landlock }) = hello else {
@@ -131,10 +128,11 @@ fn installed_program(path: &std::ffi::OsStr) -> io::Result<OwnedFd> {
 }
 
 /// Clones this process and executes `program` with `fds` as its descriptors 0, 1, 2, …
-fn clone_and_exec(program: &OwnedFd, fds: [&OwnedFd; 5]) -> io::Result<OwnedFd> {
-    const _: () = assert!(ENGINE_FD == 3 && HOST_PIDFD == 4);
+fn clone_and_exec(program: &OwnedFd, fds: [&OwnedFd; 4]) -> io::Result<OwnedFd> {
+    const _: () = assert!(ENGINE_FD == 3);
     let path = format!("/proc/self/fd/{}\0", program.as_raw_fd());
-    let argv = [c"unsandbox-jailer".as_ptr(), std::ptr::null()];
+    let host = format!("{}\0", std::process::id());
+    let argv = [c"unsandbox-jailer".as_ptr(), host.as_ptr().cast(), std::ptr::null()];
     let envp: [*const libc::c_char; 1] = [std::ptr::null()];
     let fds = fds.map(AsRawFd::as_raw_fd);
     let mut pidfd: RawFd = -1;

@@ -133,6 +133,7 @@ fn forbidden_system_calls_are_refused() {
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -166,6 +167,9 @@ int main(void) {
     say("tiocsti_high", syscall(SYS_ioctl, 0, 0x100005412ul, "x"));
     say("settime", syscall(SYS_clock_settime, 0, 0));
     say("chroot", chroot("/tmp"));
+    struct rlimit none = {0, 0};
+    say("core", setrlimit(RLIMIT_CORE, &none));
+    say("getcore", getrlimit(RLIMIT_CORE, &none));
     say("x32", syscall(0x40000000 | 39));
     say("tcp", socket(AF_INET, SOCK_STREAM, 0));
     return 0;
@@ -199,6 +203,8 @@ int main(void) {
         "tiocsti_high EPERM",
         "settime EPERM",
         "chroot EPERM",
+        "core EPERM",
+        "getcore DONE",
         "x32 ENOSYS",
         "tcp DONE",
     ];

@@ -18,8 +18,12 @@ fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("/proc is mounted").count()
 }
 
+/// The engine's own threads; the test program's come and go.
 fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").expect("/proc is mounted").count()
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc is mounted");
+    let names =
+        tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("unsandbox")).count()
 }
 
 fn own_jailers() -> Vec<(u32, String)> {
@@ -116,6 +120,38 @@ fn a_jailer_that_is_killed_is_replaced() {
     assert!(within(Duration::from_secs(1), gone));
     let result = execute_on(&engine, Request::new("bash", "echo again")).unwrap();
     assert_eq!(result.stdout, b"again\n");
+}
+
+/// Drops the engine as soon as its program has written something, on the engine's own thread.
+struct DropsItsEngine {
+    engine: Mutex<Option<unsandbox_engine::Engine>>,
+    ended: std::sync::mpsc::Sender<Status>,
+}
+
+impl unsandbox_protocol::EventSink for DropsItsEngine {
+    fn output(&self, _: unsandbox_protocol::Stream, _: &[u8]) {
+        drop(self.engine.lock().unwrap().take());
+    }
+    fn finished(&self, end: Result<unsandbox_protocol::Job, unsandbox_protocol::Error>) {
+        self.ended.send(end.unwrap().status).unwrap();
+    }
+}
+
+#[test]
+fn an_engine_may_be_dropped_in_its_own_callback() {
+    let _alone = alone();
+    let (ended, ends) = std::sync::mpsc::channel();
+    let sink = std::sync::Arc::new(DropsItsEngine { engine: Mutex::new(None), ended });
+    let engine = engine();
+    // The program waits until the sink holds the engine.
+    let mut submission = Submission::new(Request::new("bash", "read; echo on; sleep 1000"));
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    submission.stdin = Some(Box::new(reader));
+    engine.submit(submission, sink.clone()).unwrap();
+    *sink.engine.lock().unwrap() = Some(engine);
+    std::io::Write::write_all(&mut writer, b"go\n").unwrap();
+    assert_eq!(ends.recv_timeout(Duration::from_secs(5)), Ok(Status::Cancelled));
+    assert!(within(Duration::from_secs(1), || own_jailers().is_empty()), "{:?}", own_jailers());
 }
 
 #[test]

@@ -11,6 +11,6 @@ pub mod message;
 /// Folder of this package: the engine's build script builds the program from it.
 pub const MANIFEST_DIR: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Descriptors that the jailer is started with: its socket to the engine, and a pidfd of the host.
+/// The descriptor that the jailer is started with: its socket to the engine. Its one argument is the
+/// process id of the host.
 pub const ENGINE_FD: i32 = 3;
-pub const HOST_PIDFD: i32 = 4;

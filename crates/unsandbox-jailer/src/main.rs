@@ -35,14 +35,15 @@ mod watch;
 
 #[cfg(target_os = "linux")]
 fn main() {
-    // Only an engine starts this program, with its socket and its pidfd in place.
-    if std::env::args_os().len() != 1 || !supervisor::has_its_descriptors() {
+    // Only an engine starts this program, with its socket in place and its process id as argument.
+    let host = std::env::args().nth(1).and_then(|argument| argument.parse().ok());
+    let Some(host) = host.filter(|_| supervisor::has_its_socket()) else {
         eprintln!(
             "unsandbox-jailer is started by the unsandbox library; use the `unsandbox` command"
         );
         std::process::exit(2);
-    }
-    std::process::exit(match supervisor::run() {
+    };
+    std::process::exit(match supervisor::run(host) {
         Ok(()) => 0,
         Err(_) => 1,
     });

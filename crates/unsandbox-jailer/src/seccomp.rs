@@ -170,6 +170,13 @@ fn forbidden_rules() -> Result<Rules, Failure> {
     let request =
         |value| SeccompRule::new(vec![SeccompCondition::new(1, Len::Dword, Op::Eq, value)?]);
     rules.insert(libc::SYS_ioctl, vec![request(TIOCSTI)?, request(TIOCLINUX)?]);
+    // The limit on core files stays where the step has put it; reading it is free.
+    let core = |resource, value| {
+        let core = SeccompCondition::new(resource, Len::Dword, Op::Eq, libc::RLIMIT_CORE.into())?;
+        SeccompRule::new(vec![core, SeccompCondition::new(value, Len::Qword, Op::Ne, 0)?])
+    };
+    rules.insert(libc::SYS_prlimit64, vec![core(1, 2)?]);
+    rules.insert(libc::SYS_setrlimit, vec![core(0, 1)?]);
     // Device nodes.
     let node = |argument| {
         [libc::S_IFCHR, libc::S_IFBLK].map(|kind| {

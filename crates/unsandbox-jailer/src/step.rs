@@ -219,7 +219,9 @@ fn set_rlimits(limits: &RunLimits) -> io::Result<()> {
     both(libc::RLIMIT_NPROC, limits.processes + 1)?; // the init counts too
     both(libc::RLIMIT_NOFILE, limits.open_files)?;
     both(libc::RLIMIT_FSIZE, limits.file_size_bytes)?;
-    both(libc::RLIMIT_CORE, 0)?;
+    // Not 0: a core pattern that is a pipe ignores that, and would run the host's program on our
+    // core. The kernel takes 1 as "none, whatever the pattern"; the filter keeps it there.
+    both(libc::RLIMIT_CORE, 1)?;
     both(libc::RLIMIT_MEMLOCK, 8 * MB)?;
     both(libc::RLIMIT_MSGQUEUE, MB)?;
     both(libc::RLIMIT_SIGPENDING, 1024)?;

@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
+use unsandbox_jailer::ENGINE_FD;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{FromJailer, Needs, ToJailer, Trouble};
-use unsandbox_jailer::{ENGINE_FD, HOST_PIDFD};
 
 /// Jails kept ready for each of the most recently used kinds of need.
 const READY_EACH: usize = 2;
@@ -21,24 +21,23 @@ const KINDS_MAX: usize = 4;
 /// Stands for the id of a run where a jail has none.
 const NO_RUN: u64 = 0;
 
-pub fn has_its_descriptors() -> bool {
-    [ENGINE_FD, HOST_PIDFD].iter().all(|&fd| sys::is_open(fd))
+pub fn has_its_socket() -> bool {
+    sys::is_open(ENGINE_FD)
 }
 
 /// Serves the engine until it says so, closes, or dies.
-pub fn run() -> io::Result<()> {
+pub fn run(host: libc::pid_t) -> io::Result<()> {
     sys::set_name(c"unsandbox-jail");
     sys::new_session();
     sys::reset_signals();
     sys::set_umask(0o022);
     std::env::set_current_dir("/")?;
     sys::raise_open_files();
-    // SAFETY: started with these two (has_its_descriptors), which nothing else here owns.
-    let (engine, host) =
-        unsafe { (OwnedFd::from_raw_fd(ENGINE_FD), OwnedFd::from_raw_fd(HOST_PIDFD)) };
-    for fd in [&engine, &host] {
-        sys::set_close_on_exec(fd.as_raw_fd());
-    }
+    sys::close_all_but(ENGINE_FD + 1, &[]);
+    // SAFETY: started with it (has_its_socket), and nothing else here owns it.
+    let engine = unsafe { OwnedFd::from_raw_fd(ENGINE_FD) };
+    sys::set_close_on_exec(engine.as_raw_fd());
+    let host = sys::open_parent(host)?;
     let signals = sys::child_signal_fd()?;
     let mut supervisor = Supervisor {
         engine,

@@ -167,6 +167,16 @@ mod tests {
     }
 
     #[test]
+    fn source_text_is_what_the_tools_understand() {
+        let text = "\u{feff}echo hi\r\necho ho\r\n";
+        let shell = find_language("bash").unwrap();
+        assert_eq!(shell.source_text(text), "echo hi\necho ho\n");
+        let python = find_language("python").unwrap();
+        assert_eq!(python.source_text(text), "echo hi\r\necho ho\r\n");
+        assert_eq!(python.source_text("\r\n\u{feff}"), "\r\n\u{feff}");
+    }
+
+    #[test]
     fn an_unknown_name_gets_its_neighbours() {
         assert_eq!(find_language("Python3").unwrap().name, "python");
         let error = require_language("pyhton").unwrap_err();

@@ -200,21 +200,6 @@ impl ExecutionResult {
         }
     }
 
-    /// Why it did not succeed, in a few words, where nothing more exact is known; `None` for success.
-    pub fn failure_words(&self) -> Option<String> {
-        if self.success {
-            return None;
-        }
-        Some(match (&self.status, self.limit, self.signal, self.exit_code) {
-            (Status::Cancelled, ..) => "Job cancelled by user".to_string(),
-            (Status::Timeout, ..) => "the program ran longer than its ttl".to_string(),
-            (_, Some(limit), ..) => format!("the program passed its {} limit", limit.as_str()),
-            (_, _, Some(signal), _) => format!("the program was ended by signal {signal}"),
-            (_, _, _, Some(code)) => format!("the program exited with code {code}"),
-            _ => "the program did not succeed".to_string(),
-        })
-    }
-
     /// Standard output as text; bytes that are not UTF-8 become U+FFFD.
     pub fn stdout_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.stdout)

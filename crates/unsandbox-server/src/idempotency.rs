@@ -64,17 +64,17 @@ impl Table {
     ) -> Result<Arc<Entry>, Error> {
         let mut entries = self.entries.lock().expect("no panic under this lock");
         let name = (owner.clone(), key.to_string());
-        if let Some(entry) = entries.get(&name) {
-            if !expired(entry) {
-                return if entry.fingerprint == fingerprint {
-                    Ok(entry.clone())
-                } else {
-                    Err(Error::new(
-                        ErrorCode::Conflict,
-                        "this Idempotency-Key was used for another request within ten minutes",
-                    ))
-                };
-            }
+        if let Some(entry) = entries.get(&name)
+            && !expired(entry)
+        {
+            return if entry.fingerprint == fingerprint {
+                Ok(entry.clone())
+            } else {
+                Err(Error::new(
+                    ErrorCode::Conflict,
+                    "this Idempotency-Key was used for another request within ten minutes",
+                ))
+            };
         }
         if entries.len() >= ENTRIES_MAX {
             entries.retain(|_, entry| !expired(entry));

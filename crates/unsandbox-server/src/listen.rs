@@ -72,13 +72,13 @@ fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
         .map_err(|error| config(format!("cannot resolve {text:?} to listen on")).with_cause(error))?
         .collect();
     // A name may stand for several addresses; one that others can reach is one too many.
-    if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback()) {
-        if !has_keys {
-            return Err(config(format!(
-                "listening on {open} would let anyone who reaches it run code; give keys (--keys FILE or \
+    if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback())
+        && !has_keys
+    {
+        return Err(config(format!(
+            "listening on {open} would let anyone who reaches it run code; give keys (--keys FILE or \
                  UNSANDBOX_SERVE_KEYS), or listen on 127.0.0.1 or unix:PATH"
-            )));
-        }
+        )));
     }
     let listener = addresses
         .iter()

@@ -74,13 +74,13 @@ impl Caps {
         }
         for row in LIMIT_TABLE {
             let (asked, cap) = (request.limits.get(row.name), self.limits.get(row.name));
-            if let (Some(asked), Some(cap)) = (asked, cap) {
-                if asked > cap {
-                    return Err(Error::argument(format!(
-                        "limits.{} is {asked}; this server allows at most {cap}",
-                        row.name
-                    )));
-                }
+            if let (Some(asked), Some(cap)) = (asked, cap)
+                && asked > cap
+            {
+                return Err(Error::argument(format!(
+                    "limits.{} is {asked}; this server allows at most {cap}",
+                    row.name
+                )));
             }
         }
         if request.runtime.is_some() {
@@ -141,10 +141,10 @@ impl State {
         make: impl Future<Output = Result<String, Error>>,
     ) -> Result<Bytes, Error> {
         let mut kept = self.languages.lock().await;
-        if let Some((made, bytes)) = &*kept {
-            if made.elapsed() < LANGUAGES_FRESH {
-                return Ok(bytes.clone());
-            }
+        if let Some((made, bytes)) = &*kept
+            && made.elapsed() < LANGUAGES_FRESH
+        {
+            return Ok(bytes.clone());
         }
         let bytes = Bytes::from(make.await?);
         *kept = Some((Instant::now(), bytes.clone()));

@@ -286,10 +286,10 @@ impl Client {
     ) -> Result<Task<ExecutionResult>, Error> {
         let place = self.place()?;
         self.check(route, &request)?;
-        if let Place::Local(local) = place {
-            if options.deadline.or(local.options.deadline).is_none() {
-                return start_local(local, request, options, notify);
-            }
+        if let Place::Local(local) = place
+            && options.deadline.or(local.options.deadline).is_none()
+        {
+            return start_local(local, request, options, notify);
         }
         let client = self.clone();
         Task::spawn(options.cancel.clone(), notify, move |_| {
@@ -397,6 +397,9 @@ impl Client {
 
     /// What the endpoint runs; on `local:` the whole table, with what is there and what to install.
     ///
+    /// There, the first call asks each runtime for its version, which takes some seconds where many
+    /// are installed.
+    ///
     /// # Errors
     ///
     /// Why the endpoint did not answer.
@@ -407,7 +410,7 @@ impl Client {
     /// As [`Client::languages`], with options for this call.
     pub fn languages_with(&self, options: CallOptions) -> Result<Vec<LanguageInfo>, Error> {
         match self.place()? {
-            Place::Local(local) => local.backend()?.languages(),
+            Place::Local(local) => local.languages(),
             Place::Remote(remote) => remote.list_languages(&options),
         }
     }

@@ -5,6 +5,7 @@
 use crate::fork::PerProcess;
 use std::sync::Arc;
 use std::time::Duration;
+use unsandbox_protocol::backend::LanguageInfo;
 use unsandbox_protocol::{Backend, Error, IsolationPolicy, Probe, limits};
 
 #[derive(Clone, Debug)]
@@ -67,6 +68,10 @@ impl Local {
         self.engine()?.probe()
     }
 
+    pub(crate) fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
+        self.engine()?.languages_with_versions()
+    }
+
     /// Ends what runs and the jailer.
     pub(crate) fn close(&self) {
         if let Some(Ok(engine)) = self.engine.get() {
@@ -92,6 +97,10 @@ impl Local {
     }
 
     pub(crate) fn probe(&self) -> Result<Probe, Error> {
+        match **self.engine()? {}
+    }
+
+    pub(crate) fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
         match **self.engine()? {}
     }
 

@@ -32,7 +32,7 @@ pub(super) fn wait(
     let mut unknown = 0;
     let mut seen = false;
     loop {
-        let long = remote.features().wait && looks > 0;
+        let long = remote.features().wait;
         let begun = Instant::now();
         match look(remote, job_id, long, control) {
             Ok(Job { result: Some(result), .. }) => return Ok(result),

@@ -275,10 +275,11 @@ impl LineResolver {
     fn look_up(&self, uri: &Uri, config: &Config) -> Result<ResolvedSocketAddrs, Error> {
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
         let found = self.found.lock().expect("no panic under this lock").clone();
-        if let Some((known, when, addresses)) = found {
-            if known == authority && when.elapsed() < ADDRESS_LIFE {
-                return Ok(addresses);
-            }
+        if let Some((known, when, addresses)) = found
+            && known == authority
+            && when.elapsed() < ADDRESS_LIFE
+        {
+            return Ok(addresses);
         }
         let (lookup_uri, config) = (uri.clone(), config.clone());
         let unlimited = NextTimeout::default();

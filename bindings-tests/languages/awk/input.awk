@@ -1,0 +1,1 @@
+BEGIN { while ((getline line < "data.txt") > 0) print line }

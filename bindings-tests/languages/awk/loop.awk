@@ -1,0 +1,1 @@
+BEGIN { print "started"; fflush(); while (1) {} }

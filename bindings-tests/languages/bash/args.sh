@@ -1,0 +1,1 @@
+for arg in "$@"; do echo "$arg"; done

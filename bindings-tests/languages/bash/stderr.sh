@@ -1,0 +1,1 @@
+echo oops >&2

@@ -1,0 +1,5 @@
+       IDENTIFICATION DIVISION.
+       PROGRAM-ID. BROKEN.
+       PROCEDURE DIVISION.
+           MOVE 1 TO NOWHERE.
+           STOP RUN.

@@ -1,0 +1,23 @@
+       IDENTIFICATION DIVISION.
+       PROGRAM-ID. READS.
+       ENVIRONMENT DIVISION.
+       INPUT-OUTPUT SECTION.
+       FILE-CONTROL.
+           SELECT IN-FILE ASSIGN TO "data.txt"
+               ORGANIZATION IS LINE SEQUENTIAL.
+       DATA DIVISION.
+       FILE SECTION.
+       FD IN-FILE.
+       01 IN-LINE PIC X(80).
+       WORKING-STORAGE SECTION.
+       01 AT-END-FLAG PIC X VALUE "N".
+       PROCEDURE DIVISION.
+           OPEN INPUT IN-FILE
+           PERFORM UNTIL AT-END-FLAG = "Y"
+               READ IN-FILE
+                   AT END MOVE "Y" TO AT-END-FLAG
+                   NOT AT END DISPLAY FUNCTION TRIM(IN-LINE)
+               END-READ
+           END-PERFORM
+           CLOSE IN-FILE
+           STOP RUN.

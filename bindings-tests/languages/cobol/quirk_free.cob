@@ -1,0 +1,5 @@
+identification division.
+program-id. quirk.
+procedure division.
+display "quirk".
+stop run.

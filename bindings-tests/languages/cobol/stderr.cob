@@ -1,0 +1,5 @@
+       IDENTIFICATION DIVISION.
+       PROGRAM-ID. ERRS.
+       PROCEDURE DIVISION.
+           DISPLAY "oops" UPON SYSERR
+           STOP RUN.

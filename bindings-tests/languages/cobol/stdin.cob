@@ -1,0 +1,24 @@
+       IDENTIFICATION DIVISION.
+       PROGRAM-ID. UPPER.
+       ENVIRONMENT DIVISION.
+       INPUT-OUTPUT SECTION.
+       FILE-CONTROL.
+           SELECT IN-FILE ASSIGN TO KEYBOARD
+               ORGANIZATION IS LINE SEQUENTIAL.
+       DATA DIVISION.
+       FILE SECTION.
+       FD IN-FILE.
+       01 IN-LINE PIC X(80).
+       WORKING-STORAGE SECTION.
+       01 AT-END-FLAG PIC X VALUE "N".
+       PROCEDURE DIVISION.
+           OPEN INPUT IN-FILE
+           PERFORM UNTIL AT-END-FLAG = "Y"
+               READ IN-FILE
+                   AT END MOVE "Y" TO AT-END-FLAG
+                   NOT AT END
+                       DISPLAY FUNCTION UPPER-CASE(FUNCTION TRIM(IN-LINE))
+               END-READ
+           END-PERFORM
+           CLOSE IN-FILE
+           STOP RUN.

@@ -1,0 +1,2 @@
+(dolist (arg (cdr sb-ext:*posix-argv*))
+  (write-line arg))

@@ -1,0 +1,3 @@
+(with-open-file (in "data.txt")
+  (loop for line = (read-line in nil)
+        while line do (write-line line)))

@@ -1,0 +1,8 @@
+#include <iostream>
+
+int main() {
+    std::cout << "started" << std::endl;
+    volatile bool going = true;
+    while (going) {
+    }
+}

@@ -1,0 +1,7 @@
+#include <cctype>
+#include <iostream>
+
+int main() {
+    char c;
+    while (std::cin.get(c)) std::cout << static_cast<char>(std::toupper(c));
+}

@@ -1,0 +1,4 @@
+puts "started"
+STDOUT.flush
+while true
+end

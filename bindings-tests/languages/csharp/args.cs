@@ -1,0 +1,7 @@
+using System;
+
+class Args {
+    static void Main(string[] args) {
+        foreach (string arg in args) Console.WriteLine(arg);
+    }
+}

@@ -1,0 +1,3 @@
+class Broken {
+    static void Main() { int number = "text"; }
+}

@@ -1,0 +1,3 @@
+class Exit {
+    static int Main() { return 7; }
+}

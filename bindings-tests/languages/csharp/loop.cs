@@ -1,0 +1,8 @@
+using System;
+
+class Loop {
+    static void Main() {
+        Console.WriteLine("started");
+        while (true) { }
+    }
+}

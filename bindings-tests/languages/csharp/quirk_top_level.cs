@@ -1,0 +1,4 @@
+using System;
+
+var word = "quirk";
+Console.WriteLine($"{word}");

@@ -1,0 +1,5 @@
+using System;
+
+class Broken {
+    static void Main() { throw new InvalidOperationException("no way on"); }
+}

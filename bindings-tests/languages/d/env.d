@@ -1,0 +1,5 @@
+import std.process, std.stdio;
+
+void main() {
+    writeln(environment["GREETING"]);
+}

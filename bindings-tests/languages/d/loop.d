@@ -1,0 +1,8 @@
+import std.stdio;
+
+void main() {
+    writeln("started");
+    stdout.flush();
+    while (true) {
+    }
+}

@@ -1,0 +1,5 @@
+import std.stdio, std.string;
+
+void main() {
+    foreach (line; stdin.byLine) writeln(line.toUpper);
+}

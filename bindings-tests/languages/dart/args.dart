@@ -1,0 +1,3 @@
+void main(List<String> args) {
+  args.forEach(print);
+}

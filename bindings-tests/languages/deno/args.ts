@@ -1,0 +1,1 @@
+for (const arg of Deno.args) console.log(arg);

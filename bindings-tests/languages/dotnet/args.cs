@@ -1,0 +1,1 @@
+foreach (var arg in args) Console.WriteLine(arg);

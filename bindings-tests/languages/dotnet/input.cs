@@ -1,0 +1,3 @@
+using System.IO;
+
+Console.Write(File.ReadAllText("data.txt"));

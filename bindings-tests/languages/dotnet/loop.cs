@@ -1,0 +1,2 @@
+Console.WriteLine("started");
+while (true) { }

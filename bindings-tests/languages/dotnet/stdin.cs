@@ -1,0 +1,2 @@
+string line;
+while ((line = Console.ReadLine()) != null) Console.WriteLine(line.ToUpper());

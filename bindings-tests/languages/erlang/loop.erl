@@ -1,0 +1,5 @@
+main(_) ->
+    io:format("started~n"),
+    loop().
+
+loop() -> loop().

@@ -1,0 +1,4 @@
+-module(quirk).
+-export([start/0]).
+
+start() -> io:format("quirk~n").

@@ -1,0 +1,2 @@
+main(_) ->
+    error(no_way_on).

@@ -1,0 +1,3 @@
+for arg in $argv
+    echo $arg
+end

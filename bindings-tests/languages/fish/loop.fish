@@ -1,0 +1,3 @@
+echo started
+while true
+end

@@ -1,0 +1,3 @@
+while read line
+    string upper -- $line
+end

@@ -1,0 +1,1 @@
+s" GREETING" getenv type cr

@@ -1,0 +1,2 @@
+: forever ." started" cr begin again ;
+forever

@@ -1,0 +1,1 @@
+." quirk" cr bye

@@ -1,0 +1,3 @@
+program exits
+  call exit(7)
+end program exits

@@ -1,0 +1,5 @@
+C     A PROGRAM IN FIXED FORM
+      PROGRAM QUIRK
+      WRITE(*,100)
+  100 FORMAT('quirk')
+      END

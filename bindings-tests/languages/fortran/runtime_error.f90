@@ -1,0 +1,3 @@
+program broken
+  error stop 'no way on'
+end program broken

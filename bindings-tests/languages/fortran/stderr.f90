@@ -1,0 +1,4 @@
+program errs
+  use iso_fortran_env
+  write(error_unit, '(a)') 'oops'
+end program errs

@@ -1,0 +1,4 @@
+[<EntryPoint>]
+let main args =
+    Array.iter (printfn "%s") args
+    0

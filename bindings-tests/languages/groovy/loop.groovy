@@ -1,0 +1,3 @@
+println 'started'
+System.out.flush()
+while (true) { }

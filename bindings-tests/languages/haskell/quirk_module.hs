@@ -1,0 +1,3 @@
+module Quirk where
+
+main = putStrLn "quirk"

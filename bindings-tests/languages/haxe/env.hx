@@ -1,0 +1,5 @@
+class Env {
+    static function main() {
+        Sys.println(Sys.getEnv("GREETING"));
+    }
+}

@@ -1,0 +1,5 @@
+class Exit {
+    static function main() {
+        Sys.exit(7);
+    }
+}

@@ -1,0 +1,5 @@
+class Input {
+    static function main() {
+        Sys.print(sys.io.File.getContent("data.txt"));
+    }
+}

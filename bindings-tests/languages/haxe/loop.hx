@@ -1,0 +1,6 @@
+class Loop {
+    static function main() {
+        Sys.println("started");
+        while (true) {}
+    }
+}

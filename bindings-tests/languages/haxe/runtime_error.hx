@@ -1,0 +1,5 @@
+class Broken {
+    static function main() {
+        throw "no way on";
+    }
+}

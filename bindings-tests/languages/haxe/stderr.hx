@@ -1,0 +1,5 @@
+class Err {
+    static function main() {
+        Sys.stderr().writeString("oops\n");
+    }
+}

@@ -1,0 +1,3 @@
+println("started")
+flush(stdout)
+while true end

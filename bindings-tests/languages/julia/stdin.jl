@@ -1,0 +1,3 @@
+for line in eachline(stdin)
+    println(uppercase(line))
+end

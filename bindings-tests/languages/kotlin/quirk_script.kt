@@ -1,0 +1,2 @@
+val word = "quirk"
+println(word)

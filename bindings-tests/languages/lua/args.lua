@@ -1,0 +1,3 @@
+for _, value in ipairs(arg) do
+  print(value)
+end

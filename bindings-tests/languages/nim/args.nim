@@ -1,0 +1,4 @@
+import os
+
+for arg in commandLineParams():
+  echo arg

@@ -1,0 +1,3 @@
+import os
+
+echo getEnv("GREETING")

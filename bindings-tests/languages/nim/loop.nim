@@ -1,0 +1,4 @@
+echo "started"
+flushFile(stdout)
+while true:
+  discard

@@ -1,0 +1,4 @@
+import strutils
+
+for line in stdin.lines:
+  echo line.toUpperAscii

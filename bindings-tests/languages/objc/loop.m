@@ -1,0 +1,10 @@
+#import <Foundation/Foundation.h>
+
+int main(void) {
+    volatile int going = 1;
+    puts("started");
+    fflush(stdout);
+    while (going) {
+    }
+    return 0;
+}

@@ -1,0 +1,6 @@
+#import <Foundation/Foundation.h>
+
+int main(void) {
+    fputs("oops\n", stderr);
+    return 0;
+}

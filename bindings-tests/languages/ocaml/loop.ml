@@ -1,0 +1,3 @@
+let () =
+  print_endline "started";
+  while true do () done

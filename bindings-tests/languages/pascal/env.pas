@@ -1,0 +1,5 @@
+program Env;
+uses SysUtils;
+begin
+  WriteLn(GetEnvironmentVariable('GREETING'));
+end.

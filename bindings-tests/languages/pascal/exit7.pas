@@ -1,0 +1,4 @@
+program Exits;
+begin
+  Halt(7);
+end.

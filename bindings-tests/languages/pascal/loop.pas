@@ -1,0 +1,6 @@
+program Loops;
+begin
+  WriteLn('started');
+  Flush(Output);
+  while True do ;
+end.

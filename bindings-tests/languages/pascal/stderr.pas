@@ -1,0 +1,4 @@
+program Errs;
+begin
+  WriteLn(StdErr, 'oops');
+end.

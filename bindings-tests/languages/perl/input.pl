@@ -1,0 +1,2 @@
+open(my $file, '<', 'data.txt') or die "data.txt: $!";
+print while <$file>;

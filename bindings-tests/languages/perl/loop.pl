@@ -1,0 +1,3 @@
+$| = 1;
+print "started\n";
+while (1) { }

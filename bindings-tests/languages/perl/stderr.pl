@@ -1,0 +1,1 @@
+print STDERR "oops\n";

@@ -1,0 +1,2 @@
+$word = 'quirk';
+echo "$word\n";

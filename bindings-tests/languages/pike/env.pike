@@ -1,0 +1,4 @@
+int main() {
+  write("%s\n", getenv("GREETING"));
+  return 0;
+}

@@ -1,0 +1,4 @@
+int main() {
+  write(Stdio.read_file("data.txt"));
+  return 0;
+}

@@ -1,0 +1,4 @@
+int main() {
+  write("started\n");
+  while (1);
+}

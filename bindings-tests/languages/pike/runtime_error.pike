@@ -1,0 +1,3 @@
+int main() {
+  error("no way on\n");
+}

@@ -1,0 +1,4 @@
+int main() {
+  werror("oops\n");
+  return 0;
+}

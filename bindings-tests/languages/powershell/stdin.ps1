@@ -1,0 +1,1 @@
+$input | ForEach-Object { $_.ToUpper() }

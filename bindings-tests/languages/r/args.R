@@ -1,0 +1,1 @@
+for (arg in commandArgs(trailingOnly = TRUE)) cat(arg, "\n", sep = "")

@@ -1,0 +1,1 @@
+for (line in readLines("data.txt")) cat(line, "\n", sep = "")

@@ -1,0 +1,3 @@
+#lang racket
+(for ([arg (current-command-line-arguments)])
+  (displayln arg))

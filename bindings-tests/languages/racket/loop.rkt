@@ -1,0 +1,4 @@
+#lang racket
+(displayln "started")
+(flush-output)
+(let loop () (loop))

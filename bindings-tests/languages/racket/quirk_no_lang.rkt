@@ -1,0 +1,2 @@
+(define word "quirk")
+(displayln word)

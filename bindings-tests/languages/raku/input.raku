@@ -1,0 +1,1 @@
+print "data.txt".IO.slurp;

@@ -1,0 +1,1 @@
+say value('GREETING', , 'ENVIRONMENT')

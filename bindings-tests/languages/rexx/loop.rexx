@@ -1,0 +1,4 @@
+say 'started'
+do forever
+  nop
+end

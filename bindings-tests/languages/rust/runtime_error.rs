@@ -1,0 +1,4 @@
+fn main() {
+    let nothing: Option<u8> = None;
+    nothing.unwrap();
+}

@@ -1,0 +1,3 @@
+object Args {
+  def main(args: Array[String]): Unit = args.foreach(println)
+}

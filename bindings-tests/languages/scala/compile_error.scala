@@ -1,0 +1,3 @@
+object Broken extends App {
+  val number: Int = "text"
+}

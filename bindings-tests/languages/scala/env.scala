@@ -1,0 +1,3 @@
+object Env extends App {
+  println(sys.env("GREETING"))
+}

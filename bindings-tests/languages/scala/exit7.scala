@@ -1,0 +1,3 @@
+object Exit extends App {
+  sys.exit(7)
+}

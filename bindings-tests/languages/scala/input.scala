@@ -1,0 +1,3 @@
+object Input extends App {
+  print(scala.io.Source.fromFile("data.txt").mkString)
+}

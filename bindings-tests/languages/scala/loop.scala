@@ -1,0 +1,4 @@
+object Loop extends App {
+  println("started")
+  while (true) {}
+}

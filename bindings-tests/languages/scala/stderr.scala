@@ -1,0 +1,3 @@
+object Err extends App {
+  Console.err.println("oops")
+}

@@ -1,0 +1,3 @@
+object Upper extends App {
+  scala.io.Source.stdin.getLines.foreach(line => println(line.toUpperCase))
+}

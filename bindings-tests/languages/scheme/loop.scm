@@ -1,0 +1,4 @@
+(display "started")
+(newline)
+(force-output)
+(let loop () (loop))

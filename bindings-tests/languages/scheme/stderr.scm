@@ -1,0 +1,1 @@
+(display "oops\n" (current-error-port))

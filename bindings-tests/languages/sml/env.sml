@@ -1,0 +1,1 @@
+val () = print (valOf (OS.Process.getEnv "GREETING") ^ "\n");

@@ -1,0 +1,2 @@
+val file = TextIO.openIn "data.txt";
+val () = print (TextIO.inputAll file);

@@ -1,0 +1,2 @@
+set file [open data.txt]
+puts -nonewline [read $file]

@@ -1,0 +1,2 @@
+const word: number = "quirk";
+console.log(word);

@@ -1,0 +1,4 @@
+fn main() {
+	number := 1
+	number = 'text'
+}

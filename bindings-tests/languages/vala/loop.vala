@@ -1,0 +1,6 @@
+void main() {
+    print("started\n");
+    stdout.flush();
+    while (true) {
+    }
+}

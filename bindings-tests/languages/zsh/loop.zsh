@@ -1,0 +1,2 @@
+print started
+while :; do :; done

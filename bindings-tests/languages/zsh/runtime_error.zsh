@@ -1,0 +1,2 @@
+set -e
+cat no-such-file

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Drives the table of cases through the Rust client: reads cases on standard input, calls what they
+//! say, and prints what came back. Judging is the runner's; the form of the lines is in table/lines.py.
+
+mod case;
+mod report;
+
+use case::Case;
+use report::Report;
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::time::{Duration, Instant};
+use unsandbox::{CallOptions, CancelToken, Client, Error, Job, Status};
+
+fn main() {
+    let mut clients = HashMap::new();
+    let mut lines = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("lines of UTF-8");
+        if line != "end" {
+            lines.push(line);
+            continue;
+        }
+        let case = Case::parse(&std::mem::take(&mut lines));
+        let mut report = Report::new(&case.name);
+        let begun = Instant::now();
+        if let Err(error) = play(&case, &mut clients, &mut report) {
+            report.error(&error);
+        }
+        report.end(begun.elapsed());
+    }
+}
+
+fn play(
+    case: &Case,
+    clients: &mut HashMap<String, Client>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let client = match clients.get(&case.settings_text) {
+        Some(client) if !case.close => client.clone(),
+        _ => {
+            let client = case.builder()?.build()?;
+            if case.close {
+                client.close();
+            } else {
+                clients.insert(case.settings_text.clone(), client.clone());
+            }
+            client
+        }
+    };
+    let submitted = match &case.submit {
+        Some(operation) => Some(submit(&client, operation, case)?),
+        None => None,
+    };
+    let id = match &submitted {
+        Some(job) => job.job_id.clone(),
+        None => case.job_id.clone(),
+    };
+    let outcome = operate(&client, case, &id, report);
+    if submitted.is_some() && !matches!(case.operation.as_str(), "wait_job" | "cancel_job") {
+        client.cancel_job(&id)?;
+    }
+    outcome
+}
+
+/// Submits the case's request as a job, and waits for the state that the case asks for.
+fn submit(client: &Client, operation: &str, case: &Case) -> Result<Job, Error> {
+    let job = match operation {
+        "execute_async" => client.execute_async(&case.request)?,
+        _ => client.run_async(&case.request)?,
+    };
+    match case.until.as_str() {
+        "running" => {
+            while client.get_job(&job.job_id)?.status == Status::Pending {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        "ended" => {
+            client.wait_job(&job.job_id, None)?;
+        }
+        _ => {}
+    }
+    std::thread::sleep(case.settle);
+    Ok(job)
+}
+
+fn operate(client: &Client, case: &Case, id: &str, report: &mut Report) -> Result<(), Error> {
+    let mut options = CallOptions::new();
+    options.deadline = case.timeout;
+    if let Some(after) = case.cancel_after {
+        options.cancel = cancel_later(after);
+    }
+    match case.operation.as_str() {
+        "execute" => report.result(&client.execute_with(&case.request, options)?),
+        "run" => report.result(&client.run_with(&case.request, options)?),
+        "execute_async" | "run_async" => {
+            let job = match case.operation.as_str() {
+                "execute_async" => client.execute_async_with(&case.request, options)?,
+                _ => client.run_async_with(&case.request, options)?,
+            };
+            report.job(&job);
+            report.result(&client.wait_job(&job.job_id, None)?);
+        }
+        "get_job" => {
+            let job = client.get_job_with(id, options)?;
+            report.job(&job);
+            if let Some(result) = &job.result {
+                report.result(result);
+            }
+        }
+        "wait_job" => report.result(&client.wait_job_with(id, options)?),
+        "cancel_job" => report.result(&client.cancel_job_with(id, options)?),
+        "list_jobs" => {
+            let jobs = client.list_jobs_with(options)?;
+            report.value("count", jobs.len());
+            if let Some(job) = jobs.iter().find(|job| job.job_id == id || id.is_empty()) {
+                report.job(job);
+            }
+        }
+        "languages" => report.languages(&client.languages_with(options)?),
+        "validate_key" => report.key(&client.validate_key_with(options)?),
+        "health" => report.health(&client.health_with(options)?),
+        other => panic!("no operation is called {other:?}"),
+    }
+    Ok(())
+}
+
+fn cancel_later(after: Duration) -> CancelToken {
+    let token = CancelToken::new();
+    let later = token.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(after);
+        later.cancel();
+    });
+    token
+}

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The processes that the cases talk to: our server on a port and on a socket, and the scripted one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+STOP_SECONDS = 20
+#: In the form of accounts.csv. The second account is the foreign one.
+KEYS = """# keys of the tests
+unsb-pk-test-0000-0000-0001,unsb-sk-test0-00000-00000-00001,first
+unsb-pk-test-0000-0000-0002,unsb-sk-test0-00000-00000-00002,second
+lonely-bearer-key
+"""
+PUBLIC_KEY = "unsb-pk-test-0000-0000-0001"
+SECRET_KEY = "unsb-sk-test0-00000-00000-00001"
+FOREIGN_KEY = "unsb-sk-test0-00000-00000-00002"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where to find them."""
+
+    http: str
+    unix: str
+    stub: str
+    stub_tls: str
+    #: A port on which nothing listens.
+    closed: str
+    keys: Path
+    directory: Path
+
+    def url(self, endpoint: str) -> str:
+        return {"local": "local:", "http": self.http, "unix": self.unix}[endpoint]
+
+
+@contextmanager
+def child(command: list[str], log: Path) -> Iterator[str]:
+    """A process that tells its address in its first line, and is ended by its id."""
+    with log.open("wb") as err:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, env=clean_environment())
+    try:
+        assert process.stdout
+        line = process.stdout.readline().decode().strip()
+        assert line, f"{command[0]} did not start: {log.read_text()[-2000:]}"
+        yield line.removeprefix("listening on ")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def clean_environment() -> dict[str, str]:
+    """Without what would choose endpoints or keys; the accounts file of the user does not count either."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("UNSANDBOX_")}
+    return {**kept, "HOME": tempfile.gettempdir()}
+
+
+def closed_port() -> str:
+    """An address that refuses: a port of the privileged range, where no test server listens."""
+    return "http://127.0.0.1:1"
+
+
+@contextmanager
+def servers(command: Path, directory: Path) -> Iterator[Servers]:
+    """Starts all of them; `command` is the built `unsandbox`."""
+    keys = directory / "keys.csv"
+    keys.write_text(KEYS)
+    with ExitStack() as stack:
+
+        def start(name: str, *words: str) -> str:
+            return stack.enter_context(child(list(words), directory / f"{name}.log"))
+
+        serve = [str(command), "serve", "--isolation", "auto", "--keys", str(keys), "--grace", "0"]
+        http = start("http", *serve, "--listen", "127.0.0.1:0")
+        unix = start("unix", *serve, "--listen", f"unix:{directory / 'served.sock'}")
+        stub = start("stub", sys.executable, str(HERE.parent / "stub" / "stub.py"))
+        plain, tls = stub.split()
+        yield Servers(
+            http=http if "://" in http else f"http://{http}",
+            unix=unix,
+            stub=plain,
+            stub_tls=tls,
+            closed=closed_port(),
+            keys=keys,
+            directory=directory,
+        )
