@@ -80,14 +80,21 @@ pub fn await_event_within<T>(
 }
 
 pub fn await_output(events: &Receiver<Event>) -> Vec<u8> {
-    await_output_within(events, Duration::from_secs(10))
-}
-
-pub fn await_output_within(events: &Receiver<Event>, limit: Duration) -> Vec<u8> {
-    await_event_within(events, limit, |event| match event {
+    await_event(events, |event| match event {
         Event::Output(_, bytes) => Some(bytes),
         _ => None,
     })
+}
+
+/// Takes output until `words` have come; a program may write them in several parts.
+pub fn await_said(events: &Receiver<Event>, words: &str, limit: Duration) {
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains(words) {
+        said.extend(await_event_within(events, limit, |event| match event {
+            Event::Output(_, bytes) => Some(bytes),
+            _ => None,
+        }));
+    }
 }
 
 pub fn await_end(events: &Receiver<Event>) -> ExecutionResult {
