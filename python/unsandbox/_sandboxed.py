@@ -208,8 +208,10 @@ def _refuse_kinds(function: object) -> None:
         raise InvalidRequestError(
             f"{name} is a generator function, which cannot be sandboxed: return a list"
         )
-    if function.__code__.co_freevars:
-        names = ", ".join(function.__code__.co_freevars)
+    # One that calls itself finds itself in the sandbox too.
+    around = [it for it in function.__code__.co_freevars if it != function.__name__]
+    if around:
+        names = ", ".join(around)
         raise InvalidRequestError(
             f"{name} is a closure over {names}, which does not travel into the sandbox: "
             "pass it as an argument"

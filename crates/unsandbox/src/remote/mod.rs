@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A server as a place that runs code: `http`, `https` or a Unix socket.
 
+mod aside;
 mod backend;
 mod control;
 mod exchange;
