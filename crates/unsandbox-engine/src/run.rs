@@ -2,6 +2,7 @@
 //! One run while it is in its jail: its descriptors, what it has written so far, and how the result is
 //! made of that.
 
+use crate::egress::{Egress, Gateway};
 use crate::outcome;
 use crate::plan::Prepared;
 use rustix::event::epoll;
@@ -91,6 +92,9 @@ pub struct Run {
     pub sink: Arc<dyn EventSink>,
     pub handle: Arc<Handle>,
     epoll: Arc<OwnedFd>,
+    egress: Arc<Egress>,
+    /// Only a semitrusted run has one.
+    gateway: Option<Gateway>,
     control_open: bool,
     outputs: [Output; 2],
     ending: Ending,
@@ -128,6 +132,7 @@ impl Run {
         sink: Arc<dyn EventSink>,
         handle: Arc<Handle>,
         epoll: Arc<OwnedFd>,
+        egress: Arc<Egress>,
         pipes: [OwnedFd; 2],
         prepared: &mut Prepared,
     ) -> Run {
@@ -148,6 +153,8 @@ impl Run {
             sink,
             handle,
             epoll,
+            egress,
+            gateway: None,
             control_open: true,
             outputs: pipes.map(|pipe| Output { pipe: Some(pipe.into()), kept: Vec::new() }),
             ending,
@@ -212,6 +219,9 @@ impl Run {
             }
         }
         self.unwatch(self.handle.control.as_fd());
+        if let Some(gateway) = self.gateway.take() {
+            self.notes.extend(gateway.end());
+        }
     }
 
     /// Every message of the init that waits; true when the run step has started.
@@ -253,7 +263,17 @@ impl Run {
             }
             FromInit::Refused { trouble } => self.trouble = Some(trouble),
             FromInit::Done => self.done = true,
+            FromInit::Listening => self.start_gateway(fds),
             FromInit::Started { .. } => {}
+        }
+    }
+
+    fn start_gateway(&mut self, sockets: Vec<OwnedFd>) {
+        match Gateway::start(&self.egress, sockets) {
+            Ok(gateway) => self.gateway = Some(gateway),
+            Err(error) => {
+                self.notes.push(format!("no network: the egress gateway could not start: {error}"));
+            }
         }
     }
 
