@@ -31,7 +31,8 @@ test:
 	$(PYTHON) scripts/suites $(if $(filter 1,$(STRICT)),--strict)
 
 bench:
-	$(PYTHON) bench/run
+	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench
+	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench
 
 install: build
 	install -d $(INSTALL)/bin $(INSTALL)/include $(INSTALL)/lib/pkgconfig $(INSTALL)/libexec/unsandbox
