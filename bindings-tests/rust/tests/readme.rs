@@ -25,8 +25,9 @@ fn the_tables_of_the_readme_are_those_of_the_protocol() {
 }
 
 fn errors() -> String {
-    let mut table = "\n| code | means | on the wire | Python, also a | again? |\n|---|---|---|---|---|\n"
-        .to_string();
+    let mut table =
+        "\n| code | means | on the wire | Python, also a | again? |\n|---|---|---|---|---|\n"
+            .to_string();
     for row in ERROR_TABLE {
         let wire = match (row.http_status, row.wire) {
             (0, _) => "–".to_string(),
