@@ -93,7 +93,8 @@ pub struct Run {
     pub handle: Arc<Handle>,
     epoll: Arc<OwnedFd>,
     egress: Arc<Egress>,
-    /// Only a semitrusted run has one.
+    /// Whether its init was told to listen; one that does so unasked gets no gateway.
+    is_semitrusted: bool,
     gateway: Option<Gateway>,
     control_open: bool,
     outputs: [Output; 2],
@@ -154,6 +155,7 @@ impl Run {
             handle,
             epoll,
             egress,
+            is_semitrusted: !plan.listen.is_empty(),
             gateway: None,
             control_open: true,
             outputs: pipes.map(|pipe| Output { pipe: Some(pipe.into()), kept: Vec::new() }),
@@ -263,8 +265,10 @@ impl Run {
             }
             FromInit::Refused { trouble } => self.trouble = Some(trouble),
             FromInit::Done => self.done = true,
-            FromInit::Listening => self.start_gateway(fds),
-            FromInit::Started { .. } => {}
+            FromInit::Listening if self.is_semitrusted && self.gateway.is_none() => {
+                self.start_gateway(fds);
+            }
+            FromInit::Listening | FromInit::Started { .. } => {}
         }
     }
 
