@@ -14,7 +14,7 @@ EXTRAS = Path(__file__).resolve().parents[2] / "build/venv-extras/bin/python"
 
 def test_a_notebook_shows_text_errors_and_a_plot(tmp_path: Path) -> None:
     if not EXTRAS.exists():
-        pytest.skip("build/venv-extras is not there (`make docs` and `make test STRICT=1` make it)")
+        pytest.skip("build/venv-extras is not there (`make deps` makes it)")
     done = subprocess.run(
         [EXTRAS, Path(__file__).with_name("notebook.py")],
         capture_output=True,

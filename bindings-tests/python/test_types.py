@@ -36,7 +36,7 @@ def test_the_stub_of_the_native_module_is_true() -> None:
 
 def test_the_public_surface_is_typed_completely() -> None:
     if not EXTRAS.exists():
-        pytest.skip("build/venv-extras is not there (`make docs` and `make test STRICT=1` make it)")
+        pytest.skip("build/venv-extras is not there (`make deps` makes it)")
     # pyright asks the Python that it finds first where packages are.
     environment = {**os.environ, "PATH": f"{EXTRAS}:{os.environ['PATH']}"}
     done = subprocess.run(
