@@ -13,7 +13,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages test bench install uninstall clean
+.PHONY: build deps languages test bench docs install uninstall clean
 
 build:
 	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi
@@ -30,6 +30,9 @@ test:
 
 bench:
 	$(PYTHON) bench/run
+
+docs:
+	scripts/docs
 
 install: build
 	install -d $(INSTALL)/bin $(INSTALL)/include $(INSTALL)/lib/pkgconfig $(INSTALL)/libexec/unsandbox
