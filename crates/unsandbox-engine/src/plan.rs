@@ -9,9 +9,11 @@ use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
 use unsandbox_protocol::validate::file_names;
 use unsandbox_protocol::{Error, Request};
 
-/// Where a compiled program lies: outside the work directory, so that no input file is in its way.
-const OUT: &str = "/tmp/build/main";
-const WORK: &str = "/tmp/input";
+/// The writable tree of a jail with namespaces, and how recipes name it in every jail.
+pub const TMP: &str = "/tmp";
+/// In the writable tree: where a compiled program lies, so that no input file is in its way.
+const OUT: &str = "build/main";
+const WORK: &str = "input";
 
 /// The environment that every program starts with; a recipe and the request add to it.
 const STANDARD_ENV: &[(&str, &str)] = &[
@@ -46,6 +48,7 @@ pub fn prepare(
     request: &Request,
     language: &'static Language,
     runtime: &Runtime,
+    tmp: &str,
 ) -> Result<Prepared, Error> {
     let names = file_names(&request.input_files)?;
     let source = source_name(language.source, &names);
@@ -59,7 +62,7 @@ pub fn prepare(
 
     let run_limits = run_limits(request, language);
     let memory_mb = run_limits.memory_bytes >> 20;
-    let words = Words { source: &source, runtime, args: &request.args, memory_mb };
+    let words = Words { source: &source, runtime, args: &request.args, memory_mb, tmp };
     let mut notes = Vec::new();
     let steps = steps(request, language, &words, &mut notes);
     let needs = Needs {
@@ -69,9 +72,10 @@ pub fn prepare(
     };
     let wall_ms = steps.iter().map(|step| step.wall_ms).sum();
     let plan = Plan {
+        tmp: tmp.to_string(),
         files,
         steps,
-        env: environment(request, runtime),
+        env: environment(request, runtime, tmp),
         limits: run_limits,
         collect: wanted(request, language, &words, &mut notes),
         artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
@@ -84,7 +88,8 @@ pub fn prepare(
 /// Makes of a plan one that only asks the runtime for its version.
 pub fn only_version(prepared: &mut Prepared, runtime: &Runtime, seconds: i64) {
     let memory_mb = prepared.plan.limits.memory_bytes >> 20;
-    let words = Words { source: "", runtime, args: &[], memory_mb };
+    let tmp = prepared.plan.tmp.clone();
+    let words = Words { source: "", runtime, args: &[], memory_mb, tmp: &tmp };
     let argv = words.command(runtime.recipe.version);
     let wall_ms = seconds.unsigned_abs() * 1000;
     prepared.plan.steps = vec![Step { kind: StepKind::Run, argv, wall_ms }];
@@ -108,6 +113,7 @@ struct Words<'a> {
     runtime: &'a Runtime,
     args: &'a [String],
     memory_mb: u64,
+    tmp: &'a str,
 }
 
 impl Words<'_> {
@@ -129,11 +135,11 @@ impl Words<'_> {
         let fixed = [
             ("source", self.source),
             ("stem", stem),
-            ("out", OUT),
-            ("work", WORK),
+            ("out", &format!("{}/{OUT}", self.tmp)),
+            ("work", &format!("{}/{WORK}", self.tmp)),
             ("memory", &memory),
         ];
-        let mut word = template.to_string();
+        let mut word = in_tree(template, self.tmp);
         for (name, value) in fixed {
             word = word.replace(&format!("{{{name}}}"), value);
         }
@@ -142,6 +148,11 @@ impl Words<'_> {
         }
         word
     }
+}
+
+/// A recipe's word with the writable tree of this jail in the place of `/tmp`.
+fn in_tree(word: &str, tmp: &str) -> String {
+    if tmp == TMP { word.to_string() } else { word.replace(TMP, tmp) }
 }
 
 fn steps(
@@ -193,7 +204,7 @@ fn wanted(
         }
     }
     if request.return_wasm_artifact && !recipe.wasm.is_empty() {
-        wanted.push(Wanted { name: format!("{OUT}.wasm"), kind: "wasm".to_string() });
+        wanted.push(Wanted { name: words.word("{out}.wasm"), kind: "wasm".to_string() });
     }
     wanted
 }
@@ -216,7 +227,7 @@ fn run_limits(request: &Request, language: &Language) -> RunLimits {
 }
 
 /// `NAME=value` pairs: the standard ones, then the recipe's, then the request's; the last one wins.
-fn environment(request: &Request, runtime: &Runtime) -> Vec<String> {
+fn environment(request: &Request, runtime: &Runtime, tmp: &str) -> Vec<String> {
     let mut path: Vec<String> = Vec::new();
     for (_, program) in &runtime.programs {
         let folder = program.parent().map(|folder| folder.to_string_lossy().into_owned());
@@ -225,7 +236,7 @@ fn environment(request: &Request, runtime: &Runtime) -> Vec<String> {
     path.dedup();
     path.push(STANDARD_PATH.to_string());
     let mut pairs: Vec<(String, String)> = vec![("PATH".to_string(), path.join(":"))];
-    let owned = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+    let owned = |(name, value): &(&str, &str)| (name.to_string(), in_tree(value, tmp));
     let added = STANDARD_ENV.iter().chain(runtime.recipe.env).map(owned);
     for (name, value) in added.chain(request.env.iter().cloned()) {
         pairs.retain(|(known, _)| *known != name);
