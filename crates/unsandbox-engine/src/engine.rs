@@ -2,6 +2,7 @@
 //! The engine as its callers see it: takes submissions, answers questions about jobs, ends.
 
 use crate::core::Core;
+use crate::egress::EgressOptions;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
 use crate::reactor::{self, Reactor};
 use crate::run::refusal;
@@ -37,6 +38,8 @@ pub struct EngineOptions {
     pub retention_max_bytes: usize,
     /// Keep finished jobs that were not `listed` as well, for callers who only remember the id.
     pub keep_unlisted: bool,
+    /// What `semitrusted` runs may reach.
+    pub egress: EgressOptions,
 }
 
 impl Default for EngineOptions {
@@ -48,6 +51,7 @@ impl Default for EngineOptions {
             retention: limits::RETENTION,
             retention_max_bytes: limits::RETENTION_MAX_BYTES,
             keep_unlisted: false,
+            egress: EgressOptions::default(),
         }
     }
 }
@@ -146,7 +150,8 @@ impl Engine {
     ) -> Result<Arc<Waiter>, Error> {
         let mut request = Request::new(language.name, "");
         request.ttl = 20;
-        let mut prepared = plan::prepare(&request, language, runtime, &self.writable_tree()?)?;
+        let tmp = self.writable_tree()?;
+        let mut prepared = plan::prepare(&request, &request.validate()?, runtime, &tmp)?;
         plan::only_version(&mut prepared, runtime, request.ttl);
         let waiter = Arc::new(Waiter::new());
         let submission = Submission::new(request);
@@ -185,6 +190,7 @@ impl Engine {
         if let Some(jailer) = self.core.forget_jailer() {
             jailer.end();
         }
+        self.core.egress.close();
     }
 
     /// The running jailer, started if need be together with the thread that hears it.
@@ -333,15 +339,16 @@ impl Backend for Engine {
             return Err(Error::new(ErrorCode::Conflict, text));
         }
         let valid = submission.request.validate()?;
-        if valid.network_mode == NetworkMode::Semitrusted {
-            let text = "network_mode \"semitrusted\" is not available yet on the local engine; use \
-                        \"zerotrust\", or an endpoint that offers it";
-            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
-        }
         let request = &submission.request;
         let runtime = self.runtime(valid.language, request.runtime.as_deref())?;
         let tmp = self.writable_tree()?;
-        let prepared = plan::prepare(request, valid.language, &runtime, &tmp)?;
+        if valid.network_mode == NetworkMode::Semitrusted && tmp != plan::TMP {
+            let text = "network_mode \"semitrusted\" needs a network namespace, which the reduced \
+                        isolation level of this machine has not; `unsandbox doctor` shows how to get \
+                        it, \"zerotrust\" works without";
+            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
+        }
+        let prepared = plan::prepare(request, &valid, &runtime, &tmp)?;
         self.enqueue(submission, valid.language.name, valid.detected, prepared, sink)
     }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Turns a request into what a jail's init is to do: files, steps, environment, limits.
 
+use crate::egress;
 use crate::runtimes::Runtime;
 use unsandbox_jailer::codec::Blob;
 use unsandbox_jailer::message::{Needs, PlacedFile, Plan, RunLimits, Step, StepKind, Wanted};
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
-use unsandbox_protocol::validate::file_names;
-use unsandbox_protocol::{Error, Request};
+use unsandbox_protocol::validate::{Valid, file_names};
+use unsandbox_protocol::{Error, NetworkMode, Request};
 
 /// The writable tree of a jail with namespaces, and how recipes name it in every jail.
 pub const TMP: &str = "/tmp";
@@ -46,10 +47,11 @@ fn limit(limits: &Limits, name: &str) -> u64 {
 
 pub fn prepare(
     request: &Request,
-    language: &'static Language,
+    valid: &Valid,
     runtime: &Runtime,
     tmp: &str,
 ) -> Result<Prepared, Error> {
+    let language = valid.language;
     let names = file_names(&request.input_files)?;
     let source = source_name(language.source, &names);
     let mut files: Vec<PlacedFile> = names
@@ -71,15 +73,20 @@ pub fn prepare(
         processes: run_limits.processes,
     };
     let wall_ms = steps.iter().map(|step| step.wall_ms).sum();
+    let listen = match valid.network_mode {
+        NetworkMode::Semitrusted => egress::PORTS.to_vec(),
+        NetworkMode::Zerotrust => Vec::new(),
+    };
     let plan = Plan {
         tmp: tmp.to_string(),
         files,
         steps,
-        env: environment(request, runtime, tmp),
+        env: environment(request, valid.network_mode, runtime, tmp),
         limits: run_limits,
         collect: wanted(request, language, &words, &mut notes),
         artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
         artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
+        listen,
     };
     let output_bytes = limit(&request.limits, "output_bytes");
     Ok(Prepared { plan, needs, output_bytes, wall_ms, notes })
@@ -227,7 +234,12 @@ fn run_limits(request: &Request, language: &Language) -> RunLimits {
 }
 
 /// `NAME=value` pairs: the standard ones, then the recipe's, then the request's; the last one wins.
-fn environment(request: &Request, runtime: &Runtime, tmp: &str) -> Vec<String> {
+fn environment(
+    request: &Request,
+    network_mode: NetworkMode,
+    runtime: &Runtime,
+    tmp: &str,
+) -> Vec<String> {
     let mut path: Vec<String> = Vec::new();
     for (_, program) in &runtime.programs {
         let folder = program.parent().map(|folder| folder.to_string_lossy().into_owned());
@@ -238,7 +250,11 @@ fn environment(request: &Request, runtime: &Runtime, tmp: &str) -> Vec<String> {
     let mut pairs: Vec<(String, String)> = vec![("PATH".to_string(), path.join(":"))];
     let owned = |(name, value): &(&str, &str)| (name.to_string(), in_tree(value, tmp));
     let added = STANDARD_ENV.iter().chain(runtime.recipe.env).map(owned);
-    for (name, value) in added.chain(request.env.iter().cloned()) {
+    let proxies = match network_mode {
+        NetworkMode::Semitrusted => egress::variables(),
+        NetworkMode::Zerotrust => Vec::new(),
+    };
+    for (name, value) in added.chain(proxies).chain(request.env.iter().cloned()) {
         pairs.retain(|(known, _)| *known != name);
         pairs.push((name, value));
     }

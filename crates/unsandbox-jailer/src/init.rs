@@ -13,6 +13,7 @@ use crate::template::{JAIL_ID, place_for, staged};
 use crate::{sys, tree};
 use std::fs;
 use std::io::{self, Read, Seek, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -234,6 +235,7 @@ impl Run<'_> {
         streams: Streams,
         meter: Option<Meter>,
     ) -> Doubt<()> {
+        self.listen(&plan.listen).map_err(trouble("network namespace", "listen in it"))?;
         let locks = Locks::new(self.level, tmp, self.show, self.filters)
             .map_err(trouble("seccomp", "compile the filters"))?;
         let stepper =
@@ -250,6 +252,17 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives the engine its way in, and keeps none of it: programs inherit no descriptor anyway.
+    fn listen(&self, ports: &[u16]) -> io::Result<()> {
+        if ports.is_empty() {
+            return Ok(());
+        }
+        let bind = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+        let sockets = ports.iter().map(bind).collect::<io::Result<Vec<_>>>()?;
+        let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+        channel::send(self.control.as_fd(), &FromInit::Listening, &fds)
     }
 
     /// True if artifacts are wanted after it.
