@@ -81,7 +81,7 @@ def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
     if isinstance(files, Mapping):
         named: Iterable[tuple[str, Any]] = files.items()
         return [(name, _content(name, content)) for name, content in named]
-    if isinstance(files, (str, bytes, os.PathLike)):
+    if isinstance(files, (str, bytes, os.PathLike)) or not hasattr(files, "__iter__"):
         raise InvalidRequestError(
             f"input_files must be a mapping or a series of files, got {type(files).__name__}"
         )
