@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages test bench install uninstall clean
+.PHONY: build deps languages test bench docs install uninstall clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi
@@ -33,6 +33,9 @@ test:
 bench:
 	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench
+
+docs:
+	scripts/docs
 
 install: build
 	install -d $(INSTALL)/bin $(INSTALL)/include $(INSTALL)/lib/pkgconfig $(INSTALL)/libexec/unsandbox
