@@ -8,6 +8,8 @@ mod endpoint;
 mod failure;
 mod info;
 mod jobs;
+#[cfg(test)]
+mod manual;
 mod output;
 mod run;
 mod running;
