@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages runtimes test bench clean
+.PHONY: build deps languages runtimes test bench docs clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi
@@ -35,7 +35,11 @@ test:
 	$(PYTHON) scripts/suites $(if $(filter 1,$(STRICT)),--strict)
 
 bench:
-	$(PYTHON) bench/run
+	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench
+	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench
+
+docs:
+	scripts/docs
 
 include make/install.mk
 

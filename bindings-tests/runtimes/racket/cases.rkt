@@ -14,6 +14,6 @@
                    (lambda (failure) (printf "~a\t~a\n" (exn:unsandbox-code failure) (exn-message failure)))])
     (define client (client-of (car words) (cadr words)))
     (define reply (call-json client (caddr words) (string->bytes/utf-8 (cadddr words))))
-    (void (write-bytes (bytes-append #"ok\t" reply #"\n")))))
+    (void (write-bytes (bytes-append #"ok\t" reply #"\n"))))
   (flush-output))
 (for ([client (in-hash-values clients)]) (close-client client))
