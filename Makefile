@@ -13,7 +13,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages test bench install uninstall clean
+.PHONY: build deps languages test fuzz bench install uninstall clean
 
 build:
 	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi
@@ -27,6 +27,11 @@ languages:
 
 test:
 	$(PYTHON) scripts/suites $(if $(filter 1,$(STRICT)),--strict)
+
+# Bounded: a million cases for each reader of what comes from outside; FUZZ_CASES=10000000 is the long form.
+FUZZ_CASES ?= 1000000
+fuzz:
+	UNSANDBOX_FUZZ_CASES=$(FUZZ_CASES) $(CARGO) test --release -p unsandbox-protocol --test hostile
 
 bench:
 	$(PYTHON) bench/run
