@@ -366,6 +366,7 @@ impl Backend for Engine {
         let info = |language: &'static Language| {
             let found = self.runtime(language, None).ok();
             let path = found.as_ref().and_then(runtimes::Runtime::main_program);
+            let recipe = found.as_ref().map_or(language.offered(), |runtime| runtime.recipe);
             LanguageInfo {
                 name: language.name.to_string(),
                 aliases: language.aliases.iter().map(ToString::to_string).collect(),
@@ -373,6 +374,7 @@ impl Backend for Engine {
                 version: None,
                 path: path.map(|path| path.to_string_lossy().into_owned()),
                 install: found.is_none().then(|| runtimes::install_hint(language)),
+                untested: recipe.untested,
             }
         };
         Ok(languages().iter().map(info).collect())

@@ -44,11 +44,9 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// The program that stands for the language: the one that tells its version.
+    /// The program that stands for the language: the one that its recipe names first.
     pub fn main_program(&self) -> Option<&Path> {
-        let word = self.recipe.version.first()?;
-        let named = self.programs.iter().find(|(name, _)| *word == format!("{{{name}}}"));
-        named.or(self.programs.first()).map(|(_, path)| path.as_path())
+        self.programs.first().map(|(_, path)| path.as_path())
     }
 }
 
@@ -158,7 +156,7 @@ fn missing(language: &Language) -> Error {
 
 /// How to install a missing language, in one line.
 pub fn install_hint(language: &Language) -> String {
-    language.recipes.iter().flat_map(ways_to_install).next().unwrap_or_default()
+    ways_to_install(language.offered()).into_iter().next().unwrap_or_default()
 }
 
 fn ways_to_install(recipe: &Recipe) -> Vec<String> {

@@ -79,6 +79,8 @@ pub struct LanguageInfo {
     pub path: Option<String>,
     /// What to install where it is missing.
     pub install: Option<String>,
+    /// Whether this project's tests have never run it, for want of an installable runtime.
+    pub untested: bool,
 }
 
 /// What `validate_key` gives.

@@ -37,7 +37,7 @@ pub struct Language {
 /// start in the work directory; what is between braces and none of these stays as it is.
 #[derive(Debug)]
 pub struct Recipe {
-    /// Programs by the name used in commands, each with the file names to look for.
+    /// Programs by the name used in commands, each with the file names to look for; the main one first.
     pub programs: &'static [(&'static str, &'static [&'static str])],
     /// Compile command; empty for none.
     pub compile: &'static [&'static str],
@@ -67,6 +67,12 @@ pub struct Recipe {
 }
 
 impl Language {
+    /// The recipe that whoever has none should install for: the first that the tests run, if any.
+    pub fn offered(&self) -> &'static Recipe {
+        let tested = self.recipes.iter().find(|recipe| !recipe.untested);
+        tested.unwrap_or(&self.recipes[0])
+    }
+
     /// `code` as it is given to the language's tools: without byte-order mark, and with line ends
     /// that they understand.
     pub fn source_text<'a>(&self, code: &'a str) -> Cow<'a, str> {
