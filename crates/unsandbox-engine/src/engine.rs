@@ -296,7 +296,7 @@ fn version_in(result: &ExecutionResult) -> Option<String> {
     };
     let clean = |word: &'_ str| {
         let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '.');
         bare.to_string()
     };
     let words: Vec<String> = text.split_whitespace().take(60).map(clean).collect();

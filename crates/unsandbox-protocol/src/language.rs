@@ -53,7 +53,8 @@ pub struct Recipe {
     pub wasm: &'static [&'static str],
     /// Prints the version in its first lines.
     pub version: &'static [&'static str],
-    /// Further paths of the host shown read-only, where they exist.
+    /// Further paths of the host shown read-only, where they exist; a `*` in the last part of one stands
+    /// for any characters.
     pub show: &'static [&'static str],
     /// Debian package that brings it; empty where there is none.
     pub debian: &'static str,
@@ -170,6 +171,19 @@ mod tests {
                 assert_eq!(seen.insert(name.to_lowercase(), language.name), None, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn what_no_registry_offers_is_marked_as_untested() {
+        for language in languages() {
+            for recipe in language.recipes {
+                let offered =
+                    [recipe.debian, recipe.pypi, recipe.npm].iter().any(|it| !it.is_empty());
+                assert!(offered || recipe.untested, "{} {:?}", language.name, recipe.programs);
+            }
+        }
+        let untested = |name| find_language(name).unwrap().offered().untested;
+        assert!(untested("julia") && !untested("csharp") && !untested("typescript"));
     }
 
     #[test]

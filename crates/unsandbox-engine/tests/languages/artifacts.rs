@@ -52,6 +52,12 @@ fn command(language: &str, file: &Path) -> Command {
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let words: &[&str] = match (language, extension) {
         ("scala", "jar") => &["scala"],
+        ("groovy", "jar") => {
+            let script = "getClass().classLoader.loadClass('main').newInstance().run()";
+            let mut command = Command::new("groovy");
+            command.arg("-cp").arg(file).args(["-e", script]);
+            return command;
+        }
         (_, "jar") => &["java", "-jar"],
         (_, "mjs" | "cjs") => &["node"],
         (_, "exe") => &["mono"],

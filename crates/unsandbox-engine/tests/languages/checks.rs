@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What each program is given, and what it has to do with it.
 
-use crate::programs::CRLF;
+use crate::programs::{CRLF, ODD_ARGS};
 use crate::table::Verdict;
 use std::sync::Arc;
 use unsandbox_engine::Engine;
@@ -15,6 +15,9 @@ use unsandbox_protocol::{Backend, Error, ExecutionResult, LimitKind, Request, St
 const LOOP_TTL: &[i64] = &[2, 10, 40];
 const TTL: i64 = 120;
 
+const ARGS: &[&str] = &["one", "two words", "ü"];
+const ODD: &[&str] = &["-x", "--version", "$(id)", "a'b\"c", "*", "-e", "x=1", "; exit 3"];
+
 /// One program of one language.
 pub struct Check {
     pub language: &'static Language,
@@ -27,7 +30,8 @@ impl Check {
         let request = Request::new(self.language.name, &self.code).ttl(ttl);
         match self.name.as_str() {
             "stdin" => request.stdin("first line\nsecond line\n"),
-            "args" => request.arg("one").arg("two words").arg("ü"),
+            "args" => with_args(request, ARGS),
+            ODD_ARGS => with_args(request, ODD),
             "env" => request.env("GREETING", "hello there"),
             "input" => request.input_file("data.txt", "alpha\nbeta\n"),
             _ => request,
@@ -39,7 +43,8 @@ impl Check {
         Some(match self.name.as_str() {
             "hello" | CRLF => format!("hello from {}\n", self.language.name),
             "stdin" => "FIRST LINE\nSECOND LINE\n".to_string(),
-            "args" => "one\ntwo words\nü\n".to_string(),
+            "args" => ARGS.join("\n") + "\n",
+            ODD_ARGS => ODD.join("\n") + "\n",
             "env" => "hello there\n".to_string(),
             "input" => "alpha\nbeta\n".to_string(),
             "exit7" | "stderr" | "compile_error" => String::new(),
@@ -92,6 +97,10 @@ impl Check {
             Err(error) => Verdict::Failed(error.to_string()),
         }
     }
+}
+
+fn with_args(request: Request, args: &[&str]) -> Request {
+    args.iter().fold(request, |request, arg| request.arg(*arg))
 }
 
 fn is_failure(result: &ExecutionResult) -> bool {

@@ -9,6 +9,8 @@ use unsandbox_protocol::language::Language;
 
 /// `hello` once more, as an editor of another system saves it.
 pub const CRLF: &str = "crlf";
+/// `args` once more, with arguments that a tool or a shell would take for its own.
+pub const ODD_ARGS: &str = "odd_args";
 
 fn folder(language: &Language) -> PathBuf {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../bindings-tests/languages");
@@ -38,6 +40,9 @@ pub fn of(language: &'static Language) -> Vec<Check> {
         if name == "hello" {
             let crlf = format!("\u{feff}{}", code.replace('\n', "\r\n"));
             checks.push(Check { language, name: CRLF.to_string(), code: crlf });
+        }
+        if name == "args" {
+            checks.push(Check { language, name: ODD_ARGS.to_string(), code: code.clone() });
         }
         checks.push(Check { language, name, code });
     }

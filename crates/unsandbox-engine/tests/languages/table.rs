@@ -2,7 +2,7 @@
 //! The table that the suite prints: a line for each language, a column for each check.
 
 use crate::NAMED;
-use crate::programs::CRLF;
+use crate::programs::{CRLF, ODD_ARGS};
 use std::fmt::Write;
 use unsandbox_protocol::backend::LanguageInfo;
 use unsandbox_protocol::language::Language;
@@ -19,6 +19,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("runtime_error", "run-err"),
     ("loop", "loop"),
     ("compile_error", "comp-err"),
+    (ODD_ARGS, "odd-args"),
     (CRLF, "crlf"),
 ];
 const REQUIRED: usize = 9;
@@ -50,7 +51,7 @@ impl Row {
         Row {
             name: language.name,
             version: format!("{version:.12}{untested}"),
-            compiles: language.recipes.iter().any(|recipe| !recipe.artifact.is_empty()),
+            compiles: language.recipes.iter().any(|recipe| !recipe.compile.is_empty()),
             verdicts: Vec::new(),
         }
     }
