@@ -63,7 +63,7 @@ pub struct Recipe {
     pub npm: &'static str,
     /// Another way to get it, in words.
     pub install: &'static str,
-    /// Whether the tests of this project do not run it, for want of an installable runtime.
+    /// Whether the tests of this project have never run it.
     pub untested: bool,
 }
 
