@@ -17,7 +17,12 @@ INCLUDE = ROOT / "include"
 sys.path.insert(0, str(Path(__file__).parent))
 
 #: Settings of the tests themselves, and which interpreter the local engine takes.
-KEPT = {"UNSANDBOX_LIB_DIR", "UNSANDBOX_PYTHON"}
+KEPT = {
+    "UNSANDBOX_COMMAND",
+    "UNSANDBOX_LIB_DIR",
+    "UNSANDBOX_PANICKING_LIB_DIR",
+    "UNSANDBOX_PYTHON",
+}
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
@@ -59,7 +64,13 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def panicking_library(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library with the function that makes every other one panic."""
+    """The library with the function that makes every other one panic.
+
+    UNSANDBOX_PANICKING_LIB_DIR names a ready one.
+    """
+    ready = os.environ.get("UNSANDBOX_PANICKING_LIB_DIR")
+    if ready:
+        return Path(ready)
     directory = install(build("panic-injection"), tmp_path_factory.mktemp("panicking"))
     # Leaves cargo's own output as the other suites expect it.
     if "UNSANDBOX_LIB_DIR" not in os.environ:

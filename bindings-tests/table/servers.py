@@ -26,6 +26,16 @@ SECRET_KEY = "unsb-sk-test0-00000-00000-00001"
 FOREIGN_KEY = "unsb-sk-test0-00000-00000-00002"
 
 
+def built_command() -> Path:
+    """The built `unsandbox`. UNSANDBOX_COMMAND names a ready one."""
+    ready = os.environ.get("UNSANDBOX_COMMAND")
+    if ready:
+        return Path(ready)
+    root = HERE.parent.parent
+    subprocess.run(["cargo", "build", "-q", "--locked", "-p", "unsandbox-cli"], cwd=root, check=True)
+    return Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "debug/unsandbox"
+
+
 @dataclass(frozen=True)
 class Servers:
     """Where to find them."""
@@ -48,8 +58,8 @@ def child(command: list[str], log: Path) -> Iterator[str]:
     """A process that tells its address in its first line, and is ended by its id."""
     with log.open("wb") as err:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, env=clean_environment())
+    assert process.stdout
     try:
-        assert process.stdout
         line = process.stdout.readline().decode().strip()
         assert line, f"{command[0]} did not start: {log.read_text()[-2000:]}"
         yield line.removeprefix("listening on ")
@@ -60,6 +70,7 @@ def child(command: list[str], log: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        process.stdout.close()
 
 
 def clean_environment() -> dict[str, str]:

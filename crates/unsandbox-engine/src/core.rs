@@ -2,6 +2,7 @@
 //! What the engine's callers and its thread share: the table of jobs, the way to the jailer, and how a
 //! job comes to its end.
 
+use crate::egress::Egress;
 use crate::engine::EngineOptions;
 use crate::jobs::{Record, Table, size_of, unix_seconds};
 use crate::outcome;
@@ -21,6 +22,7 @@ use unsandbox_protocol::{CancelToken, Error, ErrorCode, EventSink, ExecutionResu
 pub struct Core {
     pub options: EngineOptions,
     pub concurrency: usize,
+    pub egress: Arc<Egress>,
     /// A forked copy of the host must leave everything here alone.
     pub process: u32,
     table: Mutex<Table>,
@@ -49,6 +51,7 @@ impl Core {
     pub fn new(options: EngineOptions) -> Result<Core, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let concurrency = if options.concurrency == 0 { 2 * cores } else { options.concurrency };
+        let egress = Arc::new(Egress::new(&options.egress)?);
         let queue = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("epoll"))?;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let wake = eventfd(0, flags).map_err(system("eventfd"))?;
@@ -57,6 +60,7 @@ impl Core {
         Ok(Core {
             options,
             concurrency,
+            egress,
             process: std::process::id(),
             table: Mutex::default(),
             ended: Condvar::new(),

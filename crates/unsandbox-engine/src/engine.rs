@@ -2,6 +2,7 @@
 //! The engine as its callers see it: takes submissions, answers questions about jobs, ends.
 
 use crate::core::Core;
+use crate::egress::EgressOptions;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
 use crate::reactor::{self, Reactor};
 use crate::run::refusal;
@@ -20,8 +21,8 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, Waiter};
 use unsandbox_protocol::isolation::{Layer, Level};
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::{
-    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, NetworkMode,
-    Owner, Probe, Request, Status, Submission, limits,
+    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, Owner, Probe,
+    Request, Status, Submission, limits,
 };
 
 /// How an engine is set up.
@@ -37,6 +38,8 @@ pub struct EngineOptions {
     pub retention_max_bytes: usize,
     /// Keep finished jobs that were not `listed` as well, for callers who only remember the id.
     pub keep_unlisted: bool,
+    /// What `semitrusted` runs may reach.
+    pub egress: EgressOptions,
 }
 
 impl Default for EngineOptions {
@@ -48,6 +51,7 @@ impl Default for EngineOptions {
             retention: limits::RETENTION,
             retention_max_bytes: limits::RETENTION_MAX_BYTES,
             keep_unlisted: false,
+            egress: EgressOptions::default(),
         }
     }
 }
@@ -145,7 +149,7 @@ impl Engine {
     ) -> Result<Arc<Waiter>, Error> {
         let mut request = Request::new(language.name, "");
         request.ttl = 20;
-        let mut prepared = plan::prepare(&request, language, runtime)?;
+        let mut prepared = plan::prepare(&request, &request.validate()?, runtime)?;
         plan::only_version(&mut prepared, runtime, request.ttl);
         let waiter = Arc::new(Waiter::new());
         let submission = Submission::new(request);
@@ -185,6 +189,7 @@ impl Engine {
             let _ = channel::send(jailer.socket.as_fd(), &ToJailer::Quit, &[]);
             jailer.wait();
         }
+        self.core.egress.close();
     }
 
     /// The running jailer, started if need be together with the thread that hears it.
@@ -318,18 +323,13 @@ impl Backend for Engine {
             return Err(Error::new(ErrorCode::Conflict, text));
         }
         let valid = submission.request.validate()?;
-        if valid.network_mode == NetworkMode::Semitrusted {
-            let text = "network_mode \"semitrusted\" is not available yet on the local engine; use \
-                        \"zerotrust\", or an endpoint that offers it";
-            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
-        }
         if self.core.options.isolation == IsolationPolicy::Reduced {
             let text = "isolation level \"reduced\" is not available yet; use \"auto\" or \"full\"";
             return Err(Error::new(ErrorCode::IsolationUnavailable, text));
         }
         let request = &submission.request;
         let runtime = self.runtime(valid.language, request.runtime.as_deref())?;
-        let prepared = plan::prepare(request, valid.language, &runtime)?;
+        let prepared = plan::prepare(request, &valid, &runtime)?;
         self.enqueue(submission, valid.language.name, valid.detected, prepared, sink)
     }
 

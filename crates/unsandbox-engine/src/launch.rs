@@ -61,6 +61,7 @@ impl Core {
             sink,
             handle.clone(),
             epoll,
+            self.egress.clone(),
             [out, err],
             &mut waiting.prepared,
         );

@@ -6,9 +6,11 @@
 //!
 //! One execution: `engine.rs` takes it, `runtimes.rs` finds its language's programs, `plan.rs` says
 //! what to do, `jobs.rs` gives it a place in the queue, `launch.rs` hands it to the jailer (`start.rs`
-//! has started that), `reactor.rs` hears of it, `run.rs` keeps its output and makes the result.
+//! has started that), `reactor.rs` hears of it, `run.rs` keeps its output and makes the result. What a
+//! `semitrusted` run reaches, it reaches through `egress/`.
 
 mod core;
+mod egress;
 mod engine;
 mod jobs;
 mod launch;
@@ -21,4 +23,5 @@ mod shims;
 mod start;
 mod stdin;
 
+pub use egress::{EgressOptions, Resolver, SystemResolver};
 pub use engine::{Engine, EngineOptions};

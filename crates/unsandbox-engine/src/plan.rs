@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Turns a request into what a jail's init is to do: files, steps, environment, limits.
 
+use crate::egress;
 use crate::runtimes::Runtime;
 use unsandbox_jailer::codec::Blob;
 use unsandbox_jailer::message::{Needs, PlacedFile, Plan, RunLimits, Step, StepKind, Wanted};
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
-use unsandbox_protocol::validate::file_names;
-use unsandbox_protocol::{Error, Request};
+use unsandbox_protocol::validate::{Valid, file_names};
+use unsandbox_protocol::{Error, NetworkMode, Request};
 
 /// Where a compiled program lies: outside the work directory, so that no input file is in its way.
 const OUT: &str = "/tmp/build/main";
@@ -42,11 +43,8 @@ fn limit(limits: &Limits, name: &str) -> u64 {
     limits.get(name).or(row.and_then(|row| row.default)).unwrap_or(0)
 }
 
-pub fn prepare(
-    request: &Request,
-    language: &'static Language,
-    runtime: &Runtime,
-) -> Result<Prepared, Error> {
+pub fn prepare(request: &Request, valid: &Valid, runtime: &Runtime) -> Result<Prepared, Error> {
+    let language = valid.language;
     let names = file_names(&request.input_files)?;
     let source = source_name(language.source, &names);
     let mut files: Vec<PlacedFile> = names
@@ -68,14 +66,19 @@ pub fn prepare(
         processes: run_limits.processes,
     };
     let wall_ms = steps.iter().map(|step| step.wall_ms).sum();
+    let listen = match valid.network_mode {
+        NetworkMode::Semitrusted => egress::PORTS.to_vec(),
+        NetworkMode::Zerotrust => Vec::new(),
+    };
     let plan = Plan {
         files,
         steps,
-        env: environment(request, runtime),
+        env: environment(request, valid.network_mode, runtime),
         limits: run_limits,
         collect: wanted(request, language, &words, &mut notes),
         artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
         artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
+        listen,
     };
     let output_bytes = limit(&request.limits, "output_bytes");
     Ok(Prepared { plan, needs, output_bytes, wall_ms, notes })
@@ -216,7 +219,7 @@ fn run_limits(request: &Request, language: &Language) -> RunLimits {
 }
 
 /// `NAME=value` pairs: the standard ones, then the recipe's, then the request's; the last one wins.
-fn environment(request: &Request, runtime: &Runtime) -> Vec<String> {
+fn environment(request: &Request, network_mode: NetworkMode, runtime: &Runtime) -> Vec<String> {
     let mut path: Vec<String> = Vec::new();
     for (_, program) in &runtime.programs {
         let folder = program.parent().map(|folder| folder.to_string_lossy().into_owned());
@@ -227,7 +230,11 @@ fn environment(request: &Request, runtime: &Runtime) -> Vec<String> {
     let mut pairs: Vec<(String, String)> = vec![("PATH".to_string(), path.join(":"))];
     let owned = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
     let added = STANDARD_ENV.iter().chain(runtime.recipe.env).map(owned);
-    for (name, value) in added.chain(request.env.iter().cloned()) {
+    let proxies = match network_mode {
+        NetworkMode::Semitrusted => egress::variables(),
+        NetworkMode::Zerotrust => Vec::new(),
+    };
+    for (name, value) in added.chain(proxies).chain(request.env.iter().cloned()) {
         pairs.retain(|(known, _)| *known != name);
         pairs.push((name, value));
     }

@@ -2,6 +2,7 @@
 //! One run while it is in its jail: its descriptors, what it has written so far, and how the result is
 //! made of that.
 
+use crate::egress::{Egress, Gateway};
 use crate::outcome;
 use crate::plan::Prepared;
 use rustix::event::epoll;
@@ -91,6 +92,10 @@ pub struct Run {
     pub sink: Arc<dyn EventSink>,
     pub handle: Arc<Handle>,
     epoll: Arc<OwnedFd>,
+    egress: Arc<Egress>,
+    /// Whether its init was told to listen; one that does so unasked gets no gateway.
+    is_semitrusted: bool,
+    gateway: Option<Gateway>,
     control_open: bool,
     outputs: [Output; 2],
     ending: Ending,
@@ -128,6 +133,7 @@ impl Run {
         sink: Arc<dyn EventSink>,
         handle: Arc<Handle>,
         epoll: Arc<OwnedFd>,
+        egress: Arc<Egress>,
         pipes: [OwnedFd; 2],
         prepared: &mut Prepared,
     ) -> Run {
@@ -148,6 +154,9 @@ impl Run {
             sink,
             handle,
             epoll,
+            egress,
+            is_semitrusted: !plan.listen.is_empty(),
+            gateway: None,
             control_open: true,
             outputs: pipes.map(|pipe| Output { pipe: Some(pipe.into()), kept: Vec::new() }),
             ending,
@@ -212,6 +221,9 @@ impl Run {
             }
         }
         self.unwatch(self.handle.control.as_fd());
+        if let Some(gateway) = self.gateway.take() {
+            self.notes.extend(gateway.end());
+        }
     }
 
     /// Every message of the init that waits; true when the run step has started.
@@ -253,7 +265,19 @@ impl Run {
             }
             FromInit::Refused { trouble } => self.trouble = Some(trouble),
             FromInit::Done => self.done = true,
-            FromInit::Started { .. } => {}
+            FromInit::Listening if self.is_semitrusted && self.gateway.is_none() => {
+                self.start_gateway(fds);
+            }
+            FromInit::Listening | FromInit::Started { .. } => {}
+        }
+    }
+
+    fn start_gateway(&mut self, sockets: Vec<OwnedFd>) {
+        match Gateway::start(&self.egress, sockets) {
+            Ok(gateway) => self.gateway = Some(gateway),
+            Err(error) => {
+                self.notes.push(format!("no network: the egress gateway could not start: {error}"));
+            }
         }
     }
 

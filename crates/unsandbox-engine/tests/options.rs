@@ -144,13 +144,6 @@ fn a_missing_runtime_is_an_error_that_says_what_to_install() {
 }
 
 #[test]
-fn semitrusted_is_refused_with_the_reason() {
-    let error = execute(Request::new("bash", "").network_mode("semitrusted")).unwrap_err();
-    assert_eq!(error.code(), ErrorCode::IsolationUnavailable);
-    assert!(error.message().contains("semitrusted"));
-}
-
-#[test]
 fn a_virtual_environment_is_seen_by_the_python_that_lives_in_it() {
     let folder = std::env::temp_dir().join(format!("unsandbox-venv-{}", std::process::id()));
     let made = std::process::Command::new("/usr/bin/python3")

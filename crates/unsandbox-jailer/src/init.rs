@@ -12,6 +12,7 @@ use crate::sys;
 use crate::template::{JAIL_ID, place_for, staged};
 use std::fs;
 use std::io::{self, Read, Seek, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -155,6 +156,7 @@ impl Run<'_> {
         if !artifacts.exists() {
             fs::create_dir(&artifacts).map_err(trouble("files", "make artifacts/"))?;
         }
+        self.listen(&plan.listen).map_err(trouble("network namespace", "listen in it"))?;
         let stepper = Stepper::new(&plan, self.filters, meter)
             .map_err(trouble("streams", "prepare the steps"))?;
         let steps = std::mem::take(&mut plan.steps);
@@ -165,6 +167,17 @@ impl Run<'_> {
             collect::collect(&plan, Path::new(TMP), send).map_err(trouble("files", "collect"))?;
         }
         Ok(())
+    }
+
+    /// Gives the engine its way in, and keeps none of it: programs inherit no descriptor anyway.
+    fn listen(&self, ports: &[u16]) -> io::Result<()> {
+        if ports.is_empty() {
+            return Ok(());
+        }
+        let bind = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+        let sockets = ports.iter().map(bind).collect::<io::Result<Vec<_>>>()?;
+        let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+        channel::send(self.control.as_fd(), &FromInit::Listening, &fds)
     }
 
     /// True if artifacts are wanted after it.

@@ -99,8 +99,19 @@ pub struct Plan {
     pub collect: Vec<Wanted>,
     pub artifacts_max_count: u64,
     pub artifacts_max_bytes: u64,
+    /// Ports of the jail's own loopback to listen on for the engine; see [`FromInit::Listening`].
+    pub listen: Vec<u16>,
 }
-wire_struct!(Plan { files, steps, env, limits, collect, artifacts_max_count, artifacts_max_bytes });
+wire_struct!(Plan {
+    files,
+    steps,
+    env,
+    limits,
+    collect,
+    artifacts_max_count,
+    artifacts_max_bytes,
+    listen
+});
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlacedFile {
@@ -193,10 +204,14 @@ pub enum FromInit {
     },
     /// The last message: every process but the init itself is gone.
     Done,
+    /// With a listening socket for each port of [`Plan::listen`]. A socket stays in the network namespace
+    /// that it was made in, so the engine takes connections on it from outside.
+    Listening,
 }
 wire_enum!(FromInit {
     1 = Started { kind }, 2 = Ended { kind, end }, 3 = Artifact { name, kind, size },
     4 = Skipped { name, why }, 5 = Refused { trouble }, 6 = Done,
+    7 = Listening,
 });
 
 /// Why a step ended.

@@ -55,6 +55,12 @@ pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(600);
 /// A signed request may be this far from the server's clock (the service's rule).
 pub const SIGNATURE_WINDOW: Duration = Duration::from_secs(300);
 
+/// Connections that a `semitrusted` run has at once, and all runs together; bytes that one carries, both
+/// ways together (ours).
+pub const EGRESS_CONNECTIONS_MAX: usize = 64;
+pub const EGRESS_CONNECTIONS_ALL_MAX: usize = 1_024;
+pub const EGRESS_MAX_BYTES: u64 = 1024 * 1024 * 1024;
+
 /// What one run may use. `None` takes the default; every value is capped.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Limits {

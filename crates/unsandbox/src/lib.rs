@@ -20,6 +20,7 @@ mod client;
 mod config;
 mod fork;
 mod local;
+mod observe;
 mod remote;
 mod task;
 
@@ -28,6 +29,7 @@ pub use builder::{ClientBuilder, Timeouts};
 pub use call::{CallOptions, OutputCallback};
 pub use client::Client;
 pub use config::SERVICE_URL;
+pub use observe::RequestEvent;
 pub use remote::Remote;
 pub use task::{Notify, Task};
 

@@ -61,10 +61,18 @@ impl EventSink for Recorder {
 
 /// The next event that `wanted` maps to something, within ten seconds.
 pub fn await_event<T>(events: &Receiver<Event>, wanted: impl Fn(Event) -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    await_event_within(events, Duration::from_secs(10), wanted)
+}
+
+pub fn await_event_within<T>(
+    events: &Receiver<Event>,
+    limit: Duration,
+    wanted: impl Fn(Event) -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
-        let event = events.recv_timeout(rest).expect("the event comes within ten seconds");
+        let event = events.recv_timeout(rest).expect("the event comes in time");
         if let Some(found) = wanted(event) {
             return found;
         }
@@ -76,6 +84,17 @@ pub fn await_output(events: &Receiver<Event>) -> Vec<u8> {
         Event::Output(_, bytes) => Some(bytes),
         _ => None,
     })
+}
+
+/// Takes output until `words` have come; a program may write them in several parts.
+pub fn await_said(events: &Receiver<Event>, words: &str, limit: Duration) {
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains(words) {
+        said.extend(await_event_within(events, limit, |event| match event {
+            Event::Output(_, bytes) => Some(bytes),
+            _ => None,
+        }));
+    }
 }
 
 pub fn await_end(events: &Receiver<Event>) -> ExecutionResult {

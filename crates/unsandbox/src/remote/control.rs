@@ -9,6 +9,8 @@ use unsandbox_protocol::{CancelToken, Error, ErrorCode};
 #[derive(Clone, Debug)]
 pub(super) struct Control {
     pub(super) cancel: CancelToken,
+    /// Nobody waits any more: what is under way may end by itself, but nothing further is begun.
+    pub(super) deserted: CancelToken,
     /// `None`: as long as it takes.
     pub(super) until: Option<Instant>,
     limit: Option<Duration>,
@@ -17,7 +19,7 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new(cancel: CancelToken, limit: Option<Duration>) -> Self {
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
-        Control { cancel, until, limit }
+        Control { cancel, deserted: CancelToken::new(), until, limit }
     }
 
     pub(super) fn left(&self) -> Option<Duration> {
@@ -30,7 +32,7 @@ impl Control {
 
     /// CANCELLED or TIMEOUT, once it is time.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.cancel.is_cancelled() {
+        if self.cancel.is_cancelled() || self.deserted.is_cancelled() {
             return Err(cancelled(None));
         }
         if self.is_over() {
@@ -48,11 +50,14 @@ impl Control {
     /// Sleeps, unless the call ends first.
     pub(super) fn sleep(&self, pause: Duration) -> Result<(), Error> {
         let woken = Arc::new((Mutex::new(false), Condvar::new()));
-        let waker = woken.clone();
-        let _guard = self.cancel.on_cancel(move || {
-            *waker.0.lock().expect("no panic under this lock") = true;
-            waker.1.notify_all();
-        });
+        let wake = |waker: Arc<(Mutex<bool>, Condvar)>| {
+            move || {
+                *waker.0.lock().expect("no panic under this lock") = true;
+                waker.1.notify_all();
+            }
+        };
+        let _cancelled = self.cancel.on_cancel(wake(woken.clone()));
+        let _deserted = self.deserted.on_cancel(wake(woken.clone()));
         let pause = self.left().map_or(pause, |left| left.min(pause));
         let asleep = woken.0.lock().expect("no panic under this lock");
         let slept = woken.1.wait_timeout_while(asleep, pause, |woken| !*woken);

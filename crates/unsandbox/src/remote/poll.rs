@@ -51,6 +51,11 @@ pub(super) fn wait(
             }
             Err(error) => return Err(error.with_job_id(job_id)),
         }
+        if !long && looks == 0 && remote.features().wait {
+            // The first answer told that the server holds questions: the next one waits there.
+            looks += 1;
+            continue;
+        }
         // A server that holds the question needs no pause; one that does not must not be flooded.
         if !long || begun.elapsed() < Duration::from_millis(500) {
             let pause = PAUSES_MS[looks.min(PAUSES_MS.len() - 1)];

@@ -10,7 +10,6 @@ use super::{QUEUE_TIME, Remote};
 use crate::call::CallOptions;
 use std::borrow::Cow;
 use std::io::Read;
-use std::sync::mpsc;
 use std::time::Duration;
 use unsandbox_protocol::wire::{self, Submitted};
 use unsandbox_protocol::{
@@ -24,13 +23,8 @@ pub(crate) enum Route {
     Run,
 }
 
-/// How long a caller who cancelled waits for the server to hear of it; after that it goes on alone.
-const CANCEL_GRACE: Duration = Duration::from_millis(80);
-/// How long that may take then.
-const CANCEL_TIME: Duration = Duration::from_secs(10);
-
 /// A submission as it is sent.
-struct Parcel {
+pub(super) struct Parcel {
     target: String,
     content_type: &'static str,
     body: String,
@@ -51,7 +45,11 @@ impl Remote {
         let control = self.execution(cancel, deadline, ttl);
         let as_job = cancel_job || ttl > self.inner.options.job_threshold;
         let parcel = self.parcel(route, request, as_job, &control)?;
-        let answer = self.submit(&parcel, &control)?;
+        let detected = parcel.detected;
+        let answer = match as_job {
+            true => self.submit_aside(parcel, &control)?,
+            false => self.submit(&parcel, &control)?,
+        };
         let submitted = wire::decode_submission_or_result(&answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
         drop(answer);
@@ -59,7 +57,7 @@ impl Remote {
             Submitted::Result(result) => result,
             Submitted::Job(job) => self.wait_submitted(&job.job_id, &control)?,
         };
-        if let Some(name) = parcel.detected {
+        if let Some(name) = detected {
             result.detected_language.get_or_insert_with(|| name.to_string());
         }
         if let Some(callback) = on_output {
@@ -86,10 +84,11 @@ impl Remote {
             Some(options.deadline.or(self.inner.options.timeouts.call).unwrap_or(QUEUE_TIME)),
         );
         let parcel = self.parcel(route, request, true, &control)?;
-        let answer = self.submit(&parcel, &control)?;
+        let detected = parcel.detected;
+        let answer = self.submit_aside(parcel, &control)?;
         let mut job = wire::decode_submission(&answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
-        if let Some(name) = parcel.detected {
+        if let Some(name) = detected {
             job.detected_language.get_or_insert_with(|| name.to_string());
         }
         Ok(job)
@@ -147,7 +146,8 @@ impl Remote {
         Ok(json("/execute", &request, Some(name)))
     }
 
-    fn submit(&self, parcel: &Parcel, control: &Control) -> Result<Answer, Error> {
+    /// Sends a submission, and again where that cannot run it twice.
+    pub(super) fn submit(&self, parcel: &Parcel, control: &Control) -> Result<Answer, Error> {
         let key = idempotency_key()?;
         let ask = Ask {
             content_type: parcel.content_type,
@@ -170,24 +170,6 @@ impl Remote {
                 end.map_err(|error| error.with_job_id(job_id).with_may_have_run(true))
             }
             _ => end,
-        }
-    }
-
-    /// Tells the server to cancel, without keeping the caller.
-    fn cancel_aside(&self, job_id: &str) {
-        let (remote, job_id) = (self.clone(), job_id.to_string());
-        let (tell, told) = mpsc::channel::<()>();
-        let thread = std::thread::Builder::new().name("unsandbox-cancel".to_string());
-        let spawned = thread.spawn(move || {
-            let control = Control::new(CancelToken::new(), Some(CANCEL_TIME));
-            if let Err(error) = remote.cancel_within(&job_id, &control) {
-                log::warn!("job {job_id} may still run: {error}");
-            }
-            drop(tell);
-        });
-        if spawned.is_ok() {
-            // Ends when the other end is dropped, or after the grace.
-            let _ = told.recv_timeout(CANCEL_GRACE);
         }
     }
 }

@@ -338,3 +338,59 @@ fn gzip_is_read_and_a_bomb_is_not() {
     let small = builder(&bomb).reply_max_bytes(100_000).build().unwrap();
     assert_eq!(small.execute(&python()).unwrap_err().code(), ErrorCode::TooLarge);
 }
+
+#[test]
+fn cancelling_a_submission_under_way_cancels_its_job() {
+    // By the caller's token or by its deadline; waiting for the result or only for the id.
+    for (by_token, wait) in [(true, true), (true, false), (false, true), (false, false)] {
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let stub = Stub::start(move |asked| match asked.method.as_str() {
+            "POST" => {
+                gate.lock().unwrap().recv().unwrap();
+                json(202, r#"{"job_id":"late","status":"pending"}"#)
+            }
+            _ => json(200, r#"{"message":"Job cancelled","job_id":"late","result":{}}"#),
+        });
+        let client = client(&stub);
+        let cancel = CancelToken::new();
+        let mut options = CallOptions { cancel_job: true, ..CallOptions::default() };
+        options = options.cancel(cancel.clone());
+        if !by_token {
+            options = options.deadline(Duration::from_millis(200));
+        }
+        let call = move || match wait {
+            true => client.execute_with(&python(), options).unwrap_err(),
+            false => client.execute_async_with(&python(), options).unwrap_err(),
+        };
+        let (error, took) = ended(&stub, "POST /execute/async", call, || {
+            if by_token {
+                cancel.cancel();
+            }
+        });
+        let (code, bound) =
+            if by_token { (ErrorCode::Cancelled, 100) } else { (ErrorCode::Timeout, 300) };
+        assert_eq!((error.code(), error.may_have_run()), (code, true), "{error}");
+        assert!(took < Duration::from_millis(bound), "{took:?}");
+        assert_eq!(stub.asked().len(), 1);
+        // Only now the server tells the id.
+        go.send(()).unwrap();
+        stub.wait_for("DELETE /jobs/late");
+    }
+}
+
+#[test]
+fn a_deserted_submission_is_not_repeated() {
+    let stub = Stub::start(|asked| match asked.method.as_str() {
+        "POST" => with(json(429, ""), "Retry-After: 5"),
+        _ => json(200, "{}"),
+    });
+    let client = client(&stub);
+    let cancel = CancelToken::new();
+    let options = CallOptions { cancel_job: true, ..CallOptions::default() }.cancel(cancel.clone());
+    let call = move || client.execute_with(&python(), options).unwrap_err();
+    let (error, took) = ended(&stub, "POST", call, || cancel.cancel());
+    assert_eq!(error.code(), ErrorCode::Cancelled);
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert_eq!(stub.asked().len(), 1);
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From the host that a client named to a connection: named hosts are checked, resolved once, and
+//! exactly the addresses that pass are connected to. Nothing is resolved a second time, so an answer
+//! that changes in between changes nothing.
+
+use super::host::Host;
+use super::lookup::{self, lookup};
+use super::session::{Halt, Session};
+use super::{CONNECT_TIME, LOOKUP_TIME, address};
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Instant;
+use unsandbox_protocol::validate::shown;
+
+/// Why there is no connection.
+pub enum Denied {
+    /// By the rules; noted in the run's result.
+    Refused(String),
+    NotFound(String),
+    Unreachable(String),
+    Busy,
+    Halt(Halt),
+}
+
+/// Connects to a host as the client spelled it.
+pub fn dial(session: &Session, host: &[u8], port: u16) -> Result<(Host, TcpStream), Denied> {
+    let refuse = |target: &str, reason: &str| {
+        session.refuse(target, reason);
+        Denied::Refused(format!("egress refused: {target} ({reason})"))
+    };
+    let host = Host::parse(host)
+        .map_err(|why| refuse(&format!("{}:{port}", shown(&String::from_utf8_lossy(host))), why))?;
+    let target = format!("{host}:{port}");
+    if let Some(why) = session.egress.allow.refusal(&host) {
+        return Err(refuse(&target, why));
+    }
+    let found = match &host {
+        Host::Address(address) => vec![*address],
+        Host::Name(name) => resolve(session, name)?,
+    };
+    let mut allowed = Vec::new();
+    let mut reason = String::new();
+    for address in found {
+        let address = address.to_canonical();
+        match refusal(session, SocketAddr::new(address, port)) {
+            None => allowed.push(SocketAddr::new(address, port)),
+            Some(why) if matches!(host, Host::Address(_)) => reason = why.to_string(),
+            Some(why) => reason = format!("{address} is {why}"),
+        }
+    }
+    if allowed.is_empty() {
+        return Err(refuse(&target, &reason));
+    }
+    connect_to_one(session, &allowed).map(|stream| (host, stream))
+}
+
+fn resolve(session: &Session, name: &str) -> Result<Vec<IpAddr>, Denied> {
+    lookup(session, name, Instant::now() + LOOKUP_TIME).map_err(|trouble| match trouble {
+        lookup::Trouble::NotFound(why) => Denied::NotFound(format!("{name} was not found: {why}")),
+        lookup::Trouble::Busy => Denied::Busy,
+        lookup::Trouble::Halt(Halt::Late) => {
+            Denied::NotFound(format!("{name} was not found: the resolver did not answer in time"))
+        }
+        lookup::Trouble::Halt(halt) => Denied::Halt(halt),
+    })
+}
+
+fn refusal(session: &Session, address: SocketAddr) -> Option<&'static str> {
+    if session.egress.options.open_loopback == Some(address) {
+        return None;
+    }
+    address::refusal(address.ip())
+        .or_else(|| address::is_own(address.ip()).then_some("an address of this machine"))
+}
+
+/// The first of `addresses` that answers; each gets its share of the time.
+fn connect_to_one(session: &Session, addresses: &[SocketAddr]) -> Result<TcpStream, Denied> {
+    let deadline = Instant::now() + CONNECT_TIME;
+    let mut words = String::new();
+    for (index, address) in addresses.iter().enumerate() {
+        let left = (addresses.len() - index) as u32;
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        match connect_to(session, *address, Instant::now() + share) {
+            Ok(stream) => return Ok(stream),
+            Err(Halt::Over) => return Err(Denied::Halt(Halt::Over)),
+            Err(Halt::Late) => words = format!("{address} did not answer in time"),
+            Err(Halt::Broken(error)) => words = format!("{address}: {error}"),
+        }
+    }
+    Err(Denied::Unreachable(words))
+}
+
+fn connect_to(
+    session: &Session,
+    address: SocketAddr,
+    deadline: Instant,
+) -> Result<TcpStream, Halt> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, None).map_err(io::Error::from)?;
+    match connect(&socket, &address) {
+        Ok(()) => {}
+        Err(Errno::INPROGRESS | Errno::INTR) => {
+            session.wait([(socket.as_fd(), PollFlags::OUT)], Some(deadline))?;
+            let outcome = sockopt::socket_error(&socket).map_err(io::Error::from)?;
+            outcome.map_err(io::Error::from)?;
+        }
+        Err(error) => return Err(io::Error::from(error).into()),
+    }
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The one way out of a `semitrusted` run. Its jail has an empty network namespace; two sockets that
+//! listen inside it are accepted on here, outside. A client names a host (`http.rs`, `socks.rs`), which is
+//! read strictly (`host.rs`), checked against the allow-list (`allow.rs`), resolved once (`lookup.rs`),
+//! checked again as an address (`address.rs`) and connected to (`dial.rs`); then bytes flow (`relay.rs`).
+
+mod address;
+mod allow;
+mod conn;
+mod dial;
+mod gateway;
+mod host;
+mod http;
+mod lookup;
+mod relay;
+mod session;
+mod slots;
+mod socks;
+
+pub use gateway::Gateway;
+pub use lookup::{Resolver, SystemResolver};
+
+use allow::AllowList;
+use slots::Slots;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use unsandbox_protocol::{Error, limits};
+
+/// Ports on the jail's own loopback: the HTTP proxy and SOCKS5, where people expect them.
+pub const PORTS: [u16; 2] = [3128, 1080];
+
+/// A client has this long to say what it wants.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+const LOOKUP_TIME: Duration = Duration::from_secs(20);
+/// For all addresses of a host together.
+const CONNECT_TIME: Duration = Duration::from_secs(20);
+/// Nothing moved in either direction.
+const IDLE_TIME: Duration = Duration::from_secs(300);
+/// As before, after the server has ended.
+const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
+/// Lookups at once: of one run, and of all with those that have outlived theirs.
+const LOOKUPS_EACH: usize = 8;
+const LOOKUPS_MAX: usize = 256;
+/// When the engine closes, threads that have been told to end get this long.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+/// What `semitrusted` runs may reach, and how much of it.
+#[derive(Clone, Debug)]
+pub struct EgressOptions {
+    /// Host names, `*.suffix` (its sub-domains, not itself) and addresses; empty: every public host.
+    pub allow: Vec<String>,
+    /// Connections at once of one run.
+    pub connections_max: usize,
+    /// Bytes of one run, both directions together; the first one over it ends its connections.
+    pub bytes_max: u64,
+    /// One address of this machine that is not refused, for tests and local mirrors.
+    pub open_loopback: Option<SocketAddr>,
+    /// Instead of the system's resolver.
+    pub resolver: Option<Arc<dyn Resolver>>,
+}
+
+impl Default for EgressOptions {
+    fn default() -> Self {
+        EgressOptions {
+            allow: Vec::new(),
+            connections_max: limits::EGRESS_CONNECTIONS_MAX,
+            bytes_max: limits::EGRESS_MAX_BYTES,
+            open_loopback: None,
+            resolver: None,
+        }
+    }
+}
+
+/// What the gateways of an engine share.
+pub struct Egress {
+    options: EgressOptions,
+    allow: AllowList,
+    resolver: Arc<dyn Resolver>,
+    connections: Arc<Slots>,
+    lookups: Arc<Slots>,
+    threads: Arc<Slots>,
+}
+
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Egress").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Egress {
+    pub fn new(options: &EgressOptions) -> Result<Egress, Error> {
+        Ok(Egress {
+            allow: AllowList::parse(&options.allow)?,
+            resolver: options.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver)),
+            options: options.clone(),
+            connections: Slots::new(limits::EGRESS_CONNECTIONS_ALL_MAX),
+            lookups: Slots::new(LOOKUPS_MAX),
+            threads: Slots::new(usize::MAX),
+        })
+    }
+
+    /// Waits for threads whose runs are over. A lookup may take longer, and holds nothing.
+    pub fn close(&self) {
+        if !self.threads.wait_until_unused(Instant::now() + CLOSE_TIME) {
+            log::warn!("connections of the egress gateway did not end in time");
+        }
+    }
+}
+
+/// Variables that programs find their proxy by. Libraries read the one or the other spelling.
+pub fn variables() -> Vec<(String, String)> {
+    let [http, socks] = PORTS;
+    let proxy = format!("http://127.0.0.1:{http}");
+    // A jail's own loopback is reached directly.
+    let own = "localhost,127.0.0.1,::1".to_string();
+    let mut pairs = Vec::new();
+    for (name, value) in [
+        ("http_proxy", &proxy),
+        ("https_proxy", &proxy),
+        ("ftp_proxy", &proxy),
+        // Not socks5h://, which some clients refuse to start with although they never need it.
+        ("all_proxy", &proxy),
+        ("socks_proxy", &format!("socks5h://127.0.0.1:{socks}")),
+        ("no_proxy", &own),
+    ] {
+        pairs.push((name.to_ascii_uppercase(), value.clone()));
+        pairs.push((name.to_string(), value.clone()));
+    }
+    // Node's own fetch looks at the others only where this says so.
+    pairs.push(("NODE_USE_ENV_PROXY".to_string(), "1".to_string()));
+    pairs
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Counted places: connections of a run, connections of all runs, lookups under way.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+#[derive(Debug)]
+pub struct Slots {
+    max: usize,
+    used: Mutex<usize>,
+    changed: Condvar,
+}
+
+/// One place, free again when dropped.
+#[derive(Debug)]
+pub struct Slot(Arc<Slots>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *self.0.used() -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Slots {
+    pub fn new(max: usize) -> Arc<Slots> {
+        Arc::new(Slots { max, used: Mutex::new(0), changed: Condvar::new() })
+    }
+
+    fn used(&self) -> MutexGuard<'_, usize> {
+        self.used.lock().expect("no panic under this lock")
+    }
+
+    pub fn try_take(self: &Arc<Self>) -> Option<Slot> {
+        let mut used = self.used();
+        (*used < self.max).then(|| {
+            *used += 1;
+            Slot(self.clone())
+        })
+    }
+
+    /// Waits for a free place until `deadline`, or until `given_up` says so after [`Slots::nudge`].
+    pub fn take(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        given_up: impl Fn() -> bool,
+    ) -> Option<Slot> {
+        let mut used = self.used();
+        while *used >= self.max {
+            let rest =
+                deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+            if rest.is_zero() || given_up() {
+                return None;
+            }
+            used = match deadline {
+                Some(_) => {
+                    self.changed.wait_timeout(used, rest).expect("no panic under this lock").0
+                }
+                None => self.changed.wait(used).expect("no panic under this lock"),
+            };
+        }
+        *used += 1;
+        Some(Slot(self.clone()))
+    }
+
+    /// Makes everyone who waits ask again whether to give up.
+    pub fn nudge(&self) {
+        // Whoever has asked already, but does not wait yet, holds the lock.
+        drop(self.used());
+        self.changed.notify_all();
+    }
+
+    /// Waits until every place is free; false if that took too long.
+    pub fn wait_until_unused(&self, deadline: Instant) -> bool {
+        let mut used = self.used();
+        while *used > 0 {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                return false;
+            }
+            used = self.changed.wait_timeout(used, rest).expect("no panic under this lock").0;
+        }
+        true
+    }
+}
