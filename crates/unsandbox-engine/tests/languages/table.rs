@@ -131,5 +131,9 @@ pub fn text(rows: &[Row], skipped: &[&str]) -> String {
         skipped.join(" "),
         NAMED.len()
     );
+    // As the runner of all suites reads it.
+    for name in skipped {
+        let _ = writeln!(out, "skipped: language {name} is not installed");
+    }
     out
 }
