@@ -254,15 +254,26 @@ fn prefix_of(real: &Path) -> Vec<PathBuf> {
     if is_too_much(prefix) { vec![real.to_path_buf()] } else { vec![prefix.to_path_buf()] }
 }
 
+fn home_of_user() -> Option<PathBuf> {
+    env::var_os("HOME").map(PathBuf::from)?.canonicalize().ok()
+}
+
 /// The root, a home, or a folder that holds homes or other people's things.
 fn is_too_much(prefix: &Path) -> bool {
     const SHARED: &[&str] =
         &["/", "/opt", "/home", "/root", "/tmp", "/var", "/srv", "/mnt", "/media", "/etc"];
-    let home = env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
-    let is_home =
-        home.is_some_and(|home| home.starts_with(prefix) || prefix == home.join(".local"));
+    let is_home = home_of_user().is_some_and(|home| home.starts_with(prefix));
     let a_home = prefix.parent() == Some(Path::new("/home"));
-    is_home || a_home || SHARED.iter().any(|shared| prefix == Path::new(shared))
+    // `~/.cargo` and its like hold credentials beside the programs.
+    let parent_is_home = prefix.parent().is_some_and(|parent| {
+        home_of_user().is_some_and(|home| parent == home)
+            || parent.parent() == Some(Path::new("/home"))
+    });
+    let is_dot = prefix.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    (parent_is_home && is_dot)
+        || is_home
+        || a_home
+        || SHARED.iter().any(|shared| prefix == Path::new(shared))
 }
 
 #[cfg(test)]
@@ -346,6 +357,7 @@ mod tests {
     fn nobodys_home_is_ever_shown() {
         assert!(is_too_much(Path::new("/home/somebody")));
         assert!(is_too_much(Path::new("/root")) && is_too_much(Path::new("/")));
+        assert!(is_too_much(Path::new("/home/somebody/.cargo")));
         assert!(!is_too_much(Path::new("/home/somebody/.nvm/versions/node/v20")));
     }
 }
