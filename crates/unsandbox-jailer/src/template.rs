@@ -36,6 +36,11 @@ const ETC: &[&str] = &[
     "/etc/os-release",
 ];
 
+/// Everything of the host that every jail shows.
+pub fn shown_always() -> impl Iterator<Item = &'static str> {
+    SYSTEM.iter().chain(ETC).copied()
+}
+
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
 const WRITTEN: &[(&str, &str)] = &[
@@ -60,7 +65,6 @@ const LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd/1", "dev/stdout"),
     ("/proc/self/fd/2", "dev/stderr"),
     ("/tmp/.shm", "dev/shm"),
-    ("/tmp/input", "work"),
     ("/proc/self/mounts", "etc/mtab"),
 ];
 

@@ -198,6 +198,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Hosts that `semitrusted` runs on the local engine may reach, besides those given before: exact names
+    /// and addresses, or `*.suffix`. Default: every host of the public Internet.
+    pub fn egress_allow(mut self, host: impl Into<String>) -> Self {
+        self.local.egress_allow.push(host.into());
+        self
+    }
+
     /// Chooses endpoint and key. Connects to nothing and starts nothing yet.
     ///
     /// # Errors
