@@ -98,7 +98,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Bytes of a reply that are read; a larger one is TOO_LARGE. Default 64 MB.
+    /// Bytes of a reply that are read; a larger one is TOO_LARGE. Default 215 MB:
+    /// the largest result that there is, as our server writes it.
     pub fn reply_max_bytes(mut self, bytes: usize) -> Self {
         self.remote.reply_max_bytes = bytes;
         self
@@ -146,7 +147,7 @@ impl ClientBuilder {
     ///
     /// CONFIG if the endpoint, a key, the accounts file or the certificates are unusable.
     pub fn build(self) -> Result<Client, Error> {
-        let chosen = choose(&self.said, &|name| std::env::var(name).ok())?;
+        let chosen = choose(&self.said, &|name| std::env::var_os(name))?;
         Client::new(chosen, self.local, self.remote)
     }
 }

@@ -19,15 +19,17 @@ mod call;
 mod client;
 mod config;
 mod fork;
+mod input;
 mod local;
 mod remote;
 mod task;
 
-pub use artifact::SaveArtifact;
+pub use artifact::{SaveArtifact, save_all};
 pub use builder::{ClientBuilder, Timeouts};
 pub use call::{CallOptions, OutputCallback};
 pub use client::Client;
 pub use config::SERVICE_URL;
+pub use input::read_whole;
 pub use remote::Remote;
 pub use task::{Notify, Task};
 

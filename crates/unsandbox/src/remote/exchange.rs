@@ -7,14 +7,14 @@ use super::line::Line;
 use super::socket::{LineResolver, LookupFailed, SocketConnector, Target, WatchConnector};
 use super::{RemoteOptions, tls};
 use crate::client::cancelled;
-use crate::config::{Endpoint, is_loopback};
+use crate::config::Endpoint;
 use crate::fork::PerProcess;
 use std::io::{self, Read as _};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
-use unsandbox_protocol::auth::{Credentials, sign};
-use unsandbox_protocol::wire::http_date;
+use unsandbox_protocol::auth::{Credentials, is_loopback, sign};
+use unsandbox_protocol::wire::{self, http_date};
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::http::{HeaderMap, Method, Request, Response};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, RustlsConnector};
@@ -208,7 +208,8 @@ impl Exchange {
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(format!("{}{}", self.base, ask.target))
-            .header("Accept", "application/json");
+            .header("Accept", "application/json")
+            .header(wire::COMPAT_HEADER, "0");
         if let Some(key) = ask.idempotency_key {
             request = request.header("Idempotency-Key", key);
         }
