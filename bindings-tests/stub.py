@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """A server that answers as told, for tests that need a fault, a delay or an exact reply.
 
-What the program text says is what happens: `reply`, `slow`, `status 429`, `garbage`, `cut`.
+What the program text says is what happens: `slow`, `say WORDS`, `status 429`, `garbage`, `cut`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Stub(ThreadingHTTPServer):
         #: Set when a slow request has arrived.
         self.arrived = threading.Event()
         self.cancelled: list[str] = []
+        #: How the job is while it is not over.
+        self.state: str | None = None
 
     @property
     def url(self) -> str:
@@ -96,6 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/jobs":
             job = {"job_id": "job-1", "status": "running", "language": "python"}
             self._json(200, {"jobs": [job]})
+        elif path == "/jobs/job-1" and self.server.state:
+            job = {"job_id": "job-1", "status": self.server.state, "language": "python"}
+            self._json(200, job)
         elif path == "/jobs/job-1":
             self._json(200, {**RESULT, "created_at": 1, "completed_at": 3, "result": RESULT})
         else:
@@ -123,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.arrived.set()
             self.server.release.wait(30)
             self._json(200, RESULT)
+        elif code.startswith("say "):
+            self._json(200, {**RESULT, "stdout": code.removeprefix("say ")})
         elif code.startswith("status "):
             status = int(code.split()[1])
             error = {"success": False, "error": "told_to", "message": f"told to say {status}"}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 import unsandbox
 
 pytest.importorskip("mypy", reason="mypy is not installed")
+
+EXTRAS = Path(__file__).resolve().parents[2] / "build/venv-extras/bin"
 
 
 def check(*command: str) -> None:
@@ -28,3 +32,25 @@ def test_the_package_is_strictly_typed() -> None:
 
 def test_the_stub_of_the_native_module_is_true() -> None:
     check("mypy.stubtest", "unsandbox._native")
+
+
+def test_the_public_surface_is_typed_completely() -> None:
+    if not EXTRAS.exists():
+        pytest.skip("build/venv-extras is not there (`make deps` makes it)")
+    # pyright asks the Python that it finds first where packages are.
+    environment = {**os.environ, "PATH": f"{EXTRAS}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [EXTRAS / "pyright", "--verifytypes", "unsandbox", "--ignoreexternal", "--outputjson"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+    completeness = json.loads(done.stdout)["typeCompleteness"]
+    unknown = [
+        symbol["name"]
+        for symbol in completeness["symbols"]
+        if not symbol["isTypeKnown"] or symbol["isTypeAmbiguous"]
+    ]
+    assert (completeness["completenessScore"], unknown) == (1, [])
+    assert len(completeness["symbols"]) > 200

@@ -46,6 +46,9 @@ from ._functions import (
     run_async,
     wait_job,
 )
+
+# Not in __all__: a star import would hide the builtin of that name.
+from ._functions import map as map
 from ._job import Job
 from ._native import __version__
 
@@ -54,7 +57,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._async import AsyncClient
+    from ._async import AsyncClient, AsyncJob
+    from ._many import Executor
+    from ._sandboxed import sandboxed
     from ._types import (
         Artifact,
         ExecutionResult,
@@ -72,6 +77,7 @@ __all__ = [
     "ApiError",
     "Artifact",
     "AsyncClient",
+    "AsyncJob",
     "AuthenticationError",
     "CancelledError",
     "Client",
@@ -80,6 +86,7 @@ __all__ = [
     "ConnectError",
     "ExecutionError",
     "ExecutionResult",
+    "Executor",
     "Health",
     "InternalError",
     "InvalidRequestError",
@@ -114,6 +121,7 @@ __all__ = [
     "list_jobs",
     "run",
     "run_async",
+    "sandboxed",
     "wait_job",
 ]
 
@@ -122,8 +130,10 @@ __all__ = [
 #: the rest of this package.
 _LAZY = {
     "AsyncClient": "_async",
+    "AsyncJob": "_async",
     "Artifact": "_types",
     "ExecutionResult": "_types",
+    "Executor": "_many",
     "Health": "_types",
     "Isolation": "_types",
     "JobInfo": "_types",
@@ -132,6 +142,7 @@ _LAZY = {
     "Layer": "_types",
     "Probe": "_types",
     "Usage": "_types",
+    "sandboxed": "_sandboxed",
 }
 
 

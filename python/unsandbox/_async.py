@@ -4,19 +4,78 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _options
 from ._client import Client
+from ._errors import InvalidRequestError, RequestTimeoutError
+from ._job import JobState, Looks
+from ._many import Progress, workers
 from ._native import CancelToken
-from ._options import Content, InputFiles
 from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._options import ClientSettings, Content, ExecuteOptions, InputFiles
+
 T = TypeVar("T")
+
+
+class AsyncJob(JobState):
+    """A `Job` whose functions are awaited."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: AsyncClient, info: JobInfo) -> None:
+        super().__init__(info)
+        self._client = client
+
+    async def refresh(self, *, timeout: float | None = None) -> AsyncJob:
+        """Ask how the job is now; see `Job.refresh`."""
+        self._info = await self._client._get_job(self.job_id, timeout)
+        return self
+
+    async def wait(
+        self,
+        *,
+        timeout: float | None = None,
+        on_update: Callable[[AsyncJob], object] | None = None,
+    ) -> ExecutionResult:
+        """Wait for the end of the job; see `Job.wait`. Cancelling the wait leaves the job alone."""
+        if on_update is not None:
+            return await self._watch(timeout, on_update)
+        if self._info.result is not None:
+            return self._info.result
+        return self._ended(await self._client.wait_job(self.job_id, timeout=timeout))
+
+    async def _watch(
+        self, timeout: float | None, on_update: Callable[[AsyncJob], object]
+    ) -> ExecutionResult:
+        looks = Looks(timeout)
+        told = None
+        while True:
+            if not self.done:
+                await self.refresh(timeout=looks.left())
+            if self.status != told:
+                told = self.status
+                on_update(self)
+            if self._info.result is not None:
+                return self._info.result
+            try:
+                self._ended(await self._client.wait_job(self.job_id, timeout=looks.next()))
+            except RequestTimeoutError:
+                if looks.late():
+                    raise
+
+    async def cancel(self, *, timeout: float | None = None) -> ExecutionResult:
+        """Cancel the job; see `Job.cancel`."""
+        return self._ended(await self._client.cancel_job(self.job_id, timeout=timeout))
 
 
 class AsyncClient:
@@ -34,7 +93,11 @@ class AsyncClient:
     """
 
     def __init__(
-        self, api_key: str | None = None, *, max_workers: int = 256, **settings: Any
+        self,
+        api_key: str | None = None,
+        *,
+        max_workers: int = 256,
+        **settings: Unpack[ClientSettings],
     ) -> None:
         self._client = Client(api_key, **settings)
         self._pool = ThreadPoolExecutor(max_workers, thread_name_prefix="unsandbox")
@@ -177,7 +240,7 @@ class AsyncClient:
         limits: Mapping[str, int] | None = None,
         runtime: str | None = None,
         timeout: float | None = None,
-    ) -> JobInfo:
+    ) -> AsyncJob:
         """Submit a program and return at once.
 
         Options, result and errors are those of `Client.execute_async`.
@@ -195,9 +258,9 @@ class AsyncClient:
             runtime=runtime,
         )
         submit = self._client._native.submit
-        return await self._call(
+        return AsyncJob(self, await self._call(
             lambda token: submit(language, code, options, {"timeout": timeout, "cancel": token})
-        )
+        ))
 
     async def run_async(
         self,
@@ -214,7 +277,7 @@ class AsyncClient:
         limits: Mapping[str, int] | None = None,
         runtime: str | None = None,
         timeout: float | None = None,
-    ) -> JobInfo:
+    ) -> AsyncJob:
         """Submit a program whose language is detected.
 
         Options, result and errors are those of `Client.run_async`.
@@ -232,12 +295,77 @@ class AsyncClient:
             runtime=runtime,
         )
         submit = self._client._native.submit
-        return await self._call(
+        return AsyncJob(self, await self._call(
             lambda token: submit(None, code, options, {"timeout": timeout, "cancel": token})
-        )
+        ))
 
-    async def get_job(self, job_id: str, *, timeout: float | None = None) -> JobInfo:
+    async def map(
+        self,
+        codes: Iterable[str],
+        *,
+        language: str | None = None,
+        max_workers: int | None = None,
+        ordered: bool = False,
+        progress: bool = False,
+        **options: Unpack[ExecuteOptions],
+    ) -> AsyncIterator[ExecutionResult]:
+        """Run many programs at once and give their results as they come.
+
+        Nothing runs before the first result is asked for; then programs are taken from `codes` as there
+        is room for them. Leaving the loop early stops what still runs.
+
+        Args:
+            codes: The programs; any iterable, also an endless one.
+            language: Name or alias for all of them; detected unless given.
+            max_workers: How many run at once; 16 unless given.
+            ordered: Whether results come in the order of the programs. Else each comes as soon as it is
+                there.
+            progress: Whether to show a progress bar on standard error (by tqdm where it is installed).
+            options: Options of `Client.execute` for all of them. Open files are read once.
+
+        Yields:
+            Results, also of programs that failed.
+
+        Raises:
+            InvalidRequestError: A value is wrong.
+            UnsandboxError: One of the programs has no result, for the reason that its class says; the
+                others are stopped.
+        """
+        count = workers(max_workers)
+        if isinstance(codes, str):
+            raise InvalidRequestError("codes must be a series of programs, got one text")
+        source = iter(codes)
+        chosen = _options.request_options(**options)
+        timeout = chosen.pop("timeout", None)
+        execute = self._client._execute
+        bar = Progress.over(codes, shown=progress)
+        # In the order of the programs. No more are taken from the source than can run.
+        running: dict[asyncio.Task[ExecutionResult], None] = {}
+        try:
+            while True:
+                for code in itertools.islice(source, count - len(running)):
+                    call = partial(execute, language, code, chosen, timeout, None, None)
+                    running[asyncio.ensure_future(self._call(call))] = None
+                if not running:
+                    return
+                first = [next(iter(running))] if ordered else running
+                await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+                ended = next(it for it in first if it.done())
+                del running[ended]
+                result = ended.result()
+                bar.advance()
+                yield result
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            bar.close()
+
+    async def get_job(self, job_id: str, *, timeout: float | None = None) -> AsyncJob:
         """Ask how a job is; see `Client.get_job`."""
+        return AsyncJob(self, await self._get_job(job_id, timeout))
+
+    async def _get_job(self, job_id: str, timeout: float | None) -> JobInfo:
         native = self._client._native
         return await self._call(
             lambda token: native.get_job(job_id, {"timeout": timeout, "cancel": token})
@@ -257,12 +385,13 @@ class AsyncClient:
             lambda token: native.cancel_job(job_id, {"timeout": timeout, "cancel": token})
         )
 
-    async def list_jobs(self, *, timeout: float | None = None) -> list[JobInfo]:
+    async def list_jobs(self, *, timeout: float | None = None) -> list[AsyncJob]:
         """List the jobs that are pending or running; see `Client.list_jobs`."""
         native = self._client._native
-        return list(await self._call(
+        jobs = await self._call(
             lambda token: native.list_jobs({"timeout": timeout, "cancel": token})
-        ))
+        )
+        return [AsyncJob(self, info) for info in jobs]
 
     async def languages(self, *, timeout: float | None = None) -> list[Language]:
         """List the languages that the endpoint offers; see `Client.languages`."""

@@ -11,11 +11,13 @@ from ._native import Client as _NativeClient
 # Type checkers take this name for true. The module `typing` itself is dear to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any
 
-    from ._options import Content, InputFiles
+    from typing_extensions import Unpack
+
+    from ._options import Content, ExecuteOptions, InputFiles
     from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 
 
@@ -143,8 +145,8 @@ class Client:
             return_artifact: Whether to give back the compiled program.
             return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
             input_files: Files of the working directory: a mapping of names to bytes, text, paths or
-                open files, or a series of paths, open files and (name, content) pairs. At most 10, 5 MB
-                each, 10 MB together (limits from the API).
+                open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
+                5 MB each, 10 MB together (limits from the API).
             stdin: Standard input: text, bytes or an open file.
             args: Arguments of the program.
             limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
@@ -205,8 +207,8 @@ class Client:
             return_artifact: Whether to give back the compiled program.
             return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
             input_files: Files of the working directory: a mapping of names to bytes, text, paths or
-                open files, or a series of paths, open files and (name, content) pairs. At most 10, 5 MB
-                each, 10 MB together (limits from the API).
+                open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
+                5 MB each, 10 MB together (limits from the API).
             stdin: Standard input: text, bytes or an open file.
             args: Arguments of the program.
             limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
@@ -267,8 +269,8 @@ class Client:
             return_artifact: Whether to give back the compiled program.
             return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
             input_files: Files of the working directory: a mapping of names to bytes, text, paths or
-                open files, or a series of paths, open files and (name, content) pairs. At most 10, 5 MB
-                each, 10 MB together (limits from the API).
+                open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
+                5 MB each, 10 MB together (limits from the API).
             stdin: Standard input: text, bytes or an open file.
             args: Arguments of the program.
             limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
@@ -325,8 +327,8 @@ class Client:
             return_artifact: Whether to give back the compiled program.
             return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
             input_files: Files of the working directory: a mapping of names to bytes, text, paths or
-                open files, or a series of paths, open files and (name, content) pairs. At most 10, 5 MB
-                each, 10 MB together (limits from the API).
+                open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
+                5 MB each, 10 MB together (limits from the API).
             stdin: Standard input: text, bytes or an open file.
             args: Arguments of the program.
             limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
@@ -373,6 +375,42 @@ class Client:
         result = self._native.execute(language, code, options, calling)
         output.finish()
         return result
+
+    def map(
+        self,
+        codes: Iterable[str],
+        *,
+        language: str | None = None,
+        max_workers: int | None = None,
+        ordered: bool = False,
+        progress: bool = False,
+        **options: Unpack[ExecuteOptions],
+    ) -> Iterator[ExecutionResult]:
+        """Run many programs at once and give their results as they come.
+
+        Nothing runs before the first result is asked for; then programs are taken from `codes` as there
+        is room for them. Leaving the loop early stops what still runs.
+
+        Args:
+            codes: The programs; any iterable, also an endless one.
+            language: Name or alias for all of them; detected unless given.
+            max_workers: How many run at once; 16 unless given.
+            ordered: Whether results come in the order of the programs. Else each comes as soon as it is
+                there.
+            progress: Whether to show a progress bar on standard error (by tqdm where it is installed).
+            options: Options of `Client.execute` for all of them. Open files are read once.
+
+        Returns:
+            An iterator of results, also of programs that failed.
+
+        Raises:
+            InvalidRequestError: A value is wrong.
+            UnsandboxError: One of the programs has no result, for the reason that its class says; the
+                others are stopped.
+        """
+        from ._many import results
+
+        return results(self, codes, language, max_workers, ordered, progress, options)
 
     def get_job(self, job_id: str, *, timeout: float | None = None) -> Job:
         """Ask how a job is.

@@ -185,24 +185,32 @@ class ExecutionError(UnsandboxError):
         returncode: Its exit code, or None where it is unknown.
         stdout: What the program wrote to standard output, as text.
         stderr: What the program wrote to standard error, as text.
+        output: The same as `stdout`, as `subprocess.CalledProcessError` calls it.
     """
 
     code = "EXECUTION"
 
-    def __init__(self, result: ExecutionResult) -> None:
-        super().__init__(_failure(result), job_id=result.job_id, may_have_run=True)
+    result: ExecutionResult
+    returncode: int | None
+    stdout: str
+    stderr: str
+    output: str
+
+    def __init__(self, result: ExecutionResult, message: str | None = None) -> None:
+        super().__init__(_failure(result, message), job_id=result.job_id, may_have_run=True)
         self.result = result
         self.returncode = result.exit_code
-        self.stdout = result.stdout
+        self.stdout = self.output = result.stdout
         self.stderr = result.stderr
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.result,)
+        # What was added to the exception, its notes among them, travels in __dict__.
+        return type(self), (self.result,), self.__dict__
 
 
-def _failure(result: ExecutionResult) -> str:
+def _failure(result: ExecutionResult, message: str | None) -> str:
     """One sentence on why a program did not succeed, and the end of its standard error."""
-    reason = result.error or f"the program ended with status {result.status}"
+    reason = message or result.error or f"the program ended with status {result.status}"
     tail = result.stderr.strip()[-2000:]
     return f"{reason}\n{tail}" if tail else reason
 

@@ -10,10 +10,12 @@ from ._client import Client
 # Type checkers take this name for true. The module `typing` itself is dear to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from typing_extensions import Unpack
 
     from ._job import Job
-    from ._options import Content, InputFiles
+    from ._options import Content, ExecuteOptions, InputFiles
     from ._types import ExecutionResult, Language
 
 _lock = threading.Lock()
@@ -186,6 +188,29 @@ def run_async(
         limits=limits,
         runtime=runtime,
         timeout=timeout,
+    )
+
+
+def map(
+    codes: Iterable[str],
+    *,
+    language: str | None = None,
+    max_workers: int | None = None,
+    ordered: bool = False,
+    progress: bool = False,
+    **options: Unpack[ExecuteOptions],
+) -> Iterator[ExecutionResult]:
+    """Run many programs at once and give their results as they come.
+
+    Options, results and errors are those of `Client.map`.
+    """
+    return default_client().map(
+        codes,
+        language=language,
+        max_workers=max_workers,
+        ordered=ordered,
+        progress=progress,
+        **options,
     )
 
 

@@ -3,23 +3,30 @@
 
 from __future__ import annotations
 
+import time
+
+from ._errors import RequestTimeoutError
+
 # Type checkers take this name for true. The module `typing` itself is dear to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._client import Client
     from ._types import ExecutionResult, JobInfo
 
+#: How long a wait with `on_update` goes on before it looks at the state: at first, and at most. The end
+#: of a job is not found by looking, but waited for.
+FIRST_LOOK_SECONDS = 0.1
+LAST_LOOK_SECONDS = 2.0
 
-class Job:
-    """A job: what was last heard of it, and the ways to hear more.
 
-    The handle may be dropped; `Client.get_job` gives another one for the same id.
-    """
+class JobState:
+    """What was last heard of a job, as the handles of both kinds of client show it."""
 
-    __slots__ = ("_client", "_info")
+    __slots__ = ("_info",)
 
-    def __init__(self, client: Client, info: JobInfo) -> None:
-        self._client = client
+    def __init__(self, info: JobInfo) -> None:
         self._info = info
 
     @property
@@ -47,45 +54,6 @@ class Job:
         """All that was last heard of the job."""
         return self._info
 
-    def refresh(self, *, timeout: float | None = None) -> Job:
-        """Ask how the job is now.
-
-        Args:
-            timeout: Seconds for the call.
-
-        Returns:
-            This handle.
-        """
-        self._info = self._client._get_job(self.job_id, timeout)
-        return self
-
-    def wait(self, *, timeout: float | None = None) -> ExecutionResult:
-        """Wait for the end of the job.
-
-        Args:
-            timeout: Seconds to wait; without it as long as it takes.
-
-        Returns:
-            The result, also where the program failed.
-
-        Raises:
-            RequestTimeoutError: It has not ended in time; it goes on.
-        """
-        if self._info.result is not None:
-            return self._info.result
-        return self._ended(self._client.wait_job(self.job_id, timeout=timeout))
-
-    def cancel(self, *, timeout: float | None = None) -> ExecutionResult:
-        """Cancel the job; one that is over is given as it is.
-
-        Args:
-            timeout: Seconds for the call.
-
-        Returns:
-            The result, with what the program had written by then.
-        """
-        return self._ended(self._client.cancel_job(self.job_id, timeout=timeout))
-
     def _ended(self, result: ExecutionResult) -> ExecutionResult:
         from ._types import JobInfo
 
@@ -106,4 +74,107 @@ class Job:
         return result
 
     def __repr__(self) -> str:
-        return f"Job({self.job_id!r}, status={self.status!r})"
+        return f"{type(self).__name__}({self.job_id!r}, status={self.status!r})"
+
+
+class Looks:
+    """The times at which a wait that reports looks at the state of its job."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._until = None if timeout is None else time.monotonic() + timeout
+        self._pause = FIRST_LOOK_SECONDS
+
+    def left(self) -> float | None:
+        """Seconds until the deadline, never quite none: what is late is refused by the call itself."""
+        return None if self._until is None else max(self._until - time.monotonic(), 0.001)
+
+    def late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._until is not None and time.monotonic() >= self._until
+
+    def next(self) -> float:
+        """Seconds until the next look."""
+        pause, self._pause = self._pause, min(self._pause * 2, LAST_LOOK_SECONDS)
+        left = self.left()
+        return pause if left is None else min(pause, left)
+
+
+class Job(JobState):
+    """A job: what was last heard of it, and the ways to hear more.
+
+    The handle may be dropped; `Client.get_job` gives another one for the same id.
+    """
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Client, info: JobInfo) -> None:
+        super().__init__(info)
+        self._client = client
+
+    def refresh(self, *, timeout: float | None = None) -> Job:
+        """Ask how the job is now.
+
+        Args:
+            timeout: Seconds for the call.
+
+        Returns:
+            This handle.
+        """
+        self._info = self._client._get_job(self.job_id, timeout)
+        return self
+
+    def wait(
+        self,
+        *,
+        timeout: float | None = None,
+        on_update: Callable[[Job], object] | None = None,
+    ) -> ExecutionResult:
+        """Wait for the end of the job.
+
+        Args:
+            timeout: Seconds to wait; without it as long as it takes.
+            on_update: Called with this handle once at the beginning and at each change of its status
+                that is seen, the last one included, in the thread that waits. What it raises ends the
+                wait; the job goes on.
+
+        Returns:
+            The result, also where the program failed.
+
+        Raises:
+            RequestTimeoutError: It has not ended in time; it goes on.
+        """
+        if on_update is not None:
+            return self._watch(timeout, on_update)
+        if self._info.result is not None:
+            return self._info.result
+        return self._ended(self._client.wait_job(self.job_id, timeout=timeout))
+
+    def _watch(
+        self, timeout: float | None, on_update: Callable[[Job], object]
+    ) -> ExecutionResult:
+        looks = Looks(timeout)
+        told = None
+        while True:
+            if not self.done:
+                self.refresh(timeout=looks.left())
+            if self.status != told:
+                told = self.status
+                on_update(self)
+            if self._info.result is not None:
+                return self._info.result
+            try:
+                self._ended(self._client.wait_job(self.job_id, timeout=looks.next()))
+            except RequestTimeoutError:
+                if looks.late():
+                    raise
+
+    def cancel(self, *, timeout: float | None = None) -> ExecutionResult:
+        """Cancel the job; one that is over is given as it is.
+
+        Args:
+            timeout: Seconds for the call.
+
+        Returns:
+            The result, with what the program had written by then.
+        """
+        return self._ended(self._client.cancel_job(self.job_id, timeout=timeout))

@@ -8,24 +8,57 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Mapping
 
 from ._errors import InvalidRequestError
 
 # Type checkers take this name for true. The module `typing` itself is dear to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-    from typing import IO, Any, TypeAlias, Union
+    from typing import IO, Any, TypeAlias, TypedDict
 
-#: The content of a file: bytes, text (as UTF-8), or an open file.
-Content: TypeAlias = "Union[bytes, bytearray, memoryview, str, IO[bytes], IO[str]]"
-#: A mapping of names to contents (or paths), or a series of paths, open files and (name, content).
-InputFiles: TypeAlias = (
-    "Union[Mapping[str, Union[Content, Path]], "
-    "Iterable[Union[str, os.PathLike[str], IO[bytes], IO[str], tuple[Union[str, None], Content]]]]"
-)
+    #: The content of a file: bytes, text (as UTF-8), or an open file.
+    Content: TypeAlias = bytes | bytearray | memoryview | str | IO[bytes] | IO[str]
+    #: What stands for a file in a series: a path, bytes, an open file, or a pair of name and content.
+    FileEntry: TypeAlias = (
+        str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | tuple[str | None, Content]
+    )
+    #: A mapping of names to contents (or paths to read), or a series of files.
+    InputFiles: TypeAlias = Mapping[str, Content | Path] | Iterable[FileEntry]
+
+    class ExecuteOptions(TypedDict, total=False):
+        """Options that several programs share; `Client.execute` says what each means."""
+
+        env: Mapping[str, str] | None
+        network_mode: str | None
+        ttl: int | None
+        return_artifact: bool
+        return_wasm_artifact: bool
+        input_files: InputFiles | None
+        stdin: Content | None
+        args: Sequence[str] | None
+        limits: Mapping[str, int] | None
+        runtime: str | None
+        timeout: float | None
+
+    class ClientSettings(TypedDict, total=False):
+        """Settings of both kinds of client; `Client` says what each means."""
+
+        base_url: str | None
+        public_key: str | None
+        secret_key: str | None
+        account: int | None
+        accounts_file: str | None
+        ca_file: str | None
+        allow_plain_http_key: bool | None
+        timeout: float | None
+        connect_timeout: float | None
+        retries: int | None
+        reply_max_bytes: int | None
+        isolation: str | None
+        concurrency: int | None
+        queue_max: int | None
 
 
 def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
@@ -33,7 +66,7 @@ def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
 
     Args:
         files: A mapping of names to contents (bytes, text, open files, or `pathlib.Path` to read),
-            or a series of paths (str or `os.PathLike`), open files and (name, content) pairs.
+            or a series of paths (str or `os.PathLike`), bytes, open files and (name, content) pairs.
 
     Returns:
         Pairs of name and bytes; the name None means "call it by its index".
@@ -44,9 +77,13 @@ def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
     """
     if files is None:
         return []
+    # Not above: it brings the whole of `collections` into every import of the package.
+    from collections.abc import Mapping
+
     if isinstance(files, Mapping):
-        return [(name, _content(name, content)) for name, content in files.items()]
-    if isinstance(files, (str, bytes, os.PathLike)):
+        named: Iterable[tuple[str, Any]] = files.items()
+        return [(name, _content(name, content)) for name, content in named]
+    if isinstance(files, (str, bytes, os.PathLike)) or not hasattr(files, "__iter__"):
         raise InvalidRequestError(
             f"input_files must be a mapping or a series of files, got {type(files).__name__}"
         )
@@ -59,11 +96,13 @@ def _entry(entry: Any) -> tuple[str | None, bytes]:
         return name, _content(name, content)
     if isinstance(entry, (str, os.PathLike)):
         return os.path.basename(entry), _read(entry)
+    if isinstance(entry, (bytes, bytearray, memoryview)):
+        return None, bytes(entry)
     if hasattr(entry, "read"):
         name = getattr(entry, "name", None)
         return os.path.basename(name) if isinstance(name, str) else None, _content(name, entry)
     raise InvalidRequestError(
-        "an entry of input_files must be a path, an open file or a pair of name and content, "
+        "an entry of input_files must be a path, bytes, an open file or a pair of name and content, "
         f"got {type(entry).__name__}"
     )
 
@@ -105,9 +144,10 @@ def stdin_bytes(stdin: Content | None) -> bytes | None:
 
 def request_options(**options: Any) -> dict[str, Any]:
     """Bring the options of an execution to the form that the core takes."""
-    if options["input_files"] is not None:
+    if options.get("input_files") is not None:
         options["input_files"] = input_files(options["input_files"])
-    options["stdin"] = stdin_bytes(options["stdin"])
+    if options.get("stdin") is not None:
+        options["stdin"] = stdin_bytes(options["stdin"])
     return options
 
 

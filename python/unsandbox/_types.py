@@ -13,6 +13,7 @@ from . import _native
 from ._errors import ExecutionError
 
 _SHOWN = 200
+_SHOWN_ARTIFACTS = 5
 
 
 def _short(value: str | bytes) -> str:
@@ -89,7 +90,7 @@ class Artifact:
         )
 
     def __repr__(self) -> str:
-        return f"Artifact({self.filename!r}, {self.kind!r}, {len(self.content)} bytes)"
+        return f"Artifact({_short(self.filename)}, {_short(self.kind)}, {len(self.content)} bytes)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,11 @@ class ExecutionResult:
             raise ExecutionError(self)
         return self
 
+    def _repr_html_(self) -> str:
+        from ._display import result_html
+
+        return result_html(self)
+
     def __repr__(self) -> str:
         parts = [f"success={self.success}", f"status={self.status!r}"]
         parts.append(f"exit_code={self.exit_code}")
@@ -181,9 +187,12 @@ class ExecutionResult:
         for name in ("signal", "limit", "error", "language", "job_id", "total_time_ms"):
             value = getattr(self, name)
             if value is not None:
-                parts.append(f"{name}={value!r}")
+                parts.append(f"{name}={_short(value) if isinstance(value, str) else value}")
         if self.artifacts:
-            parts.append(f"artifacts={list(self.artifacts)!r}")
+            shown = [repr(it) for it in self.artifacts[:_SHOWN_ARTIFACTS]]
+            left_out = len(self.artifacts) - len(shown)
+            shown += [f"... {left_out} more"] if left_out else []
+            parts.append(f"artifacts=[{', '.join(shown)}]")
         return f"ExecutionResult({', '.join(parts)})"
 
 

@@ -145,6 +145,10 @@ pub(crate) struct RunArgs {
     /// auto (the best that this machine gives), full or reduced; on local: only
     #[arg(long, value_name = "LEVEL", default_value = "auto", value_parser = ["auto", "full", "reduced"])]
     pub isolation: String,
+    /// Host that a semitrusted program may reach: a name, an address or *.suffix; may be repeated. Default:
+    /// every public host; on local: only
+    #[arg(long = "egress-allow", value_name = "HOST")]
+    pub egress_allow: Vec<String>,
     /// Print the whole result as JSON instead of the output
     #[arg(long)]
     pub json: bool,
@@ -253,6 +257,10 @@ pub(crate) struct ServeArgs {
     /// Largest value of a limit that a request may ask for; may be repeated, names as in `run --help`
     #[arg(long = "max-limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
     pub max_limits: Vec<(String, u64)>,
+    /// Host that semitrusted programs may reach: a name, an address or *.suffix (its sub-domains); may be
+    /// repeated. Default: every public host. Private, loopback and metadata addresses never
+    #[arg(long = "egress-allow", value_name = "HOST")]
+    pub egress_allow: Vec<String>,
     /// Send results of jobs once (nested), not twice (flat too) as the service's own clients need
     #[arg(long)]
     pub no_compat: bool,

@@ -8,9 +8,12 @@ use unsandbox::{Client, ClientBuilder, IsolationPolicy};
 
 /// A client as the options and the environment choose it.
 pub(crate) fn client(args: EndpointArgs, isolation: IsolationPolicy) -> Result<Client, Failure> {
-    let mut builder: ClientBuilder = Client::builder()
-        .isolation(isolation)
-        .user_agent(concat!("unsandbox-cli/", env!("CARGO_PKG_VERSION")));
+    Ok(builder(args).isolation(isolation).build()?)
+}
+
+pub(crate) fn builder(args: EndpointArgs) -> ClientBuilder {
+    let mut builder: ClientBuilder =
+        Client::builder().user_agent(concat!("unsandbox-cli/", env!("CARGO_PKG_VERSION")));
     if let Some(url) = args.url {
         builder = builder.base_url(url);
     }
@@ -24,7 +27,7 @@ pub(crate) fn client(args: EndpointArgs, isolation: IsolationPolicy) -> Result<C
     if let Some(row) = args.account {
         builder = builder.account(row);
     }
-    Ok(builder.build()?)
+    builder
 }
 
 /// A client for jobs, which `local:` cannot keep: its engine ends with the command.

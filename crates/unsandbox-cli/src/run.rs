@@ -3,7 +3,7 @@
 
 use crate::Done;
 use crate::args::RunArgs;
-use crate::endpoint::{client, leaves_this_machine, refuse_local};
+use crate::endpoint::{builder, leaves_this_machine, refuse_local};
 use crate::failure::{Failure, say};
 use crate::output::{Printer, Show, finish, line};
 use crate::running::{Event, Running};
@@ -25,7 +25,11 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     }
     let isolation = IsolationPolicy::parse(&args.isolation)
         .ok_or_else(|| Failure::usage(format!("{:?} is no isolation level", args.isolation)))?;
-    let client = client(std::mem::take(&mut args.endpoint), isolation)?;
+    let mut builder = builder(std::mem::take(&mut args.endpoint)).isolation(isolation);
+    for host in std::mem::take(&mut args.egress_allow) {
+        builder = builder.egress_allow(host);
+    }
+    let client = builder.build()?;
     if args.asynchronous {
         refuse_local(&client)?;
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use unsandbox::CancelToken;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
-use unsandbox_engine::{Engine, EngineOptions};
+use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
 use unsandbox_server::{Caps, Keys, Listen, Server, ServerOptions};
 
 /// More processors than a machine of today has; a typing error is no concurrency.
@@ -44,6 +44,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         queue_max: args.queue,
         // Clients ask for the jobs of synchronous runs by their id too.
         keep_unlisted: true,
+        egress: EgressOptions { allow: args.egress_allow, ..EgressOptions::default() },
         ..EngineOptions::default()
     })?);
     let server = Server::new(engine.clone(), options).bind(&listen)?;

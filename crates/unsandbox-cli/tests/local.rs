@@ -244,3 +244,17 @@ fn doctor_and_languages_tell_of_this_machine() {
     let bash = languages.out.lines().find(|line| line.starts_with("bash ")).unwrap();
     assert!(bash.contains("/bash"), "{bash}");
 }
+
+#[test]
+fn a_semitrusted_program_reaches_the_hosts_that_are_allowed() {
+    let code = "curl -sS http://other.test/";
+    let args = ["-n", "semitrusted", "--egress-allow", "*.example", "--egress-allow", "a.test"];
+    let ended = bash(code, &args);
+    let refused = "egress refused: other.test:80 (not on the allow-list)\n";
+    assert_eq!((ended.code, ended.out.as_str()), (0, refused), "{ended:?}");
+
+    let elsewhere = ["--egress-allow", "a.test", "--url", "http://127.0.0.1:9"];
+    let ended = bash("true", &elsewhere);
+    assert_ne!(ended.code, 0);
+    assert!(ended.err.contains("egress_allow") && ended.err.contains("127.0.0.1:9"), "{ended:?}");
+}

@@ -193,3 +193,23 @@ fn keys_of_file_and_environment_add_up() {
         call(&[&["run", "--url", url, "-l", "bash", "-c", "echo signed"][..], &key].concat());
     assert_eq!((ended.code, ended.out.as_str()), (0, "signed\n"), "{}", ended.err);
 }
+
+#[test]
+fn the_operator_says_which_hosts_programs_may_reach() {
+    let served = serve(&["--listen", "127.0.0.1:0", "--grace", "0", "--egress-allow", "*.example"]);
+    let code = "curl -sS http://other.test/; curl -sS http://127.0.0.1.nip.test:8080/";
+    let request = serde_json::json!({
+        "language": "bash", "code": code, "network_mode": "semitrusted",
+    });
+    let reply = served.call("POST", "/execute", "", &request.to_string());
+    assert_eq!(reply.json()["network_mode"], "semitrusted");
+    let refused = "egress refused: other.test:80 (not on the allow-list)";
+    assert!(reply.json()["stdout"].as_str().unwrap().starts_with(refused), "{}", reply.json());
+    assert!(reply.json()["error"].as_str().unwrap().contains(refused), "{}", reply.json());
+    let (_, log) = served.stop();
+    assert!(log.contains(refused), "{log}");
+
+    let ended = call(&["serve", "--listen", "127.0.0.1:0", "--egress-allow", "https://a.example"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("\"https://a.example\""), "{ended:?}");
+}

@@ -196,10 +196,9 @@ impl Core {
     }
 
     /// The end of a run that was launched.
-    pub fn end_run(&self, id: u64, job_id: &str, result: Result<ExecutionResult, Error>) {
+    pub fn end_run(&self, job_id: &str, result: Result<ExecutionResult, Error>) {
         let failed = {
             let mut table = self.table();
-            table.handles.remove(&id);
             table.running -= 1;
             self.launch_waiting(&mut table)
         };
@@ -271,25 +270,11 @@ impl Core {
     }
 }
 
-/// The layers of every run of a jailer that said `hello`.
+/// What every run of a jailer that said `hello` is made of.
 fn isolation(hello: &Hello) -> Isolation {
-    let always = [
-        "user namespace",
-        "mount namespace",
-        "pid namespace",
-        "network namespace",
-        "ipc namespace",
-        "uts namespace",
-        "cgroup namespace",
-        "seccomp",
-        "rights",
-        "rlimits",
-    ];
-    let mut layers: Vec<String> = always.iter().map(ToString::to_string).collect();
-    let mut missing = Vec::new();
-    for (name, there) in [("landlock", hello.landlock > 0), ("cgroup", hello.group_version > 0)] {
-        let list = if there { &mut layers } else { &mut missing };
-        list.push(name.to_string());
+    Isolation {
+        level: hello.level.map_or("none", Level::as_str).to_string(),
+        layers: hello.layers.clone(),
+        missing: hello.missing.clone(),
     }
-    Isolation { level: Level::Full.as_str().to_string(), layers, missing }
 }

@@ -6,23 +6,23 @@ use crate::egress::EgressOptions;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
 use crate::reactor::{self, Reactor};
 use crate::run::refusal;
-use crate::start::Jailer;
+use crate::start::{Jailer, level_of};
 use crate::{plan, runtimes, stdin};
 use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
-use unsandbox_jailer::message::{FromJailer, LEVEL_FULL, LEVEL_REDUCED, ToJailer};
+use unsandbox_jailer::message::{FromJailer, LayerReport, ToJailer};
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, Waiter};
-use unsandbox_protocol::isolation::{Layer, Level};
+use unsandbox_protocol::isolation::Layer;
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::{
-    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, Owner, Probe,
-    Request, Status, Submission, limits,
+    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, NetworkMode,
+    Owner, Probe, Request, Status, Submission, limits,
 };
 
 /// How an engine is set up.
@@ -59,6 +59,8 @@ impl Default for EngineOptions {
 /// The engine. Dropping it ends every run and the jailer.
 pub struct Engine {
     core: Arc<Core>,
+    /// Numbers for the folders of runs.
+    trees: AtomicU64,
     reactor: Mutex<Option<JoinHandle<()>>>,
     runtimes: Mutex<HashMap<(&'static str, String), runtimes::Runtime>>,
     versions: Mutex<HashMap<&'static str, Option<String>>>,
@@ -76,6 +78,7 @@ impl Engine {
         let core = Arc::new(Core::new(options)?);
         Ok(Engine {
             core,
+            trees: AtomicU64::new(0),
             reactor: Mutex::new(None),
             runtimes: Mutex::default(),
             versions: Mutex::default(),
@@ -92,18 +95,16 @@ impl Engine {
         })?;
         loop {
             if let Some(FromJailer::Layers { level, layers }) = answer.take() {
-                let level = match level {
-                    LEVEL_FULL => Some(Level::Full),
-                    LEVEL_REDUCED => Some(Level::Reduced),
-                    _ => None,
-                };
-                let layers = layers.into_iter().map(|layer| Layer {
-                    name: layer.name,
-                    available: layer.available,
-                    detail: layer.detail,
-                    fix: layer.fix,
-                });
-                return Ok(Probe { level, layers: layers.collect() });
+                let level = level_of(level);
+                let mut layers: Vec<Layer> = layers.into_iter().map(layer_of).collect();
+                if let Some(why) = &jailer.fell_back {
+                    // What the full level failed at, which this jailer has not met itself.
+                    layers.retain(|layer| layer.name != why.layer);
+                    let (name, detail, fix) =
+                        (why.layer.clone(), why.what.clone(), why.fix.clone());
+                    layers.insert(0, Layer { name, available: false, detail, fix });
+                }
+                return Ok(Probe { level, layers });
             }
             let patience = Duration::from_secs(10);
             let (next, waited) = self
@@ -149,7 +150,8 @@ impl Engine {
     ) -> Result<Arc<Waiter>, Error> {
         let mut request = Request::new(language.name, "");
         request.ttl = 20;
-        let mut prepared = plan::prepare(&request, &request.validate()?, runtime)?;
+        let tmp = self.writable_tree()?;
+        let mut prepared = plan::prepare(&request, &request.validate()?, runtime, &tmp)?;
         plan::only_version(&mut prepared, runtime, request.ttl);
         let waiter = Arc::new(Waiter::new());
         let submission = Submission::new(request);
@@ -186,8 +188,7 @@ impl Engine {
             let _ = reactor.join();
         }
         if let Some(jailer) = self.core.forget_jailer() {
-            let _ = channel::send(jailer.socket.as_fd(), &ToJailer::Quit, &[]);
-            jailer.wait();
+            jailer.end();
         }
         self.core.egress.close();
     }
@@ -202,7 +203,7 @@ impl Engine {
         if self.core.table().closed {
             return Err(closed());
         }
-        let jailer = self.core.adopt(Jailer::start()?)?;
+        let jailer = self.core.adopt(Jailer::start(self.core.options.isolation)?)?;
         if reactor.is_none() {
             let core = self.core.clone();
             let thread = std::thread::Builder::new().name("unsandbox".to_string());
@@ -215,6 +216,20 @@ impl Engine {
             *reactor = Some(spawned);
         }
         Ok(jailer)
+    }
+
+    /// Where the next run may write: its own mount, or a folder of its own where it has none. Refuses
+    /// where no jail can be had at all.
+    fn writable_tree(&self) -> Result<String, Error> {
+        let jailer = self.jailer()?;
+        if let Some(trouble) = &jailer.hello.trouble {
+            return Err(refusal(trouble));
+        }
+        let base = &jailer.hello.base;
+        if base.is_empty() {
+            return Ok(plan::TMP.to_string());
+        }
+        Ok(format!("{base}/{}", self.trees.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn runtime(
@@ -240,10 +255,6 @@ impl Engine {
         prepared: plan::Prepared,
         sink: Arc<dyn EventSink>,
     ) -> Result<Job, Error> {
-        let jailer = self.jailer()?;
-        if let Some(trouble) = &jailer.hello.trouble {
-            return Err(refusal(trouble));
-        }
         let input = stdin::prepare(submission.request.stdin.as_deref(), submission.stdin.take())
             .map_err(|error| Error::new(ErrorCode::Server, format!("standard input: {error}")))?;
         let mut job = Job::new(new_id()?, Status::Pending);
@@ -282,6 +293,11 @@ impl Engine {
     }
 }
 
+fn layer_of(report: LayerReport) -> Layer {
+    let LayerReport { name, available, detail, fix } = report;
+    Layer { name, available, detail, fix }
+}
+
 fn closed() -> Error {
     Error::new(ErrorCode::Conflict, "the engine is closed")
 }
@@ -301,7 +317,7 @@ fn version_in(result: &ExecutionResult) -> Option<String> {
     };
     let clean = |word: &'_ str| {
         let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '.');
         bare.to_string()
     };
     let words: Vec<String> = text.split_whitespace().take(60).map(clean).collect();
@@ -323,13 +339,16 @@ impl Backend for Engine {
             return Err(Error::new(ErrorCode::Conflict, text));
         }
         let valid = submission.request.validate()?;
-        if self.core.options.isolation == IsolationPolicy::Reduced {
-            let text = "isolation level \"reduced\" is not available yet; use \"auto\" or \"full\"";
-            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
-        }
         let request = &submission.request;
         let runtime = self.runtime(valid.language, request.runtime.as_deref())?;
-        let prepared = plan::prepare(request, &valid, &runtime)?;
+        let tmp = self.writable_tree()?;
+        if valid.network_mode == NetworkMode::Semitrusted && tmp != plan::TMP {
+            let text = "network_mode \"semitrusted\" needs a network namespace, which the reduced \
+                        isolation level of this machine has not; `unsandbox doctor` shows how to get \
+                        it, \"zerotrust\" works without";
+            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
+        }
+        let prepared = plan::prepare(request, &valid, &runtime, &tmp)?;
         self.enqueue(submission, valid.language.name, valid.detected, prepared, sink)
     }
 
@@ -368,6 +387,7 @@ impl Backend for Engine {
         let info = |language: &'static Language| {
             let found = self.runtime(language, None).ok();
             let path = found.as_ref().and_then(runtimes::Runtime::main_program);
+            let recipe = found.as_ref().map_or(language.offered(), |runtime| runtime.recipe);
             LanguageInfo {
                 name: language.name.to_string(),
                 aliases: language.aliases.iter().map(ToString::to_string).collect(),
@@ -375,6 +395,7 @@ impl Backend for Engine {
                 version: None,
                 path: path.map(|path| path.to_string_lossy().into_owned()),
                 install: found.is_none().then(|| runtimes::install_hint(language)),
+                untested: recipe.untested,
             }
         };
         Ok(languages().iter().map(info).collect())

@@ -40,8 +40,6 @@ pub struct Table {
     pub queue: VecDeque<String>,
     pub running: usize,
     pub next_run: u64,
-    /// Launched runs by their number, for the jailer's messages.
-    pub handles: HashMap<u64, Arc<Handle>>,
     pub jailer: Option<Arc<Jailer>>,
     pub closed: bool,
     kept: VecDeque<Kept>,

@@ -68,8 +68,7 @@ impl Core {
         run.watch(id)?;
         let fds: [BorrowedFd<'_>; 5] =
             [theirs.as_fd(), plan.as_fd(), waiting.stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-        channel::send(jailer.socket.as_fd(), &ToJailer::Spawn { id, needs }, &fds)?;
-        table.handles.insert(id, handle);
+        channel::try_send(jailer.socket.as_fd(), &ToJailer::Spawn { id, needs }, &fds)?;
         table.running += 1;
         self.inbox.lock().expect("no panic under this lock").push((id, run));
         self.wake_if_late();

@@ -33,13 +33,22 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
             let words = format!("{who} used more than its {} bytes of memory", ending.memory_bytes);
             limited(result, LimitKind::Memory, EXIT_LIMIT, Some(SIGKILL), words);
         }
-        Cause::Stopped if ending.cancelled => cancelled(result),
-        Cause::Stopped => {
-            let words =
-                format!("{who} wrote more than {} bytes to one stream", ending.output_bytes);
-            limited(result, LimitKind::Output, EXIT_LIMIT, Some(SIGKILL), words);
+        Cause::Files => {
+            let words = format!(
+                "{who} put more into its work directory than {} bytes or {} files",
+                ending.work_bytes, ending.work_files
+            );
+            limited(result, LimitKind::Files, EXIT_LIMIT, Some(SIGKILL), words);
         }
+        Cause::Stopped if ending.cancelled => cancelled(result),
+        Cause::Stopped => too_much_output(result, ending),
     }
+}
+
+pub fn too_much_output(result: &mut ExecutionResult, ending: &Ending) {
+    let words = format!("it wrote more than {} bytes to one stream", ending.output_bytes);
+    result.success = false;
+    limited(result, LimitKind::Output, EXIT_LIMIT, Some(SIGKILL), words);
 }
 
 pub fn cancelled(result: &mut ExecutionResult) {

@@ -10,9 +10,11 @@ use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
 use unsandbox_protocol::validate::{Valid, file_names};
 use unsandbox_protocol::{Error, NetworkMode, Request};
 
-/// Where a compiled program lies: outside the work directory, so that no input file is in its way.
-const OUT: &str = "/tmp/build/main";
-const WORK: &str = "/tmp/input";
+/// The writable tree of a jail with namespaces, and how recipes name it in every jail.
+pub const TMP: &str = "/tmp";
+/// In the writable tree: where a compiled program lies, so that no input file is in its way.
+const OUT: &str = "build/main";
+const WORK: &str = "input";
 
 /// The environment that every program starts with; a recipe and the request add to it.
 const STANDARD_ENV: &[(&str, &str)] = &[
@@ -43,7 +45,12 @@ fn limit(limits: &Limits, name: &str) -> u64 {
     limits.get(name).or(row.and_then(|row| row.default)).unwrap_or(0)
 }
 
-pub fn prepare(request: &Request, valid: &Valid, runtime: &Runtime) -> Result<Prepared, Error> {
+pub fn prepare(
+    request: &Request,
+    valid: &Valid,
+    runtime: &Runtime,
+    tmp: &str,
+) -> Result<Prepared, Error> {
     let language = valid.language;
     let names = file_names(&request.input_files)?;
     let source = source_name(language.source, &names);
@@ -57,7 +64,7 @@ pub fn prepare(request: &Request, valid: &Valid, runtime: &Runtime) -> Result<Pr
 
     let run_limits = run_limits(request, language);
     let memory_mb = run_limits.memory_bytes >> 20;
-    let words = Words { source: &source, runtime, args: &request.args, memory_mb };
+    let words = Words { source: &source, runtime, args: &request.args, memory_mb, tmp };
     let mut notes = Vec::new();
     let steps = steps(request, language, &words, &mut notes);
     let needs = Needs {
@@ -71,9 +78,10 @@ pub fn prepare(request: &Request, valid: &Valid, runtime: &Runtime) -> Result<Pr
         NetworkMode::Zerotrust => Vec::new(),
     };
     let plan = Plan {
+        tmp: tmp.to_string(),
         files,
         steps,
-        env: environment(request, valid.network_mode, runtime),
+        env: environment(request, valid.network_mode, runtime, tmp),
         limits: run_limits,
         collect: wanted(request, language, &words, &mut notes),
         artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
@@ -87,7 +95,8 @@ pub fn prepare(request: &Request, valid: &Valid, runtime: &Runtime) -> Result<Pr
 /// Makes of a plan one that only asks the runtime for its version.
 pub fn only_version(prepared: &mut Prepared, runtime: &Runtime, seconds: i64) {
     let memory_mb = prepared.plan.limits.memory_bytes >> 20;
-    let words = Words { source: "", runtime, args: &[], memory_mb };
+    let tmp = prepared.plan.tmp.clone();
+    let words = Words { source: "", runtime, args: &[], memory_mb, tmp: &tmp };
     let argv = words.command(runtime.recipe.version);
     let wall_ms = seconds.unsigned_abs() * 1000;
     prepared.plan.steps = vec![Step { kind: StepKind::Run, argv, wall_ms }];
@@ -111,6 +120,7 @@ struct Words<'a> {
     runtime: &'a Runtime,
     args: &'a [String],
     memory_mb: u64,
+    tmp: &'a str,
 }
 
 impl Words<'_> {
@@ -132,11 +142,11 @@ impl Words<'_> {
         let fixed = [
             ("source", self.source),
             ("stem", stem),
-            ("out", OUT),
-            ("work", WORK),
+            ("out", &format!("{}/{OUT}", self.tmp)),
+            ("work", &format!("{}/{WORK}", self.tmp)),
             ("memory", &memory),
         ];
-        let mut word = template.to_string();
+        let mut word = in_tree(template, self.tmp);
         for (name, value) in fixed {
             word = word.replace(&format!("{{{name}}}"), value);
         }
@@ -145,6 +155,11 @@ impl Words<'_> {
         }
         word
     }
+}
+
+/// A recipe's word with the writable tree of this jail in the place of `/tmp`.
+fn in_tree(word: &str, tmp: &str) -> String {
+    if tmp == TMP { word.to_string() } else { word.replace(TMP, tmp) }
 }
 
 fn steps(
@@ -196,7 +211,7 @@ fn wanted(
         }
     }
     if request.return_wasm_artifact && !recipe.wasm.is_empty() {
-        wanted.push(Wanted { name: format!("{OUT}.wasm"), kind: "wasm".to_string() });
+        wanted.push(Wanted { name: words.word("{out}.wasm"), kind: "wasm".to_string() });
     }
     wanted
 }
@@ -219,7 +234,12 @@ fn run_limits(request: &Request, language: &Language) -> RunLimits {
 }
 
 /// `NAME=value` pairs: the standard ones, then the recipe's, then the request's; the last one wins.
-fn environment(request: &Request, network_mode: NetworkMode, runtime: &Runtime) -> Vec<String> {
+fn environment(
+    request: &Request,
+    network_mode: NetworkMode,
+    runtime: &Runtime,
+    tmp: &str,
+) -> Vec<String> {
     let mut path: Vec<String> = Vec::new();
     for (_, program) in &runtime.programs {
         let folder = program.parent().map(|folder| folder.to_string_lossy().into_owned());
@@ -228,7 +248,7 @@ fn environment(request: &Request, network_mode: NetworkMode, runtime: &Runtime) 
     path.dedup();
     path.push(STANDARD_PATH.to_string());
     let mut pairs: Vec<(String, String)> = vec![("PATH".to_string(), path.join(":"))];
-    let owned = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+    let owned = |(name, value): &(&str, &str)| (name.to_string(), in_tree(value, tmp));
     let added = STANDARD_ENV.iter().chain(runtime.recipe.env).map(owned);
     let proxies = match network_mode {
         NetworkMode::Semitrusted => egress::variables(),

@@ -62,7 +62,7 @@ impl Reactor {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     log::error!("the engine's event queue failed: {error}");
-                    return;
+                    break;
                 }
             }
             reactor.take_in_new_runs();
@@ -71,6 +71,8 @@ impl Reactor {
             }
             reactor.keep_deadlines();
         }
+        // Whoever still waits hears of it, whatever ended this thread.
+        reactor.core.abandon();
     }
 
     fn timeout(&self) -> Option<rustix::event::Timespec> {
@@ -126,7 +128,7 @@ impl Reactor {
     fn end(&mut self, id: u64) {
         if let Some(run) = self.runs.remove(&id) {
             let job_id = run.job_id.clone();
-            self.core.end_run(id, &job_id, run.into_result());
+            self.core.end_run(&job_id, run.into_result());
         }
     }
 
@@ -169,7 +171,7 @@ impl Reactor {
             run.on_exit(&mut self.buffer);
             let job_id = run.job_id.clone();
             let text = "the jailer process was ended from outside while the program ran";
-            self.core.end_run(id, &job_id, Err(Error::new(ErrorCode::Server, text)));
+            self.core.end_run(&job_id, Err(Error::new(ErrorCode::Server, text)));
         }
     }
 

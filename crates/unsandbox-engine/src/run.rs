@@ -31,6 +31,8 @@ pub struct Ending {
     pub cancelled: bool,
     pub memory_bytes: u64,
     pub cpu_time_ms: u64,
+    pub work_bytes: u64,
+    pub work_files: u64,
     pub output_bytes: u64,
     compile_ms: u64,
     run_ms: u64,
@@ -60,15 +62,17 @@ impl Handle {
     }
 
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
-        self.stop(false);
+        if !self.cancelled.swap(true, Ordering::SeqCst) {
+            self.stop(false);
+        }
     }
 
     /// Asks the init to end the program. An init that is gone needs no asking.
     fn stop(&self, collect: bool) {
         let mut deadline = self.deadline.lock().expect("no panic under this lock");
         *deadline = (*deadline).min(Instant::now() + STOP_GRACE);
-        let _ = channel::send(self.control.as_fd(), &ToInit::Stop { collect }, &[]);
+        // Never waits: an init that does not read is killed at the deadline.
+        let _ = channel::try_send(self.control.as_fd(), &ToInit::Stop { collect }, &[]);
     }
 
     pub fn deadline(&self) -> Instant {
@@ -93,7 +97,8 @@ pub struct Run {
     pub handle: Arc<Handle>,
     epoll: Arc<OwnedFd>,
     egress: Arc<Egress>,
-    /// Only a semitrusted run has one.
+    /// Whether its init was told to listen; one that does so unasked gets no gateway.
+    is_semitrusted: bool,
     gateway: Option<Gateway>,
     control_open: bool,
     outputs: [Output; 2],
@@ -144,6 +149,8 @@ impl Run {
             cancelled: false,
             memory_bytes: plan.limits.memory_bytes,
             cpu_time_ms: plan.limits.cpu_time_ms,
+            work_bytes: plan.limits.work_bytes,
+            work_files: plan.limits.work_files,
             output_bytes: prepared.output_bytes,
             compile_ms: wall(StepKind::Compile),
             run_ms: wall(StepKind::Run),
@@ -154,6 +161,7 @@ impl Run {
             handle,
             epoll,
             egress,
+            is_semitrusted: !plan.listen.is_empty(),
             gateway: None,
             control_open: true,
             outputs: pipes.map(|pipe| Output { pipe: Some(pipe.into()), kept: Vec::new() }),
@@ -230,7 +238,11 @@ impl Run {
         while self.control_open && !self.done {
             match channel::receive_into(self.handle.control.as_fd(), false, buffer) {
                 Ok(Some((len, fds))) => match FromInit::from_bytes(&buffer[..len]) {
-                    Some(FromInit::Started { kind }) => started |= kind == StepKind::Run,
+                    Some(FromInit::Started { kind: StepKind::Run }) => {
+                        // What the compiler came to is no longer how it ended.
+                        self.end = None;
+                        started = true;
+                    }
                     Some(message) => self.take(message, fds),
                     None => self.control_open = false,
                 },
@@ -263,8 +275,10 @@ impl Run {
             }
             FromInit::Refused { trouble } => self.trouble = Some(trouble),
             FromInit::Done => self.done = true,
-            FromInit::Listening => self.start_gateway(fds),
-            FromInit::Started { .. } => {}
+            FromInit::Listening if self.is_semitrusted && self.gateway.is_none() => {
+                self.start_gateway(fds);
+            }
+            FromInit::Listening | FromInit::Started { .. } => {}
         }
     }
 
@@ -330,12 +344,18 @@ impl Run {
         (result.stdout, result.stderr) = (stdout.kept, stderr.kept);
         result.truncated = self.truncated;
         match self.end {
-            Some((kind, end)) => outcome::describe(&mut result, kind, &end, &self.ending),
-            None if self.ending.cancelled => outcome::cancelled(&mut result),
-            None => {
+            Some((kind, end)) if kind == StepKind::Run || !succeeded(&end) => {
+                outcome::describe(&mut result, kind, &end, &self.ending);
+            }
+            _ if self.ending.cancelled => outcome::cancelled(&mut result),
+            _ => {
                 result.error =
                     Some("the jail ended before the program did; please report this".to_string());
             }
+        }
+        if self.truncated && result.limit.is_none() && result.status == Status::Completed {
+            // It ended by itself before it could be stopped; what it wrote was too much all the same.
+            outcome::too_much_output(&mut result, &self.ending);
         }
         let mut notes = self.notes;
         for (message, fd) in self.artifacts {
@@ -353,6 +373,10 @@ impl Run {
         }
         Ok(result)
     }
+}
+
+fn succeeded(end: &StepEnd) -> bool {
+    end.cause == Cause::Exited && end.code == 0
 }
 
 /// Reads exactly the size that was announced; a file of the jail's own, which nobody changes any more.

@@ -8,11 +8,12 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 use unsandbox_jailer::ENGINE_FD;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{FromJailer, Trouble};
-use unsandbox_protocol::{Error, ErrorCode};
+use unsandbox_jailer::message::{FromJailer, LEVEL_FULL, LEVEL_REDUCED, ToJailer, Trouble};
+use unsandbox_protocol::{Error, ErrorCode, IsolationPolicy, Level};
 
 static PROGRAM: &[u8] = include_bytes!(env!("UNSANDBOX_JAILER_PROGRAM"));
 
@@ -22,14 +23,28 @@ pub struct Jailer {
     pub socket: OwnedFd,
     pub pidfd: OwnedFd,
     pub hello: Hello,
+    /// Why it is not at the full level, where that was tried first.
+    pub fell_back: Option<Trouble>,
 }
 
 /// What it said first.
 #[derive(Clone, Debug)]
 pub struct Hello {
     pub trouble: Option<Trouble>,
-    pub group_version: u8,
-    pub landlock: i32,
+    pub level: Option<Level>,
+    pub layers: Vec<String>,
+    pub missing: Vec<String>,
+    /// Folder of the host below which runs get their writable trees; empty where each mounts its own.
+    pub base: String,
+}
+
+/// The level of a message.
+pub fn level_of(number: u8) -> Option<Level> {
+    match number {
+        LEVEL_FULL => Some(Level::Full),
+        LEVEL_REDUCED => Some(Level::Reduced),
+        _ => None,
+    }
 }
 
 fn unavailable(what: &str, error: &io::Error, fix: &str) -> Error {
@@ -40,8 +55,28 @@ fn unavailable(what: &str, error: &io::Error, fix: &str) -> Error {
 }
 
 impl Jailer {
+    /// Starts one at the best level that the policy and this machine allow. One that cannot work says
+    /// why in its `hello`.
+    pub fn start(policy: IsolationPolicy) -> Result<Jailer, Error> {
+        if policy == IsolationPolicy::Reduced {
+            return Jailer::start_at(Level::Reduced);
+        }
+        let full = Jailer::start_at(Level::Full)?;
+        let Some(why) = &full.hello.trouble else { return Ok(full) };
+        if policy == IsolationPolicy::Full {
+            return Ok(full);
+        }
+        full.end();
+        let reduced = Jailer::start_at(Level::Reduced)?;
+        if reduced.hello.trouble.is_some() {
+            return Ok(Jailer { hello: full.hello.clone(), ..reduced });
+        }
+        log::warn!("isolation is reduced: the {}: {}; {}", why.layer, why.what, why.fix);
+        Ok(Jailer { fell_back: Some(why.clone()), ..reduced })
+    }
+
     /// Starts one and hears its first message.
-    pub fn start() -> Result<Jailer, Error> {
+    fn start_at(level: Level) -> Result<Jailer, Error> {
         let general = "check the limits on processes and open files";
         let broken =
             |what: &'static str| move |error: io::Error| unavailable(what, &error, general);
@@ -56,12 +91,12 @@ impl Jailer {
         };
         let (program, theirs) = (high(&program)?, high(&theirs)?);
         let null = high(&null)?;
-        let pidfd =
-            clone_and_exec(&program, [&null, &null, &null, &theirs]).map_err(broken("clone"))?;
+        let pidfd = clone_and_exec(&program, level, [&null, &null, &null, &theirs])
+            .map_err(broken("clone"))?;
         drop((program, theirs, null));
         let first = channel::receive(socket.as_fd()).map_err(broken("hear from it"))?;
         let hello = first.and_then(|(bytes, _)| FromJailer::from_bytes(&bytes));
-        let Some(FromJailer::Hello { trouble, group_version, landlock }) = hello else {
+        let Some(FromJailer::Hello { trouble, level, layers, missing, base }) = hello else {
             let error = io::Error::other("it ended at once");
             return Err(unavailable(
                 "run it",
@@ -70,7 +105,14 @@ impl Jailer {
                  copy that `make install` puts in libexec",
             ));
         };
-        Ok(Jailer { socket, pidfd, hello: Hello { trouble, group_version, landlock } })
+        let hello = Hello { trouble, level: level_of(level), layers, missing, base };
+        Ok(Jailer { socket, pidfd, hello, fell_back: None })
+    }
+
+    /// Ends it, with every run that it has.
+    pub fn end(&self) {
+        let _ = channel::send(self.socket.as_fd(), &ToJailer::Quit, &[]);
+        self.wait();
     }
 
     /// Blocks until it has ended and is reaped.
@@ -128,11 +170,20 @@ fn installed_program(path: &std::ffi::OsStr) -> io::Result<OwnedFd> {
 }
 
 /// Clones this process and executes `program` with `fds` as its descriptors 0, 1, 2, …
-fn clone_and_exec(program: &OwnedFd, fds: [&OwnedFd; 4]) -> io::Result<OwnedFd> {
+fn clone_and_exec(program: &OwnedFd, level: Level, fds: [&OwnedFd; 4]) -> io::Result<OwnedFd> {
     const _: () = assert!(ENGINE_FD == 3);
     let path = format!("/proc/self/fd/{}\0", program.as_raw_fd());
     let host = format!("{}\0", std::process::id());
-    let argv = [c"unsandbox-jailer".as_ptr(), host.as_ptr().cast(), std::ptr::null()];
+    let level = format!("{}\0", level.as_str());
+    let mut temporary = std::env::temp_dir().into_os_string().into_vec();
+    temporary.push(0);
+    let argv = [
+        c"unsandbox-jailer".as_ptr(),
+        host.as_ptr().cast(),
+        level.as_ptr().cast(),
+        temporary.as_ptr().cast(),
+        std::ptr::null(),
+    ];
     let envp: [*const libc::c_char; 1] = [std::ptr::null()];
     let fds = fds.map(AsRawFd::as_raw_fd);
     let mut pidfd: RawFd = -1;

@@ -24,14 +24,32 @@ pub fn send(socket: BorrowedFd<'_>, message: &impl Wire, fds: &[BorrowedFd<'_>])
     send_bytes(socket, &message.to_bytes(), fds)
 }
 
+/// As [`send`], but WouldBlock where the other end is too slow.
+pub fn try_send(
+    socket: BorrowedFd<'_>,
+    message: &impl Wire,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    send_with(socket, &message.to_bytes(), fds, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+}
+
 pub fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_with(socket, bytes, fds, SendFlags::NOSIGNAL)
+}
+
+fn send_with(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     loop {
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(fds));
         }
-        match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+        match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags) {
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),

@@ -34,9 +34,9 @@ pub fn collect(
         told: 0,
     };
     for wanted in &plan.collect {
-        let path = match wanted.name.strip_prefix("/tmp/") {
-            Some(below) => PathBuf::from(below),
-            None => Path::new("input").join(&wanted.name),
+        let path = match Path::new(&wanted.name).strip_prefix(tmp) {
+            Ok(below) => below.to_path_buf(),
+            Err(_) => Path::new("input").join(&wanted.name),
         };
         basket.give_wanted(&path, &wanted.kind)?;
     }

@@ -6,24 +6,34 @@
 use crate::cgroup::Meter;
 use crate::collect;
 use crate::jail::{Doubt, trouble};
+use crate::locks::Locks;
 use crate::seccomp::Filters;
 use crate::step::{Outcome, Stepper};
-use crate::sys;
 use crate::template::{JAIL_ID, place_for, staged};
+use crate::{sys, tree};
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{
-    Cause, FromInit, PlacedFile, Plan, RunLimits, Step, StepKind, Trouble,
-};
+use unsandbox_jailer::message::{Cause, FromInit, PlacedFile, Plan, RunLimits, Step, StepKind};
+
+/// How strong the jail around an init is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// Namespaces and a root of its own.
+    Full,
+    /// Neither: Landlock and the filters alone. In place of an id of the namespace, one of the host
+    /// to take, where the jailer is root.
+    Reduced { id: Option<u32> },
+}
 
 /// What the init has in hand when it is born.
 pub struct Birth<'a> {
+    pub level: Level,
     /// What it shows of the host beyond the standard trees.
     pub show: &'a [String],
     /// To the supervisor: "go", then the run.
@@ -35,17 +45,20 @@ pub struct Birth<'a> {
 pub const GO: &[u8] = b"go";
 pub const RUN: &[u8] = b"run";
 
-/// The one writable file system: work directory, temporary files, shared memory, home.
+/// Where the one writable file system of a full jail is mounted.
 const TMP: &str = "/tmp";
-pub const WORK: &str = "/tmp/input";
-const OWN_DIRECTORIES: [&str; 4] = [WORK, "/tmp/.shm", "/tmp/home", "/tmp/build"];
+/// What lies in the writable tree: work directory, shared memory, home, compiled programs.
+const OWN_DIRECTORIES: [&str; 4] = ["input", ".shm", "home", "build"];
 /// Inodes that these take, on top of the program's.
 const OWN_INODES: u64 = 32;
 
 /// Runs the jail to its end.
 pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
-    // Dies with the supervisor; a supervisor that died before this line has closed the leash.
-    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
+    if birth.level == Level::Full {
+        // Dies with the supervisor, and the pid namespace with it; a supervisor that died before this
+        // line has closed the leash. Without that namespace the init outlives it, to clean up.
+        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
+    }
     sys::set_name(c"unsandbox-init");
     let mut keep = vec![birth.leash.as_raw_fd()];
     keep.extend(birth.meter.iter().flat_map(Meter::descriptors));
@@ -55,15 +68,18 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
         Ok(Some((word, _))) if word == GO => {}
         _ => sys::exit_now(1),
     }
-    let prepared = prepare(birth.show);
-    let report = prepared.as_ref().err().map(Trouble::to_bytes).unwrap_or_default();
-    let _ = channel::send_bytes(birth.leash.as_fd(), &report, &[]);
+    let prepared = match birth.level {
+        Level::Full => prepare(birth.show),
+        Level::Reduced { .. } => prepare_reduced(),
+    };
+    let report = prepared.as_ref().err().cloned();
+    let _ = channel::send(birth.leash.as_fd(), &report, &[]);
     let Ok(Some((_, fds))) = channel::receive(birth.leash.as_fd()) else { sys::exit_now(1) };
     let Ok([control, plan, stdin, stdout, stderr]) = <[OwnedFd; 5]>::try_from(fds) else {
         sys::exit_now(1)
     };
     let streams = Streams { stdin, stdout, stderr };
-    let run = Run { control, filters };
+    let run = Run { control, filters, level: birth.level, show: birth.show, leash: birth.leash };
     let end = prepared.and_then(|()| run.carry_out(plan, streams, birth.meter));
     if let Err(trouble) = end {
         let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
@@ -83,6 +99,9 @@ pub struct Streams {
 fn prepare(show: &[String]) -> Doubt<()> {
     let layer = "mount namespace";
     sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
+    keep_from_the_program().map_err(trouble("rights", "guard the init"))?;
+    // Here, and not at the clone: the group that it was put into is then the root that it sees.
+    sys::unshare(libc::CLONE_NEWCGROUP).map_err(trouble("cgroup namespace", "unshare"))?;
     sys::new_session();
     sys::set_umask(0o022);
     sys::set_host_name("sandbox").map_err(trouble("uts namespace", "set the host name"))?;
@@ -90,17 +109,32 @@ fn prepare(show: &[String]) -> Doubt<()> {
     sys::mount(c"proc", c"/proc", c"proc", flags, c"")
         .map_err(trouble("pid namespace", "mount /proc"))?;
     mount_tmp(0, &RunLimits::default_size()).map_err(trouble(layer, "mount /tmp"))?;
-    for directory in OWN_DIRECTORIES {
-        let mode = if directory.ends_with("shm") { 0o1777 } else { 0o755 };
-        fs::DirBuilder::new()
-            .mode(mode)
-            .create(directory)
-            .map_err(trouble(layer, "furnish /tmp"))?;
-    }
+    furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
     for (stage, path) in staged(show) {
         bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
     }
-    std::env::set_current_dir(WORK).map_err(trouble(layer, "enter the work directory"))
+    Ok(())
+}
+
+/// Without namespaces there is nothing to mount; orphans of the run come back to this process.
+fn prepare_reduced() -> Doubt<()> {
+    sys::new_session();
+    sys::set_umask(0o022);
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map_err(trouble("processes", "become a subreaper"))
+}
+
+fn furnish(tmp: &Path) -> io::Result<()> {
+    OWN_DIRECTORIES.iter().try_for_each(|name| {
+        let mode = if *name == ".shm" { 0o1777 } else { 0o755 };
+        fs::DirBuilder::new().mode(mode).create(tmp.join(name))
+    })
+}
+
+/// The program has the init's id: without this its files in /proc would be the program's to write
+/// (autogroup, for one, with which it could starve the init). Taking an id forgets the death signal.
+fn keep_from_the_program() -> io::Result<()> {
+    sys::prctl(libc::PR_SET_DUMPABLE, 0)?;
+    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
 }
 
 /// Shows below /tmp what the template has staged.
@@ -139,32 +173,83 @@ fn mount_tmp(remount: libc::c_ulong, size: &Size) -> io::Result<()> {
 struct Run<'a> {
     control: OwnedFd,
     filters: &'a Filters,
+    level: Level,
+    show: &'a [String],
+    leash: OwnedFd,
 }
 
 impl Run<'_> {
     fn carry_out(&self, plan: OwnedFd, streams: Streams, meter: Option<Meter>) -> Doubt<()> {
         let mut plan = read_plan(plan).map_err(trouble("plan", "read it"))?;
-        let default = RunLimits::default_size();
-        let size = plan.limits.size();
+        let tmp = PathBuf::from(&plan.tmp);
+        let done = self.prepare_tree(&tmp, &plan.limits).and_then(|()| {
+            self.fill(&tmp, std::mem::take(&mut plan.files))?;
+            self.run_in(&tmp, plan, streams, meter)
+        });
+        if self.level != Level::Full {
+            tree::end();
+            let _ = tree::remove(&tmp);
+        }
+        done
+    }
+
+    /// The writable tree, with this run's size; without namespaces a folder of the host.
+    fn prepare_tree(&self, tmp: &Path, limits: &RunLimits) -> Doubt<()> {
+        if let Level::Reduced { id } = self.level {
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(tmp)
+                .map_err(trouble("files", "make a folder"))?;
+            if let Some(id) = id {
+                std::os::unix::fs::chown(tmp, Some(id), Some(id))
+                    .map_err(trouble("rights", "give the folder away"))?;
+                sys::set_ids(id, id).map_err(trouble("rights", "take an unprivileged id"))?;
+            }
+            sys::prctl(libc::PR_SET_DUMPABLE, 0).map_err(trouble("rights", "guard the init"))?;
+            return furnish(tmp).map_err(trouble("files", "furnish the folder"));
+        }
+        let (default, size) = (RunLimits::default_size(), limits.size());
         if size.bytes != default.bytes || size.inodes != default.inodes {
             mount_tmp(libc::MS_REMOUNT, &size).map_err(trouble("files", "size /tmp"))?;
         }
-        for file in std::mem::take(&mut plan.files) {
-            place(&file).map_err(trouble("files", &format!("place {:?}", file.name)))?;
+        Ok(())
+    }
+
+    fn fill(&self, tmp: &Path, files: Vec<PlacedFile>) -> Doubt<()> {
+        let work = tmp.join("input");
+        std::env::set_current_dir(&work).map_err(trouble("files", "enter the work directory"))?;
+        for file in files {
+            place(&work, &file).map_err(trouble("files", &format!("place {:?}", file.name)))?;
         }
-        let artifacts = Path::new(WORK).join("artifacts");
+        let artifacts = work.join("artifacts");
         if !artifacts.exists() {
             fs::create_dir(&artifacts).map_err(trouble("files", "make artifacts/"))?;
         }
+        Ok(())
+    }
+
+    fn run_in(
+        &self,
+        tmp: &Path,
+        mut plan: Plan,
+        streams: Streams,
+        meter: Option<Meter>,
+    ) -> Doubt<()> {
         self.listen(&plan.listen).map_err(trouble("network namespace", "listen in it"))?;
-        let stepper = Stepper::new(&plan, self.filters, meter)
-            .map_err(trouble("streams", "prepare the steps"))?;
+        let locks = Locks::new(self.level, tmp, self.show, self.filters)
+            .map_err(trouble("seccomp", "compile the filters"))?;
+        let stepper =
+            Stepper::new(&plan, locks, meter).map_err(trouble("streams", "prepare the steps"))?;
         let steps = std::mem::take(&mut plan.steps);
         if self.take_steps(steps, stepper, streams)? {
             let send = |message: FromInit, fds: &[BorrowedFd<'_>]| {
                 channel::send(self.control.as_fd(), &message, fds)
             };
-            collect::collect(&plan, Path::new(TMP), send).map_err(trouble("files", "collect"))?;
+            // What cannot be collected costs the artifacts, never the result.
+            if let Err(error) = collect::collect(&plan, tmp, send) {
+                let (name, why) = ("artifacts/".to_string(), error.to_string());
+                let _ = send(FromInit::Skipped { name, why }, &[]);
+            }
         }
         Ok(())
     }
@@ -219,7 +304,8 @@ impl Run<'_> {
             let _ = channel::send(self.control.as_fd(), message, &[]);
         };
         let started = || say(&FromInit::Started { kind: step.kind });
-        let outcome = stepper.take(step, streams, self.control.as_fd(), started)?;
+        let outcome =
+            stepper.take(step, streams, [self.control.as_fd(), self.leash.as_fd()], started)?;
         say(&FromInit::Ended { kind: step.kind, end: outcome.end });
         Ok(outcome)
     }
@@ -240,11 +326,11 @@ fn read_plan(memfd: OwnedFd) -> io::Result<Plan> {
 }
 
 /// Writes one file into the work directory. Names were validated; a path here is a defect.
-fn place(file: &PlacedFile) -> io::Result<()> {
+fn place(work: &Path, file: &PlacedFile) -> io::Result<()> {
     if file.name.contains('/') || file.name == ".." || file.name == "." {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    let path = Path::new(WORK).join(&file.name);
+    let path = work.join(&file.name);
     let mut created = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
     created.write_all(&file.content.0)
 }

@@ -2,25 +2,26 @@
 //! Clones a jail's init into its namespaces and gives it one unprivileged id.
 
 use crate::cgroup::{Group, Groups};
-use crate::init::{self, Birth};
+use crate::init::{self, Birth, Level};
 use crate::network::Networks;
 use crate::seccomp::Filters;
 use crate::template::{self, JAIL_ID};
-use crate::{probe, sys};
+use crate::{files, probe, sys};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use unsandbox_jailer::channel;
-use unsandbox_jailer::message::Trouble;
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::message::{LEVEL_FULL, LEVEL_REDUCED, Trouble};
 
-/// Every namespace that a jail has of its own; the network comes from the pool.
+/// The namespaces that an init is cloned into. The network's comes from the pool, and the cgroup's is
+/// the init's own doing, once it is in its group.
 const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP;
+    | libc::CLONE_NEWUTS;
 
 /// Ids of the host that jails run as when the host is root: high up, where no account is.
 const ROOT_IDS_FIRST: u32 = 0x7000_0000;
@@ -30,22 +31,44 @@ const ROOT_IDS_COUNT: u32 = 0x1_0000;
 pub struct Jail {
     pub pid: libc::pid_t,
     pub leash: OwnedFd,
-    pub network: OwnedFd,
+    pub network: Option<OwnedFd>,
     pub group: Option<Group>,
-    /// The host's id behind the jail's one.
+    /// The host's id that the program runs as.
     pub host_id: u32,
+}
+
+impl Jail {
+    /// Waits for its init's word on whether the jail could be finished.
+    pub fn hear(&self) -> Doubt<()> {
+        let heard = channel::receive(self.leash.as_fd()).ok().flatten();
+        match heard.and_then(|(bytes, _)| Option::<Trouble>::from_bytes(&bytes)) {
+            Some(report) => report.map_or(Ok(()), Err),
+            None => {
+                let ended = io::Error::from_raw_os_error(libc::EPIPE);
+                Err(trouble("namespaces", "finish the jail; its init ended")(ended))
+            }
+        }
+    }
 }
 
 /// Makes jails.
 pub struct Builder {
     filters: Filters,
+    pub groups: Result<Groups, String>,
+    /// Ids of the host to run as, where the host is root and has some to give; everybody else has only
+    /// their own.
+    ids: Option<IdRange>,
+    serial: u64,
+    /// What namespaces need; `None` at the reduced level.
+    rooms: Option<Rooms>,
+}
+
+/// Where jails with namespaces are cloned from.
+struct Rooms {
+    /// This process's own mount namespace, to come back to.
     home: OwnedFd,
     templates: HashMap<Vec<String>, OwnedFd>,
-    pub networks: Networks,
-    pub groups: Result<Groups, String>,
-    is_root: bool,
-    ids: IdRange,
-    serial: u64,
+    networks: Networks,
 }
 
 struct IdRange {
@@ -65,19 +88,13 @@ pub fn trouble<'a>(layer: &'a str, what: &'a str) -> impl FnOnce(io::Error) -> T
 }
 
 impl Builder {
-    /// Takes this process to where it can make jails: into a user namespace of its own unless it is
-    /// root, and into a mount namespace of its own.
-    pub fn new() -> Doubt<Builder> {
-        let filters = Filters::compile().map_err(|error| {
-            trouble("seccomp", "compile the filters")(io::Error::other(error.to_string()))
-        })?;
-        // Control groups are looked for before the namespaces hide whose they are.
-        let groups = Groups::find();
+    /// Takes this process to where it can make full jails: into a user namespace of its own unless it
+    /// is root, and into a mount namespace of its own.
+    pub fn full() -> Doubt<Builder> {
+        let mut builder = Builder::reduced()?;
         let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
-        let is_root = uid == 0 && sys::unshare(libc::CLONE_NEWNS).is_ok();
-        if is_root {
-            sys::drop_groups();
-        } else {
+        builder.ids = builder.ids.filter(|_| sys::unshare(libc::CLONE_NEWNS).is_ok());
+        if builder.ids.is_none() {
             sys::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS)
                 .map_err(trouble("user namespace", "unshare"))?;
             map_ids("self", (0, uid), (0, gid)).map_err(trouble("user namespace", "map the id"))?;
@@ -86,44 +103,52 @@ impl Builder {
         sys::mount(c"none", c"/", c"", private, c"")
             .map_err(trouble("mount namespace", "make / private"))?;
         let home = File::open("/proc/self/ns/mnt").map_err(trouble("mount namespace", "open"))?;
+        let (templates, networks) = (HashMap::new(), Networks::default());
+        builder.rooms = Some(Rooms { home: home.into(), templates, networks });
+        Ok(builder)
+    }
+
+    /// Without namespaces. Needs Landlock, which then is the only wall around files.
+    pub fn reduced() -> Doubt<Builder> {
+        let filters = Filters::compile().map_err(|error| {
+            trouble("seccomp", "compile the filters")(io::Error::other(error.to_string()))
+        })?;
+        sys::drop_groups();
         Ok(Builder {
             filters,
-            home: home.into(),
-            templates: HashMap::new(),
-            networks: Networks::default(),
-            groups,
-            is_root,
+            // Looked for before namespaces hide whose they are.
+            groups: Groups::find(),
             ids: root_ids(),
             serial: 0,
+            rooms: None,
         })
     }
 
-    /// Clones a jail that shows `show`; its init waits for a run.
+    pub fn is_full(&self) -> bool {
+        self.rooms.is_some()
+    }
+
+    /// Makes a jail that shows `show`; its init waits for a run.
     pub fn build(&mut self, show: &[String], memory_bytes: u64, processes: u64) -> Doubt<Jail> {
         self.serial += 1;
-        if !self.templates.contains_key(show) {
-            let root = template::build(show)
-                .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
-            self.templates.insert(show.to_vec(), root);
-        }
         let group = self.make_group(memory_bytes, processes);
         let meter = match &group {
             Some(group) => Some(group.meter().map_err(trouble("cgroup", "open its files"))?),
             None => None,
         };
         let (leash, other) = channel::pair().map_err(trouble("streams", "make a socket"))?;
-        let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
-        let root = &self.templates[show];
-        sys::setns(root.as_fd(), libc::CLONE_NEWNS).map_err(trouble("mount namespace", "enter"))?;
-        let cloned = sys::fork_with(NAMESPACES);
-        if let Ok(None) = cloned {
-            init::main(Birth { show, leash: other, meter }, &self.filters);
-        }
-        sys::setns(self.home.as_fd(), libc::CLONE_NEWNS)
-            .map_err(trouble("mount namespace", "return"))?;
-        let pid = cloned.map_err(trouble("namespaces", "clone"))?.expect("the child is gone above");
-        let mut jail = Jail { pid, leash, network, group, host_id: 0 };
-        match self.release(&mut jail) {
+        let host_id = self.host_id();
+        let level = match &self.rooms {
+            Some(_) => Level::Full,
+            None => Level::Reduced { id: self.ids.as_ref().map(|_| host_id) },
+        };
+        let birth = Birth { level, show, leash: other, meter };
+        let (pid, network) = match &mut self.rooms {
+            Some(rooms) => rooms.clone_into(birth, &self.filters)?,
+            None => (fork_reduced(birth, &self.filters)?, None),
+        };
+        let jail = Jail { pid, leash, network, group, host_id };
+        match self.release(&jail) {
             Ok(()) => Ok(jail),
             Err(trouble) => {
                 let _ = sys::kill(pid, libc::SIGKILL);
@@ -132,14 +157,42 @@ impl Builder {
         }
     }
 
+    /// The level, what it is made of here, and what it lacks.
+    pub fn layers(&self) -> (u8, Vec<String>, Vec<String>) {
+        const NAMESPACES: [&str; 7] = [
+            "user namespace",
+            "mount namespace",
+            "pid namespace",
+            "network namespace",
+            "ipc namespace",
+            "uts namespace",
+            "cgroup namespace",
+        ];
+        let level = if self.is_full() { LEVEL_FULL } else { LEVEL_REDUCED };
+        let namespaces = NAMESPACES.iter().map(|name| (*name, self.is_full()));
+        let always = ["seccomp", "rights", "rlimits"].map(|name| (name, true));
+        let kernel = [("landlock", files::kernel_abi() > 0), ("cgroup", self.groups.is_ok())];
+        let all = namespaces.chain(always).chain(kernel);
+        let (there, missing): (Vec<_>, Vec<_>) = all.partition(|(_, there)| *there);
+        let names =
+            |list: Vec<(&str, bool)>| list.into_iter().map(|(name, _)| name.to_string()).collect();
+        (level, names(there), names(missing))
+    }
+
+    /// The id that the next jail's program has to the host.
+    fn host_id(&self) -> u32 {
+        let next = |ids: &IdRange| ids.first + (self.serial % u64::from(ids.count)) as u32;
+        self.ids.as_ref().map_or_else(sys::effective_uid, next)
+    }
+
     /// Gives the new init its id and its group, and lets it go on.
-    fn release(&self, jail: &mut Jail) -> Doubt<()> {
-        let slot = (self.serial % u64::from(self.ids.count)) as u32;
-        // To a jailer in its own user namespace, the only id there is is its root.
-        let outside = if self.is_root { self.ids.first + slot } else { 0 };
-        jail.host_id = if self.is_root { outside } else { sys::effective_uid() };
-        map_ids(&jail.pid.to_string(), (JAIL_ID, outside), (JAIL_ID, outside))
-            .map_err(trouble("user namespace", "map the jail's id"))?;
+    fn release(&self, jail: &Jail) -> Doubt<()> {
+        if self.is_full() {
+            // To a jailer in its own user namespace, the only id there is is its root.
+            let outside = if self.ids.is_some() { jail.host_id } else { 0 };
+            map_ids(&jail.pid.to_string(), (JAIL_ID, outside), (JAIL_ID, outside))
+                .map_err(trouble("user namespace", "map the jail's id"))?;
+        }
         if let Some(group) = &jail.group {
             group.add(jail.pid).map_err(trouble("cgroup", "add the init"))?;
         }
@@ -147,10 +200,50 @@ impl Builder {
             .map_err(trouble("streams", "speak to the init"))
     }
 
+    /// Takes back what the next jail can use again.
+    pub fn recycle(&mut self, network: Option<OwnedFd>) {
+        if let (Some(rooms), Some(network)) = (&mut self.rooms, network) {
+            rooms.networks.give_back(network);
+        }
+    }
+
     fn make_group(&self, memory_bytes: u64, processes: u64) -> Option<Group> {
         let groups = self.groups.as_ref().ok()?;
         // Without a group the watchdog counts; the result's isolation says which of the two it was.
         groups.create(self.serial, memory_bytes, processes).ok()
+    }
+}
+
+impl Rooms {
+    /// Clones an init into its namespaces, from inside the root that it is to have.
+    fn clone_into(
+        &mut self,
+        birth: Birth<'_>,
+        filters: &Filters,
+    ) -> Doubt<(libc::pid_t, Option<OwnedFd>)> {
+        if !self.templates.contains_key(birth.show) {
+            let root = template::build(birth.show)
+                .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
+            self.templates.insert(birth.show.to_vec(), root);
+        }
+        let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
+        let root = &self.templates[birth.show];
+        sys::setns(root.as_fd(), libc::CLONE_NEWNS).map_err(trouble("mount namespace", "enter"))?;
+        let cloned = sys::fork_with(NAMESPACES);
+        if let Ok(None) = cloned {
+            init::main(birth, filters);
+        }
+        sys::setns(self.home.as_fd(), libc::CLONE_NEWNS)
+            .map_err(trouble("mount namespace", "return"))?;
+        let pid = cloned.map_err(trouble("namespaces", "clone"))?.expect("the child is gone above");
+        Ok((pid, Some(network)))
+    }
+}
+
+fn fork_reduced(birth: Birth<'_>, filters: &Filters) -> Doubt<libc::pid_t> {
+    match sys::fork_with(0).map_err(trouble("processes", "fork"))? {
+        None => init::main(birth, filters),
+        Some(pid) => Ok(pid),
     }
 }
 
@@ -162,22 +255,20 @@ fn map_ids(process: &str, uid: (u32, u32), gid: (u32, u32)) -> io::Result<()> {
 }
 
 /// Ids for jails of a root host: in the high range, or (in a container that maps few) the last of it.
-fn root_ids() -> IdRange {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let largest = map
-        .lines()
-        .filter_map(|line| {
-            let numbers: Vec<u32> =
-                line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-            Some((*numbers.first()?, *numbers.get(2)?))
-        })
-        .max_by_key(|(_, count)| *count);
-    match largest {
-        Some((first, count)) if first.saturating_add(count) > ROOT_IDS_FIRST + ROOT_IDS_COUNT => {
-            IdRange { first: ROOT_IDS_FIRST, count: ROOT_IDS_COUNT }
-        }
-        // The very last two are "nobody" to many systems.
-        Some((first, count)) if count > 1_000 => IdRange { first: first + count - 600, count: 512 },
-        _ => IdRange { first: 65_534, count: 1 },
+/// None for others, and for a root who has no other id.
+fn root_ids() -> Option<IdRange> {
+    if sys::effective_uid() != 0 {
+        return None;
     }
+    let map = fs::read_to_string("/proc/self/uid_map").ok()?;
+    let extent = |line: &str| {
+        let numbers: Vec<u32> = line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        Some((*numbers.first()?, *numbers.get(2)?))
+    };
+    let (first, count) = map.lines().filter_map(extent).max_by_key(|(_, count)| *count)?;
+    if first.saturating_add(count) > ROOT_IDS_FIRST + ROOT_IDS_COUNT {
+        return Some(IdRange { first: ROOT_IDS_FIRST, count: ROOT_IDS_COUNT });
+    }
+    // The very last two are "nobody" to many systems.
+    (count > 1_000).then(|| IdRange { first: first + count - 600, count: 512 })
 }

@@ -11,6 +11,6 @@ pub mod message;
 /// Folder of this package: the engine's build script builds the program from it.
 pub const MANIFEST_DIR: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The descriptor that the jailer is started with: its socket to the engine. Its one argument is the
-/// process id of the host.
+/// The descriptor that the jailer is started with: its socket to the engine. Its arguments are the
+/// process id of the host, the level (`full` or `reduced`), and the host's folder for temporary files.
 pub const ENGINE_FD: i32 = 3;

@@ -17,6 +17,8 @@ mod init;
 #[cfg(target_os = "linux")]
 mod jail;
 #[cfg(target_os = "linux")]
+mod locks;
+#[cfg(target_os = "linux")]
 mod network;
 #[cfg(target_os = "linux")]
 mod probe;
@@ -31,19 +33,20 @@ mod sys;
 #[cfg(target_os = "linux")]
 mod template;
 #[cfg(target_os = "linux")]
+mod tree;
+#[cfg(target_os = "linux")]
 mod watch;
 
 #[cfg(target_os = "linux")]
 fn main() {
-    // Only an engine starts this program, with its socket in place and its process id as argument.
-    let host = std::env::args().nth(1).and_then(|argument| argument.parse().ok());
-    let Some(host) = host.filter(|_| supervisor::has_its_socket()) else {
+    // Only an engine starts this program, with its socket in place and itself in the arguments.
+    let Some(start) = supervisor::Start::from_arguments() else {
         eprintln!(
             "unsandbox-jailer is started by the unsandbox library; use the `unsandbox` command"
         );
         std::process::exit(2);
     };
-    std::process::exit(match supervisor::run(host) {
+    std::process::exit(match supervisor::run(start) {
         Ok(()) => 0,
         Err(_) => 1,
     });

@@ -35,11 +35,14 @@ wire_struct!(Needs { show, memory_bytes, processes });
 /// From the jailer to the engine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FromJailer {
-    /// The first message: whether jails can be built, and how memory will be counted.
+    /// The first message: whether jails can be built, how strong they are, and of what. `base` is the
+    /// folder of the host below which runs get their writable trees; empty where each mounts its own.
     Hello {
         trouble: Option<Trouble>,
-        group_version: u8,
-        landlock: i32,
+        level: u8,
+        layers: Vec<String>,
+        missing: Vec<String>,
+        base: String,
     },
     /// The run's init is gone, and with it every process of the run.
     Exited {
@@ -57,10 +60,10 @@ pub enum FromJailer {
 }
 wire_enum!(FromJailer {
     1 = Exited { id }, 2 = Refused { id, trouble }, 3 = Layers { level, layers },
-    4 = Hello { trouble, group_version, landlock },
+    4 = Hello { trouble, level, layers, missing, base },
 });
 
-/// Levels as numbers of [`FromJailer::Layers`].
+/// Levels as numbers of [`FromJailer::Hello`] and [`FromJailer::Layers`].
 pub const LEVEL_NONE: u8 = 0;
 pub const LEVEL_REDUCED: u8 = 1;
 pub const LEVEL_FULL: u8 = 2;
@@ -89,6 +92,8 @@ wire_struct!(Trouble { layer, what, errno, fix });
 /// Everything that a jail's init needs to know about its run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
+    /// The one writable tree: `/tmp` where the jail mounts its own, a folder of the host otherwise.
+    pub tmp: String,
     /// Placed in the work directory before the first step.
     pub files: Vec<PlacedFile>,
     /// Compile (if any), then run.
@@ -103,6 +108,7 @@ pub struct Plan {
     pub listen: Vec<u16>,
 }
 wire_struct!(Plan {
+    tmp,
     files,
     steps,
     env,
@@ -120,7 +126,7 @@ pub struct PlacedFile {
 }
 wire_struct!(PlacedFile { name, content });
 
-/// A file to give back, and what it is. Relative to the work directory, or below /tmp; a `*` in the
+/// A file to give back, and what it is. Relative to the work directory, or below [`Plan::tmp`]; a `*` in the
 /// last part stands for any characters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
@@ -222,10 +228,12 @@ pub enum Cause {
     Wall,
     Cpu,
     Memory,
+    /// Its folder holds too much, where no file system of its own bounds it.
+    Files,
     /// The engine said [`ToInit::Stop`].
     Stopped,
 }
-wire_enum!(Cause { 1 = Exited, 2 = Signaled, 3 = Wall, 4 = Cpu, 5 = Memory, 6 = Stopped });
+wire_enum!(Cause { 1 = Exited, 2 = Signaled, 3 = Wall, 4 = Cpu, 5 = Memory, 6 = Files, 7 = Stopped });
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StepEnd {

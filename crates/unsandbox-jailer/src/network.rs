@@ -40,9 +40,17 @@ fn is_clean(namespace: &OwnedFd) -> bool {
     if sys::setns(namespace.as_fd(), libc::CLONE_NEWNET).is_err() {
         return false;
     }
+    // The interface's counters would tell the next run what this one has sent itself.
+    let unused = fs::read_to_string("/proc/self/net/dev").is_ok_and(|text| {
+        let lo = text.lines().find_map(|line| line.trim().strip_prefix("lo:"));
+        lo.is_some_and(|counts| counts.split_whitespace().take(2).all(|count| count == "0"))
+    });
+    if !unused {
+        return false;
+    }
     let Ok(text) = fs::read_to_string("/proc/self/net/sockstat") else { return false };
     let Some(tcp) = text.lines().find_map(|line| line.strip_prefix("TCP: ")) else { return false };
     let words: Vec<&str> = tcp.split(' ').collect();
-    let counts = words.chunks_exact(2).filter(|pair| ["inuse", "orphan", "tw"].contains(&pair[0]));
-    counts.clone().count() == 3 && counts.into_iter().all(|pair| pair[1] == "0")
+    let counts = words.chunks_exact(2).filter(|pair| ["inuse", "tw"].contains(&pair[0]));
+    counts.clone().count() == 2 && counts.into_iter().all(|pair| pair[1] == "0")
 }

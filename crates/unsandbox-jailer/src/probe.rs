@@ -2,14 +2,13 @@
 //! What this machine gives, layer by layer, found by doing it: a child tries each namespace, a whole
 //! jail is built and thrown away.
 
-use crate::cgroup::{Groups, Version};
+use crate::cgroup::{Group, Groups, Version};
 use crate::jail::{Builder, Doubt};
 use crate::{files, sys};
 use std::fs;
-use std::os::fd::AsFd;
-use unsandbox_jailer::channel;
-use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{FromJailer, LEVEL_FULL, LEVEL_NONE, LayerReport, Trouble};
+use unsandbox_jailer::message::{
+    FromJailer, LEVEL_FULL, LEVEL_NONE, LEVEL_REDUCED, LayerReport, Trouble,
+};
 
 const NAMESPACES: [(&str, libc::c_int); 6] = [
     ("mount namespace", libc::CLONE_NEWNS),
@@ -20,28 +19,30 @@ const NAMESPACES: [(&str, libc::c_int); 6] = [
     ("cgroup namespace", libc::CLONE_NEWCGROUP),
 ];
 
-pub fn layers(builder: &mut Doubt<Builder>) -> FromJailer {
-    let mut layers = vec![there("user namespace", "one unprivileged id, setgroups denied")];
-    match builder {
-        Err(trouble) => refuse(&mut layers, trouble),
-        Ok(builder) => {
-            for (name, flag) in NAMESPACES {
-                layers.push(try_namespace(name, flag));
-            }
-            if let Err(trouble) = try_jail(builder) {
-                refuse(&mut layers, &trouble);
-            }
+/// The control group of the trial jail goes to `doomed`: the supervisor reaps its init and removes it.
+pub fn layers(builder: &mut Doubt<Builder>, doomed: &mut Vec<Group>) -> FromJailer {
+    let mut layers = vec![try_namespace("user namespace", 0)];
+    layers.extend(NAMESPACES.map(|(name, flag)| try_namespace(name, flag)));
+    let best = match builder {
+        Err(trouble) => {
+            refuse(&mut layers, trouble);
+            LEVEL_NONE
         }
-    }
+        Ok(builder) if builder.is_full() => match try_jail(builder, doomed) {
+            Ok(()) => LEVEL_FULL,
+            Err(trouble) => {
+                refuse(&mut layers, &trouble);
+                LEVEL_NONE
+            }
+        },
+        Ok(_) => LEVEL_REDUCED,
+    };
     layers.push(there("seccomp", "two deny-lists and a guard against foreign system call tables"));
     layers.push(landlock());
     layers.push(there("rights", "no_new_privs, no capabilities, an unprivileged id"));
     layers.push(there("rlimits", "processes, open files, file size, core, stack, locked memory"));
     layers.push(groups(builder));
-    // A group is the exact way to count memory, not a wall: without it the watchdog counts.
-    let walls = layers.iter().filter(|layer| layer.name != "cgroup" && layer.name != "landlock");
-    let full = walls.into_iter().all(|layer| layer.available);
-    FromJailer::Layers { level: if full { LEVEL_FULL } else { LEVEL_NONE }, layers }
+    FromJailer::Layers { level: best, layers }
 }
 
 fn there(name: &str, detail: &str) -> LayerReport {
@@ -93,6 +94,7 @@ pub fn fix_for(layer: &str, errno: i32) -> String {
 fn try_namespace(name: &str, flag: libc::c_int) -> LayerReport {
     let tried = match sys::fork_with(libc::CLONE_NEWUSER | flag) {
         Ok(None) => sys::exit_now(0),
+        Ok(Some(_)) if flag == 0 => return there(name, "one unprivileged id, setgroups denied"),
         Ok(Some(_)) => return there(name, "its own"),
         Err(error) => error,
     };
@@ -106,22 +108,12 @@ fn try_namespace(name: &str, flag: libc::c_int) -> LayerReport {
 }
 
 /// Builds a jail as a run would have it, and hears from its init whether it could be finished.
-fn try_jail(builder: &mut Builder) -> Doubt<()> {
+fn try_jail(builder: &mut Builder, doomed: &mut Vec<Group>) -> Doubt<()> {
     let jail = builder.build(&[], 64 << 20, 16)?;
-    let heard = channel::receive(jail.leash.as_fd());
+    let finished = jail.hear();
     let _ = sys::kill(jail.pid, libc::SIGKILL);
-    // The supervisor reaps it; its network and group are dropped with it.
-    let report = match heard {
-        Ok(Some((bytes, _))) => Trouble::from_bytes(&bytes),
-        _ => None,
-    };
-    if let Some(group) = jail.group {
-        while !group.remove() {
-            let _ = sys::reap(false);
-            std::thread::yield_now();
-        }
-    }
-    report.map_or(Ok(()), Err)
+    doomed.extend(jail.group);
+    finished
 }
 
 fn landlock() -> LayerReport {

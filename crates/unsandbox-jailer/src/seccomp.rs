@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 /// The compiled filters, in the order of their installation.
 pub struct Filters {
     pub programs: Vec<Vec<libc::sock_filter>>,
+    /// Added where namespaces do not keep the program away from the rest of the machine.
+    pub reduced: Vec<libc::sock_filter>,
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -118,7 +120,8 @@ impl Filters {
         let absent = ABSENT.iter().map(|&call| (call, vec![])).collect();
         let programs =
             vec![guard(), program(forbidden, libc::EPERM)?, program(absent, libc::ENOSYS)?];
-        Ok(Filters { programs })
+        let reduced = program(reduced_rules()?, libc::EPERM)?;
+        Ok(Filters { programs, reduced })
     }
 }
 
@@ -163,7 +166,18 @@ fn forbidden_rules() -> Result<Rules, Failure> {
             kind as u64,
         )?])
     };
-    let sockets = vec![SeccompRule::new(odd)?, of_type(libc::SOCK_RAW)?, of_type(10)?]; // SOCK_PACKET
+    let protocols = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
+    let mut other = vec![SeccompCondition::new(0, Len::Dword, Op::Ne, libc::AF_UNIX as u64)?];
+    for protocol in protocols {
+        other.push(SeccompCondition::new(2, Len::Dword, Op::Ne, protocol as u64)?);
+    }
+    const SOCK_PACKET: libc::c_int = 10;
+    let sockets = vec![
+        SeccompRule::new(odd)?,
+        SeccompRule::new(other)?,
+        of_type(libc::SOCK_RAW)?,
+        of_type(SOCK_PACKET)?,
+    ];
     rules.insert(libc::SYS_socket, sockets.clone());
     rules.insert(libc::SYS_socketpair, sockets);
     // The kernel looks at 32 bits of the request; so does the filter.
@@ -175,7 +189,15 @@ fn forbidden_rules() -> Result<Rules, Failure> {
         let core = SeccompCondition::new(resource, Len::Dword, Op::Eq, libc::RLIMIT_CORE.into())?;
         SeccompRule::new(vec![core, SeccompCondition::new(value, Len::Qword, Op::Ne, 0)?])
     };
-    rules.insert(libc::SYS_prlimit64, vec![core(1, 2)?]);
+    rules.insert(libc::SYS_prlimit64, vec![core(1, 2)?, names_the_init(0)?]);
+    for (call, argument) in OF_OTHERS.iter().filter(|(call, _)| *call != libc::SYS_prlimit64) {
+        rules.insert(*call, vec![names_the_init(*argument)?]);
+    }
+    // By user, they reach the init as well.
+    for (call, by_user) in [(libc::SYS_setpriority, libc::PRIO_USER), (libc::SYS_ioprio_set, 3)] {
+        let user = SeccompCondition::new(0, Len::Dword, Op::Eq, by_user as u64)?;
+        rules.entry(call).or_default().push(SeccompRule::new(vec![user])?);
+    }
     rules.insert(libc::SYS_setrlimit, vec![core(0, 1)?]);
     // Device nodes.
     let node = |argument| {
@@ -193,6 +215,91 @@ fn forbidden_rules() -> Result<Rules, Failure> {
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_mknod, node(1).into_iter().collect::<Result<_, _>>()?);
     Ok(rules)
+}
+
+/// Refused without namespaces: whatever reaches other processes of the same user, or outlives the run.
+const REDUCED: &[libc::c_long] = &[
+    // No network at all, and no local service.
+    libc::SYS_socket,
+    // Shared memory and queues of the whole machine.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semctl,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+    // Landlock does not guard a file's owner, rights and attributes; by descriptor they are the
+    // program's own.
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utimes,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_futimesat,
+    libc::SYS_fchmodat,
+    FCHMODAT2,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+];
+
+/// Newer than the libc crate's tables on some targets.
+const FCHMODAT2: libc::c_long = 452;
+
+/// The init has the program's id and so no other protection against these.
+fn names_the_init(argument: u8) -> Result<SeccompRule, Failure> {
+    let init = SeccompCondition::new(argument, Len::Dword, Op::Eq, 1)?;
+    Ok(SeccompRule::new(vec![init])?)
+}
+
+/// Calls that change another process where this argument names one (0 is the caller itself).
+const OF_OTHERS: &[(libc::c_long, u8)] = &[
+    (libc::SYS_prlimit64, 0),
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_sched_setparam, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_sched_setattr, 0),
+    (libc::SYS_setpriority, 1),
+    (libc::SYS_ioprio_set, 1),
+];
+
+fn reduced_rules() -> Result<Rules, Failure> {
+    let mut rules: Rules = REDUCED.iter().map(|&call| (call, vec![])).collect();
+    let not_zero =
+        |argument, len| SeccompRule::new(vec![SeccompCondition::new(argument, len, Op::Ne, 0)?]);
+    for (call, argument) in OF_OTHERS {
+        rules.insert(*call, vec![not_zero(*argument, Len::Dword)?]);
+    }
+    // Times by path; without one the descriptor's own.
+    rules.insert(libc::SYS_utimensat, vec![not_zero(1, Len::Qword)?]);
+    Ok(rules)
+}
+
+/// From this version on Landlock keeps signals inside; for older kernels the filter has to.
+pub const LANDLOCK_WITH_SIGNALS: i32 = 6;
+
+/// Signals to processes. A thread may still signal its own process (tgkill), as `abort` does.
+pub fn without_signals() -> Result<Vec<libc::sock_filter>, Failure> {
+    let calls =
+        [libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
+    program(calls.into_iter().map(|call| (call, vec![])).collect(), libc::EPERM)
 }
 
 /// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers.

@@ -2,22 +2,24 @@
 //! One program of a run: started with every lock on, watched, and ended with all that it started.
 
 use crate::cgroup::Meter;
-use crate::init::{RunStreams, WORK};
+use crate::init::{Level, RunStreams};
 use crate::jail::trouble;
-use crate::seccomp::Filters;
-use crate::watch::Watchdog;
-use crate::{files, sys};
+use crate::locks::Locks;
+use crate::watch::{Scope, Watchdog};
+use crate::{sys, tree};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{Cause, Plan, RunLimits, Step, StepEnd, ToInit, Trouble};
+use unsandbox_jailer::message::{Cause, Plan, RunLimits, Step, StepEnd, StepKind, ToInit, Trouble};
 
 pub struct Stepper<'a> {
-    filters: &'a Filters,
+    locks: Locks<'a>,
     limits: RunLimits,
     env: Vec<CString>,
     signals: OwnedFd,
@@ -31,30 +33,39 @@ pub struct Outcome {
 }
 
 impl<'a> Stepper<'a> {
-    pub fn new(plan: &Plan, filters: &'a Filters, meter: Option<Meter>) -> io::Result<Stepper<'a>> {
+    pub fn new(plan: &Plan, locks: Locks<'a>, meter: Option<Meter>) -> io::Result<Stepper<'a>> {
         let env = plan.env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
-        let watchdog = Watchdog::new(&plan.limits, meter);
-        Ok(Stepper {
-            filters,
-            limits: plan.limits,
-            env,
-            signals: sys::child_signal_fd()?,
-            watchdog,
-        })
+        let scope = match locks.level {
+            Level::Full => Scope::Jail,
+            Level::Reduced { .. } => Scope::Tree {
+                folder: PathBuf::from(&locks.tmp),
+                bytes: plan.limits.work_bytes,
+                files: plan.limits.work_files,
+                looked: Instant::now(),
+            },
+        };
+        let mut limits = plan.limits;
+        if locks.level != Level::Full {
+            // Without a user namespace the kernel counts every process of this user.
+            limits.processes += tree::tasks_of(sys::effective_uid());
+        }
+        let watchdog = Watchdog::new(&plan.limits, scope, meter);
+        Ok(Stepper { locks, limits, env, signals: sys::child_signal_fd()?, watchdog })
     }
 
     pub fn take(
         &mut self,
         step: &Step,
         streams: RunStreams<'_>,
-        control: BorrowedFd<'_>,
+        ends: [BorrowedFd<'_>; 2],
         started: impl FnOnce(),
     ) -> Result<Outcome, Trouble> {
         let begin = Instant::now();
         let child = self.start(step, streams)?;
         started();
-        let (cause, code, collect) = self.wait(child, begin, step.wall_ms, control);
-        end_everything();
+        let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends);
+        self.end_everything();
+        self.make_executable(step);
         let (cause, code) = match (cause, self.watchdog.verdict_at_end()) {
             // The kernel's own kill looks like any other signal until its counter is read.
             (Cause::Exited | Cause::Signaled, Some(limit)) => (limit, libc::SIGKILL),
@@ -109,24 +120,54 @@ impl<'a> Stepper<'a> {
         let steps = || -> Result<(), (&'static str, io::Error)> {
             sys::new_session();
             sys::reset_signals();
-            std::env::set_current_dir(WORK).map_err(|e| ("files", e))?;
             set_streams(streams).map_err(|e| ("streams", e))?;
             sys::close_all_but(3, &[say.as_raw_fd()]);
             set_rlimits(&self.limits).map_err(|e| ("rlimits", e))?;
-            // The kernel ends the program before the init when memory is short.
+            // The kernel ends the program before the init when memory is short. Only a process that may
+            // be dumped owns its files in /proc; the exec makes it so anyway.
+            let _ = sys::prctl(libc::PR_SET_DUMPABLE, 1);
             let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-            files::lock(&["/"], &["/tmp"], &["/dev", "/proc"])
-                .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
-            sys::drop_capabilities().map_err(|e| ("capabilities", e))?;
-            sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|e| ("no_new_privs", e))?;
-            for program in &self.filters.programs {
-                sys::install_filter(program).map_err(|e| ("seccomp", e))?;
-            }
+            self.locks.put_on()?;
             Ok(())
         };
         match steps() {
             Err(trouble) => trouble,
             Ok(()) => ("program", sys::exec(argv, &self.env)),
+        }
+    }
+
+    /// Kills every other process of the run and waits until none is left. In a pid namespace the kernel
+    /// walks them all under one lock, so that none forks away meanwhile.
+    fn end_everything(&self) {
+        if self.locks.level == Level::Full {
+            let _ = sys::kill(-1, libc::SIGKILL);
+        } else {
+            tree::end();
+        }
+        while sys::reap(true).is_ok() {}
+    }
+
+    /// Nobody waits for this run any more: the jailer or the engine is gone. The end of a pid
+    /// namespace's init ends everything in it; without one the init cleans up first.
+    fn give_up(&self) -> ! {
+        if self.locks.level != Level::Full {
+            tree::end();
+            let _ = tree::remove(Path::new(&self.locks.tmp));
+        }
+        sys::exit_now(1)
+    }
+
+    /// Linkers set the right to execute by path, which the reduced level refuses them.
+    fn make_executable(&self, step: &Step) {
+        if self.locks.level == Level::Full || step.kind == StepKind::Run {
+            return;
+        }
+        let build = Path::new(&self.locks.tmp).join("build");
+        for entry in std::fs::read_dir(build).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                let rights = std::fs::Permissions::from_mode(0o755);
+                let _ = std::fs::set_permissions(entry.path(), rights);
+            }
         }
     }
 
@@ -136,7 +177,7 @@ impl<'a> Stepper<'a> {
         child: libc::pid_t,
         begin: Instant,
         wall_ms: u64,
-        control: BorrowedFd<'_>,
+        [control, leash]: [BorrowedFd<'_>; 2],
     ) -> (Cause, i32, bool) {
         let deadline = begin + Duration::from_millis(wall_ms);
         loop {
@@ -147,21 +188,27 @@ impl<'a> Stepper<'a> {
             let rest = deadline - now;
             let timeout =
                 self.watchdog.interval(begin.elapsed()).map_or(rest, |tick| tick.min(rest));
-            let fds = [self.signals.as_raw_fd(), control.as_raw_fd()];
-            let Ok([child_ended, spoken]) = sys::poll_readable(fds, Some(timeout)) else {
+            let fds = [self.signals.as_raw_fd(), control.as_raw_fd(), leash.as_raw_fd()];
+            let Ok([child_ended, spoken, let_go]) = sys::poll_readable(fds, Some(timeout)) else {
                 sys::exit_now(1)
             };
+            if let_go {
+                self.give_up();
+            }
             if child_ended {
                 sys::drain(self.signals.as_raw_fd());
                 if let Some(end) = reap_until(child) {
                     return match end {
                         Ok(code) => (Cause::Exited, code, true),
-                        Err(signal) => (cause_of_signal(signal), signal, true),
+                        Err(libc::SIGXCPU) if self.watchdog.cpu_is_used_up() => {
+                            (Cause::Cpu, libc::SIGKILL, true)
+                        }
+                        Err(signal) => (Cause::Signaled, signal, true),
                     };
                 }
             }
             if spoken {
-                let Ok(Some((bytes, _))) = channel::receive(control) else { sys::exit_now(1) };
+                let Ok(Some((bytes, _))) = channel::receive(control) else { self.give_up() };
                 if let Some(ToInit::Stop { collect }) = ToInit::from_bytes(&bytes) {
                     return (Cause::Stopped, libc::SIGKILL, collect);
                 }
@@ -173,10 +220,6 @@ impl<'a> Stepper<'a> {
     }
 }
 
-fn cause_of_signal(signal: i32) -> Cause {
-    if signal == libc::SIGXCPU { Cause::Cpu } else { Cause::Signaled }
-}
-
 /// Reaps whatever has ended; the end of `child` if it is among them.
 fn reap_until(child: libc::pid_t) -> Option<Result<i32, i32>> {
     while let Ok(Some(reaped)) = sys::reap(false) {
@@ -185,13 +228,6 @@ fn reap_until(child: libc::pid_t) -> Option<Result<i32, i32>> {
         }
     }
     None
-}
-
-/// Kills every other process of the jail and waits until none is left. A process that forks while it
-/// is being killed is caught as well: the kernel walks the whole pid namespace under one lock.
-fn end_everything() {
-    let _ = sys::kill(-1, libc::SIGKILL);
-    while sys::reap(true).is_ok() {}
 }
 
 fn set_streams(streams: &RunStreams<'_>) -> io::Result<()> {
@@ -218,6 +254,10 @@ fn set_rlimits(limits: &RunLimits) -> io::Result<()> {
     };
     both(libc::RLIMIT_NPROC, limits.processes + 1)?; // the init counts too
     both(libc::RLIMIT_NOFILE, limits.open_files)?;
+    if limits.cpu_time_ms != 0 {
+        // For one process; the watchdog counts them all.
+        both(libc::RLIMIT_CPU, limits.cpu_time_ms.div_ceil(1000) + 1)?;
+    }
     both(libc::RLIMIT_FSIZE, limits.file_size_bytes)?;
     // Not 0: a core pattern that is a pipe ignores that, and would run the host's program on our
     // core. The kernel takes 1 as "none, whatever the pattern"; the filter keeps it there.

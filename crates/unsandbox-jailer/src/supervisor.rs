@@ -2,31 +2,60 @@
 //! The jailer's one loop: it hears the engine, the host's death and its children's ends, and keeps a
 //! few jails ready ahead of the next runs.
 
-use crate::cgroup::{Group, Version};
+use crate::cgroup::Group;
 use crate::init;
 use crate::jail::{Builder, Doubt, Jail, trouble};
-use crate::{files, probe, sys};
+use crate::{files, probe, sys, tree};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use unsandbox_jailer::ENGINE_FD;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{FromJailer, Needs, ToJailer, Trouble};
+use unsandbox_jailer::message::{FromJailer, LEVEL_NONE, Needs, ToJailer, Trouble};
 
 /// Jails kept ready for each of the most recently used kinds of need.
 const READY_EACH: usize = 2;
 const KINDS_MAX: usize = 4;
+/// The limits that most runs have: the jail made first is made for them.
+const USUAL_MEMORY: u64 = 512 << 20;
+const USUAL_PROCESSES: u64 = 256;
 /// Stands for the id of a run where a jail has none.
 const NO_RUN: u64 = 0;
 
-pub fn has_its_socket() -> bool {
-    sys::is_open(ENGINE_FD)
+/// What the engine says in the jailer's arguments.
+pub struct Start {
+    /// Its process id.
+    pub host: libc::pid_t,
+    /// Whether jails are to have namespaces.
+    pub full: bool,
+    /// Its folder for temporary files.
+    pub temporary: PathBuf,
+}
+
+impl Start {
+    pub fn from_arguments() -> Option<Start> {
+        let mut arguments = std::env::args().skip(1);
+        let host = arguments.next()?.parse().ok()?;
+        let full = match arguments.next()?.as_str() {
+            "full" => true,
+            "reduced" => false,
+            _ => return None,
+        };
+        let temporary = PathBuf::from(arguments.next()?);
+        (arguments.next().is_none() && sys::is_open(ENGINE_FD)).then_some(Start {
+            host,
+            full,
+            temporary,
+        })
+    }
 }
 
 /// Serves the engine until it says so, closes, or dies.
-pub fn run(host: libc::pid_t) -> io::Result<()> {
+pub fn run(start: Start) -> io::Result<()> {
     sys::set_name(c"unsandbox-jail");
     sys::new_session();
     sys::reset_signals();
@@ -37,15 +66,17 @@ pub fn run(host: libc::pid_t) -> io::Result<()> {
     // SAFETY: started with it (has_its_socket), and nothing else here owns it.
     let engine = unsafe { OwnedFd::from_raw_fd(ENGINE_FD) };
     sys::set_close_on_exec(engine.as_raw_fd());
-    let host = sys::open_parent(host)?;
+    let host = sys::open_parent(start.host)?;
     let signals = sys::child_signal_fd()?;
     let mut supervisor = Supervisor {
         engine,
-        builder: Builder::new(),
+        builder: Err(none_yet()),
+        base: None,
         runs: HashMap::new(),
         ready: Vec::new(),
         doomed: Vec::new(),
     };
+    supervisor.choose_level(&start);
     let served = supervisor.greet().and_then(|()| serve(&mut supervisor, &host, &signals));
     supervisor.end_everything();
     served
@@ -88,6 +119,8 @@ struct Active {
 struct Supervisor {
     engine: OwnedFd,
     builder: Doubt<Builder>,
+    /// The folder for the runs' trees, at the reduced level.
+    base: Option<PathBuf>,
     runs: HashMap<libc::pid_t, Active>,
     /// Jails without a run yet, by what they were made for; the oldest kind of need first.
     ready: Vec<(Needs, Vec<Jail>)>,
@@ -95,18 +128,84 @@ struct Supervisor {
     doomed: Vec<Group>,
 }
 
+fn hand_over(jail: &Jail, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    // The streams belong to the jail's id, so that /dev/stdout can be opened again.
+    for stream in fds.get(2..).unwrap_or_default() {
+        let _ = sys::own_pipe(*stream, jail.host_id, jail.host_id);
+    }
+    channel::send_bytes(jail.leash.as_fd(), init::RUN, fds)
+}
+
+fn none_yet() -> Trouble {
+    trouble("jailer", "choose a level")(io::Error::from_raw_os_error(libc::EAGAIN))
+}
+
+/// A builder without namespaces, and the folder for its runs.
+fn reduced(temporary: &Path) -> Doubt<(Builder, PathBuf)> {
+    if files::kernel_abi() == 0 {
+        return Err(trouble("landlock", "look for it")(io::Error::from_raw_os_error(libc::ENOSYS)));
+    }
+    sweep(temporary);
+    let base = temporary.join(format!("{BASE_PREFIX}{}", std::process::id()));
+    // Passable for the ids that runs take where the host is root, and listed for nobody.
+    let made = std::fs::DirBuilder::new().mode(0o711).create(&base);
+    made.map_err(trouble("files", &format!("make {}", base.display())))?;
+    Ok((Builder::reduced()?, base))
+}
+
+/// Removes the folders of jailers that were killed, together with their inits.
+fn sweep(temporary: &Path) {
+    for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(BASE_PREFIX));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = tree::remove(&entry.path());
+        }
+    }
+}
+
+const BASE_PREFIX: &str = "unsandbox-run-";
+
 impl Supervisor {
+    /// At the full level, a jail is really built before anything is promised. What fails leaves this
+    /// process in half-made namespaces, so the engine starts another one for the reduced level.
+    fn choose_level(&mut self, start: &Start) {
+        if !start.full {
+            self.builder = reduced(&start.temporary).map(|(builder, base)| {
+                self.base = Some(base);
+                builder
+            });
+            return;
+        }
+        self.builder = Builder::full();
+        if let Err(trouble) = self.try_one() {
+            self.builder = Err(trouble);
+        }
+    }
+
+    /// Builds a jail and hears from its init whether it could be finished; it becomes the first that
+    /// is kept ready.
+    fn try_one(&mut self) -> Doubt<()> {
+        let needs =
+            Needs { show: Vec::new(), memory_bytes: USUAL_MEMORY, processes: USUAL_PROCESSES };
+        let jail = self.build(&needs)?;
+        let finished = jail.hear();
+        match finished {
+            Ok(()) => self.ready.push((needs, vec![jail])),
+            Err(_) => self.retire(jail),
+        }
+        finished
+    }
+
     fn greet(&self) -> io::Result<()> {
-        let (trouble, groups) = match &self.builder {
-            Ok(builder) => (None, builder.groups.as_ref().ok()),
-            Err(trouble) => (Some(trouble.clone()), None),
+        let base =
+            self.base.as_ref().map_or(String::new(), |base| base.to_string_lossy().into_owned());
+        let (level, layers, missing) = match &self.builder {
+            Ok(builder) => builder.layers(),
+            Err(_) => (LEVEL_NONE, Vec::new(), Vec::new()),
         };
-        let group_version = match groups.map(|groups| groups.version) {
-            None => 0,
-            Some(Version::One) => 1,
-            Some(Version::Two) => 2,
-        };
-        self.tell(&FromJailer::Hello { trouble, group_version, landlock: files::kernel_abi() })
+        let trouble = self.builder.as_ref().err().cloned();
+        self.tell(&FromJailer::Hello { trouble, level, layers, missing, base })
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -132,7 +231,7 @@ impl Supervisor {
                 }
             }
             ToJailer::Probe => {
-                let report = probe::layers(&mut self.builder);
+                let report = probe::layers(&mut self.builder, &mut self.doomed);
                 self.tell(&report)?;
             }
             ToJailer::Quit => {}
@@ -145,18 +244,21 @@ impl Supervisor {
     }
 
     fn spawn(&mut self, id: u64, needs: Needs, fds: Vec<OwnedFd>) -> Doubt<()> {
-        let jail = match self.take_ready(&needs) {
-            Some(jail) => jail,
-            None => self.build(&needs)?,
-        };
         let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-        // The streams belong to the jail's id, so that /dev/stdout can be opened again.
-        for stream in fds.get(2..).unwrap_or_default() {
-            let _ = sys::own_pipe(*stream, jail.host_id, jail.host_id);
+        while let Some(jail) = self.take_ready(&needs) {
+            match hand_over(&jail, &fds) {
+                Ok(()) => {
+                    self.runs.insert(jail.pid, Active { id, jail });
+                    return Ok(());
+                }
+                // Its init was ended while it was idle.
+                Err(_) => self.retire(jail),
+            }
         }
-        let sent = channel::send_bytes(jail.leash.as_fd(), init::RUN, &fds);
+        let jail = self.build(&needs)?;
+        let handed = hand_over(&jail, &fds);
         self.runs.insert(jail.pid, Active { id, jail });
-        sent.map_err(trouble("streams", "hand over the run"))
+        handed.map_err(trouble("streams", "hand over the run"))
     }
 
     fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
@@ -230,15 +332,20 @@ impl Supervisor {
         let ready = std::mem::take(&mut self.ready).into_iter().flat_map(|(_, jails)| jails);
         let running = std::mem::take(&mut self.runs).into_values().map(|active| active.jail);
         let jails: Vec<Jail> = running.chain(ready).collect();
-        for jail in &jails {
+        let full = self.builder.as_ref().is_ok_and(Builder::is_full);
+        for jail in jails.iter().filter(|_| full) {
             let _ = sys::kill(jail.pid, libc::SIGKILL);
         }
+        // Inits without a pid namespace end their processes and remove their folders themselves, when
+        // they see that nobody holds their leash.
+        drop(jails);
         while sys::reap(true).is_ok() {}
+        self.base.iter().for_each(|base| drop(std::fs::remove_dir_all(base)));
     }
 
     fn recycle(&mut self, jail: Jail) {
         if let Ok(builder) = &mut self.builder {
-            builder.networks.give_back(jail.network);
+            builder.recycle(jail.network);
         }
         self.doomed.extend(jail.group.filter(|group| !group.remove()));
     }

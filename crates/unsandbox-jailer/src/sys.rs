@@ -280,7 +280,11 @@ pub fn drop_capabilities() -> io::Result<()> {
     // NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE set and locked, KEEP_CAPS locked clear.
     const SECURE_BITS: libc::c_ulong = 0xef;
     const PR_CAP_AMBIENT_CLEAR_ALL: libc::c_ulong = 4;
-    prctl(libc::PR_SET_SECUREBITS, SECURE_BITS)?;
+    match prctl(libc::PR_SET_SECUREBITS, SECURE_BITS) {
+        // Outside a user namespace of its own an ordinary process has none to lock or to lose.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
+        other => other?,
+    }
     for capability in 0..=LAST {
         if prctl(libc::PR_CAPBSET_DROP, capability).is_err() {
             break; // past the last one that this kernel knows

@@ -84,6 +84,8 @@ pub struct LanguageInfo {
     pub path: Option<String>,
     /// What to install where it is missing.
     pub install: Option<String>,
+    /// Whether this project's tests have never run the recipe that is used or offered here.
+    pub untested: bool,
 }
 
 /// What `validate_key` gives.

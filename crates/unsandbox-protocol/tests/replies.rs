@@ -542,6 +542,7 @@ fn languages_keys_and_health() {
         version: None,
         path: None,
         install: Some("apt install it".into()),
+        untested: !available,
     };
     let ours = [info("c", true), info("forth", false)];
     let text = wire::encode_languages(&ours);

@@ -4,8 +4,12 @@
 use crate::client::Client;
 use crate::config::{Said, choose};
 use crate::local::LocalOptions;
-use crate::remote::RemoteOptions;
+use crate::observe::{Observer, RequestEvent};
+use crate::remote::{LookUp, ProxyChoice, RemoteOptions, Roots};
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::auth::Secret;
 use unsandbox_protocol::{Error, IsolationPolicy};
@@ -15,8 +19,15 @@ use unsandbox_protocol::{Error, IsolationPolicy};
 pub struct Timeouts {
     /// Looking up the host's name.
     pub resolve: Duration,
-    /// Connecting, with TLS.
+    /// Connecting, with a proxy and TLS.
     pub connect: Duration,
+    /// Sending the request. `None`: as long as the call may take.
+    pub send: Option<Duration>,
+    /// From the request to the reply's headers. `None`: as long as the call may take, since a server
+    /// answers an execution when it has ended.
+    pub first_byte: Option<Duration>,
+    /// Each read of the reply's body. `None`: as long as the call may take.
+    pub read: Option<Duration>,
     /// The whole call, with retries. `None`: 30 s for a question, and for an execution its ttl with
     /// time for queue and compiler.
     pub call: Option<Duration>,
@@ -24,7 +35,14 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { resolve: Duration::from_secs(10), connect: Duration::from_secs(15), call: None }
+        Timeouts {
+            resolve: Duration::from_secs(10),
+            connect: Duration::from_secs(15),
+            send: None,
+            first_byte: None,
+            read: None,
+            call: None,
+        }
     }
 }
 
@@ -119,7 +137,47 @@ impl ClientBuilder {
 
     /// A PEM file with certificates to trust in place of the built-in ones.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.remote.ca_file = Some(path.into());
+        self.remote.roots = Roots::File(path.into());
+        self
+    }
+
+    /// Trusts whom this system trusts, in place of the built-in certificates.
+    #[cfg(feature = "platform-verifier")]
+    pub fn platform_verifier(mut self) -> Self {
+        self.remote.roots = Roots::Platform;
+        self
+    }
+
+    /// The proxy to go through, as `http://[USER:PASSWORD@]HOST:PORT`; with the feature `socks` also
+    /// `socks5://`. Default: `https_proxy`, `http_proxy` or `all_proxy`, unless `no_proxy` names the
+    /// endpoint or it is this machine.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.remote.proxy = ProxyChoice::Url(Secret::new(url));
+        self
+    }
+
+    /// Goes through no proxy, whatever the environment says.
+    pub fn no_proxy(mut self) -> Self {
+        self.remote.proxy = ProxyChoice::Direct;
+        self
+    }
+
+    /// Looks host names up by `look_up` (host, port) in place of the system's resolver. It may block:
+    /// it is left behind at the time limit.
+    pub fn resolver(
+        mut self,
+        look_up: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.remote.look_up = Some(LookUp(Arc::new(look_up)));
+        self
+    }
+
+    /// Is told when a request to a server begins and when it has ended, on the thread of the call.
+    pub fn on_request(
+        mut self,
+        observer: impl Fn(&RequestEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.remote.observer = Some(Observer(Arc::new(observer)));
         self
     }
 
@@ -138,6 +196,13 @@ impl ClientBuilder {
     /// Executions that may wait for their turn on the local engine.
     pub fn queue_max(mut self, count: usize) -> Self {
         self.local.queue_max = count;
+        self
+    }
+
+    /// Hosts that `semitrusted` runs on the local engine may reach, besides those given before: exact names
+    /// and addresses, or `*.suffix`. Default: every host of the public Internet.
+    pub fn egress_allow(mut self, host: impl Into<String>) -> Self {
+        self.local.egress_allow.push(host.into());
         self
     }
 

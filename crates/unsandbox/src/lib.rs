@@ -21,6 +21,7 @@ mod config;
 mod fork;
 mod input;
 mod local;
+mod observe;
 mod remote;
 mod task;
 
@@ -30,6 +31,7 @@ pub use call::{CallOptions, OutputCallback};
 pub use client::Client;
 pub use config::SERVICE_URL;
 pub use input::read_whole;
+pub use observe::RequestEvent;
 pub use remote::Remote;
 pub use task::{Notify, Task};
 

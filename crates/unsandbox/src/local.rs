@@ -13,6 +13,8 @@ pub(crate) struct LocalOptions {
     pub(crate) isolation: IsolationPolicy,
     pub(crate) concurrency: usize,
     pub(crate) queue_max: usize,
+    /// Hosts that semitrusted runs may reach; empty: every public one.
+    pub(crate) egress_allow: Vec<String>,
     /// For calls that do not set their own.
     pub(crate) deadline: Option<Duration>,
 }
@@ -23,6 +25,7 @@ impl Default for LocalOptions {
             isolation: IsolationPolicy::Auto,
             concurrency: 0,
             queue_max: limits::QUEUE_MAX,
+            egress_allow: Vec::new(),
             deadline: None,
         }
     }
@@ -54,9 +57,16 @@ impl Local {
 impl Local {
     fn make(&self) -> Result<Arc<Engine>, Error> {
         let LocalOptions { isolation, concurrency, queue_max, .. } = self.options;
+        let allow = self.options.egress_allow.clone();
+        let egress = unsandbox_engine::EgressOptions { allow, ..Default::default() };
         let defaults = unsandbox_engine::EngineOptions::default();
-        let options =
-            unsandbox_engine::EngineOptions { isolation, concurrency, queue_max, ..defaults };
+        let options = unsandbox_engine::EngineOptions {
+            isolation,
+            concurrency,
+            queue_max,
+            egress,
+            ..defaults
+        };
         Engine::new(options).map(Arc::new)
     }
 

@@ -66,6 +66,7 @@ fn a_kept_connection_that_was_closed_is_replaced_unseen() {
     let client = builder(&stub).retries(0).build().unwrap();
     for _ in 0..5 {
         client.execute(&Request::new("python", "")).unwrap();
+        stub.wait_gone();
     }
     assert_eq!(stub.asked().len(), 5);
 }

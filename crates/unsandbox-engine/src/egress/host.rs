@@ -227,6 +227,85 @@ mod tests {
         assert!(Host::parse(&[&b"a.".repeat(126)[..], b"aa"].concat()).is_err());
     }
 
+    /// Bytes that look like hosts often enough, from a fixed sequence.
+    fn near_hosts(count: usize) -> impl Iterator<Item = Vec<u8>> {
+        const PARTS: &[&[u8]] = &[
+            b"0",
+            b"1",
+            b"7",
+            b"9",
+            b"127",
+            b"0x",
+            b"7f",
+            b"255",
+            b"256",
+            b".",
+            b".",
+            b".",
+            b"a",
+            b"G",
+            b"xn--",
+            b"-",
+            b"_",
+            b"[",
+            b"]",
+            b"::",
+            b":",
+            b"%",
+            b"@",
+            b"\0",
+            b" ",
+            b"\xc3\xbc",
+            b"allowed.com",
+            b"#",
+            b"/",
+        ];
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut next = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        (0..count).map(move |_| {
+            let len = next(9);
+            (0..len).flat_map(|_| PARTS[next(PARTS.len())].to_vec()).collect()
+        })
+    }
+
+    #[test]
+    fn what_was_read_is_read_the_same_again_and_holds_nothing_odd() {
+        let mut kinds = [0; 3];
+        for bytes in near_hosts(200_000) {
+            let shown = String::from_utf8_lossy(&bytes).into_owned();
+            match Host::parse(&bytes) {
+                Err(_) => kinds[0] += 1,
+                Ok(host) => {
+                    assert_eq!(
+                        Host::parse(host.to_string().as_bytes()),
+                        Ok(host.clone()),
+                        "{shown}"
+                    );
+                    let Host::Name(name) = host else {
+                        kinds[1] += 1;
+                        continue;
+                    };
+                    kinds[2] += 1;
+                    let plain = |byte: u8| {
+                        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte)
+                    };
+                    assert!(name.bytes().all(plain) && name.len() <= NAME_MAX_BYTES, "{shown}");
+                    assert!(name.parse::<IpAddr>().is_err(), "{shown}");
+                    // The same name but for case and the last dot: nothing was cut away.
+                    let same =
+                        shown.strip_suffix('.').unwrap_or(&shown).eq_ignore_ascii_case(&name);
+                    assert!(same, "{shown}");
+                }
+            }
+        }
+        assert!(kinds.iter().all(|count| *count > 1000), "{kinds:?}");
+    }
+
     #[test]
     fn an_authority_is_host_and_port() {
         assert_eq!(split_authority(b"a:80", None), Ok((&b"a"[..], 80)));

@@ -152,6 +152,10 @@ fn carry(
         if is_answered || (up.closed && down.closed) {
             return Ok(());
         }
+        // Between two that never pause, nothing else would look.
+        if session.is_over() {
+            return Err(Halt::Over);
+        }
         if moved_up || moved_down {
             last_move = Instant::now();
             continue;

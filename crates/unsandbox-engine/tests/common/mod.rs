@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use unsandbox_engine::{Engine, EngineOptions};
@@ -151,7 +152,9 @@ pub fn readable_copy_of_this_program() -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let own = std::env::current_exe().expect("a test has a path");
     let name = own.file_name().expect("a program has a name").to_string_lossy().into_owned();
-    let copy = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+    static COPIES: AtomicU32 = AtomicU32::new(0);
+    let number = COPIES.fetch_add(1, Ordering::Relaxed);
+    let copy = std::env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
     std::fs::copy(own, &copy).expect("the temporary directory is writable");
     std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
     copy

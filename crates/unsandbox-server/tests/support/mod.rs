@@ -257,6 +257,7 @@ impl Backend for Fake {
             version: None,
             path: None,
             install: None,
+            untested: false,
         }])
     }
 

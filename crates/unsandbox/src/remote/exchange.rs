@@ -4,8 +4,11 @@
 
 use super::control::Control;
 use super::line::Line;
-use super::socket::{LineResolver, LookupFailed, SocketConnector, Target, WatchConnector};
-use super::{RemoteOptions, tls};
+use super::resolver::{LineResolver, LookupFailed};
+use super::socket::{SocketConnector, Target, WatchConnector};
+#[cfg(feature = "socks")]
+use super::socks::SocksConnector;
+use super::{RemoteOptions, proxy, tls};
 use crate::client::cancelled;
 use crate::config::Endpoint;
 use crate::fork::PerProcess;
@@ -13,7 +16,7 @@ use std::io::{self, Read as _};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
-use unsandbox_protocol::auth::{Credentials, is_loopback, sign};
+use unsandbox_protocol::auth::{Credentials, sign};
 use unsandbox_protocol::wire::{self, http_date};
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::http::{HeaderMap, Method, Request, Response};
@@ -105,19 +108,24 @@ impl Exchange {
         };
         let after_scheme = base.split_once("://").map_or("", |(_, rest)| rest);
         let prefix = after_scheme.find('/').map_or("", |at| &after_scheme[at..]).to_string();
-        let host = after_scheme.split('/').next().unwrap_or_default();
-        let here = matches!(target, Target::Path(_)) || is_loopback(host);
-        let mut config = Agent::config_builder()
+        let proxy = match target {
+            Target::Host => proxy::choose(&options.proxy, &base, &|name| std::env::var(name).ok())?,
+            Target::Path(_) => None,
+        };
+        let timeouts = options.timeouts;
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .https_only(base.starts_with("https://"))
             .user_agent(options.user_agent.as_str())
-            .tls_config(tls::config(options.ca_file.as_deref())?);
-        if here {
-            // A proxy from the environment is not the way to this machine.
-            config = config.proxy(None);
-        }
+            .tls_config(tls::config(&options.roots)?)
+            .timeout_connect(Some(timeouts.connect))
+            .timeout_send_request(timeouts.send)
+            .timeout_send_body(timeouts.send)
+            .timeout_recv_response(timeouts.first_byte)
+            .timeout_per_read(timeouts.read)
+            .proxy(proxy);
         Ok(Exchange {
             base,
             prefix,
@@ -150,16 +158,21 @@ impl Exchange {
         let line = Arc::new(Line::default());
         let target = self.target.clone();
         let timeouts = self.options.timeouts;
-        let connector = ()
-            .chain(ConnectProxyConnector::default())
-            .chain(SocketConnector {
-                line: line.clone(),
-                target: target.clone(),
-                connect: timeouts.connect,
-            })
+        let sockets = SocketConnector {
+            line: line.clone(),
+            target: target.clone(),
+            connect: timeouts.connect,
+        };
+        let connector = ().chain(ConnectProxyConnector::default());
+        #[cfg(feature = "socks")]
+        let connector = connector.chain(SocksConnector { sockets: sockets.clone() });
+        let proxied = self.config.proxy().is_some();
+        let connector = connector
+            .chain(sockets)
             .chain(RustlsConnector::default())
-            .chain(WatchConnector { line: line.clone() });
-        let resolver = LineResolver::new(line.clone(), target, timeouts.resolve);
+            .chain(WatchConnector { line: line.clone(), proxied });
+        let look_up = self.options.look_up.clone();
+        let resolver = LineResolver::new(line.clone(), target, timeouts.resolve, look_up);
         Idle { line, agent: Agent::with_parts(self.config.clone(), connector, resolver) }
     }
 
@@ -272,22 +285,20 @@ impl Exchange {
         if control.is_over() {
             return control.timeout();
         }
-        let endpoint = &self.endpoint;
+        let through = match self.config.proxy() {
+            Some(proxy) => format!(" through the proxy {}", proxy::shown(proxy)),
+            None => String::new(),
+        };
+        let endpoint = &format!("{}{through}", self.endpoint);
         let connect = |what: &str| Error::new(ErrorCode::Connect, format!("{endpoint} {what}"));
         let protocol = |what: &str| Error::new(ErrorCode::Protocol, format!("{endpoint} {what}"));
-        let timeouts = self.options.timeouts;
         match error {
             ureq::Error::BodyExceedsLimit(_) => {
                 let max = self.options.reply_max_bytes;
                 let message = format!("the reply is larger than the limit of {max} bytes");
                 Error::new(ErrorCode::TooLarge, message)
             }
-            ureq::Error::Timeout(Timeout::Resolve) => {
-                connect(&format!("was not looked up within {} s", timeouts.resolve.as_secs_f64()))
-            }
-            ureq::Error::Timeout(_) => {
-                connect(&format!("did not connect within {} s", timeouts.connect.as_secs_f64()))
-            }
+            ureq::Error::Timeout(step) => self.slow(step, endpoint),
             ureq::Error::HostNotFound => connect("was not found"),
             ureq::Error::Other(cause) if cause.is::<LookupFailed>() => {
                 connect("was not found").with_cause(cause)
@@ -301,15 +312,32 @@ impl Exchange {
             }
             ureq::Error::Io(cause) if sent => connect("was lost on the way").with_cause(cause),
             ureq::Error::Io(cause) => connect("could not be reached").with_cause(cause),
-            ureq::Error::ConnectProxyFailed(_)
-            | ureq::Error::InvalidProxyUrl
-            | ureq::Error::ConnectionFailed => connect("could not be reached").with_cause(error),
+            ureq::Error::ConnectProxyFailed(why) => connect("could not be reached").with_cause(why),
+            ureq::Error::InvalidProxyUrl | ureq::Error::ConnectionFailed => {
+                connect("could not be reached").with_cause(error)
+            }
             ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
                 let message = format!("endpoint {endpoint} makes no usable request");
                 Error::new(ErrorCode::Config, message).with_cause(error)
             }
             other => protocol("answered with what is not HTTP").with_cause(other),
         }
+    }
+
+    /// A step that took longer than it may.
+    fn slow(&self, step: Timeout, endpoint: &str) -> Error {
+        let timeouts = self.options.timeouts;
+        let (code, what, limit) = match step {
+            Timeout::Resolve => (ErrorCode::Connect, "was not looked up", Some(timeouts.resolve)),
+            Timeout::SendRequest | Timeout::SendBody => {
+                (ErrorCode::Timeout, "did not take the request", timeouts.send)
+            }
+            Timeout::RecvResponse => (ErrorCode::Timeout, "did not answer", timeouts.first_byte),
+            Timeout::PerRead => (ErrorCode::Timeout, "did not go on with its reply", timeouts.read),
+            _ => (ErrorCode::Connect, "did not connect", Some(timeouts.connect)),
+        };
+        let seconds = limit.unwrap_or_default().as_secs_f64();
+        Error::new(code, format!("{endpoint} {what} within {seconds} s"))
     }
 }
 
@@ -327,7 +355,7 @@ fn tls_error(endpoint: &str, cause: impl std::fmt::Display) -> Error {
 }
 
 /// A target without its query string, which may carry what is nobody's business.
-fn path_of(target: &str) -> &str {
+pub(super) fn path_of(target: &str) -> &str {
     target.split('?').next().unwrap_or_default()
 }
 

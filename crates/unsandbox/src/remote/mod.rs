@@ -7,19 +7,23 @@ mod control;
 mod exchange;
 mod line;
 mod poll;
+mod proxy;
+mod resolver;
 mod retry;
 mod socket;
+#[cfg(feature = "socks")]
+mod socks;
 mod submit;
 mod tls;
 
 use crate::builder::Timeouts;
 use crate::call::CallOptions;
 use crate::config::Endpoint;
+use crate::observe::Observer;
 use control::Control;
 use exchange::{Answer, Ask, Exchange};
 use poll::Known;
 use retry::Safety;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use unsandbox_protocol::auth::Credentials;
@@ -27,7 +31,10 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::wire::{self, percent_encode};
 use unsandbox_protocol::{Error, ExecutionResult, Job, limits};
 
+pub(crate) use proxy::ProxyChoice;
+pub(crate) use resolver::LookUp;
 pub(crate) use submit::Route;
+pub(crate) use tls::Roots;
 
 /// Whole call, where nothing is executed.
 const QUESTION_TIME: Duration = Duration::from_secs(30);
@@ -41,7 +48,10 @@ pub(crate) struct RemoteOptions {
     pub(crate) reply_max_bytes: usize,
     pub(crate) job_threshold: Duration,
     pub(crate) user_agent: String,
-    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) roots: Roots,
+    pub(crate) proxy: ProxyChoice,
+    pub(crate) look_up: Option<LookUp>,
+    pub(crate) observer: Option<Observer>,
 }
 
 impl Default for RemoteOptions {
@@ -52,7 +62,10 @@ impl Default for RemoteOptions {
             reply_max_bytes: limits::REPLY_MAX_BYTES,
             job_threshold: Duration::from_secs(120),
             user_agent: concat!("unsandbox-rust/", env!("CARGO_PKG_VERSION")).to_string(),
-            ca_file: None,
+            roots: Roots::BuiltIn,
+            proxy: ProxyChoice::Environment,
+            look_up: None,
+            observer: None,
         }
     }
 }
@@ -120,7 +133,7 @@ impl Remote {
         accept: &[u16],
     ) -> Result<Answer, Error> {
         let Inner { exchange, options, .. } = &*self.inner;
-        let answer = retry::ask(exchange, ask, control, options.retries, safety, accept)?;
+        let answer = retry::ask(exchange, ask, control, options, safety, accept)?;
         self.learn(answer.header(wire::FEATURES_HEADER).unwrap_or_default());
         Ok(answer)
     }

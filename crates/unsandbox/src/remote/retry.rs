@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! When a call is repeated: only where that can never run a program twice.
 
+use super::RemoteOptions;
 use super::control::{Control, jitter};
-use super::exchange::{Answer, Ask, Exchange, Fault};
-use std::time::Duration;
+use super::exchange::{Answer, Ask, Exchange, Fault, path_of};
+use crate::observe::{Observer, RequestEvent};
+use std::time::{Duration, Instant};
 use unsandbox_protocol::wire::decode_error;
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::http::Method;
@@ -28,13 +30,63 @@ pub(super) fn ask(
     exchange: &Exchange,
     ask: &Ask<'_>,
     control: &Control,
-    retries: u32,
+    options: &RemoteOptions,
     safety: &dyn Fn() -> Safety,
     accept: &[u16],
 ) -> Result<Answer, Error> {
-    let mut attempt = 0;
+    let Some(Observer(observer)) = &options.observer else {
+        return attempts(
+            exchange,
+            ask,
+            control,
+            options.retries,
+            safety,
+            accept,
+            &mut Seen::default(),
+        );
+    };
+    let (method, path, bytes_sent) = (ask.method.as_str(), path_of(ask.target), ask.body.len());
+    observer(&RequestEvent::Started { method, path, bytes_sent });
+    let begun = Instant::now();
+    let mut seen = Seen::default();
+    let end = attempts(exchange, ask, control, options.retries, safety, accept, &mut seen);
+    observer(&RequestEvent::Ended {
+        method,
+        path,
+        status: seen.status,
+        error: end.as_ref().err().map(Error::code),
+        bytes_sent,
+        bytes_received: seen.bytes,
+        attempts: seen.attempts,
+        elapsed: begun.elapsed(),
+    });
+    end
+}
+
+/// What an observer is told at the end.
+#[derive(Default)]
+struct Seen {
+    attempts: u32,
+    status: Option<u16>,
+    bytes: usize,
+}
+
+fn attempts(
+    exchange: &Exchange,
+    ask: &Ask<'_>,
+    control: &Control,
+    retries: u32,
+    safety: &dyn Fn() -> Safety,
+    accept: &[u16],
+    seen: &mut Seen,
+) -> Result<Answer, Error> {
     loop {
-        let failure = match exchange.ask(ask, control) {
+        let attempt = seen.attempts;
+        seen.attempts += 1;
+        let outcome = exchange.ask(ask, control);
+        seen.status = outcome.as_ref().ok().map(|answer| answer.status);
+        seen.bytes = outcome.as_ref().map_or(0, |answer| answer.body.len());
+        let failure = match outcome {
             Ok(answer)
                 if (200..300).contains(&answer.status) || accept.contains(&answer.status) =>
             {
@@ -54,7 +106,6 @@ pub(super) fn ask(
         }
         log::info!("{} is repeated in {pause:?}: {}", ask.method, failure.error);
         control.sleep(pause)?;
-        attempt += 1;
     }
 }
 

@@ -5,15 +5,13 @@
 use super::line::Line;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::time::Duration as MaybeDuration;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
@@ -63,7 +61,7 @@ pub(super) enum Target {
 }
 
 /// Opens the socket, unless an earlier connector (a proxy's) has.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SocketConnector {
     pub(super) line: Arc<Line>,
     pub(super) target: Target,
@@ -81,29 +79,36 @@ impl<In: Transport> Connector<In> for SocketConnector {
         if let Some(chained) = chained {
             return Ok(Some(Either::A(chained)));
         }
-        let stream = match &self.target {
-            Target::Host => self.connect_tcp(details.addrs.to_vec()),
-            Target::Path(path) => self.connect_unix(path.clone()),
-        };
-        let stream = Arc::new(stream.map_err(|error| as_timeout(error, Timeout::Connect))?);
-        self.line.register(&stream)?;
-        let config = details.config;
-        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Either::B(Socket { stream, line: self.line.clone(), buffers })))
+        self.open(&details.addrs, details.config).map(|socket| Some(Either::B(socket)))
     }
 }
 
 impl SocketConnector {
+    /// Opens a socket to the first of `addresses` that answers.
+    pub(super) fn open(&self, addresses: &[SocketAddr], config: &Config) -> Result<Socket, Error> {
+        let stream = match &self.target {
+            Target::Host => self.connect_tcp(addresses.to_vec()),
+            Target::Path(path) => self.connect_unix(path.clone()),
+        };
+        let stream = Arc::new(stream.map_err(|error| as_timeout(error, Timeout::Connect))?);
+        self.line.register(&stream)?;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        let each_read = config.timeout_per_read();
+        Ok(Socket { stream, line: self.line.clone(), buffers, each_read })
+    }
+
     fn connect_tcp(&self, addresses: Vec<SocketAddr>) -> io::Result<Stream> {
         let limit = self.line.left(Some(self.connect))?.unwrap_or(self.connect);
-        let stream = if addresses.iter().all(|address| address.ip().is_loopback()) {
-            // This machine answers at once, one way or the other.
-            first_of(&addresses, limit)
-        } else {
-            self.line.detached(limit, move || first_of(&addresses, limit))?
-        }?;
-        stream.set_nodelay(true)?;
-        Ok(Stream::Tcp(stream))
+        if let [address] = addresses[..]
+            && address.ip().is_loopback()
+        {
+            // This machine answers at once, one way or the other, unless its queue is full.
+            match TcpStream::connect_timeout(&address, limit.min(AT_ONCE)) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                answered => return with_nodelay(answered?),
+            }
+        }
+        with_nodelay(self.line.detached(limit, move || race(&addresses, limit))??)
     }
 
     #[cfg(unix)]
@@ -118,22 +123,50 @@ impl SocketConnector {
     }
 }
 
-/// Tries one address after the other; a dead one leaves the rest half of the time that is left.
-fn first_of(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
-    let until = Instant::now() + limit;
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for (index, address) in addresses.iter().enumerate() {
-        let left = until.saturating_duration_since(Instant::now());
-        let share = if index + 1 == addresses.len() { left } else { left / 2 };
-        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(10))) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+fn with_nodelay(stream: TcpStream) -> io::Result<Stream> {
+    stream.set_nodelay(true)?;
+    Ok(Stream::Tcp(stream))
 }
 
-fn as_timeout(error: io::Error, which: Timeout) -> Error {
+/// How long a connection on this machine is waited for without a thread.
+const AT_ONCE: Duration = Duration::from_millis(20);
+/// How long an address may be silent before the next one is tried beside it (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Tries the addresses in their order, each with a head start; the first that answers wins.
+fn race(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
+    let until = Instant::now() + limit;
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let (tell, told) = mpsc::channel();
+    let (mut waiting, mut under_way) = (addresses.iter(), 0);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if let Some(address) = waiting.next().copied() {
+            let tell = tell.clone();
+            std::thread::Builder::new().name("unsandbox-connect".to_string()).spawn(move || {
+                // Nobody listens once another address has won.
+                let _ = tell.send(TcpStream::connect_timeout(&address, left));
+            })?;
+            under_way += 1;
+        } else if under_way == 0 {
+            return Err(last);
+        }
+        let patience = if waiting.len() > 0 { left.min(HEAD_START) } else { left };
+        match told.recv_timeout(patience) {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => {
+                last = error;
+                under_way -= 1;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+pub(super) fn as_timeout(error: io::Error, which: Timeout) -> Error {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::Timeout(which),
         _ => Error::Io(error),
@@ -145,9 +178,11 @@ pub(super) struct Socket {
     stream: Arc<Stream>,
     line: Arc<Line>,
     buffers: LazyBuffers,
+    each_read: Option<Duration>,
 }
 
 impl Socket {
+    /// What a step that `timeout` bounds may still take.
     fn limit(&self, timeout: NextTimeout) -> Result<Option<Duration>, Error> {
         let own = match timeout.after {
             MaybeDuration::Exact(after) => Some(after),
@@ -181,6 +216,12 @@ impl Transport for Socket {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = match self.each_read.map(MaybeDuration::Exact) {
+            Some(each) if timeout.reason == Timeout::RecvBody && each < timeout.after => {
+                NextTimeout { after: each, reason: Timeout::PerRead, ..timeout }
+            }
+            _ => timeout,
+        };
         loop {
             let limit = self.limit(timeout)?;
             on!(&*self.stream, socket => socket.set_read_timeout(limit))?;
@@ -211,6 +252,8 @@ impl fmt::Debug for Socket {
 #[derive(Debug)]
 pub(super) struct WatchConnector {
     pub(super) line: Arc<Line>,
+    /// What is said to a proxy to get through it is no request yet.
+    pub(super) proxied: bool,
 }
 
 impl<In: Transport> Connector<In> for WatchConnector {
@@ -218,17 +261,19 @@ impl<In: Transport> Connector<In> for WatchConnector {
 
     fn connect(
         &self,
-        _: &ConnectionDetails,
+        details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
-        Ok(chained.map(|inner| Watched { inner, line: self.line.clone() }))
+        let to_proxy = self.proxied && details.config.proxy().is_none();
+        let line = (!to_proxy).then(|| self.line.clone());
+        Ok(chained.map(|inner| Watched { inner, line }))
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Watched<In> {
     inner: In,
-    line: Arc<Line>,
+    line: Option<Arc<Line>>,
 }
 
 impl<In: Transport> Transport for Watched<In> {
@@ -237,7 +282,9 @@ impl<In: Transport> Transport for Watched<In> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.line.mark_sent();
+        if let Some(line) = &self.line {
+            line.mark_sent();
+        }
         self.inner.transmit_output(amount, timeout)
     }
 
@@ -253,83 +300,3 @@ impl<In: Transport> Transport for Watched<In> {
         self.inner.is_tls()
     }
 }
-
-/// How long an address is kept. The HTTP client asks before every request, also when it has a
-/// connection already.
-const ADDRESS_LIFE: Duration = Duration::from_secs(30);
-
-/// Looks names up on a thread that can be left behind.
-#[derive(Debug)]
-pub(super) struct LineResolver {
-    line: Arc<Line>,
-    target: Target,
-    limit: Duration,
-    found: Mutex<Option<(String, Instant, ResolvedSocketAddrs)>>,
-}
-
-impl LineResolver {
-    pub(super) fn new(line: Arc<Line>, target: Target, limit: Duration) -> Self {
-        LineResolver { line, target, limit, found: Mutex::new(None) }
-    }
-
-    fn look_up(&self, uri: &Uri, config: &Config) -> Result<ResolvedSocketAddrs, Error> {
-        let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let found = self.found.lock().expect("no panic under this lock").clone();
-        if let Some((known, when, addresses)) = found
-            && known == authority
-            && when.elapsed() < ADDRESS_LIFE
-        {
-            return Ok(addresses);
-        }
-        let (lookup_uri, config) = (uri.clone(), config.clone());
-        let unlimited = NextTimeout::default();
-        let lookup = move || DefaultResolver::default().resolve(&lookup_uri, &config, unlimited);
-        let addresses = self
-            .line
-            .detached(self.limit, lookup)
-            .map_err(|error| as_timeout(error, Timeout::Resolve))?
-            // The lookup's own words ("Name or service not known") are kept.
-            .map_err(|error| match error {
-                Error::Io(error) => Error::Other(Box::new(LookupFailed(error))),
-                other => other,
-            })?;
-        let mut found = self.found.lock().expect("no panic under this lock");
-        *found = Some((authority, Instant::now(), addresses.clone()));
-        Ok(addresses)
-    }
-}
-
-impl Resolver for LineResolver {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        _: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, Error> {
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        match &self.target {
-            Target::Path(_) => {
-                // Never connected to, but the HTTP client wants an address.
-                let mut none = self.empty();
-                none.push(SocketAddr::from(([127, 0, 0, 1], 0)));
-                Ok(none)
-            }
-            Target::Host if host.parse::<IpAddr>().is_ok() => {
-                DefaultResolver::default().resolve(uri, config, NextTimeout::default())
-            }
-            Target::Host => self.look_up(uri, config),
-        }
-    }
-}
-
-/// A name that was not found, told apart from a connection that failed.
-#[derive(Debug)]
-pub(super) struct LookupFailed(io::Error);
-
-impl fmt::Display for LookupFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for LookupFailed {}

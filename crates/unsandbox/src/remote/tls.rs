@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whom to trust: the built-in roots, or the certificates of a file.
+//! Whom to trust: the built-in roots, the certificates of a file, or whom this system trusts.
 
-use std::path::Path;
+use std::path::PathBuf;
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-pub(super) fn config(ca_file: Option<&Path>) -> Result<TlsConfig, Error> {
-    let Some(path) = ca_file else {
-        return Ok(TlsConfig::default());
+#[derive(Clone, Default, Debug)]
+pub(crate) enum Roots {
+    #[default]
+    BuiltIn,
+    File(PathBuf),
+    #[cfg(feature = "platform-verifier")]
+    Platform,
+}
+
+pub(super) fn config(roots: &Roots) -> Result<TlsConfig, Error> {
+    let path = match roots {
+        Roots::BuiltIn => return Ok(TlsConfig::default()),
+        Roots::File(path) => path,
+        #[cfg(feature = "platform-verifier")]
+        Roots::Platform => {
+            return Ok(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
+        }
     };
     let unusable =
         |why: &str| Error::new(ErrorCode::Config, format!("ca_file {:?} {why}", path.display()));

@@ -48,6 +48,12 @@ pub enum Play {
     Hang,
     /// These bytes, then waits until the client is gone.
     Stall(Vec<u8>),
+    /// These bytes, then the connection is reset.
+    Reset(Vec<u8>),
+    /// These bytes, then an end of file from this side only.
+    HalfClose(Vec<u8>),
+    /// These bytes, one a second.
+    Drip(Vec<u8>),
 }
 
 pub fn json(status: u16, body: &str) -> Play {
@@ -67,6 +73,10 @@ pub fn with(play: Play, header: &str) -> Play {
 pub trait Socket: Read + Write + Send {
     fn twin(&self) -> Box<dyn Socket>;
     fn end(&self);
+    /// Ends this side only.
+    fn end_output(&self);
+    /// Lets the close to come be a reset.
+    fn make_close_a_reset(&self);
 }
 
 impl Socket for TcpStream {
@@ -75,6 +85,13 @@ impl Socket for TcpStream {
     }
     fn end(&self) {
         let _ = self.shutdown(Shutdown::Both);
+    }
+    fn end_output(&self) {
+        let _ = self.shutdown(Shutdown::Write);
+    }
+    fn make_close_a_reset(&self) {
+        #[cfg(unix)]
+        rustix::net::sockopt::set_socket_linger(self, Some(Duration::ZERO)).unwrap();
     }
 }
 
@@ -86,6 +103,13 @@ impl Socket for std::os::unix::net::UnixStream {
     fn end(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }
+    fn end_output(&self) {
+        let _ = self.shutdown(Shutdown::Write);
+    }
+    fn make_close_a_reset(&self) {
+        #[cfg(unix)]
+        rustix::net::sockopt::set_socket_linger(self, Some(Duration::ZERO)).unwrap();
+    }
 }
 
 type Script = dyn Fn(&Asked) -> Play + Send + Sync;
@@ -93,7 +117,7 @@ type Script = dyn Fn(&Asked) -> Play + Send + Sync;
 pub struct Stub {
     pub url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
-    /// A client that was kept waiting has gone.
+    /// A client that was kept waiting has gone, or a raw answer's connection was closed.
     gone: Receiver<()>,
     arrivals: Receiver<String>,
 }
@@ -165,7 +189,7 @@ impl Stub {
         self.asked().iter().map(Asked::line).collect()
     }
 
-    /// Blocks until a client that was kept waiting is gone.
+    /// Blocks until a client that was kept waiting is gone, or the connection of a raw answer.
     pub fn wait_gone(&self) {
         self.gone.recv_timeout(Duration::from_secs(20)).expect("the client goes away");
     }
@@ -205,9 +229,28 @@ fn serve(socket: Box<dyn Socket>, connection: usize, shared: &Shared) {
             }
             Play::Raw(bytes) => {
                 let _ = writer.write_all(&bytes);
-                return writer.end();
+                writer.end();
+                let _ = shared.gone.lock().unwrap().send(());
+                return;
             }
             Play::Close => return writer.end(),
+            Play::Reset(bytes) => {
+                let _ = writer.write_all(&bytes);
+                return writer.make_close_a_reset();
+            }
+            Play::HalfClose(bytes) => {
+                let _ = writer.write_all(&bytes);
+                writer.end_output();
+                return hang(&mut reader);
+            }
+            Play::Drip(bytes) => {
+                for byte in bytes {
+                    if writer.write_all(&[byte]).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            }
             Play::Hang => return hang(&mut reader),
             Play::Stall(bytes) => {
                 let _ = writer.write_all(&bytes);

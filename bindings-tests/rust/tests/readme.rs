@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The README's tables are the protocol's: compared here, written with `UNSANDBOX_UPDATE=1`.
+
+use std::fs;
+use std::path::Path;
+use unsandbox::protocol::error::{ERROR_TABLE, Retry};
+use unsandbox::protocol::limits::{self, LIMIT_TABLE};
+
+#[test]
+fn the_tables_of_the_readme_are_those_of_the_protocol() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(&path).expect("README.md");
+    let mut wanted = readme.clone();
+    for (name, table) in [("errors", errors()), ("limits", limit_rows()), ("bounds", bounds())] {
+        let begin = format!("<!-- table: {name} -->\n");
+        let at = wanted.find(&begin).unwrap_or_else(|| panic!("no place for {name}")) + begin.len();
+        let end = at + wanted[at..].find("<!-- end -->").expect("the table's end");
+        wanted.replace_range(at..end, &table);
+    }
+    if std::env::var_os("UNSANDBOX_UPDATE").is_some() {
+        fs::write(&path, &wanted).expect("README.md is writable");
+    } else {
+        assert!(readme == wanted, "README.md is not up to date; run with UNSANDBOX_UPDATE=1");
+    }
+}
+
+fn errors() -> String {
+    let mut table =
+        "\n| code | means | on the wire | Python, also a | again? |\n|---|---|---|---|---|\n"
+            .to_string();
+    for row in ERROR_TABLE {
+        let wire = match (row.http_status, row.wire) {
+            (0, _) => "–".to_string(),
+            (status, word) => format!("{status} `{word}`"),
+        };
+        let python = match row.python_base {
+            "" => format!("`{}`", row.python),
+            base => format!("`{}`, `{base}`", row.python),
+        };
+        let retry = match row.retry {
+            Retry::No => "no",
+            Retry::Yes => "yes",
+            Retry::IfNotSent => "if nothing was sent",
+            Retry::Idempotent => "what only asks or cancels",
+            Retry::Ask => "yours to decide",
+        };
+        table += &format!("| `{}` | {} | {wire} | {python} | {retry} |\n", row.name, row.means);
+    }
+    table + "\n"
+}
+
+fn limit_rows() -> String {
+    let mut table =
+        "\n| limit | what | default | smallest | largest |\n|---|---|---|---|---|\n".to_string();
+    for row in LIMIT_TABLE {
+        let default = row.default.map_or("none".to_string(), |value| shown(row.name, value));
+        let (min, max) = (shown(row.name, row.min), shown(row.name, row.max));
+        table += &format!("| `{}` | {} | {default} | {min} | {max} |\n", row.name, row.means);
+    }
+    table + "\n"
+}
+
+fn bounds() -> String {
+    let mb = |bytes: usize| format!("{} MB", bytes >> 20);
+    let rows = [
+        (
+            "ttl",
+            format!(
+                "{} to {} s, {} s unless given",
+                limits::TTL_MIN_SECONDS,
+                limits::TTL_MAX_SECONDS,
+                limits::TTL_DEFAULT_SECONDS
+            ),
+        ),
+        (
+            "input files",
+            format!(
+                "{}, {} each, {} together",
+                limits::INPUT_FILES_MAX,
+                mb(limits::INPUT_FILE_MAX_BYTES),
+                mb(limits::INPUT_FILES_TOTAL_MAX_BYTES)
+            ),
+        ),
+        (
+            "name of an input file",
+            format!(
+                "{} characters and {} bytes, no `/`, no `..`, unique",
+                limits::FILENAME_MAX_CHARS,
+                limits::FILENAME_MAX_BYTES
+            ),
+        ),
+        ("compiling", format!("{} s, beside the ttl", limits::COMPILE_TIME.as_secs())),
+        (
+            "artifacts",
+            format!(
+                "{} files, {} MB together; what is left out is named in `error`",
+                limits::ARTIFACTS_MAX_COUNT,
+                limits::ARTIFACTS_MAX_BYTES >> 20
+            ),
+        ),
+        ("body of a request", mb(limits::REQUEST_BODY_MAX_BYTES)),
+        ("reply that a client reads", format!("{}, a setting", mb(limits::REPLY_MAX_BYTES))),
+        ("at once, and waiting", format!("2 × cores, and {}; both settings", limits::QUEUE_MAX)),
+        (
+            "finished jobs kept",
+            format!(
+                "{} minutes, {}, oldest out first",
+                limits::RETENTION.as_secs() / 60,
+                mb(limits::RETENTION_MAX_BYTES)
+            ),
+        ),
+    ];
+    let mut table = "\n| what | how much |\n|---|---|\n".to_string();
+    for (what, much) in rows {
+        table += &format!("| {what} | {much} |\n");
+    }
+    table + "\n"
+}
+
+fn shown(name: &str, value: u64) -> String {
+    match (name.ends_with("_bytes"), name.ends_with("_ms")) {
+        (true, _) if value > 0 && value % (1 << 20) == 0 => format!("{} MB", value >> 20),
+        (true, _) => format!("{value} bytes"),
+        (_, true) if value % 1000 == 0 => format!("{} s", value / 1000),
+        (_, true) => format!("{value} ms"),
+        _ => value.to_string(),
+    }
+}

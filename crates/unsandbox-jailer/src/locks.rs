@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a step's program gives up before it runs, at either level: files by Landlock, capabilities,
+//! new privileges, system calls.
+
+use crate::files;
+use crate::init::Level;
+use crate::seccomp::{self, Filters};
+use crate::sys;
+use crate::template;
+use std::io;
+use std::path::Path;
+
+pub struct Locks<'a> {
+    pub level: Level,
+    /// The writable tree.
+    pub tmp: String,
+    readable: Vec<String>,
+    devices: &'static [&'static str],
+    filters: &'a Filters,
+    /// Filters of this level on top of those.
+    added: Vec<Vec<libc::sock_filter>>,
+}
+
+/// In a full jail every device in /dev is harmless, and /proc is its own.
+const FULL_DEVICES: &[&str] = &["/dev", "/proc"];
+const REDUCED_DEVICES: &[&str] =
+    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+
+type Failure = (&'static str, io::Error);
+
+impl<'a> Locks<'a> {
+    pub fn new(
+        level: Level,
+        tmp: &Path,
+        show: &[String],
+        filters: &'a Filters,
+    ) -> io::Result<Self> {
+        let tmp = tmp.to_string_lossy().into_owned();
+        if level == Level::Full {
+            let (readable, added) = (vec!["/".to_string()], Vec::new());
+            return Ok(Locks { level, tmp, readable, devices: FULL_DEVICES, filters, added });
+        }
+        let standard = template::shown_always().map(str::to_string);
+        // Of other processes /proc tells only what it tells everyone: Landlock guards the rest.
+        let readable = standard.chain(show.iter().cloned()).chain(["/proc".to_string()]).collect();
+        let mut added = vec![filters.reduced.clone()];
+        if files::kernel_abi() < seccomp::LANDLOCK_WITH_SIGNALS {
+            let signals = seccomp::without_signals();
+            added.push(signals.map_err(|error| io::Error::other(error.to_string()))?);
+        }
+        Ok(Locks { level, tmp, readable, devices: REDUCED_DEVICES, filters, added })
+    }
+
+    /// Puts them on this process, for good.
+    pub fn put_on(&self) -> Result<(), Failure> {
+        let readable: Vec<&str> = self.readable.iter().map(String::as_str).collect();
+        files::lock(&readable, &[&self.tmp], self.devices)
+            .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
+        sys::drop_capabilities().map_err(|e| ("capabilities", e))?;
+        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|e| ("no_new_privs", e))?;
+        for program in self.filters.programs.iter().chain(&self.added) {
+            sys::install_filter(program).map_err(|e| ("seccomp", e))?;
+        }
+        Ok(())
+    }
+}

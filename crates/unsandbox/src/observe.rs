@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a program may see of its client's requests, for its own metrics and traces: no keys, no query
+//! strings, no bodies.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use unsandbox_protocol::ErrorCode;
+
+/// A request to a server begins or has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum RequestEvent<'a> {
+    Started {
+        method: &'a str,
+        /// Without the query string.
+        path: &'a str,
+        /// Of the request's body.
+        bytes_sent: usize,
+    },
+    Ended {
+        method: &'a str,
+        path: &'a str,
+        /// Of the last answer; `None` where none came.
+        status: Option<u16>,
+        /// Why it failed; `None` for an answer that is no refusal.
+        error: Option<ErrorCode>,
+        bytes_sent: usize,
+        /// Of the last answer's body, after decompression.
+        bytes_received: usize,
+        /// How often it was sent, or tried to.
+        attempts: u32,
+        /// With the pauses between the attempts.
+        elapsed: Duration,
+    },
+}
+
+type ObserverFn = dyn Fn(&RequestEvent<'_>) + Send + Sync;
+
+/// Who is told; called on the thread of the call, without locks held.
+#[derive(Clone)]
+pub(crate) struct Observer(pub(crate) Arc<ObserverFn>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
