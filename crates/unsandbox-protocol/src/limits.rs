@@ -42,12 +42,12 @@ pub const ARTIFACTS_MAX_BYTES: u64 = 32 * 1024 * 1024;
 pub const REQUEST_BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Request bodies that a server reads at once, all together (ours).
 pub const REQUEST_BODIES_MAX_BYTES: usize = 256 * 1024 * 1024;
-/// Bytes of output that a request may ask for, of each stream (ours).
-pub const OUTPUT_MAX_BYTES: u64 = 64 * MB;
+/// Bytes of each output stream, unless a request asks for more or less (ours).
+pub const OUTPUT_DEFAULT_BYTES: u64 = 16 * MB;
 /// Largest reply that the client reads unless told otherwise (ours): both streams and all artifacts at
-/// their caps as base64, and 1 MB for everything else.
+/// their limits as base64, and 1 MB for everything else. Who asks for more output raises it.
 pub const REPLY_MAX_BYTES: usize =
-    ((2 * OUTPUT_MAX_BYTES + ARTIFACTS_MAX_BYTES).div_ceil(3) * 4 + MB) as usize;
+    ((2 * OUTPUT_DEFAULT_BYTES + ARTIFACTS_MAX_BYTES).div_ceil(3) * 4 + MB) as usize;
 
 /// Waiting executions before RATE_LIMITED (ours); running at once is 2 × cores.
 pub const QUEUE_MAX: usize = 1_000;
@@ -145,9 +145,9 @@ pub const LIMIT_TABLE: &[LimitRow] = &[
     },
     LimitRow {
         name: "output_bytes",
-        default: Some(16 * MB),
+        default: Some(OUTPUT_DEFAULT_BYTES),
         min: 1,
-        max: OUTPUT_MAX_BYTES,
+        max: 64 * MB,
         means: "each of stdout and stderr",
     },
 ];

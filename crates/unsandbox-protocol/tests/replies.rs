@@ -2,7 +2,7 @@
 //! Replies of the wire: the examples of both specification documents, other servers' shapes, our own.
 
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
-use unsandbox_protocol::limits::{ARTIFACTS_MAX_BYTES, OUTPUT_MAX_BYTES, REPLY_MAX_BYTES};
+use unsandbox_protocol::limits::{ARTIFACTS_MAX_BYTES, OUTPUT_DEFAULT_BYTES, REPLY_MAX_BYTES};
 use unsandbox_protocol::wire::{self, Shape, Submitted};
 use unsandbox_protocol::{
     Artifact, Error, ErrorCode, ExecutionResult, Isolation, Job, LimitKind, Status, Usage,
@@ -371,7 +371,7 @@ fn a_result_at_its_caps_is_within_the_limit_of_a_reply() {
     let bound = REPLY_MAX_BYTES / 128;
     for worst in [0xff, 0, b'\n', b'"', b'x'] {
         let mut at_caps = full_result();
-        at_caps.stdout = vec![worst; part(OUTPUT_MAX_BYTES)];
+        at_caps.stdout = vec![worst; part(OUTPUT_DEFAULT_BYTES)];
         at_caps.stderr = at_caps.stdout.clone();
         at_caps.artifacts[0].content = vec![worst; part(ARTIFACTS_MAX_BYTES)];
         let job = Job { result: Some(at_caps.clone()), ..Job::new("j1", Status::Completed) };

@@ -116,8 +116,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Bytes of a reply that are read; a larger one is TOO_LARGE. Default 215 MB:
-    /// the largest result that there is, as our server writes it.
+    /// Bytes of a reply that are read; a larger one is TOO_LARGE. Default 87 MB:
+    /// what our server writes for a run at the default limits; raise it with `limits.output_bytes`.
     pub fn reply_max_bytes(mut self, bytes: usize) -> Self {
         self.remote.reply_max_bytes = bytes;
         self
