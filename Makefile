@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages test bench docs install uninstall clean
+.PHONY: build deps languages test fuzz bench docs install uninstall clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi
@@ -29,6 +29,11 @@ languages:
 
 test:
 	$(PYTHON) scripts/suites $(if $(filter 1,$(STRICT)),--strict)
+
+# Bounded: a million cases for each reader of what comes from outside; FUZZ_CASES=10000000 is the long form.
+FUZZ_CASES ?= 1000000
+fuzz:
+	UNSANDBOX_FUZZ_CASES=$(FUZZ_CASES) $(CARGO) test --release -p unsandbox-protocol --test hostile
 
 bench:
 	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench

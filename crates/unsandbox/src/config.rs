@@ -92,7 +92,7 @@ fn config(message: impl Into<String>) -> Error {
 }
 
 /// What the caller said about endpoint and key.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default)]
 pub(crate) struct Said {
     pub(crate) base_url: Option<String>,
     pub(crate) api_key: Option<Secret>,
@@ -100,6 +100,20 @@ pub(crate) struct Said {
     pub(crate) account: Option<usize>,
     pub(crate) accounts_file: Option<PathBuf>,
     pub(crate) allow_plain_http_key: bool,
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A user and password that stand in a URL are refused later, and not shown until then.
+        let url = self.base_url.as_deref().filter(|url| !url.contains('@'));
+        f.debug_struct("Said")
+            .field("base_url", &url)
+            .field("api_key", &self.api_key)
+            .field("key_pair", &self.key_pair)
+            .field("account", &self.account)
+            .field("accounts_file", &self.accounts_file)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the choice came to.

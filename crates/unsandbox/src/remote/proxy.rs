@@ -60,10 +60,12 @@ fn parse(name: &str, url: &str) -> Result<Proxy, Error> {
         // The value is not shown: it may hold a password.
         Error::new(ErrorCode::Config, format!("{name} is no proxy that can be used; use {kinds}"))
     };
-    let proxy = Proxy::new(url).map_err(|_| unusable())?;
+    // The proxy looks the server's name up in any case: the HTTP client would do it for `socks5`.
+    let by_name = url.strip_prefix("socks5://").map(|rest| format!("socks5h://{rest}"));
+    let proxy = Proxy::new(by_name.as_deref().unwrap_or(url)).map_err(|_| unusable())?;
     match proxy.protocol() {
         ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
-        ProxyProtocol::Socks5 | ProxyProtocol::Socks5h if cfg!(feature = "socks") => Ok(proxy),
+        ProxyProtocol::Socks5h if cfg!(feature = "socks") => Ok(proxy),
         _ => Err(unusable()),
     }
 }
