@@ -122,11 +122,11 @@ fn raw_or(raw: &Option<Arc<str>>, encode: impl FnOnce() -> String) -> String {
 }
 
 fn result(result: ExecutionResult) -> String {
-    raw_or(&result.raw, || wire::encode_result(&result, false))
+    raw_or(&result.raw, || wire::encode_result(&result, wire::Shape::Once))
 }
 
 fn job(job: Job) -> String {
-    raw_or(&job.raw, || wire::encode_job(&job, false))
+    raw_or(&job.raw, || wire::encode_job(&job, wire::Shape::Once))
 }
 
 fn fields(json: &str) -> Result<serde_json::Map<String, Value>, Error> {

@@ -368,6 +368,8 @@ impl Backend for Engine {
         let mut table = self.core.table();
         let record = table.get(owner, job_id)?;
         if !record.job.status.is_terminal() {
+            // Whoever asks again and again leaves no trail behind.
+            record.watchers.retain(|watcher| watcher.is_wanted());
             record.watchers.push(sink);
             return Ok(());
         }

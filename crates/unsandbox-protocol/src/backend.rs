@@ -30,6 +30,11 @@ pub trait EventSink: Send + Sync {
     /// The run step began.
     fn started(&self, _job: &Job) {}
 
+    /// Whether anyone still hears: a backend may drop a watcher that is not wanted any more.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
     /// The end, exactly once: a job in a terminal state with its result, or why there is none.
     fn finished(&self, end: Result<Job, Error>);
 }

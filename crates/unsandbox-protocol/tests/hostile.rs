@@ -125,7 +125,7 @@ fn check_name(artifact: &Artifact) {
 
 fn feed(bytes: &[u8], status: u16) {
     if let Ok(result) = wire::decode_result(bytes, status) {
-        let again = wire::encode_result(&result, true);
+        let again = wire::encode_result(&result, wire::Shape::Compat);
         let mut back = wire::decode_result(again.as_bytes(), 200).expect("we read what we write");
         back.raw = result.raw.clone();
         // Bytes that were no text have become text or base64, and must not change again.
@@ -138,7 +138,7 @@ fn feed(bytes: &[u8], status: u16) {
     }
     if let Ok(job) = wire::decode_job(bytes, status) {
         assert!(!job.status.is_terminal() || job.result.is_some(), "an end has a result");
-        wire::encode_job(&job, true);
+        wire::encode_job(&job, wire::Shape::Compat);
         wire::encode_submitted(&job);
     }
     if let Ok(jobs) = wire::decode_jobs(bytes, status) {
@@ -146,7 +146,7 @@ fn feed(bytes: &[u8], status: u16) {
     }
     if let Ok(job) = wire::decode_cancelled(bytes, status, "id") {
         assert!(job.result.is_some());
-        wire::encode_cancelled(&job, false);
+        wire::encode_cancelled(&job, wire::Shape::Once);
     }
     if let Ok(incoming) = wire::decode_request(bytes) {
         let again = wire::encode_execute(&incoming.request);

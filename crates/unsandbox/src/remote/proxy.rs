@@ -3,11 +3,9 @@
 //! variables of the environment as curl reads them.
 
 use std::net::IpAddr;
-use unsandbox_protocol::auth::Secret;
+use unsandbox_protocol::auth::{Secret, is_loopback};
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::{Proxy, ProxyProtocol};
-
-use crate::config::is_loopback;
 
 /// What the caller said about proxies. A URL may hold a password, so it is never shown whole.
 #[derive(Clone, Default, Debug)]
