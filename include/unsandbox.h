@@ -798,7 +798,7 @@ int32_t unsandbox_config_set_retries(unsandbox_config *config,
                                      unsandbox_error **err);
 
 /**
- * Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 64 MB.
+ * Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 87 MB.
  *
  * @param err  receives an error owned by the caller on failure; may be NULL.
  * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.

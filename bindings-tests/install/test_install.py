@@ -42,8 +42,15 @@ def test_everything_is_in_its_place(prefix: Path) -> None:
         "lib/libunsandbox.so",
         "lib/libunsandbox.so.0.1",
         "lib/libunsandbox.so.0.1.0",
+        "lib/cmake/unsandbox/unsandbox-config-version.cmake",
+        "lib/cmake/unsandbox/unsandbox-config.cmake",
         "lib/pkgconfig/unsandbox.pc",
         "libexec/unsandbox/unsandbox-jailer",
+        "share/doc/unsandbox/THIRD-PARTY",
+        "share/man/man1/unsandbox.1",
+        "share/man/man3/libunsandbox.3",
+        "share/unsandbox/apparmor",
+        "share/unsandbox/unsandbox.cdef",
     }
     assert os.readlink(prefix / "lib/libunsandbox.so") == "libunsandbox.so.0.1"
     assert os.readlink(prefix / "lib/libunsandbox.so.0.1") == "libunsandbox.so.0.1.0"

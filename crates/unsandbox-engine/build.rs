@@ -25,6 +25,10 @@ fn main() {
         .arg(source.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(&target_dir);
+    // Its bytes travel in every library, module and command; it waits for the kernel most of its time.
+    for (name, value) in [("STRIP", "symbols"), ("OPT_LEVEL", "s"), ("PANIC", "abort")] {
+        build.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
+    }
     if locked(source) {
         build.arg("--locked");
     }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks `languages.toml` and writes it as Rust constants: a wrong table does not compile.
 
-use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::{env, fs, path::Path};
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
     language: Vec<Language>,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Language {
     name: String,
@@ -39,10 +39,11 @@ struct Language {
     recipe: Vec<Recipe>,
 }
 
-#[derive(Deserialize, Clone)]
+#[derive(serde::Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 struct Recipe {
-    programs: BTreeMap<String, Vec<String>>,
+    #[serde(deserialize_with = "in_order")]
+    programs: Programs,
     #[serde(default)]
     compile: Vec<String>,
     run: Vec<String>,
@@ -72,6 +73,31 @@ struct Recipe {
     install: String,
     #[serde(default)]
     untested: bool,
+}
+
+/// In the order of the file: the main program comes first.
+type Programs = Vec<(String, Vec<String>)>;
+
+fn in_order<'de, D: Deserializer<'de>>(table: D) -> Result<Programs, D::Error> {
+    struct Pairs;
+
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Programs;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table of program names, each with the file names to look for")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Programs, M::Error> {
+            let mut programs = Programs::new();
+            while let Some(program) = map.next_entry()? {
+                programs.push(program);
+            }
+            Ok(programs)
+        }
+    }
+
+    table.deserialize_map(Pairs)
 }
 
 fn main() {
@@ -125,7 +151,7 @@ fn check_placeholders(name: &str, word: &str, recipe: &Recipe) {
         let is_name = inner.starts_with(|c: char| c.is_ascii_lowercase())
             && inner.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let known = ["source", "stem", "out", "work", "args", "memory"].contains(&inner)
-            || recipe.programs.contains_key(inner);
+            || recipe.programs.iter().any(|(program, _)| program == inner);
         assert!(!is_name || known, "languages.toml: {name}: {{{inner}}} in {word:?} is not known");
     }
 }

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Mapping
 
 from ._errors import InvalidRequestError
 
 # Type checkers take this name for true. The module `typing` itself is dear to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import IO, Any, TypeAlias, TypedDict
 
@@ -78,6 +77,9 @@ def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
     """
     if files is None:
         return []
+    # Not above: it brings the whole of `collections` into every import of the package.
+    from collections.abc import Mapping
+
     if isinstance(files, Mapping):
         named: Iterable[tuple[str, Any]] = files.items()
         return [(name, _content(name, content)) for name, content in named]

@@ -1,1 +1,1 @@
-for arg in "$@"; do echo "$arg"; done
+for arg in "$@"; do printf "%s\n" "$arg"; done

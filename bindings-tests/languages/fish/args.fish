@@ -1,3 +1,3 @@
 for arg in $argv
-    echo $arg
+    printf "%s\n" "$arg"
 end

@@ -99,7 +99,10 @@ impl JobBox {
             Some(raw) => Text::new(&**raw),
             None => {
                 let result = self.result.as_ref().map(|it| it.whole());
-                Text::new(wire::encode_job(&Job { result, ..self.source.clone() }, false))
+                Text::new(wire::encode_job(
+                    &Job { result, ..self.source.clone() },
+                    wire::Shape::Once,
+                ))
             }
         })
     }

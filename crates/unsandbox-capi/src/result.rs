@@ -180,7 +180,7 @@ impl ResultBox {
     pub fn json(&self) -> &Text {
         self.json.get_or_init(|| match &self.source.raw {
             Some(raw) => Text::new(&**raw),
-            None => Text::new(wire::encode_result(&self.whole(), false)),
+            None => Text::new(wire::encode_result(&self.whole(), wire::Shape::Once)),
         })
     }
 

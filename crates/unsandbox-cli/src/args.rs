@@ -20,7 +20,7 @@ Exit codes:
   2                   usage: an argument or a value of the request is wrong; nothing ran
   124                 the program passed its ttl
   125                 unsandbox itself failed
-  130                 interrupted (SIGINT); the program was cancelled. 143 for SIGTERM
+  130                 interrupted (SIGINT); the program was cancelled. 143 for SIGTERM, 129 for SIGHUP
   141                 nobody reads our output any more; the program was cancelled
 
 Endpoint: --url, else UNSANDBOX_URL, else https://api.unsandbox.com if a key is configured, else local:,
@@ -71,6 +71,9 @@ pub(crate) struct EndpointArgs {
     /// Row of ~/.unsandbox/accounts.csv, counted from 0 [env: UNSANDBOX_ACCOUNT]
     #[arg(long, value_name = "ROW")]
     pub account: Option<usize>,
+    /// Send a key over plain http to another machine, where it can be read on the way
+    #[arg(long)]
+    pub allow_plain_http_key: bool,
 }
 
 const RUN_HELP: &str = "\
@@ -114,7 +117,7 @@ pub(crate) struct RunArgs {
     #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = parse_env)]
     pub env: Vec<(String, String)>,
     /// File for the working directory, as its own name or as NAME; at most 10 files, 5 MB each, 10 MB
-    /// together
+    /// together. A PATH with = in it needs NAME= before it
     #[arg(short = 'f', long = "file", value_name = "[NAME=]PATH")]
     pub files: Vec<String>,
     /// zerotrust (no network) or semitrusted (through a gateway)
@@ -123,7 +126,8 @@ pub(crate) struct RunArgs {
     /// Seconds that the program may run, 1 to 900; queue and compiler are not counted
     #[arg(long, value_name = "SECONDS", default_value_t = 60, allow_negative_numbers = true, value_parser = parse_ttl)]
     pub ttl: i64,
-    /// Ask for what was compiled, and save artifacts in DIR, which is made if need be
+    /// Ask for what was compiled, and save artifacts in DIR, which is made if need be, in their folders;
+    /// of two with one name the second is called NAME-2
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
     /// Ask for a WebAssembly module; needs --artifacts or --json to put it somewhere
@@ -223,7 +227,8 @@ Limits: 32 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and 
 Idempotency-Key remembered for 10 minutes, a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
-no keys) goes to standard error. SIGTERM and SIGINT stop it; a second one does not wait for the grace.";
+no keys) goes to standard error. SIGTERM, SIGINT and SIGHUP (but under nohup) stop it: new work is refused,
+jobs can be asked for and cancelled until the grace ends. A second one does not wait for the grace.";
 
 #[derive(Args, Debug)]
 #[command(after_help = SERVE_HELP)]

@@ -3,6 +3,7 @@
 
 use crate::args::EndpointArgs;
 use crate::failure::Failure;
+use unsandbox::protocol::auth::is_loopback;
 use unsandbox::{Client, ClientBuilder, IsolationPolicy};
 
 /// A client as the options and the environment choose it.
@@ -22,6 +23,7 @@ pub(crate) fn builder(args: EndpointArgs) -> ClientBuilder {
     if let (Some(public), Some(secret)) = (args.public_key, args.secret_key) {
         builder = builder.key_pair(public, secret);
     }
+    builder = builder.allow_plain_http_key(args.allow_plain_http_key);
     if let Some(row) = args.account {
         builder = builder.account(row);
     }
@@ -56,13 +58,7 @@ pub(crate) fn leaves_this_machine(endpoint: &str) -> bool {
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    let loopback = name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    !loopback
+    !is_loopback(host)
 }
 
 #[cfg(test)]

@@ -34,7 +34,8 @@ fn language_row(language: &LanguageInfo) -> Vec<String> {
         (Some(false), None) => "not here".to_string(),
         _ => or_dash(&language.path),
     };
-    vec![language.name.clone(), or_dash(&language.version), path]
+    let mark = if language.untested { " (untested by this project)" } else { "" };
+    vec![language.name.clone(), or_dash(&language.version), format!("{path}{mark}")]
 }
 
 fn language_json(language: &LanguageInfo) -> Value {
@@ -45,6 +46,7 @@ fn language_json(language: &LanguageInfo) -> Value {
         "version": language.version,
         "path": language.path,
         "install": language.install,
+        "untested": language.untested,
     })
 }
 

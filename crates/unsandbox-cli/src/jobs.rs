@@ -32,7 +32,7 @@ pub(crate) fn list(args: ListArgs) -> Done {
 pub(crate) fn show(args: JobArgs) -> Done {
     let job = job_client(args.endpoint)?.get_job(&args.id)?;
     if args.json {
-        line(&wire::encode_job(&job, false))?;
+        line(&wire::encode_job(&job, wire::Shape::Once))?;
         return Ok(0);
     }
     let mut rows = vec![

@@ -8,6 +8,8 @@ mod endpoint;
 mod failure;
 mod info;
 mod jobs;
+#[cfg(test)]
+mod manual;
 mod output;
 mod run;
 mod running;
@@ -16,8 +18,10 @@ mod signals;
 
 use args::{Cli, Command};
 use clap::Parser;
-use failure::Failure;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use failure::{Failure, say};
 use std::ffi::OsString;
+use unsandbox::protocol::language::language_of_extension;
 
 /// Runs the command with these arguments (the first is the program's name) and gives its exit code.
 pub fn run(args: Vec<OsString>) -> i32 {
@@ -26,6 +30,9 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Err(error) => {
             // Help goes to standard output, usage errors to standard error; a closed one is no error.
             let _ = error.print();
+            if let Some(hint) = meant_run(&error) {
+                say(&hint);
+            }
             return error.exit_code();
         }
     };
@@ -42,6 +49,19 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Command::Serve(args) => serve::serve(args),
     };
     done.unwrap_or_else(|failure| failure.report())
+}
+
+/// For `unsandbox hello.py`: what was most likely meant.
+fn meant_run(error: &clap::Error) -> Option<String> {
+    let word = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => word,
+        _ => return None,
+    };
+    let path = std::path::Path::new(word);
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let is_program =
+        path.is_file() || extension.is_some_and(|e| language_of_extension(e).is_some());
+    is_program.then(|| format!("hint: did you mean `unsandbox run {word}`?"))
 }
 
 /// What a command gives: its exit code, or why it failed.

@@ -6,7 +6,7 @@ use crate::failure::{EXIT_FAILED, Failure, say};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use unsandbox::protocol::wire;
-use unsandbox::{ExecutionResult, SaveArtifact, Status, Stream};
+use unsandbox::{ExecutionResult, Status, Stream, save_all};
 
 /// Exit code of an interrupted run: as after SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -57,7 +57,7 @@ impl Printer {
 /// Shows a finished run and gives its exit code.
 pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show<'_>) -> Done {
     if show.json {
-        line(&wire::encode_result(result, false))?;
+        line(&wire::encode_result(result, wire::Shape::Once))?;
     } else {
         printer.rest(result)?;
     }
@@ -96,8 +96,7 @@ fn save(result: &ExecutionResult, directory: &Path, verbose: bool) -> Result<(),
     let shown = directory.display();
     std::fs::create_dir_all(directory)
         .map_err(|error| Failure::failed(format!("cannot make the directory {shown}: {error}")))?;
-    for artifact in &result.artifacts {
-        let path = artifact.save(directory).map_err(Failure::from)?;
+    for path in save_all(&result.artifacts, directory)? {
         if verbose {
             say(&format!("saved {}", path.display()));
         }

@@ -15,7 +15,9 @@ use std::sync::mpsc;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
 use unsandbox::protocol::wire;
-use unsandbox::{CallOptions, Client, Error, InputFile, IsolationPolicy, Request, Status};
+use unsandbox::{
+    CallOptions, Client, Error, InputFile, IsolationPolicy, Request, Status, read_whole,
+};
 
 pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.wasm && args.artifacts.is_none() && !args.json {
@@ -106,7 +108,7 @@ fn watch(
     if let Some(failure) = unheard {
         return Err(failure);
     }
-    let result = end.map_err(|error| interrupted(error.into()))?;
+    let result = end.map_err(|error| interrupted(running.lost(error)))?;
     let show =
         Show { json: args.json, artifacts: args.artifacts.as_deref(), verbose: args.verbose };
     let exit_code = finish(printer, &result, &show)?;
@@ -143,14 +145,14 @@ fn request(args: &RunArgs) -> Result<Request, Failure> {
 }
 
 fn source(file: &Path) -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    let read = if is_dash(file) {
-        std::io::stdin().lock().read_to_end(&mut bytes)
+    let shown = file.display().to_string();
+    let bytes = if is_dash(file) {
+        read_whole("the program on standard input", std::io::stdin().lock())?
     } else {
-        File::open(file).and_then(|mut file| file.read_to_end(&mut bytes))
+        let file = File::open(file)
+            .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+        read_whole(&shown, file)?
     };
-    let shown = file.display();
-    read.map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
     String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{shown} is not UTF-8 text")))
 }
 
@@ -197,11 +199,8 @@ fn stdin(args: &RunArgs) -> Result<Option<Box<dyn Read + Send>>, Failure> {
 
 /// A server gets standard input in one piece. An empty one is left out: the service does not know it.
 fn send_whole(stdin: Option<Box<dyn Read + Send>>, request: &mut Request) -> Result<(), Failure> {
-    if let Some(mut stdin) = stdin {
-        let mut bytes = Vec::new();
-        stdin
-            .read_to_end(&mut bytes)
-            .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
+    if let Some(stdin) = stdin {
+        let bytes = read_whole("standard input", stdin)?;
         request.stdin = Some(bytes).filter(|bytes| !bytes.is_empty());
     }
     Ok(())

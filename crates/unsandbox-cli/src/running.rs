@@ -6,7 +6,9 @@ use crate::failure::Failure;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use unsandbox::{CallOptions, CancelToken, Client, Error, ExecutionResult, Request, Stream};
+use unsandbox::{
+    CallOptions, CancelToken, Client, Error, ErrorCode, ExecutionResult, Request, Stream,
+};
 
 /// How long an interrupt waits for the reply to a submission: without the id in it, the job would go on.
 const SUBMISSION_TIME: Duration = Duration::from_secs(1);
@@ -79,6 +81,21 @@ impl Running {
                 })
             }
         };
+    }
+
+    /// Why there is no result; where the job may have one all the same, how to ask for it.
+    pub(crate) fn lost(&self, error: Error) -> Failure {
+        let job_id = self.state.lock().expect("no panic under this lock").job_id.clone();
+        let gone = matches!(error.code(), ErrorCode::NotFound | ErrorCode::JobLost);
+        match job_id {
+            Some(id) if !self.client.is_local() && !gone => {
+                let url = self.client.endpoint();
+                Failure::from(error).hint(format!(
+                    "the job is {id} and may go on; `unsandbox wait --url {url} {id}` asks for its result"
+                ))
+            }
+            _ => error.into(),
+        }
     }
 
     fn is_stopped(&self) -> bool {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SIGINT and SIGTERM as events: the first asks, the second insists.
+//! SIGINT, SIGTERM and SIGHUP as events: the first asks, the second insists.
 
 use crate::failure::Failure;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -23,6 +23,10 @@ impl Watch {
         let failed =
             |error: std::io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        // A terminal that closes ends the program too, unless `nohup` said that it shall not.
+        if !hangup_is_ignored() {
+            signals.add_signal(SIGHUP).map_err(failed)?;
+        }
         let watch = Watch { handle: signals.handle(), first: Arc::default() };
         let first = watch.first.clone();
         let body = move || {
@@ -48,6 +52,14 @@ impl Watch {
             signal => Some(128 + signal),
         }
     }
+}
+
+/// Whether this process was started with SIGHUP ignored.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (SIGHUP - 1)) != 0
 }
 
 impl Drop for Watch {

@@ -5,6 +5,9 @@ mod shell;
 #[path = "../../unsandbox-server/tests/support/mod.rs"]
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
 use shell::{Ended, call, call_with_stdin, scratch, signal, unsandbox};
 use support::{Running, keyed, start, start_at};
 use unsandbox_protocol::Status;
@@ -127,6 +130,61 @@ fn artifacts_are_saved_under_safe_names() {
 }
 
 #[test]
+fn artifacts_of_one_name_do_not_replace_each_other() {
+    let directory = scratch("artifacts-all");
+    let ended = run(&server(), "artifacts", &["--artifacts", directory.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    let names = ["d/a", "e/a", "e/a-2", "plain", "plain-2"];
+    for (index, name) in names.iter().enumerate() {
+        let content = std::fs::read_to_string(directory.join(name)).unwrap();
+        assert_eq!(content, index.to_string(), "{name}");
+    }
+}
+
+#[test]
+fn a_result_at_its_caps_arrives() {
+    let directory = scratch("caps");
+    let server = server();
+    let child = unsandbox(&["run", "--url", &server.address, "-l", "python", "-c", "caps"])
+        .arg("--artifacts")
+        .arg(&directory)
+        .output()
+        .unwrap();
+    assert_eq!(
+        child.status.code(),
+        Some(0),
+        "{:?}",
+        &child.stderr[child.stderr.len().saturating_sub(300)..]
+    );
+    assert!(child.stdout == vec![0xff; 16 << 20] && child.stderr == vec![0; 16 << 20]);
+    assert!(std::fs::read(directory.join("big")).unwrap() == vec![7; 32 << 20]);
+}
+
+#[test]
+fn a_lost_server_leaves_the_id_of_its_job() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let child = shell::start(&["run", "--url", &url, "-l", "python", "-c", "1"]);
+    // Takes the job, and is gone when it is asked for it.
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"POST");
+    let body = "{\"job_id\":\"j7\",\"status\":\"pending\"}";
+    let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(reply.as_bytes()).unwrap();
+    drop(listener);
+    while !head.starts_with(b"GET") {
+        head.rotate_left(1);
+        stream.read_exact(&mut head[3..]).unwrap();
+    }
+    drop(stream);
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 125);
+    assert!(ended.err.contains(&format!("unsandbox wait --url {url} j7")), "{}", ended.err);
+}
+
+#[test]
 fn jobs_are_submitted_listed_shown_awaited_and_cancelled() {
     let server = server();
     let url = server.address.as_str();
@@ -153,7 +211,7 @@ fn jobs_are_submitted_listed_shown_awaited_and_cancelled() {
 #[test]
 fn an_interrupt_cancels_the_job_and_shows_what_there_was() {
     let server = server();
-    for (name, code, count) in [("INT", 130, 1), ("TERM", 143, 2)] {
+    for (name, code, count) in [("INT", 130, 1), ("TERM", 143, 2), ("HUP", 129, 3)] {
         let child = shell::start(&["run", "--url", &server.address, "-l", "python", "-c", "hold"]);
         server.backend.wait_for(&Status::Running, 1);
         signal(&child, name);

@@ -136,3 +136,51 @@ fn a_url_that_is_none_is_a_failure_of_ours() {
     assert_eq!(ended.code, 125, "{}", ended.err);
     assert!(ended.err.starts_with("unsandbox: "), "{}", ended.err);
 }
+
+#[test]
+fn a_program_in_place_of_a_command_is_a_hint() {
+    let ended = call(&["hello.py"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("did you mean `unsandbox run hello.py`?"), "{}", ended.err);
+    assert!(!call(&["hello"]).err.contains("unsandbox run hello"));
+}
+
+#[test]
+fn what_has_no_end_is_not_read_to_its_end() {
+    for args in [&["run", "-l", "bash", "/dev/zero"][..], &["run", "-l", "bash", "-"]] {
+        let zero = std::fs::File::open("/dev/zero").unwrap();
+        let ended = shell::Ended::from(unsandbox(args).stdin(zero).output().unwrap());
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        assert!(ended.err.contains("33554432"), "{}", ended.err);
+    }
+    let zero = std::fs::File::open("/dev/zero").unwrap();
+    let args = ["run", "--url", "unix:/does/not/exist", "-l", "bash", "-c", "1"];
+    let ended = shell::Ended::from(unsandbox(&args).stdin(zero).output().unwrap());
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    assert!(
+        ended.err.contains("standard input") && ended.err.contains("33554432"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn a_key_over_plain_http_needs_its_own_word() {
+    let args = ["jobs", "--url", "http://unsandbox.invalid:9", "--key", "k"];
+    let refused = call(&args);
+    assert_eq!(refused.code, 125);
+    assert!(refused.err.contains("--allow-plain-http-key"), "{}", refused.err);
+    let allowed = call(&[&args[..], &["--allow-plain-http-key"]].concat());
+    assert_eq!(allowed.code, 125);
+    assert!(!allowed.err.contains("can be read on the way"), "{}", allowed.err);
+}
+
+#[test]
+fn an_environment_that_is_not_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bytes = std::ffi::OsStr::from_bytes(b"unix:/\xff");
+    let output = unsandbox(&["health"]).env("UNSANDBOX_URL", bytes).output().unwrap();
+    let ended = shell::Ended::from(output);
+    assert_eq!(ended.code, 125);
+    assert!(ended.err.contains("UNSANDBOX_URL"), "{}", ended.err);
+}

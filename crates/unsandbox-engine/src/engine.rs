@@ -317,7 +317,7 @@ fn version_in(result: &ExecutionResult) -> Option<String> {
     };
     let clean = |word: &'_ str| {
         let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '.');
         bare.to_string()
     };
     let words: Vec<String> = text.split_whitespace().take(60).map(clean).collect();
@@ -368,6 +368,8 @@ impl Backend for Engine {
         let mut table = self.core.table();
         let record = table.get(owner, job_id)?;
         if !record.job.status.is_terminal() {
+            // Whoever asks again and again leaves no trail behind.
+            record.watchers.retain(|watcher| watcher.is_wanted());
             record.watchers.push(sink);
             return Ok(());
         }
@@ -385,6 +387,7 @@ impl Backend for Engine {
         let info = |language: &'static Language| {
             let found = self.runtime(language, None).ok();
             let path = found.as_ref().and_then(runtimes::Runtime::main_program);
+            let recipe = found.as_ref().map_or(language.offered(), |runtime| runtime.recipe);
             LanguageInfo {
                 name: language.name.to_string(),
                 aliases: language.aliases.iter().map(ToString::to_string).collect(),
@@ -392,6 +395,7 @@ impl Backend for Engine {
                 version: None,
                 path: path.map(|path| path.to_string_lossy().into_owned()),
                 install: found.is_none().then(|| runtimes::install_hint(language)),
+                untested: recipe.untested,
             }
         };
         Ok(languages().iter().map(info).collect())

@@ -44,11 +44,9 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// The program that stands for the language: the one that tells its version.
+    /// The program that stands for the language: the one that its recipe names first.
     pub fn main_program(&self) -> Option<&Path> {
-        let word = self.recipe.version.first()?;
-        let named = self.programs.iter().find(|(name, _)| *word == format!("{{{name}}}"));
-        named.or(self.programs.first()).map(|(_, path)| path.as_path())
+        self.programs.first().map(|(_, path)| path.as_path())
     }
 }
 
@@ -127,12 +125,29 @@ fn assemble(
         programs.push((*name, program.path));
         show.extend(program.show);
     }
-    show.extend(recipe.show.iter().map(PathBuf::from).filter(|path| path.exists()));
+    show.extend(recipe.show.iter().flat_map(|path| matching(Path::new(path))));
     show.retain(|path| !is_always_shown(path));
     show.sort();
     show.dedup();
     let show = show.into_iter().filter_map(|path| path.into_os_string().into_string().ok());
     Some(Runtime { recipe, programs, show: show.collect() })
+}
+
+/// The existing paths that a recipe's path stands for: a `*` in its last part is any text, as the
+/// version in the name of a runtime's folder of settings.
+fn matching(path: &Path) -> Vec<PathBuf> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some((before, after)) = name.split_once('*') else {
+        return Some(path.to_path_buf()).filter(|path| path.exists()).into_iter().collect();
+    };
+    let fits = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(before));
+        rest.is_some_and(|rest| rest.ends_with(after))
+    };
+    let entries = path.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let entries = entries.into_iter().flatten().flatten();
+    entries.filter(fits).map(|entry| entry.path()).collect()
 }
 
 /// LANGUAGE_UNAVAILABLE, with every way to get it.
@@ -158,7 +173,7 @@ fn missing(language: &Language) -> Error {
 
 /// How to install a missing language, in one line.
 pub fn install_hint(language: &Language) -> String {
-    language.recipes.iter().flat_map(ways_to_install).next().unwrap_or_default()
+    ways_to_install(language.offered()).into_iter().next().unwrap_or_default()
 }
 
 fn ways_to_install(recipe: &Recipe) -> Vec<String> {
@@ -323,6 +338,19 @@ mod tests {
             panic!("not resolved")
         };
         assert_eq!(real, root.join("versions/3.9.1/bin/python3"));
+    }
+
+    #[test]
+    fn a_star_in_a_shown_path_is_any_text() {
+        let folder = Folder::new("star");
+        for name in ["java-8-jdk", "java-9-jdk", "java-jre", "javajdk"] {
+            fs::create_dir(folder.0.join(name)).unwrap();
+        }
+        let mut found = matching(&folder.0.join("java-*-jdk"));
+        found.sort();
+        assert_eq!(found, [folder.0.join("java-8-jdk"), folder.0.join("java-9-jdk")]);
+        assert_eq!(matching(&folder.0.join("javajdk")), [folder.0.join("javajdk")]);
+        assert!(matching(&folder.0.join("gone")).is_empty());
     }
 
     #[test]

@@ -253,8 +253,8 @@ mod tests {
     #[test]
     fn a_link_gives_way_to_a_runtime_below_its_name() {
         let names = |show: &str| own_links(&[show.to_string()]).map(|it| it.1).collect::<Vec<_>>();
-        assert!(names("/worker/venv").contains(&"work"));
-        assert!(!names("/work/venv").contains(&"work"));
-        assert_eq!(names("/work/venv").len(), LINKS.len() - 1);
+        assert!(names("/etc/mtabs/venv").contains(&"etc/mtab"));
+        assert!(!names("/etc/mtab/venv").contains(&"etc/mtab"));
+        assert_eq!(names("/etc/mtab/venv").len(), LINKS.len() - 1);
     }
 }

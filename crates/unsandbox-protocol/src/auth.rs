@@ -97,12 +97,13 @@ pub struct Signed<'a> {
     pub body: &'a [u8],
 }
 
-/// Whether a request was signed with `secret` within five minutes of `now` (Unix seconds).
-///
-/// Clients disagree on what they sign: the path is taken with and without its query string, and a body
-/// of `{}` may have been signed as empty.
-pub fn verify(secret: &Secret, now: i64, signed: Signed<'_>) -> Result<(), Error> {
-    let refused = |message: &str| Error::new(ErrorCode::Auth, message).with_http_status(401);
+fn refused(message: &str) -> Error {
+    Error::new(ErrorCode::Auth, message).with_http_status(401)
+}
+
+/// Whether `time` (`X-Timestamp`) is within five minutes of `now` (Unix seconds). Known before a body is
+/// read.
+pub fn check_time(now: i64, time: &str) -> Result<(), Error> {
     let window = SIGNATURE_WINDOW.as_secs();
     let stale = |what: &str| {
         refused(&format!(
@@ -110,10 +111,18 @@ pub fn verify(secret: &Secret, now: i64, signed: Signed<'_>) -> Result<(), Error
         ))
         .with_wire("invalid_timestamp")
     };
-    let time: i64 = signed.time.parse().map_err(|_| stale("is not in Unix seconds"))?;
+    let time: i64 = time.parse().map_err(|_| stale("is not in Unix seconds"))?;
     if now.abs_diff(time) > window {
         return Err(stale("expired or in the future"));
     }
+    Ok(())
+}
+
+/// Whether a request was signed with `secret`; [`check_time`] says whether it was lately.
+///
+/// Clients disagree on what they sign: the path is taken with and without its query string, and a body
+/// of `{}` may have been signed as empty.
+pub fn verify(secret: &Secret, signed: Signed<'_>) -> Result<(), Error> {
     let path = signed.target.split('?').next().unwrap_or_default();
     let empty_too = signed.body == b"{}";
     let sent = signed.signature.to_ascii_lowercase();
@@ -129,6 +138,17 @@ pub fn verify(secret: &Secret, now: i64, signed: Signed<'_>) -> Result<(), Error
         }
     }
     if matched.into() { Ok(()) } else { Err(refused("the signature does not match the request")) }
+}
+
+/// Whether `HOST` or `HOST:PORT` names this machine: where a key may travel unencrypted, and whom a server
+/// without keys answers.
+pub fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(host, _)| host),
+        None => authority.split_once(':').map_or(authority, |(host, _)| host),
+    };
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// One row of an accounts file.
@@ -209,7 +229,7 @@ mod tests {
         let signature = sign(&secret(), NOW, "POST", signed_path, signed_body);
         let time = NOW.to_string();
         let signed = Signed { method: "POST", target, time: &time, signature: &signature, body };
-        verify(&secret(), now, signed)
+        check_time(now, &time).and_then(|()| verify(&secret(), signed))
     }
 
     #[test]
@@ -232,8 +252,7 @@ mod tests {
             assert!(error.message().contains("timestamp"));
         }
         for time in ["", "soon", "99999999999999999999999"] {
-            let signed = Signed { method: "GET", target: "/", time, signature: "", body: b"" };
-            assert_eq!(verify(&secret(), NOW, signed).unwrap_err().wire(), "invalid_timestamp");
+            assert_eq!(check_time(NOW, time).unwrap_err().wire(), "invalid_timestamp");
         }
     }
 
@@ -248,7 +267,7 @@ mod tests {
             signature: &signature,
             body: b"",
         };
-        let error = verify(&secret(), NOW, signed).unwrap_err();
+        let error = verify(&secret(), signed).unwrap_err();
         assert_eq!((error.code(), error.wire()), (ErrorCode::Auth, "invalid_api_key"));
     }
 
@@ -258,6 +277,28 @@ mod tests {
         assert!(!format!("{pair:?} {}", secret()).contains("00000"));
         assert!(secret().matches("unsb-sk-00000-00000-00000-00000"));
         assert!(!secret().matches("unsb-sk-00000-00000-00000-0000"));
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for host in
+            ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:80", "[::1]"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:80",
+            "[::2]:80",
+            "[::1",
+            "0.0.0.0",
+            "localhost@evil.example",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 
     #[test]

@@ -30,6 +30,11 @@ pub trait EventSink: Send + Sync {
     /// The run step began.
     fn started(&self, _job: &Job) {}
 
+    /// Whether anyone still hears: a backend may drop a watcher that is not wanted any more.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
     /// The end, exactly once: a job in a terminal state with its result, or why there is none.
     fn finished(&self, end: Result<Job, Error>);
 }
@@ -79,6 +84,8 @@ pub struct LanguageInfo {
     pub path: Option<String>,
     /// What to install where it is missing.
     pub install: Option<String>,
+    /// Whether this project's tests have never run the recipe that is used or offered here.
+    pub untested: bool,
 }
 
 /// What `validate_key` gives.

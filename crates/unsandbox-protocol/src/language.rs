@@ -37,7 +37,7 @@ pub struct Language {
 /// start in the work directory; what is between braces and none of these stays as it is.
 #[derive(Debug)]
 pub struct Recipe {
-    /// Programs by the name used in commands, each with the file names to look for.
+    /// Programs by the name used in commands, each with the file names to look for; the main one first.
     pub programs: &'static [(&'static str, &'static [&'static str])],
     /// Compile command; empty for none.
     pub compile: &'static [&'static str],
@@ -53,7 +53,8 @@ pub struct Recipe {
     pub wasm: &'static [&'static str],
     /// Prints the version in its first lines.
     pub version: &'static [&'static str],
-    /// Further paths of the host shown read-only, where they exist.
+    /// Further paths of the host shown read-only, where they exist; a `*` in the last part of one stands
+    /// for any characters.
     pub show: &'static [&'static str],
     /// Debian package that brings it; empty where there is none.
     pub debian: &'static str,
@@ -62,11 +63,17 @@ pub struct Recipe {
     pub npm: &'static str,
     /// Another way to get it, in words.
     pub install: &'static str,
-    /// Whether the tests of this project do not run it, for want of an installable runtime.
+    /// Whether the tests of this project have never run it.
     pub untested: bool,
 }
 
 impl Language {
+    /// The recipe that whoever has none should install for: the first that the tests run, if any.
+    pub fn offered(&self) -> &'static Recipe {
+        let tested = self.recipes.iter().find(|recipe| !recipe.untested);
+        tested.unwrap_or(&self.recipes[0])
+    }
+
     /// `code` as it is given to the language's tools: without byte-order mark, and with line ends
     /// that they understand.
     pub fn source_text<'a>(&self, code: &'a str) -> Cow<'a, str> {
@@ -164,6 +171,19 @@ mod tests {
                 assert_eq!(seen.insert(name.to_lowercase(), language.name), None, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn what_no_registry_offers_is_marked_as_untested() {
+        for language in languages() {
+            for recipe in language.recipes {
+                let offered =
+                    [recipe.debian, recipe.pypi, recipe.npm].iter().any(|it| !it.is_empty());
+                assert!(offered || recipe.untested, "{} {:?}", language.name, recipe.programs);
+            }
+        }
+        let untested = |name| find_language(name).unwrap().offered().untested;
+        assert!(untested("julia") && !untested("csharp") && !untested("typescript"));
     }
 
     #[test]

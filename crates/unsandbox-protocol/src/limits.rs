@@ -40,10 +40,14 @@ pub const ARTIFACTS_MAX_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Largest request body of the server (ours).
 pub const REQUEST_BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
-/// Largest reply that the client reads unless told otherwise (ours).
-pub const REPLY_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// JSON may nest this deep (serde_json's own limit).
-pub const JSON_MAX_DEPTH: usize = 128;
+/// Request bodies that a server reads at once, all together (ours).
+pub const REQUEST_BODIES_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of each output stream, unless a request asks for more or less (ours).
+pub const OUTPUT_DEFAULT_BYTES: u64 = 16 * MB;
+/// Largest reply that the client reads unless told otherwise (ours): both streams and all artifacts at
+/// their limits as base64, and 1 MB for everything else. Who asks for more output raises it.
+pub const REPLY_MAX_BYTES: usize =
+    ((2 * OUTPUT_DEFAULT_BYTES + ARTIFACTS_MAX_BYTES).div_ceil(3) * 4 + MB) as usize;
 
 /// Waiting executions before RATE_LIMITED (ours); running at once is 2 × cores.
 pub const QUEUE_MAX: usize = 1_000;
@@ -141,7 +145,7 @@ pub const LIMIT_TABLE: &[LimitRow] = &[
     },
     LimitRow {
         name: "output_bytes",
-        default: Some(16 * MB),
+        default: Some(OUTPUT_DEFAULT_BYTES),
         min: 1,
         max: 64 * MB,
         means: "each of stdout and stderr",

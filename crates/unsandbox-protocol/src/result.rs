@@ -102,6 +102,9 @@ pub const EXIT_LIMIT: i32 = 137;
 /// Exit code of a cancelled run.
 pub const EXIT_CANCELLED: i32 = -1;
 
+/// What a server sends where no exit code is known: clients want a number.
+pub const EXIT_UNKNOWN: i32 = -1;
+
 /// A file that the run gave back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Artifact {
@@ -123,15 +126,30 @@ impl Artifact {
     /// Only what follows the last `/` or `\` stays; control characters and `:` become `_`.
     pub fn safe_filename(&self) -> String {
         let last = self.filename.rsplit(['/', '\\']).next().unwrap_or_default();
-        let mut name: String =
-            last.chars().map(|c| if c.is_control() || c == ':' { '_' } else { c }).collect();
-        let mut end = name.len().min(SAFE_FILENAME_MAX_BYTES);
-        while !name.is_char_boundary(end) {
-            end -= 1;
-        }
-        name.truncate(end);
-        if name.trim_matches(['.', ' ']).is_empty() { "artifact".to_string() } else { name }
+        safe_component(last).unwrap_or_else(|| "artifact".to_string())
     }
+
+    /// The name as harmless components of a relative path, of which the last is
+    /// [`Artifact::safe_filename`]. What would lead upwards or to a root is left out.
+    pub fn safe_components(&self) -> Vec<String> {
+        let folders = self.filename.rsplit_once(['/', '\\']).map_or("", |(folders, _)| folders);
+        let mut components: Vec<String> =
+            folders.split(['/', '\\']).filter_map(safe_component).collect();
+        components.push(self.safe_filename());
+        components
+    }
+}
+
+/// `None` for what names no file of its own: nothing, `.` and `..`.
+fn safe_component(text: &str) -> Option<String> {
+    let mut name: String =
+        text.chars().map(|c| if c.is_control() || c == ':' { '_' } else { c }).collect();
+    let mut end = name.len().min(SAFE_FILENAME_MAX_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.truncate(end);
+    (!name.trim_matches(['.', ' ']).is_empty()).then_some(name)
 }
 
 /// What the run used.
@@ -271,5 +289,21 @@ mod tests {
             assert_eq!(safe(name), expected, "{name:?}");
         }
         assert_eq!(safe(&"é".repeat(200)).len(), 254);
+    }
+
+    #[test]
+    fn safe_components_stay_below_their_folder() {
+        for (name, expected) in [
+            ("d/a", &["d", "a"][..]),
+            ("/etc/passwd", &["etc", "passwd"]),
+            ("../../x/./y", &["x", "y"]),
+            ("C:\\x\\y", &["C_", "x", "y"]),
+            ("d/..", &["d", "artifact"]),
+            ("", &["artifact"]),
+        ] {
+            let (filename, kind) = (name.to_string(), String::new());
+            let artifact = Artifact { filename, kind, content: Vec::new(), url: None };
+            assert_eq!(artifact.safe_components(), expected, "{name:?}");
+        }
     }
 }

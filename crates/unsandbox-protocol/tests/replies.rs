@@ -2,7 +2,8 @@
 //! Replies of the wire: the examples of both specification documents, other servers' shapes, our own.
 
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
-use unsandbox_protocol::wire::{self, Submitted};
+use unsandbox_protocol::limits::{ARTIFACTS_MAX_BYTES, OUTPUT_DEFAULT_BYTES, REPLY_MAX_BYTES};
+use unsandbox_protocol::wire::{self, Shape, Submitted};
 use unsandbox_protocol::{
     Artifact, Error, ErrorCode, ExecutionResult, Isolation, Job, LimitKind, Status, Usage,
 };
@@ -324,16 +325,16 @@ fn our_result_is_the_superset_in_its_order() {
         r#""limit":"memory","usage":{"cpu_time_ms":3,"peak_memory_bytes":4096},"truncated":true,"#,
         r#""isolation":{"level":"full","layers":["user"],"missing":["cgroup"]}}"#,
     );
-    assert_eq!(wire::encode_result(&full_result(), false), expected);
-    let compat = wire::encode_result(&full_result(), true);
+    assert_eq!(wire::encode_result(&full_result(), wire::Shape::Once), expected);
+    let compat = wire::encode_result(&full_result(), wire::Shape::Compat);
     assert!(compat.contains(r#""data":"AAH/""#) && compat.contains(r#""execution_time_ms":12"#));
     assert!(!compat.contains("timestamp"));
 }
 
 #[test]
 fn what_we_write_we_read() {
-    for compat in [false, true] {
-        let mut back = result(&wire::encode_result(&full_result(), compat));
+    for shape in [Shape::Compat, Shape::Once, Shape::Lean] {
+        let mut back = result(&wire::encode_result(&full_result(), shape));
         assert!(back.raw.take().is_some());
         assert_eq!(back, full_result());
         for status in [Status::Completed, Status::Timeout, Status::Cancelled, Status::Failed] {
@@ -355,11 +356,34 @@ fn what_we_write_we_read() {
                 }
                 job
             };
-            assert_eq!(strip(job(&wire::encode_job(&sent, compat))), sent);
-            let text = wire::encode_cancelled(&sent, compat);
+            assert_eq!(strip(job(&wire::encode_job(&sent, shape))), sent);
+            let text = wire::encode_cancelled(&sent, shape);
             let back = strip(wire::decode_cancelled(text.as_bytes(), 200, "x").unwrap());
             assert_eq!((back.status, back.result), (sent.status, sent.result));
         }
+    }
+}
+
+#[test]
+fn a_result_at_its_caps_is_within_the_limit_of_a_reply() {
+    // A small part of every cap: what counts is what a byte costs in the worst case.
+    let part = |cap: u64| usize::try_from(cap / 128).unwrap();
+    let bound = REPLY_MAX_BYTES / 128;
+    for worst in [0xff, 0, b'\n', b'"', b'x'] {
+        let mut at_caps = full_result();
+        at_caps.stdout = vec![worst; part(OUTPUT_DEFAULT_BYTES)];
+        at_caps.stderr = at_caps.stdout.clone();
+        at_caps.artifacts[0].content = vec![worst; part(ARTIFACTS_MAX_BYTES)];
+        let job = Job { result: Some(at_caps.clone()), ..Job::new("j1", Status::Completed) };
+        for text in [
+            wire::encode_result(&at_caps, Shape::Lean),
+            wire::encode_job(&job, Shape::Lean),
+            wire::encode_cancelled(&job, Shape::Lean),
+        ] {
+            assert!(text.len() <= bound, "{worst}: {} > {bound}", text.len());
+        }
+        let back = result(&wire::encode_result(&at_caps, Shape::Lean));
+        assert!(back.stdout == at_caps.stdout && back.stderr == at_caps.stderr, "{worst}");
     }
 }
 
@@ -371,7 +395,7 @@ fn our_jobs_in_their_shapes() {
         ..Job::new("j", Status::Running)
     };
     assert_eq!(
-        wire::encode_job(&waiting, true),
+        wire::encode_job(&waiting, wire::Shape::Compat),
         r#"{"job_id":"j","status":"running","language":"go","created_at":1705314600}"#
     );
     assert_eq!(
@@ -383,14 +407,14 @@ fn our_jobs_in_their_shapes() {
         r#"{"job_id":"j","status":"pending","message":"Job submitted"}"#
     );
     let ended = Job { result: Some(full_result()), ..Job::new("j", Status::Completed) };
-    let compat = wire::encode_job(&ended, true);
+    let compat = wire::encode_job(&ended, wire::Shape::Compat);
     assert!(
         compat.starts_with(r#"{"job_id":"j","status":"completed","success":false,"stdout":"#),
         "{compat}"
     );
     assert!(compat.contains(r#""result":{"success":false,"stdout":"#), "{compat}");
     assert!(
-        !wire::encode_job(&ended, false)
+        !wire::encode_job(&ended, wire::Shape::Once)
             .starts_with(r#"{"job_id":"j","status":"completed","success""#)
     );
 }
@@ -518,6 +542,7 @@ fn languages_keys_and_health() {
         version: None,
         path: None,
         install: Some("apt install it".into()),
+        untested: !available,
     };
     let ours = [info("c", true), info("forth", false)];
     let text = wire::encode_languages(&ours);

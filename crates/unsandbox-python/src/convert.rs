@@ -46,7 +46,7 @@ pub fn result<'py>(py: Python<'py>, result: &ExecutionResult) -> Made<'py> {
     fields.set_item("isolation", isolation)?;
     match &result.raw {
         Some(raw) => fields.set_item("json", &**raw)?,
-        None => fields.set_item("json", wire::encode_result(result, false))?,
+        None => fields.set_item("json", wire::encode_result(result, wire::Shape::Once))?,
     }
     CLASS.import(py, "unsandbox._types", "ExecutionResult")?.call((), Some(&fields))
 }
@@ -84,7 +84,7 @@ pub fn job<'py>(py: Python<'py>, job: &Job) -> Made<'py> {
     let ended = job.result.as_ref().map(|it| result(py, it)).transpose()?;
     let json = match &job.raw {
         Some(raw) => raw.to_string(),
-        None => wire::encode_job(job, false),
+        None => wire::encode_job(job, wire::Shape::Once),
     };
     make!(
         py,

@@ -4,6 +4,7 @@
 
 use crate::keys::Caller;
 use crate::reply::{self, FEATURES, FEATURES_NAME, Refusal};
+use crate::room::{Room, Share};
 use crate::state::State;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State as Shared;
@@ -12,12 +13,13 @@ use axum::http::{HeaderMap, Request, Response};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use unsandbox_protocol::auth::is_loopback;
+use unsandbox_protocol::wire::{COMPAT_HEADER, Shape};
 use unsandbox_protocol::{Error, ErrorCode};
 
 /// A body that takes longer than this altogether is given up, however steadily it comes.
@@ -39,6 +41,10 @@ pub(crate) enum Via {
 pub(crate) struct Admitted {
     pub caller: Caller,
     pub body: Bytes,
+    /// What the body takes of the room for bodies.
+    pub room: Arc<Share>,
+    /// How its sender wants results written.
+    pub shape: Shape,
 }
 
 /// Runs an operation behind all checks; whatever happens, there is a reply and a log line.
@@ -93,7 +99,8 @@ async fn admitted(
     };
     let stranger = found.is_none() && !state.keys.is_empty();
     let limit = if stranger { STRANGER_BODY_LIMIT } else { state.body_limit };
-    let bytes = read_body(&parts.headers, body, limit, state.patience).await?;
+    let (bytes, room) =
+        read_body(&parts.headers, body, limit, state.patience, &state.bodies).await?;
     let caller = match found {
         None => Caller::default(),
         Some(found) => {
@@ -103,7 +110,13 @@ async fn admitted(
         }
     };
     label.clone_from(&caller.label);
-    parts.extensions.insert(Admitted { caller, body: bytes });
+    let lean = parts.headers.get(COMPAT_HEADER).is_some_and(|value| value == "0");
+    let shape = match (lean, state.compat) {
+        (true, _) => Shape::Lean,
+        (false, true) => Shape::Compat,
+        (false, false) => Shape::Once,
+    };
+    parts.extensions.insert(Admitted { caller, body: bytes, room: Arc::new(room), shape });
     Ok(Request::from_parts(parts, Body::empty()))
 }
 
@@ -123,7 +136,7 @@ fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> R
         );
     }
     let hosts = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or("?"));
-    if via == Via::Tcp && !hosts.chain(authority).all(is_loopback_host) {
+    if via == Via::Tcp && !hosts.chain(authority).all(is_loopback) {
         return forbidden(
             "a server without keys answers only to a loopback name (the header Host); give it keys",
         );
@@ -131,21 +144,13 @@ fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> R
     Ok(())
 }
 
-fn is_loopback_host(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("?", |(name, _)| name),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 async fn read_body(
     headers: &HeaderMap,
     mut body: Body,
     limit: usize,
     patience: Duration,
-) -> Result<Bytes, Refusal> {
+    bodies: &Room,
+) -> Result<(Bytes, Share), Refusal> {
     if announced(headers).is_some_and(|length| length > limit as u64) {
         drain(headers, body, limit).await;
         return Err(reply::body_too_large(limit).into());
@@ -157,11 +162,12 @@ async fn read_body(
     };
     let end = tokio::time::Instant::now() + BODY_WHOLE;
     let mut bytes = Vec::new();
+    let mut share = Share::default();
     loop {
         let until = end.min(tokio::time::Instant::now() + patience);
         match tokio::time::timeout_at(until, body.frame()).await {
             Err(_) => return Err(too_slow().into()),
-            Ok(None) => return Ok(Bytes::from(bytes)),
+            Ok(None) => return Ok((Bytes::from(bytes), share)),
             Ok(Some(Err(error))) => {
                 return Err(Error::argument("the request body broke off").with_cause(error).into());
             }
@@ -171,6 +177,11 @@ async fn read_body(
                     drop(bytes);
                     drain(headers, body, limit).await;
                     return Err(reply::body_too_large(limit).into());
+                }
+                if !bodies.enlarge(&mut share, bytes.len() + data.len()) {
+                    drop((bytes, share));
+                    drain(headers, body, limit).await;
+                    return Err(reply::no_room().into());
                 }
                 bytes.extend_from_slice(&data);
             }
@@ -223,31 +234,4 @@ fn printable(path: &str) -> String {
         shown.push('?');
     }
     shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_are_loopback() {
-        for host in
-            ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:80", "[::1]"]
-        {
-            assert!(is_loopback_host(host), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "10.0.0.1:80",
-            "[::2]:80",
-            "[::1",
-            "0.0.0.0",
-            "localhost@evil.example",
-        ] {
-            assert!(!is_loopback_host(host), "{host}");
-        }
-    }
 }

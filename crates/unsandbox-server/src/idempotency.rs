@@ -3,16 +3,17 @@
 //! retry after any fault and no program runs twice.
 
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use unsandbox_protocol::limits::IDEMPOTENCY_WINDOW;
 use unsandbox_protocol::{CancelToken, Error, ErrorCode, Job, Owner};
 
 /// Characters of a key; what clients send is a UUID or a digest.
 const KEY_MAX_CHARS: usize = 255;
-/// Keys remembered at once; at the limit, submissions with a new key are refused for a while.
-const ENTRIES_MAX: usize = 100_000;
+/// Keys of one owner remembered at once. Beyond them the one that ended first makes room, so that
+/// nobody's keys push out another's.
+const KEYS_OF_OWNER_MAX: usize = 10_000;
 
 type Fingerprint = [u8; 32];
 
@@ -21,18 +22,14 @@ type Taken = (Job, Option<CancelToken>);
 
 /// What one key stands for.
 pub(crate) struct Entry {
+    owner: Owner,
+    key: String,
     fingerprint: Fingerprint,
     /// The backend's answer to the submission. A lock of its own: the end of a run may be reported while
     /// `submit_once` still holds it.
     answer: Mutex<Option<Result<Taken, Error>>>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    ended: Option<Instant>,
-    /// Connections that wait for the end of a synchronous run.
-    waiting: usize,
+    /// Requests that wait for the end; changed under the table's lock only.
+    waiting: Mutex<usize>,
 }
 
 impl Entry {
@@ -46,87 +43,152 @@ impl Entry {
         let mut answer = self.answer.lock().expect("no panic under this lock");
         answer.get_or_insert_with(submit).clone()
     }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, usize> {
+        self.waiting.lock().expect("no panic under this lock")
+    }
+}
+
+/// A request's share in an entry. While there is one, the run is not given up.
+pub(crate) struct Claim {
+    entry: Arc<Entry>,
+}
+
+impl Claim {
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Nobody has to wait for this run: its caller comes back with the job's id.
+    pub(crate) fn stay(self) {
+        *self.entry.waiting() += 1;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        *self.entry.waiting() -= 1;
+    }
 }
 
 /// The keys of all owners.
-#[derive(Default)]
 pub(crate) struct Table {
-    entries: Mutex<HashMap<(Owner, String), Arc<Entry>>>,
+    owners: Mutex<HashMap<Owner, Keys>>,
+    window: Duration,
+    max: usize,
+}
+
+#[derive(Default)]
+struct Keys {
+    entries: HashMap<String, Arc<Entry>>,
+    /// In the order of their ends.
+    ended: VecDeque<(Instant, Arc<Entry>)>,
+}
+
+impl Keys {
+    fn has(&self, entry: &Arc<Entry>) -> bool {
+        self.entries.get(&entry.key).is_some_and(|known| Arc::ptr_eq(known, entry))
+    }
+
+    /// Removes an entry, unless its key stands for another by now.
+    fn remove(&mut self, entry: &Arc<Entry>) {
+        if self.has(entry) {
+            self.entries.remove(&entry.key);
+        }
+    }
+
+    fn make_room(&mut self, window: Duration, max: usize) {
+        while let Some((since, _)) = self.ended.front()
+            && (since.elapsed() > window || self.entries.len() >= max)
+        {
+            let (_, entry) = self.ended.pop_front().expect("it was looked at");
+            self.remove(&entry);
+        }
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Table { owners: Mutex::default(), window: IDEMPOTENCY_WINDOW, max: KEYS_OF_OWNER_MAX }
+    }
 }
 
 impl Table {
-    /// The entry of a key, made if need be; CONFLICT if the key belongs to another request.
-    pub(crate) fn entry(
+    /// A share in the entry of a key, which is made if need be; CONFLICT if the key belongs to another
+    /// request.
+    pub(crate) fn claim(
         &self,
         owner: &Owner,
         key: &str,
         fingerprint: Fingerprint,
-    ) -> Result<Arc<Entry>, Error> {
-        let mut entries = self.entries.lock().expect("no panic under this lock");
-        let name = (owner.clone(), key.to_string());
-        if let Some(entry) = entries.get(&name)
-            && !expired(entry)
-        {
-            return if entry.fingerprint == fingerprint {
-                Ok(entry.clone())
-            } else {
-                Err(Error::new(
+    ) -> Result<Claim, Error> {
+        let mut owners = self.owners.lock().expect("no panic under this lock");
+        let keys = owners.entry(owner.clone()).or_default();
+        keys.make_room(self.window, usize::MAX);
+        let entry = match keys.entries.get(key) {
+            Some(entry) if entry.fingerprint == fingerprint => entry.clone(),
+            Some(_) => {
+                return Err(Error::new(
                     ErrorCode::Conflict,
                     "this Idempotency-Key was used for another request within ten minutes",
-                ))
-            };
+                ));
+            }
+            None => {
+                keys.make_room(self.window, self.max);
+                if keys.entries.len() >= self.max {
+                    let max = self.max;
+                    let text = format!(
+                        "{max} runs of this key with an Idempotency-Key are under way, which is the limit"
+                    );
+                    return Err(
+                        Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(30_000)
+                    );
+                }
+                let entry = Arc::new(Entry {
+                    owner: owner.clone(),
+                    key: key.to_string(),
+                    fingerprint,
+                    answer: Mutex::default(),
+                    waiting: Mutex::default(),
+                });
+                keys.entries.insert(key.to_string(), entry.clone());
+                entry
+            }
+        };
+        *entry.waiting() += 1;
+        Ok(Claim { entry })
+    }
+
+    /// The ten minutes begin.
+    pub(crate) fn ended(&self, entry: &Arc<Entry>) {
+        let mut owners = self.owners.lock().expect("no panic under this lock");
+        // One that was abandoned has its end too, but no key any more.
+        if let Some(keys) = owners.get_mut(&entry.owner).filter(|keys| keys.has(entry)) {
+            keys.ended.push_back((Instant::now(), entry.clone()));
         }
-        if entries.len() >= ENTRIES_MAX {
-            entries.retain(|_, entry| !expired(entry));
-        }
-        if entries.len() >= ENTRIES_MAX {
-            return Err(Error::new(
-                ErrorCode::RateLimited,
-                format!("{ENTRIES_MAX} idempotency keys are in use, which is the limit"),
-            )
-            .with_retry_after_ms(30_000));
-        }
-        let entry =
-            Arc::new(Entry { fingerprint, answer: Mutex::default(), state: Mutex::default() });
-        entries.insert(name, entry.clone());
-        Ok(entry)
     }
 
     /// Takes a key back whose submission was refused: nothing ran, so that a retry may.
-    pub(crate) fn forget(&self, owner: &Owner, key: &str, entry: &Arc<Entry>) {
-        let mut entries = self.entries.lock().expect("no panic under this lock");
-        let name = (owner.clone(), key.to_string());
-        if entries.get(&name).is_some_and(|known| Arc::ptr_eq(known, entry)) {
-            entries.remove(&name);
+    pub(crate) fn forget(&self, entry: &Arc<Entry>) {
+        let mut owners = self.owners.lock().expect("no panic under this lock");
+        if let Some(keys) = owners.get_mut(&entry.owner) {
+            keys.remove(entry);
+            // A refusal is an end, and the last one as a rule.
+            let at = keys.ended.iter().rposition(|(_, ended)| Arc::ptr_eq(ended, entry));
+            at.map(|at| keys.ended.remove(at));
         }
     }
-}
 
-impl Entry {
-    /// The ten minutes begin.
-    pub(crate) fn ended(&self) {
-        self.state.lock().expect("no panic under this lock").ended = Some(Instant::now());
+    /// Takes back the key of a run for which nobody waits; whether that is so. In one step, so that a
+    /// retry either keeps the run alive or begins a new one, and never gets one that is being cancelled.
+    pub(crate) fn abandon(&self, entry: &Arc<Entry>) -> bool {
+        let mut owners = self.owners.lock().expect("no panic under this lock");
+        let abandoned = *entry.waiting() == 0;
+        if let (true, Some(keys)) = (abandoned, owners.get_mut(&entry.owner)) {
+            keys.remove(entry);
+        }
+        abandoned
     }
-
-    pub(crate) fn join(&self) {
-        self.state.lock().expect("no panic under this lock").waiting += 1;
-    }
-
-    /// Whether that was the last one who waited.
-    pub(crate) fn leave(&self) -> bool {
-        let mut state = self.state.lock().expect("no panic under this lock");
-        state.waiting -= 1;
-        state.waiting == 0
-    }
-
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.state.lock().expect("no panic under this lock").waiting == 0
-    }
-}
-
-fn expired(entry: &Entry) -> bool {
-    let state = entry.state.lock().expect("no panic under this lock");
-    state.ended.is_some_and(|ended| ended.elapsed() > IDEMPOTENCY_WINDOW)
 }
 
 /// The same for the same request, whatever the transport did to it.
@@ -166,29 +228,79 @@ mod tests {
     fn a_repeated_submission_gets_the_first_job() {
         let table = Table::default();
         let print = fingerprint("execute", "", b"{}");
-        let first = table.entry(&owner("a"), "k", print).unwrap();
-        first.submit_once(|| Ok((Job::new("1", Status::Pending), None))).unwrap();
-        let again = table.entry(&owner("a"), "k", print).unwrap();
-        let (job, _) = again.submit_once(|| panic!("a second run")).unwrap();
+        let first = table.claim(&owner("a"), "k", print).unwrap();
+        first.entry().submit_once(|| Ok((Job::new("1", Status::Pending), None))).unwrap();
+        let again = table.claim(&owner("a"), "k", print).unwrap();
+        let (job, _) = again.entry().submit_once(|| panic!("a second run")).unwrap();
         assert_eq!(job.job_id, "1");
     }
 
     #[test]
     fn another_body_conflicts_and_another_owner_does_not() {
         let table = Table::default();
-        table.entry(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
-        let error = table.entry(&owner("a"), "k", fingerprint("execute", "", b"2"));
+        table.claim(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
+        let error = table.claim(&owner("a"), "k", fingerprint("execute", "", b"2"));
         assert_eq!(error.err().unwrap().code(), ErrorCode::Conflict);
-        table.entry(&owner("b"), "k", fingerprint("execute", "", b"2")).unwrap();
+        table.claim(&owner("b"), "k", fingerprint("execute", "", b"2")).unwrap();
     }
 
     #[test]
     fn a_refused_submission_leaves_its_key_free() {
         let table = Table::default();
-        let entry = table.entry(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
-        entry.submit_once(|| Err(Error::argument("no"))).unwrap_err();
-        table.forget(&owner("a"), "k", &entry);
-        table.entry(&owner("a"), "k", fingerprint("execute", "", b"2")).unwrap();
+        let claim = table.claim(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
+        claim.entry().submit_once(|| Err(Error::argument("no"))).unwrap_err();
+        table.ended(claim.entry());
+        table.forget(claim.entry());
+        assert!(table.owners.lock().unwrap()[&owner("a")].ended.is_empty());
+        table.claim(&owner("a"), "k", fingerprint("execute", "", b"2")).unwrap();
+    }
+
+    #[test]
+    fn an_owner_with_many_keys_makes_room_among_its_own() {
+        let table = Table { max: 2, ..Table::default() };
+        let claim = |name: &str, key: &str| {
+            table.claim(&owner(name), key, fingerprint("execute", "", key.as_bytes()))
+        };
+        let (first, second) = (claim("a", "1").unwrap(), claim("a", "2").unwrap());
+        assert_eq!(claim("a", "3").err().unwrap().code(), ErrorCode::RateLimited);
+        claim("b", "1").unwrap();
+        table.ended(second.entry());
+        table.ended(first.entry());
+        claim("a", "3").unwrap();
+        let print = fingerprint("execute", "", b"other");
+        assert!(table.claim(&owner("a"), "1", print).is_err(), "the one that ended last is kept");
+        table.claim(&owner("a"), "2", print).unwrap();
+    }
+
+    #[test]
+    fn keys_are_forgotten_after_their_window() {
+        let table = Table { window: Duration::ZERO, ..Table::default() };
+        for key in ["1", "2", "3"] {
+            let claim = table.claim(&owner("a"), key, fingerprint("execute", "", b"")).unwrap();
+            table.ended(claim.entry());
+        }
+        table.claim(&owner("a"), "4", fingerprint("execute", "", b"")).unwrap();
+        let owners = table.owners.lock().unwrap();
+        let keys = &owners[&owner("a")];
+        assert_eq!((keys.entries.len(), keys.ended.len()), (1, 0));
+    }
+
+    #[test]
+    fn an_abandoned_run_has_no_key_and_a_claimed_one_is_not_abandoned() {
+        let table = Table::default();
+        let print = fingerprint("execute", "", b"1");
+        let first = table.claim(&owner("a"), "k", print).unwrap();
+        let entry = first.entry().clone();
+        let second = table.claim(&owner("a"), "k", print).unwrap();
+        drop(first);
+        assert!(!table.abandon(&entry), "another request waits for it");
+        drop(second);
+        assert!(table.abandon(&entry));
+        let retry = table.claim(&owner("a"), "k", print).unwrap();
+        assert!(!Arc::ptr_eq(retry.entry(), &entry), "a retry begins a run of its own");
+        retry.stay();
+        let kept = table.claim(&owner("a"), "k", print).unwrap().entry().clone();
+        assert!(!table.abandon(&kept), "whoever has its id comes back for it");
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Keys {
         self.accounts.push(Account { public, secret, caller });
     }
 
-    /// Looks the request's key up by its headers alone, before a body is read.
+    /// Looks the request's key up by its headers alone, before a body is read; a stale signature is refused
+    /// here too.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Found<'_>, Error> {
         let bearer = bearer(headers)?;
         // An empty signature is what an old client sends for none.
@@ -125,6 +126,9 @@ impl Keys {
             Some(signature) => Some((header(headers, "x-timestamp")?.unwrap_or(""), signature)),
             None => None,
         };
+        if let Some((time, _)) = signed {
+            auth::check_time(now(), time)?;
+        }
         Ok(Found {
             account,
             signed: signed.map(|(time, signature)| (time.to_string(), signature.to_string())),
@@ -148,13 +152,16 @@ pub(crate) struct Found<'a> {
 impl Found<'_> {
     pub(crate) fn verify(&self, method: &str, target: &str, body: &[u8]) -> Result<Caller, Error> {
         if let Some((time, signature)) = &self.signed {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
             let signed = Signed { method, target, time, signature, body };
-            auth::verify(&self.account.secret, now, signed)?;
+            auth::verify(&self.account.secret, signed)?;
         }
         Ok(self.account.caller.clone())
     }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl Caller {
@@ -202,10 +209,6 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
-    }
-
-    fn now() -> i64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod idempotency;
 mod keys;
 mod listen;
 mod reply;
+mod room;
 mod routes;
 mod runs;
 mod serve;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the server listens: a TCP address or a Unix socket that only its owner may open.
 
+use rustix::fs::{FlockOperation, flock};
 use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use unsandbox_protocol::{Error, ErrorCode};
 
 /// Room for a path in a socket address of Linux, without the final NUL.
@@ -108,6 +110,8 @@ fn bind_unix(path: &Path) -> Result<Socket, Error> {
     let failed = |error: std::io::Error| {
         config(format!("cannot listen on unix:{}", path.display())).with_cause(error)
     };
+    // From the look to the replacing: of two servers that start at once one finds the other.
+    let _turn = turn(path);
     refuse_what_is_there(path)?;
     // The socket gets its mode inside a directory that nobody else can enter, and is moved from there
     // to its place: at no moment can another user connect, and a stale socket is replaced in one step.
@@ -128,6 +132,30 @@ fn bind_unix(path: &Path) -> Result<Socket, Error> {
     fs::rename(&made, path).map_err(failed)?;
     let file = SocketFile { path: path.to_path_buf(), identity: (metadata.dev(), metadata.ino()) };
     Ok(Socket::Unix(listener, file))
+}
+
+/// How long another server may hold the lock; whoever keeps it longer is no server that starts.
+const TURN_TIME: Duration = Duration::from_secs(3);
+
+/// A lock on the directory of a socket, among servers that start. Not needed to be safe, and so not waited
+/// for without end: anyone who may read the directory may hold it.
+fn turn(path: &Path) -> Option<fs::File> {
+    let directory = fs::File::open(parent(path)).ok()?;
+    let until = Instant::now() + TURN_TIME;
+    while flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() > until {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some(directory)
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Only a socket on which nobody listens any more may be replaced.
@@ -158,13 +186,9 @@ struct Nursery {
 
 impl Nursery {
     fn beside(path: &Path) -> std::io::Result<Nursery> {
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
         let mut random = [0u8; 4];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
-        let nursery = parent.join(format!(".{:08x}", u32::from_ne_bytes(random)));
+        let nursery = parent(path).join(format!(".{:08x}", u32::from_ne_bytes(random)));
         fs::DirBuilder::new().mode(0o700).create(&nursery)?;
         Ok(Nursery { path: nursery })
     }
@@ -251,6 +275,19 @@ mod tests {
         UnixStream::connect(dir.join("sock")).unwrap();
         drop(second);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "nothing is left behind");
+        fs::remove_dir(dir).unwrap();
+    }
+
+    #[test]
+    fn of_servers_that_start_at_once_one_listens() {
+        let dir = scratch("race");
+        let listen = Listen::Unix(dir.join("sock"));
+        let bound: Vec<Result<Socket, Error>> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| bind(&listen, false))).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1);
+        drop(bound);
         fs::remove_dir(dir).unwrap();
     }
 

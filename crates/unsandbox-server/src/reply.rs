@@ -73,6 +73,16 @@ pub(crate) fn body_too_large(limit: usize) -> Error {
         .with_http_status(413)
 }
 
+pub(crate) fn no_room() -> Error {
+    Error::new(
+        ErrorCode::Server,
+        "this server has its hands full of request bodies; try again soon",
+    )
+    .with_wire("busy")
+    .with_http_status(503)
+    .with_retry_after_ms(1_000)
+}
+
 pub(crate) fn stopping() -> Error {
     Error::new(ErrorCode::Server, "this server is stopping and takes no new work")
         .with_wire("stopping")

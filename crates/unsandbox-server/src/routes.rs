@@ -5,7 +5,7 @@
 use crate::guard::{self, Via};
 use crate::idempotency::{fingerprint, parse_key};
 use crate::reply::{self, Refusal};
-use crate::runs::{Completion, Order, ended, submit};
+use crate::runs::{Completion, End, Order, ended, seen, submit};
 use crate::state::State;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -17,6 +17,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use std::sync::Arc;
 use std::time::Duration;
+use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming};
 use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
@@ -75,7 +76,7 @@ async fn run_async(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
 /// All four submissions.
 async fn take(
     axum::extract::State(state): Shared,
-    Extension(guard::Admitted { caller, body }): Admitted,
+    Extension(guard::Admitted { caller, body, room, shape }): Admitted,
     parts: Parts,
     family: Family,
     asynchronous: bool,
@@ -88,6 +89,8 @@ async fn take(
     let with_key = key.is_some();
     let caps = state.caps;
     let (request, listed, print) = offload(body.len(), move || {
+        // Freed with the body, once it is read.
+        let _room = room;
         let Incoming { request, wants_async } = decode(family, &parts, &body)?;
         request.validate()?;
         caps.check(&request)?;
@@ -97,21 +100,17 @@ async fn take(
     })
     .await?;
     let owner = caller.owner;
-    let key = match (key, print) {
-        (Some(key), Some(print)) => {
-            let entry = state.idempotency.entry(&owner, &key, print)?;
-            Some((key, entry))
-        }
+    let claim = match (key, print) {
+        (Some(key), Some(print)) => Some(state.idempotency.claim(&owner, &key, print)?),
         _ => None,
     };
-    let taken = submit(&state, Order { owner: owner.clone(), request, listed, key })?;
+    let taken = submit(&state, Order { owner: owner.clone(), request, listed, claim })?;
     if listed {
         return Ok(reply::json(wire::encode_submitted(&taken.job)));
     }
     let job = taken.finished(&state, &owner).await?;
     let result = result_of(job)?;
-    let compat = state.compat;
-    encoded(size_of(&result), move || wire::encode_result(&result, compat)).await
+    encoded(size_of(&result), move || wire::encode_result(&result, shape)).await
 }
 
 fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
@@ -134,7 +133,16 @@ fn result_of(job: Job) -> Result<ExecutionResult, Error> {
     if result.job_id.is_none() && !job.job_id.is_empty() {
         result.job_id = Some(job.job_id);
     }
+    result.exit_code.get_or_insert(EXIT_UNKNOWN);
     Ok(result)
+}
+
+/// An end as it is shown: clients want a number for the exit code, whatever is known.
+fn numbered(mut job: Job) -> Job {
+    if let Some(result) = &mut job.result {
+        result.exit_code.get_or_insert(EXIT_UNKNOWN);
+    }
+    job
 }
 
 async fn list_jobs(axum::extract::State(state): Shared, Extension(admitted): Admitted) -> Reply {
@@ -149,17 +157,18 @@ async fn get_job(
 ) -> Reply {
     let id = job_id(id)?;
     let wait = parse_wait(query.as_deref().unwrap_or(""))?;
-    let mut job = state.backend.get(&admitted.caller.owner, &id)?;
+    let owner = &admitted.caller.owner;
+    let mut job = state.backend.get(owner, &id)?;
     if let (Some(wait), false) = (wait, job.status.is_terminal()) {
         let (sink, end) = Completion::watching();
-        state.backend.watch(&admitted.caller.owner, &id, sink)?;
+        state.backend.watch(owner, &id, sink)?;
         job = match tokio::time::timeout(wait, ended(end)).await {
-            Ok(end) => end?,
-            Err(_) => state.backend.get(&admitted.caller.owner, &id)?,
+            Ok(end) => seen(&state, owner, &id, end)?,
+            Err(_) => state.backend.get(owner, &id)?,
         };
     }
-    let compat = state.compat;
-    encoded(job_size(&job), move || wire::encode_job(&job, compat)).await
+    let (job, shape) = (numbered(job), admitted.shape);
+    encoded(job_size(&job), move || wire::encode_job(&job, shape)).await
 }
 
 type JobId = Result<Path<String>, PathRejection>;
@@ -196,11 +205,12 @@ async fn cancel_job(
     id: JobId,
 ) -> Reply {
     let id = job_id(id)?;
+    let owner = &admitted.caller.owner;
     let (sink, end) = Completion::watching();
-    state.backend.cancel(&admitted.caller.owner, &id, sink)?;
-    let job = ended(end).await?;
-    let compat = state.compat;
-    encoded(job_size(&job), move || wire::encode_cancelled(&job, compat)).await
+    state.backend.cancel(owner, &id, sink)?;
+    let end: End = ended(end).await;
+    let (job, shape) = (numbered(seen(&state, owner, &id, end)?), admitted.shape);
+    encoded(job_size(&job), move || wire::encode_cancelled(&job, shape)).await
 }
 
 async fn languages(axum::extract::State(state): Shared) -> Reply {

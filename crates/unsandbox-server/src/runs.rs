@@ -2,12 +2,11 @@
 //! Submissions under way: the end of each is an event that wakes the request that waits for it, and a
 //! request that goes away takes its run along.
 
-use crate::idempotency::Entry;
+use crate::idempotency::{Claim, Entry};
 use crate::state::State;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use unsandbox_protocol::{
     CancelToken, Error, ErrorCode, EventSink, Job, Owner, Request, Submission,
@@ -42,6 +41,12 @@ impl EventSink for Completion {
     fn finished(&self, end: End) {
         self.close(|| end);
     }
+
+    /// A request that has gone does not wait any more.
+    fn is_wanted(&self) -> bool {
+        let sender = self.sender.lock().expect("no panic under this lock");
+        self.run.is_some() || sender.as_ref().is_some_and(|sender| !sender.is_closed())
+    }
 }
 
 /// A backend that drops its sink has lost the run: nobody may wait for it any longer.
@@ -56,10 +61,10 @@ impl Completion {
     fn close(&self, end: impl FnOnce() -> End) {
         let sender = self.sender.lock().expect("no panic under this lock").take();
         let Some(sender) = sender else { return };
-        if let Some(entry) = &self.entry {
-            entry.ended();
-        }
         if let Some((state, number)) = &self.run {
+            if let Some(entry) = &self.entry {
+                state.idempotency.ended(entry);
+            }
             state.runs.remove(*number);
         }
         // Nobody may be left to hear it.
@@ -97,7 +102,7 @@ impl Runs {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.live.lock().expect("no panic under this lock").tokens.is_empty()
     }
 
@@ -129,8 +134,8 @@ pub(crate) struct Order {
     pub request: Request,
     /// An asynchronous job: listed, and not tied to its connection.
     pub listed: bool,
-    /// The `Idempotency-Key` and what it stands for.
-    pub key: Option<(String, Arc<Entry>)>,
+    /// The share in what its `Idempotency-Key` stands for.
+    pub claim: Option<Claim>,
 }
 
 /// A job that was taken: by this request, or by an earlier one with the same key.
@@ -142,10 +147,10 @@ pub(crate) struct Taken {
 
 /// Hands an order to the backend, once for each key.
 pub(crate) fn submit(state: &Arc<State>, order: Order) -> Result<Taken, Error> {
-    let Order { owner, request, listed, key } = order;
+    let Order { owner, request, listed, claim } = order;
     let token = CancelToken::new();
     let mut end = None;
-    let entry = key.as_ref().map(|(_, entry)| entry.clone());
+    let entry = claim.as_ref().map(|claim| claim.entry().clone());
     let run = || {
         let number = state.runs.add(token.clone());
         // Looked at after the run is on the list: a stop either sees the run or is seen here.
@@ -166,28 +171,28 @@ pub(crate) fn submit(state: &Arc<State>, order: Order) -> Result<Taken, Error> {
         };
         taken.inspect_err(|_| state.runs.remove(number))
     };
-    let (job, bound) = match &key {
-        None => (run()?, if listed { None } else { Some(token.clone()) }),
-        Some((name, entry)) => {
-            let bound = if listed { None } else { Some(token.clone()) };
-            entry
-                .submit_once(|| run().map(|job| (job, bound)))
-                .inspect_err(|_| state.idempotency.forget(&owner, name, entry))?
-        }
+    let bound = (!listed).then(|| token.clone());
+    let (job, token) = match &entry {
+        None => (run()?, bound),
+        Some(entry) => entry
+            .submit_once(|| run().map(|job| (job, bound)))
+            .inspect_err(|_| state.idempotency.forget(entry))?,
     };
-    if let (true, Some(entry)) = (listed, &entry) {
-        // The caller will come back for this job by its id: it is never abandoned.
-        entry.join();
+    if !listed {
+        return Ok(Taken {
+            job,
+            end,
+            attachment: Attachment { state: state.clone(), token, claim },
+        });
     }
-    let attachment = if listed {
-        Attachment { token: None, entry: None, reclaim: state.reclaim }
-    } else {
-        if let Some(entry) = &entry {
-            entry.join();
-        }
-        Attachment { token: bound, entry, reclaim: state.reclaim }
-    };
-    Ok(Taken { job, end, attachment })
+    if let Some(claim) = claim {
+        claim.stay();
+    }
+    Ok(Taken {
+        job,
+        end,
+        attachment: Attachment { state: state.clone(), token: None, claim: None },
+    })
 }
 
 impl Taken {
@@ -195,13 +200,32 @@ impl Taken {
     pub(crate) async fn finished(self, state: &State, owner: &Owner) -> End {
         let Taken { job, end, mut attachment } = self;
         let end = match end {
-            Some(end) => end,
-            None => watch_again(state, owner, &job)?,
+            Some(end) => ended(end).await.map_err(|error| about(error, &job.job_id)),
+            None => {
+                let end = ended(watch_again(state, owner, &job)?).await;
+                seen(state, owner, &job.job_id, end)
+            }
         };
-        let end = ended(end).await;
         attachment.token = None;
         end
     }
+}
+
+/// An error that names its job: the caller can still ask for it.
+fn about(error: Error, job_id: &str) -> Error {
+    match error.job_id() {
+        None if !job_id.is_empty() => error.with_job_id(job_id),
+        _ => error,
+    }
+}
+
+/// An end as everyone sees it who asks for a job that is there already: a run that failed for a reason of
+/// ours is a job with that state, and an error only for the request that submitted it.
+pub(crate) fn seen(state: &State, owner: &Owner, job_id: &str, end: End) -> End {
+    end.or_else(|error| match state.backend.get(owner, job_id) {
+        Ok(job) if job.status.is_terminal() => Ok(job),
+        _ => Err(about(error, job_id)),
+    })
 }
 
 /// Waits for an end that a [`Completion`] reports; it always does, at the latest when it is dropped.
@@ -233,27 +257,30 @@ fn watch_again(state: &State, owner: &Owner, job: &Job) -> Result<oneshot::Recei
 
 /// Ties a synchronous run to the requests that wait for it.
 struct Attachment {
+    state: Arc<State>,
     /// `None` once the run has ended, and for runs that are not tied to a connection.
     token: Option<CancelToken>,
-    entry: Option<Arc<Entry>>,
-    reclaim: Duration,
+    claim: Option<Claim>,
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        let last = self.entry.as_ref().is_none_or(|entry| entry.leave());
-        let Some(token) = self.token.take().filter(|_| last) else { return };
-        match (self.entry.take(), tokio::runtime::Handle::try_current()) {
-            (Some(entry), Ok(runtime)) => {
-                let reclaim = self.reclaim;
-                runtime.spawn(async move {
-                    tokio::time::sleep(reclaim).await;
-                    if entry.is_abandoned() {
-                        token.cancel();
-                    }
-                });
+        let Some(token) = self.token.take() else { return };
+        let Some(claim) = self.claim.take() else { return token.cancel() };
+        let (state, entry) = (self.state.clone(), claim.entry().clone());
+        drop(claim);
+        let give_up = move || {
+            if state.idempotency.abandon(&entry) {
+                token.cancel();
             }
-            _ => token.cancel(),
+        };
+        let reclaim = self.state.reclaim;
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                tokio::time::sleep(reclaim).await;
+                give_up();
+            })),
+            Err(_) => give_up(),
         }
     }
 }

@@ -11,20 +11,23 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// A reply of which the client takes nothing for this long is given up.
 const REPLY_TIME: Duration = Duration::from_secs(60);
 /// How long cancelled jobs may take to report their end at a stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the results of the last jobs can be asked for: longer than any client pauses between polls.
+const LAST_LOOK: Duration = Duration::from_secs(3);
 /// Pause after a failed accept: what fails for want of descriptors would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -69,8 +72,9 @@ impl Bound {
         &self.address
     }
 
-    /// Serves on this thread until `stop` is cancelled, then waits for running jobs as long as the
-    /// grace allows (`hurry` ends the waiting), cancels the rest and returns.
+    /// Serves on this thread until `stop` is cancelled. Then new work is refused, and jobs can be asked for
+    /// and cancelled until the last has ended or the grace is over (`hurry` ends the waiting); the rest is
+    /// cancelled.
     ///
     /// # Errors
     /// CONFIG, when the system gives no threads or descriptors for an event loop.
@@ -96,69 +100,96 @@ impl Bound {
             Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
         };
         let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
-        let stopped = watch::channel(());
         let door = Door {
             room: Arc::new(Semaphore::new(options.connections)),
             connections: GracefulShutdown::new(),
+            silent: Arc::default(),
             patience: options.patience,
-            stopped: stopped.1,
+            first_head: options.first_head,
             router: router(state.clone(), via),
         };
-        // Both loops run for ever; their listener is closed before the waiting begins.
+        let hurried = cancelled(hurry);
+        let mut hurried = pin!(hurried);
+        // Accepted until the grace is over: whoever has a job may still ask for it.
+        let until = async {
+            cancelled(stop).await;
+            let runs = first(last_runs(&state, options.grace), hurried.as_mut());
+            runs.await;
+        };
         let _file = match socket {
             Socket::Tcp(listener, _) => {
                 let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-                first(accept_tcp(listener, &door), cancelled(stop)).await;
+                first(accept_tcp(listener, &door), until).await;
                 None
             }
             Socket::Unix(listener, file) => {
                 let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-                first(accept_unix(listener, &door), cancelled(stop)).await;
+                first(accept_unix(listener, &door), until).await;
                 Some(file)
             }
         };
-        state.stop();
-        // Tells the connections that have not asked for anything.
-        drop(stopped.0);
-        let quiet = tokio::spawn({
-            let state = state.clone();
-            async move {
-                door.connections.shutdown().await;
-                state.runs.idle().await;
-            }
-        });
-        wind_down(&state, quiet, options.grace, hurry).await;
+        // For the replies that are under way, and the ends of what is cancelled now.
+        state.runs.cancel_all();
+        door.silent.close_all();
+        let quiet = async {
+            door.connections.shutdown().await;
+            state.runs.idle().await;
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, quiet).await;
         Ok(())
     }
 }
 
-/// Waits for the last connection and the last run; after the grace runs are cancelled.
-async fn wind_down(
-    state: &State,
-    mut quiet: tokio::task::JoinHandle<()>,
-    grace: Duration,
-    hurry: &CancelToken,
-) {
-    let in_time = async {
-        let _ = tokio::time::timeout(grace, &mut quiet).await;
+/// Takes no new work from here on, and comes when the last run has ended or the grace is over.
+async fn last_runs(state: &State, grace: Duration) {
+    let had_jobs = state.stop();
+    let idle = async {
+        state.runs.idle().await;
+        if had_jobs {
+            // Whoever polls for the last job's result has not seen it yet.
+            tokio::time::sleep(LAST_LOOK).await;
+        }
     };
-    first(in_time, cancelled(hurry)).await;
-    if quiet.is_finished() {
-        return;
+    let _ = tokio::time::timeout(grace, idle).await;
+}
+
+/// Connections that have not asked for anything, oldest first: each can be told to go.
+#[derive(Default)]
+struct Silent {
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
+    next: AtomicU64,
+}
+
+impl Silent {
+    fn add(&self) -> (u64, oneshot::Receiver<()>) {
+        let (sender, receiver) = oneshot::channel();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.waiting.lock().expect("no panic under this lock").insert(number, sender);
+        (number, receiver)
     }
-    state.runs.cancel_all();
-    let _ = tokio::time::timeout(LAST_WORDS, &mut quiet).await;
-    quiet.abort();
+
+    /// It has spoken, or is gone; nobody tells it to go any more.
+    fn remove(&self, number: u64) -> Option<oneshot::Sender<()>> {
+        self.waiting.lock().expect("no panic under this lock").remove(&number)
+    }
+
+    fn close_oldest(&self) {
+        drop(self.waiting.lock().expect("no panic under this lock").pop_first());
+    }
+
+    fn close_all(&self) {
+        self.waiting.lock().expect("no panic under this lock").clear();
+    }
 }
 
 /// What a new connection needs.
 struct Door {
     room: Arc<Semaphore>,
     connections: GracefulShutdown,
+    silent: Arc<Silent>,
     /// For a request's head, and between requests.
     patience: Duration,
-    /// Changes, by closing, when the server stops.
-    stopped: watch::Receiver<()>,
+    first_head: Duration,
     router: Router,
 }
 
@@ -169,11 +200,14 @@ impl Door {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let router = TowerToHyperService::new(self.router.clone());
+        let (number, unwanted) = self.silent.add();
         let used = Arc::new(AtomicBool::new(false));
         let service = service_fn({
-            let used = used.clone();
+            let (used, silent) = (used.clone(), self.silent.clone());
             move |request| {
-                used.store(true, Ordering::Relaxed);
+                if !used.swap(true, Ordering::Relaxed) {
+                    silent.remove(number);
+                }
                 router.call(request)
             }
         });
@@ -182,7 +216,7 @@ impl Door {
             .header_read_timeout(self.patience)
             .serve_connection(TokioIo::new(stream), service);
         let watched = self.connections.watch(connection);
-        let mut stopped = self.stopped.clone();
+        let (silent, first_head) = (self.silent.clone(), self.first_head);
         tokio::spawn(async move {
             let served = async {
                 // A broken connection concerns nobody but its client.
@@ -190,28 +224,33 @@ impl Door {
                     log::debug!("connection: {error}");
                 }
             };
-            // A stop need not wait for a request that has not come.
-            let unwanted = async {
-                let _ = stopped.changed().await;
+            let unheard = async {
+                // Both an end of its time and being told to go close what has not spoken.
+                let _ = tokio::time::timeout(first_head, unwanted).await;
                 if used.load(Ordering::Relaxed) {
                     std::future::pending().await
                 }
             };
-            first(served, unwanted).await;
+            first(served, unheard).await;
+            silent.remove(number);
             drop(permit);
         });
     }
 
+    /// A place for one more connection; the oldest that is silent has to make room.
     async fn permit(&self) -> OwnedSemaphorePermit {
+        if self.room.available_permits() == 0 {
+            self.silent.close_oldest();
+        }
         self.room.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 }
 
 async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
     loop {
-        let permit = door.permit().await;
         match listener.accept().await {
             Ok((stream, _)) => {
+                let permit = door.permit().await;
                 // A reply is one small write; waiting for more would only delay it.
                 let _ = stream.set_nodelay(true);
                 // Who does not take its reply does not keep its connection either.
@@ -225,9 +264,8 @@ async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
 
 async fn accept_unix(listener: tokio::net::UnixListener, door: &Door) {
     loop {
-        let permit = door.permit().await;
         match listener.accept().await {
-            Ok((stream, _)) => door.open(stream, permit),
+            Ok((stream, _)) => door.open(stream, door.permit().await),
             Err(error) => accept_failed(error).await,
         }
     }

@@ -3,13 +3,16 @@
 
 use crate::idempotency::Table;
 use crate::keys::Keys;
+use crate::room::Room;
 use crate::runs::Runs;
 use axum::body::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use unsandbox_protocol::limits::{LIMIT_TABLE, REQUEST_BODY_MAX_BYTES, TTL_MAX_SECONDS};
+use unsandbox_protocol::limits::{
+    LIMIT_TABLE, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES, TTL_MAX_SECONDS,
+};
 use unsandbox_protocol::{Backend, Error, Limits, Request};
 
 /// How a server is set up.
@@ -21,6 +24,8 @@ pub struct ServerOptions {
     pub compat: bool,
     /// Bytes of a request body; over it 413.
     pub body_limit: usize,
+    /// Bytes of all request bodies that are read at once; over it 503.
+    pub bodies_limit: usize,
     /// The most that a request may ask for.
     pub caps: Caps,
     /// How long running jobs may go on after a stop, before they are cancelled.
@@ -31,7 +36,10 @@ pub struct ServerOptions {
     /// How long a client may take to send the head of a request, idle time included, and then for each
     /// next piece of its body.
     pub patience: Duration,
-    /// Connections at once; further ones wait to be accepted.
+    /// How long a new connection may take until its first request's head is there.
+    pub first_head: Duration,
+    /// Connections at once. A further one takes the place of the oldest that has not asked for anything, or
+    /// waits to be accepted.
     pub connections: usize,
 }
 
@@ -41,10 +49,12 @@ impl Default for ServerOptions {
             keys: Keys::default(),
             compat: true,
             body_limit: REQUEST_BODY_MAX_BYTES,
+            bodies_limit: REQUEST_BODIES_MAX_BYTES,
             caps: Caps::default(),
             grace: Duration::from_secs(10),
             reclaim: Duration::from_secs(3),
             patience: Duration::from_secs(30),
+            first_head: Duration::from_secs(5),
             connections: 4096,
         }
     }
@@ -101,6 +111,7 @@ pub(crate) struct State {
     pub keys: Keys,
     pub compat: bool,
     pub body_limit: usize,
+    pub bodies: Room,
     pub patience: Duration,
     pub caps: Caps,
     pub reclaim: Duration,
@@ -117,6 +128,7 @@ impl State {
             keys: options.keys.clone(),
             compat: options.compat,
             body_limit: options.body_limit,
+            bodies: Room::new(options.bodies_limit),
             patience: options.patience,
             caps: options.caps,
             reclaim: options.reclaim,
@@ -127,8 +139,10 @@ impl State {
         }
     }
 
-    pub(crate) fn stop(&self) {
+    /// Takes no new work; whether there is work under way.
+    pub(crate) fn stop(&self) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
+        !self.runs.is_empty()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -100,10 +100,23 @@ fn a_stop_lets_a_run_end_within_its_grace() {
     let mut server = start(ServerOptions { grace: Duration::from_secs(60), ..Default::default() });
     let mut waiting = server.send("POST", "/execute", "", execute_body("hold").as_bytes());
     server.backend.wait_for(&Status::Running, 1);
+    let id = server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    let job = format!("/jobs/{}", id.text("job_id"));
     server.stop.cancel();
-    wait_until_refused(&server);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let refused = loop {
+        let reply = server.execute("more work");
+        if reply.status != 200 {
+            break reply;
+        }
+        assert!(Instant::now() < deadline, "the server still takes work");
+    };
+    refused.refused(503, "stopping");
+    assert!(refused.head.contains("retry-after: "), "{}", refused.head);
+    assert_eq!(server.get(&job).text("status"), "running", "jobs are still answered for");
     server.backend.release();
     assert_eq!(read_reply(&mut waiting).text("status"), "completed");
+    assert_eq!(server.get(&job).text("status"), "completed", "and their results are given");
     server.join();
 }
 
@@ -162,6 +175,12 @@ fn slow_and_silent_clients_are_given_up() {
     let head = "POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf";
     stream.write_all(head.as_bytes()).unwrap();
     read_reply(&mut stream).refused(408, "request_timeout");
+    // The first head has a shorter time of its own.
+    let hasty = ServerOptions { first_head: patience, ..Default::default() };
+    let strict = start(hasty);
+    let mut stream = strict.connect();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
     // Patience is for sending: a run may take longer.
     let mut waiting = server.send("POST", "/execute", "", execute_body("hold").as_bytes());
     server.backend.wait_for(&Status::Running, 1);
@@ -170,11 +189,48 @@ fn slow_and_silent_clients_are_given_up() {
     assert_eq!(read_reply(&mut waiting).status, 200);
 }
 
-/// The listener closes soon after the stop; connections of before are still answered.
-fn wait_until_refused(server: &Running) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while std::net::TcpStream::connect(server.host()).is_ok() {
-        assert!(Instant::now() < deadline, "the server still accepts");
-        std::thread::yield_now();
+/// A run that failed for a reason of ours: an error for who submitted it, and a job for everyone else.
+#[test]
+fn a_failed_run_is_one_answer_everywhere() {
+    let server = start(ServerOptions::default());
+    let send = || {
+        let body = execute_body("fail");
+        server.send("POST", "/execute", "Idempotency-Key: f\r\n", body.as_bytes())
+    };
+    let mut submitter = send();
+    server.backend.wait_for(&Status::Running, 1);
+    let mut watcher = server.send("GET", "/jobs/job-1?wait=30", "", b"");
+    let mut repeated = send();
+    server.backend.wait_for_sinks("job-1", 3);
+    server.backend.release();
+    let refused = read_reply(&mut submitter);
+    refused.refused(500, "internal");
+    assert_eq!(refused.text("job_id"), "job-1");
+    let later = server.get("/jobs/job-1");
+    let cancelled = server.call("DELETE", "/jobs/job-1", "", b"");
+    let again = with_key(&server, "f", "/execute", "fail");
+    for reply in [later, cancelled, again, read_reply(&mut watcher), read_reply(&mut repeated)] {
+        let shown = (reply.status, reply.text("status"), reply.json()["exit_code"].as_i64());
+        assert_eq!(shown, (200, "failed".to_string(), Some(-1)), "{}", reply.body);
     }
+}
+
+#[test]
+fn watchers_that_went_leave_no_trail() {
+    let server = start(ServerOptions::default());
+    server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    for _ in 0..3 {
+        assert_eq!(server.get("/jobs/job-1?wait=1").text("status"), "running");
+    }
+    assert_eq!(server.backend.sinks("job-1"), 2, "the submission and the last that watched");
+}
+
+#[test]
+fn a_full_house_has_room_for_who_speaks() {
+    let server = start(ServerOptions { connections: 3, ..ServerOptions::default() });
+    let mut silent: Vec<_> = (0..6).map(|_| server.connect()).collect();
+    assert_eq!(server.execute("heard").text("stdout"), "heard");
+    let mut rest = Vec::new();
+    silent[0].read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"", "the oldest had to go");
 }

@@ -266,3 +266,49 @@ fn a_job_of_another_key_does_not_exist() {
     assert_eq!(server.call("GET", "/jobs", bob, b"").json()["jobs"].as_array().unwrap().len(), 0);
     assert_eq!(server.call("GET", &path, alice, b"").text("status"), "running");
 }
+
+#[test]
+fn bodies_that_have_no_room_together_are_refused_for_now() {
+    let server = start(ServerOptions { bodies_limit: 64 << 10, ..ServerOptions::default() });
+    let mut half = server.connect();
+    let head = "POST /run HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 60000\r\n\r\n";
+    half.write_all(head.as_bytes()).unwrap();
+    half.write_all(&[b'#'; 59_999]).unwrap();
+    // The server has read what came once there is no room for a second one.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let reply = loop {
+        let reply = server.execute(&"x".repeat(20_000));
+        if reply.status != 200 {
+            break reply;
+        }
+        assert!(std::time::Instant::now() < deadline, "there is room for everything");
+    };
+    reply.refused(503, "busy");
+    assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
+    assert_eq!(server.execute("small").status, 200);
+    half.write_all(b"#").unwrap();
+    read_reply(&mut half).refused(400, "invalid_request");
+    assert_eq!(server.execute(&"x".repeat(20_000)).status, 200);
+}
+
+#[test]
+fn a_stale_signature_is_refused_before_its_body_is_read() {
+    let server = start(keyed("pub-1:sec-1"));
+    let mut stream = server.connect();
+    let head = "POST /execute HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\n\
+                Authorization: Bearer pub-1\r\nX-Timestamp: 1\r\nX-Signature: 00\r\nContent-Length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    // Not one byte of the body is sent.
+    read_reply(&mut stream).refused(401, "invalid_timestamp");
+}
+
+#[test]
+fn a_client_that_asks_for_it_gets_each_thing_once() {
+    let server = start(ServerOptions::default());
+    let id = server.execute("artifact").text("job_id");
+    let reply = server.call("GET", &format!("/jobs/{id}"), "X-Unsandbox-Compat: 0\r\n", b"");
+    let json = reply.json();
+    assert!(json.get("stdout").is_none() && json["result"]["artifacts"][0].get("data").is_none());
+    let full = server.get(&format!("/jobs/{id}")).json();
+    assert!(full.get("stdout").is_some() && full["result"]["artifacts"][0].get("data").is_some());
+}

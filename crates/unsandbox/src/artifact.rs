@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes artifacts to a directory. Their names come from a program or a server that nobody trusts.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use unsandbox_protocol::{Artifact, Error, ErrorCode};
+use unsandbox_protocol::{Artifact, Error};
 
 /// Saving, for [`Artifact`].
 pub trait SaveArtifact {
@@ -21,36 +22,85 @@ pub trait SaveArtifact {
 
 impl SaveArtifact for Artifact {
     fn save(&self, directory: impl AsRef<Path>) -> Result<PathBuf, Error> {
-        if let Some(url) = &self.url {
-            let name = &self.filename;
-            return Err(Error::argument(format!(
-                "artifact {name:?} is a link to {url:?}, not a file"
-            )));
-        }
         let path = directory.as_ref().join(self.safe_filename());
-        let refused = |what: &str| {
-            Error::argument(format!("artifact {:?} is not saved: {what}", path.display()))
-        };
-        match path.symlink_metadata() {
-            Ok(there) if !there.is_file() => {
-                return Err(refused("there is something that is no plain file"));
-            }
-            // A new file, never one opened by name: between the look and the write it may change.
-            Ok(_) => std::fs::remove_file(&path)
-                .map_err(|e| refused("cannot be replaced").with_cause(e))?,
-            Err(_) => {}
-        }
-        let written =
-            create(&path, self.kind == "binary").and_then(|mut file| file.write_all(&self.content));
-        match written {
-            Ok(()) => Ok(path),
-            Err(cause) => Err(Error::new(
-                ErrorCode::Argument,
-                format!("artifact {:?} is not saved", path.display()),
-            )
-            .with_cause(cause)),
-        }
+        write(self, &path)?;
+        Ok(path)
     }
+}
+
+/// Writes all artifacts of a result into `directory`, which has to exist, and gives their paths in order.
+///
+/// As [`SaveArtifact::save`], but in the folders that their names have, made below `directory` if need be.
+/// Of two with the same path the second gets a number: `plot-2.png`.
+///
+/// # Errors
+///
+/// ARGUMENT where one cannot be written, or where something that is no folder stands in its way; what came
+/// before it is saved.
+pub fn save_all(
+    artifacts: &[Artifact],
+    directory: impl AsRef<Path>,
+) -> Result<Vec<PathBuf>, Error> {
+    let mut taken = HashSet::new();
+    let mut saved = Vec::new();
+    for artifact in artifacts {
+        let components = artifact.safe_components();
+        let (name, folders) = components.split_last().expect("a name has a last component");
+        let mut folder = directory.as_ref().to_path_buf();
+        for component in folders {
+            folder.push(component);
+            enter(&folder)?;
+        }
+        let mut path = folder.join(name);
+        let mut count = 1;
+        while !taken.insert(path.clone()) {
+            count += 1;
+            path = folder.join(numbered(name, count));
+        }
+        write(artifact, &path)?;
+        saved.push(path);
+    }
+    Ok(saved)
+}
+
+/// Makes a folder unless it is there; a link is none.
+fn enter(folder: &Path) -> Result<(), Error> {
+    let refused = |what: &str| Error::argument(format!("folder {:?} {what}", folder.display()));
+    match folder.symlink_metadata() {
+        Ok(there) if there.is_dir() => Ok(()),
+        Ok(_) => Err(refused("of an artifact is something else already")),
+        Err(_) => std::fs::create_dir(folder)
+            .map_err(|cause| refused("of an artifact cannot be made").with_cause(cause)),
+    }
+}
+
+/// `plot.png` as `plot-2.png`.
+fn numbered(name: &str, count: usize) -> String {
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => format!("{stem}-{count}.{extension}"),
+        _ => format!("{name}-{count}"),
+    }
+}
+
+fn write(artifact: &Artifact, path: &Path) -> Result<(), Error> {
+    if let Some(url) = &artifact.url {
+        let name = &artifact.filename;
+        return Err(Error::argument(format!("artifact {name:?} is a link to {url:?}, not a file")));
+    }
+    let refused =
+        |what: &str| Error::argument(format!("artifact {:?} is not saved{what}", path.display()));
+    match path.symlink_metadata() {
+        Ok(there) if !there.is_file() => {
+            return Err(refused(": there is something that is no plain file"));
+        }
+        // A new file, never one opened by name: between the look and the write it may change.
+        Ok(_) => std::fs::remove_file(path)
+            .map_err(|cause| refused(": cannot be replaced").with_cause(cause))?,
+        Err(_) => {}
+    }
+    create(path, artifact.kind == "binary")
+        .and_then(|mut file| file.write_all(&artifact.content))
+        .map_err(|cause| refused("").with_cause(cause))
 }
 
 fn create(path: &Path, executable: bool) -> std::io::Result<File> {

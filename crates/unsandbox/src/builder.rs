@@ -116,7 +116,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Bytes of a reply that are read; a larger one is TOO_LARGE. Default 64 MB.
+    /// Bytes of a reply that are read; a larger one is TOO_LARGE. Default 87 MB:
+    /// what our server writes for a run at the default limits; raise it with `limits.output_bytes`.
     pub fn reply_max_bytes(mut self, bytes: usize) -> Self {
         self.remote.reply_max_bytes = bytes;
         self
@@ -211,7 +212,7 @@ impl ClientBuilder {
     ///
     /// CONFIG if the endpoint, a key, the accounts file or the certificates are unusable.
     pub fn build(self) -> Result<Client, Error> {
-        let chosen = choose(&self.said, &|name| std::env::var(name).ok())?;
+        let chosen = choose(&self.said, &|name| std::env::var_os(name))?;
         Client::new(chosen, self.local, self.remote)
     }
 }

@@ -2,9 +2,10 @@
 //! Where code goes and with which key: what the caller said, then the environment, then the accounts
 //! file. The file alone, with nothing that names it, never sends code anywhere.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use unsandbox_protocol::auth::{Account, Credentials, Secret, parse_accounts};
+use unsandbox_protocol::auth::{Account, Credentials, Secret, is_loopback, parse_accounts};
 use unsandbox_protocol::{Error, ErrorCode};
 
 /// The service, used when a key is configured and no endpoint is.
@@ -76,16 +77,6 @@ impl Endpoint {
     }
 }
 
-/// Whether `HOST[:PORT]` of a URL is this machine.
-pub(crate) fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -101,7 +92,7 @@ fn config(message: impl Into<String>) -> Error {
 }
 
 /// What the caller said about endpoint and key.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default)]
 pub(crate) struct Said {
     pub(crate) base_url: Option<String>,
     pub(crate) api_key: Option<Secret>,
@@ -109,6 +100,20 @@ pub(crate) struct Said {
     pub(crate) account: Option<usize>,
     pub(crate) accounts_file: Option<PathBuf>,
     pub(crate) allow_plain_http_key: bool,
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A user and password that stand in a URL are refused later, and not shown until then.
+        let url = self.base_url.as_deref().filter(|url| !url.contains('@'));
+        f.debug_struct("Said")
+            .field("base_url", &url)
+            .field("api_key", &self.api_key)
+            .field("key_pair", &self.key_pair)
+            .field("account", &self.account)
+            .field("accounts_file", &self.accounts_file)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the choice came to.
@@ -120,19 +125,31 @@ pub(crate) struct Chosen {
     pub(crate) explicit: bool,
 }
 
-/// Chooses endpoint and key; `env` reads a variable of the environment.
-pub(crate) fn choose(said: &Said, env: &dyn Fn(&str) -> Option<String>) -> Result<Chosen, Error> {
-    let env = |name: &str| env(name).filter(|value| !value.is_empty());
+/// Reads a variable of the environment.
+type Env<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+
+/// A variable as text; an empty one is as good as none. One that is no text was meant to say something, and
+/// code must not go elsewhere because it cannot be read.
+fn text(env: &Env<'_>, name: &str) -> Result<Option<String>, Error> {
+    match env(name).map(OsString::into_string) {
+        Some(Err(_)) => Err(config(format!("{name} in the environment is not UTF-8 text"))),
+        Some(Ok(value)) => Ok(Some(value).filter(|value| !value.is_empty())),
+        None => Ok(None),
+    }
+}
+
+/// Chooses endpoint and key.
+pub(crate) fn choose(said: &Said, env: &Env<'_>) -> Result<Chosen, Error> {
     let named = match &said.base_url {
         Some(url) => Some(Endpoint::parse(url)?),
-        None => env("UNSANDBOX_URL").map(|url| Endpoint::parse(&url)).transpose()?,
+        None => text(env, "UNSANDBOX_URL")?.map(|url| Endpoint::parse(&url)).transpose()?,
     };
     let explicit = said.base_url.is_some();
     if named == Some(Endpoint::Local) {
         // No key is looked at: none is needed, and a broken accounts file must not matter.
         return Ok(Chosen { endpoint: Endpoint::Local, credentials: None, explicit });
     }
-    let credentials = choose_key(said, &env)?;
+    let credentials = choose_key(said, env)?;
     let endpoint = match (named, &credentials) {
         (Some(endpoint), _) => endpoint,
         (None, Some(_)) => Endpoint::Url(SERVICE_URL.to_string()),
@@ -141,16 +158,14 @@ pub(crate) fn choose(said: &Said, env: &dyn Fn(&str) -> Option<String>) -> Resul
     if credentials.is_some() && endpoint.is_plain_to_another_machine() && !said.allow_plain_http_key
     {
         return Err(config(format!(
-            "a key over plain http to {endpoint} can be read on the way; use https, or allow it explicitly"
+            "a key over plain http to {endpoint} can be read on the way; use https, or allow it with \
+             allow_plain_http_key (--allow-plain-http-key in the shell)"
         )));
     }
     Ok(Chosen { endpoint, credentials, explicit })
 }
 
-fn choose_key(
-    said: &Said,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<Credentials>, Error> {
+fn choose_key(said: &Said, env: &Env<'_>) -> Result<Option<Credentials>, Error> {
     if let Some((public, secret)) = &said.key_pair {
         let pair = Credentials::Pair { public: public.clone(), secret: secret.clone() };
         return usable(pair).map(Some);
@@ -161,7 +176,7 @@ fn choose_key(
     if let Some(row) = said.account {
         return account(said, env, row).map(Some);
     }
-    match (env("UNSANDBOX_PUBLIC_KEY"), env("UNSANDBOX_SECRET_KEY")) {
+    match (text(env, "UNSANDBOX_PUBLIC_KEY")?, text(env, "UNSANDBOX_SECRET_KEY")?) {
         (Some(public), Some(secret)) => {
             return usable(Credentials::Pair { public, secret: Secret::new(secret) }).map(Some);
         }
@@ -173,10 +188,10 @@ fn choose_key(
         }
         (None, None) => {}
     }
-    if let Some(key) = env("UNSANDBOX_API_KEY") {
+    if let Some(key) = text(env, "UNSANDBOX_API_KEY")? {
         return usable(Credentials::Bearer(Secret::new(key))).map(Some);
     }
-    match env("UNSANDBOX_ACCOUNT") {
+    match text(env, "UNSANDBOX_ACCOUNT")? {
         Some(row) => {
             let row = row.parse().map_err(|_| {
                 config(format!("UNSANDBOX_ACCOUNT must be the number of a row from 0, got {row:?}"))
@@ -201,14 +216,10 @@ fn usable(credentials: Credentials) -> Result<Credentials, Error> {
 }
 
 /// Row `row`, from 0, of the accounts file.
-fn account(
-    said: &Said,
-    env: &dyn Fn(&str) -> Option<String>,
-    row: usize,
-) -> Result<Credentials, Error> {
+fn account(said: &Said, env: &Env<'_>, row: usize) -> Result<Credentials, Error> {
     let path = match &said.accounts_file {
         Some(path) => path.clone(),
-        None => match env("HOME") {
+        None => match env("HOME").filter(|home| !home.is_empty()) {
             Some(home) => PathBuf::from(home).join(".unsandbox/accounts.csv"),
             None => {
                 return Err(config(

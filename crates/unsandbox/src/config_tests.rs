@@ -6,7 +6,7 @@ use super::*;
 fn chosen(said: &Said, env: &[(&str, &str)]) -> Result<Chosen, Error> {
     let env: Vec<(String, String)> =
         env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    choose(said, &move |name| env.iter().find(|(key, _)| key == name).map(|(_, v)| v.clone()))
+    choose(said, &move |name| env.iter().find(|(key, _)| key == name).map(|(_, v)| v.into()))
 }
 
 fn url(text: &str) -> Said {

@@ -2,7 +2,7 @@
 //! Saving artifacts whose names are not to be trusted.
 
 use std::path::PathBuf;
-use unsandbox::{Artifact, ErrorCode, SaveArtifact as _};
+use unsandbox::{Artifact, ErrorCode, SaveArtifact as _, save_all};
 
 fn artifact(filename: &str, kind: &str) -> Artifact {
     Artifact { filename: filename.into(), kind: kind.into(), content: b"new".to_vec(), url: None }
@@ -59,5 +59,37 @@ fn links_are_not_followed_and_programs_can_run() {
         std::fs::metadata(saved).unwrap().permissions().mode() & 0o111
     };
     assert!(mode("binary") != 0 && mode("file") == 0 && mode("wasm") == 0);
+    std::fs::remove_dir_all(&outer).unwrap();
+}
+
+#[test]
+fn all_artifacts_keep_their_folders_and_none_replaces_another() {
+    let outer = directory("all");
+    let inside = outer.join("inside");
+    let names = ["d/a.txt", "e/a.txt", "../e/a.txt", "plain", "plain", "/d/x/../y"];
+    let mut all: Vec<Artifact> = names.iter().map(|name| artifact(name, "file")).collect();
+    for (index, artifact) in all.iter_mut().enumerate() {
+        artifact.content = index.to_string().into_bytes();
+    }
+    let saved = save_all(&all, &inside).unwrap();
+    let expected = ["d/a.txt", "e/a.txt", "e/a-2.txt", "plain", "plain-2", "d/x/y"];
+    for (index, name) in expected.iter().enumerate() {
+        assert_eq!(saved[index], inside.join(name));
+        assert_eq!(std::fs::read(&saved[index]).unwrap(), index.to_string().as_bytes(), "{name}");
+    }
+    // Again: what was saved before is replaced, as by `save`.
+    assert_eq!(save_all(&all, &inside).unwrap(), saved);
+    std::fs::remove_dir_all(&outer).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_a_link_is_not_entered() {
+    let outer = directory("folders");
+    let inside = outer.join("inside");
+    std::os::unix::fs::symlink(&outer, inside.join("up")).unwrap();
+    let error = save_all(&[artifact("up/escape", "file")], &inside).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Argument);
+    assert!(!outer.join("escape").exists());
     std::fs::remove_dir_all(&outer).unwrap();
 }

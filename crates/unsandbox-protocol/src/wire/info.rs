@@ -30,6 +30,9 @@ pub fn encode_languages(languages: &[LanguageInfo]) -> String {
             }
             w.text_if("version", language.version.as_deref());
             w.text_if("install", language.install.as_deref());
+            if language.untested {
+                w.boolean("untested", true);
+            }
         });
     })
 }
@@ -65,6 +68,7 @@ fn language(value: Value) -> Option<LanguageInfo> {
         version: None,
         path: None,
         install: None,
+        untested: false,
     };
     match value {
         Value::Object(map) => {
@@ -75,6 +79,7 @@ fn language(value: Value) -> Option<LanguageInfo> {
             info.version = fields.word(&["version"]);
             info.path = fields.word(&["path"]);
             info.install = fields.word(&["install"]);
+            info.untested = fields.boolean("untested").unwrap_or(false);
         }
         value => info.name = text(value).filter(|name| !name.is_empty())?,
     }

@@ -3,7 +3,7 @@
 
 use super::error::decode_error;
 use super::json::Writer;
-use super::result::{Identity, is_result, result_from, write_common, write_extras};
+use super::result::{Identity, Shape, is_result, result_from, write_common, write_extras};
 use super::tolerant::{Fields, Reply, senseless};
 use crate::error::Error;
 use crate::result::{ExecutionResult, Job, Status};
@@ -21,13 +21,13 @@ pub fn encode_submitted(job: &Job) -> String {
     })
 }
 
-/// The reply to `GET /jobs/{id}`. With `compat` the result stands at the root too: most clients read it
-/// there although the specification nests it.
-pub fn encode_job(job: &Job, compat: bool) -> String {
+/// The reply to `GET /jobs/{id}`. In [`Shape::Compat`] the result stands at the root too: most
+/// clients read it there although the specification nests it.
+pub fn encode_job(job: &Job, shape: Shape) -> String {
     Writer::document(|w| {
         w.text("job_id", &job.job_id);
         w.text("status", job.status.as_str());
-        let flat = compat && job.result.is_some();
+        let flat = shape == Shape::Compat && job.result.is_some();
         if !flat {
             w.text_if("language", job.language.as_deref());
             w.text_if("detected_language", job.detected_language.as_deref());
@@ -37,18 +37,18 @@ pub fn encode_job(job: &Job, compat: bool) -> String {
         w.number_if("started_at", job.started_at);
         w.number_if("completed_at", job.completed_at);
         if let Some(result) = &job.result {
-            write_result(w, result, compat);
+            write_result(w, result, shape);
         }
     })
 }
 
-fn write_result(w: &mut Writer, result: &ExecutionResult, compat: bool) {
-    if compat {
-        write_common(w, result, Identity::Beside, false);
+fn write_result(w: &mut Writer, result: &ExecutionResult, shape: Shape) {
+    if shape == Shape::Compat {
+        write_common(w, result, Identity::Beside, Shape::Once);
     }
     w.object("result", |w| {
-        write_common(w, result, Identity::Beside, compat);
-        write_extras(w, result);
+        write_common(w, result, Identity::Beside, shape);
+        write_extras(w, result, shape);
     });
 }
 
@@ -68,17 +68,17 @@ pub fn encode_jobs(jobs: &[Job]) -> String {
 }
 
 /// The reply to `DELETE /jobs/{id}`; a job that had ended already is given as it is.
-pub fn encode_cancelled(job: &Job, compat: bool) -> String {
+pub fn encode_cancelled(job: &Job, shape: Shape) -> String {
     let cancelled = job.status == Status::Cancelled;
     Writer::document(|w| {
         w.text("message", if cancelled { "Job cancelled" } else { "Job already finished" });
         w.text("job_id", &job.job_id);
         w.text("status", job.status.as_str());
         if let Some(result) = &job.result {
-            if !compat {
+            if shape != Shape::Compat {
                 w.boolean("success", result.success);
             }
-            write_result(w, result, compat);
+            write_result(w, result, shape);
         }
     })
 }

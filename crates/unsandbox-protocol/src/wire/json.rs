@@ -6,6 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::{Display, Write as _};
 
+/// Bytes of a text between its quotes.
+pub(super) fn escaped_len(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+            0..0x20 => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
 #[derive(Default)]
 pub(super) struct Writer {
     out: String,
@@ -157,6 +168,7 @@ mod tests {
         let out = Writer::document(|w| w.text("k", text));
         let escaped = "\\\"\\\\\\n\\r\\t\\u0008\\u000c\\u0000\\u001f\u{7f}é/\u{1F600}";
         assert_eq!(out, format!("{{\"k\":\"{escaped}\"}}"));
+        assert_eq!(escaped_len(text), escaped.len());
         let back: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(back["k"], text);
     }

@@ -2,6 +2,7 @@
 //! JSON to types and back, for both ends of the wire. Writing is one superset that the clients of both
 //! specification documents read; reading takes every shape that servers are known to send.
 
+mod body;
 mod error;
 mod info;
 mod job;
@@ -22,11 +23,13 @@ pub use job::{
 };
 pub use query::{percent_decode, percent_encode};
 pub use request::{Incoming, decode_request, decode_run, encode_execute, encode_run_query};
-pub use result::{decode_result, encode_result};
+pub use result::{Shape, decode_result, encode_result};
 pub use tolerant::decode_base64;
 
 /// Header in which our server says what it can do beyond the service, comma-separated.
 pub const FEATURES_HEADER: &str = "X-Unsandbox-Features";
+/// Header with which a client asks for replies in [`Shape::Lean`], by the value `0`.
+pub const COMPAT_HEADER: &str = "X-Unsandbox-Compat";
 /// `/run` takes a JSON body with files, stdin and arguments.
 pub const FEATURE_RUN_JSON: &str = "run-json";
 /// Submissions with the same `Idempotency-Key` are one job.

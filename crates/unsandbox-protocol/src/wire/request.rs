@@ -2,6 +2,7 @@
 //! Requests: as our client writes them, and as a server reads what any client sends. A server is strict
 //! about types and values and lenient about the names that other clients use.
 
+use super::body;
 use super::json::Writer;
 use super::query::{pairs, percent_encode};
 use super::tolerant::decode_base64;
@@ -132,16 +133,30 @@ fn read_query_option(request: &mut Request, name: &str, value: &str) -> Result<(
     Ok(())
 }
 
+/// The fields of a body that are read here, with the spellings of other clients.
+const FIELDS: [&str; 15] = [
+    "language",
+    "code",
+    "env",
+    "network",
+    "network_mode",
+    "ttl",
+    "return_artifacts",
+    "return_artifact",
+    "return_wasm_artifact",
+    "input_files",
+    "stdin",
+    "stdin_base64",
+    "args",
+    "limits",
+    "async",
+];
+
 fn read_body(body: &[u8]) -> Result<Map<String, Value>, Error> {
     if body.is_empty() {
         return Ok(Map::new());
     }
-    let value = serde_json::from_slice(body)
-        .map_err(|error| Error::argument("the body is not JSON").with_cause(error))?;
-    match value {
-        Value::Object(map) => Ok(map),
-        other => Err(wrong("the body", "a JSON object", &other)),
-    }
+    body::read(body, &FIELDS)?.map_err(|other| wrong("the body", "a JSON object", &other))
 }
 
 fn wrong(field: &str, expected: &str, got: &Value) -> Error {
@@ -154,6 +169,7 @@ fn field<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
 }
 
 fn string(map: &Map<String, Value>, name: &str) -> Result<Option<String>, Error> {
+    debug_assert!(FIELDS.contains(&name), "{name} is not kept");
     match field(map, name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),

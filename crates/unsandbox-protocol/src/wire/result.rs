@@ -12,13 +12,23 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// The reply to `/execute` and `/run`, and every face's own JSON for a result.
-///
-/// `compat` adds what only other vendors' clients read.
-pub fn encode_result(result: &ExecutionResult, compat: bool) -> String {
+pub fn encode_result(result: &ExecutionResult, shape: Shape) -> String {
     Writer::document(|w| {
-        write_common(w, result, Identity::Shown, compat);
-        write_extras(w, result);
+        write_common(w, result, Identity::Shown, shape);
+        write_extras(w, result, shape);
     })
+}
+
+/// How much of a result is written more than once, for readers that know only one place or form of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    /// For clients of all vendors: a job's result flat beside nested, artifacts under both keys.
+    Compat,
+    /// Each thing in one place; a stream that is not UTF-8 as text and as base64.
+    Once,
+    /// For our own client: a stream as text or as base64, whichever is exact and shorter. No larger than
+    /// the base64 of what it carries, which the client's limit on a reply counts on.
+    Lean,
 }
 
 /// Whether a result's own id and status are written, or stand beside it already.
@@ -33,11 +43,14 @@ pub(super) fn write_common(
     w: &mut Writer,
     result: &ExecutionResult,
     identity: Identity,
-    compat: bool,
+    shape: Shape,
 ) {
     w.boolean("success", result.success);
-    w.text("stdout", &result.stdout_text());
-    w.text("stderr", &result.stderr_text());
+    for (key, _, bytes) in streams(result) {
+        if shape != Shape::Lean || fits_as_text(bytes) {
+            w.text(key, &String::from_utf8_lossy(bytes));
+        }
+    }
     w.number_or_null("exit_code", result.exit_code);
     w.text_or_null("error", result.error.as_deref());
     w.text_or_null("language", result.language.as_deref());
@@ -46,19 +59,23 @@ pub(super) fn write_common(
         w.text_if("job_id", result.job_id.as_deref());
         w.text("status", result.status.as_str());
     }
-    w.objects("artifacts", &result.artifacts, |w, artifact| write_artifact(w, artifact, compat));
+    w.objects("artifacts", &result.artifacts, |w, artifact| write_artifact(w, artifact, shape));
     w.text_if("execution_mode", result.execution_mode.as_deref());
     w.text_if("network_mode", result.network_mode.as_deref());
     w.number_if("total_time_ms", result.total_time_ms);
-    if compat {
+    if shape == Shape::Compat {
         w.number_if("execution_time_ms", result.total_time_ms);
     }
 }
 
 /// The fields that are ours.
-pub(super) fn write_extras(w: &mut Writer, result: &ExecutionResult) {
-    for (key, bytes) in [("stdout_base64", &result.stdout), ("stderr_base64", &result.stderr)] {
-        if std::str::from_utf8(bytes).is_err() {
+pub(super) fn write_extras(w: &mut Writer, result: &ExecutionResult, shape: Shape) {
+    for (_, key, bytes) in streams(result) {
+        let text_is_there = match shape {
+            Shape::Lean => fits_as_text(bytes),
+            Shape::Once | Shape::Compat => std::str::from_utf8(bytes).is_ok(),
+        };
+        if !text_is_there {
             w.base64(key, bytes);
         }
     }
@@ -80,7 +97,17 @@ pub(super) fn write_extras(w: &mut Writer, result: &ExecutionResult) {
     }
 }
 
-fn write_artifact(w: &mut Writer, artifact: &Artifact, compat: bool) {
+fn streams(result: &ExecutionResult) -> [(&'static str, &'static str, &[u8]); 2] {
+    [("stdout", "stdout_base64", &result.stdout), ("stderr", "stderr_base64", &result.stderr)]
+}
+
+/// Whether bytes are UTF-8 whose escapes make them no longer than base64 would.
+fn fits_as_text(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    super::json::escaped_len(text) <= bytes.len().div_ceil(3) * 4
+}
+
+fn write_artifact(w: &mut Writer, artifact: &Artifact, shape: Shape) {
     w.text("filename", &artifact.filename);
     w.text("name", &artifact.filename);
     if let Some(url) = &artifact.url {
@@ -88,7 +115,7 @@ fn write_artifact(w: &mut Writer, artifact: &Artifact, compat: bool) {
     } else {
         w.text("type", "base64");
         w.base64("content_base64", &artifact.content);
-        if compat {
+        if shape == Shape::Compat {
             w.base64("data", &artifact.content);
         }
         w.number("size", artifact.content.len());

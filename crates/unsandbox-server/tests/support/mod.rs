@@ -19,7 +19,8 @@ use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 /// How long a test waits for an event before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs nothing. The code says what happens: `hold` runs until it is released or cancelled, `busy` is
+/// Runs nothing. The code says what happens: `hold` runs until it is released or cancelled, `fail` too, to
+/// fail for a reason of ours then, `busy` is
 /// refused, `panic` panics, and the rest is in [`outcome`].
 #[derive(Default)]
 pub struct Fake {
@@ -42,19 +43,22 @@ struct Entry {
     owner: Owner,
     listed: bool,
     job: Job,
+    /// Ends as a run does that fails for a reason of ours.
+    fails: bool,
     sinks: Vec<Arc<dyn EventSink>>,
 }
 
 impl Table {
     fn finish(&self, id: &str, status: Status) {
-        let (job, sinks) = {
+        let (end, sinks) = {
             let mut inner = self.inner.lock().unwrap();
             let Some(entry) = inner.jobs.get_mut(id).filter(|e| !e.job.status.is_terminal()) else {
                 return;
             };
+            let status = if entry.fails { Status::Failed } else { status };
             let mut result = ExecutionResult::new(status.clone());
             result.success = status == Status::Completed;
-            result.exit_code = Some(if result.success { 0 } else { -1 });
+            result.exit_code = (!entry.fails).then_some(if result.success { 0 } else { -1 });
             result.error = (!result.success).then(|| "Job cancelled by user".to_string());
             result.stdout = b"partial".to_vec();
             result.language.clone_from(&entry.job.language);
@@ -62,16 +66,31 @@ impl Table {
             entry.job.status = status;
             entry.job.completed_at = Some(1_700_000_001);
             entry.job.result = Some(result);
-            (entry.job.clone(), std::mem::take(&mut entry.sinks))
+            let broken = || Err(Error::new(ErrorCode::Server, "the jail broke"));
+            let end = if entry.fails { broken() } else { Ok(entry.job.clone()) };
+            (end, std::mem::take(&mut entry.sinks))
         };
         self.changed.notify_all();
         for sink in sinks {
-            sink.finished(Ok(job.clone()));
+            sink.finished(end.clone());
         }
     }
 }
 
 impl Fake {
+    /// Waits until a job has so many watchers.
+    pub fn wait_for_sinks(&self, id: &str, count: usize) {
+        let inner = self.table.inner.lock().unwrap();
+        let fewer = |inner: &mut Inner| inner.jobs[id].sinks.len() < count;
+        let (_inner, wait) = self.table.changed.wait_timeout_while(inner, PATIENCE, fewer).unwrap();
+        assert!(!wait.timed_out(), "{id} never had {count} watchers");
+    }
+
+    /// Watchers of a job, its submission among them.
+    pub fn sinks(&self, id: &str) -> usize {
+        self.table.inner.lock().unwrap().jobs[id].sinks.len()
+    }
+
     /// Waits until `count` jobs have this status.
     pub fn wait_for(&self, status: &Status, count: usize) {
         let inner = self.table.inner.lock().unwrap();
@@ -120,6 +139,26 @@ fn outcome(request: &Request) -> ExecutionResult {
             content: b"\x7fELF".to_vec(),
             url: None,
         }),
+        "caps" => {
+            result.stdout = vec![0xff; 16 << 20];
+            result.stderr = vec![0; 16 << 20];
+            result.artifacts.push(Artifact {
+                filename: "big".to_string(),
+                kind: "file".to_string(),
+                content: vec![7; 32 << 20],
+                url: None,
+            });
+        }
+        "artifacts" => {
+            for filename in ["d/a", "e/a", "../e/a", "plain", "plain"] {
+                result.artifacts.push(Artifact {
+                    filename: filename.to_string(),
+                    kind: "file".to_string(),
+                    content: result.artifacts.len().to_string().into_bytes(),
+                    url: None,
+                });
+            }
+        }
         "show" => result.stdout = format!("{request:?}").into_bytes(),
         code => {
             if let Some(number) = code.strip_prefix("exit ") {
@@ -149,7 +188,8 @@ impl Backend for Fake {
         let mut job = Job::new(&id, Status::Running);
         job.language = request.language.clone();
         job.created_at = Some(1_700_000_000);
-        let held = request.code == "hold";
+        let fails = request.code == "fail";
+        let held = fails || request.code == "hold";
         if !held {
             let mut result = outcome(&request);
             result.language = request.language;
@@ -158,7 +198,7 @@ impl Backend for Fake {
             job.result = Some(result);
         }
         let sinks = if held { vec![sink.clone()] } else { Vec::new() };
-        inner.jobs.insert(id.clone(), Entry { owner, listed, job: job.clone(), sinks });
+        inner.jobs.insert(id.clone(), Entry { owner, listed, job: job.clone(), fails, sinks });
         drop(inner);
         self.table.changed.notify_all();
         if held {
@@ -191,7 +231,10 @@ impl Backend for Fake {
             sink.finished(Ok(job));
         } else {
             let mut inner = self.table.inner.lock().unwrap();
-            inner.jobs.get_mut(id).unwrap().sinks.push(sink);
+            let sinks = &mut inner.jobs.get_mut(id).unwrap().sinks;
+            sinks.retain(|sink| sink.is_wanted());
+            sinks.push(sink);
+            self.table.changed.notify_all();
         }
         Ok(())
     }
@@ -214,6 +257,7 @@ impl Backend for Fake {
             version: None,
             path: None,
             install: None,
+            untested: false,
         }])
     }
 

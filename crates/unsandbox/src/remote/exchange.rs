@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::auth::{Credentials, sign};
-use unsandbox_protocol::wire::http_date;
+use unsandbox_protocol::wire::{self, http_date};
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::http::{HeaderMap, Method, Request, Response};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, RustlsConnector};
@@ -221,7 +221,8 @@ impl Exchange {
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(format!("{}{}", self.base, ask.target))
-            .header("Accept", "application/json");
+            .header("Accept", "application/json")
+            .header(wire::COMPAT_HEADER, "0");
         if let Some(key) = ask.idempotency_key {
             request = request.header("Idempotency-Key", key);
         }

@@ -3,11 +3,9 @@
 //! variables of the environment as curl reads them.
 
 use std::net::IpAddr;
-use unsandbox_protocol::auth::Secret;
+use unsandbox_protocol::auth::{Secret, is_loopback};
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::{Proxy, ProxyProtocol};
-
-use crate::config::is_loopback;
 
 /// What the caller said about proxies. A URL may hold a password, so it is never shown whole.
 #[derive(Clone, Default, Debug)]
@@ -62,10 +60,12 @@ fn parse(name: &str, url: &str) -> Result<Proxy, Error> {
         // The value is not shown: it may hold a password.
         Error::new(ErrorCode::Config, format!("{name} is no proxy that can be used; use {kinds}"))
     };
-    let proxy = Proxy::new(url).map_err(|_| unusable())?;
+    // The proxy looks the server's name up in any case: the HTTP client would do it for `socks5`.
+    let by_name = url.strip_prefix("socks5://").map(|rest| format!("socks5h://{rest}"));
+    let proxy = Proxy::new(by_name.as_deref().unwrap_or(url)).map_err(|_| unusable())?;
     match proxy.protocol() {
         ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
-        ProxyProtocol::Socks5 | ProxyProtocol::Socks5h if cfg!(feature = "socks") => Ok(proxy),
+        ProxyProtocol::Socks5h if cfg!(feature = "socks") => Ok(proxy),
         _ => Err(unusable()),
     }
 }

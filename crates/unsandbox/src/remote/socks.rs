@@ -37,9 +37,7 @@ impl<In: Transport> Connector<In> for SocksConnector {
         if let Some(chained) = chained {
             return Ok(Some(Either::A(chained)));
         }
-        let socks = |proxy: &&Proxy| {
-            matches!(proxy.protocol(), ProxyProtocol::Socks5 | ProxyProtocol::Socks5h)
-        };
+        let socks = |proxy: &&Proxy| proxy.protocol() == ProxyProtocol::Socks5h;
         let Some(proxy) = details.config.proxy().filter(socks) else { return Ok(None) };
         let place = format!("http://{}:{}", proxy.host(), proxy.port());
         let place = place.parse().map_err(|_| Error::InvalidProxyUrl)?;

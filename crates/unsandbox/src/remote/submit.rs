@@ -8,6 +8,7 @@ use super::poll::{self, Known};
 use super::retry::Safety;
 use super::{QUEUE_TIME, Remote};
 use crate::call::CallOptions;
+use crate::input::read_whole;
 use std::borrow::Cow;
 use std::io::Read;
 use std::time::Duration;
@@ -182,19 +183,7 @@ fn with_stdin<'a>(
     let Some(stdin) = stdin else {
         return Ok(request);
     };
-    let max = limits::REQUEST_BODY_MAX_BYTES;
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    stdin
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|cause| Error::argument("stdin cannot be read").with_cause(cause))?;
-    if bytes.len() > max {
-        return Err(Error::argument(format!(
-            "stdin has more than {max} bytes, the limit of a request to a server"
-        )));
-    }
-    request.to_mut().stdin = Some(bytes);
+    request.to_mut().stdin = Some(read_whole("stdin", stdin)?);
     Ok(request)
 }
 

@@ -1,0 +1,3 @@
+module example.com/unsandbox
+
+go 1.20

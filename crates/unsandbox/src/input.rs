@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a person names as a program or its input may have no end: it is read as far as a request may go.
+
+use std::io::Read;
+use unsandbox_protocol::Error;
+use unsandbox_protocol::limits::REQUEST_BODY_MAX_BYTES;
+
+/// Reads `source` to its end; `what` names it in the error.
+///
+/// # Errors
+///
+/// ARGUMENT if it cannot be read, or has more bytes than a request may have (32 MB).
+pub fn read_whole(what: &str, source: impl Read) -> Result<Vec<u8>, Error> {
+    let max = REQUEST_BODY_MAX_BYTES;
+    let mut bytes = Vec::new();
+    source
+        .take(u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|cause| Error::argument(format!("{what} cannot be read")).with_cause(cause))?;
+    if bytes.len() > max {
+        return Err(Error::argument(format!(
+            "{what} has more than {max} bytes, the limit of a request"
+        )));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! No key is found in any byte that the client logs (every crate, down to debug), shows or puts into an
+//! error, whatever goes wrong. A process of its own: it takes the log for itself.
+
+mod stub;
+
+use std::sync::Mutex;
+use stub::{Play, Stub, json, ok, with};
+use unsandbox::{CallOptions, Client, ClientBuilder, Request};
+
+const BEARER: &str = "unsb-key-5ecre7-bearer";
+const SECRET: &str = "unsb-sk-5ecre7-signing";
+const PASSWORD: &str = "5ecre7-proxy";
+
+static LOGGED: Mutex<String> = Mutex::new(String::new());
+
+struct Keep;
+
+impl log::Log for Keep {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record) {
+        let line = format!("{} {} {}\n", record.level(), record.target(), record.args());
+        LOGGED.lock().unwrap().push_str(&line);
+    }
+
+    fn flush(&self) {}
+}
+
+fn hold_against(text: &str, whence: &str) {
+    // The Basic credentials of the proxy and the Bearer of the request, in their other spellings too.
+    for key in [BEARER, SECRET, PASSWORD, "NWVjcmU3LXByb3h5", "5ecre7"] {
+        assert!(!text.contains(key), "{whence} has a key: {text}");
+    }
+}
+
+#[test]
+fn no_key_is_ever_seen() {
+    log::set_logger(&Keep).unwrap();
+    // At trace the HTTP library dumps the bytes that it sends, with the header of the key.
+    log::set_max_level(log::LevelFilter::Debug);
+    let faults: [fn() -> Play; 12] = [
+        ok,
+        || Play::Close,
+        || Play::Reset(b"HTTP/1.1 200 OK\r\n".to_vec()),
+        || Play::Raw(b"garbage\r\n\r\n".to_vec()),
+        || json(200, "{"),
+        || json(401, r#"{"error":"invalid_api_key","message":"no"}"#),
+        || {
+            with(
+                json(401, r#"{"error":"invalid_timestamp"}"#),
+                "Date: Fri, 01 Jan 2100 00:00:00 GMT",
+            )
+        },
+        || json(429, ""),
+        || json(500, "oops"),
+        || with(json(307, ""), "Location: https://example.com/"),
+        || with(ok(), "Content-Encoding: gzip"),
+        || Play::Hang,
+    ];
+    for fault in faults {
+        let stub = Stub::start(move |_| fault());
+        for builder in [
+            Client::builder().base_url(&stub.url).api_key(BEARER),
+            Client::builder().base_url(&stub.url).key_pair("unsb-pk-public", SECRET),
+        ] {
+            try_all(builder.retries(1));
+        }
+    }
+    let proxy = Stub::start(|_| json(407, ""));
+    let proxy = proxy.url.replace("http://", &format!("http://me:{PASSWORD}@"));
+    try_all(Client::builder().base_url("https://server.test").api_key(BEARER).proxy(proxy));
+    for builder in [
+        Client::builder().base_url("http://example.com").api_key(BEARER),
+        Client::builder().base_url(format!("http://me:{PASSWORD}@example.com")),
+        Client::builder().base_url("https://example.com").api_key(format!("{BEARER}\n")),
+        Client::builder().base_url("https://example.com").proxy(format!("nonsense://{PASSWORD}@x")),
+    ] {
+        hold_against(&format!("{builder:?}"), "a builder");
+        let error = builder.build().unwrap_err();
+        hold_against(&format!("{error} {error:?}"), "an error");
+    }
+    let logged = LOGGED.lock().unwrap();
+    assert!(logged.contains("POST /execute"), "the log was listened to");
+    assert!(logged.contains(" ureq"), "all crates were listened to");
+    hold_against(&logged, "the log");
+}
+
+fn try_all(builder: ClientBuilder) {
+    let mut shown = format!("{builder:?}");
+    let client = builder.build().unwrap();
+    shown.push_str(&format!("{client:?}"));
+    let brief = || CallOptions::new().deadline(std::time::Duration::from_millis(150));
+    let request = Request::new("python", "print(1)");
+    let ends = [
+        client.execute_with(&request, brief()).map(|result| format!("{result:?}")),
+        client.execute_async_with(&request, brief()).map(|job| format!("{job:?}")),
+        client.get_job_with("j", brief()).map(|job| format!("{job:?}")),
+        client.cancel_job_with("j", brief()).map(|result| format!("{result:?}")),
+        client.health_with(brief()).map(|health| format!("{health:?}")),
+    ];
+    for end in ends {
+        shown.push_str(&end.unwrap_or_else(|error| format!("{error} {error:?}")));
+    }
+    hold_against(&shown, "what a caller sees");
+}
