@@ -51,8 +51,18 @@ pub fn call_with_stdin(args: &[&str], stdin: &[u8]) -> Ended {
     child.wait_with_output().unwrap().into()
 }
 
+/// With the signals that a terminal would give it, whatever this test was started with (nohup, say).
 pub fn start(args: &[&str]) -> Child {
-    unsandbox(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    let plain = unsandbox(args);
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,TERM").arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 pub fn signal(child: &Child, name: &str) {
