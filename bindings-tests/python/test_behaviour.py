@@ -55,6 +55,8 @@ def test_another_thread_keeps_its_pace_while_one_waits(client: unsandbox.Client,
 
 INTERRUPTED = """
 import os, signal, sys, threading, time, unsandbox
+# A test that was started in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 client = unsandbox.Client(base_url=sys.argv[1], retries=0)
 def interrupt():
     sys.stdin.readline()

@@ -119,6 +119,8 @@ def test_jobs(local: unsandbox.Client) -> None:
 
 INTERRUPTED = """
 import os, signal, sys, threading, time, unsandbox
+# A test that was started in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 client = unsandbox.Client(base_url="local:")
 client.execute("bash", "true")
 def interrupt(text):
