@@ -196,11 +196,12 @@ impl Run {
 
     /// Takes what is readable on one of the descriptors.
     pub fn on_readable(&mut self, which: u64, buffer: &mut Vec<u8>) -> Progress {
-        let started = match which {
-            CONTROL => self.hear(buffer),
+        let mut started = false;
+        match which {
+            CONTROL => started = self.hear(buffer),
             STDOUT => self.read(0, READ_AT_ONCE, buffer),
             _ => self.read(1, READ_AT_ONCE, buffer),
-        };
+        }
         if self.done {
             self.finish_reading(buffer);
             Progress::Finished
@@ -295,22 +296,21 @@ impl Run {
         self.trouble = Some(trouble);
     }
 
-    /// Reads up to `times` buffers; never blocks. Always false: output does not start a run.
-    fn read(&mut self, index: usize, times: usize, buffer: &mut Vec<u8>) -> bool {
+    /// Reads up to `times` buffers; never blocks.
+    fn read(&mut self, index: usize, times: usize, buffer: &mut Vec<u8>) {
         buffer.resize(64 * 1024, 0);
         for _ in 0..times {
-            let Some(pipe) = &mut self.outputs[index].pipe else { return false };
+            let Some(pipe) = &mut self.outputs[index].pipe else { return };
             match pipe.read(buffer) {
                 Ok(len) if len > 0 => self.keep(index, &buffer[..len]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Ok(_) | Err(_) => {
                     let pipe = self.outputs[index].pipe.take();
                     pipe.iter().for_each(|pipe| self.unwatch(pipe.as_fd()));
                 }
             }
         }
-        false
     }
 
     /// Keeps what fits under the limit; the first byte over it ends the program.
