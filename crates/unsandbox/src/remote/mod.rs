@@ -6,6 +6,7 @@ mod backend;
 mod control;
 mod exchange;
 mod line;
+mod mask;
 mod poll;
 mod proxy;
 mod resolver;

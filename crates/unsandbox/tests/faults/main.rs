@@ -5,6 +5,8 @@
 mod http;
 mod network;
 mod reply;
+#[path = "../listener/mod.rs"]
+mod listener;
 #[path = "../stub/mod.rs"]
 mod stub;
 mod table;
@@ -21,6 +23,7 @@ const PLAYERS: usize = 8;
 
 #[test]
 fn every_fault_has_its_outcome() {
+    listener::listen();
     let rows: Vec<Row> =
         [http::rows(), reply::rows(), network::rows()].into_iter().flatten().collect();
     let queue = std::sync::Mutex::new(rows.iter().enumerate());
@@ -42,6 +45,10 @@ fn every_fault_has_its_outcome() {
     lines.into_inner().unwrap().iter().for_each(|line| println!("{line}"));
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    let (heard, dumped, with_keys) = listener::heard();
+    println!("{heard} bytes logged, {dumped} in dumps; {} with a key", with_keys.len());
+    assert!(dumped > 100_000, "what is sent and received was listened to: {dumped} bytes");
+    assert!(with_keys.is_empty(), "{with_keys:?}");
 }
 
 /// Plays one row at each of its servers; how long the slower one took, and what was not as it says.
