@@ -33,7 +33,8 @@ impl Masked {
             let value = start + self.name.len() + ": ".len();
             let end = start + line.len().saturating_sub("\r\n".len());
             let named = line.get(..self.name.len()).is_some_and(|name| {
-                name.eq_ignore_ascii_case(self.name.as_bytes()) && line[name.len()..].starts_with(b": ")
+                name.eq_ignore_ascii_case(self.name.as_bytes())
+                    && line[name.len()..].starts_with(b": ")
             });
             if named && end.checked_sub(value) == Some(self.value.expose().len()) {
                 return Some(value..end);

@@ -31,11 +31,7 @@ pub fn listen() {
 /// How many bytes were heard, how many of them in dumps of what was sent and received, and each line with
 /// a key in it.
 pub fn heard() -> (u64, u64, Vec<String>) {
-    (
-        HEARD.load(Ordering::SeqCst),
-        DUMPED.load(Ordering::SeqCst),
-        FOUND.lock().unwrap().clone(),
-    )
+    (HEARD.load(Ordering::SeqCst), DUMPED.load(Ordering::SeqCst), FOUND.lock().unwrap().clone())
 }
 
 /// The first of the keys that stands in `text`.
