@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use unsandbox_engine::{Engine, EngineOptions};
@@ -96,16 +97,15 @@ fn there_are_no_sockets_and_no_shared_memory() {
 
 #[test]
 fn everything_ends_with_its_run() {
-    let before = descendants(std::process::id()).len();
-    let engine = engine_at(IsolationPolicy::Reduced);
-    let code = "for i in 1 2 3; do (setsid sleep 1000 & setsid sh -c 'sleep 1000 & sleep 1000' &) ; done; echo over";
-    let result = execute_on(&engine, Request::new("bash", code)).unwrap();
-    assert_eq!(result.stdout, b"over\n");
-    drop(engine);
-    assert!(within(Duration::from_secs(1), || descendants(std::process::id()).len() <= before));
-    let left = Command::new("pgrep").args(["-fx", "sleep 1000"]).output().unwrap();
-    let own_uid = String::from_utf8_lossy(&left.stdout).lines().count();
-    assert!(own_uid <= 1, "sleepers are left: {}", String::from_utf8_lossy(&left.stdout));
+    // A number that no other run of this test has.
+    let seconds = 100_000_000 + u64::from(std::process::id());
+    let code = format!(
+        "for i in 1 2 3; do (setsid sleep {seconds} & setsid sh -c 'sleep {seconds} & sleep {seconds}' &) ; done; \
+         echo over"
+    );
+    assert_eq!(reduced_bash(&code).stdout, b"over\n");
+    let left = Command::new("pgrep").args(["-fx", &format!("sleep {seconds}")]).output().unwrap();
+    assert_eq!(left.stdout, b"", "sleepers are left");
 }
 
 #[test]
@@ -135,25 +135,20 @@ fn limits_hold() {
 
 #[test]
 fn nothing_is_left_in_the_temporary_folder() {
-    let base = || {
-        let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        // Of this process's jailers: the number is a child's.
-        let mine: Vec<u32> =
-            descendants(std::process::id()).into_iter().map(|(pid, _)| pid).collect();
-        let owned = |name: &String| {
-            let pid = name.strip_prefix("unsandbox-run-").and_then(|pid| pid.parse().ok());
-            pid.is_some_and(|pid: u32| {
-                mine.contains(&pid) || !std::path::Path::new("/proc").join(pid.to_string()).exists()
-            })
-        };
-        names.filter(owned).count()
-    };
-    let code = "mkdir -p a/b; chmod 000 a; chmod 000 . ; exit 0";
+    // Nobody may read the first, and no path is long enough for the last of the others.
+    let code = "mkdir -p a/b; mkdir -m 0 a/b/c; name=$(printf %0200d 0); \
+                for i in $(seq 40); do mkdir $name; cd $name; done; cd ~/..; pwd -P";
     let engine = engine_at(IsolationPolicy::Reduced);
-    execute_on(&engine, Request::new("bash", code)).unwrap();
+    let result = execute_on(&engine, Request::new("bash", code)).unwrap();
+    let tree = PathBuf::from(result.stdout_text().trim_end());
+    assert!(
+        tree.starts_with(std::env::temp_dir()) && tree.parent().unwrap().exists(),
+        "{result:?}"
+    );
+    let gone = |path: &Path| within(Duration::from_secs(10), || !path.exists());
+    assert!(gone(&tree), "{} is left", tree.display());
     drop(engine);
-    assert!(within(Duration::from_secs(2), || base() == 0), "{} folders are left", base());
+    assert!(gone(tree.parent().unwrap()), "the folder of the jailer is left");
 }
 
 #[test]

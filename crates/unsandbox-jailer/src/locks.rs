@@ -44,11 +44,19 @@ impl<'a> Locks<'a> {
         // Of other processes /proc tells only what it tells everyone: Landlock guards the rest.
         let readable = standard.chain(show.iter().cloned()).chain(["/proc".to_string()]).collect();
         let mut added = vec![filters.reduced.clone()];
+        if level == (Level::Reduced { id: None }) {
+            added.push(filters.same_user.clone());
+        }
         if files::kernel_abi() < seccomp::LANDLOCK_WITH_SIGNALS {
             let signals = seccomp::without_signals();
             added.push(signals.map_err(|error| io::Error::other(error.to_string()))?);
         }
         Ok(Locks { level, tmp, readable, devices: REDUCED_DEVICES, filters, added })
+    }
+
+    /// For a run whose limits are kept by looking at it.
+    pub fn keep_in_sight(&mut self) {
+        self.added.push(self.filters.watched.clone());
     }
 
     /// Puts them on this process, for good.

@@ -13,6 +13,8 @@ mod collect;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
+mod folder;
+#[cfg(target_os = "linux")]
 mod init;
 #[cfg(target_os = "linux")]
 mod jail;
@@ -22,6 +24,8 @@ mod locks;
 mod network;
 #[cfg(target_os = "linux")]
 mod probe;
+#[cfg(target_os = "linux")]
+mod proc;
 #[cfg(target_os = "linux")]
 mod seccomp;
 #[cfg(target_os = "linux")]
@@ -36,6 +40,8 @@ mod template;
 mod tree;
 #[cfg(target_os = "linux")]
 mod watch;
+#[cfg(target_os = "linux")]
+mod workplace;
 
 #[cfg(target_os = "linux")]
 fn main() {

@@ -17,6 +17,11 @@ pub struct Filters {
     pub programs: Vec<Vec<libc::sock_filter>>,
     /// Added where namespaces do not keep the program away from the rest of the machine.
     pub reduced: Vec<libc::sock_filter>,
+    /// Added to that where the program has the id of the host's own user, and with it files among those
+    /// that it is shown.
+    pub same_user: Vec<libc::sock_filter>,
+    /// Added where limits are kept by looking at the processes: they do not hide.
+    pub watched: Vec<libc::sock_filter>,
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -33,6 +38,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
     libc::SYS_move_mount,
     libc::SYS_mount_setattr,
     // Namespaces of others.
@@ -121,7 +127,9 @@ impl Filters {
         let programs =
             vec![guard(), program(forbidden, libc::EPERM)?, program(absent, libc::ENOSYS)?];
         let reduced = program(reduced_rules()?, libc::EPERM)?;
-        Ok(Filters { programs, reduced })
+        let same_user = program(same_user_rules()?, libc::EPERM)?;
+        let watched = program(watched_rules()?, libc::EPERM)?;
+        Ok(Filters { programs, reduced, same_user, watched })
     }
 }
 
@@ -151,6 +159,10 @@ fn forbidden_rules() -> Result<Rules, Failure> {
     }
     rules.insert(libc::SYS_clone, clone);
     rules.insert(libc::SYS_unshare, unshare);
+    // Huge pages come from a pool of the machine, which no limit on memory counts.
+    rules.insert(libc::SYS_mmap, vec![flag_of(3, libc::MAP_HUGETLB as u64)?]);
+    rules.insert(libc::SYS_memfd_create, vec![flag_of(1, libc::MFD_HUGETLB.into())?]);
+    rules.insert(libc::SYS_shmget, vec![flag_of(2, libc::SHM_HUGETLB as u64)?]);
     // Local and Internet sockets only, and no raw ones: every other family is kernel code that no
     // program needs here.
     let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
@@ -217,6 +229,17 @@ fn forbidden_rules() -> Result<Rules, Failure> {
     Ok(rules)
 }
 
+/// A flag in a 32-bit argument.
+fn flag_of(argument: u8, flag: u64) -> Result<SeccompRule, Failure> {
+    Ok(SeccompRule::new(vec![masked(argument, flag, flag)?])?)
+}
+
+fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, Failure> {
+    Ok(SeccompCondition::new(argument, Len::Dword, Op::MaskedEq(mask), value)?)
+}
+
+const CLOSE_RANGE_UNSHARE: u64 = 2;
+
 /// Refused without namespaces: whatever reaches other processes of the same user, or outlives the run.
 const REDUCED: &[libc::c_long] = &[
     // No network at all, and no local service.
@@ -235,8 +258,7 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_msgctl,
     libc::SYS_mq_open,
     libc::SYS_mq_unlink,
-    // Landlock does not guard a file's owner, rights and attributes; by descriptor they are the
-    // program's own.
+    // Landlock does not guard a file's owner, rights and attributes.
     #[cfg(target_arch = "x86_64")]
     libc::SYS_chmod,
     #[cfg(target_arch = "x86_64")]
@@ -256,12 +278,28 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_lsetxattr,
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
+    SETXATTRAT,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_send_signal,
+    // A pair of sockets needs none of these; with them it would reach the machine's services.
+    libc::SYS_bind,
+    libc::SYS_connect,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
 ];
 
-/// Newer than the libc crate's tables on some targets.
+/// Newer than the libc crate's tables on some targets. From 424 on the numbers are those of every
+/// processor.
 const FCHMODAT2: libc::c_long = 452;
+const SETXATTRAT: libc::c_long = 463;
+const REMOVEXATTRAT: libc::c_long = 466;
+const OPEN_TREE_ATTR: libc::c_long = 467;
+const FILE_SETATTR: libc::c_long = 469;
+/// The first system call that these lists know nothing of. To a program the kernel is one without it.
+const UNKNOWN: u32 = 470;
 
 /// The init has the program's id and so no other protection against these.
 fn names_the_init(argument: u8) -> Result<SeccompRule, Failure> {
@@ -289,7 +327,72 @@ fn reduced_rules() -> Result<Rules, Failure> {
     }
     // Times by path; without one the descriptor's own.
     rules.insert(libc::SYS_utimensat, vec![not_zero(1, Len::Qword)?]);
+    // A datagram names its receiver, which may be any socket of the machine. Pairs of streams stay.
+    let kinds = [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET, libc::SOCK_RDM];
+    let kinds = kinds.map(|kind| Ok(SeccompRule::new(vec![masked(1, 0xf, kind as u64)?])?));
+    rules.insert(libc::SYS_socketpair, kinds.into_iter().collect::<Result<_, Failure>>()?);
+    rules.insert(libc::SYS_sendto, vec![not_zero(4, Len::Qword)?]);
+    rules.insert(libc::SYS_ioctl, file_requests()?);
     Ok(rules)
+}
+
+/// Requests that change a file or a file system through a descriptor that was opened for reading, which
+/// is all that Landlock has seen of it.
+fn file_requests() -> Result<Vec<SeccompRule>, Failure> {
+    const REQUESTS: [u64; 8] = [
+        0x4008_6602, // FS_IOC_SETFLAGS
+        0x4004_6602, // FS_IOC32_SETFLAGS
+        0x4008_7602, // FS_IOC_SETVERSION
+        0x4004_7602, // FS_IOC32_SETVERSION
+        0x401c_5820, // FS_IOC_FSSETXATTR
+        0x4080_6685, // FS_IOC_ENABLE_VERITY
+        0xc050_6617, // FS_IOC_ADD_ENCRYPTION_KEY
+        0xc040_6618, // FS_IOC_REMOVE_ENCRYPTION_KEY
+    ];
+    // Btrfs makes and removes subvolumes by request. Three of that type are every file system's, and
+    // copy into what was opened for writing.
+    const BTRFS: u64 = 0x94;
+    const COPIES: [u64; 3] = [0x4004_9409, 0x4020_940d, 0xc018_9436];
+    let mut rules = REQUESTS
+        .iter()
+        .map(|request| {
+            let request = SeccompCondition::new(1, Len::Dword, Op::Eq, *request)?;
+            Ok(SeccompRule::new(vec![request])?)
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let mut others = vec![masked(1, 0xff00, BTRFS << 8)?];
+    for copy in COPIES {
+        others.push(SeccompCondition::new(1, Len::Dword, Op::Ne, copy)?);
+    }
+    rules.push(SeccompRule::new(others)?);
+    Ok(rules)
+}
+
+/// By descriptor, the owner, rights and attributes of what the user owns; a filter cannot tell the
+/// run's own files from those. Setting a file's times to now stays, which is what `touch` does.
+fn same_user_rules() -> Result<Rules, Failure> {
+    let calls = [libc::SYS_fchmod, libc::SYS_fchown, libc::SYS_fsetxattr, libc::SYS_fremovexattr];
+    let mut rules: Rules = calls.into_iter().map(|call| (call, vec![])).collect();
+    let other_times = SeccompCondition::new(2, Len::Qword, Op::Ne, 0)?;
+    rules.insert(libc::SYS_utimensat, vec![SeccompRule::new(vec![other_times])?]);
+    Ok(rules)
+}
+
+/// A process that may not be dumped may not be looked at either; and of the threads of a process one is
+/// looked at, so that all have the same descriptors.
+fn watched_rules() -> Result<Rules, Failure> {
+    let dumpable = vec![
+        SeccompCondition::new(0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64)?,
+        SeccompCondition::new(1, Len::Qword, Op::Ne, 1)?,
+    ];
+    let (thread, files) = (libc::CLONE_THREAD as u64, libc::CLONE_FILES as u64);
+    let alone = SeccompRule::new(vec![masked(0, thread | files, thread)?])?;
+    Ok(Rules::from([
+        (libc::SYS_prctl, vec![SeccompRule::new(dumpable)?]),
+        (libc::SYS_clone, vec![alone]),
+        (libc::SYS_unshare, vec![flag_of(0, files)?]),
+        (libc::SYS_close_range, vec![flag_of(2, CLOSE_RANGE_UNSHARE)?]),
+    ]))
 }
 
 /// From this version on Landlock keeps signals inside; for older kernels the filter has to.
@@ -302,13 +405,13 @@ pub fn without_signals() -> Result<Vec<libc::sock_filter>, Failure> {
     program(calls.into_iter().map(|call| (call, vec![])).collect(), libc::EPERM)
 }
 
-/// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers.
+/// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers and to
+/// calls that are newer than these lists.
 fn guard() -> Vec<libc::sock_filter> {
     #[cfg(target_arch = "x86_64")]
     const NATIVE: u32 = 0xc000_003e; // AUDIT_ARCH_X86_64
     #[cfg(target_arch = "aarch64")]
     const NATIVE: u32 = 0xc000_00b7; // AUDIT_ARCH_AARCH64
-    const X32_BIT: u32 = 0x4000_0000;
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
@@ -318,8 +421,8 @@ fn guard() -> Vec<libc::sock_filter> {
         op(LOAD, 0, 0, 4), // seccomp_data.arch
         op(EQUAL, 1, 0, NATIVE),
         op(RETURN, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-        op(LOAD, 0, 0, 0), // seccomp_data.nr
-        op(AT_LEAST, 0, 1, X32_BIT),
+        op(LOAD, 0, 0, 0),           // seccomp_data.nr
+        op(AT_LEAST, 0, 1, UNKNOWN), // x32 has its bit above,
         op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
         op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ]

@@ -88,6 +88,13 @@ pub fn reap(block: bool) -> io::Result<Option<Reaped>> {
     }
 }
 
+/// Reaps one child, if it has ended.
+pub fn reap_child(pid: libc::pid_t) -> io::Result<()> {
+    // SAFETY: no status is asked for.
+    check(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) })
+        .map(drop)
+}
+
 /// Processor time and largest resident size of every descendant that was reaped.
 pub fn children_usage() -> (Duration, u64) {
     // SAFETY: an all-zero rusage is valid, and outlives the call.
