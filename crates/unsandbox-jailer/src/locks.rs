@@ -27,6 +27,7 @@ const REDUCED_DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
 type Failure = (&'static str, io::Error);
+type Failed = Box<dyn std::error::Error>;
 
 impl<'a> Locks<'a> {
     pub fn new(
@@ -47,9 +48,13 @@ impl<'a> Locks<'a> {
         if level == (Level::Reduced { id: None }) {
             added.push(filters.same_user.clone());
         }
-        if files::kernel_abi() < seccomp::LANDLOCK_WITH_SIGNALS {
-            let signals = seccomp::without_signals();
-            added.push(signals.map_err(|error| io::Error::other(error.to_string()))?);
+        let (abi, broken) =
+            (files::kernel_abi(), |error: Failed| io::Error::other(error.to_string()));
+        if abi < seccomp::LANDLOCK_WITH_TRUNCATION {
+            added.extend(seccomp::without_truncation().map_err(broken)?);
+        }
+        if abi < seccomp::LANDLOCK_WITH_SIGNALS {
+            added.push(seccomp::without_signals().map_err(broken)?);
         }
         Ok(Locks { level, tmp, readable, devices: REDUCED_DEVICES, filters, added })
     }

@@ -398,11 +398,44 @@ fn watched_rules() -> Result<Rules, Failure> {
 /// From this version on Landlock keeps signals inside; for older kernels the filter has to.
 pub const LANDLOCK_WITH_SIGNALS: i32 = 6;
 
-/// Signals to processes. A thread may still signal its own process (tgkill), as `abort` does.
+/// Signals to processes, also those that the kernel sends when a descriptor is ready. A thread may still
+/// signal its own process (tgkill), as `abort` does; no filter can tell that from another's.
 pub fn without_signals() -> Result<Vec<libc::sock_filter>, Failure> {
     let calls =
         [libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
-    program(calls.into_iter().map(|call| (call, vec![])).collect(), libc::EPERM)
+    let mut rules: Rules = calls.into_iter().map(|call| (call, vec![])).collect();
+    const F_SETSIG: u64 = 10;
+    const F_SETOWN_EX: u64 = 15;
+    const FIOSETOWN: u64 = 0x8901;
+    const SIOCSPGRP: u64 = 0x8902;
+    let any_of = |values: &[u64]| {
+        let rule =
+            |value| SeccompRule::new(vec![SeccompCondition::new(1, Len::Dword, Op::Eq, value)?]);
+        values.iter().map(|value| rule(*value)).collect::<Result<Vec<_>, _>>()
+    };
+    rules.insert(libc::SYS_fcntl, any_of(&[libc::F_SETOWN as u64, F_SETSIG, F_SETOWN_EX])?);
+    rules.insert(libc::SYS_ioctl, any_of(&[FIOSETOWN, SIOCSPGRP])?);
+    program(rules, libc::EPERM)
+}
+
+/// From this version on Landlock keeps files from being cut short; for older kernels the filter has to.
+pub const LANDLOCK_WITH_TRUNCATION: i32 = 3;
+
+/// Cutting a file short without the right to write to it: by path, or while opening it for reading. What
+/// asks in memory, where no filter looks, is not there.
+pub fn without_truncation() -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
+    let mask = (libc::O_ACCMODE | libc::O_TRUNC) as u64;
+    // Both ways of opening that Landlock does not take for writing.
+    let unwritten = [libc::O_RDONLY, libc::O_ACCMODE].map(|access| (access | libc::O_TRUNC) as u64);
+    let opening = |argument| {
+        let rule = |flags| Ok(SeccompRule::new(vec![masked(argument, mask, flags)?])?);
+        unwritten.into_iter().map(rule).collect::<Result<Vec<_>, Failure>>()
+    };
+    let mut rules = Rules::from([(libc::SYS_truncate, vec![]), (libc::SYS_openat, opening(2)?)]);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_open, opening(1)?);
+    let hidden = Rules::from([(libc::SYS_openat2, vec![])]);
+    Ok(vec![program(rules, libc::EPERM)?, program(hidden, libc::ENOSYS)?])
 }
 
 /// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers and to
@@ -426,4 +459,55 @@ fn guard() -> Vec<libc::sock_filter> {
         op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
         op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys;
+
+    /// Runs `program` in a child under `filters`; true if it says so.
+    fn under(filters: &[Vec<libc::sock_filter>], program: impl Fn() -> bool) -> bool {
+        let Some(child) = sys::fork_with(0).unwrap() else {
+            let locked = sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+                .and_then(|()| filters.iter().try_for_each(|filter| sys::install_filter(filter)));
+            sys::exit_now(if locked.is_ok() && program() { 7 } else { 1 })
+        };
+        sys::wait_for(child) == Some(7)
+    }
+
+    /// What the kernel answers to a call with these arguments: 0, or the number of its error.
+    fn answer(call: libc::c_long, arguments: [libc::c_long; 4]) -> i32 {
+        let [a, b, c, d] = arguments;
+        // SAFETY: the tests pass null, or a constant string, wherever the call takes a pointer.
+        let result = unsafe { libc::syscall(call, a, b, c, d) };
+        if result < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(0) } else { 0 }
+    }
+
+    #[test]
+    fn older_kernels_cut_no_file_short_either() {
+        let path = c"/dev/null".as_ptr() as libc::c_long;
+        let opened = |flags: i32| {
+            let at = libc::c_long::from(libc::AT_FDCWD);
+            answer(libc::SYS_openat, [at, path, flags.into(), 0])
+        };
+        let filters = without_truncation().unwrap();
+        assert!(under(&filters, || opened(libc::O_RDONLY | libc::O_TRUNC) == libc::EPERM));
+        assert!(under(&filters, || opened(libc::O_ACCMODE | libc::O_TRUNC) == libc::EPERM));
+        assert!(under(&filters, || opened(libc::O_WRONLY | libc::O_TRUNC) == 0));
+        assert!(under(&filters, || opened(libc::O_RDWR | libc::O_TRUNC) == 0));
+        assert!(under(&filters, || opened(libc::O_RDONLY) == 0));
+        assert!(under(&filters, || answer(libc::SYS_truncate, [path, 0, 0, 0]) == libc::EPERM));
+        assert!(under(&filters, || answer(libc::SYS_openat2, [0; 4]) == libc::ENOSYS));
+    }
+
+    #[test]
+    fn older_kernels_send_no_signal_for_a_descriptor() {
+        let filters = [without_signals().unwrap()];
+        let set = |request| answer(libc::SYS_fcntl, [0, request, 1, 0]) == libc::EPERM;
+        assert!(under(&filters, || [8, 10, 15].into_iter().all(set)));
+        let request = |request| answer(libc::SYS_ioctl, [0, request, 0, 0]) == libc::EPERM;
+        assert!(under(&filters, || [0x8901, 0x8902].into_iter().all(request)));
+        assert!(under(&filters, || answer(libc::SYS_kill, [1, 0, 0, 0]) == libc::EPERM));
+    }
 }

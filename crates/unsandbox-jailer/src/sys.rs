@@ -95,6 +95,15 @@ pub fn reap_child(pid: libc::pid_t) -> io::Result<()> {
         .map(drop)
 }
 
+/// The exit code of a child, once it has ended.
+#[cfg(test)]
+pub fn wait_for(pid: libc::pid_t) -> Option<i32> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    check(unsafe { libc::waitpid(pid, &mut status, 0) }).ok()?;
+    Reaped { pid, status }.end().ok()
+}
+
 /// Processor time and largest resident size of every descendant that was reaped.
 pub fn children_usage() -> (Duration, u64) {
     // SAFETY: an all-zero rusage is valid, and outlives the call.
