@@ -21,7 +21,7 @@ import pytest
 import unsandbox
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ["index", "tutorial", *sorted(f"guides/{it.stem}" for it in (DOCS / "guides").glob("*.md"))]
+PAGES = ["index", "tutorial", "limits", *sorted(f"guides/{it.stem}" for it in (DOCS / "guides").glob("*.md"))]
 BLOCK = re.compile(
     r'^```python(?P<title> title="[^"]+")?\n(?P<code>.*?)^```$(?:\n\n```text\n(?P<output>.*?)^```$)?',
     re.MULTILINE | re.DOTALL,
