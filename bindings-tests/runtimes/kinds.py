@@ -74,7 +74,7 @@ KINDS = (
         "{build}/hello", "{build}/cases", ("golang-go",),
         environment={"CGO_CFLAGS": "-I{include}", "CGO_LDFLAGS": "-L{lib}", "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local"},
     ),
-    Kind("guile", ("guile",), (), **script("guile -L {here}", "scm"), debian=("guile-3.0",), environment={"GUILE_AUTO_COMPILE": "0", "LC_ALL": "C.UTF-8"}),
+    Kind("guile", ("guile",), (), **script("guile -L {here}", "scm"), debian=("guile-3.0",), environment={"GUILE_AUTO_COMPILE": "0", "LC_ALL": "C.UTF-8", "XDG_CACHE_HOME": "{build}"}),
     Kind(
         "java", ("javac", "java", f"test -e {JNA}"), (f"javac -d {{build}} -cp {JNA} {{here}}/*.java",),
         f"java -cp {JNA}:{{build}} Hello", f"java -cp {JNA}:{{build}} Cases", ("default-jdk-headless", "libjna-java"),
