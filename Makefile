@@ -40,7 +40,7 @@ fuzz:
 	UNSANDBOX_FUZZ_CASES=$(FUZZ_CASES) $(CARGO) test --release -p unsandbox-protocol --test hostile
 
 bench:
-	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench
+	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi -p unsandbox-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench
 
 docs:

@@ -3,6 +3,8 @@
 //! bare. Rounds of all three follow each other in turn, so that the machine's mood hits each alike; what is
 //! printed are medians and their ratios. `make bench` builds in release and runs this.
 
+mod call;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -39,6 +41,7 @@ fn main() -> Result<(), Error> {
     local.close();
     server.kill().expect("the server's process");
     server.wait().expect("the server's process");
+    call::measure(&directory)?;
     std::fs::remove_dir_all(&directory).expect("the temporary directory");
     Ok(())
 }
