@@ -11,7 +11,10 @@ fn main() -> Result<(), Error> {
     let mut tasks = Vec::new();
     for code in ["sleep 0.3; echo one", "sleep 0.2; echo two", "echo three"] {
         let (sender, index) = (sender.clone(), tasks.len());
-        let notify = Box::new(move || drop(sender.send(index)));
+        let notify = Box::new(move || {
+            // The loop is gone only where it has failed.
+            let _ = sender.send(index);
+        });
         let request = Request::new("bash", code);
         tasks.push(client.start_execute(request, CallOptions::new(), Some(notify))?);
     }

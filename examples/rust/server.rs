@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use unsandbox::{Client, Limits, Request};
 
@@ -13,14 +13,14 @@ const CODE_MAX: u64 = 65_536;
 /// What comes until the caller closes its side is a program; what the program writes goes back.
 fn answer(client: &Client, mut caller: TcpStream) -> io::Result<()> {
     let mut code = Vec::new();
-    caller.by_ref().take(CODE_MAX).read_to_end(&mut code)?;
+    (&caller).take(CODE_MAX).read_to_end(&mut code)?;
     let limits = Limits { memory_bytes: Some(256 << 20), ..Limits::default() };
     let request = Request::new("python", String::from_utf8_lossy(&code)).ttl(5).limits(limits);
-    match client.execute(&request) {
-        Ok(result) => caller.write_all(&[result.stdout, result.stderr].concat())?,
-        Err(error) => caller.write_all(error.to_string().as_bytes())?,
-    }
-    caller.shutdown(Shutdown::Both)
+    let reply = match client.execute(&request) {
+        Ok(result) => [result.stdout, result.stderr].concat(),
+        Err(error) => error.to_string().into_bytes(),
+    };
+    caller.write_all(&reply)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
