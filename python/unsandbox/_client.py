@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._options import Content, ExecuteOptions, InputFiles
+    from ._shapes import Content, ExecuteOptions, InputFiles
     from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 
 
@@ -48,6 +48,11 @@ class Client:
 
     Raises:
         ConfigError: Endpoint, key, accounts file or certificates are unusable.
+
+    Examples:
+        >>> with unsandbox.Client(base_url="local:", timeout=30) as client:
+        ...     client.execute("bash", "echo $0 | wc -l", ttl=5).ok
+        True
     """
 
     def __init__(
@@ -89,16 +94,34 @@ class Client:
 
     @property
     def endpoint(self) -> str:
-        """Where programs run: "local:", or a URL."""
+        """Where programs run: "local:", or a URL.
+
+        Examples:
+            >>> client.endpoint
+            'local:'
+        """
         return self._native.endpoint()
 
     @property
     def is_local(self) -> bool:
-        """Whether programs run on this machine."""
+        """Whether programs run on this machine.
+
+        Examples:
+            >>> client.is_local
+            True
+        """
         return self._native.is_local()
 
     def close(self) -> None:
-        """End what runs, and every sandbox of a local client; later calls raise ConflictError."""
+        """End what runs, and every sandbox of a local client; later calls raise ConflictError.
+
+        Examples:
+            >>> other = unsandbox.Client(base_url="local:")
+            >>> other.close()
+            >>> other.execute("bash", "true")
+            Traceback (most recent call last):
+            unsandbox.ConflictError: the client is closed
+        """
         self._native.close()
 
     def __enter__(self) -> Client:
@@ -162,6 +185,11 @@ class Client:
             InvalidRequestError: A value is wrong; nothing ran.
             UnsandboxError: There is no result, for the reason that its class says. A program that fails
                 is a result.
+
+        Examples:
+            >>> result = client.execute("python", "print(input()[::-1])", stdin="abc", ttl=5)
+            >>> result.ok, result.exit_code, result.stdout
+            (True, 0, 'cba\\n')
         """
         options = _options.request_options(
             env=env,
@@ -197,33 +225,13 @@ class Client:
     ) -> ExecutionResult:
         """Run a program whose language is detected, and wait for its result.
 
-        The language is told by the shebang, else by the content.
+        The language is told by the shebang, else by the content. Options, result and errors are those
+        of `execute`.
 
-        Args:
-            code: The program.
-            env: Variables of the program's environment.
-            network_mode: "zerotrust" (no network; the default) or "semitrusted".
-            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
-            return_artifact: Whether to give back the compiled program.
-            return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
-            input_files: Files of the working directory: a mapping of names to bytes, text, paths or
-                open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
-                5 MB each, 10 MB together (limits from the API).
-            stdin: Standard input: text, bytes or an open file.
-            args: Arguments of the program.
-            limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
-            runtime: Path of the interpreter or compiler; only for the local engine.
-            timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
-            on_stdout: Called with text as the program writes it, from another thread.
-            on_stderr: The same for standard error.
-
-        Returns:
-            The result, also where the program failed.
-
-        Raises:
-            InvalidRequestError: A value is wrong; nothing ran.
-            UnsandboxError: There is no result, for the reason that its class says. A program that fails
-                is a result.
+        Examples:
+            >>> result = client.run("#!/bin/bash\\necho hello $1", args=["you"])
+            >>> result.detected_language, result.stdout
+            ('bash', 'hello you\\n')
         """
         options = _options.request_options(
             env=env,
@@ -284,6 +292,11 @@ class Client:
             InvalidRequestError: A value is wrong; nothing ran.
             UnsandboxError: There is no result, for the reason that its class says. A program that fails
                 is a result.
+
+        Examples:
+            >>> job = client.execute_async("bash", "exit 3")
+            >>> job.wait().exit_code
+            3
         """
         options = _options.request_options(
             env=env,
@@ -315,33 +328,14 @@ class Client:
         runtime: str | None = None,
         timeout: float | None = None,
     ) -> Job:
-        """Submit a program whose language is detected.
+        """Submit a program whose language is detected, and return at once.
 
-        As `execute_async`; the language is told by the shebang, else by the content.
+        The language is told by the shebang, else by the content. Options, result and errors are those
+        of `execute_async`.
 
-        Args:
-            code: The program.
-            env: Variables of the program's environment.
-            network_mode: "zerotrust" (no network; the default) or "semitrusted".
-            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
-            return_artifact: Whether to give back the compiled program.
-            return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
-            input_files: Files of the working directory: a mapping of names to bytes, text, paths or
-                open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
-                5 MB each, 10 MB together (limits from the API).
-            stdin: Standard input: text, bytes or an open file.
-            args: Arguments of the program.
-            limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
-            runtime: Path of the interpreter or compiler; only for the local engine.
-            timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
-
-        Returns:
-            The job, which goes on by itself.
-
-        Raises:
-            InvalidRequestError: A value is wrong; nothing ran.
-            UnsandboxError: There is no result, for the reason that its class says. A program that fails
-                is a result.
+        Examples:
+            >>> client.run_async("#!/bin/bash\\necho hello").wait(timeout=30).stdout
+            'hello\\n'
         """
         options = _options.request_options(
             env=env,
@@ -407,6 +401,11 @@ class Client:
             InvalidRequestError: A value is wrong.
             UnsandboxError: One of the programs has no result, for the reason that its class says; the
                 others are stopped.
+
+        Examples:
+            >>> programs = [f"echo $(({number} * {number}))" for number in range(4)]
+            >>> [result.stdout.strip() for result in client.map(programs, language="bash", ordered=True)]
+            ['0', '1', '4', '9']
         """
         from ._many import results
 
@@ -424,6 +423,11 @@ class Client:
 
         Raises:
             NotFoundError: There is no such job for this key.
+
+        Examples:
+            >>> job = client.execute_async("bash", "true")
+            >>> client.get_job(job.job_id).status in ("pending", "running", "completed")
+            True
         """
         return Job(self, self._get_job(job_id, timeout))
 
@@ -444,6 +448,11 @@ class Client:
             RequestTimeoutError: It has not ended in time; it goes on.
             NotFoundError: There is no such job for this key.
             JobLostError: The server forgot it.
+
+        Examples:
+            >>> job = client.execute_async("bash", "echo done")
+            >>> client.wait_job(job.job_id, timeout=30).stdout
+            'done\\n'
         """
         return self._native.wait_job(job_id, {"timeout": timeout})
 
@@ -459,6 +468,11 @@ class Client:
 
         Raises:
             NotFoundError: There is no such job for this key.
+
+        Examples:
+            >>> job = client.execute_async("bash", "sleep 60")
+            >>> client.cancel_job(job.job_id).status
+            'cancelled'
         """
         return self._native.cancel_job(job_id, {"timeout": timeout})
 
@@ -470,6 +484,13 @@ class Client:
 
         Returns:
             A handle for each.
+
+        Examples:
+            >>> job = client.execute_async("bash", "sleep 60")
+            >>> job.job_id in [it.job_id for it in client.list_jobs()]
+            True
+            >>> job.cancel().status
+            'cancelled'
         """
         return [Job(self, info) for info in self._native.list_jobs({"timeout": timeout})]
 
@@ -481,6 +502,10 @@ class Client:
 
         Returns:
             Each with its aliases; on "local:" also whether and where it is installed.
+
+        Examples:
+            >>> [it.aliases[:3] for it in client.languages() if it.name == "javascript"]
+            [('js', 'node', 'nodejs')]
         """
         return list(self._native.languages({"timeout": timeout}))
 
@@ -492,6 +517,10 @@ class Client:
 
         Returns:
             The answer; a key that is not good is an answer and no error.
+
+        Examples:
+            >>> client.validate_key()
+            KeyInfo(valid=True, tier='local', reason=None)
         """
         return self._native.validate_key({"timeout": timeout})
 
@@ -503,6 +532,10 @@ class Client:
 
         Returns:
             How it is. An endpoint that cannot be reached raises ConnectError.
+
+        Examples:
+            >>> client.health()
+            Health(healthy=True, status='ok')
         """
         return self._native.health({"timeout": timeout})
 
@@ -511,5 +544,9 @@ class Client:
 
         Returns:
             Each layer, with how to get it where it is missing.
+
+        Examples:
+            >>> client.probe().level in ("full", "reduced")
+            True
         """
         return self._native.probe()
