@@ -45,12 +45,12 @@ standings:
 
 # The other sandboxes that are timed beside ours; without them their rows say what is missing.
 RIVALS := bubblewrap firejail
-# Names of parts (faces, cold, python) run only those.
+# Names of parts (faces, cold, call, python) run only those.
 PARTS ?=
 bench:
 	-scripts/packages $(RIVALS)
 	-$(if $(if $(PARTS),$(filter python,$(PARTS)),all),scripts/bench-python)
-	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench
+	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi -p unsandbox-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench $(PARTS)
 
 docs:
