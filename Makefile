@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages runtimes test hostile fuzz bench docs clean
+.PHONY: build deps languages runtimes test hostile fuzz standings bench docs clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi
@@ -43,9 +43,18 @@ FUZZ_CASES ?= 1000000
 fuzz:
 	UNSANDBOX_FUZZ_CASES=$(FUZZ_CASES) $(CARGO) test --release -p unsandbox-protocol --test hostile
 
+# What the engine comes to on machines that refuse it something: a table.
+standings:
+	$(CARGO) test -q -p unsandbox-engine --test standings
+
+# The other sandboxes that are timed beside ours; without them their rows say what is missing.
+RIVALS := bubblewrap firejail
+# Names of parts (faces, cold) run only those.
+PARTS ?=
 bench:
-	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench
-	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench
+	-scripts/packages $(RIVALS)
+	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi -p unsandbox-bench
+	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench $(PARTS)
 
 docs:
 	scripts/docs

@@ -104,7 +104,7 @@ def test_the_inner_traceback_is_shown(local: unsandbox.Client) -> None:
 
 
 def test_ends_without_a_result(local: unsandbox.Client) -> None:
-    @unsandbox.sandboxed(client=local, ttl=1)
+    @unsandbox.sandboxed(client=local)
     def ends(how: str) -> Any:
         import os
         import sys
@@ -113,19 +113,21 @@ def test_ends_without_a_result(local: unsandbox.Client) -> None:
             sys.exit(0)
         if how == "falls":
             os._exit(0)
-        if how == "loops":
-            while True:
-                pass
         if how == "lies":
             sys.stdout.write = lambda text: os.write(1, text.replace("[]", "[").encode())
             return []
         return {1, 2}
 
+    @unsandbox.sandboxed(client=local, ttl=1)
+    def loops() -> None:
+        while True:
+            pass
+
     for how in ("leaves", "falls"):
         with pytest.raises(unsandbox.ExecutionError, match="ended its process before"):
             ends(how)
     with pytest.raises(unsandbox.ExecutionError) as late:
-        ends("loops")
+        loops()
     assert late.value.result.status == "timeout"
     with pytest.raises(unsandbox.ExecutionError, match="ends.. gave no JSON"):
         ends("lies")

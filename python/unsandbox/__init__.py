@@ -2,7 +2,7 @@
 """Run code in any language in a sandbox: on this machine, on a server of your own, or at the service.
 
     >>> import unsandbox
-    >>> unsandbox.execute("python", "print(6 * 7)").stdout  # doctest: +SKIP
+    >>> unsandbox.execute("python", "print(6 * 7)").stdout
     '42\\n'
 
 A program that fails is a result whose `success` is False; `UnsandboxError` says why there is none.
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from ._async import AsyncClient, AsyncJob
     from ._many import Executor
     from ._sandboxed import sandboxed
+    from ._shapes import ClientSettings, Content, ExecuteOptions, InputFiles
     from ._types import (
         Artifact,
         ExecutionResult,
@@ -81,13 +82,17 @@ __all__ = [
     "AuthenticationError",
     "CancelledError",
     "Client",
+    "ClientSettings",
     "ConfigError",
     "ConflictError",
     "ConnectError",
+    "Content",
+    "ExecuteOptions",
     "ExecutionError",
     "ExecutionResult",
     "Executor",
     "Health",
+    "InputFiles",
     "InternalError",
     "InvalidRequestError",
     "Isolation",
@@ -132,9 +137,13 @@ _LAZY = {
     "AsyncClient": "_async",
     "AsyncJob": "_async",
     "Artifact": "_types",
+    "ClientSettings": "_shapes",
+    "Content": "_shapes",
+    "ExecuteOptions": "_shapes",
     "ExecutionResult": "_types",
     "Executor": "_many",
     "Health": "_types",
+    "InputFiles": "_shapes",
     "Isolation": "_types",
     "JobInfo": "_types",
     "KeyInfo": "_types",
@@ -166,6 +175,11 @@ def enable_logging(level: int = 30) -> None:
     Args:
         level: The least level that is sent, as in `logging`; 30 is WARNING. Messages hold no keys,
             and no program text above DEBUG.
+
+    Examples:
+        >>> import logging
+        >>> unsandbox.enable_logging(logging.DEBUG)
+        >>> unsandbox.enable_logging(logging.CRITICAL + 1)  # and off again
     """
     import logging
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -22,13 +23,67 @@ from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._options import ClientSettings, Content, ExecuteOptions, InputFiles
+    from ._shapes import ClientSettings, Content, ExecuteOptions, InputFiles
 
 T = TypeVar("T")
 
 
+async def _done(given: object) -> None:
+    """Awaits what a callback gave, where that is to be awaited."""
+    if inspect.isawaitable(given):
+        await given
+
+
+class _LoopOutput:
+    """Brings output from the thread that reads it to callbacks on the loop's own thread, in order."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        #: A callback with its text; None at the end.
+        self._waiting: asyncio.Queue[tuple[Callable[[str], object], str] | None] = asyncio.Queue()
+
+    def to(self, sink: Callable[[str], object] | None) -> Callable[[str], object] | None:
+        """The callback for the reading thread, which never waits for the loop."""
+        if sink is None:
+            return None
+        put = self._waiting.put_nowait
+        return lambda text: self._loop.call_soon_threadsafe(put, (sink, text))
+
+    async def beside(self, call: Coroutine[Any, Any, T]) -> T:
+        """Makes the call while its output is given out; a callback that raises stops the call."""
+        calling, playing = asyncio.ensure_future(call), asyncio.ensure_future(self._play())
+        try:
+            await asyncio.wait((calling, playing), return_when=asyncio.FIRST_COMPLETED)
+            if not playing.done():
+                # The call is over, and all of its output was put before its end came here.
+                self._waiting.put_nowait(None)
+                await playing
+            # Only a callback that raised ends it before the call.
+            playing.result()
+            return calling.result()
+        finally:
+            for task in (calling, playing):
+                task.cancel()
+            await asyncio.gather(calling, playing, return_exceptions=True)
+
+    async def _play(self) -> None:
+        while (item := await self._waiting.get()) is not None:
+            sink, text = item
+            await _done(sink(text))
+
+
 class AsyncJob(JobState):
-    """A `Job` whose functions are awaited."""
+    """A `Job` whose functions are awaited.
+
+    Examples:
+        >>> async def main():
+        ...     async with unsandbox.AsyncClient(base_url="local:") as client:
+        ...         job = await client.execute_async("bash", "exit 3")
+        ...         result = await job.wait(timeout=30)
+        ...         print(job.status, result.exit_code)
+        >>> asyncio.run(main())
+        completed 3
+    """
 
     __slots__ = ("_client",)
 
@@ -47,7 +102,10 @@ class AsyncJob(JobState):
         timeout: float | None = None,
         on_update: Callable[[AsyncJob], object] | None = None,
     ) -> ExecutionResult:
-        """Wait for the end of the job; see `Job.wait`. Cancelling the wait leaves the job alone."""
+        """Wait for the end of the job; see `Job.wait`.
+
+        Cancelling the wait leaves the job alone. A coroutine function as `on_update` is awaited.
+        """
         if on_update is not None:
             return await self._watch(timeout, on_update)
         if self._info.result is not None:
@@ -64,7 +122,7 @@ class AsyncJob(JobState):
                 await self.refresh(timeout=looks.left())
             if self.status != told:
                 told = self.status
-                on_update(self)
+                await _done(on_update(self))
             if self._info.result is not None:
                 return self._info.result
             try:
@@ -90,6 +148,14 @@ class AsyncClient:
 
     Raises:
         ConfigError: Endpoint, key, accounts file or certificates are unusable.
+
+    Examples:
+        >>> async def main():
+        ...     async with unsandbox.AsyncClient(base_url="local:") as client:
+        ...         calls = [client.execute("bash", f"echo {number}") for number in range(3)]
+        ...         print([result.stdout.strip() for result in await asyncio.gather(*calls)])
+        >>> asyncio.run(main())
+        ['0', '1', '2']
     """
 
     def __init__(
@@ -143,6 +209,23 @@ class AsyncClient:
             future.add_done_callback(_look_at)
             raise
 
+    async def _execute(
+        self,
+        language: str | None,
+        code: str,
+        options: dict[str, Any],
+        timeout: float | None,
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
+    ) -> ExecutionResult:
+        execute = partial(self._client._execute, language, code, options, timeout)
+        if on_stdout is None and on_stderr is None:
+            return await self._call(partial(execute, None, None))
+        output = _LoopOutput()
+        return await output.beside(
+            self._call(partial(execute, output.to(on_stdout), output.to(on_stderr)))
+        )
+
     async def execute(
         self,
         language: str,
@@ -164,8 +247,16 @@ class AsyncClient:
     ) -> ExecutionResult:
         """Run a program and wait for its result.
 
-        Options, result and errors are those of `Client.execute`; the callbacks are called from a
-        thread of the pool.
+        Options, result and errors are those of `Client.execute`. The callbacks are called on the
+        loop's own thread, one after the other, and are awaited where they are coroutine functions;
+        all output has been given to them when this returns.
+
+        Examples:
+            >>> async def main():
+            ...     async with unsandbox.AsyncClient(base_url="local:") as client:
+            ...         await client.execute("bash", "echo hello", on_stdout=lambda text: print(repr(text)))
+            >>> asyncio.run(main())
+            'hello\\n'
         """
         options = _options.request_options(
             env=env,
@@ -179,10 +270,7 @@ class AsyncClient:
             limits=limits,
             runtime=runtime,
         )
-        execute = self._client._execute
-        return await self._call(
-            partial(execute, language, code, options, timeout, on_stdout, on_stderr)
-        )
+        return await self._execute(language, code, options, timeout, on_stdout, on_stderr)
 
     async def run(
         self,
@@ -204,8 +292,8 @@ class AsyncClient:
     ) -> ExecutionResult:
         """Run a program whose language is detected, and wait for its result.
 
-        Options, result and errors are those of `Client.run`; the callbacks are called from a
-        thread of the pool.
+        Options, result and errors are those of `Client.run`; the callbacks are called as those of
+        `execute`.
         """
         options = _options.request_options(
             env=env,
@@ -219,10 +307,7 @@ class AsyncClient:
             limits=limits,
             runtime=runtime,
         )
-        execute = self._client._execute
-        return await self._call(
-            partial(execute, None, code, options, timeout, on_stdout, on_stderr)
-        )
+        return await self._execute(None, code, options, timeout, on_stdout, on_stderr)
 
     async def execute_async(
         self,
@@ -330,6 +415,15 @@ class AsyncClient:
             InvalidRequestError: A value is wrong.
             UnsandboxError: One of the programs has no result, for the reason that its class says; the
                 others are stopped.
+
+        Examples:
+            >>> async def main():
+            ...     async with unsandbox.AsyncClient(base_url="local:") as client:
+            ...         async for result in client.map(["exit 0", "exit 1"], language="bash", ordered=True):
+            ...             print(result.exit_code)
+            >>> asyncio.run(main())
+            0
+            1
         """
         count = workers(max_workers)
         if isinstance(codes, str):
@@ -337,15 +431,14 @@ class AsyncClient:
         source = iter(codes)
         chosen = _options.request_options(**options)
         timeout = chosen.pop("timeout", None)
-        execute = self._client._execute
         bar = Progress.over(codes, shown=progress)
         # In the order of the programs. No more are taken from the source than can run.
         running: dict[asyncio.Task[ExecutionResult], None] = {}
         try:
             while True:
                 for code in itertools.islice(source, count - len(running)):
-                    call = partial(execute, language, code, chosen, timeout, None, None)
-                    running[asyncio.ensure_future(self._call(call))] = None
+                    call = self._execute(language, code, chosen, timeout)
+                    running[asyncio.ensure_future(call)] = None
                 if not running:
                     return
                 first = [next(iter(running))] if ordered else running

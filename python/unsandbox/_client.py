@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._options import Content, ExecuteOptions, InputFiles
+    from ._shapes import Content, ExecuteOptions, InputFiles
     from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 
 
@@ -40,14 +40,32 @@ class Client:
         timeout: Seconds for a whole call. Else 30 for a question, and for an execution its ttl
             with time for queue and compiler.
         connect_timeout: Seconds for connecting, with TLS. Else 15.
+        resolve_timeout: Seconds for looking up a server's name. Else 10.
+        send_timeout: Seconds for sending a request. Else as long as the call.
+        first_byte_timeout: Seconds until a server begins its reply; it begins an execution's when
+            that has ended. Else as long as the call.
+        read_timeout: Seconds for each read of a reply once it has begun. Else as long as the call.
+        proxy: "http://[USER:PASSWORD@]HOST:PORT" or "socks5://…"; "" for none. Else https_proxy,
+            http_proxy or all_proxy, unless no_proxy names the server or it is this machine.
+        job_threshold: Programs with a ttl of more seconds are submitted as jobs and polled, so that
+            no connection has to idle that long. Else 120.
+        cancel_jobs: Submits every execution as a job, so that a call that is cancelled or past its
+            deadline ends its program at any server. Our own server ends it without.
         retries: How often a call is repeated where that is safe. Else 3.
         reply_max_bytes: Largest reply that is read. Else 87 MB.
         isolation: What the local engine accepts: "auto", "full" or "reduced".
         concurrency: Executions at once on the local engine. Else twice the cores.
         queue_max: Executions that may wait for their turn there. Else 1,000.
+        egress_allow: Hosts that "semitrusted" programs on the local engine may reach: exact names and
+            addresses, or "*.SUFFIX". Else every host of the public Internet.
 
     Raises:
         ConfigError: Endpoint, key, accounts file or certificates are unusable.
+
+    Examples:
+        >>> with unsandbox.Client(base_url="local:", timeout=30) as client:
+        ...     client.execute("bash", "echo $0 | wc -l", ttl=5).ok
+        True
     """
 
     def __init__(
@@ -63,11 +81,19 @@ class Client:
         allow_plain_http_key: bool | None = None,
         timeout: float | None = None,
         connect_timeout: float | None = None,
+        resolve_timeout: float | None = None,
+        send_timeout: float | None = None,
+        first_byte_timeout: float | None = None,
+        read_timeout: float | None = None,
+        proxy: str | None = None,
+        job_threshold: int | None = None,
+        cancel_jobs: bool | None = None,
         retries: int | None = None,
         reply_max_bytes: int | None = None,
         isolation: str | None = None,
         concurrency: int | None = None,
         queue_max: int | None = None,
+        egress_allow: Sequence[str] | None = None,
     ) -> None:
         self._native = _NativeClient(
             api_key=api_key,
@@ -80,25 +106,51 @@ class Client:
             allow_plain_http_key=allow_plain_http_key,
             timeout=timeout,
             connect_timeout=connect_timeout,
+            resolve_timeout=resolve_timeout,
+            send_timeout=send_timeout,
+            first_byte_timeout=first_byte_timeout,
+            read_timeout=read_timeout,
+            proxy=proxy,
+            job_threshold=job_threshold,
+            cancel_jobs=cancel_jobs,
             retries=retries,
             reply_max_bytes=reply_max_bytes,
             isolation=isolation,
             concurrency=concurrency,
             queue_max=queue_max,
+            egress_allow=egress_allow,
         )
 
     @property
     def endpoint(self) -> str:
-        """Where programs run: "local:", or a URL."""
+        """Where programs run: "local:", or a URL.
+
+        Examples:
+            >>> client.endpoint
+            'local:'
+        """
         return self._native.endpoint()
 
     @property
     def is_local(self) -> bool:
-        """Whether programs run on this machine."""
+        """Whether programs run on this machine.
+
+        Examples:
+            >>> client.is_local
+            True
+        """
         return self._native.is_local()
 
     def close(self) -> None:
-        """End what runs, and every sandbox of a local client; later calls raise ConflictError."""
+        """End what runs, and every sandbox of a local client; later calls raise ConflictError.
+
+        Examples:
+            >>> other = unsandbox.Client(base_url="local:")
+            >>> other.close()
+            >>> other.execute("bash", "true")
+            Traceback (most recent call last):
+            unsandbox.ConflictError: the client is closed
+        """
         self._native.close()
 
     def __enter__(self) -> Client:
@@ -162,6 +214,11 @@ class Client:
             InvalidRequestError: A value is wrong; nothing ran.
             UnsandboxError: There is no result, for the reason that its class says. A program that fails
                 is a result.
+
+        Examples:
+            >>> result = client.execute("python", "print(input()[::-1])", stdin="abc", ttl=5)
+            >>> result.ok, result.exit_code, result.stdout
+            (True, 0, 'cba\\n')
         """
         options = _options.request_options(
             env=env,
@@ -197,33 +254,13 @@ class Client:
     ) -> ExecutionResult:
         """Run a program whose language is detected, and wait for its result.
 
-        The language is told by the shebang, else by the content.
+        The language is told by the shebang, else by the content. Options, result and errors are those
+        of `execute`.
 
-        Args:
-            code: The program.
-            env: Variables of the program's environment.
-            network_mode: "zerotrust" (no network; the default) or "semitrusted".
-            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
-            return_artifact: Whether to give back the compiled program.
-            return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
-            input_files: Files of the working directory: a mapping of names to bytes, text, paths or
-                open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
-                5 MB each, 10 MB together (limits from the API).
-            stdin: Standard input: text, bytes or an open file.
-            args: Arguments of the program.
-            limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
-            runtime: Path of the interpreter or compiler; only for the local engine.
-            timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
-            on_stdout: Called with text as the program writes it, from another thread.
-            on_stderr: The same for standard error.
-
-        Returns:
-            The result, also where the program failed.
-
-        Raises:
-            InvalidRequestError: A value is wrong; nothing ran.
-            UnsandboxError: There is no result, for the reason that its class says. A program that fails
-                is a result.
+        Examples:
+            >>> result = client.run("#!/bin/bash\\necho hello $1", args=["you"])
+            >>> result.detected_language, result.stdout
+            ('bash', 'hello you\\n')
         """
         options = _options.request_options(
             env=env,
@@ -284,6 +321,11 @@ class Client:
             InvalidRequestError: A value is wrong; nothing ran.
             UnsandboxError: There is no result, for the reason that its class says. A program that fails
                 is a result.
+
+        Examples:
+            >>> job = client.execute_async("bash", "exit 3")
+            >>> job.wait().exit_code
+            3
         """
         options = _options.request_options(
             env=env,
@@ -315,33 +357,14 @@ class Client:
         runtime: str | None = None,
         timeout: float | None = None,
     ) -> Job:
-        """Submit a program whose language is detected.
+        """Submit a program whose language is detected, and return at once.
 
-        As `execute_async`; the language is told by the shebang, else by the content.
+        The language is told by the shebang, else by the content. Options, result and errors are those
+        of `execute_async`.
 
-        Args:
-            code: The program.
-            env: Variables of the program's environment.
-            network_mode: "zerotrust" (no network; the default) or "semitrusted".
-            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
-            return_artifact: Whether to give back the compiled program.
-            return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
-            input_files: Files of the working directory: a mapping of names to bytes, text, paths or
-                open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
-                5 MB each, 10 MB together (limits from the API).
-            stdin: Standard input: text, bytes or an open file.
-            args: Arguments of the program.
-            limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
-            runtime: Path of the interpreter or compiler; only for the local engine.
-            timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
-
-        Returns:
-            The job, which goes on by itself.
-
-        Raises:
-            InvalidRequestError: A value is wrong; nothing ran.
-            UnsandboxError: There is no result, for the reason that its class says. A program that fails
-                is a result.
+        Examples:
+            >>> client.run_async("#!/bin/bash\\necho hello").wait(timeout=30).stdout
+            'hello\\n'
         """
         options = _options.request_options(
             env=env,
@@ -407,6 +430,11 @@ class Client:
             InvalidRequestError: A value is wrong.
             UnsandboxError: One of the programs has no result, for the reason that its class says; the
                 others are stopped.
+
+        Examples:
+            >>> programs = [f"echo $(({number} * {number}))" for number in range(4)]
+            >>> [result.stdout.strip() for result in client.map(programs, language="bash", ordered=True)]
+            ['0', '1', '4', '9']
         """
         from ._many import results
 
@@ -424,6 +452,11 @@ class Client:
 
         Raises:
             NotFoundError: There is no such job for this key.
+
+        Examples:
+            >>> job = client.execute_async("bash", "true")
+            >>> client.get_job(job.job_id).status in ("pending", "running", "completed")
+            True
         """
         return Job(self, self._get_job(job_id, timeout))
 
@@ -444,6 +477,11 @@ class Client:
             RequestTimeoutError: It has not ended in time; it goes on.
             NotFoundError: There is no such job for this key.
             JobLostError: The server forgot it.
+
+        Examples:
+            >>> job = client.execute_async("bash", "echo done")
+            >>> client.wait_job(job.job_id, timeout=30).stdout
+            'done\\n'
         """
         return self._native.wait_job(job_id, {"timeout": timeout})
 
@@ -459,6 +497,11 @@ class Client:
 
         Raises:
             NotFoundError: There is no such job for this key.
+
+        Examples:
+            >>> job = client.execute_async("bash", "sleep 60")
+            >>> client.cancel_job(job.job_id).status
+            'cancelled'
         """
         return self._native.cancel_job(job_id, {"timeout": timeout})
 
@@ -470,6 +513,13 @@ class Client:
 
         Returns:
             A handle for each.
+
+        Examples:
+            >>> job = client.execute_async("bash", "sleep 60")
+            >>> job.job_id in [it.job_id for it in client.list_jobs()]
+            True
+            >>> job.cancel().status
+            'cancelled'
         """
         return [Job(self, info) for info in self._native.list_jobs({"timeout": timeout})]
 
@@ -481,6 +531,10 @@ class Client:
 
         Returns:
             Each with its aliases; on "local:" also whether and where it is installed.
+
+        Examples:
+            >>> [it.aliases[:3] for it in client.languages() if it.name == "javascript"]
+            [('js', 'node', 'nodejs')]
         """
         return list(self._native.languages({"timeout": timeout}))
 
@@ -492,6 +546,10 @@ class Client:
 
         Returns:
             The answer; a key that is not good is an answer and no error.
+
+        Examples:
+            >>> client.validate_key()
+            KeyInfo(valid=True, tier='local', reason=None)
         """
         return self._native.validate_key({"timeout": timeout})
 
@@ -503,6 +561,10 @@ class Client:
 
         Returns:
             How it is. An endpoint that cannot be reached raises ConnectError.
+
+        Examples:
+            >>> client.health()
+            Health(healthy=True, status='ok')
         """
         return self._native.health({"timeout": timeout})
 
@@ -511,5 +573,9 @@ class Client:
 
         Returns:
             Each layer, with how to get it where it is missing.
+
+        Examples:
+            >>> client.probe().level in ("full", "reduced")
+            True
         """
         return self._native.probe()

@@ -23,6 +23,13 @@ class UnsandboxError(Exception):
         may_have_run: Whether the program may have run although no result came back.
         cause: What lay underneath, as text, or None.
         job_id: The job that the error is about, or None.
+
+    Examples:
+        >>> try:
+        ...     client.execute("pyhton", "print(1)")
+        ... except unsandbox.UnsandboxError as error:
+        ...     print(error.code, error.may_have_run, error)
+        ARGUMENT False language "pyhton" is unknown; did you mean python?
     """
 
     code: ClassVar[str] = "UNSANDBOX"
@@ -186,6 +193,13 @@ class ExecutionError(UnsandboxError):
         stdout: What the program wrote to standard output, as text.
         stderr: What the program wrote to standard error, as text.
         output: The same as `stdout`, as `subprocess.CalledProcessError` calls it.
+
+    Examples:
+        >>> try:
+        ...     client.execute("bash", "echo trouble >&2; exit 3").check()
+        ... except unsandbox.ExecutionError as error:
+        ...     print(error.returncode, error.stderr.strip())
+        3 trouble
     """
 
     code = "EXECUTION"

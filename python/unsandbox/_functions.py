@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._job import Job
-    from ._options import Content, ExecuteOptions, InputFiles
+    from ._shapes import Content, ExecuteOptions, InputFiles
     from ._types import ExecutionResult, Language
 
 _lock = threading.Lock()
@@ -30,6 +30,10 @@ def default_client() -> Client:
 
     Raises:
         ConfigError: The environment names an endpoint or a key that is unusable.
+
+    Examples:
+        >>> unsandbox.default_client() is unsandbox.default_client()
+        True
     """
     global _client
     if _client is None:
@@ -60,6 +64,10 @@ def execute(
     """Run a program and wait for its result.
 
     Options, result and errors are those of `Client.execute`.
+
+    Examples:
+        >>> unsandbox.execute("python", "print(6 * 7)").stdout
+        '42\\n'
     """
     return default_client().execute(
         language,
@@ -100,6 +108,10 @@ def run(
     """Run a program whose language is detected, and wait for its result.
 
     Options, result and errors are those of `Client.run`.
+
+    Examples:
+        >>> unsandbox.run("#!/usr/bin/env python3\\nprint(6 * 7)").stdout
+        '42\\n'
     """
     return default_client().run(
         code,
@@ -138,6 +150,10 @@ def execute_async(
     """Submit a program and return at once.
 
     Options, result and errors are those of `Client.execute_async`.
+
+    Examples:
+        >>> unsandbox.execute_async("bash", "echo $GREETING", env={"GREETING": "hi"}).wait().stdout
+        'hi\\n'
     """
     return default_client().execute_async(
         language,
@@ -174,6 +190,10 @@ def run_async(
     """Submit a program whose language is detected.
 
     Options, result and errors are those of `Client.run_async`.
+
+    Examples:
+        >>> unsandbox.run_async("#!/bin/bash\\nexit 4").wait().exit_code
+        4
     """
     return default_client().run_async(
         code,
@@ -203,6 +223,11 @@ def map(
     """Run many programs at once and give their results as they come.
 
     Options, results and errors are those of `Client.map`.
+
+    Examples:
+        >>> results = unsandbox.map(["echo 1", "echo 2"], language="bash")
+        >>> sorted(result.stdout for result in results)
+        ['1\\n', '2\\n']
     """
     return default_client().map(
         codes,
@@ -215,25 +240,53 @@ def map(
 
 
 def get_job(job_id: str, *, timeout: float | None = None) -> Job:
-    """Ask how a job is; see `Client.get_job`."""
+    """Ask how a job is; see `Client.get_job`.
+
+    Examples:
+        >>> job = unsandbox.execute_async("bash", "true")
+        >>> unsandbox.get_job(job.job_id).job_id == job.job_id
+        True
+    """
     return default_client().get_job(job_id, timeout=timeout)
 
 
 def wait_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:
-    """Wait for the end of a job; see `Client.wait_job`."""
+    """Wait for the end of a job; see `Client.wait_job`.
+
+    Examples:
+        >>> job = unsandbox.execute_async("bash", "true")
+        >>> unsandbox.wait_job(job.job_id).ok
+        True
+    """
     return default_client().wait_job(job_id, timeout=timeout)
 
 
 def cancel_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:
-    """Cancel a job; see `Client.cancel_job`."""
+    """Cancel a job; see `Client.cancel_job`.
+
+    Examples:
+        >>> job = unsandbox.execute_async("bash", "sleep 60")
+        >>> unsandbox.cancel_job(job.job_id).exit_code
+        -1
+    """
     return default_client().cancel_job(job_id, timeout=timeout)
 
 
 def list_jobs(*, timeout: float | None = None) -> list[Job]:
-    """List the jobs that are pending or running; see `Client.list_jobs`."""
+    """List the jobs that are pending or running; see `Client.list_jobs`.
+
+    Examples:
+        >>> unsandbox.list_jobs()
+        []
+    """
     return default_client().list_jobs(timeout=timeout)
 
 
 def languages(*, timeout: float | None = None) -> list[Language]:
-    """List the languages that the endpoint offers; see `Client.languages`."""
+    """List the languages that the endpoint offers; see `Client.languages`.
+
+    Examples:
+        >>> "python" in [it.name for it in unsandbox.languages()]
+        True
+    """
     return default_client().languages(timeout=timeout)

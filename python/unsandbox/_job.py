@@ -103,6 +103,13 @@ class Job(JobState):
     """A job: what was last heard of it, and the ways to hear more.
 
     The handle may be dropped; `Client.get_job` gives another one for the same id.
+
+    Examples:
+        >>> job = client.execute_async("bash", "echo begun; sleep 60")
+        >>> job.done, job.result
+        (False, None)
+        >>> job.cancel().status, job.status
+        ('cancelled', 'cancelled')
     """
 
     __slots__ = ("_client",)
@@ -119,6 +126,13 @@ class Job(JobState):
 
         Returns:
             This handle.
+
+        Examples:
+            >>> job = client.execute_async("bash", "true")
+            >>> while not job.refresh().done:
+            ...     pass
+            >>> job.status
+            'completed'
         """
         self._info = self._client._get_job(self.job_id, timeout)
         return self
@@ -142,6 +156,14 @@ class Job(JobState):
 
         Raises:
             RequestTimeoutError: It has not ended in time; it goes on.
+
+        Examples:
+            >>> job = client.execute_async("bash", "sleep 60")
+            >>> job.wait(timeout=0.1)
+            Traceback (most recent call last):
+            unsandbox.RequestTimeoutError: ...
+            >>> job.cancel().ok
+            False
         """
         if on_update is not None:
             return self._watch(timeout, on_update)
@@ -176,5 +198,12 @@ class Job(JobState):
 
         Returns:
             The result, with what the program had written by then.
+
+        Examples:
+            >>> job = client.execute_async("bash", "echo begun; sleep 60")
+            >>> while job.refresh().status == "pending":
+            ...     pass
+            >>> job.cancel().exit_code
+            -1
         """
         return self._ended(self._client.cancel_job(self.job_id, timeout=timeout))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._client import Client
-    from ._options import ExecuteOptions
+    from ._shapes import ExecuteOptions
 
 #: How many programs run at once unless told otherwise. The local engine queues what is too much for it.
 WORKERS = 16
@@ -54,6 +54,12 @@ class Executor(_Executor):
 
     Raises:
         InvalidRequestError: max_workers is no whole number above 0.
+
+    Examples:
+        >>> with unsandbox.Executor(4, client=client, language="bash", ttl=5) as executor:
+        ...     future = executor.submit("cat", stdin="given")
+        ...     future.result().stdout
+        'given'
     """
 
     def __init__(
@@ -92,6 +98,11 @@ class Executor(_Executor):
         Raises:
             InvalidRequestError: A file or the standard input cannot be read.
             RuntimeError: The executor was shut down.
+
+        Examples:
+            >>> with unsandbox.Executor(client=client) as executor:
+            ...     executor.submit("exit 2", language="bash").result().exit_code
+            2
         """
         chosen = {**self._options, **_options.request_options(**options)}
         timeout = chosen.pop("timeout", None)
@@ -122,6 +133,11 @@ class Executor(_Executor):
         Returns:
             An iterator of results. A call without a result raises its UnsandboxError there, and what
             comes after it is cancelled.
+
+        Examples:
+            >>> with unsandbox.Executor(client=client, language="bash") as executor:
+            ...     [result.stdout for result in executor.map(["echo 1", "echo 2"])]
+            ['1\\n', '2\\n']
         """
         options = _read_once(options)
         futures = [self.submit(code, language=language, **options) for code in codes]
@@ -140,6 +156,13 @@ class Executor(_Executor):
         Args:
             futures: What `submit` gave. The future of a program that ran raises CancelledError of
                 this package; to one that is over, nothing happens.
+
+        Examples:
+            >>> with unsandbox.Executor(client=client, language="bash") as executor:
+            ...     future = executor.submit("sleep 60")
+            ...     executor.stop(future)
+            >>> future.cancelled() or type(future.exception()).__name__
+            'CancelledError'
         """
         # First those that wait: else one of them would take the place of one that is ended.
         started = [future for future in futures if not future.cancel()]
@@ -157,6 +180,13 @@ class Executor(_Executor):
         Args:
             wait: Whether to wait for those that run.
             cancel_futures: Whether those that have not begun are dropped.
+
+        Examples:
+            >>> executor = unsandbox.Executor(client=client)
+            >>> executor.shutdown()
+            >>> executor.submit("true")
+            Traceback (most recent call last):
+            RuntimeError: cannot schedule new futures after shutdown
         """
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 

@@ -25,7 +25,7 @@ from ._errors import ExecutionError, InvalidRequestError
 
 if TYPE_CHECKING:
     from ._client import Client
-    from ._options import InputFiles
+    from ._shapes import InputFiles
     from ._types import ExecutionResult
 
 P = ParamSpec("P")
@@ -38,6 +38,8 @@ def sandboxed(function: Callable[P, R], /) -> Callable[P, R]: ...
 
 @overload
 def sandboxed(
+    function: None = None,
+    /,
     *,
     client: Client | None = None,
     env: Mapping[str, str] | None = None,
@@ -70,13 +72,6 @@ def sandboxed(
     for keys; a tuple arrives as a list). What it prints appears here once it has ended. The function
     itself stays reachable as `__wrapped__`.
 
-        >>> import unsandbox
-        >>> @unsandbox.sandboxed(ttl=10)  # doctest: +SKIP
-        ... def double(x: int) -> int:
-        ...     return 2 * x
-        >>> double(21)  # doctest: +SKIP
-        42
-
     Args:
         function: The function, where the decorator is used without parentheses.
         client: Where it runs; the default client unless given.
@@ -96,6 +91,13 @@ def sandboxed(
     Raises:
         InvalidRequestError: The function cannot travel: it is a lambda, a coroutine or a generator, it
             uses names from outside itself, or there is no source.
+
+    Examples:
+        >>> @unsandbox.sandboxed(ttl=10)
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> double(21)
+        42
     """
     options: dict[str, Any] = {
         "env": env,
@@ -181,7 +183,6 @@ class _Program:
             raise ExecutionError(result, f"{self.name}() gave no JSON: {error}") from None
 
 
-@functools.cache
 def _inner_half() -> str:
     return inspect.getsource(_travel)
 

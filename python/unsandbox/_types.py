@@ -62,6 +62,11 @@ class Artifact:
         kind: "binary", "wasm" or "file"; another server may use other words.
         content: The bytes.
         url: A link in place of content, where a server only gave that.
+
+    Examples:
+        >>> code = "mkdir artifacts; echo 1,2 > artifacts/table.csv"
+        >>> client.execute("bash", code).artifacts
+        (Artifact('table.csv', 'file', 4 bytes),)
     """
 
     filename: str
@@ -82,6 +87,11 @@ class Artifact:
 
         Raises:
             InvalidRequestError: The file cannot be written, or the artifact is only a link.
+
+        Examples:
+            >>> artifact = unsandbox.Artifact("../../x.txt", "x.txt", "file", b"content")
+            >>> artifact.save("results").as_posix()
+            'results/x.txt'
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -117,6 +127,12 @@ class ExecutionResult:
         truncated: Whether a stream reached its limit and the rest of it is gone.
         isolation: What the jail was made of, where known.
         json: The whole result as JSON text, with fields that this version does not know.
+
+    Examples:
+        >>> match client.execute("bash", "echo partial; kill -9 $$"):
+        ...     case unsandbox.ExecutionResult(success=False, signal=9, stdout_bytes=data):
+        ...         print(data)
+        b'partial\\n'
     """
 
     success: bool
@@ -146,7 +162,12 @@ class ExecutionResult:
 
     @property
     def stdout(self) -> str:
-        """Standard output as text; bytes that are not UTF-8 become U+FFFD."""
+        """Standard output as text; bytes that are not UTF-8 become U+FFFD.
+
+        Examples:
+            >>> client.execute("bash", r"printf 'a\\xff'").stdout
+            'a�'
+        """
         return self.stdout_bytes.decode("utf-8", "replace")
 
     @property
@@ -156,7 +177,12 @@ class ExecutionResult:
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The whole result as a mapping, with fields that this version does not know."""
+        """The whole result as a mapping, with fields that this version does not know.
+
+        Examples:
+            >>> client.execute("bash", "exit 3").raw["exit_code"]
+            3
+        """
         value = json.loads(self.json)
         return value if isinstance(value, dict) else {}
 
@@ -168,6 +194,13 @@ class ExecutionResult:
 
         Raises:
             ExecutionError: The program failed; the error has the result.
+
+        Examples:
+            >>> client.execute("bash", "echo fine").check().stdout
+            'fine\\n'
+            >>> client.execute("bash", "exit 3").check()
+            Traceback (most recent call last):
+            unsandbox.ExecutionError: ...
         """
         if not self.success:
             raise ExecutionError(self)
@@ -224,6 +257,7 @@ class Language:
         version: What the runtime says of itself, where known.
         path: Where the runtime is, where known.
         install: What to install where it is missing.
+        untested: Whether this project runs no test of it; False where the endpoint does not say.
     """
 
     name: str
@@ -232,6 +266,7 @@ class Language:
     version: str | None = None
     path: str | None = None
     install: str | None = None
+    untested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,9 @@ impl Jailer {
         }
         full.end();
         let reduced = Jailer::start_at(Level::Reduced)?;
-        if reduced.hello.trouble.is_some() {
-            return Ok(Jailer { hello: full.hello.clone(), ..reduced });
+        if let Some(nor) = &reduced.hello.trouble {
+            let trouble = Some(neither(why, nor));
+            return Ok(Jailer { hello: Hello { trouble, ..full.hello.clone() }, ..reduced });
         }
         log::warn!("isolation is reduced: the {}: {}; {}", why.layer, why.what, why.fix);
         Ok(Jailer { fell_back: Some(why.clone()), ..reduced })
@@ -86,7 +87,7 @@ impl Jailer {
         let null = null.map_err(broken("open /dev/null"))?;
         // Above every number that the child is given, whatever the host has left open or closed.
         let high = |fd: &dyn AsFd| {
-            rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), 10)
+            rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), ENGINE_FD + 1)
                 .map_err(|error| broken("duplicate a descriptor")(error.into()))
         };
         let (program, theirs) = (high(&program)?, high(&theirs)?);
@@ -127,6 +128,21 @@ impl Jailer {
                 }
             }
         }
+    }
+}
+
+/// Why there is no level at all.
+fn neither(full: &Trouble, reduced: &Trouble) -> Trouble {
+    if full.layer == reduced.layer {
+        return full.clone();
+    }
+    Trouble {
+        what: format!(
+            "{}, and at the reduced level the {}: {}",
+            full.what, reduced.layer, reduced.what
+        ),
+        fix: format!("{}; or, for the reduced level: {}", full.fix, reduced.fix),
+        ..full.clone()
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Birth<'a> {
 pub const GO: &[u8] = b"go";
 pub const RUN: &[u8] = b"run";
 
+/// The layer that a run's folder is, where it has no file system of its own.
+const FOLDER: &str = "temporary directory";
 /// Where the one writable file system of a full jail is mounted.
 const TMP: &str = "/tmp";
 /// What lies in the writable tree: work directory, shared memory, home, compiled programs.
@@ -199,7 +201,7 @@ impl Run<'_> {
             fs::DirBuilder::new()
                 .mode(0o700)
                 .create(tmp)
-                .map_err(trouble("files", "make a folder"))?;
+                .map_err(trouble(FOLDER, &format!("make {}", tmp.display())))?;
             if let Some(id) = id {
                 std::os::unix::fs::chown(tmp, Some(id), Some(id))
                     .map_err(trouble("rights", "give the folder away"))?;
@@ -208,7 +210,7 @@ impl Run<'_> {
                 sys::set_ids(id, id).map_err(trouble("rights", "take an unprivileged id"))?;
             }
             sys::prctl(libc::PR_SET_DUMPABLE, 0).map_err(trouble("rights", "guard the init"))?;
-            return furnish(tmp).map_err(trouble("files", "furnish the folder"));
+            return furnish(tmp).map_err(trouble(FOLDER, &format!("furnish {}", tmp.display())));
         }
         let (default, size) = (RunLimits::default_size(), limits.size());
         if size.bytes != default.bytes || size.inodes != default.inodes {
@@ -219,13 +221,18 @@ impl Run<'_> {
 
     fn fill(&self, tmp: &Path, files: Vec<PlacedFile>) -> Doubt<()> {
         let work = tmp.join("input");
-        std::env::set_current_dir(&work).map_err(trouble("files", "enter the work directory"))?;
+        // What does not fit is too large for its own file system, or finds the host's one full.
+        let layer = if self.level == Level::Full { "files" } else { FOLDER };
+        let here = work.display();
+        std::env::set_current_dir(&work).map_err(trouble(layer, &format!("enter {here}")))?;
         for file in files {
-            place(&work, &file).map_err(trouble("files", &format!("place {:?}", file.name)))?;
+            let what = format!("place {:?} in {here}", file.name);
+            place(&work, &file).map_err(trouble(layer, &what))?;
         }
         let artifacts = work.join("artifacts");
         if !artifacts.exists() {
-            fs::create_dir(&artifacts).map_err(trouble("files", "make artifacts/"))?;
+            let what = format!("make {}", artifacts.display());
+            fs::create_dir(&artifacts).map_err(trouble(layer, &what))?;
         }
         Ok(())
     }

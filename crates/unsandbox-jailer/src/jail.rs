@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{LEVEL_FULL, LEVEL_REDUCED, Trouble};
@@ -45,7 +46,7 @@ impl Jail {
             Some(report) => report.map_or(Ok(()), Err),
             None => {
                 let ended = io::Error::from_raw_os_error(libc::EPIPE);
-                Err(trouble("namespaces", "finish the jail; its init ended")(ended))
+                Err(trouble("processes", "finish the jail; its init ended")(ended))
             }
         }
     }
@@ -97,7 +98,10 @@ impl Builder {
         if builder.ids.is_none() {
             sys::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS)
                 .map_err(trouble("user namespace", "unshare"))?;
-            map_ids("self", (0, uid), (0, gid)).map_err(trouble("user namespace", "map the id"))?;
+            map_ids("self", (0, uid), (0, gid)).map_err(|error| {
+                let found = trouble("user namespace", "map the id")(error);
+                if uid == 0 { Trouble { fix: ROOT_IN_PART.to_string(), ..found } } else { found }
+            })?;
         }
         let private = libc::MS_REC | libc::MS_PRIVATE;
         sys::mount(c"none", c"/", c"", private, c"")
@@ -110,6 +114,7 @@ impl Builder {
 
     /// Without namespaces. Needs Landlock, which then is the only wall around files.
     pub fn reduced() -> Doubt<Builder> {
+        own_proc().map_err(trouble("processes", "look at /proc/self"))?;
         let filters = Filters::compile().map_err(|error| {
             trouble("seccomp", "compile the filters")(io::Error::other(error.to_string()))
         })?;
@@ -235,7 +240,11 @@ impl Rooms {
         }
         sys::setns(self.home.as_fd(), libc::CLONE_NEWNS)
             .map_err(trouble("mount namespace", "return"))?;
-        let pid = cloned.map_err(trouble("namespaces", "clone"))?.expect("the child is gone above");
+        let pid = cloned.map_err(|error| {
+            let many = error.raw_os_error() == Some(libc::EAGAIN);
+            trouble(if many { "processes" } else { probe::missing_namespace() }, "clone")(error)
+        });
+        let pid = pid?.expect("the child is gone above");
         Ok((pid, Some(network)))
     }
 }
@@ -254,10 +263,33 @@ fn map_ids(process: &str, uid: (u32, u32), gid: (u32, u32)) -> io::Result<()> {
     fs::write(format!("/proc/{process}/uid_map"), format!("{} {} 1", uid.0, uid.1))
 }
 
+/// What a root without capabilities can do: the kernel gives its own id to no user namespace.
+const ROOT_IN_PART: &str = "this root has not the capabilities of one: run it as an ordinary user, or with \
+                            CAP_CHOWN, CAP_SETUID, CAP_SETGID, CAP_SETFCAP and CAP_SYS_ADMIN";
+
+/// Processes are found, watched and ended through /proc: one that is missing, or that shows another pid
+/// namespace, would let them go unseen.
+fn own_proc() -> io::Result<()> {
+    let shown = fs::read_link("/proc/self")?;
+    if shown == Path::new(&std::process::id().to_string()) {
+        return Ok(());
+    }
+    Err(io::Error::from_raw_os_error(libc::ESRCH))
+}
+
+/// Whether this process may take other ids and give files to them.
+fn may_change_ids() -> bool {
+    const CHOWN_SETGID_SETUID: u64 = 1 | 1 << 6 | 1 << 7;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    effective.is_some_and(|set| set & CHOWN_SETGID_SETUID == CHOWN_SETGID_SETUID)
+}
+
 /// Ids for jails of a root host: in the high range, or (in a container that maps few) the last of it.
 /// None for others, and for a root who has no other id.
 fn root_ids() -> Option<IdRange> {
-    if sys::effective_uid() != 0 {
+    if sys::effective_uid() != 0 || !may_change_ids() {
         return None;
     }
     let map = fs::read_to_string("/proc/self/uid_map").ok()?;

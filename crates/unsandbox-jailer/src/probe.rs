@@ -52,10 +52,9 @@ fn there(name: &str, detail: &str) -> LayerReport {
 
 /// Marks the layer that failed, adding it if it is not among those tried.
 fn refuse(layers: &mut Vec<LayerReport>, trouble: &Trouble) {
-    let name = if trouble.layer == "namespaces" { "user namespace" } else { &trouble.layer };
-    layers.retain(|layer| layer.name != name);
+    layers.retain(|layer| layer.name != trouble.layer);
     layers.push(LayerReport {
-        name: name.to_string(),
+        name: trouble.layer.clone(),
         available: false,
         detail: trouble.what.clone(),
         fix: trouble.fix.clone(),
@@ -64,7 +63,6 @@ fn refuse(layers: &mut Vec<LayerReport>, trouble: &Trouble) {
 
 /// What an operator can do about it.
 pub fn fix_for(layer: &str, errno: i32) -> String {
-    let layer = if layer == "namespaces" { "user namespace" } else { layer };
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_string();
     if layer == "user namespace" || layer == "mount namespace" {
         if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
@@ -75,9 +73,21 @@ pub fn fix_for(layer: &str, errno: i32) -> String {
         if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
             return "set kernel.unprivileged_userns_clone=1".to_string();
         }
-        if read("/proc/sys/user/max_user_namespaces") == "0" || errno == libc::ENOSPC {
+        if read("/proc/sys/user/max_user_namespaces") == "0" {
             return "set user.max_user_namespaces to a few thousand".to_string();
         }
+    }
+    if let (libc::ENOSPC, Some(kind)) = (errno, layer.strip_suffix(" namespace")) {
+        let name = if kind == "mount" {
+            "mnt"
+        } else if kind == "network" {
+            "net"
+        } else {
+            kind
+        };
+        return format!("set user.max_{name}_namespaces to a few thousand");
+    }
+    if layer == "user namespace" || layer == "mount namespace" {
         return "allow user namespaces: in a container, run it with a seccomp profile that permits \
                 unshare and mount (for Docker: --security-opt seccomp=unconfined \
                 --security-opt apparmor=unconfined)"
@@ -88,7 +98,30 @@ pub fn fix_for(layer: &str, errno: i32) -> String {
                 --security-opt systempaths=unconfined)"
             .to_string();
     }
-    "see the security page of the documentation".to_string()
+    let fix = match (layer, errno) {
+        ("processes", libc::ENOENT | libc::ESRCH) => {
+            "mount the /proc of its own pid namespace (mount -t proc proc /proc)"
+        }
+        ("processes", libc::EAGAIN) => {
+            "raise the limit on processes (ulimit -u, or pids.max of the control group)"
+        }
+        ("temporary directory", _) => {
+            "make room in it, or set TMPDIR to a directory that this user may write to"
+        }
+        ("landlock", _) => "boot with lsm=landlock,… (Linux 5.13 or newer)",
+        (_, libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
+        (_, libc::ENOMEM) => "free some memory",
+        _ => "see the security page of the documentation",
+    };
+    fix.to_string()
+}
+
+/// The first namespace that this machine refuses, for the words about a clone that asked for them all.
+pub fn missing_namespace() -> &'static str {
+    let all = [("user namespace", 0)].into_iter().chain(NAMESPACES);
+    all.map(|(name, flag)| (name, try_namespace(name, flag)))
+        .find(|(_, tried)| !tried.available)
+        .map_or("processes", |(name, _)| name)
 }
 
 fn try_namespace(name: &str, flag: libc::c_int) -> LayerReport {
@@ -122,7 +155,7 @@ fn landlock() -> LayerReport {
             name: "landlock".to_string(),
             available: false,
             detail: "the kernel does not have it".to_string(),
-            fix: "boot with lsm=landlock,… (Linux 5.13 or newer)".to_string(),
+            fix: fix_for("landlock", libc::ENOSYS),
         },
         abi => there("landlock", &format!("version {abi} of its interface")),
     }

@@ -149,7 +149,7 @@ fn reduced(temporary: &Path) -> Doubt<(Builder, PathBuf)> {
     let base = temporary.join(format!("{BASE_PREFIX}{}", std::process::id()));
     // Passable for the ids that runs take where the host is root, and listed for nobody.
     let made = std::fs::DirBuilder::new().mode(0o711).create(&base);
-    made.map_err(trouble("files", &format!("make {}", base.display())))?;
+    made.map_err(trouble("temporary directory", &format!("make {}", base.display())))?;
     Ok((Builder::reduced()?, base))
 }
 

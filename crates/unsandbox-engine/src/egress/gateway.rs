@@ -35,13 +35,13 @@ impl Gateway {
         for listener in &listeners {
             listener.set_nonblocking(true)?;
         }
-        let session = Arc::new(Session::new(egress.clone())?);
+        let session = Arc::new(Session::new(egress.clone(), listeners)?);
         let thread = egress.threads.try_take();
         let own = session.clone();
         std::thread::Builder::new().name("unsandbox-egress".to_string()).spawn(move || {
             crate::start::block_signals();
-            take_connections(&own, &listeners);
-            drop((listeners, own, thread));
+            take_connections(&own);
+            drop((own, thread));
         })?;
         Ok(Gateway { session })
     }
@@ -60,7 +60,8 @@ impl Drop for Gateway {
 }
 
 /// Until the run is over.
-fn take_connections(session: &Arc<Session>, listeners: &[TcpListener; 2]) {
+fn take_connections(session: &Arc<Session>) {
+    let listeners = &session.listeners;
     // At the limit nobody is taken; who connects then waits in the kernel's bounded backlog.
     while let Some(mut slot) = session.connection().map(Some) {
         let wanted = listeners.each_ref().map(|listener| (listener.as_fd(), PollFlags::IN));
@@ -72,6 +73,7 @@ fn take_connections(session: &Arc<Session>, listeners: &[TcpListener; 2]) {
             let Some(slot) = slot.take().or_else(|| session.connections.try_take()) else { break };
             match listener.accept() {
                 Ok((stream, _)) => serve(session, stream, slot, PROTOCOLS[index]),
+                Err(_) if session.is_over() => return,
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
                     log::warn!("the egress gateway could not take a connection: {error}");

@@ -6,7 +6,9 @@ use super::Egress;
 use super::slots::{Slot, Slots};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,6 +32,7 @@ impl From<io::Error> for Halt {
 
 pub struct Session {
     pub egress: Arc<Egress>,
+    pub listeners: [TcpListener; 2],
     /// Readable for good once the run is over.
     stop: OwnedFd,
     stopped: AtomicBool,
@@ -49,11 +52,12 @@ struct Refusals {
 }
 
 impl Session {
-    pub fn new(egress: Arc<Egress>) -> io::Result<Session> {
+    pub fn new(egress: Arc<Egress>, listeners: [TcpListener; 2]) -> io::Result<Session> {
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let connections = Slots::new(egress.options.connections_max.max(1));
         Ok(Session {
             egress,
+            listeners,
             stop,
             stopped: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
@@ -66,6 +70,11 @@ impl Session {
     /// Ends every connection and lets nobody in any more.
     pub fn end(&self) {
         self.stopped.store(true, Ordering::SeqCst);
+        // Before any connection is cut: whoever comes back after that finds nobody, also where a forked
+        // copy of the host still holds the sockets.
+        for listener in &self.listeners {
+            let _ = shutdown(listener, Shutdown::Both);
+        }
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
         self.connections.nudge();
         self.lookups.nudge();

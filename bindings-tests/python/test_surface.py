@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""One vocabulary: module, client, asyncio's client and the types of options name the same things.
+
+Each face writes its signatures out, so that editors and `help` show them; this holds them together.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import unsandbox
+
+#: Functions of the module that are the client's.
+SHARED = (
+    "execute", "run", "execute_async", "run_async", "map", "get_job", "wait_job", "cancel_job",
+    "list_jobs", "languages",
+)  # fmt: skip
+CALLBACKS = {"on_stdout", "on_stderr"}
+
+
+def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    found = list(inspect.signature(function).parameters.values())
+    return found[1:] if found[0].name == "self" else found
+
+
+def public(kind: type) -> dict[str, Callable[..., Any]]:
+    return {name: it for name, it in vars(kind).items() if inspect.isfunction(it) and name[0] != "_"}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_functions_of_the_module_are_those_of_the_client(name: str) -> None:
+    module, client = getattr(unsandbox, name), getattr(unsandbox.Client, name)
+    assert parameters(module) == parameters(client)
+    assert inspect.signature(module).return_annotation == inspect.signature(client).return_annotation
+
+
+@pytest.mark.parametrize(
+    ("blocking", "awaited"),
+    [(unsandbox.Client, unsandbox.AsyncClient), (unsandbox.Job, unsandbox.AsyncJob)],
+)
+def test_what_blocks_and_what_is_awaited_are_the_same(blocking: type, awaited: type) -> None:
+    assert set(public(blocking)) == set(public(awaited))
+    for name, method in public(blocking).items():
+        other = public(awaited)[name]
+        assert inspect.iscoroutinefunction(other) or inspect.isasyncgenfunction(other), name
+        for one, two in zip(parameters(method), parameters(other), strict=True):
+            annotation = one.annotation.replace("[Job]", "[AsyncJob]")
+            assert one.replace(annotation=annotation) == two, name
+
+
+def test_the_types_of_options_name_all_of_them() -> None:
+    options = {it.name: it.annotation for it in parameters(unsandbox.Client.execute)[2:]}
+    shared = {name: text for name, text in options.items() if name not in CALLBACKS}
+    assert set(shared) == set(unsandbox.ExecuteOptions.__annotations__)
+    settings = {it.name for it in parameters(unsandbox.Client)[1:]}
+    assert settings == set(unsandbox.ClientSettings.__annotations__)
+    for types, function in (
+        (unsandbox.ExecuteOptions, unsandbox.Client.execute),
+        (unsandbox.ClientSettings, unsandbox.Client.__init__),
+    ):
+        written = inspect.signature(function).parameters
+        for name, kind in types.__annotations__.items():
+            assert kind.__forward_arg__ == written[name].annotation, name
+
+
+def test_every_option_has_words() -> None:
+    for function in (unsandbox.Client, unsandbox.Client.execute, unsandbox.Client.execute_async):
+        words = inspect.getdoc(function) or ""
+        for it in parameters(function):
+            assert f"\n    {it.name}: " in words, (function, it.name)
