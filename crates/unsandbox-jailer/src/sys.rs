@@ -274,9 +274,23 @@ pub fn set_name(name: &std::ffi::CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
+/// Takes every capability from whatever is executed later. Needs the right to; who has not that right
+/// has none to pass on either.
+pub fn drop_bounding_set() -> io::Result<()> {
+    const LAST: libc::c_ulong = 63;
+    for capability in 0..=LAST {
+        match prctl(libc::PR_CAPBSET_DROP, capability) {
+            // Past the last one that this kernel knows.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => break,
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
 /// Gives up every capability, now and for whatever is executed later.
 pub fn drop_capabilities() -> io::Result<()> {
-    const LAST: libc::c_ulong = 63;
     // NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE set and locked, KEEP_CAPS locked clear.
     const SECURE_BITS: libc::c_ulong = 0xef;
     const PR_CAP_AMBIENT_CLEAR_ALL: libc::c_ulong = 4;
@@ -285,11 +299,7 @@ pub fn drop_capabilities() -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
         other => other?,
     }
-    for capability in 0..=LAST {
-        if prctl(libc::PR_CAPBSET_DROP, capability).is_err() {
-            break; // past the last one that this kernel knows
-        }
-    }
+    drop_bounding_set()?;
     prctl(libc::PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)?;
     #[repr(C)]
     struct Header {
