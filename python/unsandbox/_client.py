@@ -41,7 +41,7 @@ class Client:
             with time for queue and compiler.
         connect_timeout: Seconds for connecting, with TLS. Else 15.
         retries: How often a call is repeated where that is safe. Else 3.
-        reply_max_bytes: Largest reply that is read. Else 87 MB.
+        reply_max_bytes: Largest reply that is read. Else 86 MB.
         isolation: What the local engine accepts: "auto", "full" or "reduced".
         concurrency: Executions at once on the local engine. Else twice the cores.
         queue_max: Executions that may wait for their turn there. Else 1,000.
