@@ -3,6 +3,7 @@
 //! other in turn, so that the machine's mood hits each alike; what is printed are medians. `make bench`
 //! builds in release and runs this; names of parts as arguments run only those.
 
+mod call;
 mod cold;
 mod faces;
 
@@ -11,7 +12,8 @@ use unsandbox::Error;
 
 type Part = fn() -> Result<(), Error>;
 
-const PARTS: [(&str, Part); 2] = [("faces", faces::measure_all), ("cold", cold::measure_all)];
+const PARTS: [(&str, Part); 3] =
+    [("faces", faces::measure_all), ("cold", cold::measure_all), ("call", call::measure_all)];
 
 fn main() -> Result<(), Error> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

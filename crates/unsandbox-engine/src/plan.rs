@@ -171,8 +171,7 @@ fn steps(
     notes: &mut Vec<String>,
 ) -> Vec<Step> {
     let recipe = words.runtime.recipe;
-    let compile_ms =
-        (limits::COMPILE_TIME.as_secs()).max(language.compile_seconds).saturating_mul(1000);
+    let compile_ms = u64::try_from(language.compile_time().as_millis()).unwrap_or(u64::MAX);
     let mut steps = Vec::new();
     if !recipe.compile.is_empty() {
         let argv = words.command(recipe.compile);

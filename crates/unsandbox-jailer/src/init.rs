@@ -187,6 +187,8 @@ impl Run<'_> {
             if let Some(id) = id {
                 std::os::unix::fs::chown(tmp, Some(id), Some(id))
                     .map_err(trouble("rights", "give the folder away"))?;
+                // Root's is lost with the id, before a step could empty it.
+                sys::drop_bounding_set().map_err(trouble("rights", "empty the bounding set"))?;
                 sys::set_ids(id, id).map_err(trouble("rights", "take an unprivileged id"))?;
             }
             sys::prctl(libc::PR_SET_DUMPABLE, 0).map_err(trouble("rights", "guard the init"))?;

@@ -59,7 +59,7 @@ impl<'a> Locks<'a> {
         if self.level == Level::Full {
             return sys::drop_capabilities().map_err(|e| ("capabilities", e));
         }
-        sys::drop_bounding_set();
+        sys::drop_bounding_set().map_err(|e| ("capabilities", e))?;
         sys::drop_capabilities().map_err(|e| ("capabilities", e))?;
         install(self.filters.programs.iter().chain(&self.added))
     }
@@ -69,7 +69,7 @@ impl<'a> Locks<'a> {
 /// run is known, and the run waits for less.
 pub fn put_on_init(filters: &Filters) -> Result<(), Failure> {
     sys::no_core_file().map_err(|e| ("rlimits", e))?;
-    sys::drop_bounding_set();
+    sys::drop_bounding_set().map_err(|e| ("capabilities", e))?;
     install(filters.programs.iter())
 }
 

@@ -9,7 +9,7 @@ use crate::{files, probe, sys, tree};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use unsandbox_jailer::ENGINE_FD;
@@ -313,6 +313,7 @@ impl Supervisor {
         while let Ok(Some(reaped)) = sys::reap(false) {
             if let Some(Active { id, jail }) = self.runs.remove(&reaped.pid) {
                 if id != NO_RUN {
+                    self.remove_folder(&jail);
                     self.tell(&FromJailer::Exited { id })?;
                 }
                 self.recycle(jail);
@@ -321,6 +322,21 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Where the host is root, a run has an id of its own and may empty its folder, but not remove it
+    /// from root's. No other folder belongs to that id.
+    fn remove_folder(&self, jail: &Jail) {
+        if jail.host_id == sys::effective_uid() {
+            return; // the run has removed it itself
+        }
+        let Some(base) = &self.base else { return };
+        for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+            if entry.metadata().is_ok_and(|found| found.uid() == jail.host_id) {
+                let _ = std::fs::remove_dir(entry.path())
+                    .or_else(|_| std::fs::remove_dir_all(entry.path()));
+            }
+        }
     }
 
     /// An idle init that was killed from outside is no longer ready.

@@ -274,14 +274,19 @@ pub fn set_name(name: &std::ffi::CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
-/// What is executed later gains no capability.
-pub fn drop_bounding_set() {
+/// Takes every capability from whatever is executed later. Needs the right to; who has not that right
+/// has none to pass on either.
+pub fn drop_bounding_set() -> io::Result<()> {
     const LAST: libc::c_ulong = 63;
     for capability in 0..=LAST {
-        if prctl(libc::PR_CAPBSET_DROP, capability).is_err() {
-            break; // past the last one that this kernel knows
+        match prctl(libc::PR_CAPBSET_DROP, capability) {
+            // Past the last one that this kernel knows.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => break,
+            other => other?,
         }
     }
+    Ok(())
 }
 
 /// Gives up every capability that this process has.

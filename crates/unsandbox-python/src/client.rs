@@ -262,6 +262,32 @@ fn configured(settings: &Bound<'_, PyDict>) -> PyResult<ClientBuilder> {
                 timeouts.connect = seconds("connect_timeout", &value)?;
                 builder
             }
+            "resolve_timeout" => {
+                timeouts.resolve = seconds("resolve_timeout", &value)?;
+                builder
+            }
+            "send_timeout" => {
+                timeouts.send = Some(seconds("send_timeout", &value)?);
+                builder
+            }
+            "first_byte_timeout" => {
+                timeouts.first_byte = Some(seconds("first_byte_timeout", &value)?);
+                builder
+            }
+            "read_timeout" => {
+                timeouts.read = Some(seconds("read_timeout", &value)?);
+                builder
+            }
+            "proxy" => match value.extract::<String>()? {
+                none if none.is_empty() => builder.no_proxy(),
+                url => builder.proxy(url),
+            },
+            "job_threshold" => builder.job_threshold(Duration::from_secs(value.extract()?)),
+            "cancel_jobs" => builder.cancel_jobs(value.extract()?),
+            "egress_allow" => {
+                let hosts = value.extract::<Vec<String>>()?;
+                hosts.into_iter().fold(builder, ClientBuilder::egress_allow)
+            }
             "retries" => builder.retries(value.extract()?),
             "reply_max_bytes" => builder.reply_max_bytes(value.extract()?),
             "isolation" => builder.isolation(isolation(&value)?),
