@@ -255,6 +255,7 @@ class Language:
         version: What the runtime says of itself, where known.
         path: Where the runtime is, where known.
         install: What to install where it is missing.
+        untested: Whether this project runs no test of it; False where the endpoint does not say.
     """
 
     name: str
@@ -263,6 +264,7 @@ class Language:
     version: str | None = None
     path: str | None = None
     install: str | None = None
+    untested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 //! the engine. The build script turns the file into the constants that are included here.
 
 use crate::error::Error;
+use crate::limits;
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// One language: how it is called, and how it is compiled and run.
 #[derive(Debug)]
@@ -72,6 +74,11 @@ impl Language {
     pub fn offered(&self) -> &'static Recipe {
         let tested = self.recipes.iter().find(|recipe| !recipe.untested);
         tested.unwrap_or(&self.recipes[0])
+    }
+
+    /// How long its compile step may take.
+    pub fn compile_time(&self) -> Duration {
+        limits::COMPILE_TIME.max(Duration::from_secs(self.compile_seconds))
     }
 
     /// `code` as it is given to the language's tools: without byte-order mark, and with line ends

@@ -130,6 +130,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Submits every execution as a job, so that a call that is cancelled or past its deadline ends its
+    /// program at any server; see [`CallOptions::cancel_job`](crate::CallOptions::cancel_job) for one call.
+    pub fn cancel_jobs(mut self, yes: bool) -> Self {
+        self.remote.cancel_jobs = yes;
+        self
+    }
+
     pub fn user_agent(mut self, name: impl Into<String>) -> Self {
         self.remote.user_agent = name.into();
         self
