@@ -45,11 +45,13 @@ standings:
 
 # The other sandboxes that are timed beside ours; without them their rows say what is missing.
 RIVALS := bubblewrap firejail
-# Names of parts (faces, cold) run only those.
+# The other HTTP client that a call is compared with, in C; those of Python are installed where they are used.
+CURL := libcurl4-openssl-dev
+# Names of parts (faces, cold, calls) run only those.
 PARTS ?=
 bench:
-	-scripts/packages $(RIVALS)
-	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench
+	-scripts/packages $(RIVALS) $(CURL)
+	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi -p unsandbox-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench $(PARTS)
 
 docs:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import INCLUDE, ROOT, WARNINGS, compile_program, compiler, run
-from faulty import FAULTS, KEY, Faulty, keys_in
+from faulty import FAULTS, INPUT_BYTES, KEY, OUTPUT_BYTES, Faulty, keys_in, large
 
 HERE = Path(__file__).parent
 
@@ -53,3 +53,16 @@ def test_no_key_is_logged(library: Path, tmp_path: Path) -> None:
     assert keys_in(lines) == []
     # The search finds what is there to be found.
     assert keys_in([f"a {KEY}"]) and keys_in(["756e 7362 2d6b 6579 2d35 6563 7265 372d  unsb-key-5ecre7-"])
+
+
+@pytest.mark.parametrize(("way", "payload"), [("in", INPUT_BYTES), ("out", OUTPUT_BYTES)])
+def test_large_payloads_are_not_copied_over_and_over(
+    way: str, payload: int, library: Path, tmp_path: Path
+) -> None:
+    program = compile_program(HERE / "large.c", tmp_path / "large", library, "-std=gnu99")
+    output = payload if way == "out" else 1
+    with large(output) as server:
+        done = run([program, way, server.url])
+    peak, received = map(int, done.stdout.split())
+    assert received == output
+    assert peak <= 4 * payload, f"{peak / payload:.1f} times"
