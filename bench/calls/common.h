@@ -13,19 +13,19 @@
 #define KEY "benchmark-key"
 #define BODY "{\"language\":\"python\",\"code\":\"print(1)\",\"network_mode\":\"zerotrust\",\"ttl\":60}"
 
-static int64_t nanoseconds(clockid_t clock) {
+static inline int64_t nanoseconds(clockid_t clock) {
     struct timespec now;
     clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void fail(const char *what) {
+static inline void fail(const char *what) {
     fprintf(stderr, "%s\n", what);
     exit(1);
 }
 
 /* Does what each line asks for, until there are no more. */
-static void serve_lines(void (*calls)(long count)) {
+static inline void serve_lines(void (*calls)(long count)) {
     char line[64];
     while (fgets(line, sizeof line, stdin)) {
         const int64_t wall = nanoseconds(CLOCK_MONOTONIC);

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -66,3 +70,20 @@ def test_large_payloads_are_not_copied_over_and_over(
     peak, received = map(int, done.stdout.split())
     assert received == output
     assert peak <= 4 * payload, f"{peak / payload:.1f} times"
+
+
+@pytest.mark.parametrize("how", ["token", "deadline", "Ctrl-C"])
+def test_a_blocked_call_returns_at_its_end(how: str, library: Path, tmp_path: Path) -> None:
+    program = compile_program(ROOT / "bench/calls/stop.c", tmp_path / "stop", library, "-D_GNU_SOURCE")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        words = [program, str(silent.getsockname()[1]), how]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        with silent.accept()[0] as connection:
+            assert connection.recv(1)
+            begun = 0
+            if how == "Ctrl-C":
+                begun = time.monotonic_ns()
+                process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=30)[0].split()
+    assert (process.returncode, said[0]) == (0, "ready")
+    assert int(said[1]) - begun < 100_000_000, f"{(int(said[1]) - begun) / 1e6} ms"
