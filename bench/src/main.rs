@@ -3,23 +3,30 @@
 //! other in turn, so that the machine's mood hits each alike; what is printed are medians. `make bench`
 //! builds in release and runs this; names of parts as arguments run only those.
 
-mod calls;
+mod call;
 mod cold;
 mod faces;
+mod network;
+mod python;
 
 use std::time::{Duration, Instant};
 use unsandbox::Error;
 
 type Part = fn() -> Result<(), Error>;
 
-const PARTS: [(&str, Part); 3] =
-    [("faces", faces::measure_all), ("cold", cold::measure_all), ("calls", calls::measure_all)];
+const PARTS: [(&str, Part); 5] = [
+    ("faces", faces::measure_all),
+    ("cold", cold::measure_all),
+    ("call", call::measure_all),
+    ("network", network::measure_all),
+    ("python", python::measure_all),
+];
 
 fn main() -> Result<(), Error> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     match &wanted.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--calls", port] => return calls::contend(port),
-        ["--stop", port, how] => return calls::stop(port, how),
+        ["--calls", port] => return network::contend(port),
+        ["--stop", port, how] => return network::stop(port, how),
         _ => {}
     }
     if let Some(unknown) = wanted.iter().find(|name| PARTS.iter().all(|(part, _)| part != name)) {

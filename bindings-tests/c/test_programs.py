@@ -74,7 +74,7 @@ def test_large_payloads_are_not_copied_over_and_over(
 
 @pytest.mark.parametrize("how", ["token", "deadline", "Ctrl-C"])
 def test_a_blocked_call_returns_at_its_end(how: str, library: Path, tmp_path: Path) -> None:
-    program = compile_program(ROOT / "bench/calls/stop.c", tmp_path / "stop", library, "-D_GNU_SOURCE")
+    program = compile_program(ROOT / "bench/network/stop.c", tmp_path / "stop", library, "-D_GNU_SOURCE")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         words = [program, str(silent.getsockname()[1]), how]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a call to a server costs beside other HTTP clients: `bench/calls/run` builds the contenders and
+//! What a call to a server costs beside other HTTP clients: `bench/network/run` builds the contenders and
 //! compares them; the one in Rust is this program, called with `--calls PORT`, and with `--stop PORT HOW`
 //! for how long a blocked call takes to return.
 
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use unsandbox::{CallOptions, CancelToken, Client, Error, Request};
 
 pub fn measure_all() -> Result<(), Error> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("calls/run");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("network/run");
     let done = Command::new("python3").arg(script).status().expect("Python as `python3`");
-    assert!(done.success(), "bench/calls/run failed");
+    assert!(done.success(), "bench/network/run failed");
     Ok(())
 }
 
