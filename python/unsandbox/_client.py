@@ -53,7 +53,7 @@ class Client:
         cancel_jobs: Submits every execution as a job, so that a call that is cancelled or past its
             deadline ends its program at any server. Our own server ends it without.
         retries: How often a call is repeated where that is safe. Else 3.
-        reply_max_bytes: Largest reply that is read. Else 87 MB.
+        reply_max_bytes: Largest reply that is read. Else 86 MB.
         isolation: What the local engine accepts: "auto", "full" or "reduced".
         concurrency: Executions at once on the local engine. Else twice the cores.
         queue_max: Executions that may wait for their turn there. Else 1,000.
