@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages runtimes test fuzz standings bench docs clean
+.PHONY: build deps languages runtimes test hostile fuzz standings bench docs wheels clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi
@@ -34,6 +34,10 @@ runtimes:
 test:
 	$(PYTHON) scripts/suites $(if $(filter 1,$(STRICT)),--strict)
 
+# What hostile programs see at each level, as root and as an ordinary user; part of `make test`.
+hostile:
+	$(CARGO) test --locked -p unsandbox-engine --test hostile
+
 # Bounded: a million cases for each reader of what comes from outside; FUZZ_CASES=10000000 is the long form.
 FUZZ_CASES ?= 1000000
 fuzz:
@@ -43,17 +47,32 @@ fuzz:
 standings:
 	$(CARGO) test -q -p unsandbox-engine --test standings
 
+# Long: what a few hundred executions show in `make test`, shown by a hundred thousand, and that every rule of
+# the jail is missed by a test when it is gone. SOAK_RUNS and MUTATIONS (as --only mount --limit 5) bound it.
+SOAK_RUNS ?= 100000
+MUTATIONS ?=
+soak:
+	UNSANDBOX_SOAK_RUNS=$(SOAK_RUNS) $(CARGO) test -q -p unsandbox-engine --test soak
+	$(PYTHON) scripts/mutate $(MUTATIONS)
+
 # The other sandboxes that are timed beside ours; without them their rows say what is missing.
 RIVALS := bubblewrap firejail
-# Names of parts (faces, cold) run only those.
+# The other HTTP client in C; those in Python are installed by the part that uses them.
+CURL := libcurl4-openssl-dev
+# Names of parts (faces, cold, call, network, python) run only those.
 PARTS ?=
 bench:
-	-scripts/packages $(RIVALS)
-	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench
+	-scripts/packages $(RIVALS) $(CURL)
+	-$(if $(if $(PARTS),$(filter python network,$(PARTS)),all),scripts/bench-python)
+	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi -p unsandbox-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench $(PARTS)
 
 docs:
 	scripts/docs
+
+# What a release gives to Python's users: one wheel, and the source distribution.
+wheels:
+	scripts/wheels
 
 include make/install.mk
 

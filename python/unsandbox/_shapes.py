@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TypeAlias, TypedDict
 
-#: The content of a file: bytes, text (as UTF-8), or an open file.
 Content: TypeAlias = bytes | bytearray | memoryview | str | IO[bytes] | IO[str]
-#: What stands for a file in a series: a path, bytes, an open file, or a pair of name and content.
+"""The content of a file: bytes, text (as UTF-8), or an open file."""
+
 FileEntry: TypeAlias = (
     str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | tuple[str | None, Content]
 )
-#: A mapping of names to contents (or paths to read), or a series of files.
+"""What stands for a file in a series: a path, bytes, an open file, or a pair of name and content."""
+
 InputFiles: TypeAlias = Mapping[str, Content | Path] | Iterable[FileEntry]
+"""A mapping of names to contents (or paths to read), or a series of files."""
 
 
 class ExecuteOptions(TypedDict, total=False):
@@ -44,8 +46,8 @@ class ClientSettings(TypedDict, total=False):
     public_key: str | None
     secret_key: str | None
     account: int | None
-    accounts_file: str | None
-    ca_file: str | None
+    accounts_file: str | os.PathLike[str] | None
+    ca_file: str | os.PathLike[str] | None
     allow_plain_http_key: bool | None
     timeout: float | None
     connect_timeout: float | None

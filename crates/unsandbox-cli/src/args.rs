@@ -4,11 +4,12 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use unsandbox::protocol::auth::Secret;
 
 /// Run code in any language in a sandbox: on this machine, at api.unsandbox.com, or on a server of
 /// your own.
 #[derive(Parser, Debug)]
-#[command(name = "unsandbox", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "unsandbox", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -45,8 +46,10 @@ pub(crate) enum Command {
     /// Show each layer of isolation: whether this machine gives it, and how to get it
     Doctor(DoctorArgs),
     /// Ask whether the endpoint takes the key
+    #[command(after_help = "Exit codes: 0 valid, 1 not valid, 125 the endpoint did not say.")]
     ValidateKey(ListArgs),
     /// Ask whether the endpoint is up
+    #[command(after_help = "Exit codes: 0 up, 125 not.")]
     Health(ListArgs),
     /// Serve the HTTP API from the engine of this machine
     Serve(ServeArgs),
@@ -61,16 +64,19 @@ pub(crate) struct EndpointArgs {
     pub url: Option<String>,
     /// API key, sent as bearer; other users see it in the process list, so prefer UNSANDBOX_API_KEY
     #[arg(long, value_name = "KEY", conflicts_with_all = ["public_key", "account"])]
-    pub key: Option<String>,
+    pub key: Option<Secret>,
     /// Public key of a pair that signs requests [env: UNSANDBOX_PUBLIC_KEY]
     #[arg(long, value_name = "KEY", requires = "secret_key", conflicts_with = "account")]
     pub public_key: Option<String>,
     /// Secret key of the pair [env: UNSANDBOX_SECRET_KEY]
     #[arg(long, value_name = "KEY", requires = "public_key")]
-    pub secret_key: Option<String>,
+    pub secret_key: Option<Secret>,
     /// Row of ~/.unsandbox/accounts.csv, counted from 0 [env: UNSANDBOX_ACCOUNT]
     #[arg(long, value_name = "ROW")]
     pub account: Option<usize>,
+    /// PEM file of certificates to trust in place of the built-in ones, for a server with one of its own
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Send a key over plain http to another machine, where it can be read on the way
     #[arg(long)]
     pub allow_plain_http_key: bool,
@@ -228,7 +234,9 @@ Idempotency-Key remembered for 10 minutes, a long poll (GET /jobs/ID?wait=SECOND
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
 no keys) goes to standard error. SIGTERM, SIGINT and SIGHUP (but under nohup) stop it: new work is refused,
-jobs can be asked for and cancelled until the grace ends. A second one does not wait for the grace.";
+jobs can be asked for and cancelled until the grace ends. A second one does not wait for the grace.
+
+Exit codes: 0 stopped so, 2 an argument is wrong, 125 it could not serve: address, keys or isolation.";
 
 #[derive(Args, Debug)]
 #[command(after_help = SERVE_HELP)]

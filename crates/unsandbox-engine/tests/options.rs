@@ -21,11 +21,6 @@ fn arguments_environment_and_input() {
 }
 
 #[test]
-fn no_input_is_the_end_of_input() {
-    assert_eq!(bash("cat; echo end").stdout, b"end\n");
-}
-
-#[test]
 fn much_input_that_nobody_reads() {
     let request = Request::new("bash", "exec <&-; echo done").stdin(vec![b'x'; 8 << 20]);
     assert_eq!(execute(request).unwrap().stdout, b"done\n");
@@ -48,13 +43,6 @@ fn an_input_file_with_the_source_file_name_is_kept() {
 }
 
 #[test]
-fn output_that_is_not_text() {
-    let result = bash(r"printf '\xff\x00\xfe'; printf '\xc3' >&2; sleep 0.05; printf '\xa9' >&2");
-    assert_eq!(result.stdout, [0xff, 0x00, 0xfe]);
-    assert_eq!(result.stderr_text(), "é");
-}
-
-#[test]
 fn artifacts_come_back() {
     let code = "mkdir -p artifacts/deep; printf one > artifacts/a; printf two > artifacts/deep/b; \
                 ln -s /etc/passwd artifacts/link; mkfifo artifacts/pipe; ln -s / artifacts/root";
@@ -70,14 +58,22 @@ fn artifacts_come_back() {
 }
 
 #[test]
-fn artifacts_have_caps() {
-    let code = "cd artifacts; seq 200 | while read n; do echo $n > $n; done; truncate -s 200M sparse; \
-                printf x > $'new\\nline'; printf x > $'bad\\xff'";
-    let result = bash(code);
-    assert!(result.artifacts.len() <= 100);
-    let error = result.error.unwrap();
-    assert!(error.contains("more") && error.contains("limit"), "{error}");
-    assert!(result.artifacts.iter().all(|a| !a.filename.contains('\n')));
+fn artifacts_come_back_where_descriptors_are_few() {
+    const CHILD: &str = "UNSANDBOX_TEST_FEW_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_some() {
+        let result = bash("cd artifacts; for n in $(seq 100); do echo $n > $n; done");
+        assert_eq!((result.artifacts.len(), result.error), (100, None));
+        return;
+    }
+    let name = "artifacts_come_back_where_descriptors_are_few";
+    let done = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 60; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[test]

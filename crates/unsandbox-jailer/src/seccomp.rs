@@ -258,7 +258,9 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_msgctl,
     libc::SYS_mq_open,
     libc::SYS_mq_unlink,
-    // Landlock does not guard a file's owner, rights and attributes.
+    // Landlock does not guard a file's owner, rights and attributes. By descriptor neither: a file of
+    // the host's user that is shown (a runtime in a home, say) can be opened to read, and then given the
+    // set-user-id bit.
     #[cfg(target_arch = "x86_64")]
     libc::SYS_chmod,
     #[cfg(target_arch = "x86_64")]
@@ -281,6 +283,10 @@ const REDUCED: &[libc::c_long] = &[
     SETXATTRAT,
     REMOVEXATTRAT,
     FILE_SETATTR,
+    libc::SYS_fchmod,
+    libc::SYS_fchown,
+    libc::SYS_fsetxattr,
+    libc::SYS_fremovexattr,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_send_signal,
     // A pair of sockets needs none of these; with them it would reach the machine's services.
@@ -291,8 +297,7 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_accept4,
 ];
 
-/// Newer than the libc crate's tables on some targets. From 424 on the numbers are those of every
-/// processor.
+// Newer than the libc crate's tables on some targets; since 5.0 the numbers are the same on all.
 const FCHMODAT2: libc::c_long = 452;
 const SETXATTRAT: libc::c_long = 463;
 const REMOVEXATTRAT: libc::c_long = 466;
@@ -368,14 +373,11 @@ fn file_requests() -> Result<Vec<SeccompRule>, Failure> {
     Ok(rules)
 }
 
-/// By descriptor, the owner, rights and attributes of what the user owns; a filter cannot tell the
-/// run's own files from those. Setting a file's times to now stays, which is what `touch` does.
+/// The times of what the user owns, through a descriptor; a filter cannot tell the run's own files from
+/// those. Setting them to now stays, which is what `touch` does.
 fn same_user_rules() -> Result<Rules, Failure> {
-    let calls = [libc::SYS_fchmod, libc::SYS_fchown, libc::SYS_fsetxattr, libc::SYS_fremovexattr];
-    let mut rules: Rules = calls.into_iter().map(|call| (call, vec![])).collect();
     let other_times = SeccompCondition::new(2, Len::Qword, Op::Ne, 0)?;
-    rules.insert(libc::SYS_utimensat, vec![SeccompRule::new(vec![other_times])?]);
-    Ok(rules)
+    Ok(Rules::from([(libc::SYS_utimensat, vec![SeccompRule::new(vec![other_times])?])]))
 }
 
 /// A process that may not be dumped may not be looked at either; and of the threads of a process one is

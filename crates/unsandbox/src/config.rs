@@ -166,6 +166,12 @@ pub(crate) fn choose(said: &Said, env: &Env<'_>) -> Result<Chosen, Error> {
 }
 
 fn choose_key(said: &Said, env: &Env<'_>) -> Result<Option<Credentials>, Error> {
+    let ways = [said.key_pair.is_some(), said.api_key.is_some(), said.account.is_some()];
+    if ways.iter().filter(|way| **way).count() > 1 {
+        return Err(config(
+            "more than one key is given: name an API key, a pair of keys, or an account, not several",
+        ));
+    }
     if let Some((public, secret)) = &said.key_pair {
         let pair = Credentials::Pair { public: public.clone(), secret: secret.clone() };
         return usable(pair).map(Some);
@@ -232,7 +238,8 @@ fn account(said: &Said, env: &Env<'_>, row: usize) -> Result<Credentials, Error>
     let text = std::fs::read_to_string(&path).map_err(|cause| {
         config(format!("the accounts file {shown} cannot be read")).with_cause(cause)
     })?;
-    let rows = parse_accounts(&text);
+    let rows = parse_accounts(&text)
+        .map_err(|error| config(format!("the accounts file {shown}: {}", error.message())))?;
     let count = rows.len();
     let Some(Account { public_key, secret_key, .. }) = rows.into_iter().nth(row) else {
         return Err(config(format!(
