@@ -22,7 +22,8 @@ impl Workplace {
     pub fn make(temporary: &Path) -> io::Result<Workplace> {
         sweep(temporary);
         loop {
-            let path = temporary.join(format!("{PREFIX}{:016x}", random()?));
+            let name = format!("{PREFIX}{}-{:016x}", std::process::id(), random()?);
+            let path = temporary.join(name);
             // Passable for the ids that runs take where the host is root, and listed for nobody.
             fs::mkdir(&path, Mode::from_raw_mode(0o711))?;
             // The sweep of another jailer may come before the lock, and remove it.

@@ -208,7 +208,7 @@ fn without_names(words: &str) -> String {
     }
     match words.split_once("unsandbox-tree-") {
         Some((before, after)) => {
-            let after = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+            let after = after.trim_start_matches(|c: char| c.is_ascii_hexdigit() || c == '-');
             format!("{before}unsandbox-tree-…{after}")
         }
         None => words,
