@@ -14,7 +14,9 @@ fn what_is_shown_keeps_its_rights_times_and_attributes() {
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
-    let file = venv.join("module.py");
+    // Of the folder itself only what Python needs is shown.
+    let lib = std::fs::read_dir(venv.join("lib")).unwrap().next().unwrap().unwrap().path();
+    let file = lib.join("site-packages/module.py");
     std::fs::write(&file, "x = 1\n").unwrap();
     // Readable for a run of root's, which has another id.
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
