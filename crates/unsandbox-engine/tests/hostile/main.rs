@@ -93,7 +93,7 @@ fn column(level: Level, user: Option<u32>, words: &[String]) -> Option<Column> {
     if let Some(user) = user {
         command.env("HOME", "/nonexistent").uid(user).gid(user);
     }
-    let output = command.spawn().and_then(std::process::Child::wait_with_output);
+    let output = common::spawn_fresh(&mut command).and_then(std::process::Child::wait_with_output);
     let _ = std::fs::remove_file(&program);
     let _ = std::fs::remove_dir_all(&folder);
     let output = output.expect("this program starts");
