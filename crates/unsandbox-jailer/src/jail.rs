@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Clones a jail's init into its namespaces and gives it one unprivileged id.
 
+use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::{Group, Groups};
 use crate::init::{self, Birth, Level};
 use crate::network::Networks;
@@ -23,6 +24,17 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS;
+
+fn namespaces() -> libc::c_int {
+    let each = [
+        (Layer::User, libc::CLONE_NEWUSER),
+        (Layer::Pid, libc::CLONE_NEWPID),
+        (Layer::Ipc, libc::CLONE_NEWIPC),
+        (Layer::Uts, libc::CLONE_NEWUTS),
+    ];
+    let left_out = each.iter().filter(|(layer, _)| is_left_out(*layer));
+    NAMESPACES & !left_out.fold(0, |flags, (_, flag)| flags | flag)
+}
 
 /// Ids of the host that jails run as when the host is root: high up, where no account is.
 const ROOT_IDS_FIRST: u32 = 0x7000_0000;
@@ -192,7 +204,7 @@ impl Builder {
 
     /// Gives the new init its id and its group, and lets it go on.
     fn release(&self, jail: &Jail) -> Doubt<()> {
-        if self.is_full() {
+        if self.is_full() && !is_left_out(Layer::User) {
             // To a jailer in its own user namespace, the only id there is is its root.
             let outside = if self.ids.is_some() { jail.host_id } else { 0 };
             map_ids(&jail.pid.to_string(), (JAIL_ID, outside), (JAIL_ID, outside))
@@ -213,7 +225,7 @@ impl Builder {
     }
 
     fn make_group(&self, memory_bytes: u64, processes: u64) -> Option<Group> {
-        let groups = self.groups.as_ref().ok()?;
+        let groups = self.groups.as_ref().ok().filter(|_| !is_left_out(Layer::Cgroup))?;
         // Without a group the watchdog counts; the result's isolation says which of the two it was.
         groups.create(self.serial, memory_bytes, processes).ok()
     }
@@ -233,8 +245,11 @@ impl Rooms {
         }
         let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
         let root = &self.templates[birth.show];
-        sys::setns(root.as_fd(), libc::CLONE_NEWNS).map_err(trouble("mount namespace", "enter"))?;
-        let cloned = sys::fork_with(NAMESPACES);
+        if !is_left_out(Layer::Mount) {
+            sys::setns(root.as_fd(), libc::CLONE_NEWNS)
+                .map_err(trouble("mount namespace", "enter"))?;
+        }
+        let cloned = sys::fork_with(namespaces());
         if let Ok(None) = cloned {
             init::main(birth, filters);
         }

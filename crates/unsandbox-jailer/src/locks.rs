@@ -2,6 +2,7 @@
 //! What a step's program gives up before it runs, at either level: files by Landlock, capabilities,
 //! new privileges, system calls.
 
+use crate::ablation::{Layer, is_left_out};
 use crate::files;
 use crate::init::Level;
 use crate::seccomp::{self, Filters};
@@ -54,10 +55,17 @@ impl<'a> Locks<'a> {
     /// Puts them on this process, for good.
     pub fn put_on(&self) -> Result<(), Failure> {
         let readable: Vec<&str> = self.readable.iter().map(String::as_str).collect();
-        files::lock(&readable, &[&self.tmp], self.devices)
-            .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
-        sys::drop_capabilities().map_err(|e| ("capabilities", e))?;
+        if !is_left_out(Layer::Landlock) {
+            files::lock(&readable, &[&self.tmp], self.devices)
+                .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
+        }
+        if !is_left_out(Layer::Rights) {
+            sys::drop_capabilities().map_err(|e| ("capabilities", e))?;
+        }
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|e| ("no_new_privs", e))?;
+        if is_left_out(Layer::Seccomp) {
+            return Ok(());
+        }
         for program in self.filters.programs.iter().chain(&self.added) {
             sys::install_filter(program).map_err(|e| ("seccomp", e))?;
         }

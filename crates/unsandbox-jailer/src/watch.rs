@@ -2,6 +2,7 @@
 //! What a run has used, and whether that is too much: read from the run's control group where there is
 //! one, else summed over the processes of the jail.
 
+use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::Meter;
 use crate::{sys, tree};
 use std::fs;
@@ -63,6 +64,9 @@ impl Watchdog {
 
     /// The limit that has been passed, while processes still run.
     pub fn check(&mut self) -> Option<Cause> {
+        if is_left_out(Layer::Watchdog) {
+            return None;
+        }
         let memory = match &mut self.meter {
             Some(meter) => meter.out_of_memory_kills() > 0,
             None => {
