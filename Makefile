@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages runtimes test hostile fuzz standings bench docs clean
+.PHONY: build deps languages runtimes test hostile fuzz standings bench docs wheels clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi
@@ -51,15 +51,20 @@ standings:
 
 # The other sandboxes that are timed beside ours; without them their rows say what is missing.
 RIVALS := bubblewrap firejail
-# Names of parts (faces, cold) run only those.
+# Names of parts (faces, cold, call, python) run only those.
 PARTS ?=
 bench:
 	-scripts/packages $(RIVALS)
+	-$(if $(if $(PARTS),$(filter python,$(PARTS)),all),scripts/bench-python)
 	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi -p unsandbox-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench $(PARTS)
 
 docs:
 	scripts/docs
+
+# What a release gives to Python's users: one wheel, and the source distribution.
+wheels:
+	scripts/wheels
 
 include make/install.mk
 

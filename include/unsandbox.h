@@ -890,7 +890,7 @@ int32_t unsandbox_config_set_retries(unsandbox_config *config,
                                      unsandbox_error **err);
 
 /**
- * Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 87 MB.
+ * Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 86 MB.
  *
  * @param err  receives an error owned by the caller on failure; may be NULL.
  * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
@@ -1645,7 +1645,7 @@ const char *unsandbox_artifact_url(const unsandbox_artifact *artifact,
 /**
  * Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
  *
- * @param directory  has to exist; borrowed for the call.
+ * @param directory  made if need be; borrowed for the call.
  * @param err        receives an error owned by the caller on failure; may be NULL.
  * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where it cannot be written or is only a link.
  * @since 0.1

@@ -11,6 +11,7 @@ from ._native import Client as _NativeClient
 # Type checkers take this name for true. The module `typing` itself is dear to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any
@@ -52,7 +53,7 @@ class Client:
         cancel_jobs: Submits every execution as a job, so that a call that is cancelled or past its
             deadline ends its program at any server. Our own server ends it without.
         retries: How often a call is repeated where that is safe. Else 3.
-        reply_max_bytes: Largest reply that is read. Else 87 MB.
+        reply_max_bytes: Largest reply that is read. Else 86 MB.
         isolation: What the local engine accepts: "auto", "full" or "reduced".
         concurrency: Executions at once on the local engine. Else twice the cores.
         queue_max: Executions that may wait for their turn there. Else 1,000.
@@ -61,6 +62,7 @@ class Client:
 
     Raises:
         ConfigError: Endpoint, key, accounts file or certificates are unusable.
+        InvalidRequestError: A setting is no value of its kind.
 
     Examples:
         >>> with unsandbox.Client(base_url="local:", timeout=30) as client:
@@ -76,8 +78,8 @@ class Client:
         public_key: str | None = None,
         secret_key: str | None = None,
         account: int | None = None,
-        accounts_file: str | None = None,
-        ca_file: str | None = None,
+        accounts_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
         allow_plain_http_key: bool | None = None,
         timeout: float | None = None,
         connect_timeout: float | None = None,

@@ -44,8 +44,8 @@ class ClientSettings(TypedDict, total=False):
     public_key: str | None
     secret_key: str | None
     account: int | None
-    accounts_file: str | None
-    ca_file: str | None
+    accounts_file: str | os.PathLike[str] | None
+    ca_file: str | os.PathLike[str] | None
     allow_plain_http_key: bool | None
     timeout: float | None
     connect_timeout: float | None

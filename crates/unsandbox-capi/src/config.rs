@@ -398,7 +398,7 @@ pub extern "C" fn unsandbox_config_set_retries(
     })
 }
 
-/// Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 87 MB.
+/// Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 86 MB.
 ///
 /// @param err  receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.

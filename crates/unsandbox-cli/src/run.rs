@@ -33,6 +33,15 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.asynchronous {
         refuse_local(&client)?;
     }
+    if let Some(directory) = &args.artifacts {
+        // Before the program runs, so that a typing error costs nothing.
+        std::fs::create_dir_all(directory).map_err(|error| {
+            Failure::usage(format!(
+                "--artifacts {}: cannot make the directory: {error}",
+                directory.display()
+            ))
+        })?;
+    }
     let mut request = request(&args)?;
     let endpoint = client.endpoint();
     let unasked = leaves_this_machine(endpoint) && !client.endpoint_is_explicit();

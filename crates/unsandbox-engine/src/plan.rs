@@ -71,6 +71,8 @@ pub fn prepare(
         show: runtime.show.clone(),
         memory_bytes: run_limits.memory_bytes,
         processes: run_limits.processes,
+        work_bytes: run_limits.work_bytes,
+        work_files: run_limits.work_files,
     };
     let wall_ms = steps.iter().map(|step| step.wall_ms).sum();
     let listen = match valid.network_mode {

@@ -124,12 +124,15 @@ impl<'a> Stepper<'a> {
     ) -> (&'static str, io::Error) {
         let steps = || -> Result<(), (&'static str, io::Error)> {
             sys::new_session();
-            sys::reset_signals();
+            sys::unblock_signals();
             set_streams(streams).map_err(|e| ("streams", e))?;
             if is_left_out(Layer::Descriptors) {
                 ablation::leave_descriptors_open(say.as_raw_fd());
             } else {
                 sys::close_all_but(3, &[say.as_raw_fd()]);
+            }
+            if self.locks.level != Level::Full && !is_left_out(Layer::Rlimits) {
+                sys::no_core_file().map_err(|e| ("rlimits", e))?;
             }
             if !is_left_out(Layer::Rlimits) {
                 set_rlimits(&self.limits).map_err(|e| ("rlimits", e))?;
@@ -270,9 +273,6 @@ fn set_rlimits(limits: &RunLimits) -> io::Result<()> {
         both(libc::RLIMIT_CPU, limits.cpu_time_ms.div_ceil(1000) + 1)?;
     }
     both(libc::RLIMIT_FSIZE, limits.file_size_bytes)?;
-    // Not 0: a core pattern that is a pipe ignores that, and would run the host's program on our
-    // core. The kernel takes 1 as "none, whatever the pattern"; the filter keeps it there.
-    both(libc::RLIMIT_CORE, 1)?;
     both(libc::RLIMIT_MEMLOCK, 8 * MB)?;
     both(libc::RLIMIT_MSGQUEUE, MB)?;
     both(libc::RLIMIT_SIGPENDING, 1024)?;

@@ -20,9 +20,14 @@ use unsandbox_jailer::message::{FromJailer, LEVEL_NONE, Needs, ToJailer, Trouble
 /// Jails kept ready for each of the most recently used kinds of need.
 const READY_EACH: usize = 2;
 const KINDS_MAX: usize = 4;
-/// The limits that most runs have: the jail made first is made for them.
-const USUAL_MEMORY: u64 = 512 << 20;
-const USUAL_PROCESSES: u64 = 256;
+/// What most runs need: the jail made first is made for that.
+const USUAL: Needs = Needs {
+    show: Vec::new(),
+    memory_bytes: 512 << 20,
+    processes: 256,
+    work_bytes: 256 << 20,
+    work_files: 16_384,
+};
 /// Stands for the id of a run where a jail has none.
 const NO_RUN: u64 = 0;
 
@@ -187,12 +192,10 @@ impl Supervisor {
     /// Builds a jail and hears from its init whether it could be finished; it becomes the first that
     /// is kept ready.
     fn try_one(&mut self) -> Doubt<()> {
-        let needs =
-            Needs { show: Vec::new(), memory_bytes: USUAL_MEMORY, processes: USUAL_PROCESSES };
-        let jail = self.build(&needs)?;
+        let jail = self.build(&USUAL)?;
         let finished = jail.hear();
         match finished {
-            Ok(()) => self.ready.push((needs, vec![jail])),
+            Ok(()) => self.ready.push((USUAL, vec![jail])),
             Err(_) => self.retire(jail),
         }
         finished
@@ -264,7 +267,7 @@ impl Supervisor {
 
     fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
         match &mut self.builder {
-            Ok(builder) => builder.build(&needs.show, needs.memory_bytes, needs.processes),
+            Ok(builder) => builder.build(needs),
             Err(trouble) => Err(Trouble::clone(trouble)),
         }
     }
@@ -325,8 +328,8 @@ impl Supervisor {
     /// Where the host is root, a run has an id of its own and may empty its folder, but not remove it
     /// from root's. No other folder belongs to that id.
     fn remove_folder(&self, jail: &Jail) {
-        if sys::effective_uid() != 0 {
-            return;
+        if jail.host_id == sys::effective_uid() {
+            return; // the run has removed it itself
         }
         let Some(base) = &self.base else { return };
         for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
