@@ -105,7 +105,8 @@ impl Core {
     }
 
     pub fn job(&self, job_id: &str) -> Option<Job> {
-        self.table().any(job_id).map(|record| record.job.clone())
+        let job = self.table().any(job_id).map(|record| record.job.clone());
+        job.map(|job| Job::clone(&job))
     }
 
     pub fn wake(&self) {
@@ -211,6 +212,8 @@ impl Core {
         let Some((told, end, guard)) = self.settle(job_id, result) else { return };
         self.ended.notify_all();
         drop(guard);
+        // Copied here, without the lock, and only where somebody else may still ask for it.
+        let end = end.map(|job| Arc::try_unwrap(job).unwrap_or_else(|job| Job::clone(&job)));
         let (last, others) = told.split_last().expect("the submission's own sink is one of them");
         for sink in others {
             sink.finished(end.clone());
@@ -224,10 +227,9 @@ impl Core {
         &self,
         job_id: &str,
         result: Result<ExecutionResult, Error>,
-    ) -> Option<(Vec<Arc<dyn EventSink>>, Result<Job, Error>, Option<CancelGuard>)> {
+    ) -> Option<(Vec<Arc<dyn EventSink>>, Result<Arc<Job>, Error>, Option<CancelGuard>)> {
         let mut table = self.table();
         let record = table.any(job_id)?;
-        record.job.completed_at = Some(unix_seconds());
         record.handle = None;
         let guard = record.guard.take();
         let mut told = std::mem::take(&mut record.watchers);
@@ -241,18 +243,19 @@ impl Core {
             }
         };
         let result = self.complete(result, record);
-        record.job.status = result.status.clone();
         record.error = error.clone();
         let kept = record.listed || self.options.keep_unlisted;
-        let mut job = record.job.clone();
+        let bytes = size_of(Some(&result));
+        let job = Arc::make_mut(&mut record.job);
+        job.completed_at = Some(unix_seconds());
+        job.status = result.status.clone();
+        job.result = Some(result);
+        let job = record.job.clone();
         if kept {
-            record.job.result = Some(result.clone());
-            let bytes = size_of(record.job.result.as_ref());
             table.keep(job_id, bytes, self.options.retention, self.options.retention_max_bytes);
         } else {
             table.remove(job_id);
         }
-        job.result = Some(result);
         Some((told, error.map_or(Ok(job), Err), guard))
     }
 

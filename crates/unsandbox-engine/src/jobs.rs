@@ -13,7 +13,8 @@ use unsandbox_protocol::{Error, ErrorCode, EventSink, ExecutionResult, Job, Owne
 
 /// A job from its submission to its removal.
 pub struct Record {
-    pub job: Job,
+    /// Shared with whoever is reading it, so that a large result is never copied under the lock.
+    pub job: Arc<Job>,
     pub owner: Owner,
     pub listed: bool,
     pub submitted: Instant,
@@ -98,14 +99,14 @@ impl Table {
 
     /// Pending and running jobs of an owner, oldest first.
     pub fn active(&self, owner: &Owner) -> Vec<Job> {
-        let mut active: Vec<(&Instant, &Job)> = self
+        let mut active: Vec<(&Instant, &Arc<Job>)> = self
             .records
             .values()
             .filter(|r| r.listed && r.owner == *owner && !r.job.status.is_terminal())
             .map(|record| (&record.submitted, &record.job))
             .collect();
         active.sort_by_key(|(submitted, _)| **submitted);
-        active.into_iter().map(|(_, job)| job.clone()).collect()
+        active.into_iter().map(|(_, job)| Job::clone(job)).collect()
     }
 
     pub fn unfinished(&self) -> Vec<String> {

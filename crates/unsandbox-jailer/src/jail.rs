@@ -36,6 +36,9 @@ fn namespaces() -> libc::c_int {
     NAMESPACES & !left_out.fold(0, |flags, (_, flag)| flags | flag)
 }
 
+/// Roots that are kept for the next jails that show the same.
+const TEMPLATES_MAX: usize = 32;
+
 /// Ids of the host that jails run as when the host is root: high up, where no account is.
 const ROOT_IDS_FIRST: u32 = 0x7000_0000;
 const ROOT_IDS_COUNT: u32 = 0x1_0000;
@@ -240,6 +243,10 @@ impl Rooms {
     ) -> Doubt<(libc::pid_t, Option<OwnedFd>)> {
         let show = &birth.needs.show;
         if !self.templates.contains_key(show) {
+            // One for each set of shown paths; a caller who names ever new runtimes has them made again.
+            if self.templates.len() >= TEMPLATES_MAX {
+                self.templates.clear();
+            }
             let root = template::build(show)
                 .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
             self.templates.insert(show.clone(), root);

@@ -66,6 +66,7 @@ impl<'a> Stepper<'a> {
         started: impl FnOnce(),
     ) -> Result<Outcome, Trouble> {
         let begin = Instant::now();
+        self.watchdog.begin_step();
         let child = self.start(step, streams)?;
         started();
         let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends);
