@@ -123,9 +123,10 @@ pub(crate) struct RunArgs {
     /// zerotrust (no network) or semitrusted (through a gateway)
     #[arg(short, long, value_name = "MODE", default_value = "zerotrust")]
     pub network_mode: String,
-    /// Seconds that the program may run, 1 to 900; queue and compiler are not counted
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, allow_negative_numbers = true, value_parser = parse_ttl)]
-    pub ttl: i64,
+    /// Seconds that the program may run, 1 to 900; queue and compiler are not counted. Default: 60, or
+    /// what the server allows at most
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_ttl)]
+    pub ttl: Option<i64>,
     /// Ask for what was compiled, and save artifacts in DIR, which is made if need be, in their folders;
     /// of two with one name the second is called NAME-2
     #[arg(long, value_name = "DIR")]
@@ -251,10 +252,11 @@ pub(crate) struct ServeArgs {
     /// Programs that may wait for their turn; beyond that 429 with Retry-After
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub queue: usize,
-    /// Largest ttl that a request may ask for, in seconds
+    /// Largest ttl that a request may ask for, in seconds; a request without one has this much at most
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(i64).range(1..=900))]
     pub max_ttl: i64,
-    /// Largest value of a limit that a request may ask for; may be repeated, names as in `run --help`
+    /// Largest value of a limit that a request may ask for, and the most that one has which asks for
+    /// none; may be repeated, names as in `run --help`
     #[arg(long = "max-limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
     pub max_limits: Vec<(String, u64)>,
     /// Host that semitrusted programs may reach: a name, an address or *.suffix (its sub-domains); may be

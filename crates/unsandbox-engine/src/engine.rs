@@ -72,6 +72,9 @@ impl fmt::Debug for Engine {
     }
 }
 
+/// How long a runtime may take to tell its version.
+const VERSION_SECONDS: i64 = 20;
+
 impl Engine {
     /// Sets the engine up; its jailer starts with the first execution.
     pub fn new(options: EngineOptions) -> Result<Engine, Error> {
@@ -149,10 +152,10 @@ impl Engine {
         runtime: &runtimes::Runtime,
     ) -> Result<Arc<Waiter>, Error> {
         let mut request = Request::new(language.name, "");
-        request.ttl = 20;
+        request.ttl = Some(VERSION_SECONDS);
         let tmp = self.writable_tree()?;
         let mut prepared = plan::prepare(&request, &request.validate()?, runtime, &tmp)?;
-        plan::only_version(&mut prepared, runtime, request.ttl);
+        plan::only_version(&mut prepared, runtime, VERSION_SECONDS);
         let waiter = Arc::new(Waiter::new());
         let submission = Submission::new(request);
         self.enqueue(submission, language.name, false, prepared, waiter.clone())?;

@@ -3,6 +3,7 @@
 //! the engine. The build script turns the file into the constants that are included here.
 
 use crate::error::Error;
+use crate::limits::LimitRow;
 use std::borrow::Cow;
 
 /// One language: how it is called, and how it is compiled and run.
@@ -72,6 +73,14 @@ impl Language {
     pub fn offered(&self) -> &'static Recipe {
         let tested = self.recipes.iter().find(|recipe| !recipe.untested);
         tested.unwrap_or(&self.recipes[0])
+    }
+
+    /// What a run of it has of a limit that its request leaves open; `None` for no limit.
+    pub fn default_limit(&self, row: &LimitRow) -> Option<u64> {
+        match row.name {
+            "memory_bytes" => row.default.max(Some(self.memory_mb << 20)),
+            _ => row.default,
+        }
     }
 
     /// `code` as it is given to the language's tools: without byte-order mark, and with line ends

@@ -91,9 +91,9 @@ async fn take(
     let (request, listed, print) = offload(body.len(), move || {
         // Freed with the body, once it is read.
         let _room = room;
-        let Incoming { request, wants_async } = decode(family, &parts, &body)?;
-        request.validate()?;
-        caps.check(&request)?;
+        let Incoming { mut request, wants_async } = decode(family, &parts, &body)?;
+        let language = request.validate()?.language;
+        caps.apply(&mut request, language)?;
         let name = if family == Family::Execute { "execute" } else { "run" };
         let print = with_key.then(|| fingerprint(name, query(&parts), &body));
         Ok((request, asynchronous || wants_async, print))

@@ -46,8 +46,10 @@ impl Server {
     /// Listens; connections are answered once [`Bound::run_until`] runs.
     ///
     /// # Errors
-    /// CONFIG, when the address cannot be had, or when others can reach it and there are no keys.
+    /// CONFIG, when the address cannot be had, when others can reach it and there are no keys, or when a
+    /// cap is below what any run needs.
     pub fn bind(self, listen: &Listen) -> Result<Bound, Error> {
+        self.options.caps.validate()?;
         let socket = listen::bind(listen, !self.options.keys.is_empty())?;
         Ok(Bound { address: socket.to_string(), server: self, socket })
     }

@@ -32,7 +32,8 @@ pub fn encode_execute(request: &Request) -> String {
         }
         // The specification does not state the default.
         w.text("network_mode", &request.network_mode);
-        w.number("ttl", request.ttl);
+        // Left out, it is what the server gives at most, if that is less than the default.
+        w.number_if("ttl", request.ttl);
         for (key, asked) in flags(request) {
             if asked {
                 w.boolean(key, true);
@@ -71,8 +72,10 @@ fn flags(request: &Request) -> [(&'static str, bool); 2] {
 
 /// The query string of `/run`, whose body is the code itself.
 pub fn encode_run_query(request: &Request) -> String {
-    let mut query =
-        format!("network_mode={}&ttl={}", percent_encode(&request.network_mode), request.ttl);
+    let mut query = format!("network_mode={}", percent_encode(&request.network_mode));
+    if let Some(ttl) = request.ttl {
+        query.push_str(&format!("&ttl={ttl}"));
+    }
     if !request.env.is_empty() {
         let env = Writer::document(|w| request.env.iter().for_each(|(n, v)| w.text(n, v)));
         query.push_str("&env=");
@@ -119,7 +122,7 @@ fn read_query_option(request: &mut Request, name: &str, value: &str) -> Result<(
         _ => Err(Error::argument(format!("{name} must be true or false, got {}", shown(value)))),
     };
     match name {
-        "ttl" => request.ttl = ttl_from_text(value)?,
+        "ttl" => request.ttl = Some(ttl_from_text(value)?),
         "network_mode" | "network" => request.network_mode = full_network_word(value),
         "return_artifact" | "return_artifacts" => request.return_artifact = flag()?,
         "return_wasm_artifact" => request.return_wasm_artifact = flag()?,
@@ -212,7 +215,7 @@ fn read_options(map: &Map<String, Value>, mut request: Request) -> Result<Incomi
         }
     }
     if let Some(value) = field(map, "ttl") {
-        request.ttl = ttl_from_json(value)?;
+        request.ttl = Some(ttl_from_json(value)?);
     }
     for name in ["return_artifacts", "return_artifact"] {
         request.return_artifact = boolean(map, name)?.unwrap_or(request.return_artifact);

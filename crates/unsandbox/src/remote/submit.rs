@@ -42,7 +42,7 @@ impl Remote {
     ) -> Result<ExecutionResult, Error> {
         let CallOptions { cancel, deadline, on_output, stdin, cancel_job } = options;
         let request = with_stdin(request, stdin)?;
-        let ttl = Duration::from_secs(request.ttl.unsigned_abs());
+        let ttl = Duration::from_secs(request.ttl_seconds().unsigned_abs());
         let control = self.execution(cancel, deadline, ttl);
         let as_job = cancel_job || ttl > self.inner.options.job_threshold;
         let parcel = self.parcel(route, request, as_job, &control)?;
