@@ -4,7 +4,7 @@
 
 use crate::egress::Egress;
 use crate::engine::EngineOptions;
-use crate::jobs::{Record, Table, size_of, unix_seconds};
+use crate::jobs::{Record, Table, unix_seconds};
 use crate::outcome;
 use crate::reactor::{JAILER_ENDED, JAILER_SOCKET, WAKE};
 use crate::run::Run;
@@ -240,15 +240,14 @@ impl Core {
                 (failed, Some(error))
             }
         };
-        let result = self.complete(result, record);
+        let result = Arc::new(self.complete(result, record));
         record.job.status = result.status.clone();
         record.error = error.clone();
         let kept = record.listed || self.options.keep_unlisted;
         let mut job = record.job.clone();
         if kept {
             record.job.result = Some(result.clone());
-            let bytes = size_of(record.job.result.as_ref());
-            table.keep(job_id, bytes, self.options.retention, self.options.retention_max_bytes);
+            table.keep(job_id, self.options.retention, self.options.retention_max_bytes);
         } else {
             table.remove(job_id);
         }

@@ -185,7 +185,7 @@ impl Waiter {
     /// As [`Waiter::wait`], for the result alone.
     pub fn wait_result(&self) -> Result<ExecutionResult, Error> {
         let job = self.wait()?;
-        job.result.ok_or_else(|| Error::internal("a finished job came without its result"))
+        job.into_result().ok_or_else(|| Error::internal("a finished job came without its result"))
     }
 }
 

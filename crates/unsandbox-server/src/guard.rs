@@ -2,9 +2,11 @@
 //! What every request passes before an operation sees it: the web-page check of a server without keys,
 //! the key, the body's limit, and the log line on the way back.
 
+use crate::crowd::Visit;
 use crate::keys::Caller;
 use crate::reply::{self, FEATURES, FEATURES_NAME, Refusal};
 use crate::room::{Room, Share};
+use crate::sent::Sent;
 use crate::state::State;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State as Shared;
@@ -47,37 +49,68 @@ pub(crate) struct Admitted {
     pub shape: Shape,
 }
 
-/// Runs an operation behind all checks; whatever happens, there is a reply and a log line.
+/// Runs an operation behind all checks; whatever happens, there is a reply and a log line, and a log line
+/// alone where the client left before its reply.
 pub(crate) async fn guard(
     Shared(state): Shared<Arc<State>>,
-    request: Request<Body>,
+    mut request: Request<Body>,
     next: Next,
 ) -> Response<Body> {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let path = request.uri().path().to_string();
-    let mut label = String::new();
-    let mut response = match admitted(&state, request, &mut label).await {
+    let visit = request.extensions_mut().remove::<Visit>();
+    let mut line = LogLine::begin(&request);
+    let mut response = match admitted(&state, request, visit.as_ref(), &mut line.label).await {
         Ok(request) => uncrashed(next.run(request)).await,
         Err(refusal) => refusal.into_response(),
     };
     response.headers_mut().insert(FEATURES_NAME, FEATURES);
-    log::info!(
-        target: "unsandbox::request",
-        "{method} {} {} {} ms {} bytes {}",
-        printable(&path),
-        response.status().as_u16(),
-        started.elapsed().as_millis(),
-        response.body().size_hint().lower(),
-        if label.is_empty() { "-" } else { &label },
-    );
-    response
+    line.status = response.status().as_u16();
+    line.bytes = response.body().size_hint().lower();
+    response.map(|body| Body::new(Sent::new(body, visit)))
+}
+
+/// What the log says of a client that left before its reply.
+const CLIENT_LEFT: u16 = 499;
+
+/// Written when dropped: a request that is given up has its line too.
+struct LogLine {
+    started: Instant,
+    what: String,
+    status: u16,
+    bytes: u64,
+    label: String,
+}
+
+impl LogLine {
+    fn begin(request: &Request<Body>) -> LogLine {
+        LogLine {
+            started: Instant::now(),
+            what: format!("{} {}", request.method(), printable(request.uri().path())),
+            status: CLIENT_LEFT,
+            bytes: 0,
+            label: String::new(),
+        }
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        log::info!(
+            target: "unsandbox::request",
+            "{} {} {} ms {} bytes {}",
+            self.what,
+            self.status,
+            self.started.elapsed().as_millis(),
+            self.bytes,
+            if self.label.is_empty() { "-" } else { &self.label },
+        );
+    }
 }
 
 /// The request with its whole body and its caller, or why not.
 async fn admitted(
     state: &State,
     request: Request<Body>,
+    visit: Option<&Visit>,
     label: &mut String,
 ) -> Result<Request<Body>, Refusal> {
     let (mut parts, body) = request.into_parts();
@@ -98,6 +131,9 @@ async fn admitted(
         }
     };
     let stranger = found.is_none() && !state.keys.is_empty();
+    if !stranger {
+        visit.iter().for_each(|visit| visit.let_in());
+    }
     let limit = if stranger { STRANGER_BODY_LIMIT } else { state.body_limit };
     let (bytes, room) =
         read_body(&parts.headers, body, limit, state.patience, &state.bodies).await?;

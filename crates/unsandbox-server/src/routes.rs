@@ -7,6 +7,7 @@ use crate::idempotency::{fingerprint, parse_key};
 use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, Order, ended, seen, submit};
 use crate::state::State;
+use crate::workers::beside;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery};
@@ -18,7 +19,7 @@ use axum::{Router, middleware};
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::result::EXIT_UNKNOWN;
-use unsandbox_protocol::wire::{self, Incoming};
+use unsandbox_protocol::wire::{self, Incoming, Shape};
 use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
 /// Work on more bytes than this is done beside the event loop, which has other requests to serve.
@@ -88,7 +89,7 @@ async fn take(
     let key = key.map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
     let caps = state.caps;
-    let (request, listed, print) = offload(body.len(), move || {
+    let (request, listed, print) = offload(&state, body.len(), move || {
         // Freed with the body, once it is read.
         let _room = room;
         let Incoming { mut request, wants_async } = decode(family, &parts, &body)?;
@@ -110,7 +111,13 @@ async fn take(
     }
     let job = taken.finished(&state, &owner).await?;
     let result = result_of(job)?;
-    encoded(size_of(&result), move || wire::encode_result(&result, shape)).await
+    let id = result.job_id.clone().unwrap_or_default();
+    let made = Made {
+        about: size_of(&result),
+        bytes: |result: &Arc<ExecutionResult>, shape| wire::result_bytes(result, shape),
+        encode: |result: &Arc<ExecutionResult>, shape| wire::encode_result(result, shape),
+    };
+    encoded(&state, &id, result, shape, made).await
 }
 
 fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
@@ -127,20 +134,22 @@ fn query(parts: &Parts) -> &str {
     parts.uri.query().unwrap_or("")
 }
 
-fn result_of(job: Job) -> Result<ExecutionResult, Error> {
+fn result_of(job: Job) -> Result<Arc<ExecutionResult>, Error> {
+    let Job { job_id, result, .. } = numbered(job);
     let mut result =
-        job.result.ok_or_else(|| Error::internal("a finished job came without its result"))?;
-    if result.job_id.is_none() && !job.job_id.is_empty() {
-        result.job_id = Some(job.job_id);
+        result.ok_or_else(|| Error::internal("a finished job came without its result"))?;
+    if result.job_id.is_none() && !job_id.is_empty() {
+        Arc::make_mut(&mut result).job_id = Some(job_id);
     }
-    result.exit_code.get_or_insert(EXIT_UNKNOWN);
     Ok(result)
 }
 
 /// An end as it is shown: clients want a number for the exit code, whatever is known.
 fn numbered(mut job: Job) -> Job {
     if let Some(result) = &mut job.result {
-        result.exit_code.get_or_insert(EXIT_UNKNOWN);
+        if result.exit_code.is_none() {
+            Arc::make_mut(result).exit_code = Some(EXIT_UNKNOWN);
+        }
     }
     job
 }
@@ -167,8 +176,7 @@ async fn get_job(
             Err(_) => state.backend.get(owner, &id)?,
         };
     }
-    let (job, shape) = (numbered(job), admitted.shape);
-    encoded(job_size(&job), move || wire::encode_job(&job, shape)).await
+    told(&state, job, admitted.shape, wire::encode_job).await
 }
 
 type JobId = Result<Path<String>, PathRejection>;
@@ -209,8 +217,7 @@ async fn cancel_job(
     let (sink, end) = Completion::watching();
     state.backend.cancel(owner, &id, sink)?;
     let end: End = ended(end).await;
-    let (job, shape) = (numbered(seen(&state, owner, &id, end)?), admitted.shape);
-    encoded(job_size(&job), move || wire::encode_cancelled(&job, shape)).await
+    told(&state, seen(&state, owner, &id, end)?, admitted.shape, wire::encode_cancelled).await
 }
 
 async fn languages(axum::extract::State(state): Shared) -> Reply {
@@ -243,28 +250,54 @@ async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     reply::method_not_allowed(method.as_str(), uri.path()).into()
 }
 
-async fn encoded(size: usize, encode: impl FnOnce() -> String + Send + 'static) -> Reply {
-    Ok(reply::json(offload(size, move || Ok(encode())).await?))
+/// How a reply is made of `T`.
+struct Made<T> {
+    /// What it carries, known without a look at it.
+    about: usize,
+    bytes: fn(&T, Shape) -> usize,
+    encode: fn(&T, Shape) -> String,
+}
+
+/// Makes a reply: a small one here, a large one beside the event loop, once there is room for it.
+async fn encoded<T: Send + Sync + 'static>(
+    state: &State,
+    job_id: &str,
+    source: T,
+    shape: Shape,
+    made: Made<T>,
+) -> Reply {
+    let Made { about, bytes, encode } = made;
+    if about <= INLINE_BYTES {
+        return Ok(reply::json(encode(&source, shape)));
+    }
+    let measure = move || {
+        let size = bytes(&source, shape);
+        Ok((source, size))
+    };
+    let (source, size) = state.workers.heavy(measure).await?;
+    let room = state.replies.wait(size, state.reply_patience).await;
+    let room = room.ok_or_else(|| reply::no_room_for_reply(job_id))?;
+    // The room goes along: a text that is being made takes it even when its client has gone.
+    let work = move || Ok((room, encode(&source, shape)));
+    let (room, text) = state.workers.heavy(work).await?;
+    Ok(reply::json_in(room, text))
 }
 
 /// Does work whose cost grows with `size`: here if it is small, else beside the event loop.
 async fn offload<T: Send + 'static>(
+    state: &State,
     size: usize,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    if size <= INLINE_BYTES { work() } else { beside(work).await }
+    if size <= INLINE_BYTES { work() } else { state.workers.heavy(work).await }
 }
 
-async fn beside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Error::internal("the server met a defect of its own"))?
-}
-
-fn job_size(job: &Job) -> usize {
-    job.result.as_ref().map_or(0, size_of)
+/// The reply that tells a job.
+async fn told(state: &State, job: Job, shape: Shape, encode: fn(&Job, Shape) -> String) -> Reply {
+    let id = job.job_id.clone();
+    let about = job.result.as_deref().map_or(0, size_of);
+    let made = Made { about, bytes: wire::job_bytes, encode };
+    encoded(state, &id, numbered(job), shape, made).await
 }
 
 fn size_of(result: &ExecutionResult) -> usize {

@@ -5,6 +5,7 @@ use crate::idempotency::Table;
 use crate::keys::Keys;
 use crate::room::Room;
 use crate::runs::Runs;
+use crate::workers::Workers;
 use axum::body::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::limits::{
-    LIMIT_TABLE, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES, TTL_MAX_SECONDS,
+    LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
+    TTL_MAX_SECONDS,
 };
 use unsandbox_protocol::{Backend, Error, ErrorCode, Limits, Request, validate};
 
@@ -27,6 +29,9 @@ pub struct ServerOptions {
     pub body_limit: usize,
     /// Bytes of all request bodies that are read at once; over it 503.
     pub bodies_limit: usize,
+    /// Bytes of all large replies that are made or sent at once; over it 503 after `reply_patience`.
+    pub replies_limit: usize,
+    pub reply_patience: Duration,
     /// The most that a request may ask for, and has if it does not ask.
     pub caps: Caps,
     /// How long running jobs may go on after a stop, before they are cancelled.
@@ -39,8 +44,10 @@ pub struct ServerOptions {
     pub patience: Duration,
     /// How long a new connection may take until its first request's head is there.
     pub first_head: Duration,
-    /// Connections at once. A further one takes the place of the oldest that has not asked for anything, or
-    /// waits to be accepted.
+    /// A connection of which nothing is taken for so long, while there is something to send, is given up.
+    pub reply_time: Duration,
+    /// Connections at once. A further one takes the place of one that waits for nothing: a stranger's before
+    /// that of a key, and of either the one that has been quiet longest.
     pub connections: usize,
 }
 
@@ -51,11 +58,14 @@ impl Default for ServerOptions {
             compat: true,
             body_limit: REQUEST_BODY_MAX_BYTES,
             bodies_limit: REQUEST_BODIES_MAX_BYTES,
+            replies_limit: REPLIES_MAX_BYTES,
+            reply_patience: Duration::from_secs(30),
             caps: Caps::default(),
             grace: Duration::from_secs(10),
             reclaim: Duration::from_secs(3),
             patience: Duration::from_secs(30),
             first_head: Duration::from_secs(5),
+            reply_time: Duration::from_secs(60),
             connections: 4096,
         }
     }
@@ -130,6 +140,9 @@ pub(crate) struct State {
     pub compat: bool,
     pub body_limit: usize,
     pub bodies: Room,
+    pub replies: Room,
+    pub reply_patience: Duration,
+    pub workers: Workers,
     pub patience: Duration,
     pub caps: Caps,
     pub reclaim: Duration,
@@ -147,6 +160,9 @@ impl State {
             compat: options.compat,
             body_limit: options.body_limit,
             bodies: Room::new(options.bodies_limit),
+            replies: Room::new(options.replies_limit),
+            reply_patience: options.reply_patience,
+            workers: Workers::default(),
             patience: options.patience,
             caps: options.caps,
             reclaim: options.reclaim,
@@ -217,12 +233,8 @@ mod tests {
     #[test]
     fn what_a_request_leaves_open_is_under_the_caps_too() {
         let (memory_bytes, cpu_time_ms) = (Some(64 << 20), Some(200));
-        let limits = Limits {
-            memory_bytes,
-            cpu_time_ms,
-            processes: Some(4096),
-            ..Limits::default()
-        };
+        let limits =
+            Limits { memory_bytes, cpu_time_ms, processes: Some(4096), ..Limits::default() };
         let given = |caps: Caps, name: &str| {
             let mut request = Request::new(name, "");
             caps.apply(&mut request, find_language(name).unwrap()).unwrap();

@@ -4,7 +4,7 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Running, execute_body, read_reply, request, start};
+use support::{Running, Wire, execute_body, keyed, read_reply, request, start};
 use unsandbox_protocol::Status;
 use unsandbox_server::ServerOptions;
 
@@ -233,4 +233,58 @@ fn a_full_house_has_room_for_who_speaks() {
     let mut rest = Vec::new();
     silent[0].read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"", "the oldest had to go");
+}
+
+/// Sends a request and reads its reply, on a connection that stays.
+fn ask(stream: &mut dyn Wire, headers: &str) {
+    let head = format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"\"}") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        reply.push(byte[0]);
+    }
+    assert!(reply.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&reply));
+}
+
+const KEY: &str = "Authorization: Bearer the-key\r\n";
+
+#[test]
+fn strangers_that_ask_and_stay_keep_nobody_out() {
+    let options = ServerOptions { connections: 4, ..keyed("the-key") };
+    let server = start(options);
+    let mut running = server.send("POST", "/execute", KEY, execute_body("hold").as_bytes());
+    server.backend.wait_for(&Status::Running, 1);
+    let mut strangers: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for stranger in &mut strangers {
+        ask(stranger.as_mut(), "");
+    }
+    let began = Instant::now();
+    let reply = server.call("POST", "/execute", KEY, execute_body("heard").as_bytes());
+    assert_eq!(reply.text("stdout"), "heard");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let mut rest = Vec::new();
+    strangers[0].read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"", "the one that was quiet longest had to go");
+    server.backend.release();
+    assert_eq!(read_reply(&mut running).text("status"), "completed", "whoever waits stays");
+}
+
+#[test]
+fn a_refused_request_whose_body_never_comes_keeps_nobody_out() {
+    let options = ServerOptions { connections: 2, ..keyed("the-key") };
+    let server = start(options);
+    let head = "POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
+    let _strangers: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stranger = server.connect();
+            stranger.write_all(head.as_bytes()).unwrap();
+            stranger
+        })
+        .collect();
+    let began = Instant::now();
+    let reply = server.call("POST", "/execute", KEY, execute_body("heard").as_bytes());
+    assert_eq!(reply.text("stdout"), "heard");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }

@@ -219,7 +219,7 @@ fn jobs_by_every_call() {
     assert_eq!((job.job_id.as_str(), job.status), ("j1", Status::Pending));
     assert_eq!(client.run_async(&Request::detect("#!/bin/sh\n")).unwrap().job_id, "j1");
     let job = client.get_job("j1").unwrap();
-    assert_eq!((job.created_at, job.result.unwrap().stdout), (Some(1), b"x".to_vec()));
+    assert_eq!((job.created_at, job.into_result().unwrap().stdout), (Some(1), b"x".to_vec()));
     assert_eq!(client.wait_job("j1", None).unwrap().stdout, b"x");
     assert_eq!(client.list_jobs().unwrap().len(), 1);
     let cancelled = client.cancel_job("j1").unwrap();

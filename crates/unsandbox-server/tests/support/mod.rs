@@ -65,7 +65,7 @@ impl Table {
             result.job_id = Some(id.to_string());
             entry.job.status = status;
             entry.job.completed_at = Some(1_700_000_001);
-            entry.job.result = Some(result);
+            entry.job.result = Some(result.into());
             let broken = || Err(Error::new(ErrorCode::Server, "the jail broke"));
             let end = if entry.fails { broken() } else { Ok(entry.job.clone()) };
             (end, std::mem::take(&mut entry.sinks))
@@ -149,6 +149,17 @@ fn outcome(request: &Request) -> ExecutionResult {
                 url: None,
             });
         }
+        // More than a Unix socket holds: on each stream over 1 MB that is no text, and a file.
+        "large" => {
+            result.stdout = vec![0xff; (1 << 20) + 1];
+            result.stderr = vec![0; (1 << 20) + 1];
+            result.artifacts.push(Artifact {
+                filename: "large".to_string(),
+                kind: "file".to_string(),
+                content: vec![7; 1 << 20],
+                url: None,
+            });
+        }
         "artifacts" => {
             for filename in ["d/a", "e/a", "../e/a", "plain", "plain"] {
                 result.artifacts.push(Artifact {
@@ -195,7 +206,7 @@ impl Backend for Fake {
             result.language = request.language;
             result.job_id = Some(id.clone());
             job.status = result.status.clone();
-            job.result = Some(result);
+            job.result = Some(result.into());
         }
         let sinks = if held { vec![sink.clone()] } else { Vec::new() };
         inner.jobs.insert(id.clone(), Entry { owner, listed, job: job.clone(), fails, sinks });
