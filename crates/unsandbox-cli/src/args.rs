@@ -19,7 +19,7 @@ Exit codes:
   the program's own   it ran to its end
   2                   usage: an argument or a value of the request is wrong; nothing ran
   124                 the program passed its ttl
-  125                 unsandbox itself failed
+  125                 unsandbox itself failed, or others cancelled the job
   130                 interrupted (SIGINT); the program was cancelled. 143 for SIGTERM, 129 for SIGHUP
   141                 nobody reads our output any more; the program was cancelled
 
@@ -224,8 +224,13 @@ its own jobs only.
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
 web pages (a header Origin, or a Host that is not loopback).
 
-Limits: 32 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and up to 256 MB, an
+Limits: 32 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and up to 256 MB (the oldest of
+the key that has the most goes first), 256 MB of large replies on their way (beyond that 503 with
+Retry-After), 4096 connections (beyond that one that waits for nothing is closed), an
 Idempotency-Key remembered for 10 minutes, a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
+
+A synchronous run ends when its client's connection closes, or the client's sending side of it; with an
+Idempotency-Key 3 s later, so that a retry finds it. A job goes on to its ttl.
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
 no keys) goes to standard error. SIGTERM, SIGINT and SIGHUP (but under nohup) stop it: new work is refused,

@@ -109,11 +109,13 @@ fn watch(
         return Err(failure);
     }
     let result = end.map_err(|error| interrupted(running.lost(error)))?;
-    let show =
-        Show { json: args.json, artifacts: args.artifacts.as_deref(), verbose: args.verbose };
-    let exit_code = finish(printer, &result, &show)?;
-    let cancelled = result.status == Status::Cancelled;
-    Ok(signals.exit_code().filter(|_| cancelled).unwrap_or(exit_code))
+    let show = Show {
+        json: args.json,
+        artifacts: args.artifacts.as_deref(),
+        verbose: args.verbose,
+        interrupted: signals.exit_code(),
+    };
+    finish(printer, &result, &show)
 }
 
 fn request(args: &RunArgs) -> Result<Request, Failure> {

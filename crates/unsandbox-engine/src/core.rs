@@ -17,7 +17,9 @@ use std::time::Instant;
 use unsandbox_jailer::message::FromJailer;
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::isolation::{Isolation, Level};
-use unsandbox_protocol::{CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Status};
+use unsandbox_protocol::{
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Status,
+};
 
 pub struct Core {
     pub options: EngineOptions,
@@ -149,9 +151,9 @@ impl Core {
     /// Cancels the job when the token says so, as long as both live.
     pub fn guard(self: &Arc<Self>, job_id: &str, token: &CancelToken) {
         let (core, id): (Weak<Core>, _) = (Arc::downgrade(self), job_id.to_string());
-        let guard = token.on_cancel(move || {
+        let guard = token.on_cancel_for(move |reason| {
             if let Some(core) = core.upgrade() {
-                core.cancel_by_id(&id);
+                core.cancel_by_id(&id, reason);
             }
         });
         // A job that has ended meanwhile needs no guard; it is dropped without the lock.
@@ -163,18 +165,18 @@ impl Core {
         }
     }
 
-    pub fn cancel_by_id(&self, job_id: &str) {
+    pub fn cancel_by_id(&self, job_id: &str, reason: CancelReason) {
         let mut table = self.table();
         let Some(record) = table.any(job_id) else { return };
         if let Some(handle) = &record.handle {
-            handle.cancel();
+            handle.cancel(reason);
             drop(table);
             self.wake();
         } else if record.waiting.take().is_some() {
             table.queue.retain(|queued| queued != job_id);
             drop(table);
             let mut result = ExecutionResult::new(Status::Cancelled);
-            outcome::cancelled(&mut result);
+            outcome::cancelled(&mut result, reason);
             self.end(job_id, Ok(result));
         }
     }
@@ -190,7 +192,7 @@ impl Core {
         let unfinished = self.table().unfinished();
         for job_id in unfinished {
             let mut result = ExecutionResult::new(Status::Cancelled);
-            outcome::cancelled(&mut result);
+            outcome::cancelled(&mut result, CancelReason::Stop);
             self.end(&job_id, Ok(result));
         }
     }

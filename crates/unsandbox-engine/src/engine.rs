@@ -21,8 +21,8 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, Waiter};
 use unsandbox_protocol::isolation::Layer;
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::{
-    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, NetworkMode,
-    Owner, Probe, Request, Status, Submission, limits,
+    Backend, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job,
+    NetworkMode, Owner, Probe, Request, Status, Submission, limits,
 };
 
 /// How an engine is set up.
@@ -173,7 +173,7 @@ impl Engine {
         // Not in the loop's head: there it would hold the table's lock for the whole loop.
         let unfinished = self.core.table().unfinished();
         for job_id in unfinished {
-            self.core.cancel_by_id(&job_id);
+            self.core.cancel_by_id(&job_id, CancelReason::Stop);
         }
         if reactor::is_this_thread() {
             // Dropped in a callback: nobody is left to hear of the ends, so they are told here.
@@ -357,7 +357,7 @@ impl Backend for Engine {
 
     fn cancel(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
         self.watch(owner, job_id, sink)?;
-        self.core.cancel_by_id(job_id);
+        self.core.cancel_by_id(job_id, CancelReason::Caller);
         Ok(())
     }
 

@@ -92,7 +92,7 @@ pub struct LanguageInfo {
 #[derive(Clone, PartialEq, Debug)]
 pub struct KeyInfo {
     pub valid: bool,
-    /// `local` for the engine; as text whatever a server sends.
+    /// `local` for the engine, `self-hosted` at a server of our own; as text whatever a server sends.
     pub tier: Option<String>,
     /// Why it is not valid.
     pub reason: Option<String>,

@@ -114,10 +114,13 @@ pub fn require_language(name: &str) -> Result<&'static Language, Error> {
     if let Some(language) = find_language(name) {
         return Ok(language);
     }
+    if name.trim().is_empty() {
+        return Err(Error::argument("language is empty; give a name, as \"python\""));
+    }
     let shown: String = name.chars().take(40).collect();
     let near = near_names(name);
     let hint = if near.is_empty() {
-        "`unsandbox languages` lists all".to_string()
+        "the operation `languages` lists all".to_string()
     } else {
         format!("did you mean {}?", near.join(" or "))
     };
@@ -210,5 +213,12 @@ mod tests {
         assert_eq!(find_language("Python3").unwrap().name, "python");
         let error = require_language("pyhton").unwrap_err();
         assert!(error.message().contains("did you mean python"), "{error}");
+        let error = require_language("brainf").unwrap_err();
+        assert!(!error.message().contains("unsandbox languages"), "{error}");
+        for empty in ["", " "] {
+            let error = require_language(empty).unwrap_err();
+            assert!(error.message().contains("language is empty"), "{error}");
+            assert!(!error.message().contains("did you mean"), "{error}");
+        }
     }
 }

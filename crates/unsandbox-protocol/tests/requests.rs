@@ -81,6 +81,11 @@ fn other_clients_names() {
         b"code",
     );
     assert!(run.unwrap().request.return_artifact);
+    let told = wire::decode_run("", Some("application/json"), br#"{"language":"c","code":""}"#);
+    let words = told.unwrap_err().to_string();
+    assert!(words.contains("language is \"c\"") && words.contains("/execute takes it"), "{words}");
+    let open = br##"{"language":null,"code":"#!/bin/sh"}"##;
+    assert!(wire::decode_run("", Some("Application/JSON ; charset=utf-8"), open).is_ok());
     let runtime = read(r#"{"language":"c","code":"","runtime":"/bin/sh"}"#);
     assert_eq!(
         runtime.request.runtime, None,

@@ -10,8 +10,8 @@ use crate::sent::Sent;
 use crate::state::State;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State as Shared;
-use axum::http::header::{CONTENT_LENGTH, EXPECT, HOST, ORIGIN};
-use axum::http::{HeaderMap, Request, Response};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
@@ -123,6 +123,7 @@ async fn admitted(
     } else {
         state.keys.find(&parts.headers).map(Some)
     };
+    let checked = checked.and_then(|found| refuse_encoded(&parts.headers).map(|()| found));
     let found = match checked {
         Ok(found) => found,
         Err(error) => {
@@ -178,6 +179,15 @@ fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> R
         );
     }
     Ok(())
+}
+
+/// A body is read as it comes. Said here, since the compressed bytes are not even wrong JSON.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+    match encodings.find(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        Some(encoding) => Err(reply::encoded_body(&String::from_utf8_lossy(encoding))),
+        None => Ok(()),
+    }
 }
 
 async fn read_body(

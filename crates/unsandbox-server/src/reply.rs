@@ -90,6 +90,14 @@ pub(crate) fn body_too_large(limit: usize) -> Error {
         .with_http_status(413)
 }
 
+pub(crate) fn encoded_body(encoding: &str) -> Error {
+    let shown: String = encoding.chars().take(40).collect();
+    let text = format!(
+        "the header Content-Encoding is {shown:?}; this server reads bodies only as they are, without it"
+    );
+    Error::new(ErrorCode::Api, text).with_wire("unsupported_media_type").with_http_status(415)
+}
+
 pub(crate) fn no_room() -> Error {
     Error::new(
         ErrorCode::Server,

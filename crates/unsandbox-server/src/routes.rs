@@ -18,12 +18,15 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use std::sync::Arc;
 use std::time::Duration;
+use unsandbox_protocol::backend::KeyInfo;
 use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
 use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
 /// Work on more bytes than this is done beside the event loop, which has other requests to serve.
 const INLINE_BYTES: usize = 64 * 1024;
+/// What a key is worth here. The backend's own word is that of an engine without a server.
+const TIER: &str = "self-hosted";
 /// A long poll waits at most so long.
 const WAIT_MAX: Duration = Duration::from_secs(wire::WAIT_MAX_SECONDS);
 
@@ -95,8 +98,7 @@ async fn take(
         let Incoming { mut request, wants_async } = decode(family, &parts, &body)?;
         let language = request.validate()?.language;
         caps.apply(&mut request, language)?;
-        let name = if family == Family::Execute { "execute" } else { "run" };
-        let print = with_key.then(|| fingerprint(name, query(&parts), &body));
+        let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
         Ok((request, asynchronous || wants_async, print))
     })
     .await?;
@@ -107,7 +109,16 @@ async fn take(
     };
     let taken = submit(&state, Order { owner: owner.clone(), request, listed, claim })?;
     if listed {
-        return Ok(reply::json(wire::encode_submitted(&taken.job)));
+        // What was taken before may have its end by now, which is then told with it.
+        let now = if taken.is_repeated() {
+            state.backend.get(&owner, &taken.job.job_id).ok()
+        } else {
+            None
+        };
+        return match now.filter(|job| job.status.is_terminal()) {
+            Some(job) => told(&state, job, shape, wire::encode_job).await,
+            None => Ok(reply::json(wire::encode_submitted(&taken.job))),
+        };
     }
     let job = taken.finished(&state, &owner).await?;
     let result = result_of(job)?;
@@ -123,11 +134,21 @@ async fn take(
 fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
     match family {
         Family::Execute => wire::decode_request(body),
-        Family::Run => {
-            let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-            wire::decode_run(query(parts), kind, body)
-        }
+        Family::Run => wire::decode_run(query(parts), content_type(parts), body),
     }
+}
+
+/// What a body is read as: the same bytes are another request as another kind.
+fn kind(family: Family, parts: &Parts) -> &'static str {
+    match family {
+        Family::Execute => "execute",
+        Family::Run if wire::run_is_json(content_type(parts)) => "run-json",
+        Family::Run => "run",
+    }
+}
+
+fn content_type(parts: &Parts) -> Option<&str> {
+    parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok())
 }
 
 fn query(parts: &Parts) -> &str {
@@ -232,7 +253,8 @@ async fn languages(axum::extract::State(state): Shared) -> Reply {
 async fn validate_key(axum::extract::State(state): Shared) -> Reply {
     // Whoever comes here has passed the guard: what is left to tell is the backend's.
     let backend = state.backend.clone();
-    Ok(reply::json(beside(move || Ok(wire::encode_key_info(&backend.validate_key()?))).await?))
+    let info = beside(move || backend.validate_key()).await?;
+    Ok(reply::json(wire::encode_key_info(&KeyInfo { tier: Some(TIER.to_string()), ..info })))
 }
 
 async fn health(axum::extract::State(state): Shared) -> Reply {
@@ -308,6 +330,19 @@ fn size_of(result: &ExecutionResult) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_bytes_as_another_kind_of_body_are_another_request() {
+        let print = |family, content_type: &str| {
+            let request = axum::http::Request::post("/run").header(CONTENT_TYPE, content_type);
+            let parts = request.body(()).unwrap().into_parts().0;
+            fingerprint(kind(family, &parts), query(&parts), b"{}")
+        };
+        let json = print(Family::Run, "application/json");
+        assert_eq!(json, print(Family::Run, "application/json; charset=utf-8"));
+        assert_ne!(json, print(Family::Run, "text/plain"));
+        assert_ne!(json, print(Family::Execute, "application/json"));
+    }
 
     #[test]
     fn waits_are_whole_seconds_with_a_cap() {

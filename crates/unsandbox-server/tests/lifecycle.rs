@@ -44,6 +44,34 @@ fn a_key_that_comes_twice_is_one_run() {
 }
 
 #[test]
+fn a_finished_job_that_is_submitted_again_comes_with_its_result() {
+    let server = start(ServerOptions::default());
+    assert_eq!(with_key(&server, "k", "/execute/async", "done").text("status"), "pending");
+    let again = with_key(&server, "k", "/execute/async", "done");
+    assert_eq!(
+        (again.text("status").as_str(), again.text("stdout").as_str()),
+        ("completed", "done")
+    );
+    assert_eq!(again.text("job_id"), "job-1");
+}
+
+/// Whether a client has left or only ended its sending side cannot be told: it has to keep it open.
+#[test]
+fn a_client_that_ends_its_sending_side_has_left() {
+    let server = start(ServerOptions::default());
+    let mut stream = std::net::TcpStream::connect(server.host()).unwrap();
+    let body = execute_body("hold");
+    let bytes = request(server.host(), "POST", "/execute", "", body.as_bytes());
+    std::io::Write::write_all(&mut stream, &bytes).unwrap();
+    server.backend.wait_for(&Status::Running, 1);
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    server.backend.wait_for(&Status::Cancelled, 1);
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut rest).unwrap();
+    assert_eq!(rest, b"");
+}
+
+#[test]
 fn a_refused_submission_may_be_tried_again() {
     let server = start(ServerOptions::default());
     with_key(&server, "k", "/execute", "busy").refused(429, "rate_limit_exceeded");
@@ -129,6 +157,7 @@ fn after_the_grace_runs_are_cancelled_and_their_clients_told() {
     server.stop.cancel();
     let reply = read_reply(&mut waiting);
     assert_eq!((reply.status, reply.text("status").as_str()), (200, "cancelled"));
+    assert!(reply.text("error").contains("was stopped"), "{}", reply.body);
     server.join();
     server.backend.wait_for(&Status::Cancelled, 2);
 }

@@ -116,6 +116,11 @@ fn languages_key_and_health() {
     assert_eq!(languages["aliases"]["py"], "python");
     let key = server.call("POST", "/keys/validate", "", b"{}");
     assert!(key.body.contains("\"valid\":true"), "{}", key.body);
+    assert_eq!(
+        key.text("tier"),
+        "self-hosted",
+        "an engine of its own is the caller's, not a server"
+    );
     assert!(!key.body.contains("\"error\""), "{}", key.body);
     assert_eq!(server.get("/health").status, 200);
     let head = server.call("HEAD", "/health", "", b"");

@@ -23,7 +23,9 @@ pub use job::{
     job_bytes,
 };
 pub use query::{percent_decode, percent_encode};
-pub use request::{Incoming, decode_request, decode_run, encode_execute, encode_run_query};
+pub use request::{
+    Incoming, decode_request, decode_run, encode_execute, encode_run_query, run_is_json,
+};
 pub use result::{Shape, decode_result, encode_result, result_bytes};
 pub use tolerant::decode_base64;
 

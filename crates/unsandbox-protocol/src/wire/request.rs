@@ -106,13 +106,25 @@ pub fn decode_run(query: &str, content_type: Option<&str>, body: &[u8]) -> Resul
         let (name, value) = pair?;
         read_query_option(&mut request, &name, &value)?;
     }
-    let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if media.eq_ignore_ascii_case("application/json") {
-        return read_options(&read_body(body)?, request);
+    if run_is_json(content_type) {
+        let map = read_body(body)?;
+        if let Some(language) = field(&map, "language") {
+            return Err(Error::argument(format!(
+                "language is {}, which /run detects from the code; /execute takes it",
+                shown_json(language)
+            )));
+        }
+        return read_options(&map, request);
     }
     let code = std::str::from_utf8(body);
     request.code = code.map_err(|_| Error::argument("code is not UTF-8 text"))?.to_string();
     Ok(Incoming { request, wants_async: false })
+}
+
+/// Whether the body of `/run` is JSON rather than the code itself.
+pub fn run_is_json(content_type: Option<&str>) -> bool {
+    let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    media.trim().eq_ignore_ascii_case("application/json")
 }
 
 fn read_query_option(request: &mut Request, name: &str, value: &str) -> Result<(), Error> {

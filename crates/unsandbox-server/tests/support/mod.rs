@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::{
-    Artifact, Backend, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Isolation, Job,
-    LimitKind, Owner, Request, Status, Submission,
+    Artifact, Backend, CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult,
+    Isolation, Job, LimitKind, Owner, Request, Status, Submission,
 };
 use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 
@@ -50,6 +50,10 @@ struct Entry {
 
 impl Table {
     fn finish(&self, id: &str, status: Status) {
+        self.finish_for(id, status, CancelReason::Caller);
+    }
+
+    fn finish_for(&self, id: &str, status: Status, reason: CancelReason) {
         let (end, sinks) = {
             let mut inner = self.inner.lock().unwrap();
             let Some(entry) = inner.jobs.get_mut(id).filter(|e| !e.job.status.is_terminal()) else {
@@ -59,7 +63,7 @@ impl Table {
             let mut result = ExecutionResult::new(status.clone());
             result.success = status == Status::Completed;
             result.exit_code = (!entry.fails).then_some(if result.success { 0 } else { -1 });
-            result.error = (!result.success).then(|| "Job cancelled by user".to_string());
+            result.error = (!result.success).then(|| reason.words().to_string());
             result.stdout = b"partial".to_vec();
             result.language.clone_from(&entry.job.language);
             result.job_id = Some(id.to_string());
@@ -215,7 +219,9 @@ impl Backend for Fake {
         if held {
             let table = self.table.clone();
             // Kept for as long as the token: the guard would take the callback back.
-            std::mem::forget(cancel.on_cancel(move || table.finish(&id, Status::Cancelled)));
+            std::mem::forget(cancel.on_cancel_for(move |reason| {
+                table.finish_for(&id, Status::Cancelled, reason);
+            }));
         } else {
             sink.finished(Ok(job.clone()));
         }
