@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages runtimes test fuzz standings bench docs clean
+.PHONY: build deps languages runtimes test hostile fuzz standings bench docs wheels clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi
@@ -34,6 +34,10 @@ runtimes:
 test:
 	$(PYTHON) scripts/suites $(if $(filter 1,$(STRICT)),--strict)
 
+# What hostile programs see at each level, as root and as an ordinary user; part of `make test`.
+hostile:
+	$(CARGO) test --locked -p unsandbox-engine --test hostile
+
 # Bounded: a million cases for each reader of what comes from outside; FUZZ_CASES=10000000 is the long form.
 FUZZ_CASES ?= 1000000
 fuzz:
@@ -45,15 +49,20 @@ standings:
 
 # The other sandboxes that are timed beside ours; without them their rows say what is missing.
 RIVALS := bubblewrap firejail
-# Names of parts (faces, cold) run only those.
+# Names of parts (faces, cold, call, python) run only those.
 PARTS ?=
 bench:
 	-scripts/packages $(RIVALS)
-	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-bench
+	-$(if $(if $(PARTS),$(filter python,$(PARTS)),all),scripts/bench-python)
+	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi -p unsandbox-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench $(PARTS)
 
 docs:
 	scripts/docs
+
+# What a release gives to Python's users: one wheel, and the source distribution.
+wheels:
+	scripts/wheels
 
 include make/install.mk
 

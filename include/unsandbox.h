@@ -749,6 +749,22 @@ int32_t unsandbox_config_set_ca_file(unsandbox_config *config,
                                      unsandbox_error **err);
 
 /**
+ * Sets the proxy on the way to a server: "http://[USER:PASSWORD@]HOST:PORT" or "socks5://…"; "" for none,
+ * whatever the environment says. Else https_proxy, http_proxy or all_proxy, unless no_proxy names the
+ * server or it is this machine.
+ *
+ * @param url  copied.
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_proxy(unsandbox_config *config,
+                                   const char *url,
+                                   size_t url_len,
+                                   unsandbox_error **err);
+
+/**
  * Allows (not 0) a key over plain http to another machine, where it can be read on the way.
  *
  * @param err  receives an error owned by the caller on failure; may be NULL.
@@ -786,6 +802,82 @@ int32_t unsandbox_config_set_connect_timeout_ms(unsandbox_config *config,
                                                 unsandbox_error **err);
 
 /**
+ * Sets how long looking up a server's name may take, in milliseconds, at least 1. Else 10 s.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_resolve_timeout_ms(unsandbox_config *config,
+                                                uint64_t timeout_ms,
+                                                unsandbox_error **err);
+
+/**
+ * Sets how long sending a request may take, in milliseconds, at least 1. Else as long as the call.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_send_timeout_ms(unsandbox_config *config,
+                                             uint64_t timeout_ms,
+                                             unsandbox_error **err);
+
+/**
+ * Sets how long a server may take to begin its reply, in milliseconds, at least 1; it begins an
+ * execution's when that has ended. Else as long as the call.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_first_byte_timeout_ms(unsandbox_config *config,
+                                                   uint64_t timeout_ms,
+                                                   unsandbox_error **err);
+
+/**
+ * Sets how long each read of a reply may take once it has begun, in milliseconds, at least 1. Else as
+ * long as the call.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_read_timeout_ms(unsandbox_config *config,
+                                             uint64_t timeout_ms,
+                                             unsandbox_error **err);
+
+/**
+ * Sets for which programs an execution is submitted as a job and polled, so that no connection has to
+ * idle that long: those whose ttl is longer than so many seconds. Else 120.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_job_threshold(unsandbox_config *config,
+                                           uint32_t ttl,
+                                           unsandbox_error **err);
+
+/**
+ * Submits (not 0) every execution as a job, so that a call that is cancelled or past its deadline ends
+ * its program at any server. Our own server ends it without.
+ *
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_set_cancel_jobs(unsandbox_config *config,
+                                         int32_t yes,
+                                         unsandbox_error **err);
+
+/**
  * Sets how often a call is repeated where that is safe; 0 for never. Else 3 times.
  *
  * @param err  receives an error owned by the caller on failure; may be NULL.
@@ -798,7 +890,7 @@ int32_t unsandbox_config_set_retries(unsandbox_config *config,
                                      unsandbox_error **err);
 
 /**
- * Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 87 MB.
+ * Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 86 MB.
  *
  * @param err  receives an error owned by the caller on failure; may be NULL.
  * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
@@ -861,6 +953,22 @@ UNSANDBOX_API
 int32_t unsandbox_config_set_queue_max(unsandbox_config *config,
                                        uint32_t count,
                                        unsandbox_error **err);
+
+/**
+ * Adds a host that "semitrusted" programs on the local engine may reach: an exact name or address, or
+ * "*.SUFFIX". Without any they reach every host of the public Internet. For "local:" alone: a server
+ * decides that itself.
+ *
+ * @param host  copied.
+ * @param err   receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_config_add_egress_host(unsandbox_config *config,
+                                         const char *host,
+                                         size_t host_len,
+                                         unsandbox_error **err);
 
 /**
  * Frees a configuration; NULL is fine.
@@ -1537,7 +1645,7 @@ const char *unsandbox_artifact_url(const unsandbox_artifact *artifact,
 /**
  * Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
  *
- * @param directory  has to exist; borrowed for the call.
+ * @param directory  made if need be; borrowed for the call.
  * @param err        receives an error owned by the caller on failure; may be NULL.
  * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where it cannot be written or is only a link.
  * @since 0.1
@@ -2036,6 +2144,15 @@ const char *unsandbox_language_alias(const unsandbox_language *language,
  * @since 0.1
  */
 UNSANDBOX_API int32_t unsandbox_language_available(const unsandbox_language *language);
+
+/**
+ * 1 where this project runs no test of it, since no registry offers its runtime; else 0, also where the
+ * endpoint does not say.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_language_is_untested(const unsandbox_language *language);
 
 /**
  * What the runtime says of its version; NULL where the endpoint does not say.

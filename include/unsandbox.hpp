@@ -497,6 +497,11 @@ public:
         set(unsandbox_config_set_ca_file, path.data(), path.size());
         return *this;
     }
+    /// "http://[USER:PASSWORD@]HOST:PORT" or "socks5://…"; "" for none, whatever the environment says.
+    Config &proxy(std::string_view url) {
+        set(unsandbox_config_set_proxy, url.data(), url.size());
+        return *this;
+    }
     Config &allow_plain_http_key(bool yes = true) {
         set(unsandbox_config_set_allow_plain_http_key, yes ? 1 : 0);
         return *this;
@@ -507,6 +512,32 @@ public:
     }
     Config &connect_timeout(std::chrono::milliseconds timeout) {
         set(unsandbox_config_set_connect_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+        return *this;
+    }
+    Config &resolve_timeout(std::chrono::milliseconds timeout) {
+        set(unsandbox_config_set_resolve_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+        return *this;
+    }
+    Config &send_timeout(std::chrono::milliseconds timeout) {
+        set(unsandbox_config_set_send_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+        return *this;
+    }
+    Config &first_byte_timeout(std::chrono::milliseconds timeout) {
+        set(unsandbox_config_set_first_byte_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+        return *this;
+    }
+    Config &read_timeout(std::chrono::milliseconds timeout) {
+        set(unsandbox_config_set_read_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+        return *this;
+    }
+    /// Programs with a longer ttl are submitted as jobs and polled.
+    Config &job_threshold(std::chrono::seconds ttl) {
+        set(unsandbox_config_set_job_threshold, static_cast<std::uint32_t>(ttl.count()));
+        return *this;
+    }
+    /// A call that is cancelled or past its deadline ends its program at any server.
+    Config &cancel_jobs(bool yes = true) {
+        set(unsandbox_config_set_cancel_jobs, yes ? 1 : 0);
         return *this;
     }
     Config &retries(std::uint32_t count) {
@@ -532,6 +563,11 @@ public:
     }
     Config &queue_max(std::uint32_t count) {
         set(unsandbox_config_set_queue_max, count);
+        return *this;
+    }
+    /// A host that "semitrusted" programs on the local engine may reach, or "*.SUFFIX".
+    Config &add_egress_host(std::string_view host) {
+        set(unsandbox_config_add_egress_host, host.data(), host.size());
         return *this;
     }
 };
@@ -606,6 +642,8 @@ struct Language {
     std::optional<std::string> version;
     std::optional<std::string> path;
     std::optional<std::string> install;
+    /// This project runs no test of it.
+    bool untested = false;
 };
 
 /// What an endpoint says of a key.
@@ -977,6 +1015,7 @@ private:
             language.version = detail::get(unsandbox_language_version, it);
             language.path = detail::get(unsandbox_language_path, it);
             language.install = detail::get(unsandbox_language_install, it);
+            language.untested = unsandbox_language_is_untested(it) != 0;
             all.push_back(std::move(language));
         }
         return all;

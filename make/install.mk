@@ -12,6 +12,7 @@ INSTALLED := bin/unsandbox include/unsandbox.h include/unsandbox.hpp \
 	share/unsandbox/apparmor share/doc/unsandbox/THIRD-PARTY
 # A debug build is installed as it is: its symbols are why it was built.
 STRIP := $(if $(filter release,$(PROFILE)),strip --strip-unneeded,true)
+COMPRESS ?= gzip -9
 FILL := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g'
 
 .PHONY: install install-files uninstall dist
@@ -49,5 +50,5 @@ dist: build
 	sed -i 's|^prefix=.*|prefix=$${pcfiledir}/../..|' build/dist/$(DIST)/lib/pkgconfig/unsandbox.pc
 	sed -i 's|$(CURDIR)/build/dist/$(DIST)|/opt/unsandbox|' build/dist/$(DIST)/share/unsandbox/apparmor
 	for file in LICENSE* README.md CHANGELOG.md; do if [ -e "$$file" ]; then cp "$$file" build/dist/$(DIST)/; fi; done
-	tar -C build/dist -czf build/dist/$(DIST).tar.gz $(DIST)
+	tar -C build/dist -I "$(COMPRESS)" -cf build/dist/$(DIST).tar.gz $(DIST)
 	@echo "build/dist/$(DIST).tar.gz"

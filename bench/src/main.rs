@@ -3,15 +3,22 @@
 //! other in turn, so that the machine's mood hits each alike; what is printed are medians. `make bench`
 //! builds in release and runs this; names of parts as arguments run only those.
 
+mod call;
 mod cold;
 mod faces;
+mod python;
 
 use std::time::{Duration, Instant};
 use unsandbox::Error;
 
 type Part = fn() -> Result<(), Error>;
 
-const PARTS: [(&str, Part); 2] = [("faces", faces::measure_all), ("cold", cold::measure_all)];
+const PARTS: [(&str, Part); 4] = [
+    ("faces", faces::measure_all),
+    ("cold", cold::measure_all),
+    ("call", call::measure_all),
+    ("python", python::measure_all),
+];
 
 fn main() -> Result<(), Error> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

@@ -236,6 +236,13 @@ int main(int argc, char **argv) {
     err = NULL;
     CHECK(!unsandbox_config_set_base_url(config, UNSANDBOX_TEXT(argv[1]), &err));
     CHECK(!unsandbox_config_set_retries(config, 0, &err));
+    CHECK(!unsandbox_config_set_proxy(config, UNSANDBOX_TEXT(""), &err));
+    CHECK(!unsandbox_config_set_resolve_timeout_ms(config, 60000, &err));
+    CHECK(!unsandbox_config_set_send_timeout_ms(config, 60000, &err));
+    CHECK(!unsandbox_config_set_first_byte_timeout_ms(config, 60000, &err));
+    CHECK(!unsandbox_config_set_read_timeout_ms(config, 60000, &err));
+    CHECK(!unsandbox_config_set_job_threshold(config, 120, &err));
+    CHECK(!unsandbox_config_set_cancel_jobs(config, 0, &err));
     CHECK(!unsandbox_client_new(config, &client, &err));
     CHECK(is(unsandbox_client_endpoint(client, NULL), argv[1]));
     CHECK(!unsandbox_client_is_local(client));

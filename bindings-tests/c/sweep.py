@@ -62,4 +62,5 @@ def main(path: str, mode: str) -> None:
     print(json.dumps(seen))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import INCLUDE, ROOT, WARNINGS, compile_program, compiler, run
+from faulty import FAULTS, KEY, Faulty, keys_in
 
 HERE = Path(__file__).parent
 
@@ -39,3 +40,16 @@ def test_the_static_library(library: Path, stub: object, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     done = run([tmp_path / "smoke", stub.url])
     assert (done.returncode, done.stdout) == (0, "good\n")
+
+
+def test_no_key_is_logged(library: Path, tmp_path: Path) -> None:
+    program = compile_program(HERE / "keys.c", tmp_path / "keys", library, "-std=gnu99", "-g")
+    with Faulty() as server:
+        done = run([program, server.url, KEY, len(FAULTS)])
+    assert done.returncode == 0
+    assert len(server.heads) == len(FAULTS) and all(KEY.encode() in head for head in server.heads)
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("504f 5354 ") for line in lines), "what is sent was dumped"
+    assert keys_in(lines) == []
+    # The search finds what is there to be found.
+    assert keys_in([f"a {KEY}"]) and keys_in(["756e 7362 2d6b 6579 2d35 6563 7265 372d  unsb-key-5ecre7-"])

@@ -40,7 +40,16 @@ static Error thrown_by(Call call) {
 }
 
 static void with_exceptions(const char *url) {
-    Client client(Config().base_url(url).retries(0));
+    Client client(Config()
+                      .base_url(url)
+                      .retries(0)
+                      .proxy("")
+                      .resolve_timeout(60s)
+                      .send_timeout(60s)
+                      .first_byte_timeout(60s)
+                      .read_timeout(60s)
+                      .job_threshold(120s)
+                      .cancel_jobs(false));
     const Result result = client.execute(Request("python", "fine").env("A", "1").ttl(5s));
     CHECK(result && result.out() == "42\n" && result.err().empty());
     CHECK(result.status() == Status::Completed && *result.exit_code() == 0);

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import pytest
 import unsandbox
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ["index", "tutorial", *sorted(f"guides/{it.stem}" for it in (DOCS / "guides").glob("*.md"))]
+PAGES = ["index", "tutorial", "limits", *sorted(f"guides/{it.stem}" for it in (DOCS / "guides").glob("*.md"))]
 BLOCK = re.compile(
     r'^```python(?P<title> title="[^"]+")?\n(?P<code>.*?)^```$(?:\n\n```text\n(?P<output>.*?)^```$)?',
     re.MULTILINE | re.DOTALL,
@@ -46,21 +47,24 @@ def blocks(page: str) -> list[Block]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_print_what_it_says(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UNSANDBOX_URL", "local:")
-    written = blocks(page)
-    if not written:
+def test_the_blocks_of_a_page_print_what_it_says(page: str, tmp_path: Path) -> None:
+    if not blocks(page):
         assert page in ("guides/remote", "guides/own-server", "guides/notebooks")
         return
+    play(page, tmp_path, Path(sys.executable))
+
+
+def play(page: str, directory: Path, python: Path) -> None:
+    """Runs the blocks of a page in an empty directory, by this Python, and compares what they print."""
+    written = blocks(page)
     code = json.dumps([block.code for block in written])
     done = subprocess.run(
-        [sys.executable, "-W", "error", Path(__file__).with_name("run_page.py"), code],
+        [python, "-W", "error", Path(__file__).with_name("run_page.py"), code],
         capture_output=True,
         text=True,
         timeout=120,
-        cwd=tmp_path,
+        cwd=directory,
+        env={**os.environ, "UNSANDBOX_URL": "local:"},
     )
     assert done.returncode == 0, done.stderr
     for block, printed in zip(written, json.loads(done.stdout), strict=True):

@@ -29,6 +29,8 @@ OPTIONS = (
     "args", "limits", "runtime", "timeout",
 )  # fmt: skip
 
+SETTINGS = ("api_key", *unsandbox.ClientSettings.__annotations__)
+
 # As a locale that is not UTF-8 gives them, text may hold lone surrogates.
 text = st.text(st.characters(exclude_categories=[]), max_size=8)
 plain = st.none() | st.booleans() | st.integers() | st.floats() | text | st.binary(max_size=8)
@@ -68,6 +70,15 @@ def test_any_options_are_taken_or_refused(client: unsandbox.Client, options: dic
         assert options["input_files"], error
     except ValueError as error:
         assert "input_files" in options and "null byte" in str(error)
+
+
+@QUICK
+@given(st.dictionaries(st.sampled_from(SETTINGS), anything, max_size=3))
+def test_any_settings_are_taken_or_refused(settings: dict[str, Any]) -> None:
+    try:
+        unsandbox.Client(**settings).close()
+    except (unsandbox.InvalidRequestError, unsandbox.ConfigError):
+        pass
 
 
 @QUICK

@@ -76,6 +76,38 @@ def test_wrong_programs(client: unsandbox.Client, stub: Stub) -> None:
     assert stub.requests == []
 
 
+WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
+    ({"retries": "3"}, 'retries must be a whole number of at least 0, got "3"'),
+    ({"retries": -1}, "got -1"),
+    ({"retries": True}, "got true"),
+    ({"retries": 1 << 40}, "retries must be a whole number"),
+    ({"account": 1.5}, "account must be a whole number of at least 0, got 1.5"),
+    ({"job_threshold": 0.5}, "job_threshold must be a whole number"),
+    ({"concurrency": None, "queue_max": "all"}, "queue_max must be a whole number"),
+    ({"cancel_jobs": "yes"}, "cancel_jobs must be true or false"),
+    ({"egress_allow": "pypi.org"}, 'egress_allow must be a series of text, got "pypi.org"'),
+    ({"egress_allow": ["pypi.org", 3]}, "egress_allow must be a series of text, got other things"),
+    ({"base_url": 5}, "base_url must be text, got int"),
+    ({"accounts_file": 5}, "accounts_file must be a path, got int"),
+    ({"timeout": 0}, "timeout must be a number of seconds above 0, got 0"),
+    ({"connect_timeout": "soon"}, "connect_timeout must be a number of seconds"),
+    ({"isolation": "strong"}, "isolation must be"),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), WRONG_SETTINGS)
+def test_wrong_settings(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(unsandbox.InvalidRequestError, match=words):
+        unsandbox.Client(**{"base_url": "http://127.0.0.1:1", **settings})
+
+
+def test_a_key_of_the_wrong_kind_is_not_shown() -> None:
+    for name in ("api_key", "public_key", "secret_key", "proxy"):
+        with pytest.raises(unsandbox.InvalidRequestError, match=f"{name} must be text, got bytes") as caught:
+            unsandbox.Client(**{name: b"hunter2"})  # type: ignore[arg-type]
+        assert "hunter2" not in repr(caught.value)
+
+
 def test_an_unknown_setting() -> None:
     with pytest.raises(TypeError):
         unsandbox.Client(colour="red")  # type: ignore[call-arg]

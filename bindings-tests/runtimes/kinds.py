@@ -27,6 +27,8 @@ class Kind:
     #: Debian packages.
     debian: tuple[str, ...]
     npm: tuple[str, ...] = ()
+    #: Folder whose modules Go is to download.
+    go: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -62,6 +64,9 @@ NODE_MODULES = str(BUILD / "node_modules")
 JNA = "/usr/share/java/jna.jar"
 OCAML = "cp {here}/*.ml {build}/ && cd {build} && ocamlfind ocamlopt -thread -package threads.posix,ctypes,ctypes.foreign -linkpkg unsandbox.ml"
 
+#: unsafe.StringData came with 1.20.
+GO = "go version | grep -Eq 'go1[.][2-9][0-9]'"
+
 KINDS = (
     Kind(
         "csharp", ("mono", "mcs"),
@@ -70,11 +75,11 @@ KINDS = (
     ),
     Kind("deno", ("deno",), (), **script("deno run --quiet --no-config --no-lock --allow-ffi --allow-env", "ts"), debian=()),
     Kind(
-        "go", ("go", "cc"), ("cd {here} && go build -o {build}/ ./hello ./cases",),
+        "go", (GO, "cc"), ("cd {here} && go build -o {build}/ ./hello ./cases",),
         "{build}/hello", "{build}/cases", ("golang-go",),
         environment={"CGO_CFLAGS": "-I{include}", "CGO_LDFLAGS": "-L{lib}", "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local"},
     ),
-    Kind("guile", ("guile",), (), **script("guile -L {here}", "scm"), debian=("guile-3.0",), environment={"GUILE_AUTO_COMPILE": "0", "LC_ALL": "C.UTF-8"}),
+    Kind("guile", ("guile",), (), **script("guile -L {here}", "scm"), debian=("guile-3.0",), environment={"GUILE_AUTO_COMPILE": "0", "LC_ALL": "C.UTF-8", "XDG_CACHE_HOME": "{build}"}),
     Kind(
         "java", ("javac", "java", f"test -e {JNA}"), (f"javac -d {{build}} -cp {JNA} {{here}}/*.java",),
         f"java -cp {JNA}:{{build}} Hello", f"java -cp {JNA}:{{build}} Cases", ("default-jdk-headless", "libjna-java"),
@@ -90,6 +95,19 @@ KINDS = (
     ),
     Kind("perl", ("perl", "perl -MFFI::Platypus=2.00 -e 1"), (), **script("perl", "pl"), debian=("perl", "libffi-platypus-perl")),
     Kind("php", ("php", "php -r 'exit(extension_loaded(\"ffi\") ? 0 : 1);'"), (), **script("php", "php"), debian=("php-cli",)),
+    Kind(
+        # Its programs are those of ../go, for its package has the same surface.
+        "purego", (GO, "env GOPROXY=off GOTOOLCHAIN=local go list -C {here} -deps ./unsandbox"),
+        ("rm -rf {build}/src && cp -r {here} {build}/src && cp -r {here}/../go/hello {here}/../go/cases {build}/src && cd {build}/src && go build -o {build}/ ./hello ./cases",),
+        "{build}/hello", "{build}/cases", ("golang-go",), go="{here}",
+        environment={"CGO_ENABLED": "0", "GOPROXY": "off", "GOTOOLCHAIN": "local"},
+    ),
+    Kind(
+        "r", ("Rscript", "cc", 'test -e "$(Rscript -e "cat(R.home(\\"include\\"))")/R.h"'),
+        ("cp {here}/unsandboxr.c {build}/ && cd {build} && PKG_CFLAGS='-I{include}' PKG_LIBS='-L{lib} -lunsandbox' R CMD SHLIB unsandboxr.c",),
+        **script("Rscript --vanilla", "R"), debian=("r-base-core",),
+        environment={"UNSANDBOX_R": "{build}/unsandboxr.so", "UNSANDBOX_R_SOURCE": "{here}/unsandbox.R", "LC_ALL": "C.UTF-8"},
+    ),
     Kind("racket", ("racket",), (), **script("racket", "rkt"), debian=("racket",)),
     Kind("ruby", ("ruby", "ruby -rfiddle -e 1"), (), **script("ruby", "rb"), debian=("ruby",)),
     Kind("sbcl", ("sbcl",), (), **script("sbcl --script", "lisp"), debian=("sbcl",), environment={"LC_ALL": "C.UTF-8"}),

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Submits a program as a job, looks at it while it runs, and waits for its end."""
+"""Submits a program as a job, tells how it is while it runs, and takes its result at the end."""
 
 import unsandbox
 
-job = unsandbox.execute_async("bash", "sleep 0.2; echo finished", ttl=30)
-print("the job is", "over already" if job.refresh().done else "under way")
-result = job.wait()
-print(f"it is {result.status}, exit code {result.exit_code}: {result.stdout}", end="")
+job = unsandbox.execute_async("bash", "sleep 1; echo finished", ttl=30)
+result = job.wait(on_update=lambda job: print("it is", job.status))
+print(f"it ended with {result.exit_code}: {result.stdout}", end="")

@@ -11,6 +11,7 @@ from ._native import Client as _NativeClient
 # Type checkers take this name for true. The module `typing` itself is dear to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any
@@ -40,14 +41,28 @@ class Client:
         timeout: Seconds for a whole call. Else 30 for a question, and for an execution its ttl
             with time for queue and compiler.
         connect_timeout: Seconds for connecting, with TLS. Else 15.
+        resolve_timeout: Seconds for looking up a server's name. Else 10.
+        send_timeout: Seconds for sending a request. Else as long as the call.
+        first_byte_timeout: Seconds until a server begins its reply; it begins an execution's when
+            that has ended. Else as long as the call.
+        read_timeout: Seconds for each read of a reply once it has begun. Else as long as the call.
+        proxy: "http://[USER:PASSWORD@]HOST:PORT" or "socks5://…"; "" for none. Else https_proxy,
+            http_proxy or all_proxy, unless no_proxy names the server or it is this machine.
+        job_threshold: Programs with a ttl of more seconds are submitted as jobs and polled, so that
+            no connection has to idle that long. Else 120.
+        cancel_jobs: Submits every execution as a job, so that a call that is cancelled or past its
+            deadline ends its program at any server. Our own server ends it without.
         retries: How often a call is repeated where that is safe. Else 3.
-        reply_max_bytes: Largest reply that is read. Else 87 MB.
+        reply_max_bytes: Largest reply that is read. Else 86 MB.
         isolation: What the local engine accepts: "auto", "full" or "reduced".
         concurrency: Executions at once on the local engine. Else twice the cores.
         queue_max: Executions that may wait for their turn there. Else 1,000.
+        egress_allow: Hosts that "semitrusted" programs on the local engine may reach: exact names and
+            addresses, or "*.SUFFIX". Else every host of the public Internet.
 
     Raises:
         ConfigError: Endpoint, key, accounts file or certificates are unusable.
+        InvalidRequestError: A setting is no value of its kind.
 
     Examples:
         >>> with unsandbox.Client(base_url="local:", timeout=30) as client:
@@ -63,16 +78,24 @@ class Client:
         public_key: str | None = None,
         secret_key: str | None = None,
         account: int | None = None,
-        accounts_file: str | None = None,
-        ca_file: str | None = None,
+        accounts_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
         allow_plain_http_key: bool | None = None,
         timeout: float | None = None,
         connect_timeout: float | None = None,
+        resolve_timeout: float | None = None,
+        send_timeout: float | None = None,
+        first_byte_timeout: float | None = None,
+        read_timeout: float | None = None,
+        proxy: str | None = None,
+        job_threshold: int | None = None,
+        cancel_jobs: bool | None = None,
         retries: int | None = None,
         reply_max_bytes: int | None = None,
         isolation: str | None = None,
         concurrency: int | None = None,
         queue_max: int | None = None,
+        egress_allow: Sequence[str] | None = None,
     ) -> None:
         self._native = _NativeClient(
             api_key=api_key,
@@ -85,11 +108,19 @@ class Client:
             allow_plain_http_key=allow_plain_http_key,
             timeout=timeout,
             connect_timeout=connect_timeout,
+            resolve_timeout=resolve_timeout,
+            send_timeout=send_timeout,
+            first_byte_timeout=first_byte_timeout,
+            read_timeout=read_timeout,
+            proxy=proxy,
+            job_threshold=job_threshold,
+            cancel_jobs=cancel_jobs,
             retries=retries,
             reply_max_bytes=reply_max_bytes,
             isolation=isolation,
             concurrency=concurrency,
             queue_max=queue_max,
+            egress_allow=egress_allow,
         )
 
     @property

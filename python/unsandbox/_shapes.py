@@ -44,13 +44,21 @@ class ClientSettings(TypedDict, total=False):
     public_key: str | None
     secret_key: str | None
     account: int | None
-    accounts_file: str | None
-    ca_file: str | None
+    accounts_file: str | os.PathLike[str] | None
+    ca_file: str | os.PathLike[str] | None
     allow_plain_http_key: bool | None
     timeout: float | None
     connect_timeout: float | None
+    resolve_timeout: float | None
+    send_timeout: float | None
+    first_byte_timeout: float | None
+    read_timeout: float | None
+    proxy: str | None
+    job_threshold: int | None
+    cancel_jobs: bool | None
     retries: int | None
     reply_max_bytes: int | None
     isolation: str | None
     concurrency: int | None
     queue_max: int | None
+    egress_allow: Sequence[str] | None

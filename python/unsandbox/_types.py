@@ -64,7 +64,7 @@ class Artifact:
         url: A link in place of content, where a server only gave that.
 
     Examples:
-        >>> code = "mkdir artifacts; echo 1,2 > artifacts/table.csv"
+        >>> code = "echo 1,2 > artifacts/table.csv"
         >>> client.execute("bash", code).artifacts
         (Artifact('table.csv', 'file', 4 bytes),)
     """
@@ -93,10 +93,8 @@ class Artifact:
             >>> artifact.save("results").as_posix()
             'results/x.txt'
         """
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
         return Path(
-            _native.save_artifact(self.filename, self.kind, self.content, self.url, directory)
+            _native.save_artifact(self.filename, self.kind, self.content, self.url, Path(directory))
         )
 
     def __repr__(self) -> str:
@@ -257,6 +255,7 @@ class Language:
         version: What the runtime says of itself, where known.
         path: Where the runtime is, where known.
         install: What to install where it is missing.
+        untested: Whether this project runs no test of it; False where the endpoint does not say.
     """
 
     name: str
@@ -265,6 +264,7 @@ class Language:
     version: str | None = None
     path: str | None = None
     install: str | None = None
+    untested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: MIT OR Apache-2.0
-;; Answers the lines of ../table.py.
+;; Answers the lines of ../driver.py.
 (use-modules (unsandbox) (ice-9 rdelim))
 
 (set-port-encoding! (current-input-port) "UTF-8")

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
--- Answers the lines of ../table.py.
+-- Answers the lines of ../driver.py.
 package.path = (arg[0]:match("^(.*/)") or "./") .. "?.lua;" .. package.path
 local Client = require("unsandbox")
 

@@ -1,5 +1,5 @@
 (* SPDX-License-Identifier: MIT OR Apache-2.0 *)
-(* Answers the lines of ../table.py. *)
+(* Answers the lines of ../driver.py. *)
 let clients = Hashtbl.create 8
 
 let client_of url key =

@@ -1,6 +1,6 @@
 #lang racket/base
 ;; SPDX-License-Identifier: MIT OR Apache-2.0
-;; Answers the lines of ../table.py.
+;; Answers the lines of ../driver.py.
 (require "unsandbox.rkt")
 
 (define clients (make-hash))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: MIT OR Apache-2.0
-;; Answers the lines of ../table.py.
+;; Answers the lines of ../driver.py.
 (load (merge-pathnames "unsandbox.lisp" *load-truename*))
 
 (defvar *out* (sb-sys:make-fd-stream 1 :output t :external-format :utf-8 :buffering :full))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Answers the lines of ../table.py.
+# Answers the lines of ../driver.py.
 load [expr {[info exists env(UNSANDBOX_TCL)] ? $env(UNSANDBOX_TCL) : "./unsandboxtcl.so"}] Unsandboxtcl
 
 fconfigure stdin -encoding utf-8 -translation lf

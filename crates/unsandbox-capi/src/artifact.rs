@@ -164,7 +164,7 @@ pub extern "C" fn unsandbox_artifact_url(
 
 /// Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
 ///
-/// @param directory  has to exist; borrowed for the call.
+/// @param directory  made if need be; borrowed for the call.
 /// @param err        receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where it cannot be written or is only a link.
 /// @since 0.1

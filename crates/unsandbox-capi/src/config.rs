@@ -178,6 +178,29 @@ pub extern "C" fn unsandbox_config_set_ca_file(
     })
 }
 
+/// Sets the proxy on the way to a server: "http://[USER:PASSWORD@]HOST:PORT" or "socks5://…"; "" for none,
+/// whatever the environment says. Else https_proxy, http_proxy or all_proxy, unless no_proxy names the
+/// server or it is this machine.
+///
+/// @param url  copied.
+/// @param err  receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_config_set_proxy(
+    config: *mut unsandbox_config,
+    url: *const c_char,
+    url_len: usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let config = handle_mut(config, "config")?;
+        let url = text(url, url_len, "url")?;
+        config.change(|it| if url.is_empty() { it.no_proxy() } else { it.proxy(url) });
+        Ok(())
+    })
+}
+
 /// Allows (not 0) a key over plain http to another machine, where it can be read on the way.
 ///
 /// @param err  receives an error owned by the caller on failure; may be NULL.
@@ -237,6 +260,126 @@ pub extern "C" fn unsandbox_config_set_connect_timeout_ms(
     })
 }
 
+/// Sets how long looking up a server's name may take, in milliseconds, at least 1. Else 10 s.
+///
+/// @param err  receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_config_set_resolve_timeout_ms(
+    config: *mut unsandbox_config,
+    timeout_ms: u64,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let config = handle_mut(config, "config")?;
+        config.timeouts.resolve = milliseconds("timeout_ms", timeout_ms)?;
+        let timeouts = config.timeouts;
+        config.change(|it| it.timeouts(timeouts));
+        Ok(())
+    })
+}
+
+/// Sets how long sending a request may take, in milliseconds, at least 1. Else as long as the call.
+///
+/// @param err  receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_config_set_send_timeout_ms(
+    config: *mut unsandbox_config,
+    timeout_ms: u64,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let config = handle_mut(config, "config")?;
+        config.timeouts.send = Some(milliseconds("timeout_ms", timeout_ms)?);
+        let timeouts = config.timeouts;
+        config.change(|it| it.timeouts(timeouts));
+        Ok(())
+    })
+}
+
+/// Sets how long a server may take to begin its reply, in milliseconds, at least 1; it begins an
+/// execution's when that has ended. Else as long as the call.
+///
+/// @param err  receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_config_set_first_byte_timeout_ms(
+    config: *mut unsandbox_config,
+    timeout_ms: u64,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let config = handle_mut(config, "config")?;
+        config.timeouts.first_byte = Some(milliseconds("timeout_ms", timeout_ms)?);
+        let timeouts = config.timeouts;
+        config.change(|it| it.timeouts(timeouts));
+        Ok(())
+    })
+}
+
+/// Sets how long each read of a reply may take once it has begun, in milliseconds, at least 1. Else as
+/// long as the call.
+///
+/// @param err  receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_config_set_read_timeout_ms(
+    config: *mut unsandbox_config,
+    timeout_ms: u64,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let config = handle_mut(config, "config")?;
+        config.timeouts.read = Some(milliseconds("timeout_ms", timeout_ms)?);
+        let timeouts = config.timeouts;
+        config.change(|it| it.timeouts(timeouts));
+        Ok(())
+    })
+}
+
+/// Sets for which programs an execution is submitted as a job and polled, so that no connection has to
+/// idle that long: those whose ttl is longer than so many seconds. Else 120.
+///
+/// @param err  receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_config_set_job_threshold(
+    config: *mut unsandbox_config,
+    ttl: u32,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let config = handle_mut(config, "config")?;
+        config.change(|it| it.job_threshold(Duration::from_secs(ttl.into())));
+        Ok(())
+    })
+}
+
+/// Submits (not 0) every execution as a job, so that a call that is cancelled or past its deadline ends
+/// its program at any server. Our own server ends it without.
+///
+/// @param err  receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_config_set_cancel_jobs(
+    config: *mut unsandbox_config,
+    yes: i32,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let config = handle_mut(config, "config")?;
+        config.change(|it| it.cancel_jobs(yes != 0));
+        Ok(())
+    })
+}
+
 /// Sets how often a call is repeated where that is safe; 0 for never. Else 3 times.
 ///
 /// @param err  receives an error owned by the caller on failure; may be NULL.
@@ -255,7 +398,7 @@ pub extern "C" fn unsandbox_config_set_retries(
     })
 }
 
-/// Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 87 MB.
+/// Sets how many bytes of a reply are read; a larger one is UNSANDBOX_ERR_TOO_LARGE. Else 86 MB.
 ///
 /// @param err  receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
@@ -349,6 +492,29 @@ pub extern "C" fn unsandbox_config_set_queue_max(
     ffi!(err, {
         let config = handle_mut(config, "config")?;
         config.change(|it| it.queue_max(count as usize));
+        Ok(())
+    })
+}
+
+/// Adds a host that "semitrusted" programs on the local engine may reach: an exact name or address, or
+/// "*.SUFFIX". Without any they reach every host of the public Internet. For "local:" alone: a server
+/// decides that itself.
+///
+/// @param host  copied.
+/// @param err   receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_config_add_egress_host(
+    config: *mut unsandbox_config,
+    host: *const c_char,
+    host_len: usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let config = handle_mut(config, "config")?;
+        let host = text(host, host_len, "host")?;
+        config.change(|it| it.egress_allow(host));
         Ok(())
     })
 }

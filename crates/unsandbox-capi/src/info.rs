@@ -17,6 +17,7 @@ pub struct unsandbox_language {
     name: Text,
     aliases: Vec<Text>,
     available: i32,
+    untested: bool,
     version: Option<Text>,
     path: Option<Text>,
     install: Option<Text>,
@@ -33,6 +34,7 @@ impl unsandbox_language_list {
             name: Text::new(it.name),
             aliases: it.aliases.into_iter().map(Text::new).collect(),
             available: it.available.map_or(-1, i32::from),
+            untested: it.untested,
             version: it.version.map(Text::new),
             path: it.path.map(Text::new),
             install: it.install.map(Text::new),
@@ -115,6 +117,15 @@ pub extern "C" fn unsandbox_language_alias(
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_language_available(language: *const unsandbox_language) -> i32 {
     ffi!(or 0, { read(language).map_or(0, |it| it.available) })
+}
+
+/// 1 where this project runs no test of it, since no registry offers its runtime; else 0, also where the
+/// endpoint does not say.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_language_is_untested(language: *const unsandbox_language) -> i32 {
+    ffi!(or 0, { read(language).map_or(0, |it| i32::from(it.untested)) })
 }
 
 /// What the runtime says of its version; NULL where the endpoint does not say.

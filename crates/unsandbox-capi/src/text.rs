@@ -79,7 +79,9 @@ pub fn bytes<'a>(data: *const u8, len: usize, name: &str) -> Result<&'a [u8], Er
 /// Text that the caller lends for the call: UTF-8, of the given length or up to its NUL.
 pub fn text<'a>(data: *const c_char, len: usize, name: &str) -> Result<&'a str, Error> {
     let len = match len {
-        NUL_TERMINATED if data.is_null() => 0,
+        NUL_TERMINATED if data.is_null() => {
+            return Err(Error::argument(format!("{name} is NULL")));
+        }
         // SAFETY: the caller says that the text has a NUL at its end.
         NUL_TERMINATED => unsafe { std::ffi::CStr::from_ptr(data) }.count_bytes(),
         len => len,

@@ -4,11 +4,12 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use unsandbox::protocol::auth::Secret;
 
 /// Run code in any language in a sandbox: on this machine, at api.unsandbox.com, or on a server of
 /// your own.
 #[derive(Parser, Debug)]
-#[command(name = "unsandbox", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "unsandbox", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -61,16 +62,19 @@ pub(crate) struct EndpointArgs {
     pub url: Option<String>,
     /// API key, sent as bearer; other users see it in the process list, so prefer UNSANDBOX_API_KEY
     #[arg(long, value_name = "KEY", conflicts_with_all = ["public_key", "account"])]
-    pub key: Option<String>,
+    pub key: Option<Secret>,
     /// Public key of a pair that signs requests [env: UNSANDBOX_PUBLIC_KEY]
     #[arg(long, value_name = "KEY", requires = "secret_key", conflicts_with = "account")]
     pub public_key: Option<String>,
     /// Secret key of the pair [env: UNSANDBOX_SECRET_KEY]
     #[arg(long, value_name = "KEY", requires = "public_key")]
-    pub secret_key: Option<String>,
+    pub secret_key: Option<Secret>,
     /// Row of ~/.unsandbox/accounts.csv, counted from 0 [env: UNSANDBOX_ACCOUNT]
     #[arg(long, value_name = "ROW")]
     pub account: Option<usize>,
+    /// PEM file of certificates to trust in place of the built-in ones, for a server with one of its own
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Send a key over plain http to another machine, where it can be read on the way
     #[arg(long)]
     pub allow_plain_http_key: bool,

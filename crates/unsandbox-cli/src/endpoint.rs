@@ -18,10 +18,13 @@ pub(crate) fn builder(args: EndpointArgs) -> ClientBuilder {
         builder = builder.base_url(url);
     }
     if let Some(key) = args.key {
-        builder = builder.api_key(key);
+        builder = builder.api_key(key.expose());
     }
     if let (Some(public), Some(secret)) = (args.public_key, args.secret_key) {
-        builder = builder.key_pair(public, secret);
+        builder = builder.key_pair(public, secret.expose());
+    }
+    if let Some(path) = args.ca_file {
+        builder = builder.ca_file(path);
     }
     builder = builder.allow_plain_http_key(args.allow_plain_http_key);
     if let Some(row) = args.account {

@@ -60,6 +60,10 @@ impl From<Error> for Failure {
             ErrorCode::Connect => {
                 Some("is the server running, and is the URL right? --url, else UNSANDBOX_URL")
             }
+            ErrorCode::Tls => Some(
+                "--ca-file FILE trusts the certificate of a server of your own; where the server speaks plain \
+                 HTTP, the URL begins with http://",
+            ),
             ErrorCode::LanguageUnavailable => Some("`unsandbox languages` lists what is there"),
             ErrorCode::IsolationUnavailable => {
                 Some("`unsandbox doctor` shows each layer and how to get it")

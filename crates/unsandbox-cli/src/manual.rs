@@ -18,7 +18,7 @@ fn page() -> String {
     man.render_name_section(&mut out).expect("memory takes it");
     man.render_synopsis_section(&mut out).expect("memory takes it");
     man.render_description_section(&mut out).expect("memory takes it");
-    for subcommand in command.get_subcommands() {
+    for subcommand in command.get_subcommands().filter(|it| it.get_name() != "help") {
         section(subcommand, &mut out);
     }
     man.render_extra_section(&mut out).expect("memory takes it");

@@ -93,10 +93,10 @@ fn exit_code_of(result: &ExecutionResult) -> i32 {
 }
 
 fn save(result: &ExecutionResult, directory: &Path, verbose: bool) -> Result<(), Failure> {
-    let shown = directory.display();
-    std::fs::create_dir_all(directory)
-        .map_err(|error| Failure::failed(format!("cannot make the directory {shown}: {error}")))?;
-    for path in save_all(&result.artifacts, directory)? {
+    // The program has run: whatever is wrong with the directory now, this is no wrong usage any more.
+    let saved = save_all(&result.artifacts, directory)
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    for path in saved {
         if verbose {
             say(&format!("saved {}", path.display()));
         }

@@ -15,9 +15,7 @@ use std::sync::mpsc;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
 use unsandbox::protocol::wire;
-use unsandbox::{
-    CallOptions, Client, Error, InputFile, IsolationPolicy, Request, Status, read_whole,
-};
+use unsandbox::{CallOptions, Client, Error, InputFile, IsolationPolicy, Request, read_whole};
 
 pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.wasm && args.artifacts.is_none() && !args.json {
@@ -32,6 +30,15 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     let client = builder.build()?;
     if args.asynchronous {
         refuse_local(&client)?;
+    }
+    if let Some(directory) = &args.artifacts {
+        // Before the program runs, so that a typing error costs nothing.
+        std::fs::create_dir_all(directory).map_err(|error| {
+            Failure::usage(format!(
+                "--artifacts {}: cannot make the directory: {error}",
+                directory.display()
+            ))
+        })?;
     }
     let mut request = request(&args)?;
     let endpoint = client.endpoint();

@@ -258,3 +258,28 @@ fn a_semitrusted_program_reaches_the_hosts_that_are_allowed() {
     assert_ne!(ended.code, 0);
     assert!(ended.err.contains("egress_allow") && ended.err.contains("127.0.0.1:9"), "{ended:?}");
 }
+
+#[test]
+fn an_isolation_that_a_server_would_not_keep_to_is_refused() {
+    for level in ["full", "reduced"] {
+        let ended = bash("true", &["--isolation", level, "--url", "http://127.0.0.1:9"]);
+        assert_eq!(ended.code, 125, "{ended:?}");
+        assert!(ended.err.contains(level) && ended.err.contains("serve --isolation"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_told_before_the_run_or_after_it_as_what_it_is() {
+    let folder = std::env::temp_dir().join(format!("unsandbox-saved-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("file");
+    std::fs::write(&file, "").unwrap();
+    let ended = bash("echo ran", &["--artifacts", file.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{ended:?}");
+    // A folder stands where the artifact should go: the program has run, so this is no wrong usage.
+    let target = folder.join("out");
+    std::fs::create_dir_all(target.join("a")).unwrap();
+    let ended = bash("echo ran; echo 1 > artifacts/a", &["--artifacts", target.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.out.as_str()), (125, "ran\n"), "{ended:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -64,6 +64,8 @@ pub struct Engine {
     reactor: Mutex<Option<JoinHandle<()>>>,
     runtimes: Mutex<HashMap<(&'static str, String), runtimes::Runtime>>,
     versions: Mutex<HashMap<&'static str, Option<String>>>,
+    /// Held by the one caller that asks for versions: together, many would fill the queue.
+    asks_versions: Mutex<()>,
 }
 
 impl fmt::Debug for Engine {
@@ -85,6 +87,7 @@ impl Engine {
             reactor: Mutex::new(None),
             runtimes: Mutex::default(),
             versions: Mutex::default(),
+            asks_versions: Mutex::default(),
         })
     }
 
@@ -126,6 +129,7 @@ impl Engine {
     /// once, in a jail.
     pub fn languages_with_versions(&self) -> Result<Vec<LanguageInfo>, Error> {
         let mut infos = self.languages()?;
+        let asking = self.asks_versions.lock().expect("no panic under this lock");
         let mut waiting = Vec::new();
         for language in languages() {
             let known =
@@ -139,6 +143,7 @@ impl Engine {
             let version = result.ok().and_then(|result| version_in(&result));
             self.versions.lock().expect("no panic under this lock").insert(name, version);
         }
+        drop(asking);
         let versions = self.versions.lock().expect("no panic under this lock");
         for info in &mut infos {
             info.version = versions.get(info.name.as_str()).cloned().flatten();

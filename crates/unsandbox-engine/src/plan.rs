@@ -71,6 +71,8 @@ pub fn prepare(
         show: runtime.show.clone(),
         memory_bytes: run_limits.memory_bytes,
         processes: run_limits.processes,
+        work_bytes: run_limits.work_bytes,
+        work_files: run_limits.work_files,
     };
     let wall_ms = steps.iter().map(|step| step.wall_ms).sum();
     let listen = match valid.network_mode {
@@ -169,8 +171,7 @@ fn steps(
     notes: &mut Vec<String>,
 ) -> Vec<Step> {
     let recipe = words.runtime.recipe;
-    let compile_ms =
-        (limits::COMPILE_TIME.as_secs()).max(language.compile_seconds).saturating_mul(1000);
+    let compile_ms = u64::try_from(language.compile_time().as_millis()).unwrap_or(u64::MAX);
     let mut steps = Vec::new();
     if !recipe.compile.is_empty() {
         let argv = words.command(recipe.compile);

@@ -46,7 +46,7 @@ fn dropping_an_engine_leaves_nothing() {
     drop(engine);
     let after = || (open_descriptors(), threads(), descendants(std::process::id()).len());
     assert!(
-        within(Duration::from_secs(1), || after() == before),
+        within(Duration::from_secs(5), || after() == before),
         "{before:?} became {:?}",
         after()
     );
@@ -61,7 +61,7 @@ fn many_runs_leave_one_jailer_and_its_idle_pool() {
         let _ = engine;
         (open_descriptors(), descendants(std::process::id()).len())
     };
-    assert!(within(Duration::from_secs(1), || descendants(std::process::id()).len() == 3));
+    assert!(within(Duration::from_secs(5), || descendants(std::process::id()).len() == 3));
     let before = settled(&engine);
     std::thread::scope(|scope| {
         for _ in 0..16 {
@@ -75,7 +75,7 @@ fn many_runs_leave_one_jailer_and_its_idle_pool() {
         }
     });
     assert!(
-        within(Duration::from_secs(1), || settled(&engine) == before),
+        within(Duration::from_secs(5), || settled(&engine) == before),
         "{before:?} {:?}",
         settled(&engine)
     );

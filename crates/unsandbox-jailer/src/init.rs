@@ -6,7 +6,7 @@
 use crate::cgroup::Meter;
 use crate::collect;
 use crate::jail::{Doubt, trouble};
-use crate::locks::Locks;
+use crate::locks::{self, Locks};
 use crate::seccomp::Filters;
 use crate::step::{Outcome, Stepper};
 use crate::template::{JAIL_ID, place_for, staged};
@@ -19,7 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{Cause, FromInit, PlacedFile, Plan, RunLimits, Step, StepKind};
+use unsandbox_jailer::message::{Cause, FromInit, Needs, PlacedFile, Plan, Step, StepKind};
 
 /// How strong the jail around an init is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,8 +34,8 @@ pub enum Level {
 /// What the init has in hand when it is born.
 pub struct Birth<'a> {
     pub level: Level,
-    /// What it shows of the host beyond the standard trees.
-    pub show: &'a [String],
+    /// What the run that it is for needs.
+    pub needs: &'a Needs,
     /// To the supervisor: "go", then the run.
     pub leash: OwnedFd,
     pub meter: Option<Meter>,
@@ -71,7 +71,7 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
         _ => sys::exit_now(1),
     }
     let prepared = match birth.level {
-        Level::Full => prepare(birth.show),
+        Level::Full => prepare(birth.needs, filters),
         Level::Reduced { .. } => prepare_reduced(),
     };
     let report = prepared.as_ref().err().cloned();
@@ -81,7 +81,8 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
         sys::exit_now(1)
     };
     let streams = Streams { stdin, stdout, stderr };
-    let run = Run { control, filters, level: birth.level, show: birth.show, leash: birth.leash };
+    let show = &birth.needs.show;
+    let run = Run { control, filters, level: birth.level, show, leash: birth.leash };
     let end = prepared.and_then(|()| run.carry_out(plan, streams, birth.meter));
     if let Err(trouble) = end {
         let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
@@ -97,8 +98,8 @@ pub struct Streams {
     pub stderr: OwnedFd,
 }
 
-/// What every jail needs before its run is known.
-fn prepare(show: &[String]) -> Doubt<()> {
+/// All that can be done before the run is here: then it waits for less.
+fn prepare(needs: &Needs, filters: &Filters) -> Doubt<()> {
     let layer = "mount namespace";
     sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
     keep_from_the_program().map_err(trouble("rights", "guard the init"))?;
@@ -110,12 +111,12 @@ fn prepare(show: &[String]) -> Doubt<()> {
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     sys::mount(c"proc", c"/proc", c"proc", flags, c"")
         .map_err(trouble("pid namespace", "mount /proc"))?;
-    mount_tmp(0, &RunLimits::default_size()).map_err(trouble(layer, "mount /tmp"))?;
+    mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
-    for (stage, path) in staged(show) {
+    for (stage, path) in staged(&needs.show) {
         bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
     }
-    Ok(())
+    locks::put_on_init(filters).map_err(|(layer, error)| trouble(layer, "lock the init")(error))
 }
 
 /// Without namespaces there is nothing to mount; orphans of the run come back to this process.
@@ -146,29 +147,10 @@ fn bind(stage: &str, path: &str) -> io::Result<()> {
     sys::mount(&sys::c_string(stage)?, &sys::c_string(path)?, c"", flags, c"")
 }
 
-/// Bytes and inodes of the writable file system.
-struct Size {
-    bytes: u64,
-    inodes: u64,
-}
-
-trait TmpSize {
-    fn default_size() -> Size;
-    fn size(&self) -> Size;
-}
-
-impl TmpSize for RunLimits {
-    fn default_size() -> Size {
-        Size { bytes: 256 << 20, inodes: 16_384 }
-    }
-    fn size(&self) -> Size {
-        Size { bytes: self.work_bytes, inodes: self.work_files }
-    }
-}
-
-fn mount_tmp(remount: libc::c_ulong, size: &Size) -> io::Result<()> {
-    let data = format!("mode=1777,size={},nr_inodes={}", size.bytes, size.inodes + OWN_INODES);
-    let flags = libc::MS_NOSUID | libc::MS_NODEV | remount;
+fn mount_tmp(needs: &Needs) -> io::Result<()> {
+    let inodes = needs.work_files + OWN_INODES;
+    let data = format!("mode=1777,size={},nr_inodes={inodes}", needs.work_bytes);
+    let flags = libc::MS_NOSUID | libc::MS_NODEV;
     sys::mount(c"tmp", c"/tmp", c"tmpfs", flags, &sys::c_string(&data)?)
 }
 
@@ -184,7 +166,7 @@ impl Run<'_> {
     fn carry_out(&self, plan: OwnedFd, streams: Streams, meter: Option<Meter>) -> Doubt<()> {
         let mut plan = read_plan(plan).map_err(trouble("plan", "read it"))?;
         let tmp = PathBuf::from(&plan.tmp);
-        let done = self.prepare_tree(&tmp, &plan.limits).and_then(|()| {
+        let done = self.prepare_tree(&tmp).and_then(|()| {
             self.fill(&tmp, std::mem::take(&mut plan.files))?;
             self.run_in(&tmp, plan, streams, meter)
         });
@@ -195,8 +177,8 @@ impl Run<'_> {
         done
     }
 
-    /// The writable tree, with this run's size; without namespaces a folder of the host.
-    fn prepare_tree(&self, tmp: &Path, limits: &RunLimits) -> Doubt<()> {
+    /// The writable tree where the jail has mounted none: a folder of the host.
+    fn prepare_tree(&self, tmp: &Path) -> Doubt<()> {
         if let Level::Reduced { id } = self.level {
             fs::DirBuilder::new()
                 .mode(0o700)
@@ -205,14 +187,12 @@ impl Run<'_> {
             if let Some(id) = id {
                 std::os::unix::fs::chown(tmp, Some(id), Some(id))
                     .map_err(trouble("rights", "give the folder away"))?;
+                // Root's is lost with the id, before a step could empty it.
+                sys::drop_bounding_set().map_err(trouble("rights", "empty the bounding set"))?;
                 sys::set_ids(id, id).map_err(trouble("rights", "take an unprivileged id"))?;
             }
             sys::prctl(libc::PR_SET_DUMPABLE, 0).map_err(trouble("rights", "guard the init"))?;
             return furnish(tmp).map_err(trouble(FOLDER, &format!("furnish {}", tmp.display())));
-        }
-        let (default, size) = (RunLimits::default_size(), limits.size());
-        if size.bytes != default.bytes || size.inodes != default.inodes {
-            mount_tmp(libc::MS_REMOUNT, &size).map_err(trouble("files", "size /tmp"))?;
         }
         Ok(())
     }

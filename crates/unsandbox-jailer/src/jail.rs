@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{LEVEL_FULL, LEVEL_REDUCED, Trouble};
+use unsandbox_jailer::message::{LEVEL_FULL, LEVEL_REDUCED, Needs, Trouble};
 
 /// The namespaces that an init is cloned into. The network's comes from the pool, and the cgroup's is
 /// the init's own doing, once it is in its group.
@@ -133,10 +133,10 @@ impl Builder {
         self.rooms.is_some()
     }
 
-    /// Makes a jail that shows `show`; its init waits for a run.
-    pub fn build(&mut self, show: &[String], memory_bytes: u64, processes: u64) -> Doubt<Jail> {
+    /// Makes a jail for what a run needs; its init waits for it.
+    pub fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
         self.serial += 1;
-        let group = self.make_group(memory_bytes, processes);
+        let group = self.make_group(needs);
         let meter = match &group {
             Some(group) => Some(group.meter().map_err(trouble("cgroup", "open its files"))?),
             None => None,
@@ -147,7 +147,7 @@ impl Builder {
             Some(_) => Level::Full,
             None => Level::Reduced { id: self.ids.as_ref().map(|_| host_id) },
         };
-        let birth = Birth { level, show, leash: other, meter };
+        let birth = Birth { level, needs, leash: other, meter };
         let (pid, network) = match &mut self.rooms {
             Some(rooms) => rooms.clone_into(birth, &self.filters)?,
             None => (fork_reduced(birth, &self.filters)?, None),
@@ -212,10 +212,10 @@ impl Builder {
         }
     }
 
-    fn make_group(&self, memory_bytes: u64, processes: u64) -> Option<Group> {
+    fn make_group(&self, needs: &Needs) -> Option<Group> {
         let groups = self.groups.as_ref().ok()?;
         // Without a group the watchdog counts; the result's isolation says which of the two it was.
-        groups.create(self.serial, memory_bytes, processes).ok()
+        groups.create(self.serial, needs.memory_bytes, needs.processes).ok()
     }
 }
 
@@ -226,13 +226,14 @@ impl Rooms {
         birth: Birth<'_>,
         filters: &Filters,
     ) -> Doubt<(libc::pid_t, Option<OwnedFd>)> {
-        if !self.templates.contains_key(birth.show) {
-            let root = template::build(birth.show)
+        let show = &birth.needs.show;
+        if !self.templates.contains_key(show) {
+            let root = template::build(show)
                 .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
-            self.templates.insert(birth.show.to_vec(), root);
+            self.templates.insert(show.clone(), root);
         }
         let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
-        let root = &self.templates[birth.show];
+        let root = &self.templates[show];
         sys::setns(root.as_fd(), libc::CLONE_NEWNS).map_err(trouble("mount namespace", "enter"))?;
         let cloned = sys::fork_with(NAMESPACES);
         if let Ok(None) = cloned {

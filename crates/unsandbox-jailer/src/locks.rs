@@ -51,16 +51,32 @@ impl<'a> Locks<'a> {
         Ok(Locks { level, tmp, readable, devices: REDUCED_DEVICES, filters, added })
     }
 
-    /// Puts them on this process, for good.
+    /// Puts them on this process, for good. In a full jail it has the filters already, from its init.
     pub fn put_on(&self) -> Result<(), Failure> {
         let readable: Vec<&str> = self.readable.iter().map(String::as_str).collect();
         files::lock(&readable, &[&self.tmp], self.devices)
             .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
-        sys::drop_capabilities().map_err(|e| ("capabilities", e))?;
-        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|e| ("no_new_privs", e))?;
-        for program in self.filters.programs.iter().chain(&self.added) {
-            sys::install_filter(program).map_err(|e| ("seccomp", e))?;
+        if self.level == Level::Full {
+            return sys::drop_capabilities().map_err(|e| ("capabilities", e));
         }
-        Ok(())
+        sys::drop_bounding_set().map_err(|e| ("capabilities", e))?;
+        sys::drop_capabilities().map_err(|e| ("capabilities", e))?;
+        install(self.filters.programs.iter().chain(&self.added))
     }
+}
+
+/// What an init can do without itself, and every program below it inherits: here it is done before the
+/// run is known, and the run waits for less.
+pub fn put_on_init(filters: &Filters) -> Result<(), Failure> {
+    sys::no_core_file().map_err(|e| ("rlimits", e))?;
+    sys::drop_bounding_set().map_err(|e| ("capabilities", e))?;
+    install(filters.programs.iter())
+}
+
+fn install<'a>(programs: impl Iterator<Item = &'a Vec<libc::sock_filter>>) -> Result<(), Failure> {
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|e| ("no_new_privs", e))?;
+    for program in programs {
+        sys::install_filter(program).map_err(|e| ("seccomp", e))?;
+    }
+    Ok(())
 }

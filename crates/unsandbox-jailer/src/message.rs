@@ -29,8 +29,11 @@ pub struct Needs {
     pub show: Vec<String>,
     pub memory_bytes: u64,
     pub processes: u64,
+    /// Size of the writable tree, where the jail mounts its own.
+    pub work_bytes: u64,
+    pub work_files: u64,
 }
-wire_struct!(Needs { show, memory_bytes, processes });
+wire_struct!(Needs { show, memory_bytes, processes, work_bytes, work_files });
 
 /// From the jailer to the engine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -265,7 +268,7 @@ mod tests {
         assert_eq!(Plan::from_bytes(&sample().to_bytes()), Some(sample()));
         let message = ToJailer::Spawn {
             id: 9,
-            needs: Needs { show: vec!["/opt".into()], memory_bytes: 1, processes: 2 },
+            needs: Needs { show: vec!["/opt".into()], memory_bytes: 1, ..Needs::default() },
         };
         assert_eq!(ToJailer::from_bytes(&message.to_bytes()), Some(message));
     }

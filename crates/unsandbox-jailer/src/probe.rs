@@ -7,7 +7,7 @@ use crate::jail::{Builder, Doubt};
 use crate::{files, sys};
 use std::fs;
 use unsandbox_jailer::message::{
-    FromJailer, LEVEL_FULL, LEVEL_NONE, LEVEL_REDUCED, LayerReport, Trouble,
+    FromJailer, LEVEL_FULL, LEVEL_NONE, LEVEL_REDUCED, LayerReport, Needs, Trouble,
 };
 
 const NAMESPACES: [(&str, libc::c_int); 6] = [
@@ -142,7 +142,14 @@ fn try_namespace(name: &str, flag: libc::c_int) -> LayerReport {
 
 /// Builds a jail as a run would have it, and hears from its init whether it could be finished.
 fn try_jail(builder: &mut Builder, doomed: &mut Vec<Group>) -> Doubt<()> {
-    let jail = builder.build(&[], 64 << 20, 16)?;
+    let needs = Needs {
+        memory_bytes: 64 << 20,
+        processes: 16,
+        work_bytes: 1 << 20,
+        work_files: 64,
+        ..Needs::default()
+    };
+    let jail = builder.build(&needs)?;
     let finished = jail.hear();
     let _ = sys::kill(jail.pid, libc::SIGKILL);
     doomed.extend(jail.group);

@@ -33,6 +33,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
     libc::SYS_move_mount,
     libc::SYS_mount_setattr,
     // Namespaces of others.
@@ -235,8 +236,9 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_msgctl,
     libc::SYS_mq_open,
     libc::SYS_mq_unlink,
-    // Landlock does not guard a file's owner, rights and attributes; by descriptor they are the
-    // program's own.
+    // Landlock does not guard a file's owner, rights and attributes. By descriptor neither: a file of
+    // the host's user that is shown (a runtime in a home, say) can be opened to read, and then given the
+    // set-user-id bit.
     #[cfg(target_arch = "x86_64")]
     libc::SYS_chmod,
     #[cfg(target_arch = "x86_64")]
@@ -256,12 +258,23 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_lsetxattr,
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
+    SETXATTRAT,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
+    libc::SYS_fchmod,
+    libc::SYS_fchown,
+    libc::SYS_fsetxattr,
+    libc::SYS_fremovexattr,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_send_signal,
 ];
 
-/// Newer than the libc crate's tables on some targets.
+// Newer than the libc crate's tables on some targets; since 5.0 the numbers are the same on all.
 const FCHMODAT2: libc::c_long = 452;
+const SETXATTRAT: libc::c_long = 463;
+const REMOVEXATTRAT: libc::c_long = 466;
+const OPEN_TREE_ATTR: libc::c_long = 467;
+const FILE_SETATTR: libc::c_long = 469;
 
 /// The init has the program's id and so no other protection against these.
 fn names_the_init(argument: u8) -> Result<SeccompRule, Failure> {

@@ -119,9 +119,12 @@ impl<'a> Stepper<'a> {
     ) -> (&'static str, io::Error) {
         let steps = || -> Result<(), (&'static str, io::Error)> {
             sys::new_session();
-            sys::reset_signals();
+            sys::unblock_signals();
             set_streams(streams).map_err(|e| ("streams", e))?;
             sys::close_all_but(3, &[say.as_raw_fd()]);
+            if self.locks.level != Level::Full {
+                sys::no_core_file().map_err(|e| ("rlimits", e))?;
+            }
             set_rlimits(&self.limits).map_err(|e| ("rlimits", e))?;
             // The kernel ends the program before the init when memory is short. Only a process that may
             // be dumped owns its files in /proc; the exec makes it so anyway.
@@ -259,9 +262,6 @@ fn set_rlimits(limits: &RunLimits) -> io::Result<()> {
         both(libc::RLIMIT_CPU, limits.cpu_time_ms.div_ceil(1000) + 1)?;
     }
     both(libc::RLIMIT_FSIZE, limits.file_size_bytes)?;
-    // Not 0: a core pattern that is a pipe ignores that, and would run the host's program on our
-    // core. The kernel takes 1 as "none, whatever the pattern"; the filter keeps it there.
-    both(libc::RLIMIT_CORE, 1)?;
     both(libc::RLIMIT_MEMLOCK, 8 * MB)?;
     both(libc::RLIMIT_MSGQUEUE, MB)?;
     both(libc::RLIMIT_SIGPENDING, 1024)?;

@@ -9,7 +9,7 @@ use crate::{files, probe, sys, tree};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use unsandbox_jailer::ENGINE_FD;
@@ -20,9 +20,14 @@ use unsandbox_jailer::message::{FromJailer, LEVEL_NONE, Needs, ToJailer, Trouble
 /// Jails kept ready for each of the most recently used kinds of need.
 const READY_EACH: usize = 2;
 const KINDS_MAX: usize = 4;
-/// The limits that most runs have: the jail made first is made for them.
-const USUAL_MEMORY: u64 = 512 << 20;
-const USUAL_PROCESSES: u64 = 256;
+/// What most runs need: the jail made first is made for that.
+const USUAL: Needs = Needs {
+    show: Vec::new(),
+    memory_bytes: 512 << 20,
+    processes: 256,
+    work_bytes: 256 << 20,
+    work_files: 16_384,
+};
 /// Stands for the id of a run where a jail has none.
 const NO_RUN: u64 = 0;
 
@@ -186,12 +191,10 @@ impl Supervisor {
     /// Builds a jail and hears from its init whether it could be finished; it becomes the first that
     /// is kept ready.
     fn try_one(&mut self) -> Doubt<()> {
-        let needs =
-            Needs { show: Vec::new(), memory_bytes: USUAL_MEMORY, processes: USUAL_PROCESSES };
-        let jail = self.build(&needs)?;
+        let jail = self.build(&USUAL)?;
         let finished = jail.hear();
         match finished {
-            Ok(()) => self.ready.push((needs, vec![jail])),
+            Ok(()) => self.ready.push((USUAL, vec![jail])),
             Err(_) => self.retire(jail),
         }
         finished
@@ -263,7 +266,7 @@ impl Supervisor {
 
     fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
         match &mut self.builder {
-            Ok(builder) => builder.build(&needs.show, needs.memory_bytes, needs.processes),
+            Ok(builder) => builder.build(needs),
             Err(trouble) => Err(Trouble::clone(trouble)),
         }
     }
@@ -310,6 +313,7 @@ impl Supervisor {
         while let Ok(Some(reaped)) = sys::reap(false) {
             if let Some(Active { id, jail }) = self.runs.remove(&reaped.pid) {
                 if id != NO_RUN {
+                    self.remove_folder(&jail);
                     self.tell(&FromJailer::Exited { id })?;
                 }
                 self.recycle(jail);
@@ -318,6 +322,21 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Where the host is root, a run has an id of its own and may empty its folder, but not remove it
+    /// from root's. No other folder belongs to that id.
+    fn remove_folder(&self, jail: &Jail) {
+        if jail.host_id == sys::effective_uid() {
+            return; // the run has removed it itself
+        }
+        let Some(base) = &self.base else { return };
+        for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+            if entry.metadata().is_ok_and(|found| found.uid() == jail.host_id) {
+                let _ = std::fs::remove_dir(entry.path())
+                    .or_else(|_| std::fs::remove_dir_all(entry.path()));
+            }
+        }
     }
 
     /// An idle init that was killed from outside is no longer ready.

@@ -274,9 +274,23 @@ pub fn set_name(name: &std::ffi::CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
-/// Gives up every capability, now and for whatever is executed later.
-pub fn drop_capabilities() -> io::Result<()> {
+/// Takes every capability from whatever is executed later. Needs the right to; who has not that right
+/// has none to pass on either.
+pub fn drop_bounding_set() -> io::Result<()> {
     const LAST: libc::c_ulong = 63;
+    for capability in 0..=LAST {
+        match prctl(libc::PR_CAPBSET_DROP, capability) {
+            // Past the last one that this kernel knows.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => break,
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Gives up every capability that this process has.
+pub fn drop_capabilities() -> io::Result<()> {
     // NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE set and locked, KEEP_CAPS locked clear.
     const SECURE_BITS: libc::c_ulong = 0xef;
     const PR_CAP_AMBIENT_CLEAR_ALL: libc::c_ulong = 4;
@@ -284,11 +298,6 @@ pub fn drop_capabilities() -> io::Result<()> {
         // Outside a user namespace of its own an ordinary process has none to lock or to lose.
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
         other => other?,
-    }
-    for capability in 0..=LAST {
-        if prctl(libc::PR_CAPBSET_DROP, capability).is_err() {
-            break; // past the last one that this kernel knows
-        }
     }
     prctl(libc::PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)?;
     #[repr(C)]
@@ -307,6 +316,13 @@ pub fn set_rlimit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> 
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
     // SAFETY: `limit` outlives the call.
     check(unsafe { libc::setrlimit(resource, &limit) }).map(drop)
+}
+
+/// Not 0: a core pattern that is a pipe ignores that, and would run the host's program on our core. The
+/// kernel takes 1 as "none, whatever the pattern"; the filter keeps it there.
+pub fn no_core_file() -> io::Result<()> {
+    let hard = get_rlimit(libc::RLIMIT_CORE).rlim_max.min(1);
+    set_rlimit(libc::RLIMIT_CORE, hard, hard)
 }
 
 pub fn get_rlimit(resource: libc::__rlimit_resource_t) -> libc::rlimit {
@@ -328,13 +344,19 @@ pub fn child_signal_fd() -> io::Result<OwnedFd> {
     }
 }
 
-/// Gives a program that is about to start the signals that programs expect.
+/// Forgets what the host and the language's runtime have said of signals; children inherit that.
 pub fn reset_signals() {
-    // SAFETY: an all-zero sigset is initialised by sigemptyset before use; SIG_DFL is a valid handler.
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL is a valid handler.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    unblock_signals();
+}
+
+/// Gives a program that is about to start the signals that programs expect.
+pub fn unblock_signals() {
+    // SAFETY: an all-zero sigset is initialised by sigemptyset before use, and outlives the calls.
     unsafe {
-        for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
-        }
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());

@@ -5,6 +5,7 @@
 use crate::cgroup::Meter;
 use crate::{sys, tree};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -176,7 +177,9 @@ fn memfds(processes: &[libc::pid_t]) -> u64 {
     for pid in processes {
         for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
             let path = entry.path();
-            let is_memfd = fs::read_link(&path).is_ok_and(|to| to.starts_with("/memfd:"));
+            // As text: to a path, "/memfd:" is a name of its own.
+            let named = |to: PathBuf| to.as_os_str().as_bytes().starts_with(b"/memfd:");
+            let is_memfd = fs::read_link(&path).is_ok_and(named);
             if let Some(found) = is_memfd.then(|| fs::metadata(&path).ok()).flatten()
                 && seen.insert(found.ino())
             {

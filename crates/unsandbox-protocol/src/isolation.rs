@@ -44,6 +44,14 @@ impl IsolationPolicy {
         }
     }
 
+    pub fn as_str(self) -> &'static str {
+        match self {
+            IsolationPolicy::Auto => "auto",
+            IsolationPolicy::Full => "full",
+            IsolationPolicy::Reduced => "reduced",
+        }
+    }
+
     /// As [`IsolationPolicy::parse`], or ARGUMENT with the words that there are.
     pub fn require(word: &str) -> Result<IsolationPolicy, Error> {
         Self::parse(word).ok_or_else(|| {

@@ -3,8 +3,9 @@
 //! the engine. The build script turns the file into the constants that are included here.
 
 use crate::error::Error;
-use crate::limits::LimitRow;
+use crate::limits::{self, LimitRow};
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// One language: how it is called, and how it is compiled and run.
 #[derive(Debug)]
@@ -81,6 +82,11 @@ impl Language {
             "memory_bytes" => row.default.max(Some(self.memory_mb << 20)),
             _ => row.default,
         }
+    }
+
+    /// How long its compile step may take.
+    pub fn compile_time(&self) -> Duration {
+        limits::COMPILE_TIME.max(Duration::from_secs(self.compile_seconds))
     }
 
     /// `code` as it is given to the language's tools: without byte-order mark, and with line ends

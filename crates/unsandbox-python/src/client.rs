@@ -4,13 +4,12 @@
 use crate::convert;
 use crate::error::raise;
 use crate::request::request;
+use crate::settings::{Given, configured};
 use crate::wait::{call, wait};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use unsandbox::{CallOptions, ClientBuilder, Error, IsolationPolicy, Stream, Timeouts};
+use unsandbox::{CallOptions, ClientBuilder, Stream};
 
 /// Ends calls from another thread.
 #[derive(Debug)]
@@ -195,7 +194,7 @@ fn call_options(calling: &Bound<'_, PyDict>) -> PyResult<(CallOptions, Failed)> 
     let mut options = CallOptions::new();
     let failed = Failed::default();
     if let Some(timeout) = given(calling, "timeout")? {
-        options.deadline = Some(seconds("timeout", &timeout)?);
+        options.deadline = Some(Given { name: "timeout", value: &timeout }.seconds()?);
     }
     if let Some(token) = given(calling, "cancel")? {
         options.cancel = token.cast::<CancelToken>()?.get().token.clone();
@@ -221,73 +220,4 @@ fn call_options(calling: &Bound<'_, PyDict>) -> PyResult<(CallOptions, Failed)> 
 /// An entry that is there and not None.
 fn given<'py>(dict: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     Ok(dict.get_item(name)?.filter(|value| !value.is_none()))
-}
-
-fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    let seconds = value.extract::<f64>().ok().filter(|seconds| *seconds > 0.0);
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| {
-        let message = format!("{name} must be a number of seconds above 0, got {value}");
-        raise(value.py(), &Error::argument(message))
-    })
-}
-
-fn configured(settings: &Bound<'_, PyDict>) -> PyResult<ClientBuilder> {
-    let mut builder = ClientBuilder::default();
-    let mut timeouts = Timeouts::default();
-    let mut pair = (None, None);
-    for (name, value) in settings.iter() {
-        if value.is_none() {
-            continue;
-        }
-        builder = match name.extract::<&str>()? {
-            "base_url" => builder.base_url(value.extract::<String>()?),
-            "api_key" => builder.api_key(value.extract::<String>()?),
-            "public_key" => {
-                pair.0 = Some(value.extract::<String>()?);
-                builder
-            }
-            "secret_key" => {
-                pair.1 = Some(value.extract::<String>()?);
-                builder
-            }
-            "account" => builder.account(value.extract()?),
-            "accounts_file" => builder.accounts_file(value.extract::<PathBuf>()?),
-            "ca_file" => builder.ca_file(value.extract::<PathBuf>()?),
-            "allow_plain_http_key" => builder.allow_plain_http_key(value.extract()?),
-            "timeout" => {
-                timeouts.call = Some(seconds("timeout", &value)?);
-                builder.timeout(seconds("timeout", &value)?)
-            }
-            "connect_timeout" => {
-                timeouts.connect = seconds("connect_timeout", &value)?;
-                builder
-            }
-            "retries" => builder.retries(value.extract()?),
-            "reply_max_bytes" => builder.reply_max_bytes(value.extract()?),
-            "isolation" => builder.isolation(isolation(&value)?),
-            "concurrency" => builder.concurrency(value.extract()?),
-            "queue_max" => builder.queue_max(value.extract()?),
-            other => {
-                let message = format!("a client has no setting {other:?}");
-                return Err(pyo3::exceptions::PyTypeError::new_err(message));
-            }
-        };
-    }
-    builder = builder.timeouts(timeouts);
-    builder = builder.user_agent(concat!("unsandbox-python/", env!("CARGO_PKG_VERSION")));
-    match pair {
-        (Some(public), Some(secret)) => Ok(builder.key_pair(public, secret)),
-        (None, None) => Ok(builder),
-        _ => {
-            let error = Error::new(
-                unsandbox::ErrorCode::Config,
-                "public_key and secret_key belong together, but only one of them is given",
-            );
-            Err(raise(settings.py(), &error))
-        }
-    }
-}
-
-fn isolation(value: &Bound<'_, PyAny>) -> PyResult<IsolationPolicy> {
-    IsolationPolicy::require(&value.extract::<String>()?).map_err(|error| raise(value.py(), &error))
 }

@@ -112,7 +112,11 @@ pub fn jobs<'py>(py: Python<'py>, items: &[Job]) -> PyResult<Bound<'py, PyTuple>
 pub fn languages<'py>(py: Python<'py>, items: &[LanguageInfo]) -> PyResult<Bound<'py, PyTuple>> {
     tuple(py, items, |py, it| {
         let aliases = PyTuple::new(py, &it.aliases)?;
-        make!(py, "Language", (&it.name, aliases, it.available, &it.version, &it.path, &it.install))
+        make!(
+            py,
+            "Language",
+            (&it.name, aliases, it.available, &it.version, &it.path, &it.install, it.untested)
+        )
     })
 }
 

@@ -8,6 +8,7 @@ mod convert;
 mod error;
 mod logging;
 mod request;
+mod settings;
 mod wait;
 
 use pyo3::prelude::*;

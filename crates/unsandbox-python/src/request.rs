@@ -75,16 +75,18 @@ fn json(value: &Bound<'_, PyAny>) -> Value {
     }
 }
 
+/// A value in the words of the protocol.
+pub fn shown(value: &Bound<'_, PyAny>) -> String {
+    shown_json(&json(value))
+}
+
 fn float(value: &Bound<'_, PyAny>) -> Value {
     value.extract::<f64>().map_or(Value::Null, Value::from)
 }
 
 fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     let Ok(text) = value.cast::<PyString>() else {
-        return Err(refused(
-            value,
-            format!("{name} must be text, got {}", shown_json(&json(value))),
-        ));
+        return Err(refused(value, format!("{name} must be text, got {}", shown(value))));
     };
     match text.extract() {
         Ok(text) => Ok(text),
@@ -93,14 +95,14 @@ fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
 }
 
 fn flag(name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    value.extract().map_err(|_| {
-        refused(value, format!("{name} must be true or false, got {}", shown_json(&json(value))))
-    })
+    value
+        .extract()
+        .map_err(|_| refused(value, format!("{name} must be true or false, got {}", shown(value))))
 }
 
 fn env(value: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
     let Ok(items) = value.call_method0("items") else {
-        let got = shown_json(&json(value));
+        let got = shown(value);
         return Err(refused(value, format!("env must be a mapping of names to text, got {got}")));
     };
     let mut env = Vec::new();
@@ -129,7 +131,7 @@ fn input_files(value: &Bound<'_, PyAny>) -> PyResult<Vec<InputFile>> {
 fn args(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     // A string is a series of strings too, and never what was meant.
     if value.is_instance_of::<PyString>() || value.try_iter().is_err() {
-        let got = shown_json(&json(value));
+        let got = shown(value);
         return Err(refused(value, format!("args must be a series of text, got {got}")));
     }
     let mut args = Vec::new();
@@ -141,7 +143,7 @@ fn args(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
 
 fn limits(request: &mut Request, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let Ok(items) = value.call_method0("items") else {
-        let got = shown_json(&json(value));
+        let got = shown(value);
         return Err(refused(
             value,
             format!("limits must be a mapping of names to numbers, got {got}"),

@@ -55,7 +55,11 @@ impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Socket::Tcp(_, address) => write!(f, "http://{address}"),
-            Socket::Unix(_, file) => write!(f, "unix:{}", file.path.display()),
+            // Clients may be somewhere else, and take absolute paths only.
+            Socket::Unix(_, file) => {
+                let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
+                write!(f, "unix:{}", path.display())
+            }
         }
     }
 }
@@ -87,7 +91,16 @@ fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
         .map(|address| listen_tcp(*address))
         .reduce(|first, next| first.or(next))
         .unwrap_or_else(|| Err(std::io::ErrorKind::AddrNotAvailable.into()))
-        .map_err(|error| config(format!("cannot listen on {text}")).with_cause(error))?;
+        .map_err(|error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::AddrInUse => {
+                    "; another port, or 0 for one that is free, will do"
+                }
+                std::io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
+                _ => "",
+            };
+            config(format!("cannot listen on {text}{hint}")).with_cause(error)
+        })?;
     let address = listener
         .local_addr()
         .map_err(|error| config(format!("cannot listen on {text}")).with_cause(error))?;
@@ -108,7 +121,8 @@ fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 fn bind_unix(path: &Path) -> Result<Socket, Error> {
     let failed = |error: std::io::Error| {
-        config(format!("cannot listen on unix:{}", path.display())).with_cause(error)
+        let why = if parent(path).is_dir() { "" } else { ": its directory does not exist" };
+        config(format!("cannot listen on unix:{}{why}", path.display())).with_cause(error)
     };
     // From the look to the replacing: of two servers that start at once one finds the other.
     let _turn = turn(path);

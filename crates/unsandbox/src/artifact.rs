@@ -3,16 +3,16 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use unsandbox_protocol::{Artifact, Error};
 
 /// Saving, for [`Artifact`].
 pub trait SaveArtifact {
-    /// Writes the file into `directory`, which has to exist, and gives its path.
+    /// Writes the file into `directory`, which is made if need be, and gives its path.
     ///
-    /// Only the safe last component of its name is used. A file that is there is replaced; a link, or
-    /// anything else that is no plain file, is refused. What was compiled becomes executable.
+    /// Only the safe last component of its name is used. A file that is there is replaced once the new one
+    /// is complete; a link, or anything else that is no plain file, is refused. What was compiled becomes executable.
     ///
     /// # Errors
     ///
@@ -22,13 +22,14 @@ pub trait SaveArtifact {
 
 impl SaveArtifact for Artifact {
     fn save(&self, directory: impl AsRef<Path>) -> Result<PathBuf, Error> {
+        make(directory.as_ref())?;
         let path = directory.as_ref().join(self.safe_filename());
         write(self, &path)?;
         Ok(path)
     }
 }
 
-/// Writes all artifacts of a result into `directory`, which has to exist, and gives their paths in order.
+/// Writes all artifacts of a result into `directory`, which is made if need be, and gives their paths in order.
 ///
 /// As [`SaveArtifact::save`], but in the folders that their names have, made below `directory` if need be.
 /// Of two with the same path the second gets a number: `plot-2.png`.
@@ -41,6 +42,7 @@ pub fn save_all(
     artifacts: &[Artifact],
     directory: impl AsRef<Path>,
 ) -> Result<Vec<PathBuf>, Error> {
+    make(directory.as_ref())?;
     let mut taken = HashSet::new();
     let mut saved = Vec::new();
     for artifact in artifacts {
@@ -61,6 +63,15 @@ pub fn save_all(
         saved.push(path);
     }
     Ok(saved)
+}
+
+/// Makes the directory that the caller named; its own links are the caller's matter.
+fn make(directory: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(directory).map_err(|cause| {
+        let shown = directory.display();
+        Error::argument(format!("cannot make the directory {shown:?} for artifacts"))
+            .with_cause(cause)
+    })
 }
 
 /// Makes a folder unless it is there; a link is none.
@@ -89,18 +100,29 @@ fn write(artifact: &Artifact, path: &Path) -> Result<(), Error> {
     }
     let refused =
         |what: &str| Error::argument(format!("artifact {:?} is not saved{what}", path.display()));
-    match path.symlink_metadata() {
-        Ok(there) if !there.is_file() => {
-            return Err(refused(": there is something that is no plain file"));
-        }
-        // A new file, never one opened by name: between the look and the write it may change.
-        Ok(_) => std::fs::remove_file(path)
-            .map_err(|cause| refused(": cannot be replaced").with_cause(cause))?,
-        Err(_) => {}
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(refused(": there is something that is no plain file"));
     }
-    create(path, artifact.kind == "binary")
-        .and_then(|mut file| file.write_all(&artifact.content))
-        .map_err(|cause| refused("").with_cause(cause))
+    // A new file beside it, never one opened by name: between the look and the write it may change. What
+    // takes its place at the end replaces a link itself, not what the link names.
+    let (part, mut file) = create_part(path, artifact.kind == "binary")
+        .map_err(|cause| refused("").with_cause(cause))?;
+    file.write_all(&artifact.content).and_then(|()| std::fs::rename(&part, path)).map_err(|cause| {
+        let _ = std::fs::remove_file(&part);
+        refused("").with_cause(cause)
+    })
+}
+
+/// A new file in the folder of `path`, under a name that nothing has yet.
+fn create_part(path: &Path, executable: bool) -> std::io::Result<(PathBuf, File)> {
+    let mut count = 0;
+    loop {
+        let part = path.with_file_name(format!(".unsandbox-{}-{count}.part", std::process::id()));
+        match create(&part, executable) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => count += 1,
+            made => return made.map(|file| (part, file)),
+        }
+    }
 }
 
 fn create(path: &Path, executable: bool) -> std::io::Result<File> {

@@ -116,7 +116,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Bytes of a reply that are read; a larger one is TOO_LARGE. Default 87 MB:
+    /// Bytes of a reply that are read; a larger one is TOO_LARGE. Default 86 MB:
     /// what our server writes for a run at the default limits; raise it with `limits.output_bytes`.
     pub fn reply_max_bytes(mut self, bytes: usize) -> Self {
         self.remote.reply_max_bytes = bytes;
@@ -127,6 +127,13 @@ impl ClientBuilder {
     /// to idle that long. Default 120 s.
     pub fn job_threshold(mut self, ttl: Duration) -> Self {
         self.remote.job_threshold = ttl;
+        self
+    }
+
+    /// Submits every execution as a job, so that a call that is cancelled or past its deadline ends its
+    /// program at any server; see [`CallOptions::cancel_job`](crate::CallOptions::cancel_job) for one call.
+    pub fn cancel_jobs(mut self, yes: bool) -> Self {
+        self.remote.cancel_jobs = yes;
         self
     }
 
@@ -181,7 +188,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Which isolation the local engine accepts. Default: the best that the machine gives.
+    /// Which isolation the local engine accepts. Default: the best that the machine gives. For a server,
+    /// which decides itself, anything else is CONFIG.
     pub fn isolation(mut self, policy: IsolationPolicy) -> Self {
         self.local.isolation = policy;
         self

@@ -68,17 +68,10 @@ impl Client {
         let endpoint = chosen.endpoint.to_string();
         let place = match chosen.endpoint {
             Endpoint::Local => Place::Local(Local::new(local)),
-            // A list that nobody keeps to is worse than none.
-            _ if !local.egress_allow.is_empty() => {
-                return Err(Error::new(
-                    ErrorCode::Config,
-                    format!(
-                        "egress_allow is for local:; {endpoint} decides itself what its programs reach \
-                         (`unsandbox serve --egress-allow`)"
-                    ),
-                ));
+            place => {
+                local.refuse_for_server(&endpoint)?;
+                Place::Remote(Remote::new(place, chosen.credentials, remote)?)
             }
-            endpoint => Place::Remote(Remote::new(endpoint, chosen.credentials, remote)?),
         };
         let explicit = chosen.explicit;
         let closed = AtomicBool::new(false);

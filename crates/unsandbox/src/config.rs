@@ -166,6 +166,12 @@ pub(crate) fn choose(said: &Said, env: &Env<'_>) -> Result<Chosen, Error> {
 }
 
 fn choose_key(said: &Said, env: &Env<'_>) -> Result<Option<Credentials>, Error> {
+    let ways = [said.key_pair.is_some(), said.api_key.is_some(), said.account.is_some()];
+    if ways.iter().filter(|way| **way).count() > 1 {
+        return Err(config(
+            "more than one key is given: name an API key, a pair of keys, or an account, not several",
+        ));
+    }
     if let Some((public, secret)) = &said.key_pair {
         let pair = Credentials::Pair { public: public.clone(), secret: secret.clone() };
         return usable(pair).map(Some);

@@ -64,7 +64,15 @@ fn the_key_follows_the_order() {
     assert_eq!(bearer(chosen(&Said::default(), &[key]).unwrap()), "k");
     let said = Said { api_key: Some(Secret::new("arg")), ..Said::default() };
     assert_eq!(bearer(chosen(&said, &all).unwrap()), "arg");
-    let said = Said { key_pair: Some(("arg-pk".into(), Secret::new("arg-sk"))), ..said };
+    let key_pair = Some(("arg-pk".to_string(), Secret::new("arg-sk")));
+    let both = Said { key_pair: key_pair.clone(), ..said };
+    let error = chosen(&both, &all).unwrap_err();
+    assert_eq!(
+        error.code(),
+        ErrorCode::Config,
+        "which one was meant is not ours to guess: {error}"
+    );
+    let said = Said { key_pair, ..Said::default() };
     assert_eq!(bearer(chosen(&said, &all).unwrap()), "arg-pk");
     for half in pair {
         assert_eq!(chosen(&Said::default(), &[half]).unwrap_err().code(), ErrorCode::Config);

@@ -36,6 +36,30 @@ type Engine = unsandbox_engine::Engine;
 #[cfg(not(all(feature = "engine", target_os = "linux")))]
 type Engine = std::convert::Infallible;
 
+impl LocalOptions {
+    /// Refuses what a server would not keep to: a promise of safety that is not kept is worse than none.
+    pub(crate) fn refuse_for_server(&self, endpoint: &str) -> Result<(), Error> {
+        let refused = |what: &str, option: &str| {
+            let code = unsandbox_protocol::ErrorCode::Config;
+            Err(Error::new(
+                code,
+                format!("{what} is for local:; {endpoint} decides itself ({option})"),
+            ))
+        };
+        if !self.egress_allow.is_empty() {
+            return refused("egress_allow", "`unsandbox serve --egress-allow`");
+        }
+        if self.isolation != IsolationPolicy::Auto {
+            let what = format!("isolation {:?}", self.isolation.as_str());
+            return refused(
+                &what,
+                "`unsandbox serve --isolation`, and each result tells what it had",
+            );
+        }
+        Ok(())
+    }
+}
+
 /// One engine for each process: a forked child never uses its parent's.
 #[derive(Debug)]
 pub(crate) struct Local {

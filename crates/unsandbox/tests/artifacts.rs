@@ -28,10 +28,13 @@ fn an_artifact_stays_in_its_directory() {
     std::fs::write(&saved, "a longer old content").unwrap();
     assert_eq!(artifact("a.out", "file").save(&inside).unwrap(), saved);
     assert_eq!(std::fs::read(&saved).unwrap(), b"new");
-    assert_eq!(
-        artifact("x", "file").save(outer.join("none")).unwrap_err().code(),
-        ErrorCode::Argument
-    );
+    let made = artifact("x", "file").save(outer.join("made/for/it")).unwrap();
+    assert_eq!(std::fs::read(made).unwrap(), b"new");
+    let in_a_file = artifact("x", "file").save(saved.join("below")).unwrap_err();
+    assert_eq!(in_a_file.code(), ErrorCode::Argument);
+    let names: Vec<_> =
+        std::fs::read_dir(&inside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().ends_with(".part")), "{names:?}");
     let link = Artifact { url: Some("https://x/a".into()), ..artifact("x", "file") };
     assert_eq!(link.save(&inside).unwrap_err().code(), ErrorCode::Argument);
     std::fs::remove_dir_all(&outer).unwrap();

@@ -394,3 +394,73 @@ fn a_deserted_submission_is_not_repeated() {
     assert!(took < Duration::from_millis(100), "{took:?}");
     assert_eq!(stub.asked().len(), 1);
 }
+
+#[test]
+fn a_server_that_falls_silent_does_not_hold_a_wait_for_ever() {
+    let silent = Stub::start(|_| Play::Hang);
+    let client = builder(&silent).timeout(Duration::from_millis(150)).retries(2).build().unwrap();
+    let begun = Instant::now();
+    let error = client.wait_job("j", None).unwrap_err();
+    assert_eq!((error.code(), error.job_id()), (ErrorCode::Timeout, Some("j")), "{error:?}");
+    assert_eq!(silent.asked().len(), 3, "asked again twice");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+
+    // One connection that went dead is not the end of it.
+    let once = Stub::sequence(vec![
+        || json(200, r#"{"job_id":"j","status":"running"}"#),
+        || Play::Hang,
+        || json(200, r#"{"job_id":"j","status":"completed","result":{"success":true}}"#),
+    ]);
+    let client = builder(&once).timeout(Duration::from_millis(300)).build().unwrap();
+    assert!(client.wait_job("j", None).unwrap().success);
+    assert_eq!(once.asked().len(), 3);
+}
+
+#[test]
+fn a_long_poll_keeps_to_the_limit_of_the_first_byte() {
+    let stub = Stub::start(|asked| {
+        let status = if asked.turn == 0 { "running" } else { "completed" };
+        let body = format!(r#"{{"job_id":"j","status":"{status}","result":{{"success":true}}}}"#);
+        with(
+            json(200, if asked.turn == 0 { r#"{"job_id":"j","status":"running"}"# } else { &body }),
+            FEATURES,
+        )
+    });
+    let timeouts =
+        unsandbox::Timeouts { first_byte: Some(Duration::from_secs(5)), ..Default::default() };
+    let client = builder(&stub).timeouts(timeouts).build().unwrap();
+    client.wait_job("j", None).unwrap();
+    assert_eq!(stub.lines(), ["GET /jobs/j", "GET /jobs/j?wait=4"]);
+}
+
+#[test]
+fn what_may_have_run_once_is_not_forgotten_by_a_later_refusal() {
+    let refusals: [fn() -> Play; 3] = [
+        || json(409, r#"{"error":"conflict"}"#),
+        || with(json(429, ""), "Retry-After: 600"),
+        || with(json(503, ""), "Retry-After: 600"),
+    ];
+    for refusal in refusals {
+        let posts = AtomicUsize::new(0);
+        let stub = Stub::start(move |asked| match asked.method.as_str() {
+            "POST" if posts.fetch_add(1, Ordering::SeqCst) == 0 => Play::Close,
+            "POST" => with(refusal(), FEATURES),
+            _ => with(json(200, "{}"), FEATURES),
+        });
+        let error = client(&stub).execute(&python()).unwrap_err();
+        assert!(error.may_have_run(), "the first one may have run: {error:?}");
+        assert_eq!(stub.lines().iter().filter(|line| line.starts_with("POST")).count(), 2);
+    }
+    // The same where the caller gives up between two attempts.
+    let stub = Stub::start(|asked| match asked.method.as_str() {
+        "POST" => Play::Close,
+        _ => with(json(200, "{}"), FEATURES),
+    });
+    let cancel = CancelToken::new();
+    let options = CallOptions::new().cancel(cancel.clone());
+    let client = builder(&stub).retries(50).build().unwrap();
+    let call = move || client.execute_with(&python(), options).unwrap_err();
+    let (error, took) = ended(&stub, "GET /health", call, || cancel.cancel());
+    assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Cancelled, true), "{error:?}");
+    assert!(took < Duration::from_millis(100), "{took:?}");
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-// Answers the lines of ../../table.py.
+// Answers the lines of ../../driver.py.
 package main
 
 import (

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::io::{Write, stdout};
 use std::sync::LazyLock;
+use std::thread;
 use std::time::Instant;
 use table::Row;
 use unsandbox_engine::{Engine, EngineOptions};
@@ -143,4 +144,21 @@ fn the_named_languages_are_in_the_table() {
     assert_eq!(NAMED.len(), 43);
     let unknown: Vec<&&str> = NAMED.iter().filter(|name| !known.contains(name)).collect();
     assert!(unknown.is_empty(), "not in languages.toml: {unknown:?}");
+}
+
+#[test]
+fn callers_that_ask_for_versions_at_once_do_not_fill_the_queue() {
+    // Room for the questions of one caller.
+    let options = EngineOptions { queue_max: languages().len(), ..EngineOptions::default() };
+    let engine = Engine::new(options).expect("an engine can be made");
+    let answers: Vec<_> = thread::scope(|scope| {
+        let askers: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| engine.languages_with_versions())).collect();
+        askers.into_iter().map(|asker| asker.join().expect("no panic")).collect()
+    });
+    for infos in answers {
+        let infos = infos.expect("the engine knows its languages");
+        let bash = infos.iter().find(|info| info.name == "bash").expect("bash is in the table");
+        assert!(bash.version.is_some(), "{bash:?}");
+    }
 }

@@ -22,6 +22,18 @@ impl Control {
         Control { cancel, deserted: CancelToken::new(), until, limit }
     }
 
+    /// The bounds of one question of a call that asks many: its own limit, within the call's.
+    pub(super) fn within(&self, limit: Duration) -> Control {
+        match self.left() {
+            Some(left) if left <= limit => self.clone(),
+            _ => Control {
+                limit: Some(limit),
+                until: Instant::now().checked_add(limit),
+                ..self.clone()
+            },
+        }
+    }
+
     pub(super) fn left(&self) -> Option<Duration> {
         self.until.map(|until| until.saturating_duration_since(Instant::now()))
     }

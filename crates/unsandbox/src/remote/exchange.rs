@@ -4,6 +4,7 @@
 
 use super::control::Control;
 use super::line::Line;
+use super::mask::Masked;
 use super::resolver::{LineResolver, LookupFailed};
 use super::socket::{SocketConnector, Target, WatchConnector};
 #[cfg(feature = "socks")]
@@ -196,11 +197,10 @@ impl Exchange {
     fn ask_once(&self, ask: &Ask<'_>, control: &Control) -> Result<Answer, Fault> {
         control.check().map_err(|error| Fault { error, sent: false })?;
         let line = self.take_line();
-        line.line.begin(control.until);
         let outcome = {
             let interrupted = line.line.clone();
             let _guard = control.cancel.on_cancel(move || interrupted.interrupt());
-            self.send(&line.agent, ask)
+            self.send(&line, ask, control)
         };
         let sent = line.line.was_sent();
         match outcome {
@@ -217,7 +217,19 @@ impl Exchange {
         }
     }
 
-    fn send(&self, agent: &Agent, ask: &Ask<'_>) -> Result<Answer, ureq::Error> {
+    /// What proves who asks.
+    fn proof(&self, ask: &Ask<'_>) -> (Vec<Masked>, Option<i64>) {
+        let Some(credentials) = &self.credentials else { return (Vec::new(), None) };
+        let bearer = Masked::new("Authorization", format!("Bearer {}", credentials.bearer()));
+        let Credentials::Pair { secret, .. } = credentials else { return (vec![bearer], None) };
+        let time = unix_now() + self.skew.load(Ordering::Relaxed);
+        let path = format!("{}{}", self.prefix, path_of(ask.target));
+        let signature = sign(secret, time, ask.method.as_str(), &path, ask.body);
+        (vec![bearer, Masked::new("X-Signature", signature)], Some(time))
+    }
+
+    fn send(&self, line: &Idle, ask: &Ask<'_>, control: &Control) -> Result<Answer, ureq::Error> {
+        let Idle { line, agent } = line;
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(format!("{}{}", self.base, ask.target))
@@ -226,22 +238,23 @@ impl Exchange {
         if let Some(key) = ask.idempotency_key {
             request = request.header("Idempotency-Key", key);
         }
-        if let Some(credentials) = &self.credentials {
-            request = request.header("Authorization", format!("Bearer {}", credentials.bearer()));
-            if let Credentials::Pair { secret, .. } = credentials {
-                let time = unix_now() + self.skew.load(Ordering::Relaxed);
-                let path = format!("{}{}", self.prefix, path_of(ask.target));
-                let signature = sign(secret, time, ask.method.as_str(), &path, ask.body);
-                request = request.header("X-Timestamp", time).header("X-Signature", signature);
-            }
+        let (proof, time) = self.proof(ask);
+        if let Some(time) = time {
+            request = request.header("X-Timestamp", time);
         }
+        for masked in &proof {
+            request = request.header(masked.name(), masked.stars());
+        }
+        line.begin(control.until, proof);
         let response = if ask.method == Method::POST {
             let request = request.header("Content-Type", ask.content_type).body(ask.body);
             agent.run(request.map_err(ureq::Error::Http)?)
         } else {
             agent.run(request.body(()).map_err(ureq::Error::Http)?)
         };
-        self.read(response?)
+        let response = response?;
+        line.begin_body();
+        self.read(response)
     }
 
     fn read(&self, response: Response<Body>) -> Result<Answer, ureq::Error> {

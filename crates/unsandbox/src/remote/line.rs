@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+use super::mask::Masked;
 use super::socket::Stream;
 
 #[derive(Default, Debug)]
@@ -15,12 +16,16 @@ pub(super) struct Line {
     changed: Condvar,
     /// Bytes of the request left this process; what the server did with them is unknown.
     sent: AtomicBool,
+    /// The reply's head has come, and its body is being read.
+    in_body: AtomicBool,
 }
 
 #[derive(Default, Debug)]
 struct Inner {
     interrupted: bool,
     until: Option<Instant>,
+    /// Headers whose values have not left yet.
+    masked: Vec<Masked>,
     streams: Vec<Weak<Stream>>,
 }
 
@@ -29,10 +34,31 @@ impl Line {
         self.inner.lock().expect("no panic under this lock")
     }
 
-    /// Begins a call that has to be over at `until`.
-    pub(super) fn begin(&self, until: Option<Instant>) {
-        self.lock().until = until;
+    /// Begins a call that has to be over at `until`; its request has these headers with stars in it.
+    pub(super) fn begin(&self, until: Option<Instant>, masked: Vec<Masked>) {
+        let mut inner = self.lock();
+        (inner.until, inner.masked) = (until, masked);
         self.sent.store(false, Ordering::SeqCst);
+        self.in_body.store(false, Ordering::SeqCst);
+    }
+
+    /// The headers that still have to be revealed; they are for whoever asks first.
+    pub(super) fn take_masked(&self) -> Vec<Masked> {
+        std::mem::take(&mut self.lock().masked)
+    }
+
+    /// Gives back what was not revealed in these bytes.
+    pub(super) fn put_masked(&self, masked: Vec<Masked>) {
+        self.lock().masked = masked;
+    }
+
+    /// The reply's body is read from now on.
+    pub(super) fn begin_body(&self) {
+        self.in_body.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_in_body(&self) -> bool {
+        self.in_body.load(Ordering::SeqCst)
     }
 
     /// Ends whatever is under way, from any thread; the line is not used again.

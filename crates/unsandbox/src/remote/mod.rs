@@ -6,6 +6,7 @@ mod backend;
 mod control;
 mod exchange;
 mod line;
+mod mask;
 mod poll;
 mod proxy;
 mod resolver;
@@ -47,6 +48,7 @@ pub(crate) struct RemoteOptions {
     pub(crate) retries: u32,
     pub(crate) reply_max_bytes: usize,
     pub(crate) job_threshold: Duration,
+    pub(crate) cancel_jobs: bool,
     pub(crate) user_agent: String,
     pub(crate) roots: Roots,
     pub(crate) proxy: ProxyChoice,
@@ -61,6 +63,7 @@ impl Default for RemoteOptions {
             retries: 3,
             reply_max_bytes: limits::REPLY_MAX_BYTES,
             job_threshold: Duration::from_secs(120),
+            cancel_jobs: false,
             user_agent: concat!("unsandbox-rust/", env!("CARGO_PKG_VERSION")).to_string(),
             roots: Roots::BuiltIn,
             proxy: ProxyChoice::Environment,
@@ -120,8 +123,13 @@ impl Remote {
 
     /// The bounds of a call that executes nothing.
     fn question(&self, options: &CallOptions) -> Control {
-        let limit = options.deadline.or(self.inner.options.timeouts.call).unwrap_or(QUESTION_TIME);
+        let limit = options.deadline.unwrap_or_else(|| self.question_time());
         Control::new(options.cancel.clone(), Some(limit))
+    }
+
+    /// How long a call that executes nothing may take.
+    fn question_time(&self) -> Duration {
+        self.inner.options.timeouts.call.unwrap_or(QUESTION_TIME)
     }
 
     /// Asks with retries, and notes what the server says of itself.

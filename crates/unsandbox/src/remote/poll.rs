@@ -30,6 +30,7 @@ pub(super) fn wait(
     control: &Control,
 ) -> Result<ExecutionResult, Error> {
     let mut looks = 0;
+    let mut silent = 0;
     let mut unknown = 0;
     let mut seen = false;
     loop {
@@ -39,7 +40,17 @@ pub(super) fn wait(
             Ok(Job { result: Some(result), .. }) => return Ok(Arc::unwrap_or_clone(result)),
             Ok(_) => {
                 seen = true;
-                unknown = 0;
+                (unknown, silent) = (0, 0);
+            }
+            // One connection that went dead on the way must not be the end of a long wait.
+            Err(error)
+                if error.code() == ErrorCode::Timeout
+                    && !control.is_over()
+                    && silent < remote.inner.options.retries =>
+            {
+                silent += 1;
+                log::info!("job {job_id} is asked for again: {error}");
+                continue;
             }
             Err(error) if error.code() == ErrorCode::NotFound => {
                 unknown += 1;
@@ -74,8 +85,13 @@ fn look(remote: &Remote, job_id: &str, long: bool, control: &Control) -> Result<
         Some(left) => left.as_secs().saturating_sub(1).min(WAIT_MAX_SECONDS),
         None => WAIT_MAX_SECONDS,
     };
+    let seconds = match remote.inner.options.timeouts.first_byte {
+        Some(limit) => limit.as_secs().saturating_sub(1).min(seconds),
+        None => seconds,
+    };
     let wait = (long && seconds > 0).then_some(seconds);
-    remote.look_at(job_id, wait, control)
+    let limit = remote.question_time() + Duration::from_secs(wait.unwrap_or(0));
+    remote.look_at(job_id, wait, &control.within(limit))
 }
 
 fn lost(job_id: &str, cause: Error) -> Error {

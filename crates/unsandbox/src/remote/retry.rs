@@ -69,6 +69,8 @@ struct Seen {
     attempts: u32,
     status: Option<u16>,
     bytes: usize,
+    /// Whether the server may have acted on any of the attempts.
+    acted: bool,
 }
 
 fn attempts(
@@ -95,17 +97,20 @@ fn attempts(
             Ok(answer) => Failure::refused(&answer),
             Err(fault) => Failure::lost(fault),
         };
+        seen.acted |= failure.seen;
+        // Only a submission can have run something.
         let submission = ask.method == Method::POST && ask.idempotency_key.is_some();
-        let give_up = |failure: Failure| Err(failure.into_error(submission));
+        let may_have_run = submission && seen.acted;
+        let at_the_end = |error: Error| error.with_may_have_run(may_have_run);
         if attempt >= retries || !failure.may_repeat(safety) {
-            return give_up(failure);
+            return Err(at_the_end(failure.error));
         }
         let pause = failure.pause(attempt);
         if pause > LONGEST_PAUSE || control.left().is_some_and(|left| left <= pause) {
-            return give_up(failure);
+            return Err(at_the_end(failure.error));
         }
         log::info!("{} is repeated in {pause:?}: {}", ask.method, failure.error);
-        control.sleep(pause)?;
+        control.sleep(pause).map_err(at_the_end)?;
     }
 }
 
@@ -144,11 +149,5 @@ impl Failure {
             Some(ms) => Duration::from_millis(ms),
             None => jitter(FIRST_PAUSE * 2u32.saturating_pow(attempt.min(6))),
         }
-    }
-
-    /// Only a submission can have run something.
-    fn into_error(self, submission: bool) -> Error {
-        let may_have_run = submission && self.seen;
-        self.error.with_may_have_run(may_have_run)
     }
 }

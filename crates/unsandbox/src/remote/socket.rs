@@ -3,6 +3,7 @@
 //! connector cannot be interrupted while it looks up a name or connects, and knows no Unix sockets.
 
 use super::line::Line;
+use super::mask;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -216,8 +217,9 @@ impl Transport for Socket {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        // Each read of a body has a limit of its own; the wait for the reply's head has another one.
         let timeout = match self.each_read.map(MaybeDuration::Exact) {
-            Some(each) if timeout.reason == Timeout::RecvBody && each < timeout.after => {
+            Some(each) if self.line.is_in_body() && each < timeout.after => {
                 NextTimeout { after: each, reason: Timeout::PerRead, ..timeout }
             }
             _ => timeout,
@@ -248,7 +250,8 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// Stands last in the chain, above TLS, and notes on the line that bytes of a request leave.
+/// Stands last in the chain, above TLS: notes on the line that bytes of a request leave, and puts the keys
+/// into them.
 #[derive(Debug)]
 pub(super) struct WatchConnector {
     pub(super) line: Arc<Line>,
@@ -282,10 +285,17 @@ impl<In: Transport> Transport for Watched<In> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        if let Some(line) = &self.line {
-            line.mark_sent();
+        let Some(line) = &self.line else { return self.inner.transmit_output(amount, timeout) };
+        line.mark_sent();
+        let mut masked = line.take_masked();
+        if masked.is_empty() {
+            return self.inner.transmit_output(amount, timeout);
         }
-        self.inner.transmit_output(amount, timeout)
+        let places = mask::reveal(&mut self.inner.buffers().output()[..amount], &mut masked);
+        line.put_masked(masked);
+        let outcome = self.inner.transmit_output(amount, timeout);
+        mask::hide(self.inner.buffers().output(), &places);
+        outcome
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {

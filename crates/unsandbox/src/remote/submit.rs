@@ -6,12 +6,13 @@ use super::control::Control;
 use super::exchange::{Answer, Ask};
 use super::poll::{self, Known};
 use super::retry::Safety;
-use super::{QUEUE_TIME, Remote};
+use super::{QUEUE_TIME, Remote, RemoteOptions};
 use crate::call::CallOptions;
 use crate::input::read_whole;
 use std::borrow::Cow;
 use std::io::Read;
 use std::time::Duration;
+use unsandbox_protocol::language::Language;
 use unsandbox_protocol::wire::{self, Submitted};
 use unsandbox_protocol::{
     CancelToken, Error, ErrorCode, ExecutionResult, Job, Request, Stream, detect, language, limits,
@@ -43,8 +44,11 @@ impl Remote {
         let CallOptions { cancel, deadline, on_output, stdin, cancel_job } = options;
         let request = with_stdin(request, stdin)?;
         let ttl = Duration::from_secs(request.ttl_seconds().unsigned_abs());
-        let control = self.execution(cancel, deadline, ttl);
-        let as_job = cancel_job || ttl > self.inner.options.job_threshold;
+        let control = self.execution(cancel, deadline, ttl + steps_beside(route, &request));
+        let beyond_the_service =
+            !request.args.is_empty() || request.stdin.is_some() || !request.limits.is_default();
+        let RemoteOptions { cancel_jobs, job_threshold, .. } = self.inner.options;
+        let as_job = cancel_job || cancel_jobs || ttl > job_threshold;
         let parcel = self.parcel(route, request, as_job, &control)?;
         let detected = parcel.detected;
         let answer = match as_job {
@@ -54,6 +58,12 @@ impl Remote {
         let submitted = wire::decode_submission_or_result(&answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
         drop(answer);
+        if beyond_the_service && !self.features().run_json {
+            let endpoint = &self.inner.exchange.endpoint;
+            log::warn!(
+                "{endpoint} does not say that it knows args, stdin and limits; it may have ignored them"
+            );
+        }
         let mut result = match submitted {
             Submitted::Result(result) => result,
             Submitted::Job(job) => self.wait_submitted(&job.job_id, &control)?,
@@ -96,10 +106,13 @@ impl Remote {
     }
 
     /// The bounds of an execution: a legal run is never cut by us.
-    fn execution(&self, cancel: CancelToken, deadline: Option<Duration>, ttl: Duration) -> Control {
-        let limit = deadline
-            .or(self.inner.options.timeouts.call)
-            .unwrap_or(ttl + limits::COMPILE_TIME + QUEUE_TIME);
+    fn execution(
+        &self,
+        cancel: CancelToken,
+        deadline: Option<Duration>,
+        longest: Duration,
+    ) -> Control {
+        let limit = deadline.or(self.inner.options.timeouts.call).unwrap_or(longest + QUEUE_TIME);
         Control::new(cancel, Some(limit))
     }
 
@@ -173,6 +186,16 @@ impl Remote {
             _ => end,
         }
     }
+}
+
+/// How long compiling, and making what the request wants back, may take before and after the run.
+fn steps_beside(route: Route, request: &Request) -> Duration {
+    let steps = 1 + u32::from(request.return_artifact) + u32::from(request.return_wasm_artifact);
+    let named = request.language.as_deref().filter(|_| route == Route::Execute);
+    // Which language it is the server finds out: the slowest one, then.
+    let slowest = || language::languages().iter().map(Language::compile_time).max();
+    let step = named.and_then(language::find_language).map(Language::compile_time);
+    step.or_else(slowest).unwrap_or(limits::COMPILE_TIME) * steps
 }
 
 /// Reads a streamed standard input to its end: a server takes it whole.

@@ -2,14 +2,20 @@
 //! Every fault that the client has to survive: what the caller gets, how often the program was
 //! submitted and run, and how long it may take. `docs/faults.md` is this table.
 
+#[path = "../authority/mod.rs"]
+mod authority;
 mod http;
+#[path = "../listener/mod.rs"]
+mod listener;
 mod network;
 mod reply;
 #[path = "../stub/mod.rs"]
 mod stub;
 mod table;
+mod tls;
 
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use stub::{FEATURES, Play, Stub, json, ok, with};
@@ -21,8 +27,8 @@ const PLAYERS: usize = 8;
 
 #[test]
 fn every_fault_has_its_outcome() {
-    let rows: Vec<Row> =
-        [http::rows(), reply::rows(), network::rows()].into_iter().flatten().collect();
+    listener::listen();
+    let rows: Vec<Row> = chapters().into_iter().flat_map(|(_, rows)| rows).collect();
     let queue = std::sync::Mutex::new(rows.iter().enumerate());
     let wrong = std::sync::Mutex::new(Vec::new());
     let lines = std::sync::Mutex::new(vec![String::new(); rows.len()]);
@@ -39,9 +45,17 @@ fn every_fault_has_its_outcome() {
             });
         }
     });
-    lines.into_inner().unwrap().iter().for_each(|line| println!("{line}"));
+    // Not by `println!`, which is shown only where the test fails.
+    let mut out = std::io::stdout().lock();
+    lines.into_inner().unwrap().iter().for_each(|line| writeln!(out, "{line}").unwrap());
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    let (heard, dumped, with_keys) = listener::heard();
+    let found = with_keys.len();
+    writeln!(out, "{heard} bytes logged, {dumped} of them dumped; lines with a key: {found}")
+        .unwrap();
+    assert!(dumped > 100_000, "what is sent and received was listened to: {dumped} bytes");
+    assert!(with_keys.is_empty(), "{with_keys:?}");
 }
 
 /// Plays one row at each of its servers; how long the slower one took, and what was not as it says.
@@ -101,12 +115,19 @@ fn submission(fault: fn() -> Play, server: Server, deadline: Option<Duration>) -
     Outcome { end: table::end_of(&end), submissions: posts.len(), runs }
 }
 
+fn chapters() -> [(&'static str, Vec<Row>); 4] {
+    [
+        ("HTTP", http::rows()),
+        ("Replies", reply::rows()),
+        ("Network", network::rows()),
+        ("TLS", tls::rows()),
+    ]
+}
+
 /// The table as the documentation has it.
 fn page() -> String {
     let mut page = String::from(include_str!("head.md"));
-    for (title, rows) in
-        [("HTTP", http::rows()), ("Replies", reply::rows()), ("Network", network::rows())]
-    {
+    for (title, rows) in chapters() {
         page.push_str(&format!("\n## {title}\n\n"));
         page.push_str("| fault | outcome | submissions | at our server | submissions | within |\n");
         page.push_str("|---|---|---|---|---|---|\n");

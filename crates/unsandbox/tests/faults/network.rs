@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults before a server is reached: names, addresses, proxies.
 
-use crate::stub::{Stub, ok};
+use crate::stub::{Play, Stub, ok};
 use crate::table::{Outcome, Row, end_of};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 use unsandbox::{CallOptions, ClientBuilder, Request, Timeouts};
+
+/// Of a step that has a limit of its own.
+const LIMIT: Duration = Duration::from_millis(200);
+const TOO_SLOW: &str = "TIMEOUT, may have run; 1";
+const NOT_TAKEN: &str = "TIMEOUT, may have run; 0";
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -21,6 +26,35 @@ pub fn rows() -> Vec<Row> {
             submit(client.allow_plain_http_key(true), Some(Duration::from_millis(300)))
         })
         .within(400),
+        Row::own("connecting that hangs, until its limit", "CONNECT; 0", || {
+            let (dead, _held) = dead_address();
+            let timeouts = Timeouts { connect: LIMIT, ..Timeouts::default() };
+            submit(crate::client_of(&format!("http://{dead}")).timeouts(timeouts).retries(0), None)
+        })
+        .within(1000),
+        Row::own("a request that is not taken, until the limit of sending", NOT_TAKEN, not_taken),
+        Row::own("no reply, until the limit of the first byte", TOO_SLOW, || {
+            let timeouts = Timeouts { first_byte: Some(LIMIT), ..Timeouts::default() };
+            slow(timeouts, || Play::Hang)
+        })
+        .within(1000),
+        Row::own("a head that stops, until the limit of the first byte", TOO_SLOW, || {
+            let timeouts = Timeouts { first_byte: Some(LIMIT), ..Timeouts::default() };
+            slow(timeouts, || Play::Stall(b"HTTP/1.1 200 OK\r\nContent".into()))
+        })
+        .within(1000),
+        Row::own("a body that stops, until the limit of each read", TOO_SLOW, || {
+            let timeouts = Timeouts { read: Some(LIMIT), ..Timeouts::default() };
+            let begun = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{";
+            slow(timeouts, || Play::Stall(begun.into()))
+        })
+        .within(1000),
+        Row::own("a body that goes on within the limit of each read", "answered; 1", || {
+            let timeouts = Timeouts { read: Some(Duration::from_secs(3)), ..Timeouts::default() };
+            let body = r#"{"success":true}"#;
+            let begun = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            slow(timeouts, move || Play::Trickle(begun.clone().into(), body.into()))
+        }),
         Row::own("IPv6 first, and refused", "answered; 1", || addresses(refusing_v6)),
         Row::own("IPv6 first, and dead", "answered; 1", || addresses(dead_address)),
         Row::own("proxy that nobody runs", "CONNECT; 0", || through(&nobody())),
@@ -37,6 +71,17 @@ pub fn rows() -> Vec<Row> {
         Row::own("proxy that cuts the tunnel before TLS", "CONNECT; 0", || {
             through(&proxy("HTTP/1.1 200 OK\r\n\r\n", None))
         }),
+        Row::own(
+            "proxy that cuts the tunnel after the request",
+            "CONNECT, may have run; 1",
+            cut_late,
+        ),
+        Row::own("SOCKS proxy that nobody runs", "CONNECT; 0", || {
+            through(&nobody().replace("http", "socks5"))
+        }),
+        Row::own("SOCKS proxy that closes without a word", "CONNECT; 0", || {
+            through(&closing().replace("http", "socks5"))
+        }),
         Row::own("proxy that works", "answered; 1", working_proxy),
     ]
 }
@@ -51,6 +96,23 @@ fn submit(client: ClientBuilder, deadline: Option<Duration>) -> Outcome {
     let mut options = CallOptions::new();
     options.deadline = deadline;
     let end = client.build().unwrap().execute_with(&Request::new("python", ""), options);
+    Outcome { end: end_of(&end), submissions: 0, runs: 0 }
+}
+
+/// A call with these limits to a server that is slow.
+fn slow(timeouts: Timeouts, play: impl Fn() -> Play + Send + Sync + 'static) -> Outcome {
+    let stub = Stub::start(move |_| play());
+    let outcome = submit(crate::client_of(&stub.url).timeouts(timeouts), None);
+    Outcome { submissions: stub.asked().len(), runs: stub.asked().len(), ..outcome }
+}
+
+/// A server that takes the connection and reads nothing of a request that is larger than all buffers.
+fn not_taken() -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let timeouts = Timeouts { send: Some(LIMIT), ..Timeouts::default() };
+    let client = crate::client_of(&url).timeouts(timeouts).build().unwrap();
+    let end = client.execute(&Request::new("python", "#".repeat(30_000_000)));
     Outcome { end: end_of(&end), submissions: 0, runs: 0 }
 }
 
@@ -144,6 +206,18 @@ fn proxy(answer: &'static str, server: Option<SocketAddr>) -> String {
     url
 }
 
+/// A server that closes every connection once it was spoken to.
+fn closing() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let _ = socket.unwrap().read(&mut [0; 16]);
+        }
+    });
+    url
+}
+
 fn join(client: TcpStream, server: TcpStream) {
     for (mut from, mut to) in
         [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
@@ -162,6 +236,16 @@ fn join(client: TcpStream, server: TcpStream) {
 
 fn through(proxy: &str) -> Outcome {
     submit(crate::client_of("https://server.test").proxy(proxy), None)
+}
+
+/// A proxy that joins the client to a server, and is gone when the request has arrived there.
+fn cut_late() -> Outcome {
+    let stub = Stub::start(|_| Play::Close);
+    let server = stub.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let proxy = proxy("HTTP/1.1 200 OK\r\n\r\n", Some(server));
+    let client = crate::client_of("http://server.test").allow_plain_http_key(true).proxy(proxy);
+    let outcome = submit(client.retries(0), None);
+    Outcome { submissions: stub.asked().len(), runs: stub.asked().len(), ..outcome }
 }
 
 fn working_proxy() -> Outcome {

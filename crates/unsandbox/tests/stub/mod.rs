@@ -54,6 +54,8 @@ pub enum Play {
     HalfClose(Vec<u8>),
     /// These bytes, one a second.
     Drip(Vec<u8>),
+    /// The first bytes at once, the others one by one, a twentieth of a second apart.
+    Trickle(Vec<u8>, Vec<u8>),
 }
 
 pub fn json(status: u16, body: &str) -> Play {
@@ -249,6 +251,15 @@ fn serve(socket: Box<dyn Socket>, connection: usize, shared: &Shared) {
                         return;
                     }
                     std::thread::sleep(Duration::from_secs(1));
+                }
+            }
+            Play::Trickle(head, body) => {
+                let _ = writer.write_all(&head);
+                for byte in body {
+                    std::thread::sleep(Duration::from_millis(50));
+                    if writer.write_all(&[byte]).is_err() {
+                        return;
+                    }
                 }
             }
             Play::Hang => return hang(&mut reader),

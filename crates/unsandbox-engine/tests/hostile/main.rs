@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The hostile suite: every program of `programs/` at both levels, as root and again as an ordinary
+//! user, with the host looked at from outside after each. `cargo test --test hostile` prints the
+//! report; words after `--` choose programs by their names.
+//!
+//! Each column of the report is a process of its own, which is the host that its programs attack.
+
+mod canaries;
+#[path = "../common/mod.rs"]
+mod common;
+mod host;
+mod look;
+mod report;
+mod table;
+
+use report::{Column, Report};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use unsandbox_protocol::Level;
+
+/// Says to a process of this program that it is a column: the level, and its folder.
+const INSIDE: &str = "UNSANDBOX_HOSTILE_INSIDE";
+/// The only column to play, such as `full root`.
+const ONLY: &str = "UNSANDBOX_HOSTILE_COLUMN";
+/// Ordinary users; two, so that neither counts the other's processes.
+const USERS: [(Level, u32); 2] = [(Level::Full, 65_534), (Level::Reduced, 65_533)];
+
+fn main() -> ExitCode {
+    let words: Vec<String> =
+        std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if let Some(inside) = std::env::var_os(INSIDE) {
+        let inside = inside.to_string_lossy().into_owned();
+        let (level, folder) = inside.split_once(':').expect("the suite gives both");
+        let level = if level == "full" { Level::Full } else { Level::Reduced };
+        play_column(level, Path::new(folder), &words);
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args().any(|word| word == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    let mut report = Report::new();
+    if is_root() {
+        report.add(columns([(Level::Full, None), (Level::Reduced, None)], &words));
+        report.add(columns(USERS.map(|(level, user)| (level, Some(user))), &words));
+    } else {
+        report.add(columns([(Level::Full, None), (Level::Reduced, None)], &words));
+    }
+    report.print();
+    if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// Both levels side by side, each in a process of its own.
+fn columns(wanted: [(Level, Option<u32>); 2], words: &[String]) -> Vec<Column> {
+    let running = wanted.map(|(level, user)| {
+        let (level, user, words) = (level, user, words.to_vec());
+        std::thread::spawn(move || column(level, user, &words))
+    });
+    running.into_iter().filter_map(|thread| thread.join().expect("it does not panic")).collect()
+}
+
+fn column_name(level: Level, user: Option<u32>) -> String {
+    match user {
+        Some(_) => format!("{} user", level.as_str()),
+        None if is_root() => format!("{} root", level.as_str()),
+        None => level.as_str().to_string(),
+    }
+}
+
+fn column(level: Level, user: Option<u32>, words: &[String]) -> Option<Column> {
+    use std::os::unix::process::CommandExt;
+    let name = column_name(level, user);
+    if std::env::var(ONLY).is_ok_and(|only| only != name) {
+        return None;
+    }
+    let folder = own_folder(&name, user);
+    let program = common::readable_copy_of_this_program();
+    let mut command = Command::new(&program);
+    command
+        .args(words)
+        .env(INSIDE, format!("{}:{}", level.as_str(), folder.display()))
+        .env(canaries::SECRET, secret())
+        .env("TMPDIR", folder.join("tmp"))
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .current_dir(&folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    if let Some(user) = user {
+        command.env("HOME", "/nonexistent").uid(user).gid(user);
+    }
+    let output = command.spawn().and_then(std::process::Child::wait_with_output);
+    let _ = std::fs::remove_file(&program);
+    let _ = std::fs::remove_dir_all(&folder);
+    let output = output.expect("this program starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    Some(Column::read(name, &text, output.status.success()))
+}
+
+/// A folder that belongs to the column's user.
+fn own_folder(name: &str, user: Option<u32>) -> PathBuf {
+    let name = format!("unsandbox-hostile-{}-{}", std::process::id(), name.replace(' ', "-"));
+    let folder = std::env::temp_dir().join(name);
+    for one in [folder.clone(), folder.join("tmp")] {
+        std::fs::create_dir_all(&one).expect("the temporary directory is writable");
+        std::fs::set_permissions(&one, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        std::os::unix::fs::chown(&one, user, user).expect("root may");
+    }
+    folder
+}
+
+fn secret() -> String {
+    let mut bytes = [0u8; 12];
+    getrandom::fill(&mut bytes).expect("the kernel has random numbers");
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("hostile-secret-{hex}")
+}
+
+/// In a process of its own: plays the programs and writes a line for each.
+fn play_column(level: Level, folder: &Path, words: &[String]) {
+    let mut host = host::Host::new(level, folder);
+    for program in table::programs() {
+        let chosen =
+            words.is_empty() || words.iter().any(|word| program.name.contains(word.as_str()));
+        if chosen && program.is_for(level) {
+            let seen = host.play(&program);
+            println!("{}", report::line(&program.name, &seen.ended, seen.took, &seen.complaints));
+        }
+    }
+    println!("{}", report::line(report::THE_END, "", std::time::Duration::ZERO, &host.end()));
+}
