@@ -76,7 +76,7 @@ fn every_option_arrives() {
         "(\"A\", \"b=c\")",
         "filename: Some(\"data.txt\")",
         "filename: Some(\"other\")",
-        "ttl: 5",
+        "ttl: Some(5)",
         "\"semitrusted\"",
         "memory_bytes: Some(67108864)",
         "args: [\"-x\", \"y z\"]",
@@ -224,6 +224,8 @@ fn a_run_that_others_cancel_says_so() {
     assert_eq!((ended.code, ended.out.as_str()), (125, "partial"));
     assert!(ended.err.contains("Job cancelled by user"), "{}", ended.err);
     let child = start();
+    // Its wait for the end is there.
+    server.backend.wait_for_sinks("job-2", 2);
     server.stop.cancel();
     server.hurry.cancel();
     let ended = Ended::from(child.wait_with_output().unwrap());
