@@ -4,7 +4,7 @@
 
 use crate::egress::Egress;
 use crate::engine::EngineOptions;
-use crate::jobs::{Record, Table, size_of, unix_seconds};
+use crate::jobs::{Record, Table, unix_seconds};
 use crate::outcome;
 use crate::reactor::{JAILER_ENDED, JAILER_SOCKET, WAKE};
 use crate::run::Run;
@@ -17,7 +17,9 @@ use std::time::Instant;
 use unsandbox_jailer::message::FromJailer;
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::isolation::{Isolation, Level};
-use unsandbox_protocol::{CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Status};
+use unsandbox_protocol::{
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Status,
+};
 
 pub struct Core {
     pub options: EngineOptions,
@@ -105,8 +107,7 @@ impl Core {
     }
 
     pub fn job(&self, job_id: &str) -> Option<Job> {
-        let job = self.table().any(job_id).map(|record| record.job.clone());
-        job.map(|job| Job::clone(&job))
+        self.table().any(job_id).map(|record| record.job.clone())
     }
 
     pub fn wake(&self) {
@@ -150,9 +151,9 @@ impl Core {
     /// Cancels the job when the token says so, as long as both live.
     pub fn guard(self: &Arc<Self>, job_id: &str, token: &CancelToken) {
         let (core, id): (Weak<Core>, _) = (Arc::downgrade(self), job_id.to_string());
-        let guard = token.on_cancel(move || {
+        let guard = token.on_cancel_for(move |reason| {
             if let Some(core) = core.upgrade() {
-                core.cancel_by_id(&id);
+                core.cancel_by_id(&id, reason);
             }
         });
         // A job that has ended meanwhile needs no guard; it is dropped without the lock.
@@ -164,18 +165,18 @@ impl Core {
         }
     }
 
-    pub fn cancel_by_id(&self, job_id: &str) {
+    pub fn cancel_by_id(&self, job_id: &str, reason: CancelReason) {
         let mut table = self.table();
         let Some(record) = table.any(job_id) else { return };
         if let Some(handle) = &record.handle {
-            handle.cancel();
+            handle.cancel(reason);
             drop(table);
             self.wake();
         } else if record.waiting.take().is_some() {
             table.queue.retain(|queued| queued != job_id);
             drop(table);
             let mut result = ExecutionResult::new(Status::Cancelled);
-            outcome::cancelled(&mut result);
+            outcome::cancelled(&mut result, reason);
             self.end(job_id, Ok(result));
         }
     }
@@ -191,7 +192,7 @@ impl Core {
         let unfinished = self.table().unfinished();
         for job_id in unfinished {
             let mut result = ExecutionResult::new(Status::Cancelled);
-            outcome::cancelled(&mut result);
+            outcome::cancelled(&mut result, CancelReason::Stop);
             self.end(&job_id, Ok(result));
         }
     }
@@ -212,8 +213,6 @@ impl Core {
         let Some((told, end, guard)) = self.settle(job_id, result) else { return };
         self.ended.notify_all();
         drop(guard);
-        // Copied here, without the lock, and only where somebody else may still ask for it.
-        let end = end.map(|job| Arc::try_unwrap(job).unwrap_or_else(|job| Job::clone(&job)));
         let (last, others) = told.split_last().expect("the submission's own sink is one of them");
         for sink in others {
             sink.finished(end.clone());
@@ -227,9 +226,10 @@ impl Core {
         &self,
         job_id: &str,
         result: Result<ExecutionResult, Error>,
-    ) -> Option<(Vec<Arc<dyn EventSink>>, Result<Arc<Job>, Error>, Option<CancelGuard>)> {
+    ) -> Option<(Vec<Arc<dyn EventSink>>, Result<Job, Error>, Option<CancelGuard>)> {
         let mut table = self.table();
         let record = table.any(job_id)?;
+        record.job.completed_at = Some(unix_seconds());
         record.handle = None;
         let guard = record.guard.take();
         let mut told = std::mem::take(&mut record.watchers);
@@ -242,20 +242,18 @@ impl Core {
                 (failed, Some(error))
             }
         };
-        let result = self.complete(result, record);
+        let result = Arc::new(self.complete(result, record));
+        record.job.status = result.status.clone();
         record.error = error.clone();
         let kept = record.listed || self.options.keep_unlisted;
-        let bytes = size_of(Some(&result));
-        let job = Arc::make_mut(&mut record.job);
-        job.completed_at = Some(unix_seconds());
-        job.status = result.status.clone();
-        job.result = Some(result);
-        let job = record.job.clone();
+        let mut job = record.job.clone();
         if kept {
-            table.keep(job_id, bytes, self.options.retention, self.options.retention_max_bytes);
+            record.job.result = Some(result.clone());
+            table.keep(job_id, self.options.retention, self.options.retention_max_bytes);
         } else {
             table.remove(job_id);
         }
+        job.result = Some(result);
         Some((told, error.map_or(Ok(job), Err), guard))
     }
 

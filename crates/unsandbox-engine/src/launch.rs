@@ -51,9 +51,8 @@ impl Core {
         let id = table.next_run;
         let record = table.any(job_id).ok_or_else(|| io::Error::other("the job is gone"))?;
         record.handle = Some(handle.clone());
-        let job = Arc::make_mut(&mut record.job);
-        job.status = Status::Running;
-        job.started_at = Some(unix_seconds());
+        record.job.status = Status::Running;
+        record.job.started_at = Some(unix_seconds());
         let sink = record.sink.clone();
         let needs = waiting.prepared.needs.clone();
         let epoll = self.epoll.clone();
