@@ -123,14 +123,18 @@ type Failure = Box<dyn std::error::Error>;
 impl Filters {
     pub fn compile() -> Result<Filters, Failure> {
         let forbidden = forbidden_rules()?;
-        let absent = ABSENT.iter().map(|&call| (call, vec![])).collect();
         let programs =
-            vec![guard(), program(forbidden, libc::EPERM)?, program(absent, libc::ENOSYS)?];
+            vec![guard(), program(forbidden, libc::EPERM)?, program(whole(ABSENT), libc::ENOSYS)?];
         let reduced = program(reduced_rules()?, libc::EPERM)?;
         let same_user = program(same_user_rules()?, libc::EPERM)?;
         let watched = program(watched_rules()?, libc::EPERM)?;
         Ok(Filters { programs, reduced, same_user, watched })
     }
+}
+
+/// Rules that refuse calls whatever their arguments.
+fn whole(calls: &[libc::c_long]) -> Rules {
+    calls.iter().map(|&call| (call, vec![])).collect()
 }
 
 fn program(rules: Rules, errno: libc::c_int) -> Result<Vec<libc::sock_filter>, Failure> {
@@ -146,7 +150,7 @@ fn program(rules: Rules, errno: libc::c_int) -> Result<Vec<libc::sock_filter>, F
 }
 
 fn forbidden_rules() -> Result<Rules, Failure> {
-    let mut rules: Rules = FORBIDDEN.iter().map(|&call| (call, vec![])).collect();
+    let mut rules = whole(FORBIDDEN);
     let mut clone = Vec::new();
     let mut unshare = Vec::new();
     for flag in NAMESPACE_FLAGS {
@@ -324,7 +328,7 @@ const OF_OTHERS: &[(libc::c_long, u8)] = &[
 ];
 
 fn reduced_rules() -> Result<Rules, Failure> {
-    let mut rules: Rules = REDUCED.iter().map(|&call| (call, vec![])).collect();
+    let mut rules = whole(REDUCED);
     let not_zero =
         |argument, len| SeccompRule::new(vec![SeccompCondition::new(argument, len, Op::Ne, 0)?]);
     for (call, argument) in OF_OTHERS {
@@ -402,10 +406,15 @@ pub const LANDLOCK_WITH_SIGNALS: i32 = 6;
 
 /// Signals to processes, also those that the kernel sends when a descriptor is ready. A thread may still
 /// signal its own process (tgkill), as `abort` does; no filter can tell that from another's.
+const SIGNALS: &[libc::c_long] =
+    &[libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
+
 pub fn without_signals() -> Result<Vec<libc::sock_filter>, Failure> {
-    let calls =
-        [libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
-    let mut rules: Rules = calls.into_iter().map(|call| (call, vec![])).collect();
+    program(signal_rules()?, libc::EPERM)
+}
+
+fn signal_rules() -> Result<Rules, Failure> {
+    let mut rules = whole(SIGNALS);
     const F_SETSIG: u64 = 10;
     const F_SETOWN_EX: u64 = 15;
     const FIOSETOWN: u64 = 0x8901;
@@ -417,7 +426,7 @@ pub fn without_signals() -> Result<Vec<libc::sock_filter>, Failure> {
     };
     rules.insert(libc::SYS_fcntl, any_of(&[libc::F_SETOWN as u64, F_SETSIG, F_SETOWN_EX])?);
     rules.insert(libc::SYS_ioctl, any_of(&[FIOSETOWN, SIOCSPGRP])?);
-    program(rules, libc::EPERM)
+    Ok(rules)
 }
 
 /// From this version on Landlock keeps files from being cut short; for older kernels the filter has to.
@@ -464,52 +473,6 @@ fn guard() -> Vec<libc::sock_filter> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys;
-
-    /// Runs `program` in a child under `filters`; true if it says so.
-    fn under(filters: &[Vec<libc::sock_filter>], program: impl Fn() -> bool) -> bool {
-        let Some(child) = sys::fork_with(0).unwrap() else {
-            let locked = sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
-                .and_then(|()| filters.iter().try_for_each(|filter| sys::install_filter(filter)));
-            sys::exit_now(if locked.is_ok() && program() { 7 } else { 1 })
-        };
-        sys::wait_for(child) == Some(7)
-    }
-
-    /// What the kernel answers to a call with these arguments: 0, or the number of its error.
-    fn answer(call: libc::c_long, arguments: [libc::c_long; 4]) -> i32 {
-        let [a, b, c, d] = arguments;
-        // SAFETY: the tests pass null, or a constant string, wherever the call takes a pointer.
-        let result = unsafe { libc::syscall(call, a, b, c, d) };
-        if result < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(0) } else { 0 }
-    }
-
-    #[test]
-    fn older_kernels_cut_no_file_short_either() {
-        let path = c"/dev/null".as_ptr() as libc::c_long;
-        let opened = |flags: i32| {
-            let at = libc::c_long::from(libc::AT_FDCWD);
-            answer(libc::SYS_openat, [at, path, flags.into(), 0])
-        };
-        let filters = without_truncation().unwrap();
-        assert!(under(&filters, || opened(libc::O_RDONLY | libc::O_TRUNC) == libc::EPERM));
-        assert!(under(&filters, || opened(libc::O_ACCMODE | libc::O_TRUNC) == libc::EPERM));
-        assert!(under(&filters, || opened(libc::O_WRONLY | libc::O_TRUNC) == 0));
-        assert!(under(&filters, || opened(libc::O_RDWR | libc::O_TRUNC) == 0));
-        assert!(under(&filters, || opened(libc::O_RDONLY) == 0));
-        assert!(under(&filters, || answer(libc::SYS_truncate, [path, 0, 0, 0]) == libc::EPERM));
-        assert!(under(&filters, || answer(libc::SYS_openat2, [0; 4]) == libc::ENOSYS));
-    }
-
-    #[test]
-    fn older_kernels_send_no_signal_for_a_descriptor() {
-        let filters = [without_signals().unwrap()];
-        let set = |request| answer(libc::SYS_fcntl, [0, request, 1, 0]) == libc::EPERM;
-        assert!(under(&filters, || [8, 10, 15].into_iter().all(set)));
-        let request = |request| answer(libc::SYS_ioctl, [0, request, 0, 0]) == libc::EPERM;
-        assert!(under(&filters, || [0x8901, 0x8902].into_iter().all(request)));
-        assert!(under(&filters, || answer(libc::SYS_kill, [1, 0, 0, 0]) == libc::EPERM));
-    }
-}
+mod older;
+#[cfg(test)]
+mod tests;

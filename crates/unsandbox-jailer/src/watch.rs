@@ -2,6 +2,7 @@
 //! What a run has used, and whether that is too much: read from the run's control group where there is
 //! one, else summed over the processes of the jail.
 
+use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::Meter;
 use crate::proc::{self, Face};
 use crate::{folder, sys, tree};
@@ -28,6 +29,8 @@ pub struct Watchdog {
     peak: u64,
     cpu: Duration,
     seen: Seen,
+    /// Processes that the kernel had ended for want of memory before this step.
+    ended_before: u64,
 }
 
 /// With a group the kernel enforces memory itself; a look now and then sees that it had to.
@@ -51,7 +54,19 @@ impl Watchdog {
             peak: 0,
             cpu: Duration::ZERO,
             seen: Seen::default(),
+            ended_before: 0,
         }
+    }
+
+    /// A new step answers for itself only: what the kernel ended in one that went before, the packing
+    /// of an artifact say, is not this one's want of memory.
+    pub fn begin_step(&mut self) {
+        self.ended_before = self.meter.as_ref().map_or(0, Meter::out_of_memory_kills);
+    }
+
+    fn was_enforced(&self) -> bool {
+        let before = self.ended_before;
+        self.meter.as_ref().is_some_and(|meter| meter.out_of_memory_kills() > before)
     }
 
     /// How long until the next [`Watchdog::check`].
@@ -71,8 +86,11 @@ impl Watchdog {
 
     /// The limit that has been passed, while processes still run.
     pub fn check(&mut self) -> Option<Cause> {
+        if is_left_out(Layer::Watchdog) {
+            return None;
+        }
         let memory = match &self.meter {
-            Some(meter) => meter.out_of_memory_kills() > 0,
+            Some(_) => self.was_enforced(),
             None => {
                 let files =
                     if matches!(self.scope, Scope::Jail) { sys::bytes_used(c"/tmp") } else { 0 };
@@ -92,8 +110,7 @@ impl Watchdog {
 
     /// The limit that the kernel has enforced, once every process is gone.
     pub fn verdict_at_end(&mut self) -> Option<Cause> {
-        let killed = self.meter.as_ref().is_some_and(|meter| meter.out_of_memory_kills() > 0);
-        killed.then_some(Cause::Memory)
+        self.was_enforced().then_some(Cause::Memory)
     }
 
     /// Never less than before: time of processes that nobody waited for is gone with them.
