@@ -140,6 +140,14 @@ impl Group {
 }
 
 impl Group {
+    /// Ends what is still in it: without a pid namespace, the processes of an init that was killed.
+    pub fn end_members(&self) {
+        let members = fs::read_to_string(self.directories[0].1.join("cgroup.procs"));
+        for pid in members.unwrap_or_default().lines().filter_map(|line| line.parse().ok()) {
+            let _ = crate::sys::kill(pid, libc::SIGKILL);
+        }
+    }
+
     /// Removes it; false while the kernel still lets the last process go.
     pub fn remove(&self) -> bool {
         self.directories.iter().all(|(_, directory)| {
