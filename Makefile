@@ -34,9 +34,11 @@ runtimes:
 test:
 	$(PYTHON) scripts/suites $(if $(filter 1,$(STRICT)),--strict)
 
-# What hostile programs see at each level, as root and as an ordinary user; part of `make test`.
+# What hostile programs see at each level, as root and as an ordinary user, and what they see without each
+# layer of the jail; both are part of `make test`.
 hostile:
 	$(CARGO) test --locked -p unsandbox-engine --test hostile
+	$(PYTHON) scripts/suites layers
 
 # Bounded: a million cases for each reader of what comes from outside; FUZZ_CASES=10000000 is the long form.
 FUZZ_CASES ?= 1000000
@@ -57,11 +59,13 @@ soak:
 
 # The other sandboxes that are timed beside ours; without them their rows say what is missing.
 RIVALS := bubblewrap firejail
-# Names of parts (faces, cold, call, python) run only those.
+# The other HTTP client in C; those in Python are installed by the part that uses them.
+CURL := libcurl4-openssl-dev
+# Names of parts (faces, cold, call, network, python) run only those.
 PARTS ?=
 bench:
-	-scripts/packages $(RIVALS)
-	-$(if $(if $(PARTS),$(filter python,$(PARTS)),all),scripts/bench-python)
+	-scripts/packages $(RIVALS) $(CURL)
+	-$(if $(if $(PARTS),$(filter python network,$(PARTS)),all),scripts/bench-python)
 	$(CARGO) build --release --locked -p unsandbox-cli -p unsandbox-capi -p unsandbox-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/unsandbox-bench $(PARTS)
 

@@ -274,7 +274,7 @@ mod soak {
             // The first that was told may be the end already, where a kill has met this run.
             match told.take().map_or_else(|| events.recv_timeout(Duration::from_secs(60)), Ok) {
                 Ok(crate::common::Event::Finished(end)) => {
-                    return end.map(|job| job.result.expect("a finished job has its result"));
+                    return end.map(|job| job.into_result().expect("a finished job has its result"));
                 }
                 Ok(_) => {}
                 Err(_) => return Err(Error::internal("a cancelled run did not end within 60 s")),
