@@ -191,6 +191,14 @@ impl Run {
         Ok(add(self.handle.control.as_fd(), CONTROL)?)
     }
 
+    /// Stops watching altogether: it will not run.
+    pub fn unwatch_all(&self) {
+        for pipe in self.outputs.iter().filter_map(|output| output.pipe.as_ref()) {
+            self.unwatch(pipe.as_fd());
+        }
+        self.unwatch(self.handle.control.as_fd());
+    }
+
     /// Stops watching before a descriptor is closed: a forked copy of the host may hold it open.
     fn unwatch(&self, fd: BorrowedFd<'_>) {
         let _ = epoll::delete(&self.epoll, fd);

@@ -4,7 +4,6 @@
 //! were. A few hundred are part of `make test`; `make soak` sets UNSANDBOX_SOAK_RUNS=100000.
 
 #[cfg(target_os = "linux")]
-#[allow(dead_code)]
 mod common;
 
 #[cfg(not(target_os = "linux"))]
@@ -94,7 +93,8 @@ mod soak {
 
     fn counts() -> Counts {
         let temporary = std::env::temp_dir().display().to_string();
-        let base = format!("{temporary}/unsandbox-run-{}", jailer().unwrap_or(0));
+        let start = format!("unsandbox-tree-{}-", jailer().unwrap_or(0));
+        let bases = entries(&temporary).into_iter().filter(|name| name.starts_with(&start));
         Counts {
             descriptors: entries("/proc/self/fd").len(),
             threads: entries("/proc/self/task").len(),
@@ -104,7 +104,7 @@ mod soak {
                 .lines()
                 .count(),
             groups: groups(),
-            folders: entries(&base).len(),
+            folders: bases.map(|base| entries(&format!("{temporary}/{base}")).len()).sum(),
         }
     }
 

@@ -3,14 +3,15 @@
 //! mounts, waits for a run, places its files, takes it through its steps and reports to the engine.
 //! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
 
+use crate::ablation::{self, is_left_out};
 use crate::cgroup::Meter;
 use crate::collect;
 use crate::jail::{Doubt, trouble};
 use crate::locks::{self, Locks};
 use crate::seccomp::Filters;
-use crate::step::{Outcome, Stepper};
+use crate::step::{BETWEEN_TRIES, Outcome, Stepper};
 use crate::template::{JAIL_ID, place_for, staged};
-use crate::{sys, tree};
+use crate::{folder, sys, tree};
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -83,11 +84,17 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     let streams = Streams { stdin, stdout, stderr };
     let show = &birth.needs.show;
     let run = Run { control, filters, level: birth.level, show, leash: birth.leash };
-    let end = prepared.and_then(|()| run.carry_out(plan, streams, birth.meter));
+    let plan = prepared.and_then(|()| read_plan(plan).map_err(trouble("plan", "read it")));
+    let own_tree = plan.as_ref().ok().map(|plan| PathBuf::from(&plan.tmp));
+    let end = plan.and_then(|plan| run.carry_out(plan, streams, birth.meter));
     if let Err(trouble) = end {
         let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
     }
     let _ = channel::send(run.control.as_fd(), &FromInit::Done, &[]);
+    // Nobody waits for this: it may take as long as what the program has made of its folder.
+    if let (Level::Reduced { .. }, Some(tree)) = (run.level, own_tree) {
+        let _ = folder::remove(&tree);
+    }
     sys::exit_now(0)
 }
 
@@ -101,16 +108,24 @@ pub struct Streams {
 /// All that can be done before the run is here: then it waits for less.
 fn prepare(needs: &Needs, filters: &Filters) -> Doubt<()> {
     let layer = "mount namespace";
-    sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
+    if !is_left_out(ablation::Layer::User) {
+        sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
+    }
     keep_from_the_program().map_err(trouble("rights", "guard the init"))?;
     // Here, and not at the clone: the group that it was put into is then the root that it sees.
-    sys::unshare(libc::CLONE_NEWCGROUP).map_err(trouble("cgroup namespace", "unshare"))?;
+    if !is_left_out(ablation::Layer::CgroupNamespace) {
+        sys::unshare(libc::CLONE_NEWCGROUP).map_err(trouble("cgroup namespace", "unshare"))?;
+    }
     sys::new_session();
     sys::set_umask(0o022);
-    sys::set_host_name("sandbox").map_err(trouble("uts namespace", "set the host name"))?;
+    if !is_left_out(ablation::Layer::Uts) {
+        sys::set_host_name("sandbox").map_err(trouble("uts namespace", "set the host name"))?;
+    }
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    sys::mount(c"proc", c"/proc", c"proc", flags, c"")
-        .map_err(trouble("pid namespace", "mount /proc"))?;
+    if !is_left_out(ablation::Layer::Pid) {
+        sys::mount(c"proc", c"/proc", c"proc", flags, c"")
+            .map_err(trouble("pid namespace", "mount /proc"))?;
+    }
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
     for (stage, path) in staged(&needs.show) {
@@ -163,16 +178,14 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn carry_out(&self, plan: OwnedFd, streams: Streams, meter: Option<Meter>) -> Doubt<()> {
-        let mut plan = read_plan(plan).map_err(trouble("plan", "read it"))?;
+    fn carry_out(&self, mut plan: Plan, streams: Streams, meter: Option<Meter>) -> Doubt<()> {
         let tmp = PathBuf::from(&plan.tmp);
         let done = self.prepare_tree(&tmp).and_then(|()| {
             self.fill(&tmp, std::mem::take(&mut plan.files))?;
             self.run_in(&tmp, plan, streams, meter)
         });
         if self.level != Level::Full {
-            tree::end();
-            let _ = tree::remove(&tmp);
+            tree::end(tree::own, || std::thread::sleep(BETWEEN_TRIES));
         }
         done
     }

@@ -7,11 +7,15 @@
 //! `files.rs`, control groups in `cgroup.rs`.
 
 #[cfg(target_os = "linux")]
+mod ablation;
+#[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
 mod collect;
 #[cfg(target_os = "linux")]
 mod files;
+#[cfg(target_os = "linux")]
+mod folder;
 #[cfg(target_os = "linux")]
 mod init;
 #[cfg(target_os = "linux")]
@@ -22,6 +26,8 @@ mod locks;
 mod network;
 #[cfg(target_os = "linux")]
 mod probe;
+#[cfg(target_os = "linux")]
+mod proc;
 #[cfg(target_os = "linux")]
 mod seccomp;
 #[cfg(target_os = "linux")]
@@ -36,6 +42,8 @@ mod template;
 mod tree;
 #[cfg(target_os = "linux")]
 mod watch;
+#[cfg(target_os = "linux")]
+mod workplace;
 
 #[cfg(target_os = "linux")]
 fn main() {
