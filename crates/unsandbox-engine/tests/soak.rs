@@ -107,7 +107,7 @@ mod soak {
     /// jailer.
     fn folders() -> Vec<String> {
         let mut found = entries(&std::env::temp_dir().display().to_string());
-        found.retain(|name| name.starts_with("unsandbox-run-"));
+        found.retain(|name| name.starts_with("unsandbox-tree-"));
         found.sort();
         found
     }
@@ -274,7 +274,8 @@ mod soak {
             // The first that was told may be the end already, where a kill has met this run.
             match told.take().map_or_else(|| events.recv_timeout(Duration::from_secs(60)), Ok) {
                 Ok(crate::common::Event::Finished(end)) => {
-                    return end.map(|job| job.into_result().expect("a finished job has its result"));
+                    return end
+                        .map(|job| job.into_result().expect("a finished job has its result"));
                 }
                 Ok(_) => {}
                 Err(_) => return Err(Error::internal("a cancelled run did not end within 60 s")),
