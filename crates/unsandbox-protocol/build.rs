@@ -59,6 +59,8 @@ struct Recipe {
     #[serde(default)]
     show: Vec<String>,
     #[serde(default)]
+    beside: Vec<String>,
+    #[serde(default)]
     debian: String,
     /// Further fields for the installer of runtimes alone.
     #[serde(default, rename = "debian_wasm")]
@@ -181,13 +183,13 @@ fn write_language(out: &mut String, language: &Language) {
         let programs: Vec<String> =
             recipe.programs.iter().map(|(k, v)| format!("({k:?}, &{v:?} as &[&str])")).collect();
         let env: Vec<(&String, &String)> = recipe.env.iter().collect();
-        let Recipe { compile, run, artifact, pack, wasm, version, show, .. } = recipe;
+        let Recipe { compile, run, artifact, pack, wasm, version, show, beside, .. } = recipe;
         let Recipe { debian, pypi, npm, install, untested, .. } = recipe;
         let _ = writeln!(
             out,
             "Recipe {{ programs: &[{}], compile: &{compile:?}, run: &{run:?}, env: &{env:?}, artifact: &{artifact:?}, \
-             pack: &{pack:?}, wasm: &{wasm:?}, version: &{version:?}, show: &{show:?}, debian: {debian:?}, \
-             pypi: {pypi:?}, npm: {npm:?}, install: {install:?}, untested: {untested} }},",
+             pack: &{pack:?}, wasm: &{wasm:?}, version: &{version:?}, show: &{show:?}, beside: &{beside:?}, \
+             debian: {debian:?}, pypi: {pypi:?}, npm: {npm:?}, install: {install:?}, untested: {untested} }},",
             programs.join(", ")
         );
     }

@@ -105,7 +105,7 @@ pub struct Run {
     ending: Ending,
     truncated: bool,
     end: Option<(StepKind, StepEnd)>,
-    artifacts: Vec<(FromInit, OwnedFd)>,
+    artifacts: Vec<Artifact>,
     notes: Vec<String>,
     trouble: Option<Trouble>,
     done: bool,
@@ -268,8 +268,12 @@ impl Run {
                 }
             }
             FromInit::Ended { kind, end } => self.end = Some((kind, end)),
-            FromInit::Artifact { .. } => {
-                self.artifacts.extend(fds.into_iter().next().map(|fd| (message, fd)));
+            FromInit::Artifact { name, kind, size } => {
+                // Read at once: its descriptor is one of few, and there may be a hundred artifacts.
+                match read_artifact(name, kind, size, fds.into_iter().next()) {
+                    Ok(artifact) => self.artifacts.push(artifact),
+                    Err(note) => self.notes.push(note),
+                }
             }
             FromInit::Skipped { name, why } => {
                 self.notes.push(format!("artifact {name:?} was skipped: {why}"));
@@ -357,15 +361,9 @@ impl Run {
             // It ended by itself before it could be stopped; what it wrote was too much all the same.
             outcome::too_much_output(&mut result, &self.ending);
         }
-        let mut notes = self.notes;
-        for (message, fd) in self.artifacts {
-            match read_artifact(message, fd) {
-                Ok(artifact) => result.artifacts.push(artifact),
-                Err(note) => notes.push(note),
-            }
-        }
-        if !notes.is_empty() {
-            let notes = notes.join("; ");
+        result.artifacts = self.artifacts;
+        if !self.notes.is_empty() {
+            let notes = self.notes.join("; ");
             result.error = Some(match result.error.take() {
                 Some(error) => format!("{error}; {notes}"),
                 None => notes,
@@ -380,9 +378,18 @@ fn succeeded(end: &StepEnd) -> bool {
 }
 
 /// Reads exactly the size that was announced; a file of the jail's own, which nobody changes any more.
-fn read_artifact(message: FromInit, fd: OwnedFd) -> Result<Artifact, String> {
-    let FromInit::Artifact { name, kind, size } = message else {
-        return Err("a file came without its name".to_string());
+fn read_artifact(
+    name: String,
+    kind: String,
+    size: u64,
+    fd: Option<OwnedFd>,
+) -> Result<Artifact, String> {
+    let Some(fd) = fd else {
+        // The kernel drops a descriptor that the receiver has no number left for.
+        return Err(format!(
+            "artifact {name:?} was lost: this process has no descriptor left for it; raise the limit on \
+             open files (ulimit -n)"
+        ));
     };
     let mut content = vec![0; size as usize];
     match File::from(fd).read_exact_at(&mut content, 0) {

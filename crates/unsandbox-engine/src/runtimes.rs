@@ -7,6 +7,7 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use unsandbox_jailer::SYSTEM;
 use unsandbox_protocol::language::{Language, Recipe};
 use unsandbox_protocol::{Error, ErrorCode};
 
@@ -26,9 +27,6 @@ const USUAL: &[&str] = &[
 /// Below the home, searched last.
 const USUAL_AT_HOME: &[&str] =
     &[".local/bin", ".cargo/bin", ".deno/bin", ".dotnet", ".juliaup/bin", "go/bin"];
-
-/// Trees that every jail shows (see the jailer's `template.rs`).
-const ALWAYS_SHOWN: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives"];
 
 /// Stores whose programs refer to each other by absolute path: shown whole.
 const STORES: &[&str] = &["/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
@@ -126,6 +124,7 @@ fn assemble(
         show.extend(program.show);
     }
     show.extend(recipe.show.iter().flat_map(|path| matching(Path::new(path))));
+    show.extend(programs.first().iter().flat_map(|(_, main)| beside(main, recipe.beside)));
     show.retain(|path| !is_always_shown(path));
     show.sort();
     show.dedup();
@@ -213,7 +212,7 @@ fn is_program(path: &Path) -> bool {
 }
 
 fn is_always_shown(path: &Path) -> bool {
-    ALWAYS_SHOWN.iter().any(|tree| path.starts_with(tree))
+    SYSTEM.iter().chain(&["/etc/alternatives"]).any(|tree| path.starts_with(tree))
 }
 
 /// The path to run, and what to show for it.
@@ -224,10 +223,10 @@ fn describe(found: &Path) -> Program {
         (Some(folder), Some(name)) => folder.join(name),
         _ => real.clone(),
     };
-    let mut show = prefix_of(&real);
+    let mut show = installation_of(&real);
     // A virtual environment is known by its own path: the link's place, not its target's.
-    if let Some(venv) = virtual_environment(&named) {
-        show.push(venv);
+    if let Some(root) = virtual_environment(&named) {
+        show.extend(parts_of_environment(&root, &named));
         return Program { path: named, show };
     }
     // A program may go by the name it was called with, as long as that name is in sight.
@@ -240,39 +239,71 @@ fn virtual_environment(program: &Path) -> Option<PathBuf> {
     root.join("pyvenv.cfg").is_file().then(|| root.to_path_buf())
 }
 
-/// The installation that a program belongs to: the folder above its `bin`.
-fn prefix_of(real: &Path) -> Vec<PathBuf> {
+/// What makes a virtual environment. Its folder may hold anything else, as where it was made in that of
+/// a project, or in a home: there only the program itself is taken from among the others.
+fn parts_of_environment(root: &Path, program: &Path) -> Vec<PathBuf> {
+    let parts = ["lib", "lib64", "pyvenv.cfg"].map(|name| root.join(name)).into_iter();
+    if is_too_much(root) {
+        return parts.chain([program.to_path_buf()]).filter(|path| path.exists()).collect();
+    }
+    let more = ["bin", "include", "share"].map(|name| root.join(name));
+    parts.chain(more).filter(|path| path.exists()).collect()
+}
+
+/// What a program outside the standard trees belongs to: the folder above its `bin`, if that looks like
+/// an installation; otherwise the program is all that is shown.
+fn installation_of(real: &Path) -> Vec<PathBuf> {
     if is_always_shown(real) {
         return Vec::new();
     }
     if let Some(store) = STORES.iter().find(|store| real.starts_with(store)) {
         return vec![PathBuf::from(store)];
     }
-    let folder = real.parent().unwrap_or(Path::new("/"));
-    let is_bin = folder.file_name().is_some_and(|name| name == "bin" || name == "sbin");
-    let prefix = if is_bin { folder.parent().unwrap_or(folder) } else { folder };
-    if is_too_much(prefix) { vec![real.to_path_buf()] } else { vec![prefix.to_path_buf()] }
+    let prefix = is_in_bin(real).then(|| real.parent()?.parent()).flatten();
+    let is_installation = |prefix: &&Path| {
+        let has = |name: &&str| prefix.join(name).is_dir();
+        ["lib", "lib64", "libexec", "share"].iter().any(has) && !is_too_much(prefix)
+    };
+    vec![prefix.filter(is_installation).unwrap_or(real).to_path_buf()]
+}
+
+fn is_in_bin(program: &Path) -> bool {
+    let folder = program.parent().and_then(Path::file_name);
+    folder.is_some_and(|name| name == "bin" || name == "sbin")
+}
+
+/// What a recipe asks for of the folder that its program lies in, wherever the program's name leads.
+fn beside(program: &Path, names: &[&str]) -> Vec<PathBuf> {
+    let real = program.canonicalize().unwrap_or_else(|_| program.to_path_buf());
+    let Some(folder) = real.parent().filter(|_| !is_in_bin(&real)) else { return Vec::new() };
+    if names == ["*"] {
+        // A home's own folders (`~/Downloads`) hold more than one program's files.
+        let is_private = is_too_much(folder) || folder.parent().is_some_and(is_home);
+        return if is_private { Vec::new() } else { vec![folder.to_path_buf()] };
+    }
+    names.iter().flat_map(|name| matching(&folder.join(name))).collect()
 }
 
 fn home_of_user() -> Option<PathBuf> {
     env::var_os("HOME").map(PathBuf::from)?.canonicalize().ok()
 }
 
+fn is_home(path: &Path) -> bool {
+    home_of_user().is_some_and(|home| path == home)
+        || path.parent() == Some(Path::new("/home"))
+        || path == Path::new("/root")
+}
+
 /// The root, a home, or a folder that holds homes or other people's things.
 fn is_too_much(prefix: &Path) -> bool {
     const SHARED: &[&str] =
         &["/", "/opt", "/home", "/root", "/tmp", "/var", "/srv", "/mnt", "/media", "/etc"];
-    let is_home = home_of_user().is_some_and(|home| home.starts_with(prefix));
-    let a_home = prefix.parent() == Some(Path::new("/home"));
+    let above_home = home_of_user().is_some_and(|home| home.starts_with(prefix));
     // `~/.cargo` and its like hold credentials beside the programs.
-    let parent_is_home = prefix.parent().is_some_and(|parent| {
-        home_of_user().is_some_and(|home| parent == home)
-            || parent.parent() == Some(Path::new("/home"))
-    });
     let is_dot = prefix.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    (parent_is_home && is_dot)
-        || is_home
-        || a_home
+    (is_dot && prefix.parent().is_some_and(is_home))
+        || is_home(prefix)
+        || above_home
         || SHARED.iter().any(|shared| prefix == Path::new(shared))
 }
 
@@ -310,7 +341,35 @@ mod tests {
         let folder = Folder::new("prefix");
         let program = folder.0.join("python-3.9/bin/python3");
         program_at(&program);
+        fs::create_dir(folder.0.join("python-3.9/lib")).unwrap();
         assert_eq!(describe(&program).show, [folder.0.join("python-3.9")]);
+    }
+
+    #[test]
+    fn a_program_of_no_installation_shows_itself_only() {
+        let folder = Folder::new("alone");
+        for place in ["Downloads/bash", "Downloads/bin/bash"] {
+            let program = folder.0.join(place);
+            program_at(&program);
+            fs::write(folder.0.join("Downloads/letter"), "private").unwrap();
+            assert_eq!(describe(&program).show, [program]);
+        }
+    }
+
+    #[test]
+    fn beside_a_program_lies_what_its_recipe_names() {
+        let folder = Folder::new("beside");
+        let tool = folder.0.join("tool/zig");
+        program_at(&tool);
+        for name in ["lib", "lib2", "letters"] {
+            fs::create_dir(folder.0.join("tool").join(name)).unwrap();
+        }
+        let at = |name: &str| folder.0.join("tool").join(name);
+        assert_eq!(beside(&tool, &["lib", "gone"]), [at("lib")]);
+        assert_eq!(beside(&tool, &["*"]), [folder.0.join("tool")]);
+        let unpacked = Path::new("/home/somebody/Downloads/pwsh");
+        assert!(beside(unpacked, &["*"]).is_empty());
+        assert!(beside(&folder.0.join("tool/bin/zig"), &["*"]).is_empty());
     }
 
     #[test]
@@ -318,13 +377,17 @@ mod tests {
         let folder = Folder::new("venv");
         let base = folder.0.join("base/bin/python3.9");
         program_at(&base);
+        fs::create_dir(folder.0.join("base/lib")).unwrap();
         let venv = folder.0.join("venv");
-        fs::create_dir_all(venv.join("bin")).unwrap();
+        for part in ["bin", "lib", "private"] {
+            fs::create_dir_all(venv.join(part)).unwrap();
+        }
         fs::write(venv.join("pyvenv.cfg"), "home = base\n").unwrap();
         symlink(&base, venv.join("bin/python3")).unwrap();
         let program = describe(&venv.join("bin/python3"));
         assert_eq!(program.path, venv.join("bin/python3"));
-        assert_eq!(program.show, [folder.0.join("base"), venv]);
+        let parts = ["lib", "pyvenv.cfg", "bin"].map(|part| venv.join(part));
+        assert_eq!(program.show, [&[folder.0.join("base")], &parts[..]].concat());
     }
 
     #[test]

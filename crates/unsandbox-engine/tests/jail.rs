@@ -26,6 +26,32 @@ fn the_engine_tells_what_the_machine_gives() {
 }
 
 #[test]
+fn the_network_counters_tell_nothing_of_the_run_before() {
+    let engine = engine();
+    let code = "import socket\nprint(open('/proc/net/snmp').read())\nprint(open('/proc/net/netstat').read())\n\
+                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nfor _ in range(31337):\n    \
+                try: s.sendto(b'x', ('8.8.8.8', 53))\n    except OSError: pass";
+    let run = || execute_on(&engine, Request::new("python", code)).unwrap();
+    let first = run();
+    assert!(first.success && !first.stdout.is_empty(), "{}", first.stderr_text());
+    for round in 0..6 {
+        let later = run();
+        assert_eq!(later.stdout_text(), first.stdout_text(), "round {round}");
+    }
+}
+
+#[test]
+fn an_unused_network_is_used_again() {
+    // Its making is the dearest part of a jail: what is compared must not always differ.
+    let engine = engine();
+    let places: std::collections::HashSet<String> = (0..20)
+        .map(|_| execute_on(&engine, Request::new("bash", "readlink /proc/self/ns/net")).unwrap())
+        .map(|result| result.stdout_text().into_owned())
+        .collect();
+    assert!(places.len() < 15, "{places:?}");
+}
+
+#[test]
 fn again_unprivileged() {
     again_as_an_ordinary_user("again_unprivileged");
 }

@@ -58,6 +58,25 @@ fn artifacts_come_back() {
 }
 
 #[test]
+fn artifacts_come_back_where_descriptors_are_few() {
+    const CHILD: &str = "UNSANDBOX_TEST_FEW_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_some() {
+        let result = bash("cd artifacts; for n in $(seq 100); do echo $n > $n; done");
+        assert_eq!((result.artifacts.len(), result.error), (100, None));
+        return;
+    }
+    let name = "artifacts_come_back_where_descriptors_are_few";
+    let done = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 60; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
 fn the_compiled_program_comes_back_and_runs() {
     use std::os::unix::fs::PermissionsExt;
     for (language, code) in [

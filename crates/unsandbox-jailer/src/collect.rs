@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use unsandbox_jailer::message::{FromInit, Plan};
 
 /// `artifacts/` is searched this deep.
@@ -18,6 +19,8 @@ const DEPTH_MAX: usize = 8;
 const TOLD_MAX: u64 = 10;
 /// Entries that are looked at in all: a directory of a million names costs no more than this.
 const LOOKED_AT_MAX: usize = 10_000;
+/// How long the engine may take to make room for one more descriptor.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub fn collect(
     plan: &Plan,
@@ -76,7 +79,24 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         self.bytes_left -= found.len();
         let message =
             FromInit::Artifact { name: printable(name), kind: kind.to_string(), size: found.len() };
-        (self.send)(message, &[file.as_fd()])
+        self.send_file(&message, &file)
+    }
+
+    /// Only so many descriptors of a user may be on their way at once, and the kernel wakes nobody when
+    /// there are fewer: the engine, which takes them one by one, is given time.
+    fn send_file(&self, message: &FromInit, file: &File) -> io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match (self.send)(message.clone(), &[file.as_fd()]) {
+                Err(error)
+                    if error.raw_os_error() == Some(libc::ETOOMANYREFS)
+                        && Instant::now() < deadline =>
+                {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                sent => return sent,
+            }
+        }
     }
 
     /// Gives what a recipe names: one file, or every one that matches its pattern.

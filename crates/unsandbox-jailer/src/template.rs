@@ -8,12 +8,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::Path;
+use unsandbox_jailer::SYSTEM;
 
 /// The one user and group of a jail.
 pub const JAIL_ID: u32 = 1000;
-
-/// Shown read-only where the host has them. A link (as /bin often is) becomes the same link.
-const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
 /// The few parts of /etc that runtimes read and that say nothing about the host. What a single
 /// language needs is in its recipe's `show`.

@@ -58,6 +58,9 @@ pub struct Recipe {
     /// Further paths of the host shown read-only, where they exist; a `*` in the last part of one stands
     /// for any characters.
     pub show: &'static [&'static str],
+    /// What lies beside the main program and belongs to it, where its folder is no `bin`; a `*` in a name
+    /// stands for any characters, and `*` alone for the whole folder.
+    pub beside: &'static [&'static str],
     /// Debian package that brings it; empty where there is none.
     pub debian: &'static str,
     /// Package of PyPI, and packages of npm, that bring it; empty where there is none.
