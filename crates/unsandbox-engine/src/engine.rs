@@ -21,8 +21,8 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, Waiter};
 use unsandbox_protocol::isolation::Layer;
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::{
-    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, NetworkMode,
-    Owner, Probe, Request, Status, Submission, limits,
+    Backend, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job,
+    NetworkMode, Owner, Probe, Request, Status, Submission, limits,
 };
 
 /// How an engine is set up.
@@ -73,6 +73,9 @@ impl fmt::Debug for Engine {
         f.debug_struct("Engine").field("options", &self.core.options).finish_non_exhaustive()
     }
 }
+
+/// How long a runtime may take to tell its version.
+const VERSION_SECONDS: i64 = 20;
 
 impl Engine {
     /// Sets the engine up; its jailer starts with the first execution.
@@ -154,10 +157,10 @@ impl Engine {
         runtime: &runtimes::Runtime,
     ) -> Result<Arc<Waiter>, Error> {
         let mut request = Request::new(language.name, "");
-        request.ttl = 20;
+        request.ttl = Some(VERSION_SECONDS);
         let tmp = self.writable_tree()?;
         let mut prepared = plan::prepare(&request, &request.validate()?, runtime, &tmp)?;
-        plan::only_version(&mut prepared, runtime, request.ttl);
+        plan::only_version(&mut prepared, runtime, VERSION_SECONDS);
         let waiter = Arc::new(Waiter::new());
         let submission = Submission::new(request);
         self.enqueue(submission, language.name, false, prepared, waiter.clone())?;
@@ -175,7 +178,7 @@ impl Engine {
         // Not in the loop's head: there it would hold the table's lock for the whole loop.
         let unfinished = self.core.table().unfinished();
         for job_id in unfinished {
-            self.core.cancel_by_id(&job_id);
+            self.core.cancel_by_id(&job_id, CancelReason::Stop);
         }
         if reactor::is_this_thread() {
             // Dropped in a callback: nobody is left to hear of the ends, so they are told here.
@@ -198,8 +201,18 @@ impl Engine {
         self.core.egress.close();
     }
 
+    /// A forked copy has the locks as they were at the fork, and none of the threads: it leaves them alone.
+    fn check_process(&self) -> Result<(), Error> {
+        if self.core.process == std::process::id() {
+            return Ok(());
+        }
+        let text = "this engine belongs to the process that was forked; make one of your own";
+        Err(Error::new(ErrorCode::Conflict, text))
+    }
+
     /// The running jailer, started if need be together with the thread that hears it.
     fn jailer(&self) -> Result<Arc<Jailer>, Error> {
+        self.check_process()?;
         // Held while it starts, so that there is never a second one.
         let mut reactor = self.reactor.lock().expect("no panic under this lock");
         if let Some(jailer) = self.core.jailer() {
@@ -339,10 +352,7 @@ impl Drop for Engine {
 
 impl Backend for Engine {
     fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
-        if self.core.process != std::process::id() {
-            let text = "this engine belongs to the process that was forked; make one of your own";
-            return Err(Error::new(ErrorCode::Conflict, text));
-        }
+        self.check_process()?;
         let valid = submission.request.validate()?;
         let request = &submission.request;
         let runtime = self.runtime(valid.language, request.runtime.as_deref())?;
@@ -359,16 +369,18 @@ impl Backend for Engine {
 
     fn cancel(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
         self.watch(owner, job_id, sink)?;
-        self.core.cancel_by_id(job_id);
+        self.core.cancel_by_id(job_id, CancelReason::Caller);
         Ok(())
     }
 
     fn get(&self, owner: &Owner, job_id: &str) -> Result<Job, Error> {
+        self.check_process()?;
         self.core.forget_old();
         Ok(self.core.table().get(owner, job_id)?.job.clone())
     }
 
     fn watch(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+        self.check_process()?;
         self.core.forget_old();
         let mut table = self.core.table();
         let record = table.get(owner, job_id)?;
@@ -385,6 +397,7 @@ impl Backend for Engine {
     }
 
     fn list(&self, owner: &Owner) -> Result<Vec<Job>, Error> {
+        self.check_process()?;
         Ok(self.core.table().active(owner))
     }
 

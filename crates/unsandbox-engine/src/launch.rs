@@ -65,10 +65,12 @@ impl Core {
             [out, err],
             &mut waiting.prepared,
         );
-        run.watch(id)?;
         let fds: [BorrowedFd<'_>; 5] =
             [theirs.as_fd(), plan.as_fd(), waiting.stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-        channel::try_send(jailer.socket.as_fd(), &ToJailer::Spawn { id, needs }, &fds)?;
+        let spawn = ToJailer::Spawn { id, needs };
+        let sent =
+            run.watch(id).and_then(|()| channel::try_send(jailer.socket.as_fd(), &spawn, &fds));
+        sent.inspect_err(|_| run.unwatch_all())?;
         table.running += 1;
         self.inbox.lock().expect("no panic under this lock").push((id, run));
         self.wake_if_late();

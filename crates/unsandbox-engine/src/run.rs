@@ -11,12 +11,14 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{Cause, FromInit, Plan, StepEnd, StepKind, ToInit, Trouble};
-use unsandbox_protocol::{Artifact, Error, ErrorCode, EventSink, ExecutionResult, Status, Stream};
+use unsandbox_protocol::{
+    Artifact, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, Status, Stream,
+};
 
 /// One stream of the program.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ struct Output {
 /// What the words about an end need to know.
 #[derive(Clone, Copy, Debug)]
 pub struct Ending {
-    pub cancelled: bool,
+    pub cancelled: Option<CancelReason>,
     pub memory_bytes: u64,
     pub cpu_time_ms: u64,
     pub work_bytes: u64,
@@ -48,7 +50,7 @@ impl Ending {
 #[derive(Debug)]
 pub struct Handle {
     control: OwnedFd,
-    cancelled: AtomicBool,
+    cancelled: OnceLock<CancelReason>,
     killed: AtomicBool,
     /// By when the init must have reported, before it is killed from outside.
     deadline: Mutex<Instant>,
@@ -57,12 +59,12 @@ pub struct Handle {
 impl Handle {
     pub fn new(control: OwnedFd, deadline: Instant) -> Handle {
         let deadline = Mutex::new(deadline);
-        let no = || AtomicBool::new(false);
-        Handle { control, cancelled: no(), killed: no(), deadline }
+        let killed = AtomicBool::new(false);
+        Handle { control, cancelled: OnceLock::new(), killed, deadline }
     }
 
-    pub fn cancel(&self) {
-        if !self.cancelled.swap(true, Ordering::SeqCst) {
+    pub fn cancel(&self, reason: CancelReason) {
+        if self.cancelled.set(reason).is_ok() {
             self.stop(false);
         }
     }
@@ -146,7 +148,7 @@ impl Run {
             plan.steps.iter().find(|step| step.kind == wanted).map_or(0, |step| step.wall_ms)
         };
         let ending = Ending {
-            cancelled: false,
+            cancelled: None,
             memory_bytes: plan.limits.memory_bytes,
             cpu_time_ms: plan.limits.cpu_time_ms,
             work_bytes: plan.limits.work_bytes,
@@ -187,6 +189,14 @@ impl Run {
             }
         }
         Ok(add(self.handle.control.as_fd(), CONTROL)?)
+    }
+
+    /// Stops watching altogether: it will not run.
+    pub fn unwatch_all(&self) {
+        for pipe in self.outputs.iter().filter_map(|output| output.pipe.as_ref()) {
+            self.unwatch(pipe.as_fd());
+        }
+        self.unwatch(self.handle.control.as_fd());
     }
 
     /// Stops watching before a descriptor is closed: a forked copy of the host may hold it open.
@@ -334,11 +344,11 @@ impl Run {
 
     /// The result, or why there is none.
     pub fn into_result(mut self) -> Result<ExecutionResult, Error> {
-        self.ending.cancelled = self.handle.cancelled.load(Ordering::SeqCst);
+        self.ending.cancelled = self.handle.cancelled.get().copied();
         if let Some(trouble) = &self.trouble {
-            if self.ending.cancelled {
+            if let Some(reason) = self.ending.cancelled {
                 let mut result = ExecutionResult::new(Status::Cancelled);
-                outcome::cancelled(&mut result);
+                outcome::cancelled(&mut result, reason);
                 return Ok(result);
             }
             return Err(refusal(trouble));
@@ -351,11 +361,13 @@ impl Run {
             Some((kind, end)) if kind == StepKind::Run || !succeeded(&end) => {
                 outcome::describe(&mut result, kind, &end, &self.ending);
             }
-            _ if self.ending.cancelled => outcome::cancelled(&mut result),
-            _ => {
-                result.error =
-                    Some("the jail ended before the program did; please report this".to_string());
-            }
+            _ => match self.ending.cancelled {
+                Some(reason) => outcome::cancelled(&mut result, reason),
+                None => {
+                    let text = "the jail ended before the program did; please report this";
+                    result.error = Some(text.to_string());
+                }
+            },
         }
         if self.truncated && result.limit.is_none() && result.status == Status::Completed {
             // It ended by itself before it could be stopped; what it wrote was too much all the same.

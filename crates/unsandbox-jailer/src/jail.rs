@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Clones a jail's init into its namespaces and gives it one unprivileged id.
 
+use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::{Group, Groups};
 use crate::init::{self, Birth, Level};
 use crate::network::Networks;
@@ -23,6 +24,20 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS;
+
+fn namespaces() -> libc::c_int {
+    let each = [
+        (Layer::User, libc::CLONE_NEWUSER),
+        (Layer::Pid, libc::CLONE_NEWPID),
+        (Layer::Ipc, libc::CLONE_NEWIPC),
+        (Layer::Uts, libc::CLONE_NEWUTS),
+    ];
+    let left_out = each.iter().filter(|(layer, _)| is_left_out(*layer));
+    NAMESPACES & !left_out.fold(0, |flags, (_, flag)| flags | flag)
+}
+
+/// Roots that are kept for the next jails that show the same.
+const TEMPLATES_MAX: usize = 32;
 
 /// Ids of the host that jails run as when the host is root: high up, where no account is.
 const ROOT_IDS_FIRST: u32 = 0x7000_0000;
@@ -192,7 +207,7 @@ impl Builder {
 
     /// Gives the new init its id and its group, and lets it go on.
     fn release(&self, jail: &Jail) -> Doubt<()> {
-        if self.is_full() {
+        if self.is_full() && !is_left_out(Layer::User) {
             // To a jailer in its own user namespace, the only id there is is its root.
             let outside = if self.ids.is_some() { jail.host_id } else { 0 };
             map_ids(&jail.pid.to_string(), (JAIL_ID, outside), (JAIL_ID, outside))
@@ -213,7 +228,7 @@ impl Builder {
     }
 
     fn make_group(&self, needs: &Needs) -> Option<Group> {
-        let groups = self.groups.as_ref().ok()?;
+        let groups = self.groups.as_ref().ok().filter(|_| !is_left_out(Layer::Cgroup))?;
         // Without a group the watchdog counts; the result's isolation says which of the two it was.
         groups.create(self.serial, needs.memory_bytes, needs.processes).ok()
     }
@@ -228,14 +243,21 @@ impl Rooms {
     ) -> Doubt<(libc::pid_t, Option<OwnedFd>)> {
         let show = &birth.needs.show;
         if !self.templates.contains_key(show) {
+            // One for each set of shown paths; a caller who names ever new runtimes has them made again.
+            if self.templates.len() >= TEMPLATES_MAX {
+                self.templates.clear();
+            }
             let root = template::build(show)
                 .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
             self.templates.insert(show.clone(), root);
         }
         let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
         let root = &self.templates[show];
-        sys::setns(root.as_fd(), libc::CLONE_NEWNS).map_err(trouble("mount namespace", "enter"))?;
-        let cloned = sys::fork_with(NAMESPACES);
+        if !is_left_out(Layer::Mount) {
+            sys::setns(root.as_fd(), libc::CLONE_NEWNS)
+                .map_err(trouble("mount namespace", "enter"))?;
+        }
+        let cloned = sys::fork_with(namespaces());
         if let Ok(None) = cloned {
             init::main(birth, filters);
         }
