@@ -93,7 +93,8 @@ mod soak {
 
     fn counts() -> Counts {
         let temporary = std::env::temp_dir().display().to_string();
-        let base = format!("{temporary}/unsandbox-run-{}", jailer().unwrap_or(0));
+        let start = format!("unsandbox-tree-{}-", jailer().unwrap_or(0));
+        let bases = entries(&temporary).into_iter().filter(|name| name.starts_with(&start));
         Counts {
             descriptors: entries("/proc/self/fd").len(),
             threads: entries("/proc/self/task").len(),
@@ -103,7 +104,7 @@ mod soak {
                 .lines()
                 .count(),
             groups: groups(),
-            folders: entries(&base).len(),
+            folders: bases.map(|base| entries(&format!("{temporary}/{base}")).len()).sum(),
         }
     }
 
@@ -263,7 +264,8 @@ mod soak {
         loop {
             match events.recv_timeout(Duration::from_secs(60)) {
                 Ok(crate::common::Event::Finished(end)) => {
-                    return end.map(|job| job.into_result().expect("a finished job has its result"));
+                    return end
+                        .map(|job| job.into_result().expect("a finished job has its result"));
                 }
                 Ok(_) => {}
                 Err(_) => return Err(Error::internal("a cancelled run did not end within 60 s")),
