@@ -67,7 +67,8 @@ impl Core {
         );
         let fds: [BorrowedFd<'_>; 5] =
             [theirs.as_fd(), plan.as_fd(), waiting.stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-        let spawn = ToJailer::Spawn { id, needs };
+        let tree = waiting.prepared.plan.tmp.clone();
+        let spawn = ToJailer::Spawn { id, needs, tree };
         let sent =
             run.watch(id).and_then(|()| channel::try_send(jailer.socket.as_fd(), &spawn, &fds));
         sent.inspect_err(|_| run.unwatch_all())?;

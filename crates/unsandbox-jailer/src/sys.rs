@@ -88,6 +88,22 @@ pub fn reap(block: bool) -> io::Result<Option<Reaped>> {
     }
 }
 
+/// Reaps one child, if it has ended.
+pub fn reap_child(pid: libc::pid_t) -> io::Result<()> {
+    // SAFETY: no status is asked for.
+    check(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) })
+        .map(drop)
+}
+
+/// The exit code of a child, once it has ended.
+#[cfg(test)]
+pub fn wait_for(pid: libc::pid_t) -> Option<i32> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    check(unsafe { libc::waitpid(pid, &mut status, 0) }).ok()?;
+    Reaped { pid, status }.end().ok()
+}
+
 /// Processor time and largest resident size of every descendant that was reaped.
 pub fn children_usage() -> (Duration, u64) {
     // SAFETY: an all-zero rusage is valid, and outlives the call.
@@ -467,17 +483,11 @@ pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
     .map(drop)
 }
 
-/// A descriptor that becomes readable when the parent `pid` dies. Fails if it has died already: then
-/// somebody else is the parent.
-pub fn open_parent(pid: libc::pid_t) -> io::Result<OwnedFd> {
+/// A descriptor that becomes readable when the process dies.
+pub fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
     let zero: libc::c_uint = 0;
     // SAFETY: takes no pointers.
-    let fd = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, zero) })?;
-    // SAFETY: takes no pointers.
-    if unsafe { libc::getppid() } != pid {
-        return Err(io::Error::from_raw_os_error(libc::ESRCH));
-    }
-    Ok(fd)
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, zero) })
 }
 
 pub fn drop_groups() {
