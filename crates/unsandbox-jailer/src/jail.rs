@@ -164,9 +164,12 @@ impl Builder {
         };
         let birth = Birth { level, needs, leash: other, meter };
         let (pid, network) = match &mut self.rooms {
-            Some(rooms) => rooms.clone_into(birth, &self.filters)?,
-            None => (fork_reduced(birth, &self.filters)?, None),
-        };
+            Some(rooms) => rooms.clone_into(birth, &self.filters),
+            None => fork_reduced(birth, &self.filters).map(|pid| (pid, None)),
+        }
+        .inspect_err(|_| {
+            let _ = group.as_ref().map(Group::remove);
+        })?;
         let jail = Jail { pid, leash, network, group, host_id };
         match self.release(&jail) {
             Ok(()) => Ok(jail),

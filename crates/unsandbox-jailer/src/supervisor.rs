@@ -75,7 +75,8 @@ pub fn run(start: Start) -> io::Result<()> {
     // SAFETY: started with it (has_its_socket), and nothing else here owns it.
     let engine = unsafe { OwnedFd::from_raw_fd(ENGINE_FD) };
     sys::set_close_on_exec(engine.as_raw_fd());
-    let host = sys::open_parent(start.host)?;
+    // The engine waits for the first message, so that the number is still its host's.
+    let host = sys::open_process(start.host)?;
     let signals = sys::child_signal_fd()?;
     let mut supervisor = Supervisor {
         engine,
@@ -201,7 +202,10 @@ impl Supervisor {
             Err(_) => (LEVEL_NONE, Vec::new(), Vec::new()),
         };
         let trouble = self.builder.as_ref().err().cloned();
-        self.tell(&FromJailer::Hello { trouble, level, layers, missing, base })
+        let hello = FromJailer::Hello { trouble, level, layers, missing, base };
+        // The host is not the parent, and so has nothing else to wait for it with.
+        let own = sys::open_process(std::process::id() as libc::pid_t)?;
+        channel::send(self.engine.as_fd(), &hello, &[own.as_fd()])
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -299,7 +303,10 @@ impl Supervisor {
     }
 
     fn prepare_ahead(&mut self) {
-        self.doomed.retain(|group| !group.remove());
+        self.doomed.retain(|group| {
+            group.end_members();
+            !group.remove()
+        });
         let Some(index) = self.wanting() else { return };
         let needs = self.ready[index].0.clone();
         match self.build(&needs) {
@@ -351,8 +358,12 @@ impl Supervisor {
 
     /// An idle init that was killed from outside is no longer ready.
     fn forget_ready(&mut self, pid: libc::pid_t) {
-        for (_, ready) in &mut self.ready {
-            ready.retain(|jail| jail.pid != pid);
+        let found = self.ready.iter_mut().find_map(|(_, ready)| {
+            let index = ready.iter().position(|jail| jail.pid == pid)?;
+            Some(ready.swap_remove(index))
+        });
+        if let Some(jail) = found {
+            self.recycle(jail);
         }
     }
 
