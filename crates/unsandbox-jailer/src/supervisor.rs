@@ -2,7 +2,6 @@
 //! The jailer's one loop: it hears the engine, the host's death and its children's ends, and keeps a
 //! few jails ready ahead of the next runs.
 
-use crate::cgroup::Group;
 use crate::init;
 use crate::jail::{Builder, Doubt, Jail, trouble};
 use crate::{files, probe, sys, tree};
@@ -20,14 +19,6 @@ use unsandbox_jailer::message::{FromJailer, LEVEL_NONE, Needs, ToJailer, Trouble
 /// Jails kept ready for each of the most recently used kinds of need.
 const READY_EACH: usize = 2;
 const KINDS_MAX: usize = 4;
-/// What most runs need: the jail made first is made for that.
-const USUAL: Needs = Needs {
-    show: Vec::new(),
-    memory_bytes: 512 << 20,
-    processes: 256,
-    work_bytes: 256 << 20,
-    work_files: 16_384,
-};
 /// Stands for the id of a run where a jail has none.
 const NO_RUN: u64 = 0;
 
@@ -68,7 +59,7 @@ pub fn run(start: Start) -> io::Result<()> {
     std::env::set_current_dir("/")?;
     sys::raise_open_files();
     sys::close_all_but(ENGINE_FD + 1, &[]);
-    // SAFETY: started with it (has_its_socket), and nothing else here owns it.
+    // SAFETY: started with it (`Start::from_arguments` looks), and nothing else here owns it.
     let engine = unsafe { OwnedFd::from_raw_fd(ENGINE_FD) };
     sys::set_close_on_exec(engine.as_raw_fd());
     let host = sys::open_parent(start.host)?;
@@ -79,7 +70,6 @@ pub fn run(start: Start) -> io::Result<()> {
         base: None,
         runs: HashMap::new(),
         ready: Vec::new(),
-        doomed: Vec::new(),
     };
     supervisor.choose_level(&start);
     let served = supervisor.greet().and_then(|()| serve(&mut supervisor, &host, &signals));
@@ -129,8 +119,6 @@ struct Supervisor {
     runs: HashMap<libc::pid_t, Active>,
     /// Jails without a run yet, by what they were made for; the oldest kind of need first.
     ready: Vec<(Needs, Vec<Jail>)>,
-    /// Control groups that were still busy when their run ended.
-    doomed: Vec<Group>,
 }
 
 fn hand_over(jail: &Jail, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -191,10 +179,10 @@ impl Supervisor {
     /// Builds a jail and hears from its init whether it could be finished; it becomes the first that
     /// is kept ready.
     fn try_one(&mut self) -> Doubt<()> {
-        let jail = self.build(&USUAL)?;
+        let jail = self.build(&Needs::USUAL)?;
         let finished = jail.hear();
         match finished {
-            Ok(()) => self.ready.push((USUAL, vec![jail])),
+            Ok(()) => self.ready.push((Needs::USUAL, vec![jail])),
             Err(_) => self.retire(jail),
         }
         finished
@@ -214,10 +202,9 @@ impl Supervisor {
     fn timeout(&self) -> Option<Duration> {
         if self.wanting().is_some() {
             Some(Duration::ZERO)
-        } else if self.doomed.is_empty() {
-            None
         } else {
-            Some(Duration::from_millis(20))
+            let is_busy = self.builder.as_ref().is_ok_and(Builder::has_doomed);
+            is_busy.then_some(Duration::from_millis(20))
         }
     }
 
@@ -232,9 +219,10 @@ impl Supervisor {
                 if let Some((pid, _)) = self.runs.iter().find(|(_, active)| active.id == id) {
                     let _ = sys::kill(*pid, libc::SIGKILL);
                 }
+                self.tell(&FromJailer::Killing { id })?;
             }
             ToJailer::Probe => {
-                let report = probe::layers(&mut self.builder, &mut self.doomed);
+                let report = probe::layers(&mut self.builder);
                 self.tell(&report)?;
             }
             ToJailer::Quit => {}
@@ -277,7 +265,12 @@ impl Supervisor {
             Some(position) => self.ready.remove(position),
             None => (needs.clone(), Vec::new()),
         };
-        let taken = kind.1.pop();
+        let mut taken = kind.1.pop();
+        // The host may have replaced what it shows since it was made.
+        while let Some(stale) = taken.take_if(|jail| !self.shows_what_is_there(jail, needs)) {
+            self.retire(stale);
+            taken = kind.1.pop();
+        }
         self.ready.push(kind);
         if self.ready.len() > KINDS_MAX {
             for unused in self.ready.remove(0).1 {
@@ -285,6 +278,10 @@ impl Supervisor {
             }
         }
         taken
+    }
+
+    fn shows_what_is_there(&self, jail: &Jail, needs: &Needs) -> bool {
+        self.builder.as_ref().is_ok_and(|builder| builder.is_current(jail, &needs.show))
     }
 
     fn retire(&mut self, jail: Jail) {
@@ -299,13 +296,18 @@ impl Supervisor {
     }
 
     fn prepare_ahead(&mut self) {
-        self.doomed.retain(|group| !group.remove());
+        if let Ok(builder) = &mut self.builder {
+            builder.remove_doomed();
+        }
         let Some(index) = self.wanting() else { return };
         let needs = self.ready[index].0.clone();
         match self.build(&needs) {
             Ok(jail) => self.ready[index].1.push(jail),
             // The next run that needs one meets the same trouble and reports it.
-            Err(_) => drop(self.ready.remove(index)),
+            Err(_) => {
+                let (_, others) = self.ready.remove(index);
+                others.into_iter().for_each(|jail| self.retire(jail));
+            }
         }
     }
 
@@ -341,9 +343,10 @@ impl Supervisor {
 
     /// An idle init that was killed from outside is no longer ready.
     fn forget_ready(&mut self, pid: libc::pid_t) {
-        for (_, ready) in &mut self.ready {
-            ready.retain(|jail| jail.pid != pid);
-        }
+        let kinds = self.ready.iter_mut();
+        let ended: Vec<Jail> =
+            kinds.flat_map(|(_, ready)| ready.extract_if(.., |jail| jail.pid == pid)).collect();
+        ended.into_iter().for_each(|jail| self.recycle(jail));
     }
 
     /// Kills every jail and waits for it, so that its control group can go as well.
@@ -364,8 +367,7 @@ impl Supervisor {
 
     fn recycle(&mut self, jail: Jail) {
         if let Ok(builder) = &mut self.builder {
-            builder.recycle(jail.network);
+            builder.recycle(jail);
         }
-        self.doomed.extend(jail.group.filter(|group| !group.remove()));
     }
 }
