@@ -239,7 +239,8 @@ impl Builder {
         self.doom(jail.group);
     }
 
-    fn doom(&mut self, group: Option<Group>) {
+    /// Removes a group, now or when its last process is gone.
+    pub fn doom(&mut self, group: Option<Group>) {
         self.doomed.extend(group.filter(|group| !group.remove()));
         if self.doomed.len() >= DOOMED_MAX {
             self.remove_doomed(); // there may be no quiet moment for long

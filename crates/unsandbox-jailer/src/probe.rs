@@ -155,7 +155,7 @@ fn try_jail(builder: &mut Builder) -> Doubt<()> {
     let jail = builder.build(&needs)?;
     let finished = jail.hear();
     let _ = sys::kill(jail.pid, libc::SIGKILL);
-    builder.recycle(jail);
+    builder.doom(jail.group);
     finished
 }
 

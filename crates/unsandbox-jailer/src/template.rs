@@ -72,7 +72,8 @@ pub type Sources = Vec<Option<(u64, u64)>>;
 
 pub fn sources(show: &[String]) -> Sources {
     let identity = |path: &str| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    shown_always().chain(show.iter().map(String::as_str)).map(identity).collect()
+    let standard = shown_always().map(identity);
+    standard.chain(show.iter().map(|path| identity(path))).collect()
 }
 
 /// A root with the system and `show` in it, as a descriptor of its mount namespace.
