@@ -7,6 +7,7 @@ stand in two lines: dumps are put together before they are searched.
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import threading
@@ -37,8 +38,15 @@ FAULTS = [
 ]
 
 
+#: Sizes at the limits: of all input files together, and of one stream of output.
+INPUT_BYTES, OUTPUT_BYTES = 10 << 20, 16 << 20
+
+
 class Faulty:
     """Serves the faults on a free port of the loopback interface; a context manager."""
+
+    def __init__(self, answers: list[bytes] = FAULTS) -> None:
+        self._answers = answers
 
     def __enter__(self) -> Faulty:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -63,9 +71,15 @@ class Faulty:
                     head += line
                 length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
                 reader.read(int(length[1]) if length else 0)
-                fault = FAULTS[len(self.heads) % len(FAULTS)]
+                fault = self._answers[len(self.heads) % len(self._answers)]
                 self.heads.append(head)
                 connection.sendall(fault)
+
+
+def large(output_bytes: int) -> Faulty:
+    """A server that is healthy, and whose second reply has so much output."""
+    result = json.dumps({"success": True, "stdout": "x" * output_bytes, "exit_code": 0})
+    return Faulty([_answer(200, '{"status":"ok"}'), _answer(200, result)])
 
 
 def keys_in(lines: list[str]) -> list[str]:

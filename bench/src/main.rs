@@ -6,6 +6,7 @@
 mod call;
 mod cold;
 mod faces;
+mod network;
 mod python;
 
 use std::time::{Duration, Instant};
@@ -13,15 +14,21 @@ use unsandbox::Error;
 
 type Part = fn() -> Result<(), Error>;
 
-const PARTS: [(&str, Part); 4] = [
+const PARTS: [(&str, Part); 5] = [
     ("faces", faces::measure_all),
     ("cold", cold::measure_all),
     ("call", call::measure_all),
+    ("network", network::measure_all),
     ("python", python::measure_all),
 ];
 
 fn main() -> Result<(), Error> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    match &wanted.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--calls", port] => return network::contend(port),
+        ["--stop", port, how] => return network::stop(port, how),
+        _ => {}
+    }
     if let Some(unknown) = wanted.iter().find(|name| PARTS.iter().all(|(part, _)| part != name)) {
         let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
         eprintln!("no part is called {unknown:?}; there are: {}", known.join(", "));

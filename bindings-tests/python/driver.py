@@ -58,7 +58,8 @@ class Report:
 
     def error(self, error: unsandbox.UnsandboxError) -> None:
         self.value("error", error.code)
-        self.value("message", str(error))
+        # Not the text, which says what to do in Python.
+        self.value("message", f"{error.message}: {error.cause}" if error.cause else error.message)
         self.value("http_status", error.http_status)
         if error.retry_after is not None:
             self.value("retry_after_ms", round(error.retry_after * 1000))

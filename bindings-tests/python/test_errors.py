@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import builtins
 import pickle
+import subprocess
+import sys
 
 import pytest
 import unsandbox
@@ -91,6 +93,22 @@ def test_errors_travel_by_pickle() -> None:
     assert failed.result == result and failed.returncode == 3
 
 
-def test_the_text_of_an_error_ends_with_its_cause() -> None:
-    assert str(unsandbox.ConnectError("no way", cause="refused")) == "no way: refused"
-    assert str(unsandbox.ConnectError("no way")) == "no way"
+def test_the_text_of_an_error_has_its_cause_and_what_to_do() -> None:
+    assert str(unsandbox.ProtocolError("no way", cause="cut off")) == "no way: cut off"
+    assert str(unsandbox.ProtocolError("no way")) == "no way"
+    refused = unsandbox.ConnectError("no way", cause="refused")
+    assert str(refused).startswith("no way: refused; is the server running, and is base_url")
+    assert str(unsandbox.ConnectError("lost", may_have_run=True)) == "lost"
+    assert "api_key, or in UNSANDBOX_API_KEY" in str(unsandbox.AuthenticationError("unknown key"))
+    assert "languages()" in str(unsandbox.LanguageUnavailableError("no dart"))
+
+
+def test_a_traceback_names_errors_as_users_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import unsandbox; unsandbox.Client(base_url='local:').execute('pyhton', '')"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == 'unsandbox.InvalidRequestError: language "pyhton" is unknown; did you mean python?'

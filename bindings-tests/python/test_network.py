@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 import unsandbox
-from faulty import FAULTS, KEY, Faulty, keys_in
+from faulty import FAULTS, INPUT_BYTES, KEY, OUTPUT_BYTES, Faulty, keys_in, large
 from stub import Stub
 
 
@@ -110,3 +112,34 @@ def test_no_key_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     lines = [record.getMessage() for record in caplog.records]
     assert sum(line.startswith("POST /execute") for line in lines) == len(FAULTS)
     assert keys_in([*lines, *shown]) == []
+
+
+#: A process of its own, which prints by how much the peak of its memory is above what it had before.
+LARGE = """
+import sys, unsandbox
+way, url, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+def resident(field):
+    with open("/proc/self/status") as status:
+        return 1024 * next(int(line.split()[1]) for line in status if line.startswith(field))
+
+client = unsandbox.Client(base_url=url)
+client.health()
+with open("/proc/self/clear_refs", "w") as refs:
+    refs.write("5")
+before = resident("VmRSS")
+files = {"a": b"a" * (size // 2), "b": b"b" * (size // 2)} if way == "in" else None
+result = client.execute("python", "print(1)", input_files=files)
+print(resident("VmHWM") - before, len(result.stdout))
+"""
+
+
+@pytest.mark.parametrize(("way", "payload"), [("in", INPUT_BYTES), ("out", OUTPUT_BYTES)])
+def test_large_payloads_are_not_copied_over_and_over(way: str, payload: int) -> None:
+    output = payload if way == "out" else 1
+    with large(output) as server:
+        command = [sys.executable, "-c", LARGE, way, server.url, str(payload)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    peak, received = map(int, done.stdout.split())
+    assert received == output
+    assert peak <= 4 * payload, f"{peak / payload:.1f} times"

@@ -63,7 +63,13 @@ class UnsandboxError(Exception):
         self.job_id = job_id
 
     def __str__(self) -> str:
-        return f"{self.message}: {self.cause}" if self.cause else self.message
+        text = f"{self.message}: {self.cause}" if self.cause else self.message
+        hint = self._hint()
+        return f"{text}; {hint}" if hint else text
+
+    def _hint(self) -> str | None:
+        """What to do in Python, where the message, which all faces share, cannot say it."""
+        return None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The keyword-only attributes travel in __dict__, which pickle restores.
@@ -86,6 +92,11 @@ class ConnectError(UnsandboxError, ConnectionError):
     """The server could not be reached, or was lost on the way (see `may_have_run`)."""
 
     code = "CONNECT"
+
+    def _hint(self) -> str | None:
+        if self.may_have_run:
+            return None
+        return "is the server running, and is base_url, else UNSANDBOX_URL, right?"
 
 
 class TlsError(UnsandboxError, ConnectionError):
@@ -123,6 +134,9 @@ class AuthenticationError(UnsandboxError):
 
     code = "AUTH"
 
+    def _hint(self) -> str | None:
+        return "give the key as api_key, or in UNSANDBOX_API_KEY"
+
 
 class PermissionDeniedError(UnsandboxError, PermissionError):
     """The key is known but not allowed."""
@@ -158,6 +172,9 @@ class LanguageUnavailableError(UnsandboxError):
     """The runtime is missing on that machine; the message names the package."""
 
     code = "LANGUAGE_UNAVAILABLE"
+
+    def _hint(self) -> str | None:
+        return "languages() lists what is there"
 
 
 class IsolationUnavailableError(UnsandboxError):
@@ -253,6 +270,10 @@ _BY_CODE: dict[str, type[UnsandboxError]] = {
         InternalError,
     )
 }
+
+# Where users find them, which is what a traceback then says.
+for _kind in (UnsandboxError, ExecutionError, *_BY_CODE.values()):
+    _kind.__module__ = "unsandbox"
 
 
 def _from_native(

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TypeAlias, TypedDict
 
-#: The content of a file: bytes, text (as UTF-8), or an open file.
 Content: TypeAlias = bytes | bytearray | memoryview | str | IO[bytes] | IO[str]
-#: What stands for a file in a series: a path, bytes, an open file, or a pair of name and content.
+"""The content of a file: bytes, text (as UTF-8), or an open file."""
+
 FileEntry: TypeAlias = (
     str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | tuple[str | None, Content]
 )
-#: A mapping of names to contents (or paths to read), or a series of files.
+"""What stands for a file in a series: a path, bytes, an open file, or a pair of name and content."""
+
 InputFiles: TypeAlias = Mapping[str, Content | Path] | Iterable[FileEntry]
+"""A mapping of names to contents (or paths to read), or a series of files."""
 
 
 class ExecuteOptions(TypedDict, total=False):

@@ -46,8 +46,10 @@ pub(crate) enum Command {
     /// Show each layer of isolation: whether this machine gives it, and how to get it
     Doctor(DoctorArgs),
     /// Ask whether the endpoint takes the key
+    #[command(after_help = "Exit codes: 0 valid, 1 not valid, 125 the endpoint did not say.")]
     ValidateKey(ListArgs),
     /// Ask whether the endpoint is up
+    #[command(after_help = "Exit codes: 0 up, 125 not.")]
     Health(ListArgs),
     /// Serve the HTTP API from the engine of this machine
     Serve(ServeArgs),
@@ -232,7 +234,9 @@ Idempotency-Key remembered for 10 minutes, a long poll (GET /jobs/ID?wait=SECOND
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
 no keys) goes to standard error. SIGTERM, SIGINT and SIGHUP (but under nohup) stop it: new work is refused,
-jobs can be asked for and cancelled until the grace ends. A second one does not wait for the grace.";
+jobs can be asked for and cancelled until the grace ends. A second one does not wait for the grace.
+
+Exit codes: 0 stopped so, 2 an argument is wrong, 125 it could not serve: address, keys or isolation.";
 
 #[derive(Args, Debug)]
 #[command(after_help = SERVE_HELP)]

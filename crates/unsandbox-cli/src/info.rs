@@ -22,9 +22,21 @@ pub(crate) fn languages(args: ListArgs) -> Done {
         line(&Value::from(list).to_string())?;
         return Ok(0);
     }
-    let heading = ["NAME", "VERSION", "PATH"].map(str::to_string).to_vec();
-    table(&std::iter::once(heading).chain(languages.iter().map(language_row)).collect::<Vec<_>>())?;
+    let mut rows = vec![["NAME", "VERSION", "PATH"].map(str::to_string).to_vec()];
+    rows.extend(languages.iter().map(language_row));
+    table(&told(rows))?;
     Ok(0)
+}
+
+/// Leaves out the columns of which the endpoint says nothing, as a server does of its versions.
+fn told(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let columns = rows.first().map_or(0, Vec::len);
+    for column in (0..columns).rev() {
+        if rows.len() > 1 && rows.iter().skip(1).all(|row| row[column] == "-") {
+            rows.iter_mut().for_each(|row| drop(row.remove(column)));
+        }
+    }
+    rows
 }
 
 fn language_row(language: &LanguageInfo) -> Vec<String> {

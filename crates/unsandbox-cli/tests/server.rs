@@ -278,7 +278,10 @@ fn code_that_leaves_by_an_unnamed_endpoint_names_it() {
 fn languages_and_health_are_tables_and_json() {
     let server = server();
     let url = server.address.as_str();
-    assert!(call(&["languages", "--url", url]).out.contains("python"));
+    let table = call(&["languages", "--url", url]).out;
+    assert!(table.starts_with("NAME") && table.contains("\npython"), "{table}");
+    // It says neither version nor path, so there are no columns of them.
+    assert!(!table.contains("VERSION") && !table.contains(" -"), "{table}");
     let json = call(&["languages", "--url", url, "--json"]).out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json[0]["name"], "python");

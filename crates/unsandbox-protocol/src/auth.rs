@@ -167,26 +167,33 @@ pub struct Account {
 
 /// Reads `public_key,secret_key[,comment]` lines; rows are counted from 0.
 ///
-/// Empty lines, `#` lines, a heading and lines without two keys are not rows.
-pub fn parse_accounts(text: &str) -> Vec<Account> {
-    text.trim_start_matches('\u{feff}')
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| {
-            let mut fields = line.splitn(3, ',').map(str::trim);
-            let (public, secret) = (fields.next()?, fields.next()?);
-            if public.is_empty() || secret.is_empty() || public == "public_key" {
-                return None;
-            }
-            let comment = fields.next().filter(|comment| !comment.is_empty());
-            Some(Account {
-                public_key: public.to_string(),
-                secret_key: Secret::new(secret),
-                comment: comment.map(str::to_string),
-            })
+/// Empty lines, `#` lines and a heading are not rows.
+///
+/// # Errors
+///
+/// CONFIG, with its number, for a line without two keys: were it left out, the rows behind it would change
+/// their numbers, and code would go out under another key.
+pub fn parse_accounts(text: &str) -> Result<Vec<Account>, Error> {
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).enumerate();
+    let rows = lines.filter(|(_, line)| {
+        !line.is_empty() && !line.starts_with('#') && !line.starts_with("public_key,")
+    });
+    rows.map(|(index, line)| {
+        let mut fields = line.splitn(3, ',').map(str::trim);
+        let mut key = || fields.next().filter(|key| !key.is_empty());
+        let (Some(public), Some(secret)) = (key(), key()) else {
+            // The line is not shown: half of it is a key.
+            let message = format!("line {} is not public_key,secret_key[,comment]", index + 1);
+            return Err(Error::new(ErrorCode::Config, message));
+        };
+        let comment = fields.next().filter(|comment| !comment.is_empty());
+        Ok(Account {
+            public_key: public.to_string(),
+            secret_key: Secret::new(secret),
+            comment: comment.map(str::to_string),
         })
-        .collect()
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -309,11 +316,18 @@ mod tests {
 
     #[test]
     fn rows_of_an_accounts_file() {
-        let text = "\u{feff}# mine\r\npublic_key,secret_key\n\n pk1 , sk1 \r\nhalf,\nbroken\npk2,sk2,work, and play\n";
-        let rows = parse_accounts(text);
+        let text =
+            "\u{feff}# mine\r\npublic_key,secret_key\n\n pk1 , sk1 \r\npk2,sk2,work, and play\n";
+        let rows = parse_accounts(text).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].public_key.as_str(), rows[0].secret_key.expose()), ("pk1", "sk1"));
         assert_eq!(rows[0].comment, None);
         assert_eq!(rows[1].comment.as_deref(), Some("work, and play"));
+        for half in ["half5,", ",half5", "half5", " , half5 , comment"] {
+            let error = parse_accounts(&format!("# mine\npk1,sk1\n{half}\npk2,sk2")).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Config);
+            assert!(error.message().contains("line 3 "), "{error}");
+            assert!(!format!("{error:?}").contains("half5"), "a key is not shown: {error:?}");
+        }
     }
 }

@@ -162,7 +162,7 @@ fn feed(bytes: &[u8], status: u16) {
     let _ = wire::decode_health(bytes, status);
     let error = wire::decode_error(status.max(300), Some(&text), bytes);
     wire::encode_error(&error);
-    for account in auth::parse_accounts(&text) {
+    for account in auth::parse_accounts(&text).unwrap_or_default() {
         assert!(!account.public_key.is_empty() && !account.secret_key.expose().is_empty());
     }
 }
@@ -227,7 +227,7 @@ fn no_accounts_file_makes_the_reader_panic() {
     let bites: &[&[u8]] =
         &[b",", b"\n", b"\r\n", b"#", b"\"", b"\0", b" ", b"\xff", "\u{a0}é".as_bytes()];
     each(0x5EED2, seeds, bites, |file| {
-        for account in auth::parse_accounts(file) {
+        for account in auth::parse_accounts(file).unwrap_or_default() {
             assert!(!account.public_key.is_empty() && !account.secret_key.expose().is_empty());
         }
     });

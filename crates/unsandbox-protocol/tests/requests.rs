@@ -83,8 +83,9 @@ fn other_clients_names() {
     assert!(run.unwrap().request.return_artifact);
     let runtime = read(r#"{"language":"c","code":"","runtime":"/bin/sh"}"#);
     assert_eq!(
-        runtime.request.runtime, None,
-        "a stranger does not choose programs of this machine"
+        runtime.request.runtime.as_deref(),
+        Some("/bin/sh"),
+        "it is not passed over: a server has to refuse it"
     );
 }
 

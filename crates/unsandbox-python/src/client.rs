@@ -82,7 +82,7 @@ impl Client {
         if let Some(error) = failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
-        convert::result(py, &ended?)
+        convert::result(py, ended?)
     }
 
     /// `language` is None for `run_async`.
@@ -100,7 +100,7 @@ impl Client {
             Some(_) => client.execute_async_with(&request, options),
             None => client.run_async_with(&request, options),
         })?;
-        convert::job(py, &job)
+        convert::job(py, job)
     }
 
     fn get_job<'py>(
@@ -112,7 +112,7 @@ impl Client {
         let client = self.client.clone();
         let options = call_options(calling)?.0;
         let job = call(py, options, move |options| client.get_job_with(&job_id, options))?;
-        convert::job(py, &job)
+        convert::job(py, job)
     }
 
     fn wait_job<'py>(
@@ -124,7 +124,7 @@ impl Client {
         let client = self.client.clone();
         let options = call_options(calling)?.0;
         let result = call(py, options, move |options| client.wait_job_with(&job_id, options))?;
-        convert::result(py, &result)
+        convert::result(py, result)
     }
 
     fn cancel_job<'py>(
@@ -136,7 +136,7 @@ impl Client {
         let client = self.client.clone();
         let options = call_options(calling)?.0;
         let result = call(py, options, move |options| client.cancel_job_with(&job_id, options))?;
-        convert::result(py, &result)
+        convert::result(py, result)
     }
 
     fn list_jobs<'py>(
@@ -146,7 +146,7 @@ impl Client {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let client = self.client.clone();
         let jobs = call(py, call_options(calling)?.0, move |it| client.list_jobs_with(it))?;
-        convert::jobs(py, &jobs)
+        convert::jobs(py, jobs)
     }
 
     fn languages<'py>(

@@ -4,7 +4,7 @@
 use crate::error::raise;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::path::PathBuf;
 use unsandbox::{
     Artifact, ExecutionResult, Health, Isolation, Job, KeyInfo, LanguageInfo, Probe, SaveArtifact,
@@ -22,13 +22,18 @@ macro_rules! make {
     }};
 }
 
-pub fn result<'py>(py: Python<'py>, result: &ExecutionResult) -> Made<'py> {
+/// Takes the result, so that of what is large there are never all copies at once.
+pub fn result(py: Python<'_>, mut result: ExecutionResult) -> Made<'_> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let fields = PyDict::new(py);
+    match result.raw.take() {
+        Some(raw) => fields.set_item("json", &*raw)?,
+        None => fields.set_item("json", wire::encode_result(&result, wire::Shape::Once))?,
+    }
     fields.set_item("success", result.success)?;
     fields.set_item("status", result.status.as_str())?;
-    fields.set_item("stdout_bytes", PyBytes::new(py, &result.stdout))?;
-    fields.set_item("stderr_bytes", PyBytes::new(py, &result.stderr))?;
+    fields.set_item("stdout_bytes", PyBytes::new(py, &std::mem::take(&mut result.stdout)))?;
+    fields.set_item("stderr_bytes", PyBytes::new(py, &std::mem::take(&mut result.stderr)))?;
     fields.set_item("exit_code", result.exit_code)?;
     fields.set_item("signal", result.signal)?;
     fields.set_item("limit", result.limit.map(|limit| limit.as_str()))?;
@@ -44,19 +49,15 @@ pub fn result<'py>(py: Python<'py>, result: &ExecutionResult) -> Made<'py> {
     fields.set_item("truncated", result.truncated)?;
     let isolation = result.isolation.as_ref().map(|it| isolation(py, it)).transpose()?;
     fields.set_item("isolation", isolation)?;
-    match &result.raw {
-        Some(raw) => fields.set_item("json", &**raw)?,
-        None => fields.set_item("json", wire::encode_result(result, wire::Shape::Once))?,
-    }
     CLASS.import(py, "unsandbox._types", "ExecutionResult")?.call((), Some(&fields))
 }
 
 fn tuple<'py, T>(
     py: Python<'py>,
-    items: &[T],
-    convert: impl Fn(Python<'py>, &T) -> Made<'py>,
+    items: impl IntoIterator<Item = T>,
+    convert: impl Fn(Python<'py>, T) -> Made<'py>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let items: Vec<_> = items.iter().map(|item| convert(py, item)).collect::<PyResult<_>>()?;
+    let items: Vec<_> = items.into_iter().map(|it| convert(py, it)).collect::<PyResult<_>>()?;
     PyTuple::new(py, items)
 }
 
@@ -80,12 +81,12 @@ fn artifact<'py>(py: Python<'py>, artifact: &Artifact) -> Made<'py> {
     )
 }
 
-pub fn job<'py>(py: Python<'py>, job: &Job) -> Made<'py> {
-    let ended = job.result.as_ref().map(|it| result(py, it)).transpose()?;
-    let json = match &job.raw {
-        Some(raw) => raw.to_string(),
-        None => wire::encode_job(job, wire::Shape::Once),
+pub fn job(py: Python<'_>, mut job: Job) -> Made<'_> {
+    let json = match job.raw.take() {
+        Some(raw) => PyString::new(py, &raw),
+        None => PyString::new(py, &wire::encode_job(&job, wire::Shape::Once)),
     };
+    let ended = job.result.take().map(|it| result(py, it)).transpose()?;
     make!(
         py,
         "JobInfo",
@@ -105,7 +106,7 @@ pub fn job<'py>(py: Python<'py>, job: &Job) -> Made<'py> {
     )
 }
 
-pub fn jobs<'py>(py: Python<'py>, items: &[Job]) -> PyResult<Bound<'py, PyTuple>> {
+pub fn jobs<'py>(py: Python<'py>, items: Vec<Job>) -> PyResult<Bound<'py, PyTuple>> {
     tuple(py, items, job)
 }
 

@@ -37,18 +37,22 @@ impl Keys {
     /// a bearer key alone. Empty lines and `#` lines are skipped.
     ///
     /// # Errors
-    /// CONFIG, when there is no key in it.
+    /// CONFIG, when there is no key in it or half of a pair is missing.
     pub fn from_accounts(text: &str) -> Result<Keys, Error> {
         let mut keys = Keys::default();
-        for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+        for (index, line) in lines.enumerate() {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            match auth::parse_accounts(line).into_iter().next() {
-                Some(pair) => keys.add(Some(pair.public_key), pair.secret_key),
-                None if !line.contains(',') => keys.add(None, Secret::new(line)),
-                None => {}
+            if !line.contains(',') {
+                keys.add(None, Secret::new(line));
+                continue;
             }
+            let pairs = auth::parse_accounts(line).map_err(|_| {
+                config(format!("line {} of the keys file lacks half of its pair", index + 1))
+            })?;
+            pairs.into_iter().for_each(|pair| keys.add(Some(pair.public_key), pair.secret_key));
         }
         keys.or_none(
             "the keys file has no line with a key; a line is public_key,secret_key or a bearer key",
@@ -230,6 +234,11 @@ mod tests {
     #[test]
     fn a_list_without_keys_is_an_error_and_not_an_open_door() {
         assert_eq!(Keys::from_accounts("# none\n").unwrap_err().code(), ErrorCode::Config);
+        for half in ["pub-2,", ",sec-2"] {
+            let error = Keys::from_accounts(&format!("pub-1,sec-1\n\n{half}\n")).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Config);
+            assert!(error.message().contains("line 3 of the keys file"), "{error}");
+        }
         assert_eq!(Keys::from_words(" , ").unwrap_err().code(), ErrorCode::Config);
         let error = Keys::from_words("a,:secret-x").unwrap_err();
         assert!(!error.to_string().contains("secret-x"), "{error}");

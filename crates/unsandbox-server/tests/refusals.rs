@@ -37,6 +37,7 @@ fn bad_input_is_400_and_names_the_thing() {
         (body(",\"input_files\":[{\"filename\":\"../x\",\"content\":\"\"}]"), "../x"),
         (body(",\"input_files\":[{\"content\":\"%%%\"}]"), "base64"),
         (body(",\"limits\":{\"memory_bytes\":1}"), "memory_bytes"),
+        (body(",\"runtime\":\"/bin/sh\""), "runtime"),
     ];
     for (body, names) in cases {
         let reply = server.call("POST", "/execute", "", body.as_bytes());

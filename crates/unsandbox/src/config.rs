@@ -238,7 +238,8 @@ fn account(said: &Said, env: &Env<'_>, row: usize) -> Result<Credentials, Error>
     let text = std::fs::read_to_string(&path).map_err(|cause| {
         config(format!("the accounts file {shown} cannot be read")).with_cause(cause)
     })?;
-    let rows = parse_accounts(&text);
+    let rows = parse_accounts(&text)
+        .map_err(|error| config(format!("the accounts file {shown}: {}", error.message())))?;
     let count = rows.len();
     let Some(Account { public_key, secret_key, .. }) = rows.into_iter().nth(row) else {
         return Err(config(format!(

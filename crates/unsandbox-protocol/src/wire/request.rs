@@ -134,7 +134,7 @@ fn read_query_option(request: &mut Request, name: &str, value: &str) -> Result<(
 }
 
 /// The fields of a body that are read here, with the spellings of other clients.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "language",
     "code",
     "env",
@@ -149,6 +149,7 @@ const FIELDS: [&str; 15] = [
     "stdin_base64",
     "args",
     "limits",
+    "runtime",
     "async",
 ];
 
@@ -198,8 +199,8 @@ fn full_network_word(word: &str) -> String {
     if word == "semitrust" { "semitrusted" } else { word }.to_string()
 }
 
-/// Reads code and options on top of what a query string said. `vcpu`, `runtime` and unknown keys do
-/// nothing: the first has no meaning here, the second belongs to whoever owns the machine.
+/// Reads code and options on top of what a query string said. `vcpu` and unknown keys do nothing;
+/// `runtime` is read so that a server can refuse it.
 fn read_options(map: &Map<String, Value>, mut request: Request) -> Result<Incoming, Error> {
     let code = string(map, "code")?;
     request.code = code.ok_or_else(|| Error::argument("code is missing"))?;
@@ -225,6 +226,7 @@ fn read_options(map: &Map<String, Value>, mut request: Request) -> Result<Incomi
     let args = array(map, "args")?.iter().enumerate();
     request.args = args.map(read_arg).collect::<Result<_, _>>()?;
     request.limits = read_limits(map)?;
+    request.runtime = string(map, "runtime")?;
     Ok(Incoming { request, wants_async: boolean(map, "async")?.unwrap_or(false) })
 }
 
