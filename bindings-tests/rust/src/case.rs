@@ -68,7 +68,7 @@ impl Case {
             "code" => request.code = text(0),
             "env" => request.env.push((text(0), text(1))),
             "network_mode" => request.network_mode = text(0),
-            "ttl" => request.ttl = text(0).parse().expect("an integer"),
+            "ttl" => request.ttl = Some(text(0).parse().expect("an integer")),
             "return_artifact" => request.return_artifact = true,
             "return_wasm_artifact" => request.return_wasm_artifact = true,
             "file" => {

@@ -6,7 +6,7 @@ use crate::result::{ResultBox, keep, keep_optional, unsandbox_result};
 use crate::status::status_number;
 use crate::text::Text;
 use std::ffi::c_char;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use unsandbox_protocol::{Job, wire};
 
 /// An execution that was submitted, as it was when asked about. Made by the library and never
@@ -54,7 +54,7 @@ pub struct JobBox {
 
 impl JobBox {
     pub fn new(mut source: Job) -> JobBox {
-        let result = source.result.take().map(ResultBox::new);
+        let result = source.result.take().map(|it| ResultBox::new(Arc::unwrap_or_clone(it)));
         let mut texts = Vec::new();
         let (job_id, job_id_len) = keep(&mut texts, Text::new(source.job_id.as_str()));
         let (status_text, status_text_len) = keep(&mut texts, Text::new(source.status.as_str()));
@@ -98,7 +98,7 @@ impl JobBox {
         self.json.get_or_init(|| match &self.source.raw {
             Some(raw) => Text::new(&**raw),
             None => {
-                let result = self.result.as_ref().map(|it| it.whole());
+                let result = self.result.as_ref().map(|it| Arc::new(it.whole()));
                 Text::new(wire::encode_job(
                     &Job { result, ..self.source.clone() },
                     wire::Shape::Once,

@@ -128,7 +128,7 @@ pub extern "C" fn unsandbox_request_set_ttl(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        handle_mut(request, "request")?.request.ttl = ttl_seconds;
+        handle_mut(request, "request")?.request.ttl = Some(ttl_seconds);
         Ok(())
     })
 }

@@ -20,7 +20,7 @@ Exit codes:
   the program's own   it ran to its end
   2                   usage: an argument or a value of the request is wrong; nothing ran
   124                 the program passed its ttl
-  125                 unsandbox itself failed
+  125                 unsandbox itself failed, or others cancelled the job
   130                 interrupted (SIGINT); the program was cancelled. 143 for SIGTERM, 129 for SIGHUP
   141                 nobody reads our output any more; the program was cancelled
 
@@ -129,9 +129,10 @@ pub(crate) struct RunArgs {
     /// zerotrust (no network) or semitrusted (through a gateway)
     #[arg(short, long, value_name = "MODE", default_value = "zerotrust")]
     pub network_mode: String,
-    /// Seconds that the program may run, 1 to 900; queue and compiler are not counted
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, allow_negative_numbers = true, value_parser = parse_ttl)]
-    pub ttl: i64,
+    /// Seconds that the program may run, 1 to 900; queue and compiler are not counted. Default: 60, or
+    /// what the server allows at most
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_ttl)]
+    pub ttl: Option<i64>,
     /// Ask for what was compiled, and save artifacts in DIR, which is made if need be, in their folders;
     /// of two with one name the second is called NAME-2
     #[arg(long, value_name = "DIR")]
@@ -229,8 +230,13 @@ its own jobs only.
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
 web pages (a header Origin, or a Host that is not loopback).
 
-Limits: 32 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and up to 256 MB, an
+Limits: 32 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and up to 256 MB (the oldest of
+the key that has the most goes first), 256 MB of large replies on their way (beyond that 503 with
+Retry-After), 4096 connections (beyond that one that waits for nothing is closed), an
 Idempotency-Key remembered for 10 minutes, a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
+
+A synchronous run ends when its client's connection closes, or the client's sending side of it; with an
+Idempotency-Key 3 s later, so that a retry finds it. A job goes on to its ttl.
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
 no keys) goes to standard error. SIGTERM, SIGINT and SIGHUP (but under nohup) stop it: new work is refused,
@@ -259,10 +265,11 @@ pub(crate) struct ServeArgs {
     /// Programs that may wait for their turn; beyond that 429 with Retry-After
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub queue: usize,
-    /// Largest ttl that a request may ask for, in seconds
+    /// Largest ttl that a request may ask for, in seconds; a request without one has this much at most
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(i64).range(1..=900))]
     pub max_ttl: i64,
-    /// Largest value of a limit that a request may ask for; may be repeated, names as in `run --help`
+    /// Largest value of a limit that a request may ask for, and the most that one has which asks for
+    /// none; may be repeated, names as in `run --help`
     #[arg(long = "max-limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
     pub max_limits: Vec<(String, u64)>,
     /// Host that semitrusted programs may reach: a name, an address or *.suffix (its sub-domains); may be

@@ -73,7 +73,7 @@ pub(crate) fn wait(args: WaitArgs) -> Done {
             finish(
                 Printer::default(),
                 &result,
-                &Show { json: args.json, artifacts, verbose: false },
+                &Show { json: args.json, artifacts, ..Show::default() },
             )
         }
         // Only the waiting was interrupted; the job goes on.
@@ -87,7 +87,8 @@ pub(crate) fn wait(args: WaitArgs) -> Done {
 
 pub(crate) fn cancel(args: JobArgs) -> Done {
     let result = job_client(args.endpoint)?.cancel_job(&args.id)?;
-    finish(Printer::default(), &result, &Show { json: args.json, ..Show::default() })?;
+    let show = Show { json: args.json, interrupted: Some(0), ..Show::default() };
+    finish(Printer::default(), &result, &show)?;
     // The exit code tells of the cancelling, not of the program.
     Ok(0)
 }

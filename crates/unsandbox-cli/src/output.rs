@@ -8,15 +8,14 @@ use std::path::Path;
 use unsandbox::protocol::wire;
 use unsandbox::{ExecutionResult, Status, Stream, save_all};
 
-/// Exit code of an interrupted run: as after SIGINT.
-const EXIT_INTERRUPTED: i32 = 130;
-
 /// How a result is shown.
 #[derive(Debug, Default)]
 pub(crate) struct Show<'a> {
     pub json: bool,
     pub artifacts: Option<&'a Path>,
     pub verbose: bool,
+    /// Exit code of a run that this command cancelled itself, which then needs no words.
+    pub interrupted: Option<i32>,
 }
 
 /// Writes output as it comes, and knows how much of it is written.
@@ -71,7 +70,8 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
             isolation.level
         ));
     }
-    let exit_code = exit_code_of(result);
+    let interrupted = show.interrupted.filter(|_| result.status == Status::Cancelled);
+    let exit_code = interrupted.unwrap_or_else(|| exit_code_of(result));
     let ended_by_us = result.limit.is_some() || result.status != Status::Completed;
     let wanted = show.verbose || std::io::stderr().is_terminal() || exit_code == EXIT_FAILED;
     if let (true, Some(error), false) = (ended_by_us && wanted, &result.error, show.json) {
@@ -83,8 +83,8 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
 /// The program's own, or the number for how it was ended.
 fn exit_code_of(result: &ExecutionResult) -> i32 {
     match (&result.status, result.exit_code) {
-        (Status::Failed, _) => EXIT_FAILED,
-        (Status::Cancelled, _) => EXIT_INTERRUPTED,
+        // Somebody else's doing, as far as the shell knows.
+        (Status::Failed | Status::Cancelled, _) => EXIT_FAILED,
         (Status::Timeout, _) => unsandbox::protocol::result::EXIT_TIMEOUT,
         // What a process can report; servers send other numbers too.
         (_, Some(code)) => code & 0xff,
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(ended(Status::Completed, None, true), 0);
         assert_eq!(ended(Status::Completed, None, false), 1);
         assert_eq!(ended(Status::Timeout, Some(-1), false), 124);
-        assert_eq!(ended(Status::Cancelled, Some(-1), false), 130);
+        assert_eq!(ended(Status::Cancelled, Some(-1), false), 125);
         assert_eq!(ended(Status::Failed, Some(1), false), 125);
     }
 }

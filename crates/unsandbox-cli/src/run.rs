@@ -15,9 +15,7 @@ use std::sync::mpsc;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
 use unsandbox::protocol::wire;
-use unsandbox::{
-    CallOptions, Client, Error, InputFile, IsolationPolicy, Request, Status, read_whole,
-};
+use unsandbox::{CallOptions, Client, Error, InputFile, IsolationPolicy, Request, read_whole};
 
 pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.wasm && args.artifacts.is_none() && !args.json {
@@ -118,11 +116,13 @@ fn watch(
         return Err(failure);
     }
     let result = end.map_err(|error| interrupted(running.lost(error)))?;
-    let show =
-        Show { json: args.json, artifacts: args.artifacts.as_deref(), verbose: args.verbose };
-    let exit_code = finish(printer, &result, &show)?;
-    let cancelled = result.status == Status::Cancelled;
-    Ok(signals.exit_code().filter(|_| cancelled).unwrap_or(exit_code))
+    let show = Show {
+        json: args.json,
+        artifacts: args.artifacts.as_deref(),
+        verbose: args.verbose,
+        interrupted: signals.exit_code(),
+    };
+    finish(printer, &result, &show)
 }
 
 fn request(args: &RunArgs) -> Result<Request, Failure> {

@@ -76,7 +76,7 @@ fn every_option_arrives() {
         "(\"A\", \"b=c\")",
         "filename: Some(\"data.txt\")",
         "filename: Some(\"other\")",
-        "ttl: 5",
+        "ttl: Some(5)",
         "\"semitrusted\"",
         "memory_bytes: Some(67108864)",
         "args: [\"-x\", \"y z\"]",
@@ -202,10 +202,35 @@ fn jobs_are_submitted_listed_shown_awaited_and_cancelled() {
     let cancelled = call(&["cancel", &id, "--url", url]);
     assert_eq!((cancelled.code, cancelled.out.as_str()), (0, "partial"), "{}", cancelled.err);
     let awaited = call(&["wait", &id, "--url", url]);
-    assert_eq!((awaited.code, awaited.out.as_str()), (130, "partial"), "{}", awaited.err);
+    assert_eq!((awaited.code, awaited.out.as_str()), (125, "partial"), "{}", awaited.err);
+    assert!(awaited.err.contains("Job cancelled by user"), "{}", awaited.err);
     let unknown = call(&["job", "nothing", "--url", url]);
     assert_eq!(unknown.code, 125);
     assert!(unknown.err.contains("nothing"), "{}", unknown.err);
+}
+
+#[test]
+fn a_run_that_others_cancel_says_so() {
+    let server = server();
+    let start = || {
+        let child = shell::start(&["run", "--url", &server.address, "-l", "python", "-c", "hold"]);
+        server.backend.wait_for(&Status::Running, 1);
+        child
+    };
+    let child = start();
+    let cancelled = call(&["cancel", "job-1", "--url", &server.address]);
+    assert_eq!((cancelled.code, cancelled.err.as_str()), (0, ""));
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.out.as_str()), (125, "partial"));
+    assert!(ended.err.contains("Job cancelled by user"), "{}", ended.err);
+    let child = start();
+    // Its wait for the end is there.
+    server.backend.wait_for_sinks("job-2", 2);
+    server.stop.cancel();
+    server.hurry.cancel();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.out.as_str()), (125, "partial"), "{}", ended.err);
+    assert!(ended.err.contains("was stopped"), "{}", ended.err);
 }
 
 #[test]

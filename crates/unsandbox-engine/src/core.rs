@@ -4,7 +4,7 @@
 
 use crate::egress::Egress;
 use crate::engine::EngineOptions;
-use crate::jobs::{Record, Table, size_of, unix_seconds};
+use crate::jobs::{Record, Table, unix_seconds};
 use crate::outcome;
 use crate::reactor::{JAILER_ENDED, JAILER_SOCKET, WAKE};
 use crate::run::Run;
@@ -17,7 +17,9 @@ use std::time::Instant;
 use unsandbox_jailer::message::FromJailer;
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::isolation::{Isolation, Level};
-use unsandbox_protocol::{CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Status};
+use unsandbox_protocol::{
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Status,
+};
 
 pub struct Core {
     pub options: EngineOptions,
@@ -187,9 +189,9 @@ impl Core {
     /// Cancels the job when the token says so, as long as both live.
     pub fn guard(self: &Arc<Self>, job_id: &str, token: &CancelToken) {
         let (core, id): (Weak<Core>, _) = (Arc::downgrade(self), job_id.to_string());
-        let guard = token.on_cancel(move || {
+        let guard = token.on_cancel_for(move |reason| {
             if let Some(core) = core.upgrade() {
-                core.cancel_by_id(&id);
+                core.cancel_by_id(&id, reason);
             }
         });
         // A job that has ended meanwhile needs no guard; it is dropped without the lock.
@@ -201,18 +203,18 @@ impl Core {
         }
     }
 
-    pub fn cancel_by_id(&self, job_id: &str) {
+    pub fn cancel_by_id(&self, job_id: &str, reason: CancelReason) {
         let mut table = self.table();
         let Some(record) = table.any(job_id) else { return };
         if let Some(handle) = &record.handle {
-            handle.cancel();
+            handle.cancel(reason);
             drop(table);
             self.wake();
         } else if record.waiting.take().is_some() {
             table.queue.retain(|queued| queued != job_id);
             drop(table);
             let mut result = ExecutionResult::new(Status::Cancelled);
-            outcome::cancelled(&mut result);
+            outcome::cancelled(&mut result, reason);
             self.end(job_id, Ok(result));
         }
     }
@@ -228,7 +230,7 @@ impl Core {
         let unfinished = self.table().unfinished();
         for job_id in unfinished {
             let mut result = ExecutionResult::new(Status::Cancelled);
-            outcome::cancelled(&mut result);
+            outcome::cancelled(&mut result, CancelReason::Stop);
             self.end(&job_id, Ok(result));
         }
     }
@@ -279,15 +281,14 @@ impl Core {
                 (failed, Some(error))
             }
         };
-        let result = self.complete(result, record);
+        let result = Arc::new(self.complete(result, record));
         record.job.status = result.status.clone();
         record.error = error.clone();
         let kept = record.listed || self.options.keep_unlisted;
         let mut job = record.job.clone();
         if kept {
             record.job.result = Some(result.clone());
-            let bytes = size_of(record.job.result.as_ref());
-            table.keep(job_id, bytes, self.options.retention, self.options.retention_max_bytes);
+            table.keep(job_id, self.options.retention, self.options.retention_max_bytes);
         } else {
             table.remove(job_id);
         }

@@ -21,8 +21,8 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, Waiter};
 use unsandbox_protocol::isolation::Layer;
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::{
-    Backend, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job, NetworkMode,
-    Owner, Probe, Request, Status, Submission, limits,
+    Backend, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job,
+    NetworkMode, Owner, Probe, Request, Status, Submission, limits,
 };
 
 /// How an engine is set up.
@@ -75,6 +75,9 @@ impl fmt::Debug for Engine {
         f.debug_struct("Engine").field("options", &self.core.options).finish_non_exhaustive()
     }
 }
+
+/// How long a runtime may take to tell its version.
+const VERSION_SECONDS: i64 = 20;
 
 impl Engine {
     /// Sets the engine up; its jailer starts with the first execution.
@@ -158,10 +161,10 @@ impl Engine {
         runtime: &runtimes::Runtime,
     ) -> Result<Arc<Waiter>, Error> {
         let mut request = Request::new(language.name, "");
-        request.ttl = 20;
+        request.ttl = Some(VERSION_SECONDS);
         let tmp = self.writable_tree()?;
         let mut prepared = plan::prepare(&request, &request.validate()?, runtime, &tmp)?;
-        plan::only_version(&mut prepared, runtime, request.ttl);
+        plan::only_version(&mut prepared, runtime, VERSION_SECONDS);
         let waiter = Arc::new(Waiter::new());
         let submission = Submission::new(request);
         self.enqueue(submission, language.name, false, prepared, waiter.clone())?;
@@ -179,7 +182,7 @@ impl Engine {
         // Not in the loop's head: there it would hold the table's lock for the whole loop.
         let unfinished = self.core.table().unfinished();
         for job_id in unfinished {
-            self.core.cancel_by_id(&job_id);
+            self.core.cancel_by_id(&job_id, CancelReason::Stop);
         }
         if reactor::is_this_thread() {
             // Dropped in a callback: nobody is left to hear of the ends, so they are told here.
@@ -358,7 +361,7 @@ impl Backend for Engine {
 
     fn cancel(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
         self.watch(owner, job_id, sink)?;
-        self.core.cancel_by_id(job_id);
+        self.core.cancel_by_id(job_id, CancelReason::Caller);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use crate::run::Ending;
 use unsandbox_jailer::message::{Cause, StepEnd, StepKind};
 use unsandbox_protocol::result::{EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT};
-use unsandbox_protocol::{ExecutionResult, LimitKind, Status, Usage};
+use unsandbox_protocol::{CancelReason, ExecutionResult, LimitKind, Status, Usage};
 
 const SIGKILL: i32 = 9;
 const SIGXFSZ: i32 = 25;
@@ -40,8 +40,10 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
             );
             limited(result, LimitKind::Files, EXIT_LIMIT, Some(SIGKILL), words);
         }
-        Cause::Stopped if ending.cancelled => cancelled(result),
-        Cause::Stopped => too_much_output(result, ending),
+        Cause::Stopped => match ending.cancelled {
+            Some(reason) => cancelled(result, reason),
+            None => too_much_output(result, ending),
+        },
     }
 }
 
@@ -51,10 +53,10 @@ pub fn too_much_output(result: &mut ExecutionResult, ending: &Ending) {
     limited(result, LimitKind::Output, EXIT_LIMIT, Some(SIGKILL), words);
 }
 
-pub fn cancelled(result: &mut ExecutionResult) {
+pub fn cancelled(result: &mut ExecutionResult, reason: CancelReason) {
     result.status = Status::Cancelled;
     result.exit_code = Some(EXIT_CANCELLED);
-    result.error = Some("Job cancelled by user".to_string());
+    result.error = Some(reason.words().to_string());
 }
 
 fn exited(result: &mut ExecutionResult, kind: StepKind, code: i32) {

@@ -40,10 +40,10 @@ pub struct Prepared {
     pub notes: Vec<String>,
 }
 
-/// The field called `name`, or its default, in the unit of its name.
-fn limit(limits: &Limits, name: &str) -> u64 {
+/// The field called `name`, or its default, in the unit of its name; 0 for no limit.
+fn limit(limits: &Limits, language: &Language, name: &str) -> u64 {
     let row = LIMIT_TABLE.iter().find(|row| row.name == name);
-    limits.get(name).or(row.and_then(|row| row.default)).unwrap_or(0)
+    limits.get(name).or(row.and_then(|row| language.default_limit(row))).unwrap_or(0)
 }
 
 pub fn prepare(
@@ -91,7 +91,7 @@ pub fn prepare(
         artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
         listen,
     };
-    let output_bytes = limit(&request.limits, "output_bytes");
+    let output_bytes = limit(&request.limits, language, "output_bytes");
     Ok(Prepared { plan, needs, output_bytes, wall_ms, notes })
 }
 
@@ -214,7 +214,7 @@ fn steps(
             steps.push(Step { kind: StepKind::Wasm, argv, wall_ms: compile_ms });
         }
     }
-    let wall_ms = request.ttl.max(0) as u64 * 1000;
+    let wall_ms = request.ttl_seconds().max(0) as u64 * 1000;
     steps.push(Step { kind: StepKind::Run, argv: words.command(recipe.run), wall_ms });
     steps
 }
@@ -242,13 +242,9 @@ fn wanted(
 }
 
 fn run_limits(request: &Request, language: &Language) -> RunLimits {
-    let of = |name| limit(&request.limits, name);
-    let memory = match request.limits.memory_bytes {
-        Some(asked) => asked,
-        None => of("memory_bytes").max(language.memory_mb << 20),
-    };
+    let of = |name| limit(&request.limits, language, name);
     RunLimits {
-        memory_bytes: memory,
+        memory_bytes: of("memory_bytes"),
         cpu_time_ms: of("cpu_time_ms"),
         processes: of("processes"),
         open_files: of("open_files"),

@@ -12,13 +12,13 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{Cause, FromInit, Plan, StepEnd, StepKind, ToInit, Trouble};
 use unsandbox_protocol::{
-    Artifact, Error, ErrorCode, EventSink, ExecutionResult, Owner, Status, Stream,
+    Artifact, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, Owner, Status, Stream,
 };
 
 /// One stream of the program.
@@ -31,7 +31,7 @@ struct Output {
 /// What the words about an end need to know.
 #[derive(Clone, Copy, Debug)]
 pub struct Ending {
-    pub cancelled: bool,
+    pub cancelled: Option<CancelReason>,
     pub memory_bytes: u64,
     pub cpu_time_ms: u64,
     pub work_bytes: u64,
@@ -51,7 +51,7 @@ impl Ending {
 #[derive(Debug)]
 pub struct Handle {
     control: OwnedFd,
-    cancelled: AtomicBool,
+    cancelled: OnceLock<CancelReason>,
     killed: AtomicBool,
     /// The jailer has said that it kills the init.
     confirmed: AtomicBool,
@@ -63,11 +63,11 @@ impl Handle {
     pub fn new(control: OwnedFd, deadline: Instant) -> Handle {
         let deadline = Mutex::new(deadline);
         let no = || AtomicBool::new(false);
-        Handle { control, cancelled: no(), killed: no(), confirmed: no(), deadline }
+        Handle { control, cancelled: OnceLock::new(), killed: no(), confirmed: no(), deadline }
     }
 
-    pub fn cancel(&self) {
-        if !self.cancelled.swap(true, Ordering::SeqCst) {
+    pub fn cancel(&self, reason: CancelReason) {
+        if self.cancelled.set(reason).is_ok() {
             self.stop(false);
         }
     }
@@ -160,7 +160,7 @@ impl Run {
             plan.steps.iter().find(|step| step.kind == wanted).map_or(0, |step| step.wall_ms)
         };
         let ending = Ending {
-            cancelled: false,
+            cancelled: None,
             memory_bytes: plan.limits.memory_bytes,
             cpu_time_ms: plan.limits.cpu_time_ms,
             work_bytes: plan.limits.work_bytes,
@@ -360,11 +360,11 @@ impl Run {
 
     /// The result, or why there is none.
     pub fn into_result(mut self) -> Result<ExecutionResult, Error> {
-        self.ending.cancelled = self.handle.cancelled.load(Ordering::SeqCst);
+        self.ending.cancelled = self.handle.cancelled.get().copied();
         if let Some(trouble) = &self.trouble {
-            if self.ending.cancelled {
+            if let Some(reason) = self.ending.cancelled {
                 let mut result = ExecutionResult::new(Status::Cancelled);
-                outcome::cancelled(&mut result);
+                outcome::cancelled(&mut result, reason);
                 return Ok(result);
             }
             return Err(refusal(trouble));
@@ -377,11 +377,13 @@ impl Run {
             Some((kind, end)) if kind == StepKind::Run || !succeeded(&end) => {
                 outcome::describe(&mut result, kind, &end, &self.ending);
             }
-            _ if self.ending.cancelled => outcome::cancelled(&mut result),
-            _ => {
-                result.error =
-                    Some("the jail ended before the program did; please report this".to_string());
-            }
+            _ => match self.ending.cancelled {
+                Some(reason) => outcome::cancelled(&mut result, reason),
+                None => {
+                    let text = "the jail ended before the program did; please report this";
+                    result.error = Some(text.to_string());
+                }
+            },
         }
         if self.truncated && result.limit.is_none() && result.status == Status::Completed {
             // It ended by itself before it could be stopped; what it wrote was too much all the same.

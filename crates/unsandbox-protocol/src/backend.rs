@@ -92,7 +92,7 @@ pub struct LanguageInfo {
 #[derive(Clone, PartialEq, Debug)]
 pub struct KeyInfo {
     pub valid: bool,
-    /// `local` for the engine; as text whatever a server sends.
+    /// `local` for the engine, `self-hosted` at a server of our own; as text whatever a server sends.
     pub tier: Option<String>,
     /// Why it is not valid.
     pub reason: Option<String>,
@@ -185,7 +185,7 @@ impl Waiter {
     /// As [`Waiter::wait`], for the result alone.
     pub fn wait_result(&self) -> Result<ExecutionResult, Error> {
         let job = self.wait()?;
-        job.result.ok_or_else(|| Error::internal("a finished job came without its result"))
+        job.into_result().ok_or_else(|| Error::internal("a finished job came without its result"))
     }
 }
 

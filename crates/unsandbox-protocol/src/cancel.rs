@@ -4,11 +4,30 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-type Callback = Box<dyn FnOnce() + Send>;
+type Callback = Box<dyn FnOnce(CancelReason) + Send>;
+
+/// On whose account something is cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CancelReason {
+    /// Of whoever called for it or has its id.
+    Caller,
+    /// Of the engine or server that ran it, which ends.
+    Stop,
+}
+
+impl CancelReason {
+    /// What a result says of it.
+    pub fn words(self) -> &'static str {
+        match self {
+            CancelReason::Caller => "Job cancelled by user",
+            CancelReason::Stop => "Job cancelled: the engine or server that ran it was stopped",
+        }
+    }
+}
 
 #[derive(Default)]
 struct State {
-    cancelled: bool,
+    cancelled: Option<CancelReason>,
     next: u64,
     callbacks: Vec<(u64, Callback)>,
 }
@@ -26,28 +45,41 @@ impl CancelToken {
 
     /// Cancels; the registered callbacks run on this thread, without the lock.
     pub fn cancel(&self) {
+        self.cancel_for(CancelReason::Caller);
+    }
+
+    /// As [`CancelToken::cancel`]; the first reason counts.
+    pub fn cancel_for(&self, reason: CancelReason) {
         let callbacks = {
             let mut state = self.state.lock().expect("no panic under this lock");
-            state.cancelled = true;
+            state.cancelled.get_or_insert(reason);
             std::mem::take(&mut state.callbacks)
         };
         for (_, callback) in callbacks {
-            callback();
+            callback(reason);
         }
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.state.lock().expect("no panic under this lock").cancelled
+        self.state.lock().expect("no panic under this lock").cancelled.is_some()
     }
 
     /// Calls `callback` when the token is cancelled (now, if it is). The guard takes it back.
     pub fn on_cancel(&self, callback: impl FnOnce() + Send + 'static) -> CancelGuard {
+        self.on_cancel_for(move |_| callback())
+    }
+
+    /// As [`CancelToken::on_cancel`], for who wants the reason.
+    pub fn on_cancel_for(
+        &self,
+        callback: impl FnOnce(CancelReason) + Send + 'static,
+    ) -> CancelGuard {
         let mut state = self.state.lock().expect("no panic under this lock");
         let id = state.next;
         state.next += 1;
-        if state.cancelled {
+        if let Some(reason) = state.cancelled {
             drop(state);
-            callback();
+            callback(reason);
         } else {
             state.callbacks.push((id, Box::new(callback)));
         }

@@ -3,7 +3,7 @@
 //! the engine. The build script turns the file into the constants that are included here.
 
 use crate::error::Error;
-use crate::limits;
+use crate::limits::{self, LimitRow};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -79,6 +79,14 @@ impl Language {
         tested.unwrap_or(&self.recipes[0])
     }
 
+    /// What a run of it has of a limit that its request leaves open; `None` for no limit.
+    pub fn default_limit(&self, row: &LimitRow) -> Option<u64> {
+        match row.name {
+            "memory_bytes" => row.default.max(Some(self.memory_mb << 20)),
+            _ => row.default,
+        }
+    }
+
     /// How long its compile step may take.
     pub fn compile_time(&self) -> Duration {
         limits::COMPILE_TIME.max(Duration::from_secs(self.compile_seconds))
@@ -115,10 +123,13 @@ pub fn require_language(name: &str) -> Result<&'static Language, Error> {
     if let Some(language) = find_language(name) {
         return Ok(language);
     }
+    if name.trim().is_empty() {
+        return Err(Error::argument("language is empty; give a name, as \"python\""));
+    }
     let shown: String = name.chars().take(40).collect();
     let near = near_names(name);
     let hint = if near.is_empty() {
-        "`unsandbox languages` lists all".to_string()
+        "the operation `languages` lists all".to_string()
     } else {
         format!("did you mean {}?", near.join(" or "))
     };
@@ -211,5 +222,12 @@ mod tests {
         assert_eq!(find_language("Python3").unwrap().name, "python");
         let error = require_language("pyhton").unwrap_err();
         assert!(error.message().contains("did you mean python"), "{error}");
+        let error = require_language("brainf").unwrap_err();
+        assert!(!error.message().contains("unsandbox languages"), "{error}");
+        for empty in ["", " "] {
+            let error = require_language(empty).unwrap_err();
+            assert!(error.message().contains("language is empty"), "{error}");
+            assert!(!error.message().contains("did you mean"), "{error}");
+        }
     }
 }

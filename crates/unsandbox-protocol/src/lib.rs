@@ -17,7 +17,7 @@ pub mod validate;
 pub mod wire;
 
 pub use backend::{Backend, EventSink, Owner, Stream, Submission};
-pub use cancel::CancelToken;
+pub use cancel::{CancelReason, CancelToken};
 pub use error::{Error, ErrorCode};
 pub use isolation::{Isolation, IsolationPolicy, Level, Probe};
 pub use limits::Limits;

@@ -42,6 +42,8 @@ pub const ARTIFACTS_MAX_BYTES: u64 = 32 * 1024 * 1024;
 pub const REQUEST_BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Request bodies that a server reads at once, all together (ours).
 pub const REQUEST_BODIES_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// Large replies that a server makes and sends at once, all together (ours).
+pub const REPLIES_MAX_BYTES: usize = 256 * 1024 * 1024;
 /// Bytes of each output stream, unless a request asks for more or less (ours).
 pub const OUTPUT_DEFAULT_BYTES: u64 = 16 * MB;
 /// Largest reply that the client reads unless told otherwise (ours): both streams and all artifacts at

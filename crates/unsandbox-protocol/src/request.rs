@@ -47,8 +47,9 @@ pub struct Request {
     pub env: Vec<(String, String)>,
     /// As the caller wrote it; validated with the rest.
     pub network_mode: String,
-    /// Seconds that the program may run; queue and compiler are not counted.
-    pub ttl: i64,
+    /// Seconds that the program may run; queue and compiler are not counted. `None`: the default, or what
+    /// the endpoint gives if that is less.
+    pub ttl: Option<i64>,
     pub return_artifact: bool,
     pub return_wasm_artifact: bool,
     pub input_files: Vec<InputFile>,
@@ -73,7 +74,7 @@ impl Request {
             code: code.into(),
             env: Vec::new(),
             network_mode: NetworkMode::Zerotrust.as_str().to_string(),
-            ttl: TTL_DEFAULT_SECONDS,
+            ttl: None,
             return_artifact: false,
             return_wasm_artifact: false,
             input_files: Vec::new(),
@@ -95,8 +96,13 @@ impl Request {
     }
 
     pub fn ttl(mut self, seconds: i64) -> Self {
-        self.ttl = seconds;
+        self.ttl = Some(seconds);
         self
+    }
+
+    /// The seconds that the program may run at most, as far as this request says.
+    pub fn ttl_seconds(&self) -> i64 {
+        self.ttl.unwrap_or(TTL_DEFAULT_SECONDS)
     }
 
     pub fn return_artifact(mut self, yes: bool) -> Self {

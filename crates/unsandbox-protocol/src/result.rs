@@ -240,8 +240,8 @@ pub struct Job {
     pub created_at: Option<i64>,
     pub started_at: Option<i64>,
     pub completed_at: Option<i64>,
-    /// Present once the status is terminal.
-    pub result: Option<ExecutionResult>,
+    /// Present once the status is terminal. Shared: it may be large, and many may ask for it.
+    pub result: Option<Arc<ExecutionResult>>,
     /// The server's own JSON; `None` on the local engine.
     pub raw: Option<Arc<str>>,
 }
@@ -260,6 +260,11 @@ impl Job {
             result: None,
             raw: None,
         }
+    }
+
+    /// The result for the caller's own, copied only if others have it too.
+    pub fn into_result(self) -> Option<ExecutionResult> {
+        self.result.map(Arc::unwrap_or_clone)
     }
 }
 

@@ -43,7 +43,7 @@ impl Request {
 
     /// As [`Request::validate`], but leaves language and code to the server that detects it.
     pub fn validate_options(&self) -> Result<NetworkMode, Error> {
-        ttl(self.ttl)?;
+        ttl(self.ttl_seconds())?;
         let network_mode = network_mode(&self.network_mode)?;
         check_files(&self.input_files)?;
         check_env(&self.env)?;
@@ -238,7 +238,8 @@ fn at_most(field: &str, count: usize, max: usize, unit: &str) -> Result<(), Erro
     Ok(())
 }
 
-fn check_limits(asked: &Limits) -> Result<(), Error> {
+/// The one rule for the values of limits.
+pub fn check_limits(asked: &Limits) -> Result<(), Error> {
     for row in LIMIT_TABLE {
         match asked.get(row.name) {
             Some(value) if !(row.min..=row.max).contains(&value) => {

@@ -346,13 +346,13 @@ fn what_we_write_we_read() {
                 language: result.language.clone(),
                 detected_language: result.detected_language.clone(),
                 network_mode: result.network_mode.clone(),
-                result: Some(result),
+                result: Some(result.into()),
                 ..Job::new("j1", status)
             };
             let strip = |mut job: Job| {
                 job.raw = None;
                 if let Some(result) = &mut job.result {
-                    result.raw = None;
+                    std::sync::Arc::make_mut(result).raw = None;
                 }
                 job
             };
@@ -374,7 +374,7 @@ fn a_result_at_its_caps_is_within_the_limit_of_a_reply() {
         at_caps.stdout = vec![worst; part(OUTPUT_DEFAULT_BYTES)];
         at_caps.stderr = at_caps.stdout.clone();
         at_caps.artifacts[0].content = vec![worst; part(ARTIFACTS_MAX_BYTES)];
-        let job = Job { result: Some(at_caps.clone()), ..Job::new("j1", Status::Completed) };
+        let job = Job { result: Some(at_caps.clone().into()), ..Job::new("j1", Status::Completed) };
         for text in [
             wire::encode_result(&at_caps, Shape::Lean),
             wire::encode_job(&job, Shape::Lean),
@@ -406,7 +406,7 @@ fn our_jobs_in_their_shapes() {
         wire::encode_submitted(&waiting),
         r#"{"job_id":"j","status":"pending","message":"Job submitted"}"#
     );
-    let ended = Job { result: Some(full_result()), ..Job::new("j", Status::Completed) };
+    let ended = Job { result: Some(full_result().into()), ..Job::new("j", Status::Completed) };
     let compat = wire::encode_job(&ended, wire::Shape::Compat);
     assert!(
         compat.starts_with(r#"{"job_id":"j","status":"completed","success":false,"stdout":"#),
@@ -584,4 +584,43 @@ fn languages_keys_and_health() {
     assert!(wire::decode_health(b"", 503).is_err());
     let text = wire::encode_health(&Health { healthy: true, status: "ok".into(), raw: None });
     assert_eq!(text, r#"{"status":"ok"}"#);
+}
+
+/// What a reply takes is told before it is made: never less than it takes, and not much more.
+#[test]
+fn the_size_of_a_reply_is_known_ahead() {
+    let kinds: [&[u8]; 6] = [b"x", b"\0", b"\xff", b"\"", "é".as_bytes(), b"a\x1b[1mb\n"];
+    let small = kinds.iter().flat_map(|kind| [(0, *kind), (5000, *kind)]);
+    let large = [((1 << 20) + 1, &b"x"[..]), ((1 << 20) + 1, b"\0")];
+    let cases: Vec<(usize, &[u8])> = small.chain(large).collect();
+    for (shape, (len, kind)) in [Shape::Compat, Shape::Once, Shape::Lean]
+        .into_iter()
+        .flat_map(|shape| cases.iter().map(move |case| (shape, *case)))
+    {
+        let mut result = ExecutionResult::new(Status::Completed);
+        result.stdout = kind.iter().copied().cycle().take(len).collect();
+        result.error = Some("\u{1}".repeat(1000));
+        result.artifacts.push(Artifact {
+            filename: "f".repeat(256),
+            kind: "file".to_string(),
+            content: vec![7; len.min(5000)],
+            url: None,
+        });
+        let job = Job { result: Some(result.clone().into()), ..Job::new("j", Status::Completed) };
+        let made = [
+            (wire::encode_result(&result, shape).len(), wire::result_bytes(&result, shape)),
+            (wire::encode_job(&job, shape).len(), wire::job_bytes(&job, shape)),
+            (wire::encode_cancelled(&job, shape).len(), wire::job_bytes(&job, shape)),
+        ];
+        for (len_made, told) in made {
+            assert!(len_made <= told, "{shape:?} {len} × {kind:?}: {len_made} > {told}");
+            assert!(
+                told <= len_made + 64 * 1024,
+                "{shape:?} {len} × {kind:?}: {len_made} < {told}"
+            );
+        }
+        let back =
+            wire::decode_result(wire::encode_result(&result, shape).as_bytes(), 200).unwrap();
+        assert_eq!(back.stdout, result.stdout, "{shape:?} {len} × {kind:?}");
+    }
 }

@@ -18,7 +18,7 @@ fn refused(body: &str) -> String {
 fn a_plain_request_has_only_what_the_service_knows() {
     assert_eq!(
         wire::encode_execute(&Request::new("python", "print(\"é\")\n")),
-        r#"{"language":"python","code":"print(\"é\")\n","network_mode":"zerotrust","ttl":60}"#
+        r#"{"language":"python","code":"print(\"é\")\n","network_mode":"zerotrust"}"#
     );
     let request = Request::detect("x")
         .env("A", "1 & 2")
@@ -73,7 +73,7 @@ fn other_clients_names() {
     );
     let request = incoming.request;
     assert!(incoming.wants_async && request.return_artifact);
-    assert_eq!((request.network_mode.as_str(), request.ttl), ("semitrusted", 60));
+    assert_eq!((request.network_mode.as_str(), request.ttl), ("semitrusted", None));
     assert_eq!(request.input_files, [InputFile { filename: None, content: b"hi".to_vec() }]);
     let run = wire::decode_run(
         "return_artifact=1&env=%7B%7D&x=y&return_wasm_artifact=false",
@@ -81,6 +81,11 @@ fn other_clients_names() {
         b"code",
     );
     assert!(run.unwrap().request.return_artifact);
+    let told = wire::decode_run("", Some("application/json"), br#"{"language":"c","code":""}"#);
+    let words = told.unwrap_err().to_string();
+    assert!(words.contains("language is \"c\"") && words.contains("/execute takes it"), "{words}");
+    let open = br##"{"language":null,"code":"#!/bin/sh"}"##;
+    assert!(wire::decode_run("", Some("Application/JSON ; charset=utf-8"), open).is_ok());
     let runtime = read(r#"{"language":"c","code":"","runtime":"/bin/sh"}"#);
     assert_eq!(
         runtime.request.runtime.as_deref(),

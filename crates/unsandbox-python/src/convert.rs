@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::path::PathBuf;
+use std::sync::Arc;
 use unsandbox::{
     Artifact, ExecutionResult, Health, Isolation, Job, KeyInfo, LanguageInfo, Probe, SaveArtifact,
     Usage,
@@ -86,7 +87,8 @@ pub fn job(py: Python<'_>, mut job: Job) -> Made<'_> {
         Some(raw) => PyString::new(py, &raw),
         None => PyString::new(py, &wire::encode_job(&job, wire::Shape::Once)),
     };
-    let ended = job.result.take().map(|it| result(py, it)).transpose()?;
+    let ended = job.result.take().map(Arc::unwrap_or_clone);
+    let ended = ended.map(|it| result(py, it)).transpose()?;
     make!(
         py,
         "JobInfo",

@@ -34,7 +34,8 @@ fn set(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
         "env" => request.env = env(value)?,
         "network_mode" => request.network_mode = text(name, value)?,
         "ttl" => {
-            request.ttl = ttl_from_json(&json(value)).map_err(|error| raise(value.py(), &error))?;
+            let ttl = ttl_from_json(&json(value)).map_err(|error| raise(value.py(), &error))?;
+            request.ttl = Some(ttl);
         }
         "return_artifact" => request.return_artifact = flag(name, value)?,
         "return_wasm_artifact" => request.return_wasm_artifact = flag(name, value)?,

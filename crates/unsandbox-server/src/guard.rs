@@ -2,14 +2,16 @@
 //! What every request passes before an operation sees it: the web-page check of a server without keys,
 //! the key, the body's limit, and the log line on the way back.
 
+use crate::crowd::Visit;
 use crate::keys::Caller;
 use crate::reply::{self, FEATURES, FEATURES_NAME, Refusal};
 use crate::room::{Room, Share};
+use crate::sent::Sent;
 use crate::state::State;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State as Shared;
-use axum::http::header::{CONTENT_LENGTH, EXPECT, HOST, ORIGIN};
-use axum::http::{HeaderMap, Request, Response};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
@@ -47,37 +49,68 @@ pub(crate) struct Admitted {
     pub shape: Shape,
 }
 
-/// Runs an operation behind all checks; whatever happens, there is a reply and a log line.
+/// Runs an operation behind all checks; whatever happens, there is a reply and a log line, and a log line
+/// alone where the client left before its reply.
 pub(crate) async fn guard(
     Shared(state): Shared<Arc<State>>,
-    request: Request<Body>,
+    mut request: Request<Body>,
     next: Next,
 ) -> Response<Body> {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let path = request.uri().path().to_string();
-    let mut label = String::new();
-    let mut response = match admitted(&state, request, &mut label).await {
+    let visit = request.extensions_mut().remove::<Visit>();
+    let mut line = LogLine::begin(&request);
+    let mut response = match admitted(&state, request, visit.as_ref(), &mut line.label).await {
         Ok(request) => uncrashed(next.run(request)).await,
         Err(refusal) => refusal.into_response(),
     };
     response.headers_mut().insert(FEATURES_NAME, FEATURES);
-    log::info!(
-        target: "unsandbox::request",
-        "{method} {} {} {} ms {} bytes {}",
-        printable(&path),
-        response.status().as_u16(),
-        started.elapsed().as_millis(),
-        response.body().size_hint().lower(),
-        if label.is_empty() { "-" } else { &label },
-    );
-    response
+    line.status = response.status().as_u16();
+    line.bytes = response.body().size_hint().lower();
+    response.map(|body| Body::new(Sent::new(body, visit)))
+}
+
+/// What the log says of a client that left before its reply.
+const CLIENT_LEFT: u16 = 499;
+
+/// Written when dropped: a request that is given up has its line too.
+struct LogLine {
+    started: Instant,
+    what: String,
+    status: u16,
+    bytes: u64,
+    label: String,
+}
+
+impl LogLine {
+    fn begin(request: &Request<Body>) -> LogLine {
+        LogLine {
+            started: Instant::now(),
+            what: format!("{} {}", request.method(), printable(request.uri().path())),
+            status: CLIENT_LEFT,
+            bytes: 0,
+            label: String::new(),
+        }
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        log::info!(
+            target: "unsandbox::request",
+            "{} {} {} ms {} bytes {}",
+            self.what,
+            self.status,
+            self.started.elapsed().as_millis(),
+            self.bytes,
+            if self.label.is_empty() { "-" } else { &self.label },
+        );
+    }
 }
 
 /// The request with its whole body and its caller, or why not.
 async fn admitted(
     state: &State,
     request: Request<Body>,
+    visit: Option<&Visit>,
     label: &mut String,
 ) -> Result<Request<Body>, Refusal> {
     let (mut parts, body) = request.into_parts();
@@ -90,6 +123,7 @@ async fn admitted(
     } else {
         state.keys.find(&parts.headers).map(Some)
     };
+    let checked = checked.and_then(|found| refuse_encoded(&parts.headers).map(|()| found));
     let found = match checked {
         Ok(found) => found,
         Err(error) => {
@@ -98,6 +132,9 @@ async fn admitted(
         }
     };
     let stranger = found.is_none() && !state.keys.is_empty();
+    if !stranger {
+        visit.iter().for_each(|visit| visit.let_in());
+    }
     let limit = if stranger { STRANGER_BODY_LIMIT } else { state.body_limit };
     let (bytes, room) =
         read_body(&parts.headers, body, limit, state.patience, &state.bodies).await?;
@@ -142,6 +179,15 @@ fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> R
         );
     }
     Ok(())
+}
+
+/// A body is read as it comes. Said here, since the compressed bytes are not even wrong JSON.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+    match encodings.find(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        Some(encoding) => Err(reply::encoded_body(&String::from_utf8_lossy(encoding))),
+        None => Ok(()),
+    }
 }
 
 async fn read_body(

@@ -113,19 +113,17 @@ impl Keys {
         let bearer = bearer(headers)?;
         // An empty signature is what an old client sends for none.
         let signature = header(headers, "x-signature")?.filter(|text| !text.is_empty());
-        // Every account is looked at, so that the time says nothing about which one matched.
-        let mut found = None;
-        for account in &self.accounts {
-            let matches = match (&account.public, signature) {
-                (Some(public), Some(_)) => Secret::new(public).matches(bearer),
-                (_, None) => account.secret.matches(bearer),
-                (None, Some(_)) => false,
-            };
-            if matches {
-                found = Some(account);
-            }
+        // Every account is looked at, so that the time says nothing about which one matched. While a secret
+        // is changed, two have the same public key.
+        let matches = |account: &&Account| match (&account.public, signature) {
+            (Some(public), Some(_)) => Secret::new(public).matches(bearer),
+            (_, None) => account.secret.matches(bearer),
+            (None, Some(_)) => false,
+        };
+        let accounts: Vec<&Account> = self.accounts.iter().filter(matches).collect();
+        if accounts.is_empty() {
+            return Err(refused("this API key is not known here"));
         }
-        let account = found.ok_or_else(|| refused("this API key is not known here"))?;
         let signed = match signature {
             Some(signature) => Some((header(headers, "x-timestamp")?.unwrap_or(""), signature)),
             None => None,
@@ -134,7 +132,7 @@ impl Keys {
             auth::check_time(now(), time)?;
         }
         Ok(Found {
-            account,
+            accounts,
             signed: signed.map(|(time, signature)| (time.to_string(), signature.to_string())),
         })
     }
@@ -149,17 +147,25 @@ impl fmt::Debug for Keys {
 
 /// A key that is known; a signature still has to be checked against the body.
 pub(crate) struct Found<'a> {
-    account: &'a Account,
+    /// At least one.
+    accounts: Vec<&'a Account>,
     signed: Option<(String, String)>,
 }
 
 impl Found<'_> {
     pub(crate) fn verify(&self, method: &str, target: &str, body: &[u8]) -> Result<Caller, Error> {
-        if let Some((time, signature)) = &self.signed {
+        let Some((time, signature)) = &self.signed else {
+            return Ok(self.accounts[0].caller.clone());
+        };
+        let mut verified = Err(refused("this API key is not known here"));
+        for account in &self.accounts {
             let signed = Signed { method, target, time, signature, body };
-            auth::verify(&self.account.secret, signed)?;
+            let checked = auth::verify(&account.secret, signed);
+            if verified.is_err() {
+                verified = checked.map(|()| account.caller.clone());
+            }
         }
-        Ok(self.account.caller.clone())
+        verified
     }
 }
 
@@ -263,6 +269,23 @@ mod tests {
         let stale = signed(now() - 400, "sec-1").unwrap_err();
         assert_eq!(stale.wire(), "invalid_timestamp");
         assert!(stale.message().contains("timestamp expired"), "{stale}");
+    }
+
+    #[test]
+    fn a_public_key_may_have_two_secrets_while_they_are_changed() {
+        let keys = Keys::from_accounts("pub-1,old\npub-1,new\npub-2,other\n").unwrap();
+        let signed = |secret: &str| {
+            let time = now();
+            let signature = auth::sign(&Secret::new(secret), time, "POST", "/run", b"body");
+            let headers = headers(&[
+                ("authorization", "Bearer pub-1"),
+                ("x-timestamp", &time.to_string()),
+                ("x-signature", &signature),
+            ]);
+            keys.find(&headers).and_then(|found| found.verify("POST", "/run", b"body"))
+        };
+        assert_eq!(signed("old").unwrap(), signed("new").unwrap());
+        assert_eq!(signed("other").unwrap_err().code(), ErrorCode::Auth);
     }
 
     #[test]

@@ -4,16 +4,20 @@
 //! programs are run. Blocking from the outside; inside, one small event loop in which a waiting request
 //! costs no thread.
 
+mod crowd;
 mod guard;
 mod idempotency;
 mod keys;
 mod listen;
+mod patient;
 mod reply;
 mod room;
 mod routes;
 mod runs;
+mod sent;
 mod serve;
 mod state;
+mod workers;
 
 pub use keys::Keys;
 pub use listen::Listen;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Replies: compact JSON from protocol's encoders, and every refusal in the one envelope.
 
-use axum::body::Body;
+use crate::room::Share;
+use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
@@ -13,6 +14,22 @@ pub(crate) const FEATURES: HeaderValue = HeaderValue::from_static(wire::FEATURES
 
 pub(crate) fn json(body: String) -> Response<Body> {
     with_status(StatusCode::OK, body)
+}
+
+/// A large reply, which has its share of the room for replies until the last of it is sent.
+pub(crate) fn json_in(room: Share, body: String) -> Response<Body> {
+    struct Held {
+        body: String,
+        _room: Share,
+    }
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            self.body.as_bytes()
+        }
+    }
+    let mut response = json(String::new());
+    *response.body_mut() = Body::from(Bytes::from_owner(Held { body, _room: room }));
+    response
 }
 
 pub(crate) fn with_status(status: StatusCode, body: String) -> Response<Body> {
@@ -73,6 +90,14 @@ pub(crate) fn body_too_large(limit: usize) -> Error {
         .with_http_status(413)
 }
 
+pub(crate) fn encoded_body(encoding: &str) -> Error {
+    let shown: String = encoding.chars().take(40).collect();
+    let text = format!(
+        "the header Content-Encoding is {shown:?}; this server reads bodies only as they are, without it"
+    );
+    Error::new(ErrorCode::Api, text).with_wire("unsupported_media_type").with_http_status(415)
+}
+
 pub(crate) fn no_room() -> Error {
     Error::new(
         ErrorCode::Server,
@@ -81,6 +106,18 @@ pub(crate) fn no_room() -> Error {
     .with_wire("busy")
     .with_http_status(503)
     .with_retry_after_ms(1_000)
+}
+
+/// The result is there all the same: whoever asks again finds it under its id.
+pub(crate) fn no_room_for_reply(job_id: &str) -> Error {
+    Error::new(
+        ErrorCode::Server,
+        format!("this server has its hands full of replies; ask for job {job_id} soon"),
+    )
+    .with_wire("busy")
+    .with_http_status(503)
+    .with_retry_after_ms(2_000)
+    .with_job_id(job_id)
 }
 
 pub(crate) fn stopping() -> Error {

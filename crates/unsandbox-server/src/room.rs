@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Room for request bodies: each may be large, and all of them together must not take the machine's
-//! memory. What does not fit is refused at once; whoever comes back later finds room.
+//! Room for request bodies and for replies: each may be large, and all of them together must not take the
+//! machine's memory. A body that does not fit is refused at once, a reply after a while; whoever comes back
+//! later finds room.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bodies are counted in pieces of so many bytes.
+/// Bytes are counted in pieces of so many bytes.
 const PIECE_BYTES: usize = 1024;
 
 /// What all requests share.
 #[derive(Debug)]
 pub(crate) struct Room {
     pieces: Arc<Semaphore>,
+    all: usize,
 }
 
-/// What one body has of it; given back when dropped.
+/// What one has of it; given back when dropped.
 #[derive(Default)]
 pub(crate) struct Share {
     held: Option<OwnedSemaphorePermit>,
@@ -35,7 +38,18 @@ impl Share {
 
 impl Room {
     pub(crate) fn new(bytes: usize) -> Room {
-        Room { pieces: Arc::new(Semaphore::new(bytes / PIECE_BYTES)) }
+        let all = bytes / PIECE_BYTES;
+        Room { pieces: Arc::new(Semaphore::new(all)), all }
+    }
+
+    /// A share of `bytes`, once there is room; `None` if there is none in time. What is larger than the
+    /// whole room has it for itself.
+    pub(crate) async fn wait(&self, bytes: usize, patience: Duration) -> Option<Share> {
+        let pieces = bytes.div_ceil(PIECE_BYTES).min(self.all);
+        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
+        let coming = self.pieces.clone().acquire_many_owned(pieces);
+        let held = tokio::time::timeout(patience, coming).await.ok()?;
+        Some(Share { held: Some(held.expect("the semaphore is never closed")) })
     }
 
     /// Makes a share large enough for `bytes`; false where there is no room for that.

@@ -7,6 +7,7 @@ use crate::idempotency::{fingerprint, parse_key};
 use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, Order, ended, seen, submit};
 use crate::state::State;
+use crate::workers::beside;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery};
@@ -17,12 +18,15 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use std::sync::Arc;
 use std::time::Duration;
+use unsandbox_protocol::backend::KeyInfo;
 use unsandbox_protocol::result::EXIT_UNKNOWN;
-use unsandbox_protocol::wire::{self, Incoming};
+use unsandbox_protocol::wire::{self, Incoming, Shape};
 use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
 /// Work on more bytes than this is done beside the event loop, which has other requests to serve.
 const INLINE_BYTES: usize = 64 * 1024;
+/// What a key is worth here. The backend's own word is that of an engine without a server.
+const TIER: &str = "self-hosted";
 /// A long poll waits at most so long.
 const WAIT_MAX: Duration = Duration::from_secs(wire::WAIT_MAX_SECONDS);
 
@@ -88,14 +92,13 @@ async fn take(
     let key = key.map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
     let caps = state.caps;
-    let (request, listed, print) = offload(body.len(), move || {
+    let (request, listed, print) = offload(&state, body.len(), move || {
         // Freed with the body, once it is read.
         let _room = room;
-        let Incoming { request, wants_async } = decode(family, &parts, &body)?;
-        request.validate()?;
-        caps.check(&request)?;
-        let name = if family == Family::Execute { "execute" } else { "run" };
-        let print = with_key.then(|| fingerprint(name, query(&parts), &body));
+        let Incoming { mut request, wants_async } = decode(family, &parts, &body)?;
+        let language = request.validate()?.language;
+        caps.apply(&mut request, language)?;
+        let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
         Ok((request, asynchronous || wants_async, print))
     })
     .await?;
@@ -106,41 +109,68 @@ async fn take(
     };
     let taken = submit(&state, Order { owner: owner.clone(), request, listed, claim })?;
     if listed {
-        return Ok(reply::json(wire::encode_submitted(&taken.job)));
+        // What was taken before may have its end by now, which is then told with it.
+        let now = if taken.is_repeated() {
+            state.backend.get(&owner, &taken.job.job_id).ok()
+        } else {
+            None
+        };
+        return match now.filter(|job| job.status.is_terminal()) {
+            Some(job) => told(&state, job, shape, wire::encode_job).await,
+            None => Ok(reply::json(wire::encode_submitted(&taken.job))),
+        };
     }
     let job = taken.finished(&state, &owner).await?;
     let result = result_of(job)?;
-    encoded(size_of(&result), move || wire::encode_result(&result, shape)).await
+    let id = result.job_id.clone().unwrap_or_default();
+    let made = Made {
+        about: size_of(&result),
+        bytes: |result: &Arc<ExecutionResult>, shape| wire::result_bytes(result, shape),
+        encode: |result: &Arc<ExecutionResult>, shape| wire::encode_result(result, shape),
+    };
+    encoded(&state, &id, result, shape, made).await
 }
 
 fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
     match family {
         Family::Execute => wire::decode_request(body),
-        Family::Run => {
-            let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-            wire::decode_run(query(parts), kind, body)
-        }
+        Family::Run => wire::decode_run(query(parts), content_type(parts), body),
     }
+}
+
+/// What a body is read as: the same bytes are another request as another kind.
+fn kind(family: Family, parts: &Parts) -> &'static str {
+    match family {
+        Family::Execute => "execute",
+        Family::Run if wire::run_is_json(content_type(parts)) => "run-json",
+        Family::Run => "run",
+    }
+}
+
+fn content_type(parts: &Parts) -> Option<&str> {
+    parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok())
 }
 
 fn query(parts: &Parts) -> &str {
     parts.uri.query().unwrap_or("")
 }
 
-fn result_of(job: Job) -> Result<ExecutionResult, Error> {
+fn result_of(job: Job) -> Result<Arc<ExecutionResult>, Error> {
+    let Job { job_id, result, .. } = numbered(job);
     let mut result =
-        job.result.ok_or_else(|| Error::internal("a finished job came without its result"))?;
-    if result.job_id.is_none() && !job.job_id.is_empty() {
-        result.job_id = Some(job.job_id);
+        result.ok_or_else(|| Error::internal("a finished job came without its result"))?;
+    if result.job_id.is_none() && !job_id.is_empty() {
+        Arc::make_mut(&mut result).job_id = Some(job_id);
     }
-    result.exit_code.get_or_insert(EXIT_UNKNOWN);
     Ok(result)
 }
 
 /// An end as it is shown: clients want a number for the exit code, whatever is known.
 fn numbered(mut job: Job) -> Job {
     if let Some(result) = &mut job.result {
-        result.exit_code.get_or_insert(EXIT_UNKNOWN);
+        if result.exit_code.is_none() {
+            Arc::make_mut(result).exit_code = Some(EXIT_UNKNOWN);
+        }
     }
     job
 }
@@ -167,8 +197,7 @@ async fn get_job(
             Err(_) => state.backend.get(owner, &id)?,
         };
     }
-    let (job, shape) = (numbered(job), admitted.shape);
-    encoded(job_size(&job), move || wire::encode_job(&job, shape)).await
+    told(&state, job, admitted.shape, wire::encode_job).await
 }
 
 type JobId = Result<Path<String>, PathRejection>;
@@ -209,8 +238,7 @@ async fn cancel_job(
     let (sink, end) = Completion::watching();
     state.backend.cancel(owner, &id, sink)?;
     let end: End = ended(end).await;
-    let (job, shape) = (numbered(seen(&state, owner, &id, end)?), admitted.shape);
-    encoded(job_size(&job), move || wire::encode_cancelled(&job, shape)).await
+    told(&state, seen(&state, owner, &id, end)?, admitted.shape, wire::encode_cancelled).await
 }
 
 async fn languages(axum::extract::State(state): Shared) -> Reply {
@@ -225,7 +253,8 @@ async fn languages(axum::extract::State(state): Shared) -> Reply {
 async fn validate_key(axum::extract::State(state): Shared) -> Reply {
     // Whoever comes here has passed the guard: what is left to tell is the backend's.
     let backend = state.backend.clone();
-    Ok(reply::json(beside(move || Ok(wire::encode_key_info(&backend.validate_key()?))).await?))
+    let info = beside(move || backend.validate_key()).await?;
+    Ok(reply::json(wire::encode_key_info(&KeyInfo { tier: Some(TIER.to_string()), ..info })))
 }
 
 async fn health(axum::extract::State(state): Shared) -> Reply {
@@ -243,28 +272,54 @@ async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     reply::method_not_allowed(method.as_str(), uri.path()).into()
 }
 
-async fn encoded(size: usize, encode: impl FnOnce() -> String + Send + 'static) -> Reply {
-    Ok(reply::json(offload(size, move || Ok(encode())).await?))
+/// How a reply is made of `T`.
+struct Made<T> {
+    /// What it carries, known without a look at it.
+    about: usize,
+    bytes: fn(&T, Shape) -> usize,
+    encode: fn(&T, Shape) -> String,
+}
+
+/// Makes a reply: a small one here, a large one beside the event loop, once there is room for it.
+async fn encoded<T: Send + Sync + 'static>(
+    state: &State,
+    job_id: &str,
+    source: T,
+    shape: Shape,
+    made: Made<T>,
+) -> Reply {
+    let Made { about, bytes, encode } = made;
+    if about <= INLINE_BYTES {
+        return Ok(reply::json(encode(&source, shape)));
+    }
+    let measure = move || {
+        let size = bytes(&source, shape);
+        Ok((source, size))
+    };
+    let (source, size) = state.workers.heavy(measure).await?;
+    let room = state.replies.wait(size, state.reply_patience).await;
+    let room = room.ok_or_else(|| reply::no_room_for_reply(job_id))?;
+    // The room goes along: a text that is being made takes it even when its client has gone.
+    let work = move || Ok((room, encode(&source, shape)));
+    let (room, text) = state.workers.heavy(work).await?;
+    Ok(reply::json_in(room, text))
 }
 
 /// Does work whose cost grows with `size`: here if it is small, else beside the event loop.
 async fn offload<T: Send + 'static>(
+    state: &State,
     size: usize,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    if size <= INLINE_BYTES { work() } else { beside(work).await }
+    if size <= INLINE_BYTES { work() } else { state.workers.heavy(work).await }
 }
 
-async fn beside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Error::internal("the server met a defect of its own"))?
-}
-
-fn job_size(job: &Job) -> usize {
-    job.result.as_ref().map_or(0, size_of)
+/// The reply that tells a job.
+async fn told(state: &State, job: Job, shape: Shape, encode: fn(&Job, Shape) -> String) -> Reply {
+    let id = job.job_id.clone();
+    let about = job.result.as_deref().map_or(0, size_of);
+    let made = Made { about, bytes: wire::job_bytes, encode };
+    encoded(state, &id, numbered(job), shape, made).await
 }
 
 fn size_of(result: &ExecutionResult) -> usize {
@@ -275,6 +330,19 @@ fn size_of(result: &ExecutionResult) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_bytes_as_another_kind_of_body_are_another_request() {
+        let print = |family, content_type: &str| {
+            let request = axum::http::Request::post("/run").header(CONTENT_TYPE, content_type);
+            let parts = request.body(()).unwrap().into_parts().0;
+            fingerprint(kind(family, &parts), query(&parts), b"{}")
+        };
+        let json = print(Family::Run, "application/json");
+        assert_eq!(json, print(Family::Run, "application/json; charset=utf-8"));
+        assert_ne!(json, print(Family::Run, "text/plain"));
+        assert_ne!(json, print(Family::Execute, "application/json"));
+    }
 
     #[test]
     fn waits_are_whole_seconds_with_a_cap() {

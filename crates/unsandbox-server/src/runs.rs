@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, oneshot};
 use unsandbox_protocol::{
-    CancelToken, Error, ErrorCode, EventSink, Job, Owner, Request, Submission,
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Owner, Request, Submission,
 };
 
 pub(crate) type End = Result<Job, Error>;
@@ -119,11 +119,12 @@ impl Runs {
         }
     }
 
+    /// At the end of the server.
     pub(crate) fn cancel_all(&self) {
         let tokens: Vec<CancelToken> =
             self.live.lock().expect("no panic under this lock").tokens.values().cloned().collect();
         for token in tokens {
-            token.cancel();
+            token.cancel_for(CancelReason::Stop);
         }
     }
 }
@@ -196,6 +197,11 @@ pub(crate) fn submit(state: &Arc<State>, order: Order) -> Result<Taken, Error> {
 }
 
 impl Taken {
+    /// An earlier submission with the same key was the first.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.end.is_none()
+    }
+
     /// Waits for the end. Dropping this future gives the run up.
     pub(crate) async fn finished(self, state: &State, owner: &Owner) -> End {
         let Taken { job, end, mut attachment } = self;

@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The life of a server: bind, accept, and a stop that lets running jobs end within their grace.
 
+use crate::crowd::{Crowd, Phase, Seat, Visit};
 use crate::guard::Via;
 use crate::listen::{self, Listen, Socket};
+use crate::patient::Patient;
 use crate::routes::router;
 use crate::state::{ServerOptions, State};
+use crate::workers;
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
-/// A reply of which the client takes nothing for this long is given up.
-const REPLY_TIME: Duration = Duration::from_secs(60);
 /// How long cancelled jobs may take to report their end at a stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long the results of the last jobs can be asked for: longer than any client pauses between polls.
 const LAST_LOOK: Duration = Duration::from_secs(3);
+/// Pause until the next connection is told to make room, where the last one takes its time.
+const EVICT_AGAIN: Duration = Duration::from_millis(100);
 /// Pause after a failed accept: what fails for want of descriptors would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -46,8 +48,10 @@ impl Server {
     /// Listens; connections are answered once [`Bound::run_until`] runs.
     ///
     /// # Errors
-    /// CONFIG, when the address cannot be had, or when others can reach it and there are no keys.
+    /// CONFIG, when the address cannot be had, when others can reach it and there are no keys, or when a
+    /// cap is below what any run needs.
     pub fn bind(self, listen: &Listen) -> Result<Bound, Error> {
+        self.options.caps.validate()?;
         let socket = listen::bind(listen, !self.options.keys.is_empty())?;
         Ok(Bound { address: socket.to_string(), server: self, socket })
     }
@@ -81,7 +85,7 @@ impl Bound {
     pub fn run_until(self, stop: &CancelToken, hurry: &CancelToken) -> Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
-            .max_blocking_threads(16)
+            .max_blocking_threads(workers::THREADS)
             .thread_name("unsandbox-http")
             .enable_all()
             .build()
@@ -100,14 +104,7 @@ impl Bound {
             Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
         };
         let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
-        let door = Door {
-            room: Arc::new(Semaphore::new(options.connections)),
-            connections: GracefulShutdown::new(),
-            silent: Arc::default(),
-            patience: options.patience,
-            first_head: options.first_head,
-            router: router(state.clone(), via),
-        };
+        let door = Door::new(&options, router(state.clone(), via));
         let hurried = cancelled(hurry);
         let mut hurried = pin!(hurried);
         // Accepted until the grace is over: whoever has a job may still ask for it.
@@ -130,9 +127,8 @@ impl Bound {
         };
         // For the replies that are under way, and the ends of what is cancelled now.
         state.runs.cancel_all();
-        door.silent.close_all();
         let quiet = async {
-            door.connections.shutdown().await;
+            door.close(options.connections).await;
             state.runs.idle().await;
         };
         let _ = tokio::time::timeout(LAST_WORDS, quiet).await;
@@ -153,96 +149,121 @@ async fn last_runs(state: &State, grace: Duration) {
     let _ = tokio::time::timeout(grace, idle).await;
 }
 
-/// Connections that have not asked for anything, oldest first: each can be told to go.
-#[derive(Default)]
-struct Silent {
-    waiting: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
-    next: AtomicU64,
-}
-
-impl Silent {
-    fn add(&self) -> (u64, oneshot::Receiver<()>) {
-        let (sender, receiver) = oneshot::channel();
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting.lock().expect("no panic under this lock").insert(number, sender);
-        (number, receiver)
-    }
-
-    /// It has spoken, or is gone; nobody tells it to go any more.
-    fn remove(&self, number: u64) -> Option<oneshot::Sender<()>> {
-        self.waiting.lock().expect("no panic under this lock").remove(&number)
-    }
-
-    fn close_oldest(&self) {
-        drop(self.waiting.lock().expect("no panic under this lock").pop_first());
-    }
-
-    fn close_all(&self) {
-        self.waiting.lock().expect("no panic under this lock").clear();
-    }
-}
-
 /// What a new connection needs.
 struct Door {
     room: Arc<Semaphore>,
-    connections: GracefulShutdown,
-    silent: Arc<Silent>,
+    crowd: Arc<Crowd>,
+    /// Becomes true when the server stops: what is under way is the last.
+    closing: watch::Sender<bool>,
     /// For a request's head, and between requests.
     patience: Duration,
     first_head: Duration,
+    reply_time: Duration,
     router: Router,
 }
 
 impl Door {
+    fn new(options: &ServerOptions, router: Router) -> Door {
+        Door {
+            room: Arc::new(Semaphore::new(options.connections)),
+            crowd: Arc::default(),
+            closing: watch::Sender::new(false),
+            patience: options.patience,
+            first_head: options.first_head,
+            reply_time: options.reply_time,
+            router,
+        }
+    }
+
     /// Answers the requests of one connection until either side ends it.
     fn open<S>(&self, stream: S, permit: OwnedSemaphorePermit)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let router = TowerToHyperService::new(self.router.clone());
-        let (number, unwanted) = self.silent.add();
-        let used = Arc::new(AtomicBool::new(false));
+        let (crowd, seat) = (self.crowd.clone(), self.crowd.enter());
         let service = service_fn({
-            let (used, silent) = (used.clone(), self.silent.clone());
-            move |request| {
-                if !used.swap(true, Ordering::Relaxed) {
-                    silent.remove(number);
-                }
+            let (crowd, seat) = (crowd.clone(), seat.clone());
+            move |mut request: hyper::Request<Incoming>| {
+                request.extensions_mut().insert(Visit::begin(&crowd, &seat));
                 router.call(request)
             }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.patience)
-            .serve_connection(TokioIo::new(stream), service);
-        let watched = self.connections.watch(connection);
-        let (silent, first_head) = (self.silent.clone(), self.first_head);
+            .serve_connection(TokioIo::new(Patient::new(stream, self.reply_time)), service);
+        let (closing, first_head) = (self.closing.subscribe(), self.first_head);
         tokio::spawn(async move {
-            let served = async {
-                // A broken connection concerns nobody but its client.
-                if let Err(error) = watched.await {
-                    log::debug!("connection: {error}");
-                }
-            };
-            let unheard = async {
-                // Both an end of its time and being told to go close what has not spoken.
-                let _ = tokio::time::timeout(first_head, unwanted).await;
-                if used.load(Ordering::Relaxed) {
-                    std::future::pending().await
-                }
-            };
-            first(served, unheard).await;
-            silent.remove(number);
+            attend(connection, &seat, closing, first_head).await;
+            crowd.left(&seat);
             drop(permit);
         });
     }
 
-    /// A place for one more connection; the oldest that is silent has to make room.
+    /// A place for one more connection; of those that wait for nothing, some have to make room.
     async fn permit(&self) -> OwnedSemaphorePermit {
-        if self.room.available_permits() == 0 {
-            self.silent.close_oldest();
+        loop {
+            if self.room.available_permits() == 0 {
+                self.crowd.evict_first();
+            }
+            let place = self.room.clone().acquire_owned();
+            // Whoever was told to go may still have something to send.
+            if let Ok(permit) = tokio::time::timeout(EVICT_AGAIN, place).await {
+                return permit.expect("the semaphore is never closed");
+            }
         }
-        self.room.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Comes when the last connection has ended.
+    async fn close(&self, connections: usize) {
+        self.closing.send_replace(true);
+        let all = u32::try_from(connections).unwrap_or(u32::MAX);
+        let _ = self.room.acquire_many(all).await;
+    }
+}
+
+/// Drives a connection to its end, or until it has to make room for another or the server stops.
+async fn attend<C: GracefulConnection<Error: fmt::Display>>(
+    connection: C,
+    seat: &Seat,
+    mut closing: watch::Receiver<bool>,
+    first_head: Duration,
+) {
+    let mut connection = pin!(connection);
+    let asked = async {
+        let head = tokio::time::timeout(first_head, seat.told_to_leave()).await;
+        if head.is_err() && seat.phase() != Phase::Silent {
+            seat.told_to_leave().await;
+        }
+    };
+    let stopped = async {
+        let _ = closing.wait_for(|closing| *closing).await;
+    };
+    let mut ended = false;
+    let served = async {
+        // A broken connection concerns nobody but its client.
+        if let Err(error) = connection.as_mut().await {
+            log::debug!("connection: {error}");
+        }
+        ended = true;
+    };
+    first(served, first(asked, stopped)).await;
+    if ended {
+        return;
+    }
+    connection.as_mut().graceful_shutdown();
+    // A request that was let in has its answer; what is left of the last reply has a moment.
+    loop {
+        match seat.phase() {
+            Phase::Silent => return,
+            Phase::Heard if seat.is_evicted() => return,
+            _ => {}
+        }
+        let ended = tokio::time::timeout(LAST_WORDS, connection.as_mut()).await.is_ok();
+        if ended || seat.phase() != Phase::Busy {
+            return;
+        }
     }
 }
 
@@ -253,8 +274,6 @@ async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
                 let permit = door.permit().await;
                 // A reply is one small write; waiting for more would only delay it.
                 let _ = stream.set_nodelay(true);
-                // Who does not take its reply does not keep its connection either.
-                let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(REPLY_TIME));
                 door.open(stream, permit);
             }
             Err(error) => accept_failed(error).await,

@@ -5,15 +5,18 @@ use crate::idempotency::Table;
 use crate::keys::Keys;
 use crate::room::Room;
 use crate::runs::Runs;
+use crate::workers::Workers;
 use axum::body::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use unsandbox_protocol::language::Language;
 use unsandbox_protocol::limits::{
-    LIMIT_TABLE, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES, TTL_MAX_SECONDS,
+    LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
+    TTL_MAX_SECONDS,
 };
-use unsandbox_protocol::{Backend, Error, Limits, Request};
+use unsandbox_protocol::{Backend, Error, ErrorCode, Limits, Request, validate};
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -26,7 +29,10 @@ pub struct ServerOptions {
     pub body_limit: usize,
     /// Bytes of all request bodies that are read at once; over it 503.
     pub bodies_limit: usize,
-    /// The most that a request may ask for.
+    /// Bytes of all large replies that are made or sent at once; over it 503 after `reply_patience`.
+    pub replies_limit: usize,
+    pub reply_patience: Duration,
+    /// The most that a request may ask for, and has if it does not ask.
     pub caps: Caps,
     /// How long running jobs may go on after a stop, before they are cancelled.
     pub grace: Duration,
@@ -38,8 +44,10 @@ pub struct ServerOptions {
     pub patience: Duration,
     /// How long a new connection may take until its first request's head is there.
     pub first_head: Duration,
-    /// Connections at once. A further one takes the place of the oldest that has not asked for anything, or
-    /// waits to be accepted.
+    /// A connection of which nothing is taken for so long, while there is something to send, is given up.
+    pub reply_time: Duration,
+    /// Connections at once. A further one takes the place of one that waits for nothing: a stranger's before
+    /// that of a key, and of either the one that has been quiet longest.
     pub connections: usize,
 }
 
@@ -50,11 +58,14 @@ impl Default for ServerOptions {
             compat: true,
             body_limit: REQUEST_BODY_MAX_BYTES,
             bodies_limit: REQUEST_BODIES_MAX_BYTES,
+            replies_limit: REPLIES_MAX_BYTES,
+            reply_patience: Duration::from_secs(30),
             caps: Caps::default(),
             grace: Duration::from_secs(10),
             reclaim: Duration::from_secs(3),
             patience: Duration::from_secs(30),
             first_head: Duration::from_secs(5),
+            reply_time: Duration::from_secs(60),
             connections: 4096,
         }
     }
@@ -74,23 +85,40 @@ impl Default for Caps {
 }
 
 impl Caps {
-    /// ARGUMENT, when a valid request asks for more than this server gives.
-    pub(crate) fn check(&self, request: &Request) -> Result<(), Error> {
-        if request.ttl > self.ttl_seconds {
-            return Err(Error::argument(format!(
-                "ttl is {}; this server allows at most {} seconds",
-                request.ttl, self.ttl_seconds
-            )));
+    /// CONFIG, when a cap is none that a run could be held to.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let ttl = validate::ttl(self.ttl_seconds).map(|_| ());
+        ttl.and(validate::check_limits(&self.limits)).map_err(|error| {
+            Error::new(ErrorCode::Config, format!("a cap of this server: {}", error.message()))
+        })
+    }
+
+    /// Brings what a valid request leaves open under the caps; ARGUMENT, when it asks for more than this
+    /// server gives.
+    pub(crate) fn apply(&self, request: &mut Request, language: &Language) -> Result<(), Error> {
+        match request.ttl {
+            None => request.ttl = Some(request.ttl_seconds().min(self.ttl_seconds)),
+            Some(asked) if asked > self.ttl_seconds => {
+                let cap = self.ttl_seconds;
+                return Err(Error::argument(format!(
+                    "ttl is {asked}; this server allows at most {cap} seconds"
+                )));
+            }
+            Some(_) => {}
         }
         for row in LIMIT_TABLE {
-            let (asked, cap) = (request.limits.get(row.name), self.limits.get(row.name));
-            if let (Some(asked), Some(cap)) = (asked, cap)
-                && asked > cap
-            {
-                return Err(Error::argument(format!(
-                    "limits.{} is {asked}; this server allows at most {cap}",
-                    row.name
-                )));
+            let Some(cap) = self.limits.get(row.name) else { continue };
+            match request.limits.get(row.name) {
+                Some(asked) if asked > cap => {
+                    return Err(Error::argument(format!(
+                        "limits.{} is {asked}; this server allows at most {cap}",
+                        row.name
+                    )));
+                }
+                None if language.default_limit(row).is_none_or(|default| default > cap) => {
+                    request.limits.set(row.name, cap);
+                }
+                _ => {}
             }
         }
         if request.runtime.is_some() {
@@ -112,6 +140,9 @@ pub(crate) struct State {
     pub compat: bool,
     pub body_limit: usize,
     pub bodies: Room,
+    pub replies: Room,
+    pub reply_patience: Duration,
+    pub workers: Workers,
     pub patience: Duration,
     pub caps: Caps,
     pub reclaim: Duration,
@@ -129,6 +160,9 @@ impl State {
             compat: options.compat,
             body_limit: options.body_limit,
             bodies: Room::new(options.bodies_limit),
+            replies: Room::new(options.replies_limit),
+            reply_patience: options.reply_patience,
+            workers: Workers::default(),
             patience: options.patience,
             caps: options.caps,
             reclaim: options.reclaim,
@@ -175,18 +209,58 @@ impl fmt::Debug for State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unsandbox_protocol::language::{find_language, languages};
+
+    fn bash() -> &'static Language {
+        find_language("bash").unwrap()
+    }
 
     #[test]
     fn a_request_over_a_cap_is_refused_with_the_cap() {
         let limits = Limits { memory_bytes: Some(1 << 28), ..Limits::default() };
         let caps = Caps { ttl_seconds: 30, limits };
-        caps.check(&Request::new("bash", "").ttl(30).limits(limits)).unwrap();
-        let error = caps.check(&Request::new("bash", "").ttl(31)).unwrap_err();
+        let refused = |mut request: Request| caps.apply(&mut request, bash()).unwrap_err();
+        caps.apply(&mut Request::new("bash", "").ttl(30).limits(limits), bash()).unwrap();
+        let error = refused(Request::new("bash", "").ttl(31));
         assert!(error.message().contains("31") && error.message().contains("30 s"), "{error}");
         let more = Limits { memory_bytes: Some((1 << 28) + 1), ..Limits::default() };
-        let error = caps.check(&Request::new("bash", "").ttl(1).limits(more)).unwrap_err();
+        let error = refused(Request::new("bash", "").ttl(1).limits(more));
         assert!(error.message().contains("limits.memory_bytes"), "{error}");
-        let error = caps.check(&Request::new("bash", "").ttl(1).runtime("/bin/sh")).unwrap_err();
+        let error = refused(Request::new("bash", "").ttl(1).runtime("/bin/sh"));
         assert!(error.message().contains("runtime"), "{error}");
+    }
+
+    #[test]
+    fn what_a_request_leaves_open_is_under_the_caps_too() {
+        let (memory_bytes, cpu_time_ms) = (Some(64 << 20), Some(200));
+        let limits =
+            Limits { memory_bytes, cpu_time_ms, processes: Some(4096), ..Limits::default() };
+        let given = |caps: Caps, name: &str| {
+            let mut request = Request::new(name, "");
+            caps.apply(&mut request, find_language(name).unwrap()).unwrap();
+            (request.ttl, request.limits)
+        };
+        let expected = Limits { memory_bytes, cpu_time_ms, ..Limits::default() };
+        assert_eq!(given(Caps { ttl_seconds: 30, limits }, "bash"), (Some(30), expected));
+        assert_eq!(given(Caps::default(), "bash"), (Some(60), Limits::default()));
+        // More than the default, and less than what the recipe of a language asks for.
+        let greedy = languages().iter().max_by_key(|language| language.memory_mb).unwrap();
+        assert!(greedy.memory_mb > 600, "{}", greedy.name);
+        let some = Limits { memory_bytes: Some(600 << 20), ..Limits::default() };
+        assert_eq!(given(Caps { limits: some, ..Caps::default() }, "bash").1, Limits::default());
+        assert_eq!(given(Caps { limits: some, ..Caps::default() }, greedy.name).1, some);
+    }
+
+    #[test]
+    fn a_cap_that_no_run_can_be_held_to_is_refused() {
+        let caps = |memory_bytes| Caps {
+            limits: Limits { memory_bytes: Some(memory_bytes), ..Limits::default() },
+            ..Caps::default()
+        };
+        caps(16 << 20).validate().unwrap();
+        let error = caps(1).validate().unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Config);
+        assert!(error.message().contains("memory_bytes") && error.message().contains("16777216"));
+        Caps { ttl_seconds: 0, ..Caps::default() }.validate().unwrap_err();
     }
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Running, execute_body, read_reply, request, start};
+use support::{Running, Wire, execute_body, keyed, read_reply, request, start};
 use unsandbox_protocol::Status;
 use unsandbox_server::ServerOptions;
 
@@ -41,6 +41,34 @@ fn a_key_that_comes_twice_is_one_run() {
     assert_eq!(second.text("job_id"), first.text("job_id"));
     assert_eq!(server.backend.submissions(), 2);
     with_key(&server, &"k".repeat(256), "/execute", "x").refused(400, "invalid_request");
+}
+
+#[test]
+fn a_finished_job_that_is_submitted_again_comes_with_its_result() {
+    let server = start(ServerOptions::default());
+    assert_eq!(with_key(&server, "k", "/execute/async", "done").text("status"), "pending");
+    let again = with_key(&server, "k", "/execute/async", "done");
+    assert_eq!(
+        (again.text("status").as_str(), again.text("stdout").as_str()),
+        ("completed", "done")
+    );
+    assert_eq!(again.text("job_id"), "job-1");
+}
+
+/// Whether a client has left or only ended its sending side cannot be told: it has to keep it open.
+#[test]
+fn a_client_that_ends_its_sending_side_has_left() {
+    let server = start(ServerOptions::default());
+    let mut stream = std::net::TcpStream::connect(server.host()).unwrap();
+    let body = execute_body("hold");
+    let bytes = request(server.host(), "POST", "/execute", "", body.as_bytes());
+    std::io::Write::write_all(&mut stream, &bytes).unwrap();
+    server.backend.wait_for(&Status::Running, 1);
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    server.backend.wait_for(&Status::Cancelled, 1);
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut rest).unwrap();
+    assert_eq!(rest, b"");
 }
 
 #[test]
@@ -129,6 +157,7 @@ fn after_the_grace_runs_are_cancelled_and_their_clients_told() {
     server.stop.cancel();
     let reply = read_reply(&mut waiting);
     assert_eq!((reply.status, reply.text("status").as_str()), (200, "cancelled"));
+    assert!(reply.text("error").contains("was stopped"), "{}", reply.body);
     server.join();
     server.backend.wait_for(&Status::Cancelled, 2);
 }
@@ -233,4 +262,58 @@ fn a_full_house_has_room_for_who_speaks() {
     let mut rest = Vec::new();
     silent[0].read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"", "the oldest had to go");
+}
+
+/// Sends a request and reads its reply, on a connection that stays.
+fn ask(stream: &mut dyn Wire, headers: &str) {
+    let head = format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"\"}") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        reply.push(byte[0]);
+    }
+    assert!(reply.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&reply));
+}
+
+const KEY: &str = "Authorization: Bearer the-key\r\n";
+
+#[test]
+fn strangers_that_ask_and_stay_keep_nobody_out() {
+    let options = ServerOptions { connections: 4, ..keyed("the-key") };
+    let server = start(options);
+    let mut running = server.send("POST", "/execute", KEY, execute_body("hold").as_bytes());
+    server.backend.wait_for(&Status::Running, 1);
+    let mut strangers: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for stranger in &mut strangers {
+        ask(stranger.as_mut(), "");
+    }
+    let began = Instant::now();
+    let reply = server.call("POST", "/execute", KEY, execute_body("heard").as_bytes());
+    assert_eq!(reply.text("stdout"), "heard");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let mut rest = Vec::new();
+    strangers[0].read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"", "the one that was quiet longest had to go");
+    server.backend.release();
+    assert_eq!(read_reply(&mut running).text("status"), "completed", "whoever waits stays");
+}
+
+#[test]
+fn a_refused_request_whose_body_never_comes_keeps_nobody_out() {
+    let options = ServerOptions { connections: 2, ..keyed("the-key") };
+    let server = start(options);
+    let head = "POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
+    let _strangers: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stranger = server.connect();
+            stranger.write_all(head.as_bytes()).unwrap();
+            stranger
+        })
+        .collect();
+    let began = Instant::now();
+    let reply = server.call("POST", "/execute", KEY, execute_body("heard").as_bytes());
+    assert_eq!(reply.text("stdout"), "heard");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }

@@ -6,6 +6,7 @@ mod support;
 use log::{Log, Metadata, Record};
 use std::sync::Mutex;
 use support::{execute_body, keyed, start};
+use unsandbox_protocol::Status;
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -34,16 +35,28 @@ fn one_line_a_request_without_keys_bodies_and_queries() {
         200
     );
     server.call("GET", "/jobs/a%0Ab", "Authorization: Bearer a-wrong-secret\r\n", b"");
+    let hold = execute_body("hold");
+    let left = server.send(
+        "POST",
+        "/execute",
+        "Authorization: Bearer the-secret-key\r\n",
+        hold.as_bytes(),
+    );
+    server.backend.wait_for(&Status::Running, 1);
+    drop(left);
+    server.backend.wait_for(&Status::Cancelled, 1);
     server.stop.cancel();
     server.join();
     let lines = LINES.lock().unwrap();
     let requests: Vec<&String> =
         lines.iter().filter(|line| line.starts_with("unsandbox::request ")).collect();
-    assert_eq!(requests.len(), 2, "{requests:?}");
+    assert_eq!(requests.len(), 3, "{requests:?}");
     assert!(requests[0].contains("POST /execute 200 "), "{}", requests[0]);
     let label = requests[0].rsplit(' ').next().unwrap();
     assert!(label.len() == 8 && label.bytes().all(|b| b.is_ascii_hexdigit()), "{}", requests[0]);
     assert!(requests[1].contains("GET /jobs/a%0Ab 401 "), "{}", requests[1]);
+    assert!(requests[2].contains("POST /execute 499 "), "its client left: {}", requests[2]);
+    assert!(requests[2].ends_with(label), "{}", requests[2]);
     for line in lines.iter() {
         assert!(!line.contains("secret") && !line.contains("the-idempotency"), "{line}");
         assert!(!line.contains('\n'), "{line}");

@@ -4,7 +4,8 @@
 mod support;
 
 use support::{Running, execute_body, read_reply, start, start_at};
-use unsandbox_server::ServerOptions;
+use unsandbox_protocol::Limits;
+use unsandbox_server::{Caps, ServerOptions};
 
 fn server() -> Running {
     start(ServerOptions::default())
@@ -40,6 +41,19 @@ fn async_gives_a_job_that_is_listed_polled_and_cancelled() {
     assert_eq!((again.status, again.text("status").as_str()), (200, "cancelled"));
     let job = server.get(&format!("/jobs/{id}"));
     assert_eq!(job.json()["result"]["stdout"], job.json()["stdout"], "nested and flat");
+}
+
+#[test]
+fn what_is_left_open_is_under_the_caps_of_the_server() {
+    let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
+    let caps = Caps { ttl_seconds: 30, limits };
+    let server = start(ServerOptions { caps, ..ServerOptions::default() });
+    let shown = server.execute("show").text("stdout");
+    assert!(shown.contains("ttl: Some(30)"), "{shown}");
+    assert!(shown.contains("memory_bytes: Some(67108864)"), "{shown}");
+    let asked = r#"{"language":"python","code":"show","ttl":60}"#;
+    let refused = server.call("POST", "/execute", "", asked.as_bytes());
+    assert!(refused.refused(400, "invalid_request").contains("at most 30 seconds"));
 }
 
 #[test]
@@ -102,6 +116,11 @@ fn languages_key_and_health() {
     assert_eq!(languages["aliases"]["py"], "python");
     let key = server.call("POST", "/keys/validate", "", b"{}");
     assert!(key.body.contains("\"valid\":true"), "{}", key.body);
+    assert_eq!(
+        key.text("tier"),
+        "self-hosted",
+        "an engine of its own is the caller's, not a server"
+    );
     assert!(!key.body.contains("\"error\""), "{}", key.body);
     assert_eq!(server.get("/health").status, 200);
     let head = server.call("HEAD", "/health", "", b"");

@@ -321,3 +321,16 @@ fn a_client_that_asks_for_it_gets_each_thing_once() {
     let full = server.get(&format!("/jobs/{id}")).json();
     assert!(full.get("stdout").is_some() && full["result"]["artifacts"][0].get("data").is_some());
 }
+
+#[test]
+fn a_body_that_is_encoded_is_refused_by_the_name_of_the_header() {
+    let server = start(ServerOptions::default());
+    let send = |encoding: &str| {
+        let headers = format!("Content-Encoding: {encoding}\r\n");
+        server.call("POST", "/execute", &headers, body("").as_bytes())
+    };
+    let message = send("gzip").refused(415, "unsupported_media_type");
+    assert!(message.contains("Content-Encoding") && message.contains("gzip"), "{message}");
+    assert_eq!(send("Identity").status, 200);
+    serves(&server);
+}

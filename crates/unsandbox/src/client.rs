@@ -531,7 +531,7 @@ impl EventSink for ResultSink {
         let by_caller = self.cancel.as_ref().is_some_and(CancelToken::is_cancelled);
         self.ending.finish(end.and_then(|job| match job.result {
             _ if by_caller && job.status == Status::Cancelled => Err(cancelled(Some(&job.job_id))),
-            Some(result) => Ok(result),
+            Some(result) => Ok(Arc::unwrap_or_clone(result)),
             None => Err(Error::internal("a finished job came without its result")),
         }));
     }

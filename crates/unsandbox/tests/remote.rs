@@ -81,7 +81,7 @@ fn a_pair_signs_and_never_sends_its_secret() {
         .unwrap();
     client.run(&Request::detect("#!/usr/bin/env python3\nprint(1)\n")).unwrap();
     let asked = &stub.asked()[0];
-    assert_eq!(asked.line(), "POST /base/run?network_mode=zerotrust&ttl=60");
+    assert_eq!(asked.line(), "POST /base/run?network_mode=zerotrust");
     assert_eq!(asked.header("authorization"), Some("Bearer unsb-pk-1"));
     assert_eq!(asked.header("content-type"), Some("text/plain"));
     let secret = unsandbox::Secret::new("unsb-sk-1");
@@ -199,7 +199,7 @@ fn long_runs_go_as_jobs_and_long_polls_are_used_where_offered() {
 #[test]
 fn jobs_by_every_call() {
     let stub = Stub::start(|asked| match asked.line().as_str() {
-        "POST /execute/async" | "POST /run/async?network_mode=zerotrust&ttl=60" => {
+        "POST /execute/async" | "POST /run/async?network_mode=zerotrust" => {
             json(202, r#"{"job_id":"j1","status":"pending"}"#)
         }
         "GET /jobs/j1" => json(
@@ -219,7 +219,7 @@ fn jobs_by_every_call() {
     assert_eq!((job.job_id.as_str(), job.status), ("j1", Status::Pending));
     assert_eq!(client.run_async(&Request::detect("#!/bin/sh\n")).unwrap().job_id, "j1");
     let job = client.get_job("j1").unwrap();
-    assert_eq!((job.created_at, job.result.unwrap().stdout), (Some(1), b"x".to_vec()));
+    assert_eq!((job.created_at, job.into_result().unwrap().stdout), (Some(1), b"x".to_vec()));
     assert_eq!(client.wait_job("j1", None).unwrap().stdout, b"x");
     assert_eq!(client.list_jobs().unwrap().len(), 1);
     let cancelled = client.cancel_job("j1").unwrap();

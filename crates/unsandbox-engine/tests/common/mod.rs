@@ -103,7 +103,7 @@ pub fn await_end(events: &Receiver<Event>) -> ExecutionResult {
         Event::Finished(end) => Some(*end),
         _ => None,
     });
-    job.expect("it ends with a job").result.expect("a finished job has its result")
+    job.expect("it ends with a job").into_result().expect("a finished job has its result")
 }
 
 /// Processes of this machine that are descendants of `ancestor`, seen from outside.

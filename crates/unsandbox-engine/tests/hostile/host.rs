@@ -144,7 +144,7 @@ impl Host {
                         wrong.push(format!("I8 it ended {:?} after its start", started.elapsed()));
                     }
                     return match *end {
-                        Ok(job) => (job.result, wrong),
+                        Ok(job) => (job.into_result(), wrong),
                         Err(error) => (None, vec![format!("its job failed: {error}")]),
                     };
                 }

@@ -47,8 +47,8 @@ pub fn detect(code: &str) -> Result<&'static Language, Error> {
         _ => format!("it may be {}", candidates.join(", ")),
     };
     Err(Error::argument(format!(
-        "the language of the code could not be told: {found}; name the language or begin with a \
-         shebang line such as \"#!/usr/bin/env python3\""
+        "the language of the code could not be told: {found}; begin with a shebang line such as \
+         \"#!/usr/bin/env python3\", or use execute, which is told the language"
     )))
 }
 

@@ -3,7 +3,9 @@
 
 use super::error::decode_error;
 use super::json::Writer;
-use super::result::{Identity, Shape, is_result, result_from, write_common, write_extras};
+use super::result::{
+    Identity, Shape, is_result, job_files, result_from, write_common, write_extras, written_bytes,
+};
 use super::tolerant::{Fields, Reply, senseless};
 use crate::error::Error;
 use crate::result::{ExecutionResult, Job, Status};
@@ -24,7 +26,7 @@ pub fn encode_submitted(job: &Job) -> String {
 /// The reply to `GET /jobs/{id}`. In [`Shape::Compat`] the result stands at the root too: most
 /// clients read it there although the specification nests it.
 pub fn encode_job(job: &Job, shape: Shape) -> String {
-    Writer::document(|w| {
+    Writer::document_of(job_bytes(job, shape), |w| {
         w.text("job_id", &job.job_id);
         w.text("status", job.status.as_str());
         let flat = shape == Shape::Compat && job.result.is_some();
@@ -40,6 +42,13 @@ pub fn encode_job(job: &Job, shape: Shape) -> String {
             write_result(w, result, shape);
         }
     })
+}
+
+/// Bytes of [`encode_job`] or [`encode_cancelled`], and a little more.
+pub fn job_bytes(job: &Job, shape: Shape) -> usize {
+    let texts = if shape == Shape::Compat { 2 } else { 1 };
+    let of = |result| written_bytes(result, shape, texts, job_files(result, shape));
+    1024 + job.result.as_deref().map_or(0, of)
 }
 
 fn write_result(w: &mut Writer, result: &ExecutionResult, shape: Shape) {
@@ -70,7 +79,7 @@ pub fn encode_jobs(jobs: &[Job]) -> String {
 /// The reply to `DELETE /jobs/{id}`; a job that had ended already is given as it is.
 pub fn encode_cancelled(job: &Job, shape: Shape) -> String {
     let cancelled = job.status == Status::Cancelled;
-    Writer::document(|w| {
+    Writer::document_of(job_bytes(job, shape), |w| {
         w.text("message", if cancelled { "Job cancelled" } else { "Job already finished" });
         w.text("job_id", &job.job_id);
         w.text("status", job.status.as_str());
@@ -102,7 +111,7 @@ pub fn decode_submission_or_result(body: &[u8], http_status: u16) -> Result<Subm
         Err(error) => return Err(error),
     };
     match job.result {
-        Some(result) => Ok(Submitted::Result(result)),
+        Some(result) => Ok(Submitted::Result(Arc::unwrap_or_clone(result))),
         None => Ok(Submitted::Job(job)),
     }
 }
@@ -160,11 +169,11 @@ pub fn decode_cancelled(body: &[u8], http_status: u16, job_id: &str) -> Result<J
         job
     };
     if job.result.is_none() {
-        job.result = Some(ExecutionResult {
+        job.result = Some(Arc::new(ExecutionResult {
             job_id: Some(job.job_id.clone()),
             exit_code: Some(crate::result::EXIT_CANCELLED),
             ..ExecutionResult::new(job.status.clone())
-        });
+        }));
     }
     Ok(job)
 }
@@ -201,7 +210,7 @@ fn read_job(job: &mut Job, mut fields: Fields, raw: Arc<str>, has_result: bool) 
         job.language = result.language.clone();
         job.detected_language = result.detected_language.clone();
         job.network_mode = result.network_mode.clone();
-        job.result = Some(result);
+        job.result = Some(Arc::new(result));
     } else {
         job.language = fields.word(&["language"]);
         job.detected_language = fields.word(&["detected_language"]);

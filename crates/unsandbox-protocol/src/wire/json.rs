@@ -6,12 +6,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::{Display, Write as _};
 
+/// What stands for the controls, ready made: a program may write nothing else, and megabytes of it.
+#[rustfmt::skip]
+const CONTROLS: [&str; 32] = [
+    "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006", "\\u0007",
+    "\\u0008", "\\t", "\\n", "\\u000b", "\\u000c", "\\r", "\\u000e", "\\u000f", "\\u0010",
+    "\\u0011", "\\u0012", "\\u0013", "\\u0014", "\\u0015", "\\u0016", "\\u0017", "\\u0018",
+    "\\u0019", "\\u001a", "\\u001b", "\\u001c", "\\u001d", "\\u001e", "\\u001f",
+];
+
 /// Bytes of a text between its quotes.
 pub(super) fn escaped_len(text: &str) -> usize {
     text.bytes()
         .map(|byte| match byte {
-            b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
-            0..0x20 => 6,
+            b'"' | b'\\' => 2,
+            0..0x20 => CONTROLS[usize::from(byte)].len(),
             _ => 1,
         })
         .sum()
@@ -25,7 +34,12 @@ pub(super) struct Writer {
 impl Writer {
     /// One whole document: an object.
     pub(super) fn document(fields: impl FnOnce(&mut Writer)) -> String {
-        let mut writer = Writer::default();
+        Self::document_of(0, fields)
+    }
+
+    /// A document of about so many bytes: of a large one no second copy is made while it grows.
+    pub(super) fn document_of(bytes: usize, fields: impl FnOnce(&mut Writer)) -> String {
+        let mut writer = Writer { out: String::with_capacity(bytes) };
         writer.braces(fields);
         writer.out
     }
@@ -50,12 +64,7 @@ impl Writer {
             match byte {
                 b'"' => self.out.push_str("\\\""),
                 b'\\' => self.out.push_str("\\\\"),
-                b'\n' => self.out.push_str("\\n"),
-                b'\r' => self.out.push_str("\\r"),
-                b'\t' => self.out.push_str("\\t"),
-                control => {
-                    let _ = write!(self.out, "\\u{control:04x}");
-                }
+                control => self.out.push_str(CONTROLS[usize::from(control)]),
             }
         }
         self.out.push_str(&text[plain..]);

@@ -20,10 +20,13 @@ pub use info::{
 pub use job::{
     Submitted, decode_cancelled, decode_job, decode_jobs, decode_submission,
     decode_submission_or_result, encode_cancelled, encode_job, encode_jobs, encode_submitted,
+    job_bytes,
 };
 pub use query::{percent_decode, percent_encode};
-pub use request::{Incoming, decode_request, decode_run, encode_execute, encode_run_query};
-pub use result::{Shape, decode_result, encode_result};
+pub use request::{
+    Incoming, decode_request, decode_run, encode_execute, encode_run_query, run_is_json,
+};
+pub use result::{Shape, decode_result, encode_result, result_bytes};
 pub use tolerant::decode_base64;
 
 /// Header in which our server says what it can do beyond the service, comma-separated.

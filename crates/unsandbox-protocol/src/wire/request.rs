@@ -32,7 +32,8 @@ pub fn encode_execute(request: &Request) -> String {
         }
         // The specification does not state the default.
         w.text("network_mode", &request.network_mode);
-        w.number("ttl", request.ttl);
+        // Left out, it is what the server gives at most, if that is less than the default.
+        w.number_if("ttl", request.ttl);
         for (key, asked) in flags(request) {
             if asked {
                 w.boolean(key, true);
@@ -71,8 +72,10 @@ fn flags(request: &Request) -> [(&'static str, bool); 2] {
 
 /// The query string of `/run`, whose body is the code itself.
 pub fn encode_run_query(request: &Request) -> String {
-    let mut query =
-        format!("network_mode={}&ttl={}", percent_encode(&request.network_mode), request.ttl);
+    let mut query = format!("network_mode={}", percent_encode(&request.network_mode));
+    if let Some(ttl) = request.ttl {
+        query.push_str(&format!("&ttl={ttl}"));
+    }
     if !request.env.is_empty() {
         let env = Writer::document(|w| request.env.iter().for_each(|(n, v)| w.text(n, v)));
         query.push_str("&env=");
@@ -103,13 +106,25 @@ pub fn decode_run(query: &str, content_type: Option<&str>, body: &[u8]) -> Resul
         let (name, value) = pair?;
         read_query_option(&mut request, &name, &value)?;
     }
-    let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if media.eq_ignore_ascii_case("application/json") {
-        return read_options(&read_body(body)?, request);
+    if run_is_json(content_type) {
+        let map = read_body(body)?;
+        if let Some(language) = field(&map, "language") {
+            return Err(Error::argument(format!(
+                "language is {}, which /run detects from the code; /execute takes it",
+                shown_json(language)
+            )));
+        }
+        return read_options(&map, request);
     }
     let code = std::str::from_utf8(body);
     request.code = code.map_err(|_| Error::argument("code is not UTF-8 text"))?.to_string();
     Ok(Incoming { request, wants_async: false })
+}
+
+/// Whether the body of `/run` is JSON rather than the code itself.
+pub fn run_is_json(content_type: Option<&str>) -> bool {
+    let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    media.trim().eq_ignore_ascii_case("application/json")
 }
 
 fn read_query_option(request: &mut Request, name: &str, value: &str) -> Result<(), Error> {
@@ -119,7 +134,7 @@ fn read_query_option(request: &mut Request, name: &str, value: &str) -> Result<(
         _ => Err(Error::argument(format!("{name} must be true or false, got {}", shown(value)))),
     };
     match name {
-        "ttl" => request.ttl = ttl_from_text(value)?,
+        "ttl" => request.ttl = Some(ttl_from_text(value)?),
         "network_mode" | "network" => request.network_mode = full_network_word(value),
         "return_artifact" | "return_artifacts" => request.return_artifact = flag()?,
         "return_wasm_artifact" => request.return_wasm_artifact = flag()?,
@@ -213,7 +228,7 @@ fn read_options(map: &Map<String, Value>, mut request: Request) -> Result<Incomi
         }
     }
     if let Some(value) = field(map, "ttl") {
-        request.ttl = ttl_from_json(value)?;
+        request.ttl = Some(ttl_from_json(value)?);
     }
     for name in ["return_artifacts", "return_artifact"] {
         request.return_artifact = boolean(map, name)?.unwrap_or(request.return_artifact);

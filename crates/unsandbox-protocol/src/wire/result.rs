@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// The reply to `/execute` and `/run`, and every face's own JSON for a result.
 pub fn encode_result(result: &ExecutionResult, shape: Shape) -> String {
-    Writer::document(|w| {
+    Writer::document_of(result_bytes(result, shape), |w| {
         write_common(w, result, Identity::Shown, shape);
         write_extras(w, result, shape);
     })
@@ -22,9 +22,11 @@ pub fn encode_result(result: &ExecutionResult, shape: Shape) -> String {
 /// How much of a result is written more than once, for readers that know only one place or form of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {
-    /// For clients of all vendors: a job's result flat beside nested, artifacts under both keys.
+    /// For clients of all vendors: a job's result flat beside nested, artifacts under both keys (up to
+    /// 8 MB of them).
     Compat,
-    /// Each thing in one place; a stream that is not UTF-8 as text and as base64.
+    /// Each thing in one place; a stream that is not UTF-8 as text and as base64. Of a large stream that is
+    /// no text at all, the text is the beginning.
     Once,
     /// For our own client: a stream as text or as base64, whichever is exact and shorter. No larger than
     /// the base64 of what it carries, which the client's limit on a reply counts on.
@@ -47,8 +49,8 @@ pub(super) fn write_common(
 ) {
     w.boolean("success", result.success);
     for (key, _, bytes) in streams(result) {
-        if shape != Shape::Lean || fits_as_text(bytes) {
-            w.text(key, &String::from_utf8_lossy(bytes));
+        if let Some(shown) = text_part(bytes, shape) {
+            w.text(key, &String::from_utf8_lossy(shown));
         }
     }
     w.number_or_null("exit_code", result.exit_code);
@@ -59,7 +61,8 @@ pub(super) fn write_common(
         w.text_if("job_id", result.job_id.as_deref());
         w.text("status", result.status.as_str());
     }
-    w.objects("artifacts", &result.artifacts, |w, artifact| write_artifact(w, artifact, shape));
+    let both_keys = has_both_keys(result, shape);
+    w.objects("artifacts", &result.artifacts, |w, artifact| write_artifact(w, artifact, both_keys));
     w.text_if("execution_mode", result.execution_mode.as_deref());
     w.text_if("network_mode", result.network_mode.as_deref());
     w.number_if("total_time_ms", result.total_time_ms);
@@ -71,11 +74,7 @@ pub(super) fn write_common(
 /// The fields that are ours.
 pub(super) fn write_extras(w: &mut Writer, result: &ExecutionResult, shape: Shape) {
     for (_, key, bytes) in streams(result) {
-        let text_is_there = match shape {
-            Shape::Lean => fits_as_text(bytes),
-            Shape::Once | Shape::Compat => std::str::from_utf8(bytes).is_ok(),
-        };
-        if !text_is_there {
+        if !is_exact(bytes, shape) {
             w.base64(key, bytes);
         }
     }
@@ -107,7 +106,83 @@ fn fits_as_text(bytes: &[u8]) -> bool {
     super::json::escaped_len(text) <= bytes.len().div_ceil(3) * 4
 }
 
-fn write_artifact(w: &mut Writer, artifact: &Artifact, shape: Shape) {
+/// From here on a stream that is no text is not repeated as text: each of its bytes may take six.
+const STREAM_LARGE_BYTES: usize = 1 << 20;
+/// What is shown of one all the same.
+const STREAM_BEGINNING_BYTES: usize = 64 << 10;
+/// Artifacts up to so many bytes together are written under both keys.
+const ARTIFACTS_TWICE_BYTES: usize = 8 << 20;
+/// What everything else takes: names, words, numbers.
+const REST_BYTES: usize = 4096;
+
+/// What of a stream is written as text, if anything.
+fn text_part(bytes: &[u8], shape: Shape) -> Option<&[u8]> {
+    match shape {
+        Shape::Lean => fits_as_text(bytes).then_some(bytes),
+        _ if bytes.len() <= STREAM_LARGE_BYTES || lossy_len(bytes) <= 2 * bytes.len() => {
+            Some(bytes)
+        }
+        _ => Some(&bytes[..STREAM_BEGINNING_BYTES]),
+    }
+}
+
+/// Whether the text of a stream says all of it.
+fn is_exact(bytes: &[u8], shape: Shape) -> bool {
+    let whole = text_part(bytes, shape).is_some_and(|shown| shown.len() == bytes.len());
+    whole && std::str::from_utf8(bytes).is_ok()
+}
+
+/// Bytes of a stream as text between its quotes, U+FFFD for what is not UTF-8.
+fn lossy_len(bytes: &[u8]) -> usize {
+    let len = |text: &str| super::json::escaped_len(text);
+    bytes
+        .utf8_chunks()
+        .map(|chunk| len(chunk.valid()) + if chunk.invalid().is_empty() { 0 } else { 3 })
+        .sum()
+}
+
+fn has_both_keys(result: &ExecutionResult, shape: Shape) -> bool {
+    shape == Shape::Compat && artifact_bytes(result) <= ARTIFACTS_TWICE_BYTES
+}
+
+fn artifact_bytes(result: &ExecutionResult) -> usize {
+    result.artifacts.iter().map(|artifact| artifact.content.len()).sum()
+}
+
+/// Bytes of [`encode_result`], and a little more: what it will take is known before it is made.
+pub fn result_bytes(result: &ExecutionResult, shape: Shape) -> usize {
+    let keys = if has_both_keys(result, shape) { 2 } else { 1 };
+    written_bytes(result, shape, 1, keys)
+}
+
+/// The same for a result whose texts are written `texts` times, and its artifacts `files` times.
+pub(super) fn written_bytes(
+    result: &ExecutionResult,
+    shape: Shape,
+    texts: usize,
+    files: usize,
+) -> usize {
+    let base64 = |len: usize| len.div_ceil(3) * 4;
+    let streams = streams(result).map(|(_, _, bytes)| {
+        let text = text_part(bytes, shape).map_or(0, lossy_len);
+        texts * text + if is_exact(bytes, shape) { 0 } else { base64(bytes.len()) }
+    });
+    let content: usize =
+        result.artifacts.iter().map(|it| base64(it.content.len()) + REST_BYTES).sum();
+    let words = result.error.as_deref().map_or(0, super::json::escaped_len);
+    streams.iter().sum::<usize>() + files * content + texts * (words + REST_BYTES)
+}
+
+/// How many times a job's result has its artifacts.
+pub(super) fn job_files(result: &ExecutionResult, shape: Shape) -> usize {
+    match (shape, has_both_keys(result, shape)) {
+        (Shape::Compat, true) => 3,
+        (Shape::Compat, false) => 2,
+        _ => 1,
+    }
+}
+
+fn write_artifact(w: &mut Writer, artifact: &Artifact, both_keys: bool) {
     w.text("filename", &artifact.filename);
     w.text("name", &artifact.filename);
     if let Some(url) = &artifact.url {
@@ -115,7 +190,7 @@ fn write_artifact(w: &mut Writer, artifact: &Artifact, shape: Shape) {
     } else {
         w.text("type", "base64");
         w.base64("content_base64", &artifact.content);
-        if shape == Shape::Compat {
+        if both_keys {
             w.base64("data", &artifact.content);
         }
         w.number("size", artifact.content.len());

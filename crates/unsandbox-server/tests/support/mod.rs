@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::{
-    Artifact, Backend, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Isolation, Job,
-    LimitKind, Owner, Request, Status, Submission,
+    Artifact, Backend, CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult,
+    Isolation, Job, LimitKind, Owner, Request, Status, Submission,
 };
 use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 
@@ -50,6 +50,10 @@ struct Entry {
 
 impl Table {
     fn finish(&self, id: &str, status: Status) {
+        self.finish_for(id, status, CancelReason::Caller);
+    }
+
+    fn finish_for(&self, id: &str, status: Status, reason: CancelReason) {
         let (end, sinks) = {
             let mut inner = self.inner.lock().unwrap();
             let Some(entry) = inner.jobs.get_mut(id).filter(|e| !e.job.status.is_terminal()) else {
@@ -59,13 +63,13 @@ impl Table {
             let mut result = ExecutionResult::new(status.clone());
             result.success = status == Status::Completed;
             result.exit_code = (!entry.fails).then_some(if result.success { 0 } else { -1 });
-            result.error = (!result.success).then(|| "Job cancelled by user".to_string());
+            result.error = (!result.success).then(|| reason.words().to_string());
             result.stdout = b"partial".to_vec();
             result.language.clone_from(&entry.job.language);
             result.job_id = Some(id.to_string());
             entry.job.status = status;
             entry.job.completed_at = Some(1_700_000_001);
-            entry.job.result = Some(result);
+            entry.job.result = Some(result.into());
             let broken = || Err(Error::new(ErrorCode::Server, "the jail broke"));
             let end = if entry.fails { broken() } else { Ok(entry.job.clone()) };
             (end, std::mem::take(&mut entry.sinks))
@@ -149,6 +153,17 @@ fn outcome(request: &Request) -> ExecutionResult {
                 url: None,
             });
         }
+        // More than a Unix socket holds: on each stream over 1 MB that is no text, and a file.
+        "large" => {
+            result.stdout = vec![0xff; (1 << 20) + 1];
+            result.stderr = vec![0; (1 << 20) + 1];
+            result.artifacts.push(Artifact {
+                filename: "large".to_string(),
+                kind: "file".to_string(),
+                content: vec![7; 1 << 20],
+                url: None,
+            });
+        }
         "artifacts" => {
             for filename in ["d/a", "e/a", "../e/a", "plain", "plain"] {
                 result.artifacts.push(Artifact {
@@ -195,7 +210,7 @@ impl Backend for Fake {
             result.language = request.language;
             result.job_id = Some(id.clone());
             job.status = result.status.clone();
-            job.result = Some(result);
+            job.result = Some(result.into());
         }
         let sinks = if held { vec![sink.clone()] } else { Vec::new() };
         inner.jobs.insert(id.clone(), Entry { owner, listed, job: job.clone(), fails, sinks });
@@ -204,7 +219,9 @@ impl Backend for Fake {
         if held {
             let table = self.table.clone();
             // Kept for as long as the token: the guard would take the callback back.
-            std::mem::forget(cancel.on_cancel(move || table.finish(&id, Status::Cancelled)));
+            std::mem::forget(cancel.on_cancel_for(move |reason| {
+                table.finish_for(&id, Status::Cancelled, reason);
+            }));
         } else {
             sink.finished(Ok(job.clone()));
         }

@@ -28,13 +28,14 @@ impl Remote {
 }
 
 fn ended(result: ExecutionResult) -> Job {
-    let job_id = result.job_id.clone().unwrap_or_default();
+    let job = Job::new(result.job_id.clone().unwrap_or_default(), result.status.clone());
     Job {
         language: result.language.clone(),
         detected_language: result.detected_language.clone(),
         network_mode: result.network_mode.clone(),
         raw: result.raw.clone(),
-        ..Job { result: Some(result.clone()), ..Job::new(job_id, result.status) }
+        result: Some(Arc::new(result)),
+        ..job
     }
 }
 

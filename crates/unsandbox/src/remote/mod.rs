@@ -195,7 +195,7 @@ impl Remote {
         options: &CallOptions,
     ) -> Result<ExecutionResult, Error> {
         let job = self.cancel_within(job_id, &self.question(options))?;
-        job.result.ok_or_else(|| Error::internal("a cancelled job came without its result"))
+        job.into_result().ok_or_else(|| Error::internal("a cancelled job came without its result"))
     }
 
     fn cancel_within(&self, job_id: &str, control: &Control) -> Result<Job, Error> {

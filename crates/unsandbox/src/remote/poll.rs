@@ -3,6 +3,7 @@
 
 use super::Remote;
 use super::control::{Control, jitter};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::wire::WAIT_MAX_SECONDS;
 use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
@@ -36,7 +37,7 @@ pub(super) fn wait(
         let long = remote.features().wait;
         let begun = Instant::now();
         match look(remote, job_id, long, control) {
-            Ok(Job { result: Some(result), .. }) => return Ok(result),
+            Ok(Job { result: Some(result), .. }) => return Ok(Arc::unwrap_or_clone(result)),
             Ok(_) => {
                 seen = true;
                 (unknown, silent) = (0, 0);

@@ -43,7 +43,7 @@ impl Remote {
     ) -> Result<ExecutionResult, Error> {
         let CallOptions { cancel, deadline, on_output, stdin, cancel_job } = options;
         let request = with_stdin(request, stdin)?;
-        let ttl = Duration::from_secs(request.ttl.unsigned_abs());
+        let ttl = Duration::from_secs(request.ttl_seconds().unsigned_abs());
         let control = self.execution(cancel, deadline, ttl + steps_beside(route, &request));
         let beyond_the_service =
             !request.args.is_empty() || request.stdin.is_some() || !request.limits.is_default();
