@@ -34,9 +34,11 @@ runtimes:
 test:
 	$(PYTHON) scripts/suites $(if $(filter 1,$(STRICT)),--strict)
 
-# What hostile programs see at each level, as root and as an ordinary user; part of `make test`.
+# What hostile programs see at each level, as root and as an ordinary user, and what they see without each
+# layer of the jail; both are part of `make test`.
 hostile:
 	$(CARGO) test --locked -p unsandbox-engine --test hostile
+	$(PYTHON) scripts/suites layers
 
 # Bounded: a million cases for each reader of what comes from outside; FUZZ_CASES=10000000 is the long form.
 FUZZ_CASES ?= 1000000

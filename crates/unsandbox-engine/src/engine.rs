@@ -205,8 +205,18 @@ impl Engine {
         self.core.egress.close();
     }
 
+    /// A forked copy has the locks as they were at the fork, and none of the threads: it leaves them alone.
+    fn check_process(&self) -> Result<(), Error> {
+        if self.core.process == std::process::id() {
+            return Ok(());
+        }
+        let text = "this engine belongs to the process that was forked; make one of your own";
+        Err(Error::new(ErrorCode::Conflict, text))
+    }
+
     /// The running jailer, started if need be together with the thread that hears it.
     fn jailer(&self) -> Result<Arc<Jailer>, Error> {
+        self.check_process()?;
         let jailer = self.core.ensure_jailer()?;
         let mut reactor = self.reactor.lock().expect("no panic under this lock");
         if reactor.is_none() {
@@ -341,10 +351,7 @@ impl Drop for Engine {
 
 impl Backend for Engine {
     fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
-        if self.core.process != std::process::id() {
-            let text = "this engine belongs to the process that was forked; make one of your own";
-            return Err(Error::new(ErrorCode::Conflict, text));
-        }
+        self.check_process()?;
         let valid = submission.request.validate()?;
         let request = &submission.request;
         let runtime = self.runtime(valid.language, request.runtime.as_deref())?;
@@ -366,11 +373,13 @@ impl Backend for Engine {
     }
 
     fn get(&self, owner: &Owner, job_id: &str) -> Result<Job, Error> {
+        self.check_process()?;
         self.core.forget_old();
         Ok(self.core.table().get(owner, job_id)?.job.clone())
     }
 
     fn watch(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+        self.check_process()?;
         self.core.forget_old();
         let mut table = self.core.table();
         let record = table.get(owner, job_id)?;
@@ -387,6 +396,7 @@ impl Backend for Engine {
     }
 
     fn list(&self, owner: &Owner) -> Result<Vec<Job>, Error> {
+        self.check_process()?;
         Ok(self.core.table().active(owner))
     }
 

@@ -204,17 +204,17 @@ impl Run {
         Ok(add(self.handle.control.as_fd(), CONTROL)?)
     }
 
+    /// Stops watching altogether: it will not run.
+    pub fn unwatch_all(&self) {
+        for pipe in self.outputs.iter().filter_map(|output| output.pipe.as_ref()) {
+            self.unwatch(pipe.as_fd());
+        }
+        self.unwatch(self.handle.control.as_fd());
+    }
+
     /// Stops watching before a descriptor is closed: a forked copy of the host may hold it open.
     fn unwatch(&self, fd: BorrowedFd<'_>) {
         let _ = epoll::delete(&self.epoll, fd);
-    }
-
-    /// As [`Run::unwatch`], of all three: it was not handed over.
-    pub fn unwatch_all(&self) {
-        self.outputs.iter().filter_map(|output| output.pipe.as_ref()).for_each(|pipe| {
-            self.unwatch(pipe.as_fd());
-        });
-        self.unwatch(self.handle.control.as_fd());
     }
 
     /// Takes what is readable on one of the descriptors.

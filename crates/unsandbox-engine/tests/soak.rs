@@ -264,7 +264,8 @@ mod soak {
         loop {
             match events.recv_timeout(Duration::from_secs(60)) {
                 Ok(crate::common::Event::Finished(end)) => {
-                    return end.map(|job| job.into_result().expect("a finished job has its result"));
+                    return end
+                        .map(|job| job.into_result().expect("a finished job has its result"));
                 }
                 Ok(_) => {}
                 Err(_) => return Err(Error::internal("a cancelled run did not end within 60 s")),

@@ -3,6 +3,7 @@
 //! mounts, waits for a run, places its files, takes it through its steps and reports to the engine.
 //! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
 
+use crate::ablation::{self, is_left_out};
 use crate::cgroup::Meter;
 use crate::collect;
 use crate::jail::{Doubt, trouble};
@@ -101,16 +102,24 @@ pub struct Streams {
 /// All that can be done before the run is here: then it waits for less.
 fn prepare(needs: &Needs, filters: &Filters) -> Doubt<()> {
     let layer = "mount namespace";
-    sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
+    if !is_left_out(ablation::Layer::User) {
+        sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
+    }
     keep_from_the_program().map_err(trouble("rights", "guard the init"))?;
     // Here, and not at the clone: the group that it was put into is then the root that it sees.
-    sys::unshare(libc::CLONE_NEWCGROUP).map_err(trouble("cgroup namespace", "unshare"))?;
+    if !is_left_out(ablation::Layer::CgroupNamespace) {
+        sys::unshare(libc::CLONE_NEWCGROUP).map_err(trouble("cgroup namespace", "unshare"))?;
+    }
     sys::new_session();
     sys::set_umask(0o022);
-    sys::set_host_name("sandbox").map_err(trouble("uts namespace", "set the host name"))?;
+    if !is_left_out(ablation::Layer::Uts) {
+        sys::set_host_name("sandbox").map_err(trouble("uts namespace", "set the host name"))?;
+    }
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    sys::mount(c"proc", c"/proc", c"proc", flags, c"")
-        .map_err(trouble("pid namespace", "mount /proc"))?;
+    if !is_left_out(ablation::Layer::Pid) {
+        sys::mount(c"proc", c"/proc", c"proc", flags, c"")
+            .map_err(trouble("pid namespace", "mount /proc"))?;
+    }
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
     // What is gone from the host is no more shown here than elsewhere.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Clones a jail's init into its namespaces and gives it one unprivileged id.
 
+use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::{Group, Groups};
 use crate::init::{self, Birth, Level};
 use crate::network::Networks;
@@ -24,6 +25,20 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS;
+
+fn namespaces() -> libc::c_int {
+    let each = [
+        (Layer::User, libc::CLONE_NEWUSER),
+        (Layer::Pid, libc::CLONE_NEWPID),
+        (Layer::Ipc, libc::CLONE_NEWIPC),
+        (Layer::Uts, libc::CLONE_NEWUTS),
+    ];
+    let left_out = each.iter().filter(|(layer, _)| is_left_out(*layer));
+    NAMESPACES & !left_out.fold(0, |flags, (_, flag)| flags | flag)
+}
+
+/// Roots that are kept for the next jails that show the same.
+const TEMPLATES_MAX: usize = 32;
 
 /// Ids of the host that jails run as when the host is root: high up, where no account is.
 const ROOT_IDS_FIRST: u32 = 0x7000_0000;
@@ -218,7 +233,7 @@ impl Builder {
 
     /// Gives the new init its id and its group, and lets it go on.
     fn release(&self, jail: &Jail, group: Option<&Group>) -> Doubt<()> {
-        if self.is_full() {
+        if self.is_full() && !is_left_out(Layer::User) {
             // To a jailer in its own user namespace, the only id there is is its root.
             let outside = if self.ids.is_some() { jail.host_id } else { 0 };
             map_ids(&jail.pid.to_string(), (JAIL_ID, outside), (JAIL_ID, outside))
@@ -263,7 +278,8 @@ impl Builder {
 
     /// A result says that the kernel counts: where it cannot, after all, there is none.
     fn make_group(&self, needs: &Needs) -> Doubt<Option<Group>> {
-        let Ok(groups) = &self.groups else { return Ok(None) };
+        let groups = self.groups.as_ref().ok().filter(|_| !is_left_out(Layer::Cgroup));
+        let Some(groups) = groups else { return Ok(None) };
         let made = groups.create(self.serial, needs.memory_bytes, needs.processes);
         made.map(Some).map_err(trouble("cgroup", "make a group"))
     }
@@ -279,7 +295,11 @@ impl Rooms {
         let show = &birth.needs.show;
         let sources = template::sources(show);
         if self.templates.get(show).is_none_or(|template| *template.sources != sources) {
-            // Before it is made: what is replaced meanwhile makes it stale, and is seen the next time.
+            // One for each set of shown paths; a caller who names ever new runtimes has them made again.
+            if self.templates.len() >= TEMPLATES_MAX {
+                self.templates.clear();
+            }
+            // Looked at before it is made: what is replaced meanwhile is seen the next time.
             let root = template::build(show)
                 .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
             let template = Template { root, sources: Rc::new(sources) };
@@ -288,9 +308,11 @@ impl Rooms {
         let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
         let template = &self.templates[show];
         let sources = template.sources.clone();
-        sys::setns(template.root.as_fd(), libc::CLONE_NEWNS)
-            .map_err(trouble("mount namespace", "enter"))?;
-        let cloned = sys::fork_with(NAMESPACES);
+        if !is_left_out(Layer::Mount) {
+            sys::setns(template.root.as_fd(), libc::CLONE_NEWNS)
+                .map_err(trouble("mount namespace", "enter"))?;
+        }
+        let cloned = sys::fork_with(namespaces());
         if let Ok(None) = cloned {
             init::main(birth, filters);
         }

@@ -2,6 +2,7 @@
 //! What a step's program gives up before it runs, at either level: files by Landlock, capabilities,
 //! new privileges, system calls.
 
+use crate::ablation::{Layer, is_left_out};
 use crate::files;
 use crate::init::Level;
 use crate::seccomp::{self, Filters};
@@ -54,13 +55,15 @@ impl<'a> Locks<'a> {
     /// Puts them on this process, for good. In a full jail it has the filters already, from its init.
     pub fn put_on(&self) -> Result<(), Failure> {
         let readable: Vec<&str> = self.readable.iter().map(String::as_str).collect();
-        files::lock(&readable, &[&self.tmp], self.devices)
-            .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
-        if self.level == Level::Full {
-            return sys::drop_capabilities().map_err(|e| ("capabilities", e));
+        if !is_left_out(Layer::Landlock) {
+            files::lock(&readable, &[&self.tmp], self.devices)
+                .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
         }
-        sys::drop_bounding_set().map_err(|e| ("capabilities", e))?;
-        sys::drop_capabilities().map_err(|e| ("capabilities", e))?;
+        if self.level == Level::Full {
+            return drop_capabilities();
+        }
+        drop_bounding_set()?;
+        drop_capabilities()?;
         install(self.filters.programs.iter().chain(&self.added))
     }
 }
@@ -68,14 +71,30 @@ impl<'a> Locks<'a> {
 /// What an init can do without itself, and every program below it inherits: here it is done before the
 /// run is known, and the run waits for less.
 pub fn put_on_init(filters: &Filters) -> Result<(), Failure> {
-    sys::no_core_file().map_err(|e| ("rlimits", e))?;
-    sys::drop_bounding_set().map_err(|e| ("capabilities", e))?;
+    if !is_left_out(Layer::Rlimits) {
+        sys::no_core_file().map_err(|e| ("rlimits", e))?;
+    }
+    drop_bounding_set()?;
     install(filters.programs.iter())
+}
+
+fn drop_bounding_set() -> Result<(), Failure> {
+    if is_left_out(Layer::Rights) {
+        return Ok(());
+    }
+    sys::drop_bounding_set().map_err(|e| ("capabilities", e))
+}
+
+fn drop_capabilities() -> Result<(), Failure> {
+    if is_left_out(Layer::Rights) {
+        return Ok(());
+    }
+    sys::drop_capabilities().map_err(|e| ("capabilities", e))
 }
 
 fn install<'a>(programs: impl Iterator<Item = &'a Vec<libc::sock_filter>>) -> Result<(), Failure> {
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|e| ("no_new_privs", e))?;
-    for program in programs {
+    for program in programs.filter(|_| !is_left_out(Layer::Seccomp)) {
         sys::install_filter(program).map_err(|e| ("seccomp", e))?;
     }
     Ok(())

@@ -7,6 +7,8 @@
 //! `files.rs`, control groups in `cgroup.rs`.
 
 #[cfg(target_os = "linux")]
+mod ablation;
+#[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
 mod collect;

@@ -118,12 +118,16 @@ type Failure = Box<dyn std::error::Error>;
 impl Filters {
     pub fn compile() -> Result<Filters, Failure> {
         let forbidden = forbidden_rules()?;
-        let absent = ABSENT.iter().map(|&call| (call, vec![])).collect();
         let programs =
-            vec![guard(), program(forbidden, libc::EPERM)?, program(absent, libc::ENOSYS)?];
+            vec![guard(), program(forbidden, libc::EPERM)?, program(whole(ABSENT), libc::ENOSYS)?];
         let reduced = program(reduced_rules()?, libc::EPERM)?;
         Ok(Filters { programs, reduced })
     }
+}
+
+/// Rules that refuse calls whatever their arguments.
+fn whole(calls: &[libc::c_long]) -> Rules {
+    calls.iter().map(|&call| (call, vec![])).collect()
 }
 
 fn program(rules: Rules, errno: libc::c_int) -> Result<Vec<libc::sock_filter>, Failure> {
@@ -139,7 +143,7 @@ fn program(rules: Rules, errno: libc::c_int) -> Result<Vec<libc::sock_filter>, F
 }
 
 fn forbidden_rules() -> Result<Rules, Failure> {
-    let mut rules: Rules = FORBIDDEN.iter().map(|&call| (call, vec![])).collect();
+    let mut rules = whole(FORBIDDEN);
     let mut clone = Vec::new();
     let mut unshare = Vec::new();
     for flag in NAMESPACE_FLAGS {
@@ -294,7 +298,7 @@ const OF_OTHERS: &[(libc::c_long, u8)] = &[
 ];
 
 fn reduced_rules() -> Result<Rules, Failure> {
-    let mut rules: Rules = REDUCED.iter().map(|&call| (call, vec![])).collect();
+    let mut rules = whole(REDUCED);
     let not_zero =
         |argument, len| SeccompRule::new(vec![SeccompCondition::new(argument, len, Op::Ne, 0)?]);
     for (call, argument) in OF_OTHERS {
@@ -309,10 +313,11 @@ fn reduced_rules() -> Result<Rules, Failure> {
 pub const LANDLOCK_WITH_SIGNALS: i32 = 6;
 
 /// Signals to processes. A thread may still signal its own process (tgkill), as `abort` does.
+const SIGNALS: &[libc::c_long] =
+    &[libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
+
 pub fn without_signals() -> Result<Vec<libc::sock_filter>, Failure> {
-    let calls =
-        [libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
-    program(calls.into_iter().map(|call| (call, vec![])).collect(), libc::EPERM)
+    program(whole(SIGNALS), libc::EPERM)
 }
 
 /// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers.
@@ -337,3 +342,6 @@ fn guard() -> Vec<libc::sock_filter> {
         op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ]
 }
+
+#[cfg(test)]
+mod tests;

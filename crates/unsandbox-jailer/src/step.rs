@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One program of a run: started with every lock on, watched, and ended with all that it started.
 
+use crate::ablation::{self, Layer, is_left_out};
 use crate::cgroup::Meter;
 use crate::init::{Level, RunStreams};
 use crate::jail::trouble;
@@ -34,7 +35,11 @@ pub struct Outcome {
 
 impl<'a> Stepper<'a> {
     pub fn new(plan: &Plan, locks: Locks<'a>, meter: Option<Meter>) -> io::Result<Stepper<'a>> {
-        let env = plan.env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
+        let mut env: Vec<String> = plan.env.clone();
+        if is_left_out(Layer::Environment) {
+            env.extend(ablation::environment_of_the_host());
+        }
+        let env = env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
         let scope = match locks.level {
             Level::Full => Scope::Jail,
             Level::Reduced { .. } => Scope::Tree {
@@ -61,6 +66,7 @@ impl<'a> Stepper<'a> {
         started: impl FnOnce(),
     ) -> Result<Outcome, Trouble> {
         let begin = Instant::now();
+        self.watchdog.begin_step();
         let child = self.start(step, streams)?;
         started();
         let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends);
@@ -121,11 +127,17 @@ impl<'a> Stepper<'a> {
             sys::new_session();
             sys::unblock_signals();
             set_streams(streams).map_err(|e| ("streams", e))?;
-            sys::close_all_but(3, &[say.as_raw_fd()]);
-            if self.locks.level != Level::Full {
+            if is_left_out(Layer::Descriptors) {
+                ablation::leave_descriptors_open(say.as_raw_fd());
+            } else {
+                sys::close_all_but(3, &[say.as_raw_fd()]);
+            }
+            if self.locks.level != Level::Full && !is_left_out(Layer::Rlimits) {
                 sys::no_core_file().map_err(|e| ("rlimits", e))?;
             }
-            set_rlimits(&self.limits).map_err(|e| ("rlimits", e))?;
+            if !is_left_out(Layer::Rlimits) {
+                set_rlimits(&self.limits).map_err(|e| ("rlimits", e))?;
+            }
             // The kernel ends the program before the init when memory is short. Only a process that may
             // be dumped owns its files in /proc; the exec makes it so anyway.
             let _ = sys::prctl(libc::PR_SET_DUMPABLE, 1);

@@ -4,7 +4,7 @@
 
 use crate::init;
 use crate::jail::{Builder, Doubt, Jail, trouble};
-use crate::{files, probe, sys, tree};
+use crate::{ablation, files, probe, sys, tree};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -57,6 +57,7 @@ pub fn run(start: Start) -> io::Result<()> {
     sys::reset_signals();
     sys::set_umask(0o022);
     std::env::set_current_dir("/")?;
+    ablation::choose(start.host);
     sys::raise_open_files();
     sys::close_all_but(ENGINE_FD + 1, &[]);
     // SAFETY: started with it (`Start::from_arguments` looks), and nothing else here owns it.

@@ -147,7 +147,7 @@ fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
         return Err(("mount a tmpfs".to_string(), io::Error::last_os_error()));
     };
     std::env::set_current_dir(cover.to_str().expect("a constant")).map_err(at("enter the root"))?;
-    furnish(&links, show).map_err(at("furnish the root"))?;
+    furnish(&links).map_err(at("furnish the root"))?;
     for bind in binds {
         let step = format!("show {}", bind.source);
         attach(&bind).map_err(at(&step))?;
@@ -203,8 +203,8 @@ fn system_links() -> Vec<(String, String)> {
 }
 
 /// Directories, links and small files of the root; the current directory is the root to be.
-fn furnish(system_links: &[(String, String)], show: &[String]) -> io::Result<()> {
-    let fixed = own_links(show).map(|(target, name)| (target.to_string(), name.to_string()));
+fn furnish(system_links: &[(String, String)]) -> io::Result<()> {
+    let fixed = LINKS.iter().map(|(target, name)| (target.to_string(), name.to_string()));
     for directory in ["dev", "etc", "proc", "tmp"] {
         directory_at(Path::new(directory))?;
     }
@@ -221,14 +221,6 @@ fn furnish(system_links: &[(String, String)], show: &[String]) -> io::Result<()>
             .write_all(content.as_bytes())?;
     }
     Ok(())
-}
-
-/// Links of our own, without those whose name a runtime of the host has as its folder.
-fn own_links(show: &[String]) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    LINKS.iter().filter(|(_, name)| {
-        let name = Path::new("/").join(name);
-        !show.iter().any(|path| Path::new(path).starts_with(&name))
-    })
 }
 
 fn directory_at(path: &Path) -> io::Result<()> {
@@ -252,17 +244,4 @@ pub fn place_for(place: &Path, is_directory: bool) -> io::Result<()> {
     }
     place.parent().map_or(Ok(()), directory_at)?;
     fs::File::create(place).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_gives_way_to_a_runtime_below_its_name() {
-        let names = |show: &str| own_links(&[show.to_string()]).map(|it| it.1).collect::<Vec<_>>();
-        assert!(names("/etc/mtabs/venv").contains(&"etc/mtab"));
-        assert!(!names("/etc/mtab/venv").contains(&"etc/mtab"));
-        assert_eq!(names("/etc/mtab/venv").len(), LINKS.len() - 1);
-    }
 }

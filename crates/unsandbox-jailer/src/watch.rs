@@ -2,6 +2,7 @@
 //! What a run has used, and whether that is too much: read from the run's control group where there is
 //! one, else summed over the processes of the jail.
 
+use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::Meter;
 use crate::{sys, tree};
 use std::fs;
@@ -26,6 +27,8 @@ pub struct Watchdog {
     cpu_limit: Option<Duration>,
     peak: u64,
     cpu: Duration,
+    /// Processes that the kernel had ended for want of memory before this step.
+    ended_before: u64,
 }
 
 /// With a group the kernel enforces memory itself; a look now and then sees that it had to.
@@ -48,7 +51,19 @@ impl Watchdog {
             cpu_limit: (!cpu.is_zero()).then_some(cpu),
             peak: 0,
             cpu: Duration::ZERO,
+            ended_before: 0,
         }
+    }
+
+    /// A new step answers for itself only: what the kernel ended in one that went before, the packing
+    /// of an artifact say, is not this one's want of memory.
+    pub fn begin_step(&mut self) {
+        self.ended_before = self.meter.as_mut().map_or(0, Meter::out_of_memory_kills);
+    }
+
+    fn was_enforced(&mut self) -> bool {
+        let before = self.ended_before;
+        self.meter.as_mut().is_some_and(|meter| meter.out_of_memory_kills() > before)
     }
 
     /// How long until the next [`Watchdog::check`].
@@ -63,8 +78,11 @@ impl Watchdog {
 
     /// The limit that has been passed, while processes still run.
     pub fn check(&mut self) -> Option<Cause> {
-        let memory = match &mut self.meter {
-            Some(meter) => meter.out_of_memory_kills() > 0,
+        if is_left_out(Layer::Watchdog) {
+            return None;
+        }
+        let memory = match &self.meter {
+            Some(_) => self.was_enforced(),
             None => {
                 let files =
                     if matches!(self.scope, Scope::Jail) { sys::bytes_used(c"/tmp") } else { 0 };
@@ -84,8 +102,7 @@ impl Watchdog {
 
     /// The limit that the kernel has enforced, once every process is gone.
     pub fn verdict_at_end(&mut self) -> Option<Cause> {
-        let killed = self.meter.as_mut().is_some_and(|meter| meter.out_of_memory_kills() > 0);
-        killed.then_some(Cause::Memory)
+        self.was_enforced().then_some(Cause::Memory)
     }
 
     /// Never less than before: time of processes that nobody waited for is gone with them.

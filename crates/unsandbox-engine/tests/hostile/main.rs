@@ -3,12 +3,15 @@
 //! user, with the host looked at from outside after each. `cargo test --test hostile` prints the
 //! report; words after `--` choose programs by their names.
 //!
+//! `--layers` plays parts of it without one layer after the other (see layers.rs).
+//!
 //! Each column of the report is a process of its own, which is the host that its programs attack.
 
 mod canaries;
 #[path = "../common/mod.rs"]
 mod common;
 mod host;
+mod layers;
 mod look;
 mod report;
 mod table;
@@ -17,6 +20,7 @@ use report::{Column, Report};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use unsandbox_protocol::Level;
 
 /// Says to a process of this program that it is a column: the level, and its folder.
@@ -39,15 +43,21 @@ fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--list") {
         return ExitCode::SUCCESS;
     }
+    if std::env::args().any(|word| word == "--layers") {
+        return code(layers::play());
+    }
+    let place = |level, user| Place { level, user, without: layers::every_layer() };
     let mut report = Report::new();
+    report.add(columns([place(Level::Full, None), place(Level::Reduced, None)], &words));
     if is_root() {
-        report.add(columns([(Level::Full, None), (Level::Reduced, None)], &words));
-        report.add(columns(USERS.map(|(level, user)| (level, Some(user))), &words));
-    } else {
-        report.add(columns([(Level::Full, None), (Level::Reduced, None)], &words));
+        report.add(columns(USERS.map(|(level, user)| place(level, Some(user))), &words));
     }
     report.print();
-    if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    code(report.failed())
+}
+
+fn code(failed: usize) -> ExitCode {
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn is_root() -> bool {
@@ -55,29 +65,39 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
-/// Both levels side by side, each in a process of its own.
-fn columns(wanted: [(Level, Option<u32>); 2], words: &[String]) -> Vec<Column> {
-    let running = wanted.map(|(level, user)| {
-        let (level, user, words) = (level, user, words.to_vec());
-        std::thread::spawn(move || column(level, user, &words))
-    });
-    running.into_iter().filter_map(|thread| thread.join().expect("it does not panic")).collect()
+/// Where programs are played.
+struct Place {
+    level: Level,
+    /// An ordinary user in the place of the one that the suite runs as.
+    user: Option<u32>,
+    /// Layers that a jailer which can leave layers out leaves out.
+    without: String,
 }
 
-fn column_name(level: Level, user: Option<u32>) -> String {
-    match user {
-        Some(_) => format!("{} user", level.as_str()),
-        None if is_root() => format!("{} root", level.as_str()),
-        None => level.as_str().to_string(),
+impl Place {
+    fn name(&self) -> String {
+        let user = if self.user.is_none() && is_root() { "root" } else { "user" };
+        format!("{} {user}", self.level.as_str())
     }
 }
 
-fn column(level: Level, user: Option<u32>, words: &[String]) -> Option<Column> {
+/// Both levels side by side.
+fn columns(places: [Place; 2], words: &[String]) -> Vec<Column> {
+    let only = std::env::var(ONLY).ok();
+    let chosen =
+        places.into_iter().filter(|place| only.as_ref().is_none_or(|only| *only == place.name()));
+    let play = |place: Place| {
+        let words = words.to_vec();
+        std::thread::spawn(move || play_in_a_process(&place, &words))
+    };
+    let running: Vec<_> = chosen.map(play).collect();
+    running.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
+}
+
+fn play_in_a_process(place: &Place, words: &[String]) -> Column {
     use std::os::unix::process::CommandExt;
-    let name = column_name(level, user);
-    if std::env::var(ONLY).is_ok_and(|only| only != name) {
-        return None;
-    }
+    let Place { level, user, without } = place;
+    let (name, user) = (place.name(), *user);
     let folder = own_folder(&name, user);
     let program = common::readable_copy_of_this_program();
     let mut command = Command::new(&program);
@@ -85,6 +105,7 @@ fn column(level: Level, user: Option<u32>, words: &[String]) -> Option<Column> {
         .args(words)
         .env(INSIDE, format!("{}:{}", level.as_str(), folder.display()))
         .env(canaries::SECRET, secret())
+        .env(layers::WITHOUT, without)
         .env("TMPDIR", folder.join("tmp"))
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .current_dir(&folder)
@@ -98,12 +119,15 @@ fn column(level: Level, user: Option<u32>, words: &[String]) -> Option<Column> {
     let _ = std::fs::remove_dir_all(&folder);
     let output = output.expect("this program starts");
     let text = String::from_utf8_lossy(&output.stdout);
-    Some(Column::read(name, &text, output.status.success()))
+    Column::read(name, &text, output.status.success())
 }
 
 /// A folder that belongs to the column's user.
 fn own_folder(name: &str, user: Option<u32>) -> PathBuf {
-    let name = format!("unsandbox-hostile-{}-{}", std::process::id(), name.replace(' ', "-"));
+    static FOLDERS: AtomicU32 = AtomicU32::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("unsandbox-hostile-{}-{number}-{name}", std::process::id());
+    let name = name.replace(' ', "-");
     let folder = std::env::temp_dir().join(name);
     for one in [folder.clone(), folder.join("tmp")] {
         std::fs::create_dir_all(&one).expect("the temporary directory is writable");

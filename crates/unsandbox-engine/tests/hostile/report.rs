@@ -43,6 +43,14 @@ impl Column {
     }
 }
 
+impl Column {
+    /// What was wrong with a program; `None` if it was not played to its end.
+    pub fn complaints(&self, program: &str) -> Option<&[String]> {
+        let cell = self.cells.iter().find(|cell| cell.program == program)?;
+        Some(&cell.complaints)
+    }
+}
+
 fn read_cell(line: &str) -> Option<Cell> {
     let mut fields = line.split('\t');
     (fields.next() == Some("hostile")).then_some(())?;
