@@ -4,7 +4,7 @@
 mod shell;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use shell::{Ended, call, call_with_stdin, scratch, signal, start, unsandbox};
+use shell::{Ended, call, call_with_stdin, get_by_gateway, scratch, signal, start, unsandbox};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
@@ -247,7 +247,7 @@ fn doctor_and_languages_tell_of_this_machine() {
 
 #[test]
 fn a_semitrusted_program_reaches_the_hosts_that_are_allowed() {
-    let code = "curl -sS http://other.test/";
+    let code = &get_by_gateway("http://other.test/");
     let args = ["-n", "semitrusted", "--egress-allow", "*.example", "--egress-allow", "a.test"];
     let ended = bash(code, &args);
     let refused = "egress refused: other.test:80 (not on the allow-list)\n";

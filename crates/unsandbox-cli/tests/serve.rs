@@ -5,7 +5,7 @@ mod shell;
 #[path = "../../unsandbox-server/tests/support/mod.rs"]
 mod support;
 
-use shell::{call, scratch, signal, unsandbox};
+use shell::{call, get_by_gateway, scratch, signal, unsandbox};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
@@ -197,7 +197,8 @@ fn keys_of_file_and_environment_add_up() {
 #[test]
 fn the_operator_says_which_hosts_programs_may_reach() {
     let served = serve(&["--listen", "127.0.0.1:0", "--grace", "0", "--egress-allow", "*.example"]);
-    let code = "curl -sS http://other.test/; curl -sS http://127.0.0.1.nip.test:8080/";
+    let [one, other] = ["http://other.test/", "http://127.0.0.1.nip.test:8080/"];
+    let code = format!("{}; {}", get_by_gateway(one), get_by_gateway(other));
     let request = serde_json::json!({
         "language": "bash", "code": code, "network_mode": "semitrusted",
     });

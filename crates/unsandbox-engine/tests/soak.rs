@@ -4,7 +4,6 @@
 //! were. A few hundred are part of `make test`; `make soak` sets UNSANDBOX_SOAK_RUNS=100000.
 
 #[cfg(target_os = "linux")]
-#[allow(dead_code)]
 mod common;
 
 #[cfg(not(target_os = "linux"))]

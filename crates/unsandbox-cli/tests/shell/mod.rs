@@ -66,8 +66,21 @@ pub fn start(args: &[&str]) -> Child {
 }
 
 pub fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
+    use rustix::process::{Pid, Signal, kill_process};
+    let signal = match name {
+        "INT" => Signal::INT,
+        "TERM" => Signal::TERM,
+        "HUP" => Signal::HUP,
+        "KILL" => Signal::KILL,
+        _ => panic!("{name} is no signal that the tests send"),
+    };
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// A program for bash that asks the gateway for `url` and prints the body of what it answers.
+pub fn get_by_gateway(url: &str) -> String {
+    let head = format!("GET {url} HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n");
+    format!("exec 3<>/dev/tcp/127.0.0.1/3128; printf '{head}' >&3; sed '1,/^\\r$/d' <&3; exec 3<&-")
 }
 
 /// An empty directory of this test.

@@ -147,6 +147,29 @@ pub fn within(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// Whether one of the programs that this test uses is missing; each that is becomes a named skip.
+pub fn lacks(programs: &[&str]) -> bool {
+    let is_there = |name: &str| {
+        ["/usr/local/bin", "/usr/bin", "/bin"]
+            .iter()
+            .any(|folder| std::path::Path::new(folder).join(name).exists())
+    };
+    let missing: Vec<&str> = programs.iter().copied().filter(|name| !is_there(name)).collect();
+    for name in &missing {
+        skip(&format!("{name} is not installed"));
+    }
+    !missing.is_empty()
+}
+
+/// Says that the test at hand is not played. Not by `println!`, whose output a passing test keeps to itself.
+pub fn skip(why: &str) {
+    use std::io::Write as _;
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let line = format!("\nskipped: {test}: {why}\n");
+    std::io::stdout().write_all(line.as_bytes()).expect("standard output can be written");
+}
+
 /// A copy of this test program where any user may read it.
 pub fn readable_copy_of_this_program() -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
@@ -170,14 +193,32 @@ pub fn again_as_an_ordinary_user(except: &str) {
         return;
     }
     let copy = readable_copy_of_this_program();
-    let status = std::process::Command::new(&copy)
+    let mut command = std::process::Command::new(&copy);
+    command
         .args(["--skip", except, "--test-threads", "2"])
         .env("HOME", "/nonexistent")
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .current_dir("/")
         .uid(65_534)
-        .gid(65_534)
-        .status();
+        .gid(65_534);
+    let status = spawn_fresh(&mut command).and_then(|mut child| child.wait());
     let _ = std::fs::remove_file(&copy);
     assert!(status.expect("the copy starts").success(), "a test fails for an ordinary user");
+}
+
+/// Starts a program that was just written. Another thread that starts a process at that moment holds the
+/// program open for writing until its own exec; the kernel tells of it in no other way than by refusing.
+pub fn spawn_fresh(command: &mut std::process::Command) -> std::io::Result<std::process::Child> {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        match command.spawn() {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::ExecutableFileBusy
+                    && Instant::now() < until =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
+        }
+    }
 }

@@ -114,7 +114,7 @@ fn play_in_a_process(place: &Place, words: &[String]) -> Column {
     if let Some(user) = user {
         command.env("HOME", "/nonexistent").uid(user).gid(user);
     }
-    let output = command.spawn().and_then(std::process::Child::wait_with_output);
+    let output = common::spawn_fresh(&mut command).and_then(std::process::Child::wait_with_output);
     let _ = std::fs::remove_file(&program);
     let _ = std::fs::remove_dir_all(&folder);
     let output = output.expect("this program starts");
