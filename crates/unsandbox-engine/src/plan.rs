@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn the_first_jail_is_made_for_the_default_limits() {
-        let of = |name| limit(&Limits::default(), name);
+        let bash = unsandbox_protocol::language::find_language("bash").unwrap();
+        let of = |name| limit(&Limits::default(), bash, name);
         let default = Needs {
             show: Vec::new(),
             memory_bytes: of("memory_bytes"),
