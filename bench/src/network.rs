@@ -4,6 +4,8 @@
 //! for how long a blocked call takes to return.
 
 use rustix::time::{ClockId, clock_gettime};
+use signal_hook::consts::SIGINT;
+use signal_hook::iterator::Signals;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -42,7 +44,8 @@ pub fn contend(port: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prints how many nanoseconds after its end, by token or deadline, a blocked call has returned.
+/// Prints how many nanoseconds after its end, by token or deadline, a blocked call has returned; for
+/// Ctrl-C, when it has.
 pub fn stop(port: &str, how: &str) -> Result<(), Error> {
     let client = client(port)?;
     let cancel = CancelToken::new();
@@ -51,9 +54,14 @@ pub fn stop(port: &str, how: &str) -> Result<(), Error> {
         "deadline" => CallOptions::new().deadline(soon),
         _ => CallOptions::new().cancel(cancel.clone()),
     };
+    if how == "Ctrl-C" {
+        let mut signals = Signals::new([SIGINT]).expect("a handler");
+        let cancel = cancel.clone();
+        std::thread::spawn(move || signals.forever().for_each(|_| cancel.cancel()));
+    }
     println!("ready");
     let begun = Instant::now();
-    let canceller = (how != "deadline").then(|| {
+    let canceller = (how == "token").then(|| {
         std::thread::spawn(move || {
             std::thread::sleep(soon);
             let at = Instant::now();
@@ -64,6 +72,11 @@ pub fn stop(port: &str, how: &str) -> Result<(), Error> {
     let end = client.execute_with(&Request::new("python", "hang"), options);
     let now = Instant::now();
     assert!(end.is_err(), "the server was silent");
+    if how == "Ctrl-C" {
+        let now = clock_gettime(ClockId::Monotonic);
+        println!("{}", now.tv_sec * 1_000_000_000 + now.tv_nsec);
+        return Ok(());
+    }
     let ended = canceller.map_or(begun + soon, |thread| thread.join().expect("it only cancels"));
     println!("{}", now.duration_since(ended).as_nanos());
     Ok(())

@@ -104,7 +104,7 @@ fn bounds() -> String {
         (
             "finished jobs kept",
             format!(
-                "{} minutes, {}, oldest out first",
+                "{} minutes, {}; of the key that has the most, the oldest out first",
                 limits::RETENTION.as_secs() / 60,
                 mb(limits::RETENTION_MAX_BYTES)
             ),

@@ -102,7 +102,8 @@ impl Core {
         let fds: [BorrowedFd<'_>; 5] =
             [theirs.as_fd(), plan.as_fd(), waiting.stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
         let needs = waiting.prepared.needs.clone();
-        let spawn = ToJailer::Spawn { id, needs };
+        let tree = waiting.prepared.plan.tmp.clone();
+        let spawn = ToJailer::Spawn { id, needs, tree };
         let handed = run.watch(id);
         let handed = handed.and_then(|()| channel::try_send(jailer.socket.as_fd(), &spawn, &fds));
         if let Err(error) = handed {

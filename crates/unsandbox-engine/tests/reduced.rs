@@ -5,7 +5,9 @@
 mod common;
 
 use common::*;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 use unsandbox_engine::{Engine, EngineOptions};
 use unsandbox_protocol::{ErrorCode, ExecutionResult, IsolationPolicy, Request};
 
@@ -36,6 +38,24 @@ fn programs_run_and_the_level_is_told() {
 fn compiled_languages_run() {
     let result = reduced(Request::new("c", "#include <stdio.h>\nint main(void){puts(\"c\");}"));
     assert_eq!(result.stdout_text(), "c\n", "{}", result.stderr_text());
+}
+
+#[test]
+fn nothing_is_left_in_the_temporary_folder() {
+    // Nobody may read the first, and no path is long enough for the last of the others.
+    let code = "mkdir -p a/b; mkdir -m 0 a/b/c; name=$(printf %0200d 0); \
+                for i in $(seq 40); do mkdir $name; cd $name; done; cd ~/..; pwd -P";
+    let engine = engine_at(IsolationPolicy::Reduced);
+    let result = execute_on(&engine, Request::new("bash", code)).unwrap();
+    let tree = PathBuf::from(result.stdout_text().trim_end());
+    assert!(
+        tree.starts_with(std::env::temp_dir()) && tree.parent().unwrap().exists(),
+        "{result:?}"
+    );
+    let gone = |path: &Path| within(Duration::from_secs(10), || !path.exists());
+    assert!(gone(&tree), "{} is left", tree.display());
+    drop(engine);
+    assert!(gone(tree.parent().unwrap()), "the folder of the jailer is left");
 }
 
 #[test]

@@ -93,7 +93,8 @@ mod soak {
 
     fn counts() -> Counts {
         let temporary = std::env::temp_dir().display().to_string();
-        let base = format!("{temporary}/unsandbox-run-{}", jailer().unwrap_or(0));
+        let start = format!("unsandbox-tree-{}-", jailer().unwrap_or(0));
+        let bases = entries(&temporary).into_iter().filter(|name| name.starts_with(&start));
         Counts {
             descriptors: entries("/proc/self/fd").len(),
             threads: entries("/proc/self/task").len(),
@@ -103,7 +104,7 @@ mod soak {
                 .lines()
                 .count(),
             groups: groups(),
-            folders: entries(&base).len(),
+            folders: bases.map(|base| entries(&format!("{temporary}/{base}")).len()).sum(),
         }
     }
 

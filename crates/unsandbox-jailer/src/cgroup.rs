@@ -141,12 +141,14 @@ impl Group {
                 peak: open("", "memory.peak").ok(),
                 events: open("", "memory.events")?,
                 cpu: open("", "cpu.stat")?,
+                members: open("", "cgroup.procs")?,
             },
             Version::One => Meter {
                 version: self.version,
                 peak: Some(open("memory", "memory.max_usage_in_bytes")?),
                 events: open("memory", "memory.oom_control")?,
                 cpu: open("cpuacct", "cpuacct.usage")?,
+                members: open("pids", "cgroup.procs")?,
             },
         })
     }
@@ -172,25 +174,31 @@ pub struct Meter {
     peak: Option<File>,
     events: File,
     cpu: File,
+    members: File,
 }
 
 impl Meter {
     pub fn descriptors(&self) -> Vec<RawFd> {
-        let files = self.peak.iter().chain([&self.events, &self.cpu]);
+        let files = self.peak.iter().chain([&self.events, &self.cpu, &self.members]);
         files.map(AsRawFd::as_raw_fd).collect()
     }
 
-    pub fn peak_bytes(&mut self) -> u64 {
-        self.peak.as_mut().map_or(0, |file| first_number(&read(file)))
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak.as_ref().map_or(0, |file| first_number(&read(file)))
     }
 
     /// How many processes the kernel has ended for want of memory.
-    pub fn out_of_memory_kills(&mut self) -> u64 {
-        number_after(&read(&mut self.events), "oom_kill ")
+    pub fn out_of_memory_kills(&self) -> u64 {
+        number_after(&read(&self.events), "oom_kill ")
     }
 
-    pub fn cpu_time_us(&mut self) -> u64 {
-        let text = read(&mut self.cpu);
+    /// Every process in the group, as this one's pid namespace numbers them.
+    pub fn members(&self) -> Vec<libc::pid_t> {
+        read(&self.members).lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    pub fn cpu_time_us(&self) -> u64 {
+        let text = read(&self.cpu);
         match self.version {
             Version::Two => number_after(&text, "usage_usec "),
             Version::One => first_number(&text) / 1000,
@@ -198,7 +206,7 @@ impl Meter {
     }
 }
 
-fn read(file: &mut File) -> String {
+fn read(mut file: &File) -> String {
     let mut text = String::new();
     let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
     text

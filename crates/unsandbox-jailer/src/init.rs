@@ -9,9 +9,9 @@ use crate::collect;
 use crate::jail::{Doubt, trouble};
 use crate::locks::{self, Locks};
 use crate::seccomp::Filters;
-use crate::step::{Outcome, Stepper};
+use crate::step::{BETWEEN_TRIES, Outcome, Stepper};
 use crate::template::{JAIL_ID, place_for, staged};
-use crate::{sys, tree};
+use crate::{folder, sys, tree};
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -84,11 +84,17 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     let streams = Streams { stdin, stdout, stderr };
     let show = &birth.needs.show;
     let run = Run { control, filters, level: birth.level, show, leash: birth.leash };
-    let end = prepared.and_then(|()| run.carry_out(plan, streams, birth.meter));
+    let plan = prepared.and_then(|()| read_plan(plan).map_err(trouble("plan", "read it")));
+    let own_tree = plan.as_ref().ok().map(|plan| PathBuf::from(&plan.tmp));
+    let end = plan.and_then(|plan| run.carry_out(plan, streams, birth.meter));
     if let Err(trouble) = end {
         let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
     }
     let _ = channel::send(run.control.as_fd(), &FromInit::Done, &[]);
+    // Nobody waits for this: it may take as long as what the program has made of its folder.
+    if let (Level::Reduced { .. }, Some(tree)) = (run.level, own_tree) {
+        let _ = folder::remove(&tree);
+    }
     sys::exit_now(0)
 }
 
@@ -173,16 +179,14 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn carry_out(&self, plan: OwnedFd, streams: Streams, meter: Option<Meter>) -> Doubt<()> {
-        let mut plan = read_plan(plan).map_err(trouble("plan", "read it"))?;
+    fn carry_out(&self, mut plan: Plan, streams: Streams, meter: Option<Meter>) -> Doubt<()> {
         let tmp = PathBuf::from(&plan.tmp);
         let done = self.prepare_tree(&tmp).and_then(|()| {
             self.fill(&tmp, std::mem::take(&mut plan.files))?;
             self.run_in(&tmp, plan, streams, meter)
         });
         if self.level != Level::Full {
-            tree::end();
-            let _ = tree::remove(&tmp);
+            tree::end(tree::own, || std::thread::sleep(BETWEEN_TRIES));
         }
         done
     }

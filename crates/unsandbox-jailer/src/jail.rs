@@ -5,7 +5,7 @@ use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::{Group, Groups};
 use crate::init::{self, Birth, Level};
 use crate::network::Networks;
-use crate::seccomp::Filters;
+use crate::seccomp::{Filters, LANDLOCK_WITH_SIGNALS};
 use crate::template::{self, JAIL_ID, Sources};
 use crate::{files, probe, sys};
 use std::collections::HashMap;
@@ -217,8 +217,12 @@ impl Builder {
         let level = if self.is_full() { LEVEL_FULL } else { LEVEL_REDUCED };
         let namespaces = NAMESPACES.iter().map(|name| (*name, self.is_full()));
         let always = ["seccomp", "rights", "rlimits"].map(|name| (name, true));
-        let kernel = [("landlock", files::kernel_abi() > 0), ("cgroup", self.groups.is_ok())];
-        let all = namespaces.chain(always).chain(kernel);
+        let abi = files::kernel_abi();
+        let kernel = [("landlock", abi > 0), ("cgroup", self.groups.is_ok())];
+        // An older Landlock lets a thread's signal through to any process of the same user.
+        let exposed = !self.is_full() && self.ids.is_none() && abi < LANDLOCK_WITH_SIGNALS;
+        let signals = exposed.then_some(("landlock for signals", false));
+        let all = namespaces.chain(always).chain(kernel).chain(signals);
         let (there, missing): (Vec<_>, Vec<_>) = all.partition(|(_, there)| *there);
         let names =
             |list: Vec<(&str, bool)>| list.into_iter().map(|(name, _)| name.to_string()).collect();

@@ -28,6 +28,7 @@ const REDUCED_DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
 type Failure = (&'static str, io::Error);
+type Failed = Box<dyn std::error::Error>;
 
 impl<'a> Locks<'a> {
     pub fn new(
@@ -45,14 +46,26 @@ impl<'a> Locks<'a> {
         // Of other processes /proc tells only what it tells everyone: Landlock guards the rest.
         let readable = standard.chain(show.iter().cloned()).chain(["/proc".to_string()]).collect();
         let mut added = vec![filters.reduced.clone()];
-        if files::kernel_abi() < seccomp::LANDLOCK_WITH_SIGNALS {
-            let signals = seccomp::without_signals();
-            added.push(signals.map_err(|error| io::Error::other(error.to_string()))?);
+        if level == (Level::Reduced { id: None }) {
+            added.push(filters.same_user.clone());
+        }
+        let (abi, broken) =
+            (files::kernel_abi(), |error: Failed| io::Error::other(error.to_string()));
+        if abi < seccomp::LANDLOCK_WITH_TRUNCATION {
+            added.extend(seccomp::without_truncation().map_err(broken)?);
+        }
+        if abi < seccomp::LANDLOCK_WITH_SIGNALS {
+            added.push(seccomp::without_signals().map_err(broken)?);
         }
         Ok(Locks { level, tmp, readable, devices: REDUCED_DEVICES, filters, added })
     }
 
-    /// Puts them on this process, for good. In a full jail it has the filters already, from its init.
+    /// For a run whose limits are kept by looking at it.
+    pub fn keep_in_sight(&mut self) {
+        self.added.push(self.filters.watched.clone());
+    }
+
+    /// Puts them on this process, for good. In a full jail it has most filters already, from its init.
     pub fn put_on(&self) -> Result<(), Failure> {
         let readable: Vec<&str> = self.readable.iter().map(String::as_str).collect();
         if !is_left_out(Layer::Landlock) {
@@ -60,7 +73,8 @@ impl<'a> Locks<'a> {
                 .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
         }
         if self.level == Level::Full {
-            return drop_capabilities();
+            drop_capabilities()?;
+            return install(self.added.iter());
         }
         drop_bounding_set()?;
         drop_capabilities()?;

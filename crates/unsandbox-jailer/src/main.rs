@@ -15,6 +15,8 @@ mod collect;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
+mod folder;
+#[cfg(target_os = "linux")]
 mod init;
 #[cfg(target_os = "linux")]
 mod jail;
@@ -24,6 +26,8 @@ mod locks;
 mod network;
 #[cfg(target_os = "linux")]
 mod probe;
+#[cfg(target_os = "linux")]
+mod proc;
 #[cfg(target_os = "linux")]
 mod seccomp;
 #[cfg(target_os = "linux")]
@@ -38,6 +42,8 @@ mod template;
 mod tree;
 #[cfg(target_os = "linux")]
 mod watch;
+#[cfg(target_os = "linux")]
+mod workplace;
 
 #[cfg(target_os = "linux")]
 fn main() {

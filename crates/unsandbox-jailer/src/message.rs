@@ -11,8 +11,9 @@ pub const MESSAGE_MAX: usize = 64 * 1024;
 /// From the engine to the jailer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ToJailer {
-    /// Starts a run. Descriptors: the init's socket, the plan, stdin, stdout, stderr.
-    Spawn { id: u64, needs: Needs },
+    /// Starts a run. `tree` is its plan's [`Plan::tmp`]. Descriptors: the init's socket, the plan, stdin,
+    /// stdout, stderr.
+    Spawn { id: u64, needs: Needs, tree: String },
     /// Ends a run whatever its init does.
     Kill { id: u64 },
     /// Asks for [`FromJailer::Layers`].
@@ -20,7 +21,7 @@ pub enum ToJailer {
     /// Ends every run and the jailer.
     Quit,
 }
-wire_enum!(ToJailer { 1 = Spawn { id, needs }, 2 = Kill { id }, 3 = Probe, 4 = Quit });
+wire_enum!(ToJailer { 1 = Spawn { id, needs, tree }, 2 = Kill { id }, 3 = Probe, 4 = Quit });
 
 /// What the jailer itself has to know of a run; the rest is for the init alone.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -285,6 +286,7 @@ mod tests {
         let message = ToJailer::Spawn {
             id: 9,
             needs: Needs { show: vec!["/opt".into()], memory_bytes: 1, ..Needs::default() },
+            tree: "/tmp".into(),
         };
         assert_eq!(ToJailer::from_bytes(&message.to_bytes()), Some(message));
     }

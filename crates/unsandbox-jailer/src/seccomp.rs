@@ -17,6 +17,11 @@ pub struct Filters {
     pub programs: Vec<Vec<libc::sock_filter>>,
     /// Added where namespaces do not keep the program away from the rest of the machine.
     pub reduced: Vec<libc::sock_filter>,
+    /// Added to that where the program has the id of the host's own user, and with it files among those
+    /// that it is shown.
+    pub same_user: Vec<libc::sock_filter>,
+    /// Added where limits are kept by looking at the processes: they do not hide.
+    pub watched: Vec<libc::sock_filter>,
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -121,7 +126,9 @@ impl Filters {
         let programs =
             vec![guard(), program(forbidden, libc::EPERM)?, program(whole(ABSENT), libc::ENOSYS)?];
         let reduced = program(reduced_rules()?, libc::EPERM)?;
-        Ok(Filters { programs, reduced })
+        let same_user = program(same_user_rules()?, libc::EPERM)?;
+        let watched = program(watched_rules()?, libc::EPERM)?;
+        Ok(Filters { programs, reduced, same_user, watched })
     }
 }
 
@@ -156,6 +163,10 @@ fn forbidden_rules() -> Result<Rules, Failure> {
     }
     rules.insert(libc::SYS_clone, clone);
     rules.insert(libc::SYS_unshare, unshare);
+    // Huge pages come from a pool of the machine, which no limit on memory counts.
+    rules.insert(libc::SYS_mmap, vec![flag_of(3, libc::MAP_HUGETLB as u64)?]);
+    rules.insert(libc::SYS_memfd_create, vec![flag_of(1, libc::MFD_HUGETLB.into())?]);
+    rules.insert(libc::SYS_shmget, vec![flag_of(2, libc::SHM_HUGETLB as u64)?]);
     // Local and Internet sockets only, and no raw ones: every other family is kernel code that no
     // program needs here.
     let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
@@ -222,6 +233,17 @@ fn forbidden_rules() -> Result<Rules, Failure> {
     Ok(rules)
 }
 
+/// A flag in a 32-bit argument.
+fn flag_of(argument: u8, flag: u64) -> Result<SeccompRule, Failure> {
+    Ok(SeccompRule::new(vec![masked(argument, flag, flag)?])?)
+}
+
+fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, Failure> {
+    Ok(SeccompCondition::new(argument, Len::Dword, Op::MaskedEq(mask), value)?)
+}
+
+const CLOSE_RANGE_UNSHARE: u64 = 2;
+
 /// Refused without namespaces: whatever reaches other processes of the same user, or outlives the run.
 const REDUCED: &[libc::c_long] = &[
     // No network at all, and no local service.
@@ -271,6 +293,12 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_fremovexattr,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_send_signal,
+    // A pair of sockets needs none of these; with them it would reach the machine's services.
+    libc::SYS_bind,
+    libc::SYS_connect,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
 ];
 
 // Newer than the libc crate's tables on some targets; since 5.0 the numbers are the same on all.
@@ -279,6 +307,8 @@ const SETXATTRAT: libc::c_long = 463;
 const REMOVEXATTRAT: libc::c_long = 466;
 const OPEN_TREE_ATTR: libc::c_long = 467;
 const FILE_SETATTR: libc::c_long = 469;
+/// The first system call that these lists know nothing of. To a program the kernel is one without it.
+const UNKNOWN: u32 = 470;
 
 /// The init has the program's id and so no other protection against these.
 fn names_the_init(argument: u8) -> Result<SeccompRule, Failure> {
@@ -306,27 +336,126 @@ fn reduced_rules() -> Result<Rules, Failure> {
     }
     // Times by path; without one the descriptor's own.
     rules.insert(libc::SYS_utimensat, vec![not_zero(1, Len::Qword)?]);
+    // A datagram names its receiver, which may be any socket of the machine. Pairs of streams stay.
+    let kinds = [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET, libc::SOCK_RDM];
+    let kinds = kinds.map(|kind| Ok(SeccompRule::new(vec![masked(1, 0xf, kind as u64)?])?));
+    rules.insert(libc::SYS_socketpair, kinds.into_iter().collect::<Result<_, Failure>>()?);
+    rules.insert(libc::SYS_sendto, vec![not_zero(4, Len::Qword)?]);
+    rules.insert(libc::SYS_ioctl, file_requests()?);
     Ok(rules)
+}
+
+/// Requests that change a file or a file system through a descriptor that was opened for reading, which
+/// is all that Landlock has seen of it.
+fn file_requests() -> Result<Vec<SeccompRule>, Failure> {
+    const REQUESTS: [u64; 8] = [
+        0x4008_6602, // FS_IOC_SETFLAGS
+        0x4004_6602, // FS_IOC32_SETFLAGS
+        0x4008_7602, // FS_IOC_SETVERSION
+        0x4004_7602, // FS_IOC32_SETVERSION
+        0x401c_5820, // FS_IOC_FSSETXATTR
+        0x4080_6685, // FS_IOC_ENABLE_VERITY
+        0xc050_6617, // FS_IOC_ADD_ENCRYPTION_KEY
+        0xc040_6618, // FS_IOC_REMOVE_ENCRYPTION_KEY
+    ];
+    // Btrfs makes and removes subvolumes by request. Three of that type are every file system's, and
+    // copy into what was opened for writing.
+    const BTRFS: u64 = 0x94;
+    const COPIES: [u64; 3] = [0x4004_9409, 0x4020_940d, 0xc018_9436];
+    let mut rules = REQUESTS
+        .iter()
+        .map(|request| {
+            let request = SeccompCondition::new(1, Len::Dword, Op::Eq, *request)?;
+            Ok(SeccompRule::new(vec![request])?)
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let mut others = vec![masked(1, 0xff00, BTRFS << 8)?];
+    for copy in COPIES {
+        others.push(SeccompCondition::new(1, Len::Dword, Op::Ne, copy)?);
+    }
+    rules.push(SeccompRule::new(others)?);
+    Ok(rules)
+}
+
+/// The times of what the user owns, through a descriptor; a filter cannot tell the run's own files from
+/// those. Setting them to now stays, which is what `touch` does.
+fn same_user_rules() -> Result<Rules, Failure> {
+    let other_times = SeccompCondition::new(2, Len::Qword, Op::Ne, 0)?;
+    Ok(Rules::from([(libc::SYS_utimensat, vec![SeccompRule::new(vec![other_times])?])]))
+}
+
+/// A process that may not be dumped may not be looked at either; and of the threads of a process one is
+/// looked at, so that all have the same descriptors.
+fn watched_rules() -> Result<Rules, Failure> {
+    let dumpable = vec![
+        SeccompCondition::new(0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64)?,
+        SeccompCondition::new(1, Len::Qword, Op::Ne, 1)?,
+    ];
+    let (thread, files) = (libc::CLONE_THREAD as u64, libc::CLONE_FILES as u64);
+    let alone = SeccompRule::new(vec![masked(0, thread | files, thread)?])?;
+    Ok(Rules::from([
+        (libc::SYS_prctl, vec![SeccompRule::new(dumpable)?]),
+        (libc::SYS_clone, vec![alone]),
+        (libc::SYS_unshare, vec![flag_of(0, files)?]),
+        (libc::SYS_close_range, vec![flag_of(2, CLOSE_RANGE_UNSHARE)?]),
+    ]))
 }
 
 /// From this version on Landlock keeps signals inside; for older kernels the filter has to.
 pub const LANDLOCK_WITH_SIGNALS: i32 = 6;
 
-/// Signals to processes. A thread may still signal its own process (tgkill), as `abort` does.
+/// Signals to processes, also those that the kernel sends when a descriptor is ready. A thread may still
+/// signal its own process (tgkill), as `abort` does; no filter can tell that from another's.
 const SIGNALS: &[libc::c_long] =
     &[libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
 
 pub fn without_signals() -> Result<Vec<libc::sock_filter>, Failure> {
-    program(whole(SIGNALS), libc::EPERM)
+    program(signal_rules()?, libc::EPERM)
 }
 
-/// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers.
+fn signal_rules() -> Result<Rules, Failure> {
+    let mut rules = whole(SIGNALS);
+    const F_SETSIG: u64 = 10;
+    const F_SETOWN_EX: u64 = 15;
+    const FIOSETOWN: u64 = 0x8901;
+    const SIOCSPGRP: u64 = 0x8902;
+    let any_of = |values: &[u64]| {
+        let rule =
+            |value| SeccompRule::new(vec![SeccompCondition::new(1, Len::Dword, Op::Eq, value)?]);
+        values.iter().map(|value| rule(*value)).collect::<Result<Vec<_>, _>>()
+    };
+    rules.insert(libc::SYS_fcntl, any_of(&[libc::F_SETOWN as u64, F_SETSIG, F_SETOWN_EX])?);
+    rules.insert(libc::SYS_ioctl, any_of(&[FIOSETOWN, SIOCSPGRP])?);
+    Ok(rules)
+}
+
+/// From this version on Landlock keeps files from being cut short; for older kernels the filter has to.
+pub const LANDLOCK_WITH_TRUNCATION: i32 = 3;
+
+/// Cutting a file short without the right to write to it: by path, or while opening it for reading. What
+/// asks in memory, where no filter looks, is not there.
+pub fn without_truncation() -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
+    let mask = (libc::O_ACCMODE | libc::O_TRUNC) as u64;
+    // Both ways of opening that Landlock does not take for writing.
+    let unwritten = [libc::O_RDONLY, libc::O_ACCMODE].map(|access| (access | libc::O_TRUNC) as u64);
+    let opening = |argument| {
+        let rule = |flags| Ok(SeccompRule::new(vec![masked(argument, mask, flags)?])?);
+        unwritten.into_iter().map(rule).collect::<Result<Vec<_>, Failure>>()
+    };
+    let mut rules = Rules::from([(libc::SYS_truncate, vec![]), (libc::SYS_openat, opening(2)?)]);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_open, opening(1)?);
+    let hidden = Rules::from([(libc::SYS_openat2, vec![])]);
+    Ok(vec![program(rules, libc::EPERM)?, program(hidden, libc::ENOSYS)?])
+}
+
+/// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers and to
+/// calls that are newer than these lists.
 fn guard() -> Vec<libc::sock_filter> {
     #[cfg(target_arch = "x86_64")]
     const NATIVE: u32 = 0xc000_003e; // AUDIT_ARCH_X86_64
     #[cfg(target_arch = "aarch64")]
     const NATIVE: u32 = 0xc000_00b7; // AUDIT_ARCH_AARCH64
-    const X32_BIT: u32 = 0x4000_0000;
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
@@ -336,12 +465,14 @@ fn guard() -> Vec<libc::sock_filter> {
         op(LOAD, 0, 0, 4), // seccomp_data.arch
         op(EQUAL, 1, 0, NATIVE),
         op(RETURN, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-        op(LOAD, 0, 0, 0), // seccomp_data.nr
-        op(AT_LEAST, 0, 1, X32_BIT),
+        op(LOAD, 0, 0, 0),           // seccomp_data.nr
+        op(AT_LEAST, 0, 1, UNKNOWN), // x32 has its bit above,
         op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
         op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ]
 }
 
+#[cfg(test)]
+mod older;
 #[cfg(test)]
 mod tests;

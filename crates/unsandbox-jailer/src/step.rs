@@ -7,17 +7,19 @@ use crate::init::{Level, RunStreams};
 use crate::jail::trouble;
 use crate::locks::Locks;
 use crate::watch::{Scope, Watchdog};
-use crate::{sys, tree};
+use crate::{folder, proc, sys, tree};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{Cause, Plan, RunLimits, Step, StepEnd, StepKind, ToInit, Trouble};
+
+/// How long processes that are being ended are left to do so.
+pub const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 pub struct Stepper<'a> {
     locks: Locks<'a>,
@@ -34,7 +36,7 @@ pub struct Outcome {
 }
 
 impl<'a> Stepper<'a> {
-    pub fn new(plan: &Plan, locks: Locks<'a>, meter: Option<Meter>) -> io::Result<Stepper<'a>> {
+    pub fn new(plan: &Plan, mut locks: Locks<'a>, meter: Option<Meter>) -> io::Result<Stepper<'a>> {
         let mut env: Vec<String> = plan.env.clone();
         if is_left_out(Layer::Environment) {
             env.extend(ablation::environment_of_the_host());
@@ -52,9 +54,12 @@ impl<'a> Stepper<'a> {
         let mut limits = plan.limits;
         if locks.level != Level::Full {
             // Without a user namespace the kernel counts every process of this user.
-            limits.processes += tree::tasks_of(sys::effective_uid());
+            limits.processes += proc::tasks_of(sys::effective_uid());
         }
         let watchdog = Watchdog::new(&plan.limits, scope, meter);
+        if watchdog.is_all() {
+            locks.keep_in_sight();
+        }
         Ok(Stepper { locks, limits, env, signals: sys::child_signal_fd()?, watchdog })
     }
 
@@ -70,7 +75,7 @@ impl<'a> Stepper<'a> {
         let child = self.start(step, streams)?;
         started();
         let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends);
-        self.end_everything();
+        self.end_everything(ends[1]);
         self.make_executable(step);
         let (cause, code) = match (cause, self.watchdog.verdict_at_end()) {
             // The kernel's own kill looks like any other signal until its counter is read.
@@ -153,21 +158,30 @@ impl<'a> Stepper<'a> {
 
     /// Kills every other process of the run and waits until none is left. In a pid namespace the kernel
     /// walks them all under one lock, so that none forks away meanwhile.
-    fn end_everything(&self) {
+    fn end_everything(&self, leash: BorrowedFd<'_>) {
         if self.locks.level == Level::Full {
             let _ = sys::kill(-1, libc::SIGKILL);
-        } else {
-            tree::end();
+            while sys::reap(true).is_ok() {}
+            return;
         }
-        while sys::reap(true).is_ok() {}
+        tree::end(
+            || self.watchdog.members(),
+            || {
+                sys::drain(self.signals.as_raw_fd());
+                let fds = [self.signals.as_raw_fd(), leash.as_raw_fd()];
+                if sys::poll_readable(fds, Some(BETWEEN_TRIES)).is_ok_and(|[_, let_go]| let_go) {
+                    self.give_up();
+                }
+            },
+        );
     }
 
     /// Nobody waits for this run any more: the jailer or the engine is gone. The end of a pid
     /// namespace's init ends everything in it; without one the init cleans up first.
     fn give_up(&self) -> ! {
         if self.locks.level != Level::Full {
-            tree::end();
-            let _ = tree::remove(Path::new(&self.locks.tmp));
+            tree::end(|| self.watchdog.members(), || std::thread::sleep(BETWEEN_TRIES));
+            let _ = folder::remove(Path::new(&self.locks.tmp));
         }
         sys::exit_now(1)
     }
@@ -177,13 +191,8 @@ impl<'a> Stepper<'a> {
         if self.locks.level == Level::Full || step.kind == StepKind::Run {
             return;
         }
-        let build = Path::new(&self.locks.tmp).join("build");
-        for entry in std::fs::read_dir(build).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                let rights = std::fs::Permissions::from_mode(0o755);
-                let _ = std::fs::set_permissions(entry.path(), rights);
-            }
-        }
+        // A compiler may have run the program's own code, which is free to put a link there.
+        let _ = folder::make_executable(Path::new(&self.locks.tmp), c"build");
     }
 
     /// Until the program, its time, or somebody's patience ends.

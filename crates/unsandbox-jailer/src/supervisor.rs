@@ -4,13 +4,14 @@
 
 use crate::init;
 use crate::jail::{Builder, Doubt, Jail, trouble};
-use crate::{ablation, files, probe, sys, tree};
+use crate::step::BETWEEN_TRIES;
+use crate::workplace::Workplace;
+use crate::{ablation, files, folder, probe, sys, tree};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use unsandbox_jailer::ENGINE_FD;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
@@ -19,6 +20,8 @@ use unsandbox_jailer::message::{FromJailer, LEVEL_NONE, Needs, ToJailer, Trouble
 /// Jails kept ready for each of the most recently used kinds of need.
 const READY_EACH: usize = 2;
 const KINDS_MAX: usize = 4;
+/// How long other runs may wait for the end of processes whose init was killed.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Stands for the id of a run where a jail has none.
 const NO_RUN: u64 = 0;
 
@@ -68,7 +71,7 @@ pub fn run(start: Start) -> io::Result<()> {
     let mut supervisor = Supervisor {
         engine,
         builder: Err(none_yet()),
-        base: None,
+        workplace: None,
         runs: HashMap::new(),
         ready: Vec::new(),
     };
@@ -110,13 +113,15 @@ fn serve(supervisor: &mut Supervisor, host: &OwnedFd, signals: &OwnedFd) -> io::
 struct Active {
     id: u64,
     jail: Jail,
+    /// Its writable tree, where that is a folder of the host.
+    tree: Option<PathBuf>,
 }
 
 struct Supervisor {
     engine: OwnedFd,
     builder: Doubt<Builder>,
-    /// The folder for the runs' trees, at the reduced level.
-    base: Option<PathBuf>,
+    /// Where the runs' trees are, at the reduced level.
+    workplace: Option<Workplace>,
     runs: HashMap<libc::pid_t, Active>,
     /// Jails without a run yet, by what they were made for; the oldest kind of need first.
     ready: Vec<(Needs, Vec<Jail>)>,
@@ -135,38 +140,26 @@ fn none_yet() -> Trouble {
 }
 
 /// A builder without namespaces, and the folder for its runs.
-fn reduced(temporary: &Path) -> Doubt<(Builder, PathBuf)> {
+fn reduced(temporary: &Path) -> Doubt<(Builder, Workplace)> {
     if files::kernel_abi() == 0 {
         return Err(trouble("landlock", "look for it")(io::Error::from_raw_os_error(libc::ENOSYS)));
     }
-    sweep(temporary);
-    let base = temporary.join(format!("{BASE_PREFIX}{}", std::process::id()));
-    // Passable for the ids that runs take where the host is root, and listed for nobody.
-    let made = std::fs::DirBuilder::new().mode(0o711).create(&base);
-    made.map_err(trouble("temporary directory", &format!("make {}", base.display())))?;
-    Ok((Builder::reduced()?, base))
+    // Orphans of a run whose init has been killed come back here.
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
+        .map_err(trouble("processes", "become a subreaper"))?;
+    let workplace = Workplace::make(temporary).map_err(|error| {
+        trouble("temporary directory", &format!("make a folder in {}", temporary.display()))(error)
+    })?;
+    Ok((Builder::reduced()?, workplace))
 }
-
-/// Removes the folders of jailers that were killed, together with their inits.
-fn sweep(temporary: &Path) {
-    for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(BASE_PREFIX));
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            let _ = tree::remove(&entry.path());
-        }
-    }
-}
-
-const BASE_PREFIX: &str = "unsandbox-run-";
 
 impl Supervisor {
     /// At the full level, a jail is really built before anything is promised. What fails leaves this
     /// process in half-made namespaces, so the engine starts another one for the reduced level.
     fn choose_level(&mut self, start: &Start) {
         if !start.full {
-            self.builder = reduced(&start.temporary).map(|(builder, base)| {
-                self.base = Some(base);
+            self.builder = reduced(&start.temporary).map(|(builder, workplace)| {
+                self.workplace = Some(workplace);
                 builder
             });
             return;
@@ -190,8 +183,7 @@ impl Supervisor {
     }
 
     fn greet(&self) -> io::Result<()> {
-        let base =
-            self.base.as_ref().map_or(String::new(), |base| base.to_string_lossy().into_owned());
+        let base = self.workplace.as_ref().map_or(String::new(), Workplace::path);
         let (level, layers, missing) = match &self.builder {
             Ok(builder) => builder.layers(),
             Err(_) => (LEVEL_NONE, Vec::new(), Vec::new()),
@@ -211,8 +203,9 @@ impl Supervisor {
 
     fn hear(&mut self, message: ToJailer, fds: Vec<OwnedFd>) -> io::Result<()> {
         match message {
-            ToJailer::Spawn { id, needs } => {
-                if let Err(trouble) = self.spawn(id, needs, fds) {
+            ToJailer::Spawn { id, needs, tree } => {
+                let tree = self.workplace.as_ref().map(|_| PathBuf::from(tree));
+                if let Err(trouble) = self.spawn(id, needs, tree, fds) {
                     self.tell(&FromJailer::Refused { id, trouble })?;
                 }
             }
@@ -235,12 +228,18 @@ impl Supervisor {
         channel::send(self.engine.as_fd(), message, &[])
     }
 
-    fn spawn(&mut self, id: u64, needs: Needs, fds: Vec<OwnedFd>) -> Doubt<()> {
+    fn spawn(
+        &mut self,
+        id: u64,
+        needs: Needs,
+        tree: Option<PathBuf>,
+        fds: Vec<OwnedFd>,
+    ) -> Doubt<()> {
         let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
         while let Some(jail) = self.take_ready(&needs) {
             match hand_over(&jail, &fds) {
                 Ok(()) => {
-                    self.runs.insert(jail.pid, Active { id, jail });
+                    self.runs.insert(jail.pid, Active { id, jail, tree });
                     return Ok(());
                 }
                 // Its init was ended while it was idle.
@@ -249,7 +248,7 @@ impl Supervisor {
         }
         let jail = self.build(&needs)?;
         let handed = hand_over(&jail, &fds);
-        self.runs.insert(jail.pid, Active { id, jail });
+        self.runs.insert(jail.pid, Active { id, jail, tree });
         handed.map_err(trouble("streams", "hand over the run"))
     }
 
@@ -287,7 +286,7 @@ impl Supervisor {
 
     fn retire(&mut self, jail: Jail) {
         let _ = sys::kill(jail.pid, libc::SIGKILL);
-        self.runs.insert(jail.pid, Active { id: NO_RUN, jail });
+        self.runs.insert(jail.pid, Active { id: NO_RUN, jail, tree: None });
     }
 
     /// The need for which a jail should be made now; the most recent first.
@@ -314,9 +313,11 @@ impl Supervisor {
 
     fn reap(&mut self) -> io::Result<()> {
         while let Ok(Some(reaped)) = sys::reap(false) {
-            if let Some(Active { id, jail }) = self.runs.remove(&reaped.pid) {
+            if let Some(Active { id, jail, tree }) = self.runs.remove(&reaped.pid) {
+                if let Some(tree) = tree {
+                    self.clean_up_after(&tree, reaped.end() != Ok(0));
+                }
                 if id != NO_RUN {
-                    self.remove_folder(&jail);
                     self.tell(&FromJailer::Exited { id })?;
                 }
                 self.recycle(jail);
@@ -327,19 +328,27 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Where the host is root, a run has an id of its own and may empty its folder, but not remove it
-    /// from root's. No other folder belongs to that id.
-    fn remove_folder(&self, jail: &Jail) {
-        if jail.host_id == sys::effective_uid() {
-            return; // the run has removed it itself
-        }
-        let Some(base) = &self.base else { return };
-        for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-            if entry.metadata().is_ok_and(|found| found.uid() == jail.host_id) {
-                let _ = std::fs::remove_dir(entry.path())
-                    .or_else(|_| std::fs::remove_dir_all(entry.path()));
+    fn inits(&self) -> Vec<libc::pid_t> {
+        let ready = self.ready.iter().flat_map(|(_, jails)| jails).map(|jail| jail.pid);
+        self.runs.keys().copied().chain(ready).collect()
+    }
+
+    /// The init has done this itself, but for the folder that a root host has made for it; one that was
+    /// killed has done none of it.
+    fn clean_up_after(&self, tree: &Path, killed: bool) {
+        if killed {
+            let own = std::process::id() as libc::pid_t;
+            let inits = self.inits();
+            let strays = || tree::below(own, &inits);
+            let deadline = Instant::now() + PATIENCE;
+            while !tree::kill_all(strays) && Instant::now() < deadline {
+                std::thread::sleep(BETWEEN_TRIES);
+                for stray in strays() {
+                    let _ = sys::reap_child(stray);
+                }
             }
         }
+        let _ = folder::remove(tree);
     }
 
     /// An idle init that was killed from outside is no longer ready.
@@ -361,9 +370,18 @@ impl Supervisor {
         }
         // Inits without a pid namespace end their processes and remove their folders themselves, when
         // they see that nobody holds their leash.
+        let mut inits: Vec<_> = jails.iter().map(|jail| jail.pid).collect();
         drop(jails);
-        while sys::reap(true).is_ok() {}
-        self.base.iter().for_each(|base| drop(std::fs::remove_dir_all(base)));
+        while !inits.is_empty()
+            && let Ok(reaped) = sys::reap(true)
+        {
+            inits.retain(|pid| reaped.is_none_or(|reaped| reaped.pid != *pid));
+        }
+        if !full {
+            // What an init that was killed has left came back here.
+            tree::end(tree::own, || std::thread::sleep(BETWEEN_TRIES));
+        }
+        drop(self.workplace.take());
     }
 
     fn recycle(&mut self, jail: Jail) {

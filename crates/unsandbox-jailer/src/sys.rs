@@ -88,6 +88,22 @@ pub fn reap(block: bool) -> io::Result<Option<Reaped>> {
     }
 }
 
+/// Reaps one child, if it has ended.
+pub fn reap_child(pid: libc::pid_t) -> io::Result<()> {
+    // SAFETY: no status is asked for.
+    check(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) })
+        .map(drop)
+}
+
+/// The exit code of a child, once it has ended.
+#[cfg(test)]
+pub fn wait_for(pid: libc::pid_t) -> Option<i32> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    check(unsafe { libc::waitpid(pid, &mut status, 0) }).ok()?;
+    Reaped { pid, status }.end().ok()
+}
+
 /// Processor time and largest resident size of every descendant that was reaped.
 pub fn children_usage() -> (Duration, u64) {
     // SAFETY: an all-zero rusage is valid, and outlives the call.

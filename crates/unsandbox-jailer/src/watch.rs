@@ -4,9 +4,10 @@
 
 use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::Meter;
-use crate::{sys, tree};
+use crate::proc::{self, Face};
+use crate::{folder, sys, tree};
+use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ pub struct Watchdog {
     cpu_limit: Option<Duration>,
     peak: u64,
     cpu: Duration,
+    seen: Seen,
     /// Processes that the kernel had ended for want of memory before this step.
     ended_before: u64,
 }
@@ -51,6 +53,7 @@ impl Watchdog {
             cpu_limit: (!cpu.is_zero()).then_some(cpu),
             peak: 0,
             cpu: Duration::ZERO,
+            seen: Seen::default(),
             ended_before: 0,
         }
     }
@@ -58,12 +61,12 @@ impl Watchdog {
     /// A new step answers for itself only: what the kernel ended in one that went before, the packing
     /// of an artifact say, is not this one's want of memory.
     pub fn begin_step(&mut self) {
-        self.ended_before = self.meter.as_mut().map_or(0, Meter::out_of_memory_kills);
+        self.ended_before = self.meter.as_ref().map_or(0, Meter::out_of_memory_kills);
     }
 
-    fn was_enforced(&mut self) -> bool {
+    fn was_enforced(&self) -> bool {
         let before = self.ended_before;
-        self.meter.as_mut().is_some_and(|meter| meter.out_of_memory_kills() > before)
+        self.meter.as_ref().is_some_and(|meter| meter.out_of_memory_kills() > before)
     }
 
     /// How long until the next [`Watchdog::check`].
@@ -74,6 +77,11 @@ impl Watchdog {
             (Some(_), Some(limit)) => WITH_GROUP.min(*limit / 10).max(Duration::from_millis(2)),
             (Some(_), None) => WITH_GROUP,
         })
+    }
+
+    /// Whether looking at processes is all that limits them.
+    pub fn is_all(&self) -> bool {
+        self.meter.is_none() || matches!(self.scope, Scope::Tree { .. })
     }
 
     /// The limit that has been passed, while processes still run.
@@ -107,9 +115,12 @@ impl Watchdog {
 
     /// Never less than before: time of processes that nobody waited for is gone with them.
     pub fn cpu_time(&mut self) -> Duration {
-        let now = match &mut self.meter {
+        let now = match &self.meter {
             Some(meter) => Duration::from_micros(meter.cpu_time_us()),
-            None => sys::children_usage().0 + running_cpu_time(&self.processes()),
+            None => {
+                let processes = self.processes();
+                (sys::children_usage().0 + self.seen.look_at(&processes)).max(self.seen.total())
+            }
         };
         self.cpu = self.cpu.max(now);
         self.cpu
@@ -121,32 +132,48 @@ impl Watchdog {
     }
 
     /// Looks into the folder now and then: without a file system of its own, nothing else bounds it.
+    /// What cannot be measured is too much, and what has no name any more takes its space as before.
     fn folder_is_full(&mut self) -> bool {
         let Scope::Tree { folder, bytes, files, looked } = &mut self.scope else { return false };
         if looked.elapsed() < FOLDER {
             return false;
         }
         *looked = Instant::now();
-        let (used, count) = tree::usage(folder);
-        used > *bytes || count > *files
+        let (bytes, files) = (*bytes, *files);
+        let Some(content) = folder::measure(folder) else { return true };
+        let held = Held::by(&faces(&self.processes()));
+        content.bytes + held.nameless > bytes || content.files > files
     }
 
     /// Every process of the run but the init.
     fn processes(&self) -> Vec<libc::pid_t> {
         if matches!(self.scope, Scope::Tree { .. }) {
-            return tree::descendants(std::process::id() as libc::pid_t);
+            return tree::own();
         }
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        numbers.filter(|pid| *pid != 1).collect()
+        proc::all().filter(|pid| *pid != 1).collect()
+    }
+
+    /// Every process that the run has anywhere, as far as the kernel tells.
+    pub fn members(&self) -> Vec<libc::pid_t> {
+        let own = std::process::id() as libc::pid_t;
+        let mut found = self.processes();
+        let group = self.meter.as_ref().map(Meter::members).unwrap_or_default();
+        found.extend(group.into_iter().filter(|pid| *pid != own));
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     pub fn peak_memory_bytes(&mut self) -> u64 {
-        let counted = self.meter.as_mut().map_or(0, Meter::peak_bytes);
+        let counted = self.meter.as_ref().map_or(0, Meter::peak_bytes);
         // Resident size of the largest process: what is left to tell where nothing counted.
         let fallback = if counted == 0 { sys::children_usage().1 } else { 0 };
         self.peak.max(counted).max(fallback)
     }
+}
+
+fn faces(processes: &[libc::pid_t]) -> Vec<Face> {
+    processes.iter().filter_map(|pid| Face::of(*pid)).collect()
 }
 
 /// Memory of the processes: their own pages, page tables and swap, and what they share. Shared memory
@@ -154,57 +181,82 @@ impl Watchdog {
 /// in memfds that are open, in System V segments. Pages that a fork shares count once for each process;
 /// only where that sum is too much, their proper shares are asked for.
 fn memory_in_use(processes: &[libc::pid_t], files: u64, limit: u64) -> u64 {
+    let faces = faces(processes);
     let (mut anonymous, mut kernel, mut mapped) = (0, 0, 0);
-    for pid in processes {
-        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
-        anonymous += kilobytes(&status, "RssAnon:");
-        kernel += kilobytes(&status, "VmPTE:") + kilobytes(&status, "VmSwap:");
-        mapped += kilobytes(&status, "RssShmem:");
+    for face in &faces {
+        anonymous += face.bytes("RssAnon:");
+        kernel += face.bytes("VmPTE:") + face.bytes("VmSwap:");
+        mapped += face.bytes("RssShmem:");
     }
-    let shared = (files + memfds(processes) + system_v_bytes()).max(mapped);
+    let held = Held::by(&faces);
+    kernel += held.sockets * SOCKET;
+    let shared = (files + held.memfds + system_v_bytes()).max(mapped);
     let sum = anonymous + kernel + shared;
     if sum <= limit {
         return sum;
     }
     let patience = Instant::now() + WALK;
     let mut proper = 0;
-    for pid in processes {
-        // Gone meanwhile.
-        let Ok(rollup) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { continue };
+    for face in &faces {
         // A process may map so much that the walk takes longer than it may live.
-        if Instant::now() > patience || !rollup.contains("Pss_Anon:") {
-            return sum;
+        match face.proper_share().filter(|_| Instant::now() <= patience) {
+            Some(share) => proper += share,
+            None => return sum,
         }
-        proper += kilobytes(&rollup, "Pss_Anon:");
     }
     proper + kernel + shared
 }
 
-/// The value of a line such as `VmRSS:   123 kB`, in bytes.
-fn kilobytes(text: &str, key: &str) -> u64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(key));
-    let number = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    number.unwrap_or(0) * 1024
+/// What the buffers of one socket can hold before its writer has to wait (net.core.wmem_default of most
+/// kernels). How much they do hold is not told.
+const SOCKET: u64 = 212_992;
+
+/// What processes hold through descriptors, each once.
+#[derive(Default)]
+struct Held {
+    /// Bytes in memfds.
+    memfds: u64,
+    /// Bytes of files that have no name any more.
+    nameless: u64,
+    sockets: u64,
 }
 
-/// Bytes in the memfds that processes hold open, each once.
-fn memfds(processes: &[libc::pid_t]) -> u64 {
-    let mut seen = std::collections::HashSet::new();
-    let mut sum = 0;
-    for pid in processes {
-        for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            let path = entry.path();
-            // As text: to a path, "/memfd:" is a name of its own.
-            let named = |to: PathBuf| to.as_os_str().as_bytes().starts_with(b"/memfd:");
-            let is_memfd = fs::read_link(&path).is_ok_and(named);
-            if let Some(found) = is_memfd.then(|| fs::metadata(&path).ok()).flatten()
-                && seen.insert(found.ino())
-            {
-                sum += found.blocks() * 512;
+impl Held {
+    fn by(faces: &[Face]) -> Held {
+        let mut held = Held::default();
+        let mut seen = HashSet::new();
+        for face in faces {
+            let Ok(descriptors) = face.descriptors() else {
+                // It runs a program that its user may execute and not read, so that nobody may look at
+                // it: what such a process holds could not be limited.
+                let _ = sys::kill(face.pid, libc::SIGKILL);
+                continue;
+            };
+            for path in descriptors {
+                held.add(&path, &mut seen);
             }
         }
+        held
     }
-    sum
+
+    fn add(&mut self, path: &std::path::Path, seen: &mut HashSet<(u64, u64)>) {
+        let Ok(target) = fs::read_link(path) else { return };
+        let target = target.as_os_str().as_encoded_bytes();
+        let (memfd, socket) = (target.starts_with(b"/memfd:"), target.starts_with(b"socket:"));
+        let nameless = target.ends_with(b" (deleted)");
+        if !(memfd || socket || nameless) {
+            return;
+        }
+        let Ok(found) = fs::metadata(path) else { return };
+        if !seen.insert((found.dev(), found.ino())) {
+        } else if socket {
+            self.sockets += 1;
+        } else if memfd {
+            self.memfds += found.blocks() * 512;
+        } else if found.is_file() && found.nlink() == 0 {
+            self.nameless += found.blocks() * 512;
+        }
+    }
 }
 
 /// Resident bytes of the System V segments of this ipc namespace.
@@ -217,16 +269,41 @@ fn system_v_bytes() -> u64 {
     lines.filter_map(|line| line.split_whitespace().nth(column)?.parse::<u64>().ok()).sum()
 }
 
-/// Processor time of the processes that have not been reaped.
-fn running_cpu_time(processes: &[libc::pid_t]) -> Duration {
-    const TICK: Duration = Duration::from_millis(10); // USER_HZ is 100 on every port of Linux
-    let ticks = |pid: &libc::pid_t| {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is a name in brackets that may hold anything.
-        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        // Its own, and that of the children it has waited for.
-        let field = |index: usize| fields.get(index)?.parse::<u32>().ok();
-        Some(field(11)? + field(12)? + field(13)? + field(14)?)
-    };
-    TICK * processes.iter().filter_map(ticks).sum::<u32>()
+/// Processor time of every process that was ever seen: of one whose parent does not wait for it,
+/// nothing is left once it has ended.
+#[derive(Default)]
+struct Seen {
+    /// Of those that still run, by number and time of start: a number may come again.
+    ticks: HashMap<(libc::pid_t, String), u64>,
+    sum: u64,
+}
+
+const TICK: Duration = Duration::from_millis(10); // USER_HZ is 100 on every port of Linux
+
+impl Seen {
+    /// Time of the processes that have not been reaped, with that of the children they have waited for.
+    fn look_at(&mut self, processes: &[libc::pid_t]) -> Duration {
+        let mut running = 0;
+        let before = std::mem::take(&mut self.ticks);
+        for pid in processes {
+            let Some(fields) = proc::stat(*pid) else { continue };
+            let field = |index: usize| fields.get(index).and_then(|field| field.parse().ok());
+            let ticks = |index| field(index).unwrap_or(0u64);
+            let own = ticks(11) + ticks(12);
+            running += own + ticks(13) + ticks(14);
+            let start = fields.get(19).cloned().unwrap_or_default();
+            let known = before.get(&(*pid, start.clone())).copied().unwrap_or(0);
+            self.sum += own.saturating_sub(known);
+            self.ticks.insert((*pid, start), own.max(known));
+        }
+        time(running)
+    }
+
+    fn total(&self) -> Duration {
+        time(self.sum)
+    }
+}
+
+fn time(ticks: u64) -> Duration {
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }

@@ -167,10 +167,10 @@ fn result_of(job: Job) -> Result<Arc<ExecutionResult>, Error> {
 
 /// An end as it is shown: clients want a number for the exit code, whatever is known.
 fn numbered(mut job: Job) -> Job {
-    if let Some(result) = &mut job.result {
-        if result.exit_code.is_none() {
-            Arc::make_mut(result).exit_code = Some(EXIT_UNKNOWN);
-        }
+    if let Some(result) = &mut job.result
+        && result.exit_code.is_none()
+    {
+        Arc::make_mut(result).exit_code = Some(EXIT_UNKNOWN);
     }
     job
 }

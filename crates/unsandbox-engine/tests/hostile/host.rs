@@ -222,7 +222,7 @@ impl Host {
         for entry in fs::read_dir(&self.temporary).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             match fs::read_dir(entry.path()) {
-                Ok(below) if name == format!("unsandbox-run-{}", self.jailer) => {
+                Ok(below) if name.starts_with(&format!("unsandbox-tree-{}-", self.jailer)) => {
                     left.extend(below.flatten().map(|one| one.path().display().to_string()));
                 }
                 _ => left.push(name),

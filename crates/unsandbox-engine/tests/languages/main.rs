@@ -3,7 +3,8 @@
 //! standard output says what each passed. A language that is not installed is skipped, by name.
 //!
 //! `UNSANDBOX_TEST_LANGUAGES=lua,tcl` tries these alone; `UNSANDBOX_STRICT_LANGUAGES=1`, after
-//! `make languages`, insists on as many languages as that can install.
+//! `make languages`, insists on as many languages as that can install; `UNSANDBOX_TEST_LEVEL=reduced` tries
+//! them without namespaces.
 #![cfg(target_os = "linux")]
 
 mod artifacts;
@@ -21,9 +22,9 @@ use std::thread;
 use std::time::Instant;
 use table::Row;
 use unsandbox_engine::{Engine, EngineOptions};
-use unsandbox_protocol::Backend;
 use unsandbox_protocol::backend::LanguageInfo;
 use unsandbox_protocol::language::{Language, languages};
+use unsandbox_protocol::{Backend, IsolationPolicy};
 
 /// The languages of the service; what the table of languages holds besides is beyond them.
 const NAMED: &[&str] = &[
@@ -77,7 +78,11 @@ const BEYOND_MIN: usize = 6;
 
 /// One engine for all tests here: together they run no more at once than it allows.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-    let options = EngineOptions { queue_max: 10_000, ..EngineOptions::default() };
+    let isolation = match env::var("UNSANDBOX_TEST_LEVEL").as_deref() {
+        Ok("reduced") => IsolationPolicy::Reduced,
+        _ => IsolationPolicy::default(),
+    };
+    let options = EngineOptions { queue_max: 10_000, isolation, ..EngineOptions::default() };
     Engine::new(options).expect("an engine can be made")
 });
 

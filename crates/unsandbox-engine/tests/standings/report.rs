@@ -206,10 +206,10 @@ fn without_names(words: &str) -> String {
     for path in own.filter(|path| path.len() > 1) {
         words = words.replace(path, "/…");
     }
-    match words.split_once("unsandbox-run-") {
+    match words.split_once("unsandbox-tree-") {
         Some((before, after)) => {
-            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
-            format!("{before}unsandbox-run-…{after}")
+            let after = after.trim_start_matches(|c: char| c.is_ascii_hexdigit() || c == '-');
+            format!("{before}unsandbox-tree-…{after}")
         }
         None => words,
     }

@@ -178,6 +178,11 @@ const NOT_AT_REDUCED: &[c_long] = &[
     SYS_fremovexattr,
     SYS_pidfd_open,
     SYS_pidfd_send_signal,
+    SYS_bind,
+    SYS_connect,
+    SYS_listen,
+    SYS_accept,
+    SYS_accept4,
 ];
 /// What every program needs, and what looks like the above and is not.
 const ALWAYS: &[c_long] = &[
@@ -224,6 +229,7 @@ fn table() -> Vec<Row> {
     rows.extend(sockets());
     rows.extend(terminals_limits_and_nodes());
     rows.extend(others());
+    rows.extend(files_and_pages());
     #[cfg(target_arch = "x86_64")]
     rows.extend(of_this_processor());
     rows.extend(foreign());
@@ -259,6 +265,7 @@ fn sockets() -> Vec<Row> {
         for (family, kind, protocol) in [
             (1, stream, 0),
             (1, datagram, 0),
+            (1, 4, 0),
             (1, 5, 0),
             (1, stream, 1),
             (2, stream, 0),
@@ -268,13 +275,12 @@ fn sockets() -> Vec<Row> {
             (10, datagram, 17),
             (2, stream | flags, 6),
         ] {
-            rows.push(row(call, &[family, kind, protocol], "allow", allowed_at_reduced));
-            rows.push(row(
-                call,
-                &[family | HIGH, kind, protocol | HIGH],
-                "allow",
-                allowed_at_reduced,
-            ));
+            // A pair of anything but streams could name another receiver.
+            let stream_only = if kind & 0xf == stream { allowed_at_reduced } else { "EPERM" };
+            for high in [0, HIGH] {
+                let args = [family | high, kind | high, protocol | high];
+                rows.push(row(call, &args, "allow", stream_only));
+            }
         }
         for family in (0..64).filter(|family| ![1, 2, 10].contains(family)) {
             rows.push(row(call, &[family, stream, 0], "EPERM", "EPERM"));
@@ -322,6 +328,43 @@ fn terminals_limits_and_nodes() -> Vec<Row> {
         #[cfg(target_arch = "x86_64")]
         rows.push(row(SYS_mknod, &[pointer, kind | 0o666], verdict, verdict));
     }
+    rows
+}
+
+/// Requests that change what is open for reading, huge pages, receivers, what is newer than the lists.
+fn files_and_pages() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let changing = [
+        0x4008_6602,
+        0x4004_6602,
+        0x4008_7602,
+        0x4004_7602,
+        0x401c_5820,
+        0x4080_6685,
+        0xc050_6617,
+        0xc040_6618,
+        0x5000_940e,
+        0x5000_940f,
+    ];
+    rows.extend(changing.map(|request| row(SYS_ioctl, &[3, request | HIGH], "allow", "EPERM")));
+    let harmless = [0x4004_9409, 0x4020_940d, 0xc018_9436, 0x8008_6601];
+    rows.extend(harmless.map(|request| row(SYS_ioctl, &[3, request], "allow", "allow")));
+    let pointer = 0x7fff_0000_0000;
+    rows.push(row(SYS_sendto, &[3, pointer, 1, 0, pointer, 16], "allow", "EPERM"));
+    rows.push(row(SYS_sendto, &[3, pointer, 1, 0x4000, 0, 0], "allow", "allow"));
+    rows.push(row(SYS_mmap, &[0, 4096, 3, 0x4_0022 | HIGH], "EPERM", "EPERM"));
+    rows.push(row(SYS_mmap, &[0, 4096, 3, 0x22], "allow", "allow"));
+    rows.push(row(SYS_memfd_create, &[pointer, 4], "EPERM", "EPERM"));
+    rows.push(row(SYS_memfd_create, &[pointer, 3], "allow", "allow"));
+    rows.push(row(SYS_shmget, &[0, 4096, 0o4666], "EPERM", "EPERM"));
+    for (request, with_signals) in [(8, "EPERM"), (10, "EPERM"), (15, "EPERM"), (4, "allow")] {
+        rows.push(row_with_signals(SYS_fcntl, &[3, request], ["allow", "allow", with_signals]));
+    }
+    for request in [0x8901, 0x8902] {
+        rows.push(row_with_signals(SYS_ioctl, &[3, request], ["allow", "allow", "EPERM"]));
+    }
+    rows.push(row(468, &[], "allow", "allow"));
+    rows.push(row(470, &[], "ENOSYS", "ENOSYS"));
     rows
 }
 
@@ -376,7 +419,7 @@ fn of_this_processor() -> Vec<Row> {
         rows.push(row(0x4000_0000 | number, &[], "ENOSYS", "ENOSYS"));
     }
     // The first number past the bit's plain range, and all bits at once (as -1 would be).
-    rows.push(row(0x3fff_ffff, &[], "allow", "allow"));
+    rows.push(row(0x3fff_ffff, &[], "ENOSYS", "ENOSYS"));
     rows.push(row(0xffff_ffff, &[], "ENOSYS", "ENOSYS"));
     rows
 }
@@ -408,7 +451,7 @@ impl Source {
             forbidden: forbidden_rules().expect("the rules are valid"),
             absent: super::whole(ABSENT),
             reduced: reduced_rules().expect("the rules are valid"),
-            signals: super::whole(SIGNALS),
+            signals: signal_rules().expect("the rules are valid"),
             guard: guard(),
         }
     }

@@ -245,7 +245,7 @@ impl Exchange {
         for masked in &proof {
             request = request.header(masked.name(), masked.stars());
         }
-        line.begin(control.until, proof);
+        line.begin(control.until, proof, !ask.body.is_empty());
         let response = if ask.method == Method::POST {
             let request = request.header("Content-Type", ask.content_type).body(ask.body);
             agent.run(request.map_err(ureq::Error::Http)?)

@@ -16,6 +16,8 @@ pub(super) struct Line {
     changed: Condvar,
     /// Bytes of the request left this process; what the server did with them is unknown.
     sent: AtomicBool,
+    /// What leaves next is the head of a request that has a body.
+    body_follows: AtomicBool,
     /// The reply's head has come, and its body is being read.
     in_body: AtomicBool,
 }
@@ -34,12 +36,19 @@ impl Line {
         self.inner.lock().expect("no panic under this lock")
     }
 
-    /// Begins a call that has to be over at `until`; its request has these headers with stars in it.
-    pub(super) fn begin(&self, until: Option<Instant>, masked: Vec<Masked>) {
+    /// Begins a call that has to be over at `until`; its request has these headers with stars in it, and
+    /// perhaps a body.
+    pub(super) fn begin(&self, until: Option<Instant>, masked: Vec<Masked>, has_body: bool) {
         let mut inner = self.lock();
         (inner.until, inner.masked) = (until, masked);
+        self.body_follows.store(has_body, Ordering::SeqCst);
         self.sent.store(false, Ordering::SeqCst);
         self.in_body.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether what leaves now is a head whose body follows; true once.
+    pub(super) fn take_body_follows(&self) -> bool {
+        self.body_follows.swap(false, Ordering::SeqCst)
     }
 
     /// The headers that still have to be revealed; they are for whoever asks first.

@@ -103,6 +103,10 @@ fn attempts(
         let may_have_run = submission && seen.acted;
         let at_the_end = |error: Error| error.with_may_have_run(may_have_run);
         if attempt >= retries || !failure.may_repeat(safety) {
+            if failure.seen {
+                // A caller who gave up while the server was asked what it can do is told just that.
+                control.check().map_err(at_the_end)?;
+            }
             return Err(at_the_end(failure.error));
         }
         let pause = failure.pause(attempt);

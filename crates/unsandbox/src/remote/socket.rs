@@ -44,6 +44,16 @@ impl Stream {
     }
 
     /// Whether the server neither closed it nor sent what nobody asked for.
+    #[cfg(unix)]
+    fn is_open(&self) -> io::Result<bool> {
+        use rustix::net::{RecvFlags, recv};
+        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let seen = on!(self, socket => recv(socket, &mut [0u8; 1], look));
+        Ok(seen.is_err_and(|error| error == rustix::io::Errno::WOULDBLOCK))
+    }
+
+    /// As above, where a single look that does not wait is not to be had.
+    #[cfg(not(unix))]
     fn is_open(&self) -> io::Result<bool> {
         on!(self, socket => socket.set_nonblocking(true))?;
         let probe = on!(self, socket => (&mut &*socket).read(&mut [0]));
@@ -95,7 +105,8 @@ impl SocketConnector {
         self.line.register(&stream)?;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         let each_read = config.timeout_per_read();
-        Ok(Socket { stream, line: self.line.clone(), buffers, each_read })
+        let line = self.line.clone();
+        Ok(Socket { stream, line, buffers, each_read, read_limit: None, write_limit: None })
     }
 
     fn connect_tcp(&self, addresses: Vec<SocketAddr>) -> io::Result<Stream> {
@@ -180,19 +191,59 @@ pub(super) struct Socket {
     line: Arc<Line>,
     buffers: LazyBuffers,
     each_read: Option<Duration>,
+    /// What the kernel was told of how long a read and a write may block.
+    read_limit: Option<Duration>,
+    write_limit: Option<Duration>,
+}
+
+/// When a step is over that ureq bounds.
+fn end_of(timeout: NextTimeout) -> Option<Instant> {
+    match timeout.after {
+        MaybeDuration::Exact(after) => Instant::now().checked_add(after),
+        MaybeDuration::NotHappening => None,
+    }
 }
 
 impl Socket {
-    /// What a step that `timeout` bounds may still take.
-    fn limit(&self, timeout: NextTimeout) -> Result<Option<Duration>, Error> {
-        let own = match timeout.after {
-            MaybeDuration::Exact(after) => Some(after),
-            MaybeDuration::NotHappening => None,
-        };
-        let left = self.line.left(own).map_err(|error| as_timeout(error, timeout.reason))?;
-        // Zero would mean no limit at all.
-        Ok(left.map(|left| left.max(Duration::from_micros(1))))
+    /// What a step may still take that is over at `until`.
+    fn left(&self, until: Option<Instant>, reason: Timeout) -> Result<Option<Duration>, Error> {
+        let own = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if own.is_some_and(|own| own.is_zero()) {
+            return Err(Error::Timeout(reason));
+        }
+        self.line.left(own).map_err(|error| as_timeout(error, reason))
     }
+
+    /// Tells the kernel only what it has to know anew: a shorter limit than is left merely lets a step look
+    /// at its time again, and is put right then.
+    fn limit_reads(&mut self, left: Option<Duration>, woken: bool) -> io::Result<()> {
+        if woken || must_be_told(self.read_limit, left) {
+            on!(&*self.stream, socket => socket.set_read_timeout(left))?;
+            self.read_limit = left;
+        }
+        Ok(())
+    }
+
+    fn limit_writes(&mut self, left: Option<Duration>, woken: bool) -> io::Result<()> {
+        if woken || must_be_told(self.write_limit, left) {
+            on!(&*self.stream, socket => socket.set_write_timeout(left))?;
+            self.write_limit = left;
+        }
+        Ok(())
+    }
+}
+
+fn must_be_told(told: Option<Duration>, left: Option<Duration>) -> bool {
+    match (told, left) {
+        (_, None) => told.is_some(),
+        (None, Some(_)) => true,
+        (Some(told), Some(left)) => told > left,
+    }
+}
+
+/// Whether a call came back because the kernel's limit for it was over.
+fn is_wake(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 impl Transport for Socket {
@@ -201,16 +252,17 @@ impl Transport for Socket {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let mut rest = 0..amount;
+        let (until, mut rest, mut woken) = (end_of(timeout), 0..amount, false);
         while !rest.is_empty() {
-            let limit = self.limit(timeout)?;
-            on!(&*self.stream, socket => socket.set_write_timeout(limit))?;
+            let left = self.left(until, timeout.reason)?;
+            self.limit_writes(left, woken)?;
             let output = &self.buffers.output()[rest.clone()];
             match on!(&*self.stream, socket => (&mut &*socket).write(output)) {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Ok(written) => rest.start += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(as_timeout(error, timeout.reason)),
+                Err(error) if is_wake(&error) => woken = true,
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -224,9 +276,10 @@ impl Transport for Socket {
             }
             _ => timeout,
         };
+        let (until, mut woken) = (end_of(timeout), false);
         loop {
-            let limit = self.limit(timeout)?;
-            on!(&*self.stream, socket => socket.set_read_timeout(limit))?;
+            let left = self.left(until, timeout.reason)?;
+            self.limit_reads(left, woken)?;
             let input = self.buffers.input_append_buf();
             match on!(&*self.stream, socket => (&mut &*socket).read(input)) {
                 Ok(amount) => {
@@ -234,7 +287,8 @@ impl Transport for Socket {
                     return Ok(amount > 0);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(as_timeout(error, timeout.reason)),
+                Err(error) if is_wake(&error) => woken = true,
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -269,7 +323,7 @@ impl<In: Transport> Connector<In> for WatchConnector {
     ) -> Result<Option<Self::Out>, Error> {
         let to_proxy = self.proxied && details.config.proxy().is_none();
         let line = (!to_proxy).then(|| self.line.clone());
-        Ok(chained.map(|inner| Watched { inner, line }))
+        Ok(chained.map(|inner| Watched { inner, line, head: Vec::new() }))
     }
 }
 
@@ -277,14 +331,31 @@ impl<In: Transport> Connector<In> for WatchConnector {
 pub(super) struct Watched<In> {
     inner: In,
     line: Option<Arc<Line>>,
+    /// The head of a request, which waits for its body: together they are one packet, and one call of the
+    /// kernel.
+    head: Vec<u8>,
 }
 
-impl<In: Transport> Transport for Watched<In> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.inner.buffers()
+impl<In: Transport> Watched<In> {
+    /// Puts the head that waits before the `amount` bytes of body; how much there is to send then. A body
+    /// that leaves no room has its head sent ahead.
+    fn with_head(&mut self, amount: usize, timeout: NextTimeout) -> Result<usize, Error> {
+        let head = std::mem::take(&mut self.head);
+        let output = self.inner.buffers().output();
+        if head.len() + amount <= output.len() {
+            output.copy_within(..amount, head.len());
+            output[..head.len()].copy_from_slice(&head);
+            return Ok(head.len() + amount);
+        }
+        let body = output[..amount].to_vec();
+        output[..head.len()].copy_from_slice(&head);
+        self.send(head.len(), timeout)?;
+        self.inner.buffers().output()[..amount].copy_from_slice(&body);
+        Ok(amount)
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+    /// Lets the first `amount` bytes of the output leave, with the keys that belong into them.
+    fn send(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let Some(line) = &self.line else { return self.inner.transmit_output(amount, timeout) };
         line.mark_sent();
         let mut masked = line.take_masked();
@@ -296,6 +367,25 @@ impl<In: Transport> Transport for Watched<In> {
         let outcome = self.inner.transmit_output(amount, timeout);
         mask::hide(self.inner.buffers().output(), &places);
         outcome
+    }
+}
+
+impl<In: Transport> Transport for Watched<In> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        if self.line.as_ref().is_some_and(|line| line.take_body_follows()) {
+            let head = &self.inner.buffers().output()[..amount];
+            self.head = head.to_vec();
+            return Ok(());
+        }
+        let amount = match self.head.is_empty() {
+            true => amount,
+            false => self.with_head(amount, timeout)?,
+        };
+        self.send(amount, timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {

@@ -32,7 +32,8 @@ pub fn rows() -> Vec<Row> {
             submit(crate::client_of(&format!("http://{dead}")).timeouts(timeouts).retries(0), None)
         })
         .within(1000),
-        Row::own("a request that is not taken, until the limit of sending", NOT_TAKEN, not_taken),
+        Row::own("a request that is not taken, until the limit of sending", NOT_TAKEN, not_taken)
+            .within(20_000),
         Row::own("no reply, until the limit of the first byte", TOO_SLOW, || {
             let timeouts = Timeouts { first_byte: Some(LIMIT), ..Timeouts::default() };
             slow(timeouts, || Play::Hang)
@@ -112,7 +113,7 @@ fn not_taken() -> Outcome {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let timeouts = Timeouts { send: Some(LIMIT), ..Timeouts::default() };
     let client = crate::client_of(&url).timeouts(timeouts).build().unwrap();
-    let end = client.execute(&Request::new("python", "#".repeat(30_000_000)));
+    let end = client.execute(&Request::new("python", "#".repeat(16_000_000)));
     Outcome { end: end_of(&end), submissions: 0, runs: 0 }
 }
 

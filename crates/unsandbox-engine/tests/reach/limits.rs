@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Memory and processor time that a watchdog could overlook: root has a control group here, an ordinary
+//! user has none.
+
+use super::*;
+
+fn holds_too_much(isolation: IsolationPolicy, code: &str) {
+    let result = run_at(isolation, c_program(code).limits(memory(64 << 20)));
+    assert_limit(&result, LimitKind::Memory);
+}
+
+#[test]
+fn memory_behind_a_name_that_is_no_text_counts() {
+    let code = "int main() { prctl(PR_SET_NAME, \"\\xff\\xfe\"); hold(300); return 0; }";
+    for isolation in BOTH {
+        holds_too_much(isolation, code);
+    }
+}
+
+#[test]
+fn memory_of_a_process_whose_leader_is_gone_counts() {
+    let code = "static void *other(void *arg) { usleep(100000); hold(300); return arg; }\n\
+        int main() { pthread_t it; pthread_create(&it, 0, other, 0); syscall(SYS_exit, 0); return 0; }";
+    for isolation in BOTH {
+        holds_too_much(isolation, code);
+    }
+}
+
+#[test]
+fn memfds_of_a_process_whose_leader_is_gone_count() {
+    let code = "static void *other(void *arg) { usleep(100000); hold_memfds(300); return arg; }\n\
+        int main() { pthread_t it; pthread_create(&it, 0, other, 0); syscall(SYS_exit, 0); return 0; }";
+    for isolation in BOTH {
+        holds_too_much(isolation, code);
+    }
+}
+
+#[test]
+fn memory_of_a_process_that_would_not_be_dumped_counts() {
+    for isolation in BOTH {
+        holds_too_much(isolation, "int main() { prctl(PR_SET_DUMPABLE, 0); hold(300); return 0; }");
+        let code = "int main() { prctl(PR_SET_DUMPABLE, 0); hold_memfds(300); return 0; }";
+        holds_too_much(isolation, code);
+    }
+}
+
+#[test]
+fn threads_have_no_descriptors_of_their_own() {
+    let code = "static char stack[65536];\n\
+        static int nothing(void *arg) { (void)arg; for (;;) pause(); }\n\
+        int main() { SAY(\"unshare\", unshare(CLONE_FILES));\n\
+          SAY(\"close_range\", syscall(SYS_close_range, 100, 200, 2));\n\
+          SAY(\"clone\", clone(nothing, stack + 65536, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, 0));\n\
+          SAY(\"shared\", clone(nothing, stack + 65536, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_FILES, 0));\n\
+          fflush(stdout); _exit(0); }";
+    for isolation in BOTH {
+        let result = run_at(isolation, c_program(code));
+        // A full jail whose memory the kernel counts may leave it to its threads.
+        let counted =
+            result.isolation.as_ref().unwrap().layers.iter().any(|layer| layer == "cgroup");
+        let free = isolation == IsolationPolicy::Full && counted;
+        let answer = if free { "ok" } else { "Operation not permitted" };
+        let expected =
+            format!("unshare: {answer}\nclose_range: {answer}\nclone: {answer}\nshared: ok\n");
+        assert_eq!(result.stdout_text(), expected, "{}", result.stderr_text());
+    }
+}
+
+#[test]
+fn a_process_that_may_not_be_looked_at_is_ended() {
+    let code = "int main(int argc, char **argv) {\n\
+          if (argc > 1) { puts(\"hidden\"); fflush(stdout); hold_memfds(300); return 0; }\n\
+          static char text[4 * MB]; int from = open(\"/proc/self/exe\", O_RDONLY);\n\
+          int to = open(\"unreadable\", O_CREAT | O_WRONLY, 0111); ssize_t size = read(from, text, sizeof text);\n\
+          if (write(to, text, size) != size) return 1;\n\
+          close(to); execl(\"./unreadable\", \"unreadable\", \"x\", (char *)0); perror(\"exec\"); return 1; }";
+    let result = reduced(c_program(code).limits(memory(64 << 20)));
+    // With a control group the kernel counts what nobody sees.
+    assert_eq!(result.exit_code, Some(137), "{result:?}");
+}
+
+#[test]
+fn what_sockets_hold_counts() {
+    let code = "static char block[65536];\n\
+        int main() { for (int p = 0; p < 3; p++) if (fork() == 0) { int s[2];\n\
+          for (int i = 0; i < 480 && !socketpair(AF_UNIX, SOCK_STREAM, 0, s); i++)\n\
+            for (int k = 0; k < 2; k++) { fcntl(s[k], F_SETFL, O_NONBLOCK); while (write(s[k], block, sizeof block) > 0); }\n\
+          sleep(20); _exit(0); }\n\
+        while (wait(0) > 0); return 0; }";
+    for isolation in BOTH {
+        holds_too_much(isolation, code);
+    }
+}
+
+#[test]
+fn huge_pages_are_refused() {
+    let code = "int main() {\n\
+        SAY(\"mmap\", mmap(0, 2 * MB, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0));\n\
+        SAY(\"memfd\", memfd_create(\"h\", MFD_HUGETLB)); return 0; }";
+    let expected = "mmap: Operation not permitted\nmemfd: Operation not permitted\n";
+    for isolation in BOTH {
+        assert_eq!(run_at(isolation, c_program(code)).stdout_text(), expected);
+    }
+}
+
+#[test]
+fn time_of_children_that_nobody_waits_for_counts() {
+    let limits = Limits { cpu_time_ms: Some(1_000), ..Limits::default() };
+    let code = "int main() { signal(SIGCHLD, SIG_IGN); for (;;) { if (fork() == 0) {\n\
+        struct timespec t; do clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); while (t.tv_nsec < 100000000);\n\
+        _exit(0); } wait(0); } }";
+    for isolation in BOTH {
+        let request = c_program(code).limits(limits);
+        assert_limit(&run_at(isolation, request), LimitKind::Cpu);
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What /proc tells of single processes. A program chooses its name, which stands in these files, so
+//! they are read as bytes; and it chooses which of its threads live, so a process is seen through one
+//! that does.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The text of a file, whatever bytes a name in it has.
+pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Every process in sight.
+pub fn all() -> impl Iterator<Item = libc::pid_t> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The fields of a process's stat file from its state on.
+pub fn stat(pid: libc::pid_t) -> Option<Vec<String>> {
+    let text = text(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is a name in brackets that may hold anything.
+    let fields = text.rsplit_once(')')?.1;
+    Some(fields.split_whitespace().map(str::to_string).collect())
+}
+
+pub fn parent_of(pid: libc::pid_t) -> Option<libc::pid_t> {
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+/// Processes and threads of a user of this machine: what RLIMIT_NPROC counts.
+pub fn tasks_of(uid: u32) -> u64 {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let owned = entries.filter(|entry| entry.metadata().is_ok_and(|found| found.uid() == uid));
+    owned
+        .map(|entry| {
+            fs::read_dir(entry.path().join("task")).map_or(0, |tasks| tasks.count() as u64)
+        })
+        .sum()
+}
+
+/// A process that has memory, through a thread that lives.
+pub struct Face {
+    pub pid: libc::pid_t,
+    folder: PathBuf,
+    status: String,
+}
+
+impl Face {
+    /// None for a process that has ended. The leader of a process may end before its other threads:
+    /// what all of them share is then told of them alone.
+    pub fn of(pid: libc::pid_t) -> Option<Face> {
+        let folder = PathBuf::from(format!("/proc/{pid}"));
+        Face::at(pid, folder.clone()).or_else(|| {
+            let tasks = fs::read_dir(folder.join("task")).into_iter().flatten().flatten();
+            tasks.map(|task| task.path()).find_map(|task| Face::at(pid, task))
+        })
+    }
+
+    fn at(pid: libc::pid_t, folder: PathBuf) -> Option<Face> {
+        let status = text(folder.join("status")).ok()?;
+        status.contains("\nRssAnon:").then_some(Face { pid, folder, status })
+    }
+
+    /// The value of a line of its status, in bytes.
+    pub fn bytes(&self, key: &str) -> u64 {
+        kilobytes(&self.status, key)
+    }
+
+    /// Its share of the anonymous pages that forks have in common. None if the kernel does not tell in
+    /// parts; where it may not be looked at, all that it has counts as its own.
+    pub fn proper_share(&self) -> Option<u64> {
+        match text(self.folder.join("smaps_rollup")) {
+            Ok(rollup) => rollup.contains("Pss_Anon:").then(|| kilobytes(&rollup, "Pss_Anon:")),
+            Err(error) if is_denied(&error) => Some(self.bytes("RssAnon:")),
+            Err(_) => Some(0), // it has ended
+        }
+    }
+
+    /// The descriptors that its threads share, as paths: the filters keep threads from having others.
+    pub fn descriptors(&self) -> io::Result<Vec<PathBuf>> {
+        match fs::read_dir(self.folder.join("fd")) {
+            Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+            Err(error) if is_denied(&error) => Err(error),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// The value of a line such as `VmRSS:   123 kB`, in bytes.
+fn kilobytes(text: &str, key: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    number.unwrap_or(0) * 1024
+}
