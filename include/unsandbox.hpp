@@ -358,7 +358,7 @@ private:
 namespace detail {
 
 /// A C object with setters, and the first error that one of them met.
-template <class T, void (*Free)(T *)>
+template <class Self, class T, void (*Free)(T *)>
 class Builder {
 public:
     T *c_handle() const noexcept { return handle_.get(); }
@@ -375,8 +375,9 @@ protected:
         handle_.reset(made);
     }
     template <class Set, class... Args>
-    void set(Set function, Args... args) {
+    Self &set(Set function, Args... args) {
         if (!error_) note(function, handle_.get(), args...);
+        return static_cast<Self &>(*this);
     }
 
 private:
@@ -392,7 +393,7 @@ private:
 } // namespace detail
 
 /// One program and its options.
-class Request : public detail::Builder<unsandbox_request, unsandbox_request_free> {
+class Request : public detail::Builder<Request, unsandbox_request, unsandbox_request_free> {
 public:
     /// For execute: the language is known.
     Request(std::string_view language, std::string_view code) {
@@ -404,172 +405,197 @@ public:
         made.make(unsandbox_request_new_detect, code.data(), code.size());
         return made;
     }
-    Request &env(std::string_view name, std::string_view value) {
-        set(unsandbox_request_add_env, name.data(), name.size(), value.data(), value.size());
-        return *this;
+    Request &env(std::string_view name, std::string_view value) & {
+        return set(unsandbox_request_add_env, name.data(), name.size(), value.data(), value.size());
+    }
+    Request &&env(std::string_view name, std::string_view value) && {
+        return std::move(env(name, value));
     }
     /// "zerotrust" or "semitrusted".
-    Request &network_mode(std::string_view mode) {
-        set(unsandbox_request_set_network_mode, mode.data(), mode.size());
-        return *this;
+    Request &network_mode(std::string_view mode) & {
+        return set(unsandbox_request_set_network_mode, mode.data(), mode.size());
     }
+    Request &&network_mode(std::string_view mode) && { return std::move(network_mode(mode)); }
     /// 1 to 900 seconds.
-    Request &ttl(std::chrono::seconds seconds) {
-        set(unsandbox_request_set_ttl, static_cast<std::int64_t>(seconds.count()));
-        return *this;
+    Request &ttl(std::chrono::seconds seconds) & {
+        return set(unsandbox_request_set_ttl, static_cast<std::int64_t>(seconds.count()));
     }
-    Request &return_artifact(bool yes = true) {
-        set(unsandbox_request_set_return_artifact, yes ? 1 : 0);
-        return *this;
+    Request &&ttl(std::chrono::seconds seconds) && { return std::move(ttl(seconds)); }
+    Request &return_artifact(bool yes = true) & {
+        return set(unsandbox_request_set_return_artifact, yes ? 1 : 0);
     }
-    Request &return_wasm_artifact(bool yes = true) {
-        set(unsandbox_request_set_return_wasm_artifact, yes ? 1 : 0);
-        return *this;
+    Request &&return_artifact(bool yes = true) && { return std::move(return_artifact(yes)); }
+    Request &return_wasm_artifact(bool yes = true) & {
+        return set(unsandbox_request_set_return_wasm_artifact, yes ? 1 : 0);
     }
-    Request &input_file(std::string_view filename, std::string_view content) {
+    Request &&return_wasm_artifact(bool yes = true) && {
+        return std::move(return_wasm_artifact(yes));
+    }
+    Request &input_file(std::string_view filename, std::string_view content) & {
         // An empty name is a name all the same, and refused as one.
         const char *name = filename.data() ? filename.data() : "";
-        set(unsandbox_request_add_input_file, name, filename.size(), detail::bytes(content),
+        return set(unsandbox_request_add_input_file, name, filename.size(), detail::bytes(content),
             content.size());
-        return *this;
+    }
+    Request &&input_file(std::string_view filename, std::string_view content) && {
+        return std::move(input_file(filename, content));
     }
     /// A file that is called by its index, "0", "1", ….
-    Request &input_file(std::string_view content) {
-        set(unsandbox_request_add_input_file, static_cast<const char *>(nullptr), std::size_t(0),
+    Request &input_file(std::string_view content) & {
+        return set(unsandbox_request_add_input_file, static_cast<const char *>(nullptr), std::size_t(0),
             detail::bytes(content), content.size());
-        return *this;
     }
-    Request &stdin_data(std::string_view data) {
-        set(unsandbox_request_set_stdin, detail::bytes(data), data.size());
-        return *this;
+    Request &&input_file(std::string_view content) && { return std::move(input_file(content)); }
+    Request &stdin_data(std::string_view data) & {
+        return set(unsandbox_request_set_stdin, detail::bytes(data), data.size());
     }
-    Request &arg(std::string_view value) {
-        set(unsandbox_request_add_arg, value.data(), value.size());
-        return *this;
+    Request &&stdin_data(std::string_view data) && { return std::move(stdin_data(data)); }
+    Request &arg(std::string_view value) & {
+        return set(unsandbox_request_add_arg, value.data(), value.size());
     }
-    Request &args(std::initializer_list<std::string_view> values) {
+    Request &&arg(std::string_view value) && { return std::move(arg(value)); }
+    Request &args(std::initializer_list<std::string_view> values) & {
         for (auto value : values) arg(value);
         return *this;
     }
+    Request &&args(std::initializer_list<std::string_view> values) && {
+        return std::move(args(values));
+    }
     /// "memory_bytes", "cpu_time_ms", "processes", "open_files", "file_size_bytes", "work_bytes",
     /// "work_files" or "output_bytes".
-    Request &limit(std::string_view name, std::uint64_t value) {
-        set(unsandbox_request_set_limit, name.data(), name.size(), value);
-        return *this;
+    Request &limit(std::string_view name, std::uint64_t value) & {
+        return set(unsandbox_request_set_limit, name.data(), name.size(), value);
+    }
+    Request &&limit(std::string_view name, std::uint64_t value) && {
+        return std::move(limit(name, value));
     }
     /// Path of the interpreter or compiler; only for the local engine.
-    Request &runtime(std::string_view path) {
-        set(unsandbox_request_set_runtime, path.data(), path.size());
-        return *this;
+    Request &runtime(std::string_view path) & {
+        return set(unsandbox_request_set_runtime, path.data(), path.size());
     }
+    Request &&runtime(std::string_view path) && { return std::move(runtime(path)); }
 
 private:
     Request() = default;
 };
 
 /// How a client is set up; what is not set comes from the environment.
-class Config : public detail::Builder<unsandbox_config, unsandbox_config_free> {
+class Config : public detail::Builder<Config, unsandbox_config, unsandbox_config_free> {
 public:
     Config() { make(unsandbox_config_new); }
     /// "local:", "http://HOST:PORT", "https://HOST" or "unix:/PATH".
-    Config &base_url(std::string_view url) {
-        set(unsandbox_config_set_base_url, url.data(), url.size());
-        return *this;
+    Config &base_url(std::string_view url) & {
+        return set(unsandbox_config_set_base_url, url.data(), url.size());
     }
-    Config &api_key(std::string_view key) {
-        set(unsandbox_config_set_api_key, key.data(), key.size());
-        return *this;
+    Config &&base_url(std::string_view url) && { return std::move(base_url(url)); }
+    Config &api_key(std::string_view key) & {
+        return set(unsandbox_config_set_api_key, key.data(), key.size());
     }
-    Config &key_pair(std::string_view public_key, std::string_view secret_key) {
-        set(unsandbox_config_set_key_pair, public_key.data(), public_key.size(), secret_key.data(),
+    Config &&api_key(std::string_view key) && { return std::move(api_key(key)); }
+    Config &key_pair(std::string_view public_key, std::string_view secret_key) & {
+        return set(unsandbox_config_set_key_pair, public_key.data(), public_key.size(), secret_key.data(),
             secret_key.size());
-        return *this;
     }
-    Config &account(std::uint32_t row) {
-        set(unsandbox_config_set_account, row);
-        return *this;
+    Config &&key_pair(std::string_view public_key, std::string_view secret_key) && {
+        return std::move(key_pair(public_key, secret_key));
     }
-    Config &accounts_file(std::string_view path) {
-        set(unsandbox_config_set_accounts_file, path.data(), path.size());
-        return *this;
+    Config &account(std::uint32_t row) & {
+        return set(unsandbox_config_set_account, row);
     }
-    Config &ca_file(std::string_view path) {
-        set(unsandbox_config_set_ca_file, path.data(), path.size());
-        return *this;
+    Config &&account(std::uint32_t row) && { return std::move(account(row)); }
+    Config &accounts_file(std::string_view path) & {
+        return set(unsandbox_config_set_accounts_file, path.data(), path.size());
     }
+    Config &&accounts_file(std::string_view path) && { return std::move(accounts_file(path)); }
+    Config &ca_file(std::string_view path) & {
+        return set(unsandbox_config_set_ca_file, path.data(), path.size());
+    }
+    Config &&ca_file(std::string_view path) && { return std::move(ca_file(path)); }
     /// "http://[USER:PASSWORD@]HOST:PORT" or "socks5://…"; "" for none, whatever the environment says.
-    Config &proxy(std::string_view url) {
-        set(unsandbox_config_set_proxy, url.data(), url.size());
-        return *this;
+    Config &proxy(std::string_view url) & {
+        return set(unsandbox_config_set_proxy, url.data(), url.size());
     }
-    Config &allow_plain_http_key(bool yes = true) {
-        set(unsandbox_config_set_allow_plain_http_key, yes ? 1 : 0);
-        return *this;
+    Config &&proxy(std::string_view url) && { return std::move(proxy(url)); }
+    Config &allow_plain_http_key(bool yes = true) & {
+        return set(unsandbox_config_set_allow_plain_http_key, yes ? 1 : 0);
     }
-    Config &timeout(std::chrono::milliseconds timeout) {
-        set(unsandbox_config_set_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
-        return *this;
+    Config &&allow_plain_http_key(bool yes = true) && {
+        return std::move(allow_plain_http_key(yes));
     }
-    Config &connect_timeout(std::chrono::milliseconds timeout) {
-        set(unsandbox_config_set_connect_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
-        return *this;
+    Config &timeout(std::chrono::milliseconds time) & {
+        return set(unsandbox_config_set_timeout_ms, static_cast<std::uint64_t>(time.count()));
     }
-    Config &resolve_timeout(std::chrono::milliseconds timeout) {
-        set(unsandbox_config_set_resolve_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
-        return *this;
+    Config &&timeout(std::chrono::milliseconds time) && { return std::move(timeout(time)); }
+    Config &connect_timeout(std::chrono::milliseconds timeout) & {
+        return set(unsandbox_config_set_connect_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
     }
-    Config &send_timeout(std::chrono::milliseconds timeout) {
-        set(unsandbox_config_set_send_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
-        return *this;
+    Config &&connect_timeout(std::chrono::milliseconds timeout) && {
+        return std::move(connect_timeout(timeout));
     }
-    Config &first_byte_timeout(std::chrono::milliseconds timeout) {
-        set(unsandbox_config_set_first_byte_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
-        return *this;
+    Config &resolve_timeout(std::chrono::milliseconds timeout) & {
+        return set(unsandbox_config_set_resolve_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
     }
-    Config &read_timeout(std::chrono::milliseconds timeout) {
-        set(unsandbox_config_set_read_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
-        return *this;
+    Config &&resolve_timeout(std::chrono::milliseconds timeout) && {
+        return std::move(resolve_timeout(timeout));
+    }
+    Config &send_timeout(std::chrono::milliseconds timeout) & {
+        return set(unsandbox_config_set_send_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+    }
+    Config &&send_timeout(std::chrono::milliseconds timeout) && {
+        return std::move(send_timeout(timeout));
+    }
+    Config &first_byte_timeout(std::chrono::milliseconds timeout) & {
+        return set(unsandbox_config_set_first_byte_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+    }
+    Config &&first_byte_timeout(std::chrono::milliseconds timeout) && {
+        return std::move(first_byte_timeout(timeout));
+    }
+    Config &read_timeout(std::chrono::milliseconds timeout) & {
+        return set(unsandbox_config_set_read_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+    }
+    Config &&read_timeout(std::chrono::milliseconds timeout) && {
+        return std::move(read_timeout(timeout));
     }
     /// Programs with a longer ttl are submitted as jobs and polled.
-    Config &job_threshold(std::chrono::seconds ttl) {
-        set(unsandbox_config_set_job_threshold, static_cast<std::uint32_t>(ttl.count()));
-        return *this;
+    Config &job_threshold(std::chrono::seconds ttl) & {
+        return set(unsandbox_config_set_job_threshold, static_cast<std::uint32_t>(ttl.count()));
     }
+    Config &&job_threshold(std::chrono::seconds ttl) && { return std::move(job_threshold(ttl)); }
     /// A call that is cancelled or past its deadline ends its program at any server.
-    Config &cancel_jobs(bool yes = true) {
-        set(unsandbox_config_set_cancel_jobs, yes ? 1 : 0);
-        return *this;
+    Config &cancel_jobs(bool yes = true) & {
+        return set(unsandbox_config_set_cancel_jobs, yes ? 1 : 0);
     }
-    Config &retries(std::uint32_t count) {
-        set(unsandbox_config_set_retries, count);
-        return *this;
+    Config &&cancel_jobs(bool yes = true) && { return std::move(cancel_jobs(yes)); }
+    Config &retries(std::uint32_t count) & {
+        return set(unsandbox_config_set_retries, count);
     }
-    Config &reply_max_bytes(std::size_t bytes) {
-        set(unsandbox_config_set_reply_max_bytes, bytes);
-        return *this;
+    Config &&retries(std::uint32_t count) && { return std::move(retries(count)); }
+    Config &reply_max_bytes(std::size_t bytes) & {
+        return set(unsandbox_config_set_reply_max_bytes, bytes);
     }
-    Config &user_agent(std::string_view name) {
-        set(unsandbox_config_set_user_agent, name.data(), name.size());
-        return *this;
+    Config &&reply_max_bytes(std::size_t bytes) && { return std::move(reply_max_bytes(bytes)); }
+    Config &user_agent(std::string_view name) & {
+        return set(unsandbox_config_set_user_agent, name.data(), name.size());
     }
+    Config &&user_agent(std::string_view name) && { return std::move(user_agent(name)); }
     /// "auto", "full" or "reduced".
-    Config &isolation(std::string_view policy) {
-        set(unsandbox_config_set_isolation, policy.data(), policy.size());
-        return *this;
+    Config &isolation(std::string_view policy) & {
+        return set(unsandbox_config_set_isolation, policy.data(), policy.size());
     }
-    Config &concurrency(std::uint32_t count) {
-        set(unsandbox_config_set_concurrency, count);
-        return *this;
+    Config &&isolation(std::string_view policy) && { return std::move(isolation(policy)); }
+    Config &concurrency(std::uint32_t count) & {
+        return set(unsandbox_config_set_concurrency, count);
     }
-    Config &queue_max(std::uint32_t count) {
-        set(unsandbox_config_set_queue_max, count);
-        return *this;
+    Config &&concurrency(std::uint32_t count) && { return std::move(concurrency(count)); }
+    Config &queue_max(std::uint32_t count) & {
+        return set(unsandbox_config_set_queue_max, count);
     }
+    Config &&queue_max(std::uint32_t count) && { return std::move(queue_max(count)); }
     /// A host that "semitrusted" programs on the local engine may reach, or "*.SUFFIX".
-    Config &add_egress_host(std::string_view host) {
-        set(unsandbox_config_add_egress_host, host.data(), host.size());
-        return *this;
+    Config &add_egress_host(std::string_view host) & {
+        return set(unsandbox_config_add_egress_host, host.data(), host.size());
     }
+    Config &&add_egress_host(std::string_view host) && { return std::move(add_egress_host(host)); }
 };
 
 /// Ends the calls that it was given to, from any thread. Copies are the same token.
@@ -591,23 +617,23 @@ private:
 };
 
 /// Options of one call. Callbacks run on threads of the library and must not throw.
-class Options : public detail::Builder<unsandbox_options, unsandbox_options_free> {
+class Options : public detail::Builder<Options, unsandbox_options, unsandbox_options_free> {
 public:
     Options() { make(unsandbox_options_new); }
-    Options &timeout(std::chrono::milliseconds timeout) {
-        set(unsandbox_options_set_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
-        return *this;
+    Options &timeout(std::chrono::milliseconds time) & {
+        return set(unsandbox_options_set_timeout_ms, static_cast<std::uint64_t>(time.count()));
     }
-    Options &cancel(const CancelToken &token) {
-        set(unsandbox_options_set_cancel_token,
+    Options &&timeout(std::chrono::milliseconds time) && { return std::move(timeout(time)); }
+    Options &cancel(const CancelToken &token) & {
+        return set(unsandbox_options_set_cancel_token,
             static_cast<const unsandbox_cancel_token *>(token.c_handle()));
-        return *this;
     }
+    Options &&cancel(const CancelToken &token) && { return std::move(cancel(token)); }
     /// Output as the program writes it.
-    Options &on_output(std::function<void(Stream, std::string_view)> call) {
+    Options &on_output(std::function<void(Stream, std::string_view)> call) & {
         using Call = std::function<void(Stream, std::string_view)>;
         void *data = new Call(std::move(call));
-        set(
+        return set(
             unsandbox_options_set_output,
             static_cast<unsandbox_output_fn>([](void *it, std::int32_t stream,
                                                 const std::uint8_t *bytes, std::size_t len) {
@@ -615,21 +641,25 @@ public:
                 (*static_cast<Call *>(it))(static_cast<Stream>(stream), view);
             }),
             data, static_cast<unsandbox_free_fn>([](void *it) { delete static_cast<Call *>(it); }));
-        return *this;
+    }
+    Options &&on_output(std::function<void(Stream, std::string_view)> call) && {
+        return std::move(on_output(std::move(call)));
     }
     /// Standard input of the next program: fills a buffer and gives how much it wrote, 0 at the end,
     /// a negative number for an error.
-    Options &on_stdin(std::function<std::int64_t(char *, std::size_t)> call) {
+    Options &on_stdin(std::function<std::int64_t(char *, std::size_t)> call) & {
         using Call = std::function<std::int64_t(char *, std::size_t)>;
         void *data = new Call(std::move(call));
-        set(
+        return set(
             unsandbox_options_set_stdin,
             static_cast<unsandbox_read_fn>(
                 [](void *it, std::uint8_t *buffer, std::size_t capacity) -> std::int64_t {
                     return (*static_cast<Call *>(it))(reinterpret_cast<char *>(buffer), capacity);
                 }),
             data, static_cast<unsandbox_free_fn>([](void *it) { delete static_cast<Call *>(it); }));
-        return *this;
+    }
+    Options &&on_stdin(std::function<std::int64_t(char *, std::size_t)> call) && {
+        return std::move(on_stdin(std::move(call)));
     }
 };
 
@@ -675,6 +705,78 @@ struct Probe {
     std::optional<std::string> level;
     std::vector<Layer> layers;
 };
+
+namespace detail {
+
+// What each object of the C API becomes; it is freed where nothing keeps it.
+
+inline Result value_of(unsandbox_result *made) { return Result(made); }
+
+inline Job value_of(unsandbox_job *made) { return Job(made); }
+
+inline std::vector<Job> value_of(unsandbox_job_list *made) {
+    const std::shared_ptr<unsandbox_job_list> list(made, unsandbox_job_list_free);
+    std::vector<Job> all;
+    for (std::size_t i = 0; i < unsandbox_job_list_count(made); i++)
+        all.emplace_back(
+            std::shared_ptr<const unsandbox_job>(list, unsandbox_job_list_at(made, i)));
+    return all;
+}
+
+inline std::vector<Language> value_of(unsandbox_language_list *made) {
+    const Handle<unsandbox_language_list, unsandbox_language_list_free> list(made);
+    std::vector<Language> all;
+    for (std::size_t i = 0; i < unsandbox_language_list_count(made); i++) {
+        const unsandbox_language *it = unsandbox_language_list_at(made, i);
+        Language language;
+        language.name = *get(unsandbox_language_name, it);
+        for (std::size_t k = 0; k < unsandbox_language_alias_count(it); k++)
+            language.aliases.push_back(*get(unsandbox_language_alias, it, k));
+        const auto available = unsandbox_language_available(it);
+        if (available >= 0) language.available = available != 0;
+        language.version = get(unsandbox_language_version, it);
+        language.path = get(unsandbox_language_path, it);
+        language.install = get(unsandbox_language_install, it);
+        language.untested = unsandbox_language_is_untested(it) != 0;
+        all.push_back(std::move(language));
+    }
+    return all;
+}
+
+inline KeyInfo value_of(unsandbox_key *made) {
+    const Handle<unsandbox_key, unsandbox_key_free> owned(made);
+    return {unsandbox_key_is_valid(made) != 0, get(unsandbox_key_tier, made),
+            get(unsandbox_key_reason, made), get(unsandbox_key_json, made)};
+}
+
+inline Health value_of(unsandbox_health *made) {
+    const Handle<unsandbox_health, unsandbox_health_free> owned(made);
+    return {unsandbox_health_is_healthy(made) != 0, *get(unsandbox_health_status, made),
+            get(unsandbox_health_json, made)};
+}
+
+inline Probe value_of(unsandbox_probe *made) {
+    const Handle<unsandbox_probe, unsandbox_probe_free> owned(made);
+    Probe probe{get(unsandbox_probe_level, made), {}};
+    for (std::size_t i = 0; i < unsandbox_probe_layer_count(made); i++)
+        probe.layers.push_back({*get(unsandbox_probe_layer_name, made, i),
+                                unsandbox_probe_layer_is_available(made, i) != 0,
+                                *get(unsandbox_probe_layer_detail, made, i),
+                                *get(unsandbox_probe_layer_fix, made, i)});
+    return probe;
+}
+
+/// Calls a function of the C API whose last parameters receive an object and an error.
+template <class Given, class Function, class... Args>
+auto received(Function function, Args... args)
+    -> Expected<decltype(value_of(static_cast<Given *>(nullptr)))> {
+    Given *given = nullptr;
+    unsandbox_error *err = nullptr;
+    if (function(args..., &given, &err) != UNSANDBOX_OK) return Error(err);
+    return value_of(given);
+}
+
+} // namespace detail
 
 /// An execution under way. Destroying it cancels it, if it is not done.
 class Task {
@@ -762,128 +864,71 @@ public:
     Expected<Result> try_execute(const Request &request,
                                  const Options &options = {}) const noexcept {
         if (request.error()) return *request.error();
-        if (options.error()) return *options.error();
-        unsandbox_result *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_execute(client_.get(), request.c_handle(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return Result(made);
+        return ask<unsandbox_result>(options, unsandbox_client_execute, request.c_handle());
     }
 
     /// As try_execute; the language is detected.
     Expected<Result> try_run(const Request &request, const Options &options = {}) const noexcept {
         if (request.error()) return *request.error();
-        if (options.error()) return *options.error();
-        unsandbox_result *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_run(client_.get(), request.c_handle(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return Result(made);
+        return ask<unsandbox_result>(options, unsandbox_client_run, request.c_handle());
     }
 
     /// Submits a program and returns at once.
     Expected<Job> try_execute_async(const Request &request,
                                     const Options &options = {}) const noexcept {
         if (request.error()) return *request.error();
-        if (options.error()) return *options.error();
-        unsandbox_job *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_execute_async(client_.get(), request.c_handle(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return Job(made);
+        return ask<unsandbox_job>(options, unsandbox_client_execute_async, request.c_handle());
     }
 
     /// As try_execute_async; the language is detected.
     Expected<Job> try_run_async(const Request &request,
                                 const Options &options = {}) const noexcept {
         if (request.error()) return *request.error();
-        if (options.error()) return *options.error();
-        unsandbox_job *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_run_async(client_.get(), request.c_handle(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return Job(made);
+        return ask<unsandbox_job>(options, unsandbox_client_run_async, request.c_handle());
     }
 
     /// Asks how a job is.
     Expected<Job> try_get_job(std::string_view job_id, const Options &options = {}) const noexcept {
-        if (options.error()) return *options.error();
-        unsandbox_job *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_get_job(client_.get(), job_id.data(), job_id.size(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return Job(made);
+        return ask<unsandbox_job>(options, unsandbox_client_get_job, job_id.data(), job_id.size());
     }
 
     /// Waits for the end of a job, at most for the options' timeout.
     Expected<Result> try_wait_job(std::string_view job_id,
                                   const Options &options = {}) const noexcept {
-        if (options.error()) return *options.error();
-        unsandbox_result *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_wait_job(client_.get(), job_id.data(), job_id.size(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return Result(made);
+        return ask<unsandbox_result>(options, unsandbox_client_wait_job, job_id.data(),
+                                     job_id.size());
     }
 
     /// Cancels a job and gives what it had written by then.
     Expected<Result> try_cancel_job(std::string_view job_id,
                                     const Options &options = {}) const noexcept {
-        if (options.error()) return *options.error();
-        unsandbox_result *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_cancel_job(client_.get(), job_id.data(), job_id.size(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return Result(made);
+        return ask<unsandbox_result>(options, unsandbox_client_cancel_job, job_id.data(),
+                                     job_id.size());
     }
 
     /// The jobs of this key that are pending or running.
     Expected<std::vector<Job>> try_list_jobs(const Options &options = {}) const noexcept {
-        if (options.error()) return *options.error();
-        unsandbox_job_list *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_list_jobs(client_.get(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return jobs(made);
+        return ask<unsandbox_job_list>(options, unsandbox_client_list_jobs);
     }
 
     /// What the endpoint offers.
     Expected<std::vector<Language>> try_languages(const Options &options = {}) const noexcept {
-        if (options.error()) return *options.error();
-        unsandbox_language_list *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_languages(client_.get(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return languages(made);
+        return ask<unsandbox_language_list>(options, unsandbox_client_languages);
     }
 
     /// Whether the configured key is good.
     Expected<KeyInfo> try_validate_key(const Options &options = {}) const noexcept {
-        if (options.error()) return *options.error();
-        unsandbox_key *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_validate_key(client_.get(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return key(made);
+        return ask<unsandbox_key>(options, unsandbox_client_validate_key);
     }
 
     /// Whether the endpoint takes executions.
     Expected<Health> try_health(const Options &options = {}) const noexcept {
-        if (options.error()) return *options.error();
-        unsandbox_health *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_health(client_.get(), options.c_handle(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return health(made);
+        return ask<unsandbox_health>(options, unsandbox_client_health);
     }
 
     /// Which isolation layers this machine gives; only for "local:".
     Expected<Probe> try_probe() const noexcept {
-        unsandbox_probe *made = nullptr;
-        unsandbox_error *err = nullptr;
-        const auto code = unsandbox_client_probe(client_.get(), &made, &err);
-        if (code != UNSANDBOX_OK) return Error(err);
-        return probe(made);
+        return detail::received<unsandbox_probe>(unsandbox_client_probe, client_.get());
     }
 
     /// Starts a program and returns at once; notify is called once from a thread of the library, when
@@ -993,52 +1038,12 @@ private:
         (void)owned.release();
         return Task(made);
     }
-    static std::vector<Job> jobs(unsandbox_job_list *made) {
-        const std::shared_ptr<unsandbox_job_list> list(made, unsandbox_job_list_free);
-        std::vector<Job> all;
-        for (std::size_t i = 0; i < unsandbox_job_list_count(made); i++)
-            all.emplace_back(
-                std::shared_ptr<const unsandbox_job>(list, unsandbox_job_list_at(made, i)));
-        return all;
-    }
-    static std::vector<Language> languages(unsandbox_language_list *made) {
-        const detail::Handle<unsandbox_language_list, unsandbox_language_list_free> list(made);
-        std::vector<Language> all;
-        for (std::size_t i = 0; i < unsandbox_language_list_count(made); i++) {
-            const unsandbox_language *it = unsandbox_language_list_at(made, i);
-            Language language;
-            language.name = *detail::get(unsandbox_language_name, it);
-            for (std::size_t k = 0; k < unsandbox_language_alias_count(it); k++)
-                language.aliases.push_back(*detail::get(unsandbox_language_alias, it, k));
-            const auto available = unsandbox_language_available(it);
-            if (available >= 0) language.available = available != 0;
-            language.version = detail::get(unsandbox_language_version, it);
-            language.path = detail::get(unsandbox_language_path, it);
-            language.install = detail::get(unsandbox_language_install, it);
-            language.untested = unsandbox_language_is_untested(it) != 0;
-            all.push_back(std::move(language));
-        }
-        return all;
-    }
-    static KeyInfo key(unsandbox_key *made) {
-        const detail::Handle<unsandbox_key, unsandbox_key_free> owned(made);
-        return {unsandbox_key_is_valid(made) != 0, detail::get(unsandbox_key_tier, made),
-                detail::get(unsandbox_key_reason, made), detail::get(unsandbox_key_json, made)};
-    }
-    static Health health(unsandbox_health *made) {
-        const detail::Handle<unsandbox_health, unsandbox_health_free> owned(made);
-        return {unsandbox_health_is_healthy(made) != 0, *detail::get(unsandbox_health_status, made),
-                detail::get(unsandbox_health_json, made)};
-    }
-    static Probe probe(unsandbox_probe *made) {
-        const detail::Handle<unsandbox_probe, unsandbox_probe_free> owned(made);
-        Probe probe{detail::get(unsandbox_probe_level, made), {}};
-        for (std::size_t i = 0; i < unsandbox_probe_layer_count(made); i++)
-            probe.layers.push_back({*detail::get(unsandbox_probe_layer_name, made, i),
-                                    unsandbox_probe_layer_is_available(made, i) != 0,
-                                    *detail::get(unsandbox_probe_layer_detail, made, i),
-                                    *detail::get(unsandbox_probe_layer_fix, made, i)});
-        return probe;
+    /// Calls a function of the C API that takes options and gives an object.
+    template <class Given, class Function, class... Args>
+    auto ask(const Options &options, Function function, Args... args) const
+        -> Expected<decltype(detail::value_of(static_cast<Given *>(nullptr)))> {
+        if (options.error()) return *options.error();
+        return detail::received<Given>(function, client_.get(), args..., options.c_handle());
     }
     detail::Handle<unsandbox_client, unsandbox_client_free> client_;
 };

@@ -23,7 +23,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@pytest.mark.parametrize("play", ["untouched", "descriptors", "forks", "unloads"])
+@pytest.mark.parametrize("play", ["untouched", "descriptors", "waits", "forks", "unloads"])
 def test_the_host_is_untouched(library: Path, host: Path, play: str) -> None:
     done = run([host, library / "libunsandbox.so", play])
     assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")

@@ -92,7 +92,8 @@ static void without_exceptions(const char *url) {
     CHECK(client.endpoint() == url && !client.is_local());
     CHECK(!Client::try_create(Config().base_url("gopher://x")));
 
-    auto result = client.try_execute(Request("python", "fine"));
+    const auto request = Request("python", "fine").ttl(5s).args({"a", "b"}).env("A", "1");
+    auto result = client.try_execute(request, Options().timeout(60s));
     CHECK(result && result->out() == "42\n");
     auto wrong = client.try_execute(Request("python", "x").limit("colour", 1).ttl(5s));
     CHECK(!wrong && wrong.error().code() == UNSANDBOX_ERR_ARGUMENT);

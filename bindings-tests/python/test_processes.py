@@ -37,18 +37,31 @@ time.sleep(300)
 """
 
 
+def parent_of(entry: Path) -> int | None:
+    """The parent of a living process; of a jailer its host, which is in its arguments: its parent has ended."""
+    rest = (entry / "stat").read_text().rpartition(")")[2].split()
+    if rest[0] == "Z":
+        return None
+    words = (entry / "cmdline").read_text().split("\0")
+    # An init has its jailer's arguments too.
+    if words[0] == "unsandbox-jailer" and (entry / "comm").read_text() == "unsandbox-jail\n":
+        above = Path(f"/proc/{rest[1]}/comm")
+        if above.read_text() != "unsandbox-jail\n":
+            return int(words[1])
+    return int(rest[1])
+
+
 def parents() -> dict[int, int]:
     """The parent of every process."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                stat = (entry / "stat").read_text()
+                parent = parent_of(entry)
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            rest = stat.rpartition(")")[2].split()
-            if rest[0] != "Z":
-                found[int(entry.name)] = int(rest[1])
+            if parent is not None:
+                found[int(entry.name)] = parent
     return found
 
 

@@ -31,8 +31,9 @@ static std::string receive_all(int connection) {
 // What comes until the caller closes its side is a program; what the program writes goes back.
 static void answer(const unsandbox::Client &client, int connection) {
     using namespace std::chrono_literals;
-    unsandbox::Request request("python", receive_all(connection));
-    request.ttl(5s).limit("memory_bytes", 256 << 20);
+    const auto request = unsandbox::Request("python", receive_all(connection))
+                             .ttl(5s)
+                             .limit("memory_bytes", 256 << 20);
     const auto result = client.try_execute(request);
     send_all(connection, result ? result->out() + result->err() : result.error().message());
 }

@@ -96,6 +96,19 @@ pub fn required<T>(pointer: *mut T, name: &str) -> Result<*mut T, Error> {
     if pointer.is_null() { Err(null(name)) } else { Ok(pointer) }
 }
 
+/// Gives a value to the caller; ARGUMENT, before the value is made, where there is no place for it.
+pub fn give_out<T>(
+    out: *mut T,
+    name: &str,
+    value: impl FnOnce() -> Result<T, Error>,
+) -> Result<(), Error> {
+    let out = required(out, name)?;
+    let value = value()?;
+    // SAFETY: not NULL, and writable by the contract of the ABI.
+    unsafe { out.write(value) };
+    Ok(())
+}
+
 /// A handle that may not be NULL.
 pub fn handle<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Error> {
     // SAFETY: a handle is NULL or came from its constructor and lives, by the contract of the ABI.

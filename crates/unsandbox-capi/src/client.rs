@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client and its blocking operations.
 
-use crate::boundary::{ffi, handle, required};
+use crate::boundary::{ffi, give_out, handle};
 use crate::config::{builder, unsandbox_config};
 use crate::error::unsandbox_error;
 use crate::info::{unsandbox_health, unsandbox_key, unsandbox_language_list, unsandbox_probe};
@@ -26,11 +26,9 @@ pub fn client_of<'a>(client: *const unsandbox_client) -> Result<&'a Client, Erro
     handle(client, "client").map(|it| &it.client)
 }
 
-fn hand_over(made: Client, out: *mut *mut unsandbox_client) {
-    let endpoint = Text::new(made.endpoint());
-    let made = Box::new(unsandbox_client { client: made, endpoint });
-    // SAFETY: checked for NULL by the caller, writable by the contract of the ABI.
-    unsafe { out.write(Box::into_raw(made)) };
+fn made(client: Client) -> *mut unsandbox_client {
+    let endpoint = Text::new(client.endpoint());
+    Box::into_raw(Box::new(unsandbox_client { client, endpoint }))
 }
 
 /// Makes a client from a configuration; what that leaves open comes from the environment. Nothing is
@@ -49,13 +47,12 @@ pub extern "C" fn unsandbox_client_new(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(client, "client")?;
-        let made = match handle(config, "config") {
-            Ok(config) => config.builder.clone().build()?,
-            Err(_) => builder().build()?,
-        };
-        hand_over(made, out);
-        Ok(())
+        give_out(client, "client", || {
+            Ok(made(match handle(config, "config") {
+                Ok(config) => config.builder.clone().build()?,
+                Err(_) => builder().build()?,
+            }))
+        })
     })
 }
 
@@ -72,11 +69,7 @@ pub extern "C" fn unsandbox_client_from_env(
     client: *mut *mut unsandbox_client,
     err: *mut *mut unsandbox_error,
 ) -> i32 {
-    ffi!(err, {
-        let out = required(client, "client")?;
-        hand_over(builder().build()?, out);
-        Ok(())
-    })
+    ffi!(err, { give_out(client, "client", || Ok(made(builder().build()?))) })
 }
 
 /// Where the client's programs run: "local:", or a URL.
@@ -145,13 +138,12 @@ pub extern "C" fn unsandbox_client_execute(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(result, "result")?;
-        let client = client_of(client)?;
-        let request = &handle(request, "request")?.request;
-        let made = client.execute_with(request, call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(ResultBox::new(made).into_raw()) };
-        Ok(())
+        give_out(result, "result", || {
+            let client = client_of(client)?;
+            let request = &handle(request, "request")?.request;
+            let made = client.execute_with(request, call_options(options))?;
+            Ok(ResultBox::new(made).into_raw())
+        })
     })
 }
 
@@ -179,13 +171,12 @@ pub extern "C" fn unsandbox_client_run(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(result, "result")?;
-        let client = client_of(client)?;
-        let request = &handle(request, "request")?.request;
-        let made = client.run_with(request, call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(ResultBox::new(made).into_raw()) };
-        Ok(())
+        give_out(result, "result", || {
+            let client = client_of(client)?;
+            let request = &handle(request, "request")?.request;
+            let made = client.run_with(request, call_options(options))?;
+            Ok(ResultBox::new(made).into_raw())
+        })
     })
 }
 
@@ -212,13 +203,12 @@ pub extern "C" fn unsandbox_client_execute_async(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(job, "job")?;
-        let client = client_of(client)?;
-        let request = &handle(request, "request")?.request;
-        let made = client.execute_async_with(request, call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(JobBox::new(made).into_raw()) };
-        Ok(())
+        give_out(job, "job", || {
+            let client = client_of(client)?;
+            let request = &handle(request, "request")?.request;
+            let made = client.execute_async_with(request, call_options(options))?;
+            Ok(JobBox::new(made).into_raw())
+        })
     })
 }
 
@@ -241,13 +231,12 @@ pub extern "C" fn unsandbox_client_run_async(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(job, "job")?;
-        let client = client_of(client)?;
-        let request = &handle(request, "request")?.request;
-        let made = client.run_async_with(request, call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(JobBox::new(made).into_raw()) };
-        Ok(())
+        give_out(job, "job", || {
+            let client = client_of(client)?;
+            let request = &handle(request, "request")?.request;
+            let made = client.run_async_with(request, call_options(options))?;
+            Ok(JobBox::new(made).into_raw())
+        })
     })
 }
 
@@ -271,13 +260,12 @@ pub extern "C" fn unsandbox_client_get_job(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(job, "job")?;
-        let client = client_of(client)?;
-        let job_id = text(job_id, job_id_len, "job_id")?;
-        let made = client.get_job_with(job_id, call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(JobBox::new(made).into_raw()) };
-        Ok(())
+        give_out(job, "job", || {
+            let client = client_of(client)?;
+            let job_id = text(job_id, job_id_len, "job_id")?;
+            let made = client.get_job_with(job_id, call_options(options))?;
+            Ok(JobBox::new(made).into_raw())
+        })
     })
 }
 
@@ -302,13 +290,12 @@ pub extern "C" fn unsandbox_client_wait_job(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(result, "result")?;
-        let client = client_of(client)?;
-        let job_id = text(job_id, job_id_len, "job_id")?;
-        let made = client.wait_job_with(job_id, call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(ResultBox::new(made).into_raw()) };
-        Ok(())
+        give_out(result, "result", || {
+            let client = client_of(client)?;
+            let job_id = text(job_id, job_id_len, "job_id")?;
+            let made = client.wait_job_with(job_id, call_options(options))?;
+            Ok(ResultBox::new(made).into_raw())
+        })
     })
 }
 
@@ -332,13 +319,12 @@ pub extern "C" fn unsandbox_client_cancel_job(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(result, "result")?;
-        let client = client_of(client)?;
-        let job_id = text(job_id, job_id_len, "job_id")?;
-        let made = client.cancel_job_with(job_id, call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(ResultBox::new(made).into_raw()) };
-        Ok(())
+        give_out(result, "result", || {
+            let client = client_of(client)?;
+            let job_id = text(job_id, job_id_len, "job_id")?;
+            let made = client.cancel_job_with(job_id, call_options(options))?;
+            Ok(ResultBox::new(made).into_raw())
+        })
     })
 }
 
@@ -359,17 +345,11 @@ pub extern "C" fn unsandbox_client_list_jobs(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(jobs, "jobs")?;
-        let client = client_of(client)?;
-        let made = client.list_jobs_with(call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe {
-            out.write({
-                let jobs = made.into_iter().map(JobBox::new).collect();
-                Box::into_raw(Box::new(unsandbox_job_list { jobs }))
-            })
-        };
-        Ok(())
+        give_out(jobs, "jobs", || {
+            let made = client_of(client)?.list_jobs_with(call_options(options))?;
+            let jobs = made.into_iter().map(JobBox::new).collect();
+            Ok(Box::into_raw(Box::new(unsandbox_job_list { jobs })))
+        })
     })
 }
 
@@ -390,12 +370,11 @@ pub extern "C" fn unsandbox_client_languages(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(languages, "languages")?;
-        let client = client_of(client)?;
-        let made = client.languages_with(call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(Box::into_raw(unsandbox_language_list::boxed(made))) };
-        Ok(())
+        give_out(languages, "languages", || {
+            let client = client_of(client)?;
+            let made = client.languages_with(call_options(options))?;
+            Ok(Box::into_raw(unsandbox_language_list::boxed(made)))
+        })
     })
 }
 
@@ -416,12 +395,11 @@ pub extern "C" fn unsandbox_client_validate_key(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(key, "key")?;
-        let client = client_of(client)?;
-        let made = client.validate_key_with(call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(Box::into_raw(unsandbox_key::boxed(made))) };
-        Ok(())
+        give_out(key, "key", || {
+            let client = client_of(client)?;
+            let made = client.validate_key_with(call_options(options))?;
+            Ok(Box::into_raw(unsandbox_key::boxed(made)))
+        })
     })
 }
 
@@ -442,12 +420,11 @@ pub extern "C" fn unsandbox_client_health(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(health, "health")?;
-        let client = client_of(client)?;
-        let made = client.health_with(call_options(options))?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(Box::into_raw(unsandbox_health::boxed(made))) };
-        Ok(())
+        give_out(health, "health", || {
+            let client = client_of(client)?;
+            let made = client.health_with(call_options(options))?;
+            Ok(Box::into_raw(unsandbox_health::boxed(made)))
+        })
     })
 }
 
@@ -466,10 +443,9 @@ pub extern "C" fn unsandbox_client_probe(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(probe, "probe")?;
-        let made = client_of(client)?.probe()?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(Box::into_raw(unsandbox_probe::boxed(made))) };
-        Ok(())
+        give_out(probe, "probe", || {
+            let made = client_of(client)?.probe()?;
+            Ok(Box::into_raw(unsandbox_probe::boxed(made)))
+        })
     })
 }

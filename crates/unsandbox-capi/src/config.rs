@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration of a client: setters over the client's builder.
 
-use crate::boundary::{ffi, free, handle_mut, required};
+use crate::boundary::{ffi, free, give_out, handle_mut};
 use crate::error::unsandbox_error;
 use crate::text::text;
 use std::ffi::c_char;
@@ -41,11 +41,10 @@ pub extern "C" fn unsandbox_config_new(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(config, "config")?;
-        let made = unsandbox_config { builder: builder(), timeouts: Timeouts::default() };
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(Box::into_raw(Box::new(made))) };
-        Ok(())
+        give_out(config, "config", || {
+            let made = unsandbox_config { builder: builder(), timeouts: Timeouts::default() };
+            Ok(Box::into_raw(Box::new(made)))
+        })
     })
 }
 

@@ -2,7 +2,7 @@
 //! The JSON door: a method by its name, JSON in the form of the wire in and out. A binding needs
 //! unsandbox_client_from_env, this function, and two that free.
 
-use crate::boundary::{ffi, required};
+use crate::boundary::{ffi, give_out};
 use crate::client::{client_of, unsandbox_client};
 use crate::error::unsandbox_error;
 use crate::text::text;
@@ -45,20 +45,19 @@ pub extern "C" fn unsandbox_client_call_json(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(out, "out")?;
-        let client = client_of(client)?;
-        let method = text(method, method_len, "method")?;
-        let json = text(json, json_len, "json")?;
-        let reply = call(client, method, if json.is_empty() { "{}" } else { json })?;
-        let len = reply.len();
-        // JSON writes NUL as \u0000; a server's own text may still be wrong.
-        let reply = CString::new(reply).map_err(|_| {
-            Error::new(unsandbox_protocol::ErrorCode::Protocol, "the reply holds NUL")
-        })?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(reply.into_raw()) };
-        crate::text::give_raw(std::ptr::null::<u8>(), len, out_len);
-        Ok(())
+        give_out(out, "out", || {
+            let client = client_of(client)?;
+            let method = text(method, method_len, "method")?;
+            let json = text(json, json_len, "json")?;
+            let reply = call(client, method, if json.is_empty() { "{}" } else { json })?;
+            let len = reply.len();
+            // JSON writes NUL as \u0000; a server's own text may still be wrong.
+            let reply = CString::new(reply).map_err(|_| {
+                Error::new(unsandbox_protocol::ErrorCode::Protocol, "the reply holds NUL")
+            })?;
+            crate::text::give_raw(std::ptr::null::<u8>(), len, out_len);
+            Ok(reply.into_raw())
+        })
     })
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Options of one call: deadline, cancel token, output as it comes, standard input as it is needed.
 
-use crate::boundary::{ffi, free, handle, handle_mut, required};
+use crate::boundary::{ffi, free, give_out, handle, handle_mut};
 use crate::callback::{UserData, unsandbox_free_fn};
 use crate::error::unsandbox_error;
 use crate::status::unsandbox_stream;
@@ -29,11 +29,10 @@ pub extern "C" fn unsandbox_cancel_token_new(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(token, "token")?;
-        let made = Box::new(unsandbox_cancel_token { token: CancelToken::new() });
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(Box::into_raw(made)) };
-        Ok(())
+        give_out(token, "token", || {
+            let made = Box::new(unsandbox_cancel_token { token: CancelToken::new() });
+            Ok(Box::into_raw(made))
+        })
     })
 }
 
@@ -145,16 +144,15 @@ pub extern "C" fn unsandbox_options_new(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(options, "options")?;
-        let made = unsandbox_options {
-            deadline: None,
-            cancel: None,
-            output: None,
-            stdin: Mutex::new(None),
-        };
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(Box::into_raw(Box::new(made))) };
-        Ok(())
+        give_out(options, "options", || {
+            let made = unsandbox_options {
+                deadline: None,
+                cancel: None,
+                output: None,
+                stdin: Mutex::new(None),
+            };
+            Ok(Box::into_raw(Box::new(made)))
+        })
     })
 }
 

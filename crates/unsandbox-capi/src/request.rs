@@ -2,7 +2,7 @@
 //! The request builder. Setters copy; limits are checked by the protocol when the request is used,
 //! so that every face refuses the same values with the same words.
 
-use crate::boundary::{ffi, free, handle_mut, required};
+use crate::boundary::{ffi, free, give_out, handle_mut};
 use crate::error::unsandbox_error;
 use crate::text::{bytes, optional_text, text};
 use std::ffi::c_char;
@@ -15,9 +15,8 @@ pub struct unsandbox_request {
     pub request: Request,
 }
 
-fn hand_over(request: Request, out: *mut *mut unsandbox_request) {
-    // SAFETY: checked for NULL by the caller, writable by the contract of the ABI.
-    unsafe { out.write(Box::into_raw(Box::new(unsandbox_request { request }))) };
+fn made(request: Request) -> *mut unsandbox_request {
+    Box::into_raw(Box::new(unsandbox_request { request }))
 }
 
 /// Makes a request whose language is known, for unsandbox_client_execute and _execute_async.
@@ -39,10 +38,10 @@ pub extern "C" fn unsandbox_request_new(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(request, "request")?;
-        let language = text(language, language_len, "language")?;
-        hand_over(Request::new(language, text(code, code_len, "code")?), out);
-        Ok(())
+        give_out(request, "request", || {
+            let language = text(language, language_len, "language")?;
+            Ok(made(Request::new(language, text(code, code_len, "code")?)))
+        })
     })
 }
 
@@ -63,9 +62,7 @@ pub extern "C" fn unsandbox_request_new_detect(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(request, "request")?;
-        hand_over(Request::detect(text(code, code_len, "code")?), out);
-        Ok(())
+        give_out(request, "request", || Ok(made(Request::detect(text(code, code_len, "code")?))))
     })
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tasks: executions that an event loop waits for, by a callback, a descriptor or a wait in slices.
 
-use crate::boundary::{ffi, free, handle, required};
+use crate::boundary::{ffi, free, give_out, handle, required};
 use crate::callback::UserData;
 use crate::client::{client_of, unsandbox_client};
 use crate::error::unsandbox_error;
@@ -84,14 +84,11 @@ fn end_notice(signal: Arc<Signal>, notify: unsandbox_notify_fn, user_data: *mut 
 fn start(
     notify: unsandbox_notify_fn,
     user_data: *mut c_void,
-    out: *mut *mut unsandbox_task,
     begin: impl FnOnce(Notify) -> Result<Task<ExecutionResult>, Error>,
-) -> Result<(), Error> {
+) -> Result<*mut unsandbox_task, Error> {
     let signal = Arc::new(Signal::default());
     let task = begin(end_notice(signal.clone(), notify, user_data))?;
-    // SAFETY: checked for NULL by the caller, writable by the contract of the ABI.
-    unsafe { out.write(Box::into_raw(Box::new(unsandbox_task { task, signal }))) };
-    Ok(())
+    Ok(Box::into_raw(Box::new(unsandbox_task { task, signal })))
 }
 
 /// Starts a program and returns at once: as unsandbox_client_execute where the request names a
@@ -120,15 +117,16 @@ pub extern "C" fn unsandbox_task_start(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(task, "task")?;
-        let client = client_of(client)?;
-        let request = handle(request, "request")?.request.clone();
-        start(notify, user_data, out, |notify| {
-            let options = call_options(options);
-            match request.language {
-                Some(_) => client.start_execute(request, options, Some(notify)),
-                None => client.start_run(request, options, Some(notify)),
-            }
+        give_out(task, "task", || {
+            let client = client_of(client)?;
+            let request = handle(request, "request")?.request.clone();
+            start(notify, user_data, |notify| {
+                let options = call_options(options);
+                match request.language {
+                    Some(_) => client.start_execute(request, options, Some(notify)),
+                    None => client.start_run(request, options, Some(notify)),
+                }
+            })
         })
     })
 }
@@ -159,13 +157,14 @@ pub extern "C" fn unsandbox_task_start_wait_job(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(task, "task")?;
-        let client = client_of(client)?.clone();
-        let job_id = text(job_id, job_id_len, "job_id")?.to_string();
-        start(notify, user_data, out, |notify| {
-            let options = call_options(options);
-            Task::spawn(options.cancel.clone(), Some(notify), move |_| {
-                client.wait_job_with(&job_id, options)
+        give_out(task, "task", || {
+            let client = client_of(client)?.clone();
+            let job_id = text(job_id, job_id_len, "job_id")?.to_string();
+            start(notify, user_data, |notify| {
+                let options = call_options(options);
+                Task::spawn(options.cancel.clone(), Some(notify), move |_| {
+                    client.wait_job_with(&job_id, options)
+                })
             })
         })
     })
@@ -195,8 +194,7 @@ pub extern "C" fn unsandbox_task_wait(
         let Some(end) = task.task.wait(timeout) else {
             return Ok(unsandbox_code::UNSANDBOX_PENDING as i32);
         };
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(ResultBox::new(end?).into_raw()) };
+        give_out(out, "result", || Ok(ResultBox::new(end?).into_raw()))?;
         Ok(unsandbox_code::UNSANDBOX_OK as i32)
     })
 }
@@ -223,11 +221,10 @@ pub extern "C" fn unsandbox_task_fd(
     err: *mut *mut unsandbox_error,
 ) -> i32 {
     ffi!(err, {
-        let out = required(fd, "fd")?;
-        let descriptor = handle(task, "task")?.signal.descriptor()?;
-        // SAFETY: not NULL, and writable by the contract of the ABI.
-        unsafe { out.write(descriptor) };
-        Ok(())
+        give_out(fd, "fd", || {
+            let descriptor = handle(task, "task")?.signal.descriptor()?;
+            Ok(descriptor)
+        })
     })
 }
 

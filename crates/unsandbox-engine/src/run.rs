@@ -390,6 +390,10 @@ impl Run {
             outcome::too_much_output(&mut result, &self.ending);
         }
         result.artifacts = self.artifacts;
+        if self.end.is_some() && !self.done {
+            let note = "the jail was ended before its artifacts were collected";
+            self.notes.push(note.to_string());
+        }
         if !self.notes.is_empty() {
             let notes = self.notes.join("; ");
             result.error = Some(match result.error.take() {

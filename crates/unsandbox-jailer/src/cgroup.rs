@@ -3,8 +3,8 @@
 //! version 2 below a delegated ancestor, or version 1 where its trees are writable. Elsewhere the
 //! init's watchdog does it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::message::Needs;
@@ -153,6 +153,14 @@ impl Group {
         })
     }
 
+    /// Ends what is still in it: without a pid namespace, the processes of an init that was killed.
+    pub fn end_members(&self) {
+        let members = fs::read_to_string(self.directories[0].1.join("cgroup.procs"));
+        for pid in members.unwrap_or_default().lines().filter_map(|line| line.parse().ok()) {
+            let _ = crate::sys::kill(pid, libc::SIGKILL);
+        }
+    }
+
     /// Removes it; false while the kernel still lets the last process go.
     pub fn remove(&self) -> bool {
         self.directories.iter().all(|(_, directory)| {
@@ -279,9 +287,7 @@ fn version_two(membership: &str, mounts: &str) -> Result<Groups, String> {
 fn prepare_two(base: &Path) -> io::Result<()> {
     fs::create_dir(base)?;
     let enable = || {
-        let mut control =
-            OpenOptions::new().write(true).open(base.join("cgroup.subtree_control"))?;
-        control.write_all(b"+memory +pids")?;
+        fs::write(base.join("cgroup.subtree_control"), "+memory +pids")?;
         // Moving a process needs the right to write the common ancestor's list as well: try it.
         let trial = base.join("trial");
         fs::create_dir(&trial)?;
@@ -336,12 +342,13 @@ fn try_member(group: &Path) -> io::Result<()> {
     }
 }
 
+/// A tree of version 2 is fake here: plain files in a folder, since no two machines delegate alike.
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// A folder that stands for a group, in which `missing` cannot be written.
-    fn fake(version: Version, name: &str, missing: &[&str]) -> Group {
+    fn fake_group(version: Version, name: &str, missing: &[&str]) -> Group {
         let name = format!("unsandbox-group-{name}-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&folder);
@@ -361,13 +368,13 @@ mod tests {
 
     #[test]
     fn swap_is_counted_or_kept_away() {
-        let group = fake(Version::One, "v1", &[]);
+        let group = fake_group(Version::One, "v1", &[]);
         group.limit(1 << 20, 5, true).unwrap();
         let said = |file| fs::read_to_string(group.path("memory", file)).ok();
         assert_eq!(said("memory.memsw.limit_in_bytes").as_deref(), Some("1048576"));
         assert_eq!(said("memory.swappiness"), None);
         gone(&group);
-        let group = fake(Version::One, "v1-uncounted", &["memory.memsw.limit_in_bytes"]);
+        let group = fake_group(Version::One, "v1-uncounted", &["memory.memsw.limit_in_bytes"]);
         group.limit(1 << 20, 5, true).unwrap();
         let said = fs::read_to_string(group.path("memory", "memory.swappiness")).unwrap();
         assert_eq!(said, "0");
@@ -378,13 +385,76 @@ mod tests {
     fn memory_that_can_be_swapped_out_is_no_limit() {
         let both = ["memory.memsw.limit_in_bytes", "memory.swappiness"];
         let groups = [
-            fake(Version::One, "v1-none", &both),
-            fake(Version::Two, "v2-none", &["memory.swap.max"]),
+            fake_group(Version::One, "v1-none", &both),
+            fake_group(Version::Two, "v2-none", &["memory.swap.max"]),
         ];
         for group in groups {
             assert!(group.limit(1 << 20, 5, true).is_err(), "{:?}", group.version);
             assert!(group.limit(1 << 20, 5, false).is_ok(), "{:?}", group.version);
             gone(&group);
         }
+    }
+
+    /// A folder that looks like a tree with this process in /user/app, and what /proc says of it.
+    fn fake(name: &str, controllers: &str) -> (PathBuf, String, String) {
+        let tree = std::env::temp_dir().join(format!("cgroup-{name}-{}", std::process::id()));
+        fs::create_dir_all(tree.join("user/app")).unwrap();
+        fs::write(tree.join("user/cgroup.subtree_control"), controllers).unwrap();
+        let mounts = format!(
+            "24 1 0:21 / /proc rw - proc proc rw\n30 24 0:26 / {} rw - cgroup2 cgroup2 rw\n",
+            tree.display()
+        );
+        (tree, "0::/user/app\n".to_string(), mounts)
+    }
+
+    #[test]
+    fn a_delegated_tree_of_version_two_holds_every_run_to_its_limits() {
+        let (tree, membership, mounts) = fake("delegated", "cpu memory pids\n");
+        let groups = version_two(&membership, &mounts).unwrap();
+        assert_eq!(groups.version, Version::Two);
+        let base = tree.join("user").join(format!("{PREFIX}{}", std::process::id()));
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+        assert_eq!(read(base.join("cgroup.subtree_control")), "+memory +pids");
+        let group = groups.create(7, 64 << 20, 16).unwrap();
+        group.add(4242).unwrap();
+        let run = base.join("7");
+        assert_eq!(read(run.join("memory.max")), (64 << 20).to_string());
+        assert_eq!(read(run.join("memory.swap.max")), "0");
+        assert_eq!(read(run.join("pids.max")), "17"); // and the init
+        assert_eq!(read(run.join("cgroup.procs")), "4242");
+        fs::write(run.join("memory.events"), "low 0\noom 2\noom_kill 1\n").unwrap();
+        fs::write(run.join("memory.peak"), "4096\n").unwrap();
+        fs::write(run.join("cpu.stat"), "usage_usec 77\nuser_usec 70\n").unwrap();
+        let mut meter = group.meter().unwrap();
+        assert_eq!(
+            (meter.out_of_memory_kills(), meter.peak_bytes(), meter.cpu_time_us()),
+            (1, 4096, 77)
+        );
+        fs::remove_dir_all(tree).unwrap();
+    }
+
+    #[test]
+    fn a_tree_without_the_controllers_says_so() {
+        let (tree, membership, mounts) = fake("bare", "cpu\n");
+        let why = version_two(&membership, &mounts).err().unwrap();
+        assert_eq!(why, "cgroup v2 has no memory and pids controllers here");
+        fs::remove_dir_all(tree).unwrap();
+    }
+
+    #[test]
+    fn a_tree_that_takes_no_group_is_named_with_the_cause() {
+        let (tree, membership, mounts) = fake("taken", "memory pids\n");
+        // What a kernel refuses with EACCES or EROFS is refused here with EEXIST.
+        fs::write(tree.join("user").join(format!("{PREFIX}{}", std::process::id())), "").unwrap();
+        let why = version_two(&membership, &mounts).err().unwrap();
+        let place = tree.join("user").display().to_string();
+        assert!(why.contains(&place) && why.contains("os error 17"), "{why}");
+        fs::remove_dir_all(tree).unwrap();
+    }
+
+    #[test]
+    fn no_tree_at_all_says_so() {
+        assert_eq!(version_two("0::/\n", "").err().unwrap(), "cgroup v2 is not mounted");
+        assert_eq!(version_two("4:memory:/\n", "").err().unwrap(), "cgroup v2 is not in use");
     }
 }

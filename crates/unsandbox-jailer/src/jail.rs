@@ -267,7 +267,10 @@ impl Builder {
     }
 
     pub fn remove_doomed(&mut self) {
-        self.doomed.retain(|group| !group.remove());
+        self.doomed.retain(|group| {
+            group.end_members();
+            !group.remove()
+        });
     }
 
     pub fn has_doomed(&self) -> bool {

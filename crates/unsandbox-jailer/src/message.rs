@@ -51,7 +51,7 @@ wire_struct!(Needs { show, memory_bytes, processes, work_bytes, work_files });
 /// From the jailer to the engine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FromJailer {
-    /// The first message: whether jails can be built, how strong they are, and of what. `base` is the
+    /// The first message, with a pidfd of the jailer: whether jails can be built, how strong they are, and of what. `base` is the
     /// folder of the host below which runs get their writable trees; empty where each mounts its own.
     Hello {
         trouble: Option<Trouble>,

@@ -66,7 +66,8 @@ pub fn run(start: Start) -> io::Result<()> {
     // SAFETY: started with it (`Start::from_arguments` looks), and nothing else here owns it.
     let engine = unsafe { OwnedFd::from_raw_fd(ENGINE_FD) };
     sys::set_close_on_exec(engine.as_raw_fd());
-    let host = sys::open_parent(start.host)?;
+    // The engine waits for the first message, so that the number is still its host's.
+    let host = sys::open_process(start.host)?;
     let signals = sys::child_signal_fd()?;
     let mut supervisor = Supervisor {
         engine,
@@ -189,7 +190,10 @@ impl Supervisor {
             Err(_) => (LEVEL_NONE, Vec::new(), Vec::new()),
         };
         let trouble = self.builder.as_ref().err().cloned();
-        self.tell(&FromJailer::Hello { trouble, level, layers, missing, base })
+        let hello = FromJailer::Hello { trouble, level, layers, missing, base };
+        // The host is not the parent, and so has nothing else to wait for it with.
+        let own = sys::open_process(std::process::id() as libc::pid_t)?;
+        channel::send(self.engine.as_fd(), &hello, &[own.as_fd()])
     }
 
     fn timeout(&self) -> Option<Duration> {

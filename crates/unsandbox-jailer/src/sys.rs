@@ -483,17 +483,11 @@ pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
     .map(drop)
 }
 
-/// A descriptor that becomes readable when the parent `pid` dies. Fails if it has died already: then
-/// somebody else is the parent.
-pub fn open_parent(pid: libc::pid_t) -> io::Result<OwnedFd> {
+/// A descriptor that becomes readable when the process dies.
+pub fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
     let zero: libc::c_uint = 0;
     // SAFETY: takes no pointers.
-    let fd = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, zero) })?;
-    // SAFETY: takes no pointers.
-    if unsafe { libc::getppid() } != pid {
-        return Err(io::Error::from_raw_os_error(libc::ESRCH));
-    }
-    Ok(fd)
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, zero) })
 }
 
 pub fn drop_groups() {

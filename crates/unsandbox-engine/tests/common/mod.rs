@@ -106,7 +106,8 @@ pub fn await_end(events: &Receiver<Event>) -> ExecutionResult {
     job.expect("it ends with a job").into_result().expect("a finished job has its result")
 }
 
-/// Processes of this machine that are descendants of `ancestor`, seen from outside.
+/// Processes of this machine that are descendants of `ancestor`, seen from outside. A jailer is its host's
+/// by what it was started with: its parent has ended at once.
 pub fn descendants(ancestor: u32) -> Vec<(u32, String)> {
     let mut all: Vec<(u32, u32, String)> = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc is mounted").flatten() {
@@ -119,6 +120,7 @@ pub fn descendants(ancestor: u32) -> Vec<(u32, String)> {
         let mut fields = right.split_whitespace();
         let state = fields.next().unwrap_or_default();
         let parent: u32 = fields.next().and_then(|field| field.parse().ok()).unwrap_or(0);
+        let parent = host_of_jailer(pid, &name, parent).unwrap_or(parent);
         if state != "Z" {
             all.push((pid, parent, name));
         }
@@ -133,6 +135,16 @@ pub fn descendants(ancestor: u32) -> Vec<(u32, String)> {
     }
     found.remove(0);
     found
+}
+
+fn host_of_jailer(pid: u32, name: &str, parent: u32) -> Option<u32> {
+    let is_jailer = |name: &str| name == "unsandbox-jail";
+    let above = std::fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
+    if !is_jailer(name) || is_jailer(above.trim()) {
+        return None;
+    }
+    let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+    words.split('\0').nth(1)?.parse().ok()
 }
 
 /// Waits until `done` says so, within `limit`; false if it never did.
