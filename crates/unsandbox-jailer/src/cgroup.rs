@@ -425,7 +425,7 @@ mod tests {
         fs::write(run.join("memory.events"), "low 0\noom 2\noom_kill 1\n").unwrap();
         fs::write(run.join("memory.peak"), "4096\n").unwrap();
         fs::write(run.join("cpu.stat"), "usage_usec 77\nuser_usec 70\n").unwrap();
-        let mut meter = group.meter().unwrap();
+        let meter = group.meter().unwrap();
         assert_eq!(
             (meter.out_of_memory_kills(), meter.peak_bytes(), meter.cpu_time_us()),
             (1, 4096, 77)
