@@ -28,6 +28,10 @@ pub struct Core {
     /// A forked copy of the host must leave everything here alone.
     pub process: u32,
     table: Mutex<Table>,
+    /// Held while a jailer starts, so that there is never a second one.
+    starting: Mutex<()>,
+    /// A run waits for room in the jailer's socket.
+    pub crowded: AtomicBool,
     /// Signalled when a run ends.
     ended: Condvar,
     pub epoll: Arc<OwnedFd>,
@@ -41,6 +45,10 @@ pub struct Core {
     pub probe_answered: Condvar,
     /// What the running jailer said of this machine.
     pub hello: Mutex<Option<Hello>>,
+}
+
+pub fn closed() -> Error {
+    Error::new(ErrorCode::Conflict, "the engine is closed")
 }
 
 fn system(what: &str) -> impl FnOnce(rustix::io::Errno) -> Error + '_ {
@@ -65,6 +73,8 @@ impl Core {
             egress,
             process: std::process::id(),
             table: Mutex::default(),
+            starting: Mutex::default(),
+            crowded: AtomicBool::new(false),
             ended: Condvar::new(),
             epoll: Arc::new(queue),
             wake,
@@ -77,13 +87,41 @@ impl Core {
         })
     }
 
+    /// The running jailer, started if need be.
+    pub fn ensure_jailer(&self) -> Result<Arc<Jailer>, Error> {
+        let _one = self.starting.lock().expect("no panic under this lock");
+        if let Some(jailer) = self.jailer() {
+            return Ok(jailer);
+        }
+        if self.table().closed {
+            return Err(closed());
+        }
+        self.adopt(Jailer::start(self.options.isolation)?)
+    }
+
+    /// Hands what waits to a new jailer, where the one that it waited for has ended.
+    pub fn resume(&self) {
+        if self.table().queue.is_empty() {
+            return;
+        }
+        let failed = match self.ensure_jailer() {
+            Ok(_) => self.launch_waiting(&mut self.table()),
+            Err(error) => {
+                let queued = std::mem::take(&mut self.table().queue);
+                queued.into_iter().map(|job_id| (job_id, error.clone())).collect()
+            }
+        };
+        self.end_failed(failed);
+    }
+
     /// Makes a jailer the one that runs are handed to, and watches it.
-    pub fn adopt(&self, jailer: Jailer) -> Result<Arc<Jailer>, Error> {
+    fn adopt(&self, jailer: Jailer) -> Result<Arc<Jailer>, Error> {
         let jailer = Arc::new(jailer);
         let watch = |fd: &OwnedFd, number| {
             let data = epoll::EventData::new_u64(number);
             epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)
         };
+        self.crowded.store(false, Ordering::SeqCst);
         watch(&jailer.socket, JAILER_SOCKET).map_err(system("epoll"))?;
         watch(&jailer.pidfd, JAILER_ENDED).map_err(system("epoll"))?;
         *self.hello.lock().expect("no panic under this lock") = Some(jailer.hello.clone());
@@ -228,7 +266,8 @@ impl Core {
         result: Result<ExecutionResult, Error>,
     ) -> Option<(Vec<Arc<dyn EventSink>>, Result<Job, Error>, Option<CancelGuard>)> {
         let mut table = self.table();
-        let record = table.any(job_id)?;
+        // It may have ended meanwhile: as one that was abandoned, or cancelled while it waited.
+        let record = table.any(job_id).filter(|record| !record.job.status.is_terminal())?;
         record.job.completed_at = Some(unix_seconds());
         record.handle = None;
         let guard = record.guard.take();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The engine as its callers see it: takes submissions, answers questions about jobs, ends.
 
-use crate::core::Core;
+use crate::core::{Core, closed};
 use crate::egress::EgressOptions;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
 use crate::reactor::{self, Reactor};
@@ -62,6 +62,8 @@ pub struct Engine {
     /// Numbers for the folders of runs.
     trees: AtomicU64,
     reactor: Mutex<Option<JoinHandle<()>>>,
+    /// Held by whoever waits for the jailer's report: there is one place for it.
+    probing: Mutex<()>,
     runtimes: Mutex<HashMap<(&'static str, String), runtimes::Runtime>>,
     versions: Mutex<HashMap<&'static str, Option<String>>>,
     /// Held by the one caller that asks for versions: together, many would fill the queue.
@@ -85,6 +87,7 @@ impl Engine {
             core,
             trees: AtomicU64::new(0),
             reactor: Mutex::new(None),
+            probing: Mutex::default(),
             runtimes: Mutex::default(),
             versions: Mutex::default(),
             asks_versions: Mutex::default(),
@@ -94,6 +97,7 @@ impl Engine {
     /// Which layers this machine gives. Runs nothing of the user's.
     pub fn probe(&self) -> Result<Probe, Error> {
         let jailer = self.jailer()?;
+        let _one = self.probing.lock().expect("no panic under this lock");
         let mut answer = self.core.probe_answer.lock().expect("no panic under this lock");
         *answer = None;
         channel::send(jailer.socket.as_fd(), &ToJailer::Probe, &[]).map_err(|error| {
@@ -213,16 +217,12 @@ impl Engine {
     /// The running jailer, started if need be together with the thread that hears it.
     fn jailer(&self) -> Result<Arc<Jailer>, Error> {
         self.check_process()?;
-        // Held while it starts, so that there is never a second one.
+        let jailer = self.core.ensure_jailer()?;
         let mut reactor = self.reactor.lock().expect("no panic under this lock");
-        if let Some(jailer) = self.core.jailer() {
-            return Ok(jailer);
-        }
-        if self.core.table().closed {
-            return Err(closed());
-        }
-        let jailer = self.core.adopt(Jailer::start(self.core.options.isolation)?)?;
         if reactor.is_none() {
+            if self.core.table().closed {
+                return Err(closed());
+            }
             let core = self.core.clone();
             let thread = std::thread::Builder::new().name("unsandbox".to_string());
             let spawned = thread.spawn(move || Reactor::run(core)).map_err(|error| {
@@ -257,7 +257,10 @@ impl Engine {
     ) -> Result<runtimes::Runtime, Error> {
         let environment = std::env::var(language.choose).unwrap_or_default();
         let key = (language.name, chosen.unwrap_or(&environment).to_string());
-        if let Some(known) = self.runtimes.lock().expect("no panic under this lock").get(&key) {
+        // An upgrade may have put the programs elsewhere since they were found.
+        if let Some(known) = self.runtimes.lock().expect("no panic under this lock").get(&key)
+            && known.programs.iter().all(|(_, path)| path.exists())
+        {
             return Ok(known.clone());
         }
         let found = runtimes::find(language, chosen)?;
@@ -292,7 +295,7 @@ impl Engine {
             error: None,
             guard: None,
         };
-        let failed = {
+        let (failed, is_orphan) = {
             let mut table = self.core.table();
             if table.closed {
                 return Err(closed());
@@ -303,9 +306,12 @@ impl Engine {
             }
             table.insert(record);
             table.queue.push_back(job.job_id.clone());
-            self.core.launch_waiting(&mut table)
+            (self.core.launch_waiting(&mut table), table.jailer.is_none())
         };
         self.core.end_failed(failed);
+        if is_orphan {
+            self.core.resume(); // the jailer has ended since it was asked for
+        }
         self.core.guard(&job.job_id, &submission.cancel);
         Ok(job)
     }
@@ -314,10 +320,6 @@ impl Engine {
 fn layer_of(report: LayerReport) -> Layer {
     let LayerReport { name, available, detail, fix } = report;
     Layer { name, available, detail, fix }
-}
-
-fn closed() -> Error {
-    Error::new(ErrorCode::Conflict, "the engine is closed")
 }
 
 fn queue_full(waiting: usize) -> Error {
@@ -329,10 +331,7 @@ fn queue_full(waiting: usize) -> Error {
 /// The first word with a digit and a dot in what a version command said.
 fn version_in(result: &ExecutionResult) -> Option<String> {
     let text = format!("{}\n{}", result.stdout_text(), result.stderr_text());
-    let is_number = |word: &&str| {
-        word.starts_with(|c: char| c.is_ascii_digit())
-            && word.contains(|c: char| c == '.' || c.is_ascii_digit())
-    };
+    let is_number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
     let clean = |word: &'_ str| {
         let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '.');

@@ -3,6 +3,7 @@
 
 use crate::egress;
 use crate::runtimes::Runtime;
+use std::io;
 use unsandbox_jailer::codec::Blob;
 use unsandbox_jailer::message::{Needs, PlacedFile, Plan, RunLimits, Step, StepKind, Wanted};
 use unsandbox_protocol::language::Language;
@@ -92,6 +93,29 @@ pub fn prepare(
     };
     let output_bytes = limit(&request.limits, language, "output_bytes");
     Ok(Prepared { plan, needs, output_bytes, wall_ms, notes })
+}
+
+impl Prepared {
+    /// A run that has waited for a jailer that ended goes to the next: its folder is then below `base`.
+    pub fn follow(&mut self, base: &str) -> io::Result<()> {
+        let plan = &mut self.plan;
+        let own = match plan.tmp.rsplit_once('/') {
+            Some((own, _)) if plan.tmp != TMP => own.to_string(),
+            _ => String::new(),
+        };
+        if own == base {
+            return Ok(());
+        }
+        if own.is_empty() || base.is_empty() {
+            return Err(io::Error::other("isolation has become another level while it waited"));
+        }
+        let words = plan.steps.iter_mut().flat_map(|step| &mut step.argv);
+        let words = words.chain(&mut plan.env).chain(plan.collect.iter_mut().map(|w| &mut w.name));
+        for word in words.chain([&mut plan.tmp]) {
+            *word = word.replace(&own, base);
+        }
+        Ok(())
+    }
 }
 
 /// Makes of a plan one that only asks the runtime for its version.
@@ -261,6 +285,38 @@ fn environment(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_jail_is_made_for_the_default_limits() {
+        let bash = unsandbox_protocol::language::find_language("bash").unwrap();
+        let of = |name| limit(&Limits::default(), bash, name);
+        let default = Needs {
+            show: Vec::new(),
+            memory_bytes: of("memory_bytes"),
+            processes: of("processes"),
+            work_bytes: of("work_bytes"),
+            work_files: of("work_files"),
+        };
+        assert_eq!(Needs::USUAL, default);
+    }
+
+    #[test]
+    fn a_plan_follows_to_another_folder() {
+        let step = Step { kind: StepKind::Run, argv: vec!["/a/1/7/x".into()], wall_ms: 1 };
+        let plan = Plan {
+            tmp: "/a/1/7".into(),
+            env: vec!["HOME=/a/1/7/home".into()],
+            steps: vec![step],
+            ..Plan::default()
+        };
+        let (needs, notes) = (Needs::USUAL, Vec::new());
+        let mut prepared = Prepared { plan, needs, output_bytes: 1, wall_ms: 1, notes };
+        prepared.follow("/a/2").unwrap();
+        let plan = &prepared.plan;
+        assert_eq!((&*plan.tmp, &*plan.env[0]), ("/a/2/7", "HOME=/a/2/7/home"));
+        assert_eq!(plan.steps[0].argv, ["/a/2/7/x"]);
+        assert!(prepared.follow("").is_err());
+    }
 
     #[test]
     fn the_source_takes_a_name_that_no_input_file_has() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The engine's one thread: it reads what programs write, hears the inits and the jailer, keeps the
-//! deadlines, and ends jobs. It never waits for anything but the next event.
+//! deadlines, and ends jobs. It never waits for anything but the next event; only when every run has
+//! ended with its jailer, for the next jailer.
 
 use crate::core::Core;
 use crate::run::{Progress, Run, refusal};
@@ -24,7 +25,7 @@ pub const JAILER_ENDED: u64 = 2;
 
 /// After the last event the thread looks at its clock for this long before it sleeps for good.
 const LINGER: Duration = Duration::from_secs(5);
-/// A killed init is gone within this time, or the jailer itself hangs.
+/// A killed init is gone within this time, or one of the two hangs.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -104,7 +105,10 @@ impl Reactor {
     fn on_event(&mut self, number: u64) {
         match number {
             WAKE => self.core.clear_wake(),
-            JAILER_SOCKET => self.hear_jailer(),
+            JAILER_SOCKET => {
+                self.hear_jailer();
+                self.core.launch_into_room();
+            }
             JAILER_ENDED => self.on_jailer_end(),
             _ => self.on_run_event(number / 4, number % 4),
         }
@@ -154,28 +158,39 @@ impl Reactor {
                         self.end(id);
                     }
                 }
+                Some(FromJailer::Killing { id }) => {
+                    if let Some(run) = self.runs.get(&id) {
+                        run.handle.confirm_kill();
+                    }
+                }
                 Some(report @ FromJailer::Layers { .. }) => self.core.answer_probe(report),
                 Some(FromJailer::Hello { .. }) | None => {}
             }
         }
     }
 
-    /// Every run dies with the jailer; the next submission starts a new one.
+    /// Every run dies with the jailer; those that have not begun get a new one.
     fn on_jailer_end(&mut self) {
         let Some(jailer) = self.core.forget_jailer() else { return };
         jailer.wait();
         self.take_in_new_runs();
         let ids: Vec<u64> = self.runs.keys().copied().collect();
         for id in ids {
-            let Some(mut run) = self.runs.remove(&id) else { continue };
+            self.fail(id, "the jailer process was ended from outside while the program ran");
+        }
+        self.core.resume();
+    }
+
+    fn fail(&mut self, id: u64, text: &str) {
+        if let Some(mut run) = self.runs.remove(&id) {
             run.on_exit(&mut self.buffer);
             let job_id = run.job_id.clone();
-            let text = "the jailer process was ended from outside while the program ran";
             self.core.end_run(&job_id, Err(Error::new(ErrorCode::Server, text)));
         }
     }
 
-    /// A run past its deadline is killed from outside; one that even that does not end is given up.
+    /// A run past its deadline is killed from outside. One that even that does not end is given up, and
+    /// no other with it, unless it is the jailer that does not answer.
     fn keep_deadlines(&mut self) {
         let now = Instant::now();
         let late: Vec<u64> = self
@@ -187,12 +202,17 @@ impl Reactor {
         for id in late {
             let Some(jailer) = self.core.jailer() else { continue };
             let handle = self.runs[&id].handle.clone();
-            if handle.is_given_up() {
+            if !handle.is_given_up() {
+                handle.give_until(now + KILL_GRACE);
+                // Without waiting: a jailer that takes no message is found out at this deadline.
+                let _ = channel::try_send(jailer.socket.as_fd(), &ToJailer::Kill { id }, &[]);
+            } else if handle.is_kill_confirmed() {
+                log::error!("a run's processes do not end although they were killed");
+                self.fail(id, "its processes did not end within 5 s of being killed");
+            } else {
                 self.kill_jailer(&jailer);
                 return;
             }
-            handle.give_until(now + KILL_GRACE);
-            let _ = channel::send(jailer.socket.as_fd(), &ToJailer::Kill { id }, &[]);
         }
     }
 

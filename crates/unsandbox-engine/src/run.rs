@@ -3,6 +3,7 @@
 //! made of that.
 
 use crate::egress::{Egress, Gateway};
+use crate::jobs::Record;
 use crate::outcome;
 use crate::plan::Prepared;
 use rustix::event::epoll;
@@ -17,7 +18,7 @@ use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{Cause, FromInit, Plan, StepEnd, StepKind, ToInit, Trouble};
 use unsandbox_protocol::{
-    Artifact, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, Status, Stream,
+    Artifact, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, Owner, Status, Stream,
 };
 
 /// One stream of the program.
@@ -52,6 +53,8 @@ pub struct Handle {
     control: OwnedFd,
     cancelled: OnceLock<CancelReason>,
     killed: AtomicBool,
+    /// The jailer has said that it kills the init.
+    confirmed: AtomicBool,
     /// By when the init must have reported, before it is killed from outside.
     deadline: Mutex<Instant>,
 }
@@ -59,8 +62,8 @@ pub struct Handle {
 impl Handle {
     pub fn new(control: OwnedFd, deadline: Instant) -> Handle {
         let deadline = Mutex::new(deadline);
-        let killed = AtomicBool::new(false);
-        Handle { control, cancelled: OnceLock::new(), killed, deadline }
+        let no = || AtomicBool::new(false);
+        Handle { control, cancelled: OnceLock::new(), killed: no(), confirmed: no(), deadline }
     }
 
     pub fn cancel(&self, reason: CancelReason) {
@@ -90,11 +93,20 @@ impl Handle {
     pub fn is_given_up(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
     }
+
+    pub fn confirm_kill(&self) {
+        self.confirmed.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_kill_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::SeqCst)
+    }
 }
 
 /// What the reactor keeps of a run.
 pub struct Run {
     pub job_id: String,
+    owner: Owner,
     pub sink: Arc<dyn EventSink>,
     pub handle: Arc<Handle>,
     epoll: Arc<OwnedFd>,
@@ -132,16 +144,16 @@ pub const STDERR: u64 = 2;
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// Read at most this often from one stream before looking at the others.
 const READ_AT_ONCE: usize = 4;
+const READ_BYTES: usize = 64 * 1024;
 
 impl Run {
     pub fn new(
-        job_id: String,
-        sink: Arc<dyn EventSink>,
+        record: &Record,
         handle: Arc<Handle>,
         epoll: Arc<OwnedFd>,
         egress: Arc<Egress>,
         pipes: [OwnedFd; 2],
-        prepared: &mut Prepared,
+        prepared: &Prepared,
     ) -> Run {
         let plan: &Plan = &prepared.plan;
         let wall = |wanted: StepKind| {
@@ -158,8 +170,9 @@ impl Run {
             run_ms: wall(StepKind::Run),
         };
         Run {
-            job_id,
-            sink,
+            job_id: record.job.job_id.clone(),
+            owner: record.owner.clone(),
+            sink: record.sink.clone(),
             handle,
             epoll,
             egress,
@@ -171,7 +184,7 @@ impl Run {
             truncated: false,
             end: None,
             artifacts: Vec::new(),
-            notes: std::mem::take(&mut prepared.notes),
+            notes: prepared.notes.clone(),
             trouble: None,
             done: false,
         }
@@ -232,7 +245,10 @@ impl Run {
     /// waited for: a forked copy of the host may hold the other side open.
     fn finish_reading(&mut self, buffer: &mut Vec<u8>) {
         for index in 0..self.outputs.len() {
-            self.read(index, usize::MAX, buffer);
+            // What is there now and no more, in case that somebody holds the other end and still writes.
+            let pipe = self.outputs[index].pipe.as_ref();
+            let waiting = pipe.and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok()).unwrap_or(0);
+            self.read(index, waiting as usize / READ_BYTES + 1, buffer);
             if let Some(pipe) = self.outputs[index].pipe.take() {
                 self.unwatch(pipe.as_fd());
             }
@@ -298,7 +314,7 @@ impl Run {
     }
 
     fn start_gateway(&mut self, sockets: Vec<OwnedFd>) {
-        match Gateway::start(&self.egress, sockets) {
+        match Gateway::start(&self.egress, &self.owner, sockets) {
             Ok(gateway) => self.gateway = Some(gateway),
             Err(error) => {
                 self.notes.push(format!("no network: the egress gateway could not start: {error}"));
@@ -312,7 +328,7 @@ impl Run {
 
     /// Reads up to `times` buffers; never blocks.
     fn read(&mut self, index: usize, times: usize, buffer: &mut Vec<u8>) {
-        buffer.resize(64 * 1024, 0);
+        buffer.resize(READ_BYTES, 0);
         for _ in 0..times {
             let Some(pipe) = &mut self.outputs[index].pipe else { return };
             match pipe.read(buffer) {

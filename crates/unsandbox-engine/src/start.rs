@@ -4,12 +4,14 @@
 //! of the engine: between the one clone and the exec run nothing but raw system calls on memory that
 //! was prepared before, since the host may have any number of threads.
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::time::{Duration, Instant};
 use unsandbox_jailer::ENGINE_FD;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
@@ -17,6 +19,11 @@ use unsandbox_jailer::message::{FromJailer, LEVEL_FULL, LEVEL_REDUCED, ToJailer,
 use unsandbox_protocol::{Error, ErrorCode, IsolationPolicy, Level};
 
 static PROGRAM: &[u8] = include_bytes!(env!("UNSANDBOX_JAILER_PROGRAM"));
+
+/// A jailer builds one jail before it speaks, which takes milliseconds; a machine may be busy.
+const START_TIME: Duration = Duration::from_secs(30);
+/// As long as it may take to end every run.
+const END_TIME: Duration = Duration::from_secs(10);
 
 /// A running jailer.
 #[derive(Debug)]
@@ -95,7 +102,7 @@ impl Jailer {
         let null = high(&null)?;
         clone_and_exec(&program, level, [&null, &null, &null, &theirs]).map_err(broken("clone"))?;
         drop((program, theirs, null));
-        let first = channel::receive(socket.as_fd()).map_err(broken("hear from it"))?;
+        let first = receive_within(&socket, START_TIME).map_err(broken("hear from it"))?;
         let hello = first.and_then(|(bytes, fds)| {
             Some((FromJailer::from_bytes(&bytes)?, fds.into_iter().next()?))
         });
@@ -115,18 +122,46 @@ impl Jailer {
 
     /// Ends it, with every run that it has.
     pub fn end(&self) {
-        let _ = channel::send(self.socket.as_fd(), &ToJailer::Quit, &[]);
+        let asked = channel::try_send(self.socket.as_fd(), &ToJailer::Quit, &[]);
+        if asked.is_err() || !is_readable_within(&self.pidfd, END_TIME) {
+            log::error!("the jailer does not end and is killed");
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+        }
         self.wait();
     }
 
     /// Blocks until it has ended.
     pub fn wait(&self) {
         let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        while poll(&mut ended, None) == Err(rustix::io::Errno::INTR) {}
+        while poll(&mut ended, None) == Err(Errno::INTR) {}
         // Where the host is the first process, or a reaper by its own wish, orphans come to it.
         let _ = reap(libc::P_PIDFD, self.pidfd.as_raw_fd() as libc::id_t);
     }
 }
+
+/// Whether `fd` has something to tell before `patience` is over.
+fn is_readable_within(fd: &OwnedFd, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(rest).ok();
+        match poll(&mut [PollFd::new(fd, PollFlags::IN)], timeout.as_ref()) {
+            Err(Errno::INTR) => {}
+            told => return told.is_ok_and(|count| count > 0),
+        }
+    }
+}
+
+/// One message, if it comes in time.
+fn receive_within(socket: &OwnedFd, patience: Duration) -> io::Result<Option<Received>> {
+    if !is_readable_within(socket, patience) {
+        let text = format!("no answer within {} s", patience.as_secs());
+        return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+    }
+    channel::receive(socket.as_fd())
+}
+
+type Received = (Vec<u8>, Vec<OwnedFd>);
 
 /// Why there is no level at all.
 fn neither(full: &Trouble, reduced: &Trouble) -> Trouble {
@@ -265,5 +300,22 @@ pub fn block_signals() {
         let mut all: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, std::ptr::null_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jailer_that_says_nothing_is_not_waited_for_without_end() {
+        let (socket, other) = channel::pair().unwrap();
+        let silent = receive_within(&socket, Duration::from_millis(20)).unwrap_err();
+        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
+        channel::send_bytes(other.as_fd(), b"word", &[]).unwrap();
+        let said = receive_within(&socket, Duration::from_secs(10)).unwrap();
+        assert_eq!(said.unwrap().0, b"word");
+        drop(other);
+        assert!(receive_within(&socket, Duration::from_secs(10)).unwrap().is_none());
     }
 }

@@ -34,6 +34,8 @@ fn own_jailers() -> Vec<(u32, String)> {
 #[test]
 fn dropping_an_engine_leaves_nothing() {
     let _alone = alone();
+    // One that was dropped in its own callback ends its thread a moment later.
+    assert!(within(Duration::from_secs(10), || threads() == 0));
     let before = (open_descriptors(), threads(), descendants(std::process::id()).len());
     let engine = engine();
     assert_eq!(
@@ -191,6 +193,187 @@ fn control_groups_are_removed() {
     drop(engine);
     let left = || mine().into_iter().filter(|name| !before.contains(name)).count();
     assert!(within(Duration::from_secs(1), || left() == 0), "{} groups are left", left());
+}
+
+fn submit(engine: &unsandbox_engine::Engine, code: &str) -> std::sync::mpsc::Receiver<Event> {
+    let (sink, events) = recorder();
+    engine.submit(Submission::new(Request::new("bash", code)), sink).unwrap();
+    events
+}
+
+fn jailer() -> rustix::process::Pid {
+    let all = descendants(std::process::id());
+    let found = all.iter().find(|(_, name)| name == "unsandbox-jail").expect("a jailer runs");
+    rustix::process::Pid::from_raw(found.0 as i32).unwrap()
+}
+
+fn with_concurrency(concurrency: usize) -> unsandbox_engine::Engine {
+    let options = unsandbox_engine::EngineOptions { concurrency, ..Default::default() };
+    unsandbox_engine::Engine::new(options).unwrap()
+}
+
+#[test]
+fn what_waits_outlives_its_jailer() {
+    let _alone = alone();
+    let engine = with_concurrency(1);
+    let running = submit(&engine, "echo on; sleep 1000");
+    await_output(&running);
+    let waiting: Vec<_> = (0..3).map(|n| submit(&engine, &format!("echo {n}"))).collect();
+    rustix::process::kill_process(jailer(), rustix::process::Signal::KILL).unwrap();
+    for (number, events) in waiting.iter().enumerate() {
+        assert_eq!(await_end(events).stdout_text(), format!("{number}\n"));
+    }
+}
+
+#[test]
+fn a_burst_waits_for_a_busy_jailer() {
+    use rustix::process::{Signal, kill_process};
+    let _alone = alone();
+    let engine = with_concurrency(1000);
+    execute_on(&engine, Request::new("bash", "true")).unwrap();
+    kill_process(jailer(), Signal::STOP).unwrap();
+    let all: Vec<_> = (0..400).map(|_| submit(&engine, "true")).collect();
+    kill_process(jailer(), Signal::CONT).unwrap();
+    for events in &all {
+        let end = await_event_within(events, Duration::from_secs(120), |event| match event {
+            Event::Finished(end) => Some(*end),
+            _ => None,
+        });
+        assert_eq!(end.expect("none is refused").status, Status::Completed);
+    }
+}
+
+#[test]
+fn two_who_probe_at_once_are_both_answered() {
+    let _alone = alone();
+    let engine = engine();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| (0..10).for_each(|_| assert!(engine.probe().is_ok())));
+        }
+    });
+}
+
+/// The folder of version 1 of the memory controller in which this process's jailer makes its groups.
+fn own_groups() -> Option<std::path::PathBuf> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let path = own.lines().find_map(|line| line.split_once(":memory:/"))?.1.to_string();
+    let name = format!("unsandbox-{}", jailer().as_raw_nonzero());
+    Some(std::path::Path::new("/sys/fs/cgroup/memory").join(path).join(name))
+        .filter(|folder| folder.is_dir())
+}
+
+fn folders_in(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).count()
+}
+
+fn idle_inits() -> Vec<u32> {
+    let all = descendants(std::process::id()).into_iter();
+    all.filter(|(_, name)| name == "unsandbox-init").map(|(pid, _)| pid).collect()
+}
+
+#[test]
+fn an_idle_jail_that_is_killed_leaves_no_control_group() {
+    let _alone = alone();
+    let engine = engine();
+    execute_on(&engine, Request::new("bash", "true")).unwrap();
+    let Some(groups) = own_groups() else {
+        println!("skipped: control groups: no version 1 of them is writable here");
+        return;
+    };
+    for _ in 0..5 {
+        for pid in idle_inits() {
+            let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        execute_on(&engine, Request::new("bash", "true")).unwrap();
+    }
+    let settled = || folders_in(&groups) == idle_inits().len() && !idle_inits().is_empty();
+    assert!(within(Duration::from_secs(20), settled), "{} groups", folders_in(&groups));
+}
+
+#[test]
+fn a_run_without_its_control_group_is_refused() {
+    let _alone = alone();
+    let engine = engine();
+    execute_on(&engine, Request::new("bash", "true")).unwrap();
+    let Some(groups) = own_groups() else {
+        println!("skipped: control groups: no version 1 of them is writable here");
+        return;
+    };
+    for number in 0..100 {
+        let _ = std::fs::create_dir(groups.join(number.to_string()));
+    }
+    // Another kind of need, for which no jail is ready.
+    let mut request = Request::new("bash", "true");
+    request.limits.processes = Some(7);
+    let error = execute_on(&engine, request).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::IsolationUnavailable);
+    assert!(error.to_string().contains("cgroup"), "{error}");
+}
+
+#[test]
+fn a_run_that_does_not_die_takes_no_other_with_it() {
+    let _alone = alone();
+    // A frozen process does not even hear SIGKILL, in version 1.
+    let freezer = std::path::PathBuf::from("/sys/fs/cgroup/freezer")
+        .join(format!("unsandbox-test-{}", std::process::id()));
+    if std::fs::create_dir(&freezer).is_err() || !freezer.join("freezer.state").exists() {
+        println!("skipped: control groups: no freezer of version 1 is writable here");
+        return;
+    }
+    let engine = engine();
+    let (sink, frozen) = recorder();
+    let code = "echo on; sleep 1000";
+    let job = engine.submit(Submission::new(Request::new("bash", code)), sink).unwrap();
+    await_output(&frozen);
+    let mut asleep = None;
+    let sleeps = || {
+        let all = descendants(std::process::id());
+        asleep = all.iter().find(|(_, name)| name == "sleep").map(|(pid, _)| *pid);
+        asleep.is_some()
+    };
+    assert!(within(Duration::from_secs(20), sleeps));
+    for pid in ancestors_up_to_init(asleep.unwrap()) {
+        std::fs::write(freezer.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+    std::fs::write(freezer.join("freezer.state"), "FROZEN").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut submission = Submission::new(Request::new("bash", "read; echo end"));
+    submission.stdin = Some(Box::new(reader));
+    let (sink, other) = recorder();
+    engine.submit(submission, sink).unwrap();
+    let (sink, _events) = recorder();
+    engine.cancel(&Default::default(), &job.job_id, sink).unwrap();
+    let end = await_event_within(&frozen, Duration::from_secs(60), |event| match event {
+        Event::Finished(end) => Some(*end),
+        _ => None,
+    });
+    drop(writer);
+    let other = await_end(&other);
+    std::fs::write(freezer.join("freezer.state"), "THAWED").unwrap();
+    assert_eq!(end.unwrap_err().code(), ErrorCode::Server);
+    assert_eq!(other.stdout_text(), "end\n");
+    drop(engine);
+    assert!(within(Duration::from_secs(20), || std::fs::remove_dir(&freezer).is_ok()));
+}
+
+/// A process of a run, and those above it up to the run's init.
+fn ancestors_up_to_init(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    loop {
+        let status = format!("/proc/{}/status", found[found.len() - 1]);
+        let status = std::fs::read_to_string(status).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap().trim().to_string()
+        };
+        if field("Name:") == "unsandbox-init" {
+            return found;
+        }
+        found.push(field("PPid:").parse().unwrap());
+    }
 }
 
 #[test]

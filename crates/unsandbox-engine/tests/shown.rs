@@ -63,6 +63,29 @@ fn a_virtual_environment_shows_its_own_parts_only() {
 }
 
 #[test]
+fn a_shown_folder_that_is_replaced_is_shown_as_it_is_now() {
+    let folder = Folder::new("replaced");
+    let engine = engine();
+    let mut before = String::new();
+    for words in ["first", "second", "third"] {
+        // Made anew as a whole, as by `python3 -m venv --clear` or an upgrade.
+        let _ = std::fs::remove_dir_all(&folder.0);
+        let said = folder.with("lib/said.txt", words.as_bytes());
+        folder.with("pyvenv.cfg", b"home = /usr/bin\n");
+        std::fs::create_dir(folder.0.join("bin")).unwrap();
+        let program = folder.0.join("bin/python3");
+        std::os::unix::fs::symlink("/usr/bin/python3", &program).unwrap();
+        let code = format!("print(open({said:?}).read(), end='')");
+        for _ in 0..4 {
+            let request = Request::new("python", code.as_str()).runtime(program.to_str().unwrap());
+            let result = execute_on(&engine, request).unwrap();
+            assert_eq!(result.stdout_text(), words, "after {before:?}: {}", result.stderr_text());
+        }
+        before = words.to_string();
+    }
+}
+
+#[test]
 fn again_unprivileged() {
     again_as_an_ordinary_user("again_unprivileged");
 }

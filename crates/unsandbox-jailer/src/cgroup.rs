@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
+use unsandbox_jailer::message::Needs;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Version {
@@ -36,8 +37,17 @@ impl Groups {
         });
         if let Ok(groups) = &found {
             groups.sweep();
+            groups.try_one()?;
         }
         found
+    }
+
+    /// A group as runs have it, before any is promised one.
+    fn try_one(&self) -> Result<(), String> {
+        let tried = self.create(0, Needs::USUAL.memory_bytes, Needs::USUAL.processes);
+        let group = tried.map_err(|error| format!("a group for a run: {error}"))?;
+        group.remove();
+        Ok(())
     }
 
     /// Removes what a jailer that was killed has left.
@@ -61,7 +71,7 @@ impl Groups {
             self.bases.iter().map(|(name, base)| (*name, base.join(id.to_string()))).collect();
         let group = Group { version: self.version, directories };
         let made = group.directories.iter().try_for_each(|(_, path)| fs::create_dir(path));
-        match made.and_then(|()| group.limit(memory_bytes, processes)) {
+        match made.and_then(|()| group.limit(memory_bytes, processes, has_swap())) {
             Ok(()) => Ok(group),
             Err(error) => {
                 group.remove();
@@ -95,18 +105,21 @@ impl Group {
         fs::write(self.path(controller, file), value.to_string())
     }
 
-    fn limit(&self, memory_bytes: u64, processes: u64) -> io::Result<()> {
+    /// Memory is not bounded by sending pages to the swap of the host: where there is some and the kernel
+    /// does not count it, nothing may go there, or there is no group.
+    fn limit(&self, memory_bytes: u64, processes: u64, has_swap: bool) -> io::Result<()> {
+        let no_swap = |set: io::Result<()>| if has_swap { set } else { Ok(()) };
         let pids = processes + 1; // the init is one of them
         match self.version {
             Version::Two => {
                 self.set("", "memory.max", memory_bytes)?;
-                // Absent where the kernel counts no swap.
-                let _ = self.set("", "memory.swap.max", 0);
+                no_swap(self.set("", "memory.swap.max", 0))?;
                 self.set("", "pids.max", pids)
             }
             Version::One => {
                 self.set("memory", "memory.limit_in_bytes", memory_bytes)?;
-                let _ = self.set("memory", "memory.memsw.limit_in_bytes", memory_bytes);
+                let counted = self.set("memory", "memory.memsw.limit_in_bytes", memory_bytes);
+                no_swap(counted.or_else(|_| self.set("memory", "memory.swappiness", 0)))?;
                 self.set("pids", "pids.max", pids)
             }
         }
@@ -139,9 +152,7 @@ impl Group {
             },
         })
     }
-}
 
-impl Group {
     /// Ends what is still in it: without a pid namespace, the processes of an init that was killed.
     pub fn end_members(&self) {
         let members = fs::read_to_string(self.directories[0].1.join("cgroup.procs"));
@@ -157,6 +168,12 @@ impl Group {
             gone.is_ok() || gone.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         })
     }
+}
+
+/// Whether pages can leave memory at all.
+fn has_swap() -> bool {
+    // One line of headings, then one for each swap area.
+    fs::read_to_string("/proc/swaps").map_or(true, |text| text.lines().count() > 1)
 }
 
 /// Open files of a group: readable from inside a jail, where its path is not.
@@ -330,6 +347,54 @@ fn try_member(group: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// A folder that stands for a group, in which `missing` cannot be written.
+    fn fake_group(version: Version, name: &str, missing: &[&str]) -> Group {
+        let name = format!("unsandbox-group-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&folder);
+        for file in missing {
+            fs::create_dir_all(folder.join(file)).unwrap();
+        }
+        fs::create_dir_all(&folder).unwrap();
+        let controllers: &[&str] =
+            if version == Version::Two { &[""] } else { &["memory", "pids"] };
+        let directories = controllers.iter().map(|name| (*name, folder.clone())).collect();
+        Group { version, directories }
+    }
+
+    fn gone(group: &Group) {
+        fs::remove_dir_all(&group.directories[0].1).unwrap();
+    }
+
+    #[test]
+    fn swap_is_counted_or_kept_away() {
+        let group = fake_group(Version::One, "v1", &[]);
+        group.limit(1 << 20, 5, true).unwrap();
+        let said = |file| fs::read_to_string(group.path("memory", file)).ok();
+        assert_eq!(said("memory.memsw.limit_in_bytes").as_deref(), Some("1048576"));
+        assert_eq!(said("memory.swappiness"), None);
+        gone(&group);
+        let group = fake_group(Version::One, "v1-uncounted", &["memory.memsw.limit_in_bytes"]);
+        group.limit(1 << 20, 5, true).unwrap();
+        let said = fs::read_to_string(group.path("memory", "memory.swappiness")).unwrap();
+        assert_eq!(said, "0");
+        gone(&group);
+    }
+
+    #[test]
+    fn memory_that_can_be_swapped_out_is_no_limit() {
+        let both = ["memory.memsw.limit_in_bytes", "memory.swappiness"];
+        let groups = [
+            fake_group(Version::One, "v1-none", &both),
+            fake_group(Version::Two, "v2-none", &["memory.swap.max"]),
+        ];
+        for group in groups {
+            assert!(group.limit(1 << 20, 5, true).is_err(), "{:?}", group.version);
+            assert!(group.limit(1 << 20, 5, false).is_ok(), "{:?}", group.version);
+            gone(&group);
+        }
+    }
+
     /// A folder that looks like a tree with this process in /user/app, and what /proc says of it.
     fn fake(name: &str, controllers: &str) -> (PathBuf, String, String) {
         let tree = std::env::temp_dir().join(format!("cgroup-{name}-{}", std::process::id()));
@@ -360,7 +425,7 @@ mod tests {
         fs::write(run.join("memory.events"), "low 0\noom 2\noom_kill 1\n").unwrap();
         fs::write(run.join("memory.peak"), "4096\n").unwrap();
         fs::write(run.join("cpu.stat"), "usage_usec 77\nuser_usec 70\n").unwrap();
-        let mut meter = group.meter().unwrap();
+        let meter = group.meter().unwrap();
         assert_eq!(
             (meter.out_of_memory_kills(), meter.peak_bytes(), meter.cpu_time_us()),
             (1, 4096, 77)

@@ -128,7 +128,8 @@ fn prepare(needs: &Needs, filters: &Filters) -> Doubt<()> {
     }
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
-    for (stage, path) in staged(&needs.show) {
+    // What is gone from the host is no more shown here than elsewhere.
+    for (stage, path) in staged(&needs.show).filter(|(stage, _)| Path::new(stage).exists()) {
         bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
     }
     locks::put_on_init(filters).map_err(|(layer, error)| trouble(layer, "lock the init")(error))

@@ -6,13 +6,14 @@ use crate::cgroup::{Group, Groups};
 use crate::init::{self, Birth, Level};
 use crate::network::Networks;
 use crate::seccomp::{Filters, LANDLOCK_WITH_SIGNALS};
-use crate::template::{self, JAIL_ID};
+use crate::template::{self, JAIL_ID, Sources};
 use crate::{files, probe, sys};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{LEVEL_FULL, LEVEL_REDUCED, Needs, Trouble};
@@ -43,12 +44,17 @@ const TEMPLATES_MAX: usize = 32;
 const ROOT_IDS_FIRST: u32 = 0x7000_0000;
 const ROOT_IDS_COUNT: u32 = 0x1_0000;
 
+/// So many control groups may wait for a quiet moment to be removed in.
+const DOOMED_MAX: usize = 32;
+
 /// A jail that waits for its run, or has it.
 pub struct Jail {
     pub pid: libc::pid_t,
     pub leash: OwnedFd,
     pub network: Option<OwnedFd>,
     pub group: Option<Group>,
+    /// What it shows, as it was found on the host; `None` at the reduced level, which looks anew.
+    sources: Option<Rc<Sources>>,
     /// The host's id that the program runs as.
     pub host_id: u32,
 }
@@ -75,6 +81,8 @@ pub struct Builder {
     /// their own.
     ids: Option<IdRange>,
     serial: u64,
+    /// Control groups whose last process was still on its way out.
+    doomed: Vec<Group>,
     /// What namespaces need; `None` at the reduced level.
     rooms: Option<Rooms>,
 }
@@ -83,8 +91,14 @@ pub struct Builder {
 struct Rooms {
     /// This process's own mount namespace, to come back to.
     home: OwnedFd,
-    templates: HashMap<Vec<String>, OwnedFd>,
+    templates: HashMap<Vec<String>, Template>,
     networks: Networks,
+}
+
+/// A root to clone jails from.
+struct Template {
+    root: OwnedFd,
+    sources: Rc<Sources>,
 }
 
 struct IdRange {
@@ -140,6 +154,7 @@ impl Builder {
             groups: Groups::find(),
             ids: root_ids(),
             serial: 0,
+            doomed: Vec::new(),
             rooms: None,
         })
     }
@@ -151,8 +166,19 @@ impl Builder {
     /// Makes a jail for what a run needs; its init waits for it.
     pub fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
         self.serial += 1;
-        let group = self.make_group(needs);
-        let meter = match &group {
+        let group = self.make_group(needs)?;
+        let made = self.build_in(needs, group.as_ref());
+        match made {
+            Ok(jail) => Ok(Jail { group, ..jail }),
+            Err(trouble) => {
+                self.doom(group);
+                Err(trouble)
+            }
+        }
+    }
+
+    fn build_in(&mut self, needs: &Needs, group: Option<&Group>) -> Doubt<Jail> {
+        let meter = match group {
             Some(group) => Some(group.meter().map_err(trouble("cgroup", "open its files"))?),
             None => None,
         };
@@ -163,15 +189,12 @@ impl Builder {
             None => Level::Reduced { id: self.ids.as_ref().map(|_| host_id) },
         };
         let birth = Birth { level, needs, leash: other, meter };
-        let (pid, network) = match &mut self.rooms {
-            Some(rooms) => rooms.clone_into(birth, &self.filters),
-            None => fork_reduced(birth, &self.filters).map(|pid| (pid, None)),
-        }
-        .inspect_err(|_| {
-            let _ = group.as_ref().map(Group::remove);
-        })?;
-        let jail = Jail { pid, leash, network, group, host_id };
-        match self.release(&jail) {
+        let (pid, network, sources) = match &mut self.rooms {
+            Some(rooms) => rooms.clone_into(birth, &self.filters)?,
+            None => (fork_reduced(birth, &self.filters)?, None, None),
+        };
+        let jail = Jail { pid, leash, network, group: None, sources, host_id };
+        match self.release(&jail, group) {
             Ok(()) => Ok(jail),
             Err(trouble) => {
                 let _ = sys::kill(pid, libc::SIGKILL);
@@ -213,31 +236,59 @@ impl Builder {
     }
 
     /// Gives the new init its id and its group, and lets it go on.
-    fn release(&self, jail: &Jail) -> Doubt<()> {
+    fn release(&self, jail: &Jail, group: Option<&Group>) -> Doubt<()> {
         if self.is_full() && !is_left_out(Layer::User) {
             // To a jailer in its own user namespace, the only id there is is its root.
             let outside = if self.ids.is_some() { jail.host_id } else { 0 };
             map_ids(&jail.pid.to_string(), (JAIL_ID, outside), (JAIL_ID, outside))
                 .map_err(trouble("user namespace", "map the jail's id"))?;
         }
-        if let Some(group) = &jail.group {
+        if let Some(group) = group {
             group.add(jail.pid).map_err(trouble("cgroup", "add the init"))?;
         }
         channel::send_bytes(jail.leash.as_fd(), init::GO, &[])
             .map_err(trouble("streams", "speak to the init"))
     }
 
-    /// Takes back what the next jail can use again.
-    pub fn recycle(&mut self, network: Option<OwnedFd>) {
-        if let (Some(rooms), Some(network)) = (&mut self.rooms, network) {
+    /// Takes back what the next jail can use again, and removes the rest.
+    pub fn recycle(&mut self, jail: Jail) {
+        if let (Some(rooms), Some(network)) = (&mut self.rooms, jail.network) {
             rooms.networks.give_back(network);
+        }
+        self.doom(jail.group);
+    }
+
+    /// Removes a group, now or when its last process is gone.
+    pub fn doom(&mut self, group: Option<Group>) {
+        self.doomed.extend(group.filter(|group| !group.remove()));
+        if self.doomed.len() >= DOOMED_MAX {
+            self.remove_doomed(); // there may be no quiet moment for long
         }
     }
 
-    fn make_group(&self, needs: &Needs) -> Option<Group> {
-        let groups = self.groups.as_ref().ok().filter(|_| !is_left_out(Layer::Cgroup))?;
-        // Without a group the watchdog counts; the result's isolation says which of the two it was.
-        groups.create(self.serial, needs.memory_bytes, needs.processes).ok()
+    pub fn remove_doomed(&mut self) {
+        self.doomed.retain(|group| {
+            group.end_members();
+            !group.remove()
+        });
+    }
+
+    pub fn has_doomed(&self) -> bool {
+        !self.doomed.is_empty()
+    }
+
+    /// Whether a jail shows what these paths are now: one that the host has replaced by another of the
+    /// same name (a virtual environment made anew, a file renamed over it) is still the old one in there.
+    pub fn is_current(&self, jail: &Jail, show: &[String]) -> bool {
+        jail.sources.as_ref().is_none_or(|sources| **sources == template::sources(show))
+    }
+
+    /// A result says that the kernel counts: where it cannot, after all, there is none.
+    fn make_group(&self, needs: &Needs) -> Doubt<Option<Group>> {
+        let groups = self.groups.as_ref().ok().filter(|_| !is_left_out(Layer::Cgroup));
+        let Some(groups) = groups else { return Ok(None) };
+        let made = groups.create(self.serial, needs.memory_bytes, needs.processes);
+        made.map(Some).map_err(trouble("cgroup", "make a group"))
     }
 }
 
@@ -247,21 +298,25 @@ impl Rooms {
         &mut self,
         birth: Birth<'_>,
         filters: &Filters,
-    ) -> Doubt<(libc::pid_t, Option<OwnedFd>)> {
+    ) -> Doubt<(libc::pid_t, Option<OwnedFd>, Option<Rc<Sources>>)> {
         let show = &birth.needs.show;
-        if !self.templates.contains_key(show) {
+        let sources = template::sources(show);
+        if self.templates.get(show).is_none_or(|template| *template.sources != sources) {
             // One for each set of shown paths; a caller who names ever new runtimes has them made again.
             if self.templates.len() >= TEMPLATES_MAX {
                 self.templates.clear();
             }
+            // Looked at before it is made: what is replaced meanwhile is seen the next time.
             let root = template::build(show)
                 .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
-            self.templates.insert(show.clone(), root);
+            let template = Template { root, sources: Rc::new(sources) };
+            self.templates.insert(show.clone(), template);
         }
         let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
-        let root = &self.templates[show];
+        let template = &self.templates[show];
+        let sources = template.sources.clone();
         if !is_left_out(Layer::Mount) {
-            sys::setns(root.as_fd(), libc::CLONE_NEWNS)
+            sys::setns(template.root.as_fd(), libc::CLONE_NEWNS)
                 .map_err(trouble("mount namespace", "enter"))?;
         }
         let cloned = sys::fork_with(namespaces());
@@ -275,7 +330,7 @@ impl Rooms {
             trouble(if many { "processes" } else { probe::missing_namespace() }, "clone")(error)
         });
         let pid = pid?.expect("the child is gone above");
-        Ok((pid, Some(network)))
+        Ok((pid, Some(network), Some(sources)))
     }
 }
 

@@ -34,6 +34,18 @@ pub struct Needs {
     pub work_bytes: u64,
     pub work_files: u64,
 }
+
+impl Needs {
+    /// What most runs need, for the jail that is made before the first is known: the defaults of the
+    /// protocol's table (a test of the engine compares them).
+    pub const USUAL: Needs = Needs {
+        show: Vec::new(),
+        memory_bytes: 512 << 20,
+        processes: 256,
+        work_bytes: 256 << 20,
+        work_files: 16_384,
+    };
+}
 wire_struct!(Needs { show, memory_bytes, processes, work_bytes, work_files });
 
 /// From the jailer to the engine.
@@ -61,10 +73,14 @@ pub enum FromJailer {
         level: u8,
         layers: Vec<LayerReport>,
     },
+    /// The answer to [`ToJailer::Kill`]; [`FromJailer::Exited`] follows when it has worked.
+    Killing {
+        id: u64,
+    },
 }
 wire_enum!(FromJailer {
     1 = Exited { id }, 2 = Refused { id, trouble }, 3 = Layers { level, layers },
-    4 = Hello { trouble, level, layers, missing, base },
+    4 = Hello { trouble, level, layers, missing, base }, 5 = Killing { id },
 });
 
 /// Levels as numbers of [`FromJailer::Hello`] and [`FromJailer::Layers`].

@@ -2,7 +2,7 @@
 //! What this machine gives, layer by layer, found by doing it: a child tries each namespace, a whole
 //! jail is built and thrown away.
 
-use crate::cgroup::{Group, Groups, Version};
+use crate::cgroup::{Groups, Version};
 use crate::jail::{Builder, Doubt};
 use crate::{files, sys};
 use std::fs;
@@ -19,8 +19,8 @@ const NAMESPACES: [(&str, libc::c_int); 6] = [
     ("cgroup namespace", libc::CLONE_NEWCGROUP),
 ];
 
-/// The control group of the trial jail goes to `doomed`: the supervisor reaps its init and removes it.
-pub fn layers(builder: &mut Doubt<Builder>, doomed: &mut Vec<Group>) -> FromJailer {
+/// The trial jail is reaped by the supervisor.
+pub fn layers(builder: &mut Doubt<Builder>) -> FromJailer {
     let mut layers = vec![try_namespace("user namespace", 0)];
     layers.extend(NAMESPACES.map(|(name, flag)| try_namespace(name, flag)));
     let best = match builder {
@@ -28,7 +28,7 @@ pub fn layers(builder: &mut Doubt<Builder>, doomed: &mut Vec<Group>) -> FromJail
             refuse(&mut layers, trouble);
             LEVEL_NONE
         }
-        Ok(builder) if builder.is_full() => match try_jail(builder, doomed) {
+        Ok(builder) if builder.is_full() => match try_jail(builder) {
             Ok(()) => LEVEL_FULL,
             Err(trouble) => {
                 refuse(&mut layers, &trouble);
@@ -108,6 +108,9 @@ pub fn fix_for(layer: &str, errno: i32) -> String {
         ("temporary directory", _) => {
             "make room in it, or set TMPDIR to a directory that this user may write to"
         }
+        ("cgroup", _) => {
+            "look at the limits of the control group that this process runs in, or start it again"
+        }
         ("landlock", _) => "boot with lsm=landlock,… (Linux 5.13 or newer)",
         (_, libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
         (_, libc::ENOMEM) => "free some memory",
@@ -141,7 +144,7 @@ fn try_namespace(name: &str, flag: libc::c_int) -> LayerReport {
 }
 
 /// Builds a jail as a run would have it, and hears from its init whether it could be finished.
-fn try_jail(builder: &mut Builder, doomed: &mut Vec<Group>) -> Doubt<()> {
+fn try_jail(builder: &mut Builder) -> Doubt<()> {
     let needs = Needs {
         memory_bytes: 64 << 20,
         processes: 16,
@@ -152,7 +155,7 @@ fn try_jail(builder: &mut Builder, doomed: &mut Vec<Group>) -> Doubt<()> {
     let jail = builder.build(&needs)?;
     let finished = jail.hear();
     let _ = sys::kill(jail.pid, libc::SIGKILL);
-    doomed.extend(jail.group);
+    builder.doom(jail.group);
     finished
 }
 

@@ -2,7 +2,6 @@
 //! The jailer's one loop: it hears the engine, the host's death and its children's ends, and keeps a
 //! few jails ready ahead of the next runs.
 
-use crate::cgroup::Group;
 use crate::init;
 use crate::jail::{Builder, Doubt, Jail, trouble};
 use crate::step::BETWEEN_TRIES;
@@ -21,14 +20,6 @@ use unsandbox_jailer::message::{FromJailer, LEVEL_NONE, Needs, ToJailer, Trouble
 /// Jails kept ready for each of the most recently used kinds of need.
 const READY_EACH: usize = 2;
 const KINDS_MAX: usize = 4;
-/// What most runs need: the jail made first is made for that.
-const USUAL: Needs = Needs {
-    show: Vec::new(),
-    memory_bytes: 512 << 20,
-    processes: 256,
-    work_bytes: 256 << 20,
-    work_files: 16_384,
-};
 /// How long other runs may wait for the end of processes whose init was killed.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Stands for the id of a run where a jail has none.
@@ -72,7 +63,7 @@ pub fn run(start: Start) -> io::Result<()> {
     ablation::choose(start.host);
     sys::raise_open_files();
     sys::close_all_but(ENGINE_FD + 1, &[]);
-    // SAFETY: started with it (has_its_socket), and nothing else here owns it.
+    // SAFETY: started with it (`Start::from_arguments` looks), and nothing else here owns it.
     let engine = unsafe { OwnedFd::from_raw_fd(ENGINE_FD) };
     sys::set_close_on_exec(engine.as_raw_fd());
     // The engine waits for the first message, so that the number is still its host's.
@@ -84,7 +75,6 @@ pub fn run(start: Start) -> io::Result<()> {
         workplace: None,
         runs: HashMap::new(),
         ready: Vec::new(),
-        doomed: Vec::new(),
     };
     supervisor.choose_level(&start);
     let served = supervisor.greet().and_then(|()| serve(&mut supervisor, &host, &signals));
@@ -136,8 +126,6 @@ struct Supervisor {
     runs: HashMap<libc::pid_t, Active>,
     /// Jails without a run yet, by what they were made for; the oldest kind of need first.
     ready: Vec<(Needs, Vec<Jail>)>,
-    /// Control groups that were still busy when their run ended.
-    doomed: Vec<Group>,
 }
 
 fn hand_over(jail: &Jail, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -186,10 +174,10 @@ impl Supervisor {
     /// Builds a jail and hears from its init whether it could be finished; it becomes the first that
     /// is kept ready.
     fn try_one(&mut self) -> Doubt<()> {
-        let jail = self.build(&USUAL)?;
+        let jail = self.build(&Needs::USUAL)?;
         let finished = jail.hear();
         match finished {
-            Ok(()) => self.ready.push((USUAL, vec![jail])),
+            Ok(()) => self.ready.push((Needs::USUAL, vec![jail])),
             Err(_) => self.retire(jail),
         }
         finished
@@ -211,10 +199,9 @@ impl Supervisor {
     fn timeout(&self) -> Option<Duration> {
         if self.wanting().is_some() {
             Some(Duration::ZERO)
-        } else if self.doomed.is_empty() {
-            None
         } else {
-            Some(Duration::from_millis(20))
+            let is_busy = self.builder.as_ref().is_ok_and(Builder::has_doomed);
+            is_busy.then_some(Duration::from_millis(20))
         }
     }
 
@@ -230,9 +217,10 @@ impl Supervisor {
                 if let Some((pid, _)) = self.runs.iter().find(|(_, active)| active.id == id) {
                     let _ = sys::kill(*pid, libc::SIGKILL);
                 }
+                self.tell(&FromJailer::Killing { id })?;
             }
             ToJailer::Probe => {
-                let report = probe::layers(&mut self.builder, &mut self.doomed);
+                let report = probe::layers(&mut self.builder);
                 self.tell(&report)?;
             }
             ToJailer::Quit => {}
@@ -281,7 +269,12 @@ impl Supervisor {
             Some(position) => self.ready.remove(position),
             None => (needs.clone(), Vec::new()),
         };
-        let taken = kind.1.pop();
+        let mut taken = kind.1.pop();
+        // The host may have replaced what it shows since it was made.
+        while let Some(stale) = taken.take_if(|jail| !self.shows_what_is_there(jail, needs)) {
+            self.retire(stale);
+            taken = kind.1.pop();
+        }
         self.ready.push(kind);
         if self.ready.len() > KINDS_MAX {
             for unused in self.ready.remove(0).1 {
@@ -289,6 +282,10 @@ impl Supervisor {
             }
         }
         taken
+    }
+
+    fn shows_what_is_there(&self, jail: &Jail, needs: &Needs) -> bool {
+        self.builder.as_ref().is_ok_and(|builder| builder.is_current(jail, &needs.show))
     }
 
     fn retire(&mut self, jail: Jail) {
@@ -303,16 +300,18 @@ impl Supervisor {
     }
 
     fn prepare_ahead(&mut self) {
-        self.doomed.retain(|group| {
-            group.end_members();
-            !group.remove()
-        });
+        if let Ok(builder) = &mut self.builder {
+            builder.remove_doomed();
+        }
         let Some(index) = self.wanting() else { return };
         let needs = self.ready[index].0.clone();
         match self.build(&needs) {
             Ok(jail) => self.ready[index].1.push(jail),
             // The next run that needs one meets the same trouble and reports it.
-            Err(_) => drop(self.ready.remove(index)),
+            Err(_) => {
+                let (_, others) = self.ready.remove(index);
+                others.into_iter().for_each(|jail| self.retire(jail));
+            }
         }
     }
 
@@ -358,13 +357,10 @@ impl Supervisor {
 
     /// An idle init that was killed from outside is no longer ready.
     fn forget_ready(&mut self, pid: libc::pid_t) {
-        let found = self.ready.iter_mut().find_map(|(_, ready)| {
-            let index = ready.iter().position(|jail| jail.pid == pid)?;
-            Some(ready.swap_remove(index))
-        });
-        if let Some(jail) = found {
-            self.recycle(jail);
-        }
+        let kinds = self.ready.iter_mut();
+        let ended: Vec<Jail> =
+            kinds.flat_map(|(_, ready)| ready.extract_if(.., |jail| jail.pid == pid)).collect();
+        ended.into_iter().for_each(|jail| self.recycle(jail));
     }
 
     /// Kills every jail and waits for it, so that its control group can go as well.
@@ -394,8 +390,7 @@ impl Supervisor {
 
     fn recycle(&mut self, jail: Jail) {
         if let Ok(builder) = &mut self.builder {
-            builder.recycle(jail.network);
+            builder.recycle(jail);
         }
-        self.doomed.extend(jail.group.filter(|group| !group.remove()));
     }
 }

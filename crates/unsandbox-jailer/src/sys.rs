@@ -203,7 +203,7 @@ pub fn mount_setattr(tree: Option<BorrowedFd<'_>>, path: &CStr, set: u64) -> io:
     .map(drop)
 }
 
-/// Opens a regular file below `dir` for reading: no link in any component, no other file system.
+/// Opens a file, or (with `directory`) a folder, below `dir` for reading: no link in any component, no other file system.
 pub fn open_beneath(dir: BorrowedFd<'_>, path: &CStr, directory: bool) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct OpenHow {
@@ -419,7 +419,7 @@ pub fn exec(argv: &[CString], env: &[CString]) -> io::Error {
     io::Error::last_os_error()
 }
 
-/// Size and free bytes of the file system that holds `path`.
+/// Bytes that are taken of the file system that holds `path`; 0 where it cannot be asked.
 pub fn bytes_used(path: &CStr) -> u64 {
     // SAFETY: an all-zero statfs is valid; it and the path outlive the call.
     unsafe {

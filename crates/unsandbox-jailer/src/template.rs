@@ -6,7 +6,7 @@ use crate::sys::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, M
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::Path;
 use unsandbox_jailer::SYSTEM;
 
@@ -65,6 +65,16 @@ const LINKS: &[(&str, &str)] = &[
     ("/tmp/.shm", "dev/shm"),
     ("/proc/self/mounts", "etc/mtab"),
 ];
+
+/// Device and inode of everything of the host that a root shows, in order; `None` for what is not there.
+/// A number is not used again while a root shows the file that had it.
+pub type Sources = Vec<Option<(u64, u64)>>;
+
+pub fn sources(show: &[String]) -> Sources {
+    let identity = |path: &str| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let standard = shown_always().map(identity);
+    standard.chain(show.iter().map(|path| identity(path))).collect()
+}
 
 /// A root with the system and `show` in it, as a descriptor of its mount namespace.
 pub fn build(show: &[String]) -> Result<OwnedFd, (String, io::Error)> {

@@ -12,6 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use unsandbox_protocol::Owner;
 
 /// A running gateway; dropping it ends it.
 pub struct Gateway {
@@ -28,14 +29,18 @@ const PROTOCOLS: [Serve; 2] = [http::serve, socks::serve];
 
 impl Gateway {
     /// Takes over the listening sockets of a jail.
-    pub fn start(egress: &Arc<Egress>, sockets: Vec<OwnedFd>) -> io::Result<Gateway> {
+    pub fn start(
+        egress: &Arc<Egress>,
+        owner: &Owner,
+        sockets: Vec<OwnedFd>,
+    ) -> io::Result<Gateway> {
         let listeners: Vec<TcpListener> = sockets.into_iter().map(TcpListener::from).collect();
         let listeners = <[TcpListener; 2]>::try_from(listeners)
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         for listener in &listeners {
             listener.set_nonblocking(true)?;
         }
-        let session = Arc::new(Session::new(egress.clone(), listeners)?);
+        let session = Arc::new(Session::new(egress.clone(), owner, listeners)?);
         let thread = egress.threads.try_take();
         let own = session.clone();
         std::thread::Builder::new().name("unsandbox-egress".to_string()).spawn(move || {

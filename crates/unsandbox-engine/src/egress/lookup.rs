@@ -3,6 +3,7 @@
 //! has a thread of its own that may outlive the run, but holds nothing of it.
 
 use super::session::{Halt, Session};
+use super::slots::Slots;
 use rustix::event::PollFlags;
 use std::fmt;
 use std::io;
@@ -37,7 +38,9 @@ pub enum Trouble {
 
 /// Resolves `host` once.
 pub fn lookup(session: &Session, host: &str, deadline: Instant) -> Result<Vec<IpAddr>, Trouble> {
-    let own = session.lookups.take(Some(deadline), || session.is_over());
+    let wait_for = |places: &Arc<Slots>| places.take(Some(deadline), || session.is_over());
+    let own =
+        wait_for(&session.lookups).and_then(|own| Some((own, wait_for(&session.owner_lookups)?)));
     let (Some(own), Some(of_all)) = (own, session.egress.lookups.try_take()) else {
         return Err(if session.is_over() { Trouble::Halt(Halt::Over) } else { Trouble::Busy });
     };
@@ -59,5 +62,71 @@ pub fn lookup(session: &Session, host: &str, deadline: Instant) -> Result<Vec<Ip
         Some(Ok(_)) => Err(Trouble::NotFound("it has no address".to_string())),
         Some(Err(error)) => Err(Trouble::NotFound(error.to_string())),
         None => Err(Trouble::NotFound("the resolver failed".to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Egress, EgressOptions, LOOKUPS_EACH, LOOKUPS_MAX, LOOKUPS_OWNER};
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Duration;
+    use unsandbox_protocol::Owner;
+
+    /// Answers at once, except for "slow", which it says it has begun and then waits for.
+    #[derive(Debug)]
+    struct Names {
+        begun: Sender<()>,
+        open: Mutex<()>,
+    }
+
+    impl Resolver for Names {
+        fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+            if host == "slow" {
+                let _ = self.begun.send(());
+                drop(self.open.lock());
+            }
+            Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])
+        }
+    }
+
+    fn session(egress: &Arc<Egress>, owner: &str) -> Session {
+        let listeners = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        Session::new(egress.clone(), &Owner(owner.to_string()), listeners).unwrap()
+    }
+
+    #[test]
+    fn slow_names_of_one_owner_leave_room_for_the_others() {
+        let (begun, begins) = channel();
+        let names = Arc::new(Names { begun, open: Mutex::new(()) });
+        let options = EgressOptions { resolver: Some(names.clone()), ..EgressOptions::default() };
+        let egress = Arc::new(Egress::new(&options).unwrap());
+        let closed = names.open.lock().unwrap();
+        let soon = || Instant::now() + Duration::from_millis(500);
+        // As many runs as would take every place, one after the other gone before its answers.
+        std::thread::scope(|scope| {
+            for _ in 0..LOOKUPS_MAX / LOOKUPS_EACH {
+                let egress = egress.clone();
+                scope.spawn(move || {
+                    let session = session(&egress, "a");
+                    std::thread::scope(|scope| {
+                        for _ in 0..LOOKUPS_EACH {
+                            scope.spawn(|| assert!(lookup(&session, "slow", soon()).is_err()));
+                        }
+                    });
+                    session.end();
+                });
+            }
+        });
+        for number in 0..LOOKUPS_OWNER {
+            assert!(begins.recv_timeout(Duration::from_secs(20)).is_ok(), "lookup {number}");
+        }
+        assert!(begins.try_recv().is_err(), "more than the owner's share");
+        let patient = || Instant::now() + Duration::from_secs(20);
+        assert!(lookup(&session(&egress, "b"), "quick", patient()).is_ok());
+        assert!(matches!(lookup(&session(&egress, "a"), "quick", soon()), Err(Trouble::Busy)));
+        drop(closed);
+        assert!(lookup(&session(&egress, "a"), "quick", patient()).is_ok());
     }
 }

@@ -22,11 +22,12 @@ pub use lookup::{Resolver, SystemResolver};
 
 use allow::AllowList;
 use slots::Slots;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
-use unsandbox_protocol::{Error, limits};
+use unsandbox_protocol::{Error, Owner, limits};
 
 /// Ports on the jail's own loopback: the HTTP proxy and SOCKS5, where people expect them.
 pub const PORTS: [u16; 2] = [3128, 1080];
@@ -40,8 +41,10 @@ const CONNECT_TIME: Duration = Duration::from_secs(20);
 const IDLE_TIME: Duration = Duration::from_secs(300);
 /// As before, after the server has ended.
 const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
-/// Lookups at once: of one run, and of all with those that have outlived theirs.
+/// Lookups at once: of one run, of all runs of an owner, and of all. The last two count those that have
+/// outlived their runs, so that nobody's slow names take the places of everybody.
 const LOOKUPS_EACH: usize = 8;
+const LOOKUPS_OWNER: usize = 32;
 const LOOKUPS_MAX: usize = 256;
 /// When the engine closes, threads that have been told to end get this long.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
@@ -80,6 +83,8 @@ pub struct Egress {
     resolver: Arc<dyn Resolver>,
     connections: Arc<Slots>,
     lookups: Arc<Slots>,
+    /// The share of each owner, as long as somebody uses it.
+    shares: Mutex<HashMap<Owner, Weak<Slots>>>,
     threads: Arc<Slots>,
 }
 
@@ -97,8 +102,21 @@ impl Egress {
             options: options.clone(),
             connections: Slots::new(limits::EGRESS_CONNECTIONS_ALL_MAX),
             lookups: Slots::new(LOOKUPS_MAX),
+            shares: Mutex::default(),
             threads: Slots::new(usize::MAX),
         })
+    }
+
+    /// Places for lookups that all runs of this owner share.
+    fn share_of(&self, owner: &Owner) -> Arc<Slots> {
+        let mut shares = self.shares.lock().expect("no panic under this lock");
+        if let Some(share) = shares.get(owner).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Slots::new(LOOKUPS_OWNER);
+        shares.insert(owner.clone(), Arc::downgrade(&share));
+        share
     }
 
     /// Waits for threads whose runs are over. A lookup may take longer, and holds nothing.

@@ -13,6 +13,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use unsandbox_protocol::Owner;
 
 /// Why a connection goes no further.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Session {
     bytes: AtomicU64,
     pub connections: Arc<Slots>,
     pub lookups: Arc<Slots>,
+    /// Those of all runs of the same owner.
+    pub owner_lookups: Arc<Slots>,
     refusals: Mutex<Refusals>,
 }
 
@@ -52,9 +55,14 @@ struct Refusals {
 }
 
 impl Session {
-    pub fn new(egress: Arc<Egress>, listeners: [TcpListener; 2]) -> io::Result<Session> {
+    pub fn new(
+        egress: Arc<Egress>,
+        owner: &Owner,
+        listeners: [TcpListener; 2],
+    ) -> io::Result<Session> {
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let connections = Slots::new(egress.options.connections_max.max(1));
+        let owner_lookups = egress.share_of(owner);
         Ok(Session {
             egress,
             listeners,
@@ -63,6 +71,7 @@ impl Session {
             bytes: AtomicU64::new(0),
             connections,
             lookups: Slots::new(super::LOOKUPS_EACH),
+            owner_lookups,
             refusals: Mutex::default(),
         })
     }
@@ -78,6 +87,7 @@ impl Session {
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
         self.connections.nudge();
         self.lookups.nudge();
+        self.owner_lookups.nudge();
     }
 
     pub fn is_over(&self) -> bool {
