@@ -151,86 +151,90 @@ fn program(rules: Rules, errno: libc::c_int) -> Result<Vec<libc::sock_filter>, F
 
 fn forbidden_rules() -> Result<Rules, Failure> {
     let mut rules = whole(FORBIDDEN);
-    let mut clone = Vec::new();
-    let mut unshare = Vec::new();
-    for flag in NAMESPACE_FLAGS {
-        let bit = flag as u64;
-        let asked = || SeccompCondition::new(0, Len::Dword, Op::MaskedEq(bit), bit);
-        unshare.push(SeccompRule::new(vec![asked()?])?);
-        if flag != 0x80 {
-            clone.push(SeccompRule::new(vec![asked()?])?);
-        }
-    }
-    rules.insert(libc::SYS_clone, clone);
-    rules.insert(libc::SYS_unshare, unshare);
+    namespaces(&mut rules)?;
+    sockets(&mut rules)?;
+    the_init_itself(&mut rules)?;
+    device_nodes(&mut rules)?;
     // Huge pages come from a pool of the machine, which no limit on memory counts.
     rules.insert(libc::SYS_mmap, vec![flag_of(3, libc::MAP_HUGETLB as u64)?]);
     rules.insert(libc::SYS_memfd_create, vec![flag_of(1, libc::MFD_HUGETLB.into())?]);
     rules.insert(libc::SYS_shmget, vec![flag_of(2, libc::SHM_HUGETLB as u64)?]);
-    // Local and Internet sockets only, and no raw ones: every other family is kernel code that no
-    // program needs here.
-    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
-    let odd = families
-        .iter()
-        .map(|&family| SeccompCondition::new(0, Len::Dword, Op::Ne, family as u64))
-        .collect::<Result<Vec<_>, _>>()?;
-    let of_type = |kind: libc::c_int| {
-        SeccompRule::new(vec![SeccompCondition::new(
-            1,
-            Len::Dword,
-            Op::MaskedEq(0xf),
-            kind as u64,
-        )?])
-    };
-    let protocols = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
-    let mut other = vec![SeccompCondition::new(0, Len::Dword, Op::Ne, libc::AF_UNIX as u64)?];
-    for protocol in protocols {
-        other.push(SeccompCondition::new(2, Len::Dword, Op::Ne, protocol as u64)?);
-    }
-    const SOCK_PACKET: libc::c_int = 10;
-    let sockets = vec![
-        SeccompRule::new(odd)?,
-        SeccompRule::new(other)?,
-        of_type(libc::SOCK_RAW)?,
-        of_type(SOCK_PACKET)?,
-    ];
-    rules.insert(libc::SYS_socket, sockets.clone());
-    rules.insert(libc::SYS_socketpair, sockets);
     // The kernel looks at 32 bits of the request; so does the filter.
-    let request =
-        |value| SeccompRule::new(vec![SeccompCondition::new(1, Len::Dword, Op::Eq, value)?]);
+    let request = |value| rule(vec![equals(1, value)?]);
     rules.insert(libc::SYS_ioctl, vec![request(TIOCSTI)?, request(TIOCLINUX)?]);
-    // The limit on core files stays where the step has put it; reading it is free.
+    Ok(rules)
+}
+
+/// No new namespaces: inside one a program would have capabilities again.
+fn namespaces(rules: &mut Rules) -> Result<(), Failure> {
+    let asked = |flag: libc::c_int| flag_of(0, flag as u64);
+    // The lowest bits of what clone takes are a signal, and say nothing of time namespaces.
+    let clone = NAMESPACE_FLAGS.into_iter().filter(|flag| *flag != 0x80).map(asked);
+    rules.insert(libc::SYS_clone, clone.collect::<Result<_, _>>()?);
+    let unshare = NAMESPACE_FLAGS.into_iter().map(asked);
+    rules.insert(libc::SYS_unshare, unshare.collect::<Result<_, _>>()?);
+    Ok(())
+}
+
+/// Local and Internet sockets only, and no raw ones: every other family is kernel code that no program
+/// needs here.
+fn sockets(rules: &mut Rules) -> Result<(), Failure> {
+    const SOCK_PACKET: libc::c_int = 10;
+    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+    let odd = families.iter().map(|&family| differs(0, family as u64)).collect::<Result<_, _>>()?;
+    let mut other = vec![differs(0, libc::AF_UNIX as u64)?];
+    for protocol in [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP] {
+        other.push(differs(2, protocol as u64)?);
+    }
+    let of_type = |kind: libc::c_int| rule(vec![masked(1, 0xf, kind as u64)?]);
+    let refused = vec![rule(odd)?, rule(other)?, of_type(libc::SOCK_RAW)?, of_type(SOCK_PACKET)?];
+    rules.insert(libc::SYS_socket, refused.clone());
+    rules.insert(libc::SYS_socketpair, refused);
+    Ok(())
+}
+
+/// What would change the init, which every program of the run may name by its id or its user; and the limit
+/// on core files, which stays where the step has put it, though reading it is free.
+fn the_init_itself(rules: &mut Rules) -> Result<(), Failure> {
     let core = |resource, value| {
-        let core = SeccompCondition::new(resource, Len::Dword, Op::Eq, libc::RLIMIT_CORE.into())?;
-        SeccompRule::new(vec![core, SeccompCondition::new(value, Len::Qword, Op::Ne, 0)?])
+        let set = SeccompCondition::new(value, Len::Qword, Op::Ne, 0)?;
+        rule(vec![equals(resource, libc::RLIMIT_CORE.into())?, set])
     };
     rules.insert(libc::SYS_prlimit64, vec![core(1, 2)?, names_the_init(0)?]);
     for (call, argument) in OF_OTHERS.iter().filter(|(call, _)| *call != libc::SYS_prlimit64) {
         rules.insert(*call, vec![names_the_init(*argument)?]);
     }
-    // By user, they reach the init as well.
     for (call, by_user) in [(libc::SYS_setpriority, libc::PRIO_USER), (libc::SYS_ioprio_set, 3)] {
-        let user = SeccompCondition::new(0, Len::Dword, Op::Eq, by_user as u64)?;
-        rules.entry(call).or_default().push(SeccompRule::new(vec![user])?);
+        let user = rule(vec![equals(0, by_user as u64)?])?;
+        rules.entry(call).or_default().push(user);
     }
     rules.insert(libc::SYS_setrlimit, vec![core(0, 1)?]);
-    // Device nodes.
-    let node = |argument| {
-        [libc::S_IFCHR, libc::S_IFBLK].map(|kind| {
-            let format = Op::MaskedEq(u64::from(libc::S_IFMT));
-            SeccompRule::new(vec![SeccompCondition::new(
-                argument,
-                Len::Dword,
-                format,
-                kind.into(),
-            )?])
-        })
+    Ok(())
+}
+
+fn device_nodes(rules: &mut Rules) -> Result<(), Failure> {
+    let nodes = |argument| {
+        [libc::S_IFCHR, libc::S_IFBLK]
+            .map(|kind| rule(vec![masked(argument, libc::S_IFMT.into(), kind.into())?]))
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
     };
-    rules.insert(libc::SYS_mknodat, node(2).into_iter().collect::<Result<_, _>>()?);
+    rules.insert(libc::SYS_mknodat, nodes(2)?);
     #[cfg(target_arch = "x86_64")]
-    rules.insert(libc::SYS_mknod, node(1).into_iter().collect::<Result<_, _>>()?);
-    Ok(rules)
+    rules.insert(libc::SYS_mknod, nodes(1)?);
+    Ok(())
+}
+
+fn equals(argument: u8, value: u64) -> Result<SeccompCondition, Failure> {
+    Ok(SeccompCondition::new(argument, Len::Dword, Op::Eq, value)?)
+}
+
+fn differs(argument: u8, value: u64) -> Result<SeccompCondition, Failure> {
+    Ok(SeccompCondition::new(argument, Len::Dword, Op::Ne, value)?)
+}
+
+fn rule(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, Failure> {
+    Ok(SeccompRule::new(conditions)?)
 }
 
 /// A flag in a 32-bit argument.
