@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages runtimes test hostile fuzz standings bench docs wheels clean
+.PHONY: build deps languages runtimes test hostile fuzz standings soak bench docs wheels clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi

@@ -16,7 +16,7 @@ import unsandbox
 #: Functions of the module that are the client's.
 SHARED = (
     "execute", "run", "execute_async", "run_async", "map", "get_job", "wait_job", "cancel_job",
-    "list_jobs", "languages",
+    "list_jobs", "languages", "validate_key", "health", "probe",
 )  # fmt: skip
 CALLBACKS = {"on_stdout", "on_stderr"}
 

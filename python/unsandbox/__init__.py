@@ -40,10 +40,13 @@ from ._functions import (
     execute,
     execute_async,
     get_job,
+    health,
     languages,
     list_jobs,
+    probe,
     run,
     run_async,
+    validate_key,
     wait_job,
 )
 
@@ -122,11 +125,14 @@ __all__ = [
     "execute",
     "execute_async",
     "get_job",
+    "health",
     "languages",
     "list_jobs",
+    "probe",
     "run",
     "run_async",
     "sandboxed",
+    "validate_key",
     "wait_job",
 ]
 

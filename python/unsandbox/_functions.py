@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ._job import Job
     from ._shapes import Content, ExecuteOptions, InputFiles
-    from ._types import ExecutionResult, Language
+    from ._types import ExecutionResult, Health, KeyInfo, Language, Probe
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -290,3 +290,33 @@ def languages(*, timeout: float | None = None) -> list[Language]:
         True
     """
     return default_client().languages(timeout=timeout)
+
+
+def validate_key(*, timeout: float | None = None) -> KeyInfo:
+    """Ask whether the configured key is good; see `Client.validate_key`.
+
+    Examples:
+        >>> unsandbox.validate_key()
+        KeyInfo(valid=True, tier='local', reason=None)
+    """
+    return default_client().validate_key(timeout=timeout)
+
+
+def health(*, timeout: float | None = None) -> Health:
+    """Ask whether the endpoint takes executions; see `Client.health`.
+
+    Examples:
+        >>> unsandbox.health()
+        Health(healthy=True, status='ok')
+    """
+    return default_client().health(timeout=timeout)
+
+
+def probe() -> Probe:
+    """Ask which isolation layers this machine gives; see `Client.probe`.
+
+    Examples:
+        >>> unsandbox.probe().level in ("full", "reduced")
+        True
+    """
+    return default_client().probe()

@@ -120,6 +120,7 @@ fn bounds() -> String {
 fn shown(name: &str, value: u64) -> String {
     match (name.ends_with("_bytes"), name.ends_with("_ms")) {
         (true, _) if value > 0 && value.is_multiple_of(1 << 20) => format!("{} MB", value >> 20),
+        (true, _) if value == 1 => "1 byte".to_string(),
         (true, _) => format!("{value} bytes"),
         (_, true) if value.is_multiple_of(1000) => format!("{} s", value / 1000),
         (_, true) => format!("{value} ms"),
