@@ -23,7 +23,7 @@ CALLBACKS = {"on_stdout", "on_stderr"}
 
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     found = list(inspect.signature(function).parameters.values())
-    return found[1:] if found[0].name == "self" else found
+    return found[1:] if found and found[0].name == "self" else found
 
 
 def public(kind: type) -> dict[str, Callable[..., Any]]:

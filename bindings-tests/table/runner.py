@@ -214,7 +214,7 @@ def settings(case: Case, face: str, endpoint: str, running: Servers) -> dict[str
 
 def placeholders(running: Servers, machine: Machine) -> dict[str, str]:
     return {
-        "{keys}": str(running.keys),
+        "{accounts}": str(running.accounts),
         "{ca}": str(ROOT / "bindings-tests/stub/localhost-ca.pem"),
         "{stub_tls}": running.stub_tls,
         "{stub_as_https}": running.stub.replace("http://", "https://"),

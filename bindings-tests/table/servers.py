@@ -46,7 +46,7 @@ class Servers:
     stub_tls: str
     #: A port on which nothing listens.
     closed: str
-    keys: Path
+    accounts: Path
     directory: Path
 
     def url(self, endpoint: str) -> str:
@@ -89,6 +89,9 @@ def servers(command: Path, directory: Path) -> Iterator[Servers]:
     """Starts all of them; `command` is the built `unsandbox`."""
     keys = directory / "keys.csv"
     keys.write_text(KEYS)
+    # A client's file has pairs only.
+    accounts = directory / "accounts.csv"
+    accounts.write_text("".join(row for row in KEYS.splitlines(keepends=True) if "," in row))
     with ExitStack() as stack:
 
         def start(name: str, *words: str) -> str:
@@ -105,6 +108,6 @@ def servers(command: Path, directory: Path) -> Iterator[Servers]:
             stub=plain,
             stub_tls=tls,
             closed=closed_port(),
-            keys=keys,
+            accounts=accounts,
             directory=directory,
         )
