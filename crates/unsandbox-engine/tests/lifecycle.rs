@@ -279,8 +279,7 @@ fn an_idle_jail_that_is_killed_leaves_no_control_group() {
     let engine = engine();
     execute_on(&engine, Request::new("bash", "true")).unwrap();
     let Some(groups) = own_groups() else {
-        println!("skipped: control groups: no version 1 of them is writable here");
-        return;
+        return skip("control groups: no version 1 of them is writable here");
     };
     for _ in 0..5 {
         for pid in idle_inits() {
@@ -299,8 +298,7 @@ fn a_run_without_its_control_group_is_refused() {
     let engine = engine();
     execute_on(&engine, Request::new("bash", "true")).unwrap();
     let Some(groups) = own_groups() else {
-        println!("skipped: control groups: no version 1 of them is writable here");
-        return;
+        return skip("control groups: no version 1 of them is writable here");
     };
     for number in 0..100 {
         let _ = std::fs::create_dir(groups.join(number.to_string()));
@@ -320,8 +318,7 @@ fn a_run_that_does_not_die_takes_no_other_with_it() {
     let freezer = std::path::PathBuf::from("/sys/fs/cgroup/freezer")
         .join(format!("unsandbox-test-{}", std::process::id()));
     if std::fs::create_dir(&freezer).is_err() || !freezer.join("freezer.state").exists() {
-        println!("skipped: control groups: no freezer of version 1 is writable here");
-        return;
+        return skip("control groups: no freezer of version 1 is writable here");
     }
     let engine = engine();
     let (sink, frozen) = recorder();
