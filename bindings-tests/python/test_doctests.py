@@ -42,16 +42,6 @@ def examples() -> dict[str, doctest.DocTest]:
 EXAMPLES = examples()
 
 
-@pytest.fixture(scope="module")
-def local() -> Iterator[unsandbox.Client]:
-    with unsandbox.Client(base_url="local:") as client:
-        try:
-            client.execute("bash", "true")
-        except unsandbox.IsolationUnavailableError as error:
-            pytest.skip(f"no sandbox on this machine: {error}")
-        yield client
-
-
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example(
     name: str, local: unsandbox.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

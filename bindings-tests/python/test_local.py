@@ -7,23 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import unsandbox
 
 LEFT = "sandbox-test-7f3a"
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[unsandbox.Client]:
-    with unsandbox.Client(base_url="local:") as client:
-        try:
-            client.execute("bash", "true")
-        except unsandbox.IsolationUnavailableError as error:
-            pytest.skip(f"no sandbox on this machine: {error}")
-        yield client
 
 
 def running(mark: str) -> list[int]:

@@ -16,16 +16,6 @@ from unsandbox import _travel
 OUTSIDE = 5
 
 
-@pytest.fixture(scope="module")
-def local() -> Iterator[unsandbox.Client]:
-    with unsandbox.Client(base_url="local:") as client:
-        try:
-            client.execute("bash", "true")
-        except unsandbox.IsolationUnavailableError as error:
-            pytest.skip(f"no sandbox on this machine: {error}")
-        yield client
-
-
 def test_a_function_runs_in_the_sandbox(
     local: unsandbox.Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
