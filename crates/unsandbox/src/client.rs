@@ -125,11 +125,7 @@ impl Client {
 
     /// Every rule that can be checked before anything runs or is sent. The language, unless a server is to
     /// detect it.
-    fn check(
-        &self,
-        route: Route,
-        request: &Request,
-    ) -> Result<Option<&'static Language>, Error> {
+    fn check(&self, route: Route, request: &Request) -> Result<Option<&'static Language>, Error> {
         if route == Route::Execute && request.language.is_none() {
             return Err(Error::argument("language is missing; `run` detects it"));
         }

@@ -213,7 +213,7 @@ fn job_from(job_id: String, mut fields: Fields, raw: RawJson) -> Job {
 fn state(fields: &mut Fields) -> (Status, bool) {
     let word = fields.word(&["status", "state"]);
     let ended = fields.object_is_there("result") || fields.has("completed_at");
-    let flat = is_result(&fields);
+    let flat = is_result(fields);
     let status = match word {
         Some(word) => Status::parse(&word),
         None if ended || flat => Status::Completed,

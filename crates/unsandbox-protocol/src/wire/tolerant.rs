@@ -234,7 +234,9 @@ fn text_of(body: Cow<'_, [u8]>) -> String {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut text = match body {
         Cow::Borrowed(bytes) => lossy(bytes),
-        Cow::Owned(bytes) => String::from_utf8(bytes).unwrap_or_else(|error| lossy(error.as_bytes())),
+        Cow::Owned(bytes) => {
+            String::from_utf8(bytes).unwrap_or_else(|error| lossy(error.as_bytes()))
+        }
     };
     let marks = text.len() - text.trim_start_matches('\u{feff}').len();
     text.drain(..marks);

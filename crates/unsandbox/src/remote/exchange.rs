@@ -249,7 +249,9 @@ impl Exchange {
     /// What proves who asks.
     fn proof(&self, ask: &Ask<'_>) -> (Vec<Masked>, Option<i64>) {
         let mut proof: Vec<Masked> = self.bearer.iter().cloned().collect();
-        let Some(Credentials::Pair { secret, .. }) = &self.credentials else { return (proof, None) };
+        let Some(Credentials::Pair { secret, .. }) = &self.credentials else {
+            return (proof, None);
+        };
         let time = unix_now() + self.skew.load(Ordering::Relaxed);
         let path = format!("{}{}", self.prefix, path_of(ask.target));
         let signature = sign(secret, time, ask.method.as_str(), &path, ask.body);
@@ -259,9 +261,8 @@ impl Exchange {
 
     fn send(&self, line: &Idle, ask: &Ask<'_>, control: &Control) -> Result<Answer, ureq::Error> {
         let Idle { line, agent } = line;
-        let mut request = Request::builder()
-            .method(ask.method.clone())
-            .uri([&self.base, ask.target].concat());
+        let mut request =
+            Request::builder().method(ask.method.clone()).uri([&self.base, ask.target].concat());
         // First of all, because they are looked for again when the request leaves.
         let (proof, time) = self.proof(ask);
         for (name, stars) in proof.iter().map(Masked::header) {

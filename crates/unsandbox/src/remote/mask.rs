@@ -19,7 +19,11 @@ impl Masked {
     pub(super) fn new(name: HeaderName, value: impl Into<String>) -> Self {
         let value = Secret::new(value);
         let stars = HeaderValue::try_from("*".repeat(value.expose().len()));
-        Masked { name, value: Arc::new(value), stars: stars.expect("stars are no control characters") }
+        Masked {
+            name,
+            value: Arc::new(value),
+            stars: stars.expect("stars are no control characters"),
+        }
     }
 
     /// The header as the HTTP client is given it: with stars for each byte of the value.
