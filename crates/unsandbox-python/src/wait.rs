@@ -3,10 +3,9 @@
 //! call behind it is stopped; other threads are never told of signals and simply wait.
 
 use crate::error::raise;
+use crate::hand::Hand;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 use unsandbox::{CallOptions, CancelToken, Error, Task};
 
@@ -38,7 +37,7 @@ pub fn call<T: Send + 'static>(
     if on_main_thread(py)? {
         let cancel: CancelToken = options.cancel.clone();
         let (task, body) = Task::prepare(cancel, None, move |_| call(options));
-        let hand = Hand::take(Box::new(body)).map_err(|error| raise(py, &error))?;
+        let hand = Hand::take(py, Box::new(body))?;
         let end = wait(py, &task);
         if task.is_done() {
             hand.rest();
@@ -46,47 +45,6 @@ pub fn call<T: Send + 'static>(
         return end;
     }
     py.detach(|| call(options)).map_err(|error| raise(py, &error))
-}
-
-type Body = Box<dyn FnOnce() + Send>;
-
-/// The thread that makes calls of the main thread. It is kept for the next one: to start a thread takes
-/// longer than all else that a short call needs here.
-struct Hand {
-    bodies: Sender<Body>,
-    process: u32,
-}
-
-/// The one without a call. Never waited for: in a forked child it may stay locked.
-static AT_REST: Mutex<Option<Hand>> = Mutex::new(None);
-
-impl Hand {
-    /// Has a call made by the thread at rest, or by a new one.
-    fn take(body: Body) -> Result<Hand, Error> {
-        let no_thread = || Error::internal("no thread for a call");
-        let hand = match AT_REST.try_lock().ok().and_then(|mut place| place.take()) {
-            Some(hand) if hand.process == std::process::id() => hand,
-            foreign => {
-                // The thread of a parent, which is not here.
-                std::mem::forget(foreign);
-                let (bodies, waiting) = channel::<Body>();
-                std::thread::Builder::new()
-                    .name("unsandbox-call".to_string())
-                    .spawn(move || waiting.into_iter().for_each(|body| body()))
-                    .map_err(|cause| no_thread().with_cause(cause))?;
-                Hand { bodies, process: std::process::id() }
-            }
-        };
-        hand.bodies.send(body).map_err(|_| no_thread())?;
-        Ok(hand)
-    }
-
-    /// Keeps the thread for the next call. One that is dropped in place of this ends after its call.
-    fn rest(self) {
-        if let Ok(mut place) = AT_REST.try_lock() {
-            *place = Some(self);
-        }
-    }
 }
 
 fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
