@@ -80,6 +80,9 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_vhangup,
     libc::SYS_migrate_pages,
     libc::SYS_move_pages,
+    // What others have written would have to go to the disk at once, again and again.
+    libc::SYS_sync,
+    libc::SYS_syncfs,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_iopl,
     #[cfg(target_arch = "x86_64")]
@@ -95,6 +98,8 @@ const ABSENT: &[libc::c_long] = &[
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
+    // Takes its places from a number that the whole machine shares (fs.aio-max-nr).
+    libc::SYS_io_setup,
     libc::SYS_userfaultfd,
     // Keyrings outlive a run.
     libc::SYS_add_key,
@@ -155,6 +160,7 @@ fn forbidden_rules() -> Result<Rules, Failure> {
     sockets(&mut rules)?;
     the_init_itself(&mut rules)?;
     device_nodes(&mut rules)?;
+    shown_files(&mut rules)?;
     // Huge pages come from a pool of the machine, which no limit on memory counts.
     rules.insert(libc::SYS_mmap, vec![flag_of(3, libc::MAP_HUGETLB as u64)?]);
     rules.insert(libc::SYS_memfd_create, vec![flag_of(1, libc::MFD_HUGETLB.into())?]);
@@ -209,6 +215,18 @@ fn the_init_itself(rules: &mut Rules) -> Result<(), Failure> {
         rules.entry(call).or_default().push(user);
     }
     rules.insert(libc::SYS_setrlimit, vec![core(0, 1)?]);
+    Ok(())
+}
+
+/// What a descriptor that reads a file of the host does to others who use that file: a lease makes them wait
+/// when they open it, up to 45 s, and pages that are not needed here leave the memory for all.
+fn shown_files(rules: &mut Rules) -> Result<(), Failure> {
+    const F_SETDELEG: u64 = 1040;
+    let leases = [libc::F_SETLEASE as u64, F_SETDELEG];
+    let refused = leases.map(|command| rule(vec![equals(1, command)?]));
+    rules.insert(libc::SYS_fcntl, refused.into_iter().collect::<Result<_, _>>()?);
+    let unneeded = rule(vec![equals(3, libc::POSIX_FADV_DONTNEED as u64)?])?;
+    rules.insert(libc::SYS_fadvise64, vec![unneeded]);
     Ok(())
 }
 
