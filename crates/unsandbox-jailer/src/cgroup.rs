@@ -120,6 +120,8 @@ impl Group {
                 self.set("memory", "memory.limit_in_bytes", memory_bytes)?;
                 let counted = self.set("memory", "memory.memsw.limit_in_bytes", memory_bytes);
                 no_swap(counted.or_else(|_| self.set("memory", "memory.swappiness", 0)))?;
+                // What sockets of the Internet hold is counted on its own here, and only if it has a limit.
+                self.set("memory", "memory.kmem.tcp.limit_in_bytes", memory_bytes)?;
                 self.set("pids", "pids.max", pids)
             }
         }
@@ -373,6 +375,7 @@ mod tests {
         let said = |file| fs::read_to_string(group.path("memory", file)).ok();
         assert_eq!(said("memory.memsw.limit_in_bytes").as_deref(), Some("1048576"));
         assert_eq!(said("memory.swappiness"), None);
+        assert_eq!(said("memory.kmem.tcp.limit_in_bytes").as_deref(), Some("1048576"));
         gone(&group);
         let group = fake_group(Version::One, "v1-uncounted", &["memory.memsw.limit_in_bytes"]);
         group.limit(1 << 20, 5, true).unwrap();

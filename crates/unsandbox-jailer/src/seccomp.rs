@@ -406,8 +406,8 @@ fn same_user_rules() -> Result<Rules, Failure> {
     Ok(Rules::from([(libc::SYS_utimensat, vec![SeccompRule::new(vec![other_times])?])]))
 }
 
-/// A process that may not be dumped may not be looked at either; and of the threads of a process one is
-/// looked at, so that all have the same descriptors.
+/// A process that may not be dumped may not be looked at either; of the threads of a process one is looked
+/// at, so that all have the same descriptors; and what a socket holds is told by its buffers' usual size.
 fn watched_rules() -> Result<Rules, Failure> {
     let dumpable = vec![
         SeccompCondition::new(0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64)?,
@@ -415,7 +415,10 @@ fn watched_rules() -> Result<Rules, Failure> {
     ];
     let (thread, files) = (libc::CLONE_THREAD as u64, libc::CLONE_FILES as u64);
     let alone = SeccompRule::new(vec![masked(0, thread | files, thread)?])?;
+    let buffers = [libc::SO_SNDBUF, libc::SO_RCVBUF]
+        .map(|option| rule(vec![equals(1, libc::SOL_SOCKET as u64)?, equals(2, option as u64)?]));
     Ok(Rules::from([
+        (libc::SYS_setsockopt, buffers.into_iter().collect::<Result<_, _>>()?),
         (libc::SYS_prctl, vec![SeccompRule::new(dumpable)?]),
         (libc::SYS_clone, vec![alone]),
         (libc::SYS_unshare, vec![flag_of(0, files)?]),
