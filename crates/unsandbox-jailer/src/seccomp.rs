@@ -370,32 +370,29 @@ fn reduced_rules() -> Result<Rules, Failure> {
 /// Requests that change a file or a file system through a descriptor that was opened for reading, which
 /// is all that Landlock has seen of it.
 fn file_requests() -> Result<Vec<SeccompRule>, Failure> {
-    const REQUESTS: [u64; 8] = [
-        0x4008_6602, // FS_IOC_SETFLAGS
-        0x4004_6602, // FS_IOC32_SETFLAGS
+    const REQUESTS: [u64; 3] = [
         0x4008_7602, // FS_IOC_SETVERSION
         0x4004_7602, // FS_IOC32_SETVERSION
         0x401c_5820, // FS_IOC_FSSETXATTR
-        0x4080_6685, // FS_IOC_ENABLE_VERITY
-        0xc050_6617, // FS_IOC_ADD_ENCRYPTION_KEY
-        0xc040_6618, // FS_IOC_REMOVE_ENCRYPTION_KEY
     ];
-    // Btrfs makes and removes subvolumes by request. Three of that type are every file system's, and
-    // copy into what was opened for writing.
-    const BTRFS: u64 = 0x94;
-    const COPIES: [u64; 3] = [0x4004_9409, 0x4020_940d, 0xc018_9436];
-    let mut rules = REQUESTS
-        .iter()
-        .map(|request| {
-            let request = SeccompCondition::new(1, Len::Dword, Op::Eq, *request)?;
-            Ok(SeccompRule::new(vec![request])?)
-        })
-        .collect::<Result<Vec<_>, Failure>>()?;
-    let mut others = vec![masked(1, 0xff00, BTRFS << 8)?];
-    for copy in COPIES {
-        others.push(SeccompCondition::new(1, Len::Dword, Op::Ne, copy)?);
+    // Of two types all but these: Btrfs makes and removes subvolumes by request, and three of that type are
+    // every file system's, which copy into what was opened for writing; of ext4's, which change flags, numbers
+    // and layout, add verity and keys, three only tell.
+    const TYPES: [(u64, [u64; 3]); 2] = [
+        (0x94, [0x4004_9409, 0x4020_940d, 0xc018_9436]),
+        (0x66, [0x8008_6601, 0x8004_6601, 0xc020_660b]), // FS_IOC_GETFLAGS, FS_IOC32_GETFLAGS, FS_IOC_FIEMAP
+    ];
+    let mut rules = Vec::new();
+    for request in REQUESTS {
+        rules.push(rule(vec![equals(1, request)?])?);
     }
-    rules.push(SeccompRule::new(others)?);
+    for (kind, harmless) in TYPES {
+        let mut others = vec![masked(1, 0xff00, kind << 8)?];
+        for request in harmless {
+            others.push(differs(1, request)?);
+        }
+        rules.push(rule(others)?);
+    }
     Ok(rules)
 }
 

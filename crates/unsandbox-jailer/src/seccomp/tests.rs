@@ -340,6 +340,8 @@ fn files_and_pages() -> Vec<Row> {
     let changing = [
         0x4008_6602,
         0x4004_6602,
+        0x4008_6604,
+        0x6609,
         0x4008_7602,
         0x4004_7602,
         0x401c_5820,
@@ -350,7 +352,8 @@ fn files_and_pages() -> Vec<Row> {
         0x5000_940f,
     ];
     rows.extend(changing.map(|request| row(SYS_ioctl, &[3, request | HIGH], "allow", "EPERM")));
-    let harmless = [0x4004_9409, 0x4020_940d, 0xc018_9436, 0x8008_6601];
+    let harmless =
+        [0x4004_9409, 0x4020_940d, 0xc018_9436, 0x8008_6601, 0x8004_6601, 0xc020_660b, 0x5401];
     rows.extend(harmless.map(|request| row(SYS_ioctl, &[3, request], "allow", "allow")));
     let pointer = 0x7fff_0000_0000;
     rows.push(row(SYS_sendto, &[3, pointer, 1, 0, pointer, 16], "allow", "EPERM"));
