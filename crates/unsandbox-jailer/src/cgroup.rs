@@ -4,7 +4,7 @@
 //! init's watchdog does it.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::message::Needs;
@@ -214,10 +214,8 @@ impl Meter {
     }
 }
 
-fn read(mut file: &File) -> String {
-    let mut text = String::new();
-    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    text
+fn read(file: &File) -> String {
+    crate::proc::whole(file).unwrap_or_default()
 }
 
 fn first_number(text: &str) -> u64 {

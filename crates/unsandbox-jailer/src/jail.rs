@@ -165,6 +165,15 @@ impl Builder {
 
     /// Makes a jail for what a run needs; its init waits for it.
     pub fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
+        if let Some(rooms) = &mut self.rooms {
+            rooms.look_at(&needs.show)?;
+        }
+        self.build_ahead(needs)
+    }
+
+    /// As [`Builder::build`], for a run that is not there yet: whether the jail still shows what there is
+    /// has to be looked at then (`is_current`), so that it is not looked at now.
+    pub fn build_ahead(&mut self, needs: &Needs) -> Doubt<Jail> {
         self.serial += 1;
         let group = self.make_group(needs)?;
         let made = self.build_in(needs, group.as_ref());
@@ -293,6 +302,23 @@ impl Builder {
 }
 
 impl Rooms {
+    /// Makes the root with these paths anew, unless there is one that shows what they are now.
+    fn look_at(&mut self, show: &[String]) -> Doubt<()> {
+        let sources = template::sources(show);
+        if self.templates.get(show).is_some_and(|template| *template.sources == sources) {
+            return Ok(());
+        }
+        // One for each set of shown paths; a caller who names ever new runtimes has them made again.
+        if self.templates.len() >= TEMPLATES_MAX {
+            self.templates.clear();
+        }
+        // Looked at before it is made: what is replaced meanwhile is seen the next time.
+        let root = template::build(show)
+            .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
+        self.templates.insert(show.to_vec(), Template { root, sources: Rc::new(sources) });
+        Ok(())
+    }
+
     /// Clones an init into its namespaces, from inside the root that it is to have.
     fn clone_into(
         &mut self,
@@ -300,17 +326,8 @@ impl Rooms {
         filters: &Filters,
     ) -> Doubt<(libc::pid_t, Option<OwnedFd>, Option<Rc<Sources>>)> {
         let show = &birth.needs.show;
-        let sources = template::sources(show);
-        if self.templates.get(show).is_none_or(|template| *template.sources != sources) {
-            // One for each set of shown paths; a caller who names ever new runtimes has them made again.
-            if self.templates.len() >= TEMPLATES_MAX {
-                self.templates.clear();
-            }
-            // Looked at before it is made: what is replaced meanwhile is seen the next time.
-            let root = template::build(show)
-                .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
-            let template = Template { root, sources: Rc::new(sources) };
-            self.templates.insert(show.clone(), template);
+        if !self.templates.contains_key(show) {
+            self.look_at(show)?;
         }
         let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
         let template = &self.templates[show];

@@ -3,8 +3,8 @@
 //! process left, the kernel holds no connection of it, and nothing can be told from it.
 
 use crate::ablation::{Layer, is_left_out};
-use crate::sys;
-use std::fs::{self, File};
+use crate::{proc, sys};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -62,7 +62,8 @@ impl Networks {
 
 /// Empty where the kernel has no such file, as one without IPv6.
 fn told(name: &str) -> String {
-    fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default()
+    let opened = File::open(format!("/proc/self/net/{name}"));
+    opened.and_then(|file| proc::whole(&file)).unwrap_or_default()
 }
 
 /// No TCP connection lingers: one in TIME_WAIT would keep its port from the next run.

@@ -84,6 +84,7 @@ pub fn run(start: Start) -> io::Result<()> {
 
 fn serve(supervisor: &mut Supervisor, host: &OwnedFd, signals: &OwnedFd) -> io::Result<()> {
     let polled = [supervisor.engine.as_raw_fd(), host.as_raw_fd(), signals.as_raw_fd()];
+    let mut buffer = Vec::new();
     loop {
         // With work left to prepare, only look; otherwise sleep.
         let timeout = supervisor.timeout();
@@ -92,8 +93,8 @@ fn serve(supervisor: &mut Supervisor, host: &OwnedFd, signals: &OwnedFd) -> io::
             return Ok(());
         }
         if spoken {
-            match channel::receive(supervisor.engine.as_fd())? {
-                Some((bytes, fds)) => match ToJailer::from_bytes(&bytes) {
+            match channel::receive_into(supervisor.engine.as_fd(), true, &mut buffer)? {
+                Some((len, fds)) => match ToJailer::from_bytes(&buffer[..len]) {
                     Some(ToJailer::Quit) | None => return Ok(()),
                     Some(message) => supervisor.hear(message, fds)?,
                 },
@@ -305,7 +306,8 @@ impl Supervisor {
         }
         let Some(index) = self.wanting() else { return };
         let needs = self.ready[index].0.clone();
-        match self.build(&needs) {
+        let Ok(builder) = &mut self.builder else { return };
+        match builder.build_ahead(&needs) {
             Ok(jail) => self.ready[index].1.push(jail),
             // The next run that needs one meets the same trouble and reports it.
             Err(_) => {
