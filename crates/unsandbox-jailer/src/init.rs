@@ -4,7 +4,7 @@
 //! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
 
 use crate::ablation::{self, is_left_out};
-use crate::cgroup::Meter;
+use crate::cgroup::{Door, Meter};
 use crate::collect;
 use crate::jail::{Doubt, trouble};
 use crate::locks::{self, Locks};
@@ -40,7 +40,7 @@ pub struct Birth<'a> {
     pub needs: &'a Needs,
     /// To the supervisor: "go", then the run.
     pub leash: OwnedFd,
-    pub meter: Option<Meter>,
+    pub group: Option<(Door, Meter)>,
 }
 
 /// Words on the leash.
@@ -65,18 +65,22 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     }
     sys::set_name(c"unsandbox-init");
     let mut keep = vec![birth.leash.as_raw_fd()];
-    keep.extend(birth.meter.iter().flat_map(Meter::descriptors));
+    keep.extend(birth.group.iter().flat_map(|(door, _)| door.descriptors()));
+    keep.extend(birth.group.iter().flat_map(|(_, meter)| meter.descriptors()));
     keep.sort();
     sys::close_all_but(3, &keep);
+    let (door, meter) = birth.group.unzip();
+    let entered = door.map_or(Ok(()), |door| door.enter());
     match channel::receive_short(birth.leash.as_fd()) {
         Ok(Some((word, _))) if word == GO => {}
         _ => sys::exit_now(1),
     }
     let mut order = None;
-    let prepared = match birth.level {
+    let entered = entered.map_err(trouble("cgroup", "go into it"));
+    let prepared = entered.and_then(|()| match birth.level {
         Level::Full => prepare(birth.needs, filters, &mut order).map(Some),
         Level::Reduced { .. } => prepare_reduced(&mut order).map(|()| None),
-    };
+    });
     let report = prepared.as_ref().err().cloned();
     let _ = channel::send(birth.leash.as_fd(), &report, &[]);
     let Ok(Some((_, fds))) = channel::receive_short(birth.leash.as_fd()) else { sys::exit_now(1) };
@@ -90,7 +94,7 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
         .and_then(|locks| Ok((read_plan(plan).map_err(trouble("plan", "read it"))?, locks)));
     let own_tree = plan.as_ref().ok().map(|(plan, _)| PathBuf::from(&plan.tmp));
     let end = plan.and_then(|(plan, locks)| {
-        let hands = Hands { locks, order, meter: birth.meter };
+        let hands = Hands { locks, order, meter };
         run.carry_out(plan, streams, hands)
     });
     if let Err(trouble) = end {
