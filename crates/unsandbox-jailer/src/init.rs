@@ -14,10 +14,10 @@ use crate::step::{BETWEEN_TRIES, Outcome, Stepper};
 use crate::template::{JAIL_ID, place_for, staged};
 use crate::{folder, sys, tree};
 use std::fs;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
@@ -352,10 +352,9 @@ pub enum RunStreams<'a> {
 }
 
 fn read_plan(memfd: OwnedFd) -> io::Result<Plan> {
-    let mut file = fs::File::from(memfd);
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
+    let file = fs::File::from(memfd);
+    let mut bytes = vec![0; file.metadata()?.len() as usize];
+    file.read_exact_at(&mut bytes, 0)?;
     Plan::from_bytes(&bytes).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))
 }
 

@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub fn fork_with(flags: libc::c_int) -> io::Result<Option<libc::pid_t>> {
 }
 
 /// The stack of a child that shares this process's memory.
-const SHARED_STACK: usize = 256 * 1024;
+const SHARED_STACK: usize = 64 * 1024;
 
 /// As vfork: `child` runs in a process of its own in this one's memory, while this one waits until it
 /// executes a program or ends. Nothing is copied, which is most of what a fork costs.
@@ -46,16 +47,13 @@ pub fn fork_sharing(child: &mut dyn FnMut()) -> io::Result<libc::pid_t> {
         child();
         exit_now(127)
     }
-    let mut stack: Vec<u128> = Vec::with_capacity(SHARED_STACK / size_of::<u128>());
+    let mut stack = [const { MaybeUninit::<u128>::uninit() }; SHARED_STACK / size_of::<u128>()];
     let mut child = child;
     let argument = (&raw mut child).cast();
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: stack and closure outlive the child's use of them, and no other thread touches the memory:
     // this process has none, and waits.
-    let pid = unsafe {
-        let top = stack.as_mut_ptr().add(stack.capacity());
-        libc::clone(enter, top.cast(), flags, argument)
-    };
+    let pid = unsafe { libc::clone(enter, stack.as_mut_ptr_range().end.cast(), flags, argument) };
     check(pid)
 }
 
