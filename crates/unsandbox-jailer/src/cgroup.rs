@@ -173,6 +173,8 @@ impl Group {
                 self.set("memory", "memory.limit_in_bytes", memory_bytes)?;
                 let counted = self.set("memory", "memory.memsw.limit_in_bytes", memory_bytes);
                 no_swap(counted.or_else(|_| self.set("memory", "memory.swappiness", 0)))?;
+                // What sockets of the Internet hold is counted on its own here, and only if it has a limit.
+                self.set("memory", "memory.kmem.tcp.limit_in_bytes", memory_bytes)?;
                 self.set("pids", "pids.max", pids)
             }
         }
@@ -187,6 +189,7 @@ impl Group {
         };
         let is_empty = || -> io::Result<bool> {
             Ok(number("pids", "pids.current")? == 0
+                && number("memory", "memory.kmem.tcp.usage_in_bytes")? == 0
                 && number("memory", "memory.usage_in_bytes")? <= LEFT_MAX)
         };
         let begin = || {

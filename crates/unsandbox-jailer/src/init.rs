@@ -137,6 +137,9 @@ fn prepare<'a>(needs: &Needs, filters: &'a Filters, order: &mut Option<Order>) -
         sys::mount(c"proc", c"/proc", c"proc", flags, c"")
             .map_err(trouble("pid namespace", "mount /proc"))?;
     }
+    if !is_left_out(ablation::Layer::User) {
+        leave_inotify_to_others().map_err(trouble("user namespace", "limit inotify"))?;
+    }
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
     // What is gone from the host is no more shown here than elsewhere.
@@ -177,6 +180,20 @@ fn furnish(tmp: &Path) -> io::Result<()> {
 fn keep_from_the_program() -> io::Result<()> {
     sys::prctl(libc::PR_SET_DUMPABLE, 0)?;
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+}
+
+/// What a run takes of inotify is counted as well for the user who made its namespace, root's own included,
+/// who has 128 instances on most machines: a run has a few of them.
+fn leave_inotify_to_others() -> io::Result<()> {
+    const LIMITS: [(&str, &str); 2] =
+        [("max_inotify_instances", "4"), ("max_inotify_watches", "4096")];
+    LIMITS.iter().try_for_each(|(name, value)| {
+        match fs::write(format!("/proc/sys/user/{name}"), value) {
+            // A kernel without inotify.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            written => written,
+        }
+    })
 }
 
 /// Shows below /tmp what the template has staged.

@@ -4,7 +4,7 @@
 
 use crate::ablation::{Layer, is_left_out};
 use crate::{proc, sys};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -24,6 +24,11 @@ const USED_MAX: usize = 64;
 /// that were looked up, and flow labels, which outlive their sockets.
 const TELLING: [&str; 5] = ["dev", "snmp", "snmp6", "rt6_stats", "ip6_flowlabel"];
 
+/// What one TCP socket's buffers come to at most. The kernel lets them grow to 36 MB each, which no memory
+/// limit counts where there is no control group.
+const BUFFERS: [(&str, &str); 2] =
+    [("tcp_rmem", "4096 131072 212992"), ("tcp_wmem", "4096 16384 212992")];
+
 impl Networks {
     /// Puts this process into an empty namespace, for its next clone to inherit.
     pub fn enter(&mut self) -> io::Result<OwnedFd> {
@@ -39,6 +44,10 @@ impl Networks {
         }
         sys::unshare(libc::CLONE_NEWNET)?;
         sys::loopback_up()?;
+        for (name, bytes) in BUFFERS {
+            // Best effort: a container may have its /proc/sys read-only.
+            let _ = fs::write(format!("/proc/sys/net/ipv4/{name}"), bytes);
+        }
         if self.unused.is_none() {
             self.unused = all_told().ok();
         }

@@ -385,9 +385,13 @@ pub fn child_signal_fd() -> io::Result<OwnedFd> {
 
 /// Forgets what the host and the language's runtime have said of signals; children inherit that.
 pub fn reset_signals() {
+    // The kernel's structure, all zero: SIG_DFL, no flags, no mask. Not libc's call, which refuses the two
+    // signals that it keeps for itself: `posix_spawn` of glibc leaves them ignored in what it starts.
+    let default = [0u64; 4];
+    let none = std::ptr::null_mut::<libc::c_void>();
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL is a valid handler.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: `default` outlives the call and has the size of the structure or more.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8usize) };
     }
     unblock_signals();
 }

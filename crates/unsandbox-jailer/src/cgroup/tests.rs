@@ -31,6 +31,7 @@ fn fake_groups(name: &str) -> (Groups, PathBuf) {
 fn after_a_run(group: &Group, processes: u64, bytes: u64) {
     group.set("pids", "pids.current", processes).unwrap();
     group.set("memory", "memory.usage_in_bytes", bytes).unwrap();
+    group.set("memory", "memory.kmem.tcp.usage_in_bytes", 0).unwrap();
     group.set("memory", "memory.max_usage_in_bytes", 99 << 20).unwrap();
     group.set("cpuacct", "cpuacct.usage", 12_345).unwrap();
 }
@@ -98,6 +99,7 @@ fn swap_is_counted_or_kept_away() {
     let said = |file| fs::read_to_string(group.path("memory", file)).ok();
     assert_eq!(said("memory.memsw.limit_in_bytes").as_deref(), Some("1048576"));
     assert_eq!(said("memory.swappiness"), None);
+    assert_eq!(said("memory.kmem.tcp.limit_in_bytes").as_deref(), Some("1048576"));
     gone(&group);
     let group = fake_group(Version::One, "v1-uncounted", &["memory.memsw.limit_in_bytes"]);
     group.limit().unwrap();
