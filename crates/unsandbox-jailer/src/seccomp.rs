@@ -2,15 +2,17 @@
 //! The deny-list of system calls, as BPF. Namespaces and lost capabilities already refuse most of it;
 //! the filters keep a kernel defect behind such a call out of reach.
 //!
-//! A filter has one action, so there are two of seccompiler's (EPERM and ENOSYS) and one by hand that
-//! refuses the other system call tables of the same processor. The kernel runs all three and obeys the
-//! strictest.
+//! A filter of seccompiler's has one action, so there are two (EPERM and ENOSYS), and one by hand that
+//! refuses the other system call tables of the same processor. Every jail gets the three as one program.
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
     SeccompFilter, SeccompRule, TargetArch,
 };
 use std::collections::BTreeMap;
+
+mod join;
+use join::Answer;
 
 /// The compiled filters, in the order of their installation.
 pub struct Filters {
@@ -127,9 +129,17 @@ type Failure = Box<dyn std::error::Error>;
 
 impl Filters {
     pub fn compile() -> Result<Filters, Failure> {
-        let forbidden = forbidden_rules()?;
-        let programs =
-            vec![guard(), program(forbidden, libc::EPERM)?, program(whole(ABSENT), libc::ENOSYS)?];
+        let (whole_calls, by_arguments): (Rules, Rules) =
+            forbidden_rules()?.into_iter().partition(|(_, conditions)| conditions.is_empty());
+        let refuse = |errno: libc::c_int| Answer::Refuse { errno: errno as u32 };
+        let forbidden = whole_calls.keys().map(|call| (call, refuse(libc::EPERM)));
+        let absent = whole(ABSENT);
+        let absent = absent.keys().map(|call| (call, refuse(libc::ENOSYS)));
+        let looked_at = by_arguments.keys().map(|call| (call, Answer::Look));
+        let answers = forbidden.chain(absent).chain(looked_at);
+        let answers = answers.map(|(call, answer)| (*call as u32, answer)).collect();
+        let rules = program(by_arguments.clone(), libc::EPERM)?;
+        let programs = vec![join::joined(&guard(), &answers, &rules)];
         let reduced = program(reduced_rules()?, libc::EPERM)?;
         let same_user = program(same_user_rules()?, libc::EPERM)?;
         let watched = program(watched_rules()?, libc::EPERM)?;

@@ -501,10 +501,24 @@ fn what_is_installed_is_what_the_table_is_about() {
         program.iter().map(|op| (op.code, op.jt, op.jf, op.k)).collect()
     };
     let made = |rules: &Rules, errno| bytes(&program(rules.clone(), errno).expect("they compile"));
-    let found: Vec<_> = installed.programs.iter().map(|program| bytes(program)).collect();
-    let wanted =
-        [bytes(&source.guard), made(&source.forbidden, EPERM), made(&source.absent, ENOSYS)];
-    assert_eq!(found, wanted);
+    let compile = |rules: &Rules, errno| program(rules.clone(), errno).expect("they compile");
+    let parts =
+        [source.guard.clone(), compile(&source.forbidden, EPERM), compile(&source.absent, ENOSYS)];
+    let parts: Vec<&[sock_filter]> = parts.iter().map(Vec::as_slice).collect();
+    let [joined] = &installed.programs[..] else { panic!("one program is installed") };
+    let answers = |call: Call| (verdict(&[joined], &call), verdict(&parts, &call));
+    for row in table() {
+        let (joined, apart) = answers(row.call);
+        assert_eq!(joined, apart, "{} with {:x?}", row.call.number, row.call.args);
+    }
+    for arch in [NATIVE, OTHERS[0]] {
+        for number in (0..1100).chain([0x3fff_ffff, 0x4000_0000, 0x4000_0027, 0xffff_ffff]) {
+            for argument in [0, 1, 2, 17, 0x4000_0000, u64::MAX] {
+                let (joined, apart) = answers(Call { number, arch, args: [argument; 6] });
+                assert_eq!(joined, apart, "{number} of {arch:#x} with {argument:#x}");
+            }
+        }
+    }
     assert_eq!(bytes(&installed.reduced), made(&source.reduced, EPERM));
     assert_eq!(bytes(&without_signals().expect("they compile")), made(&source.signals, EPERM));
 }
