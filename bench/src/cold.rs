@@ -13,6 +13,12 @@ const ROUNDS: usize = 200;
 /// Rounds before the first that counts: caches, the pool of jails.
 const WARM_UP: usize = 20;
 const TRUE: &str = "/usr/bin/true";
+/// What a run hands to its "interpreter". It goes to the program everywhere, for `true` does more with a
+/// word after its name than without one.
+const WORD: &str = "main.sh";
+/// Everywhere too: by default the program's first act in a jail would be to read a dozen files of the
+/// jail's locale, and outside those of the caller's.
+const LOCALE: (&str, &str) = ("LC_ALL", "C");
 /// How long executions are counted, and from how many threads.
 const COUNTED: Duration = Duration::from_secs(4);
 const THREADS: usize = 2;
@@ -96,20 +102,22 @@ fn tell_goals(rows: &[Row], a_second: f64) {
 /// The whole way of a caller, from the request to the result. The "interpreter" of this run is the
 /// program itself.
 fn execute(client: &Client) -> Result<(), Error> {
-    let result = client.execute(&Request::new("bash", "").runtime(TRUE))?;
+    let (name, value) = LOCALE;
+    let result = client.execute(&Request::new("bash", "").runtime(TRUE).env(name, value))?;
     assert!(result.success, "{result:?}");
     Ok(())
 }
 
 fn spawn_bare() -> Result<(), Error> {
-    spawn(&[TRUE.to_string()])
+    spawn(&[TRUE.to_string(), WORD.to_string()])
 }
 
 /// The standard library starts a program with posix_spawn where nothing hinders it.
 fn spawn(words: &[String]) -> Result<(), Error> {
     let nothing = || Stdio::null();
     let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).stdin(nothing()).stdout(nothing()).stderr(nothing());
+    command.env(LOCALE.0, LOCALE.1).args(&words[1..]);
+    command.stdin(nothing()).stdout(nothing()).stderr(nothing());
     let status = command.status().expect("the program was there a moment ago");
     assert!(status.success(), "{words:?}: {status}");
     Ok(())
@@ -203,7 +211,7 @@ fn try_out(name: &'static str, mut words: Vec<String>) -> Result<Rival, String> 
         let made = Command::new(&words[0]).arg("--init").output();
         made.map_err(|error| format!("{} --init: {error}", words[0]))?;
     }
-    words.push(TRUE.to_string());
+    words.extend([TRUE.to_string(), WORD.to_string()]);
     let output = Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("{}: {error}", words[0]))?;
     if output.status.success() {

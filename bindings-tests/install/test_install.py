@@ -57,7 +57,9 @@ def run(*words: object, cwd: Path = ROOT, **environment: str) -> str:
 def make(*words: str) -> str:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
-    return run("make", f"PROFILE={PROFILE}", *words)
+    # Another make may have started these tests: what it hands on is for makes of its own, which say more.
+    alone = ["env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "-u", "MFLAGS"]
+    return run(*alone, "make", f"PROFILE={PROFILE}", *words)
 
 
 def files(directory: Path) -> set[str]:

@@ -63,8 +63,8 @@ struct Recipe {
     #[serde(default)]
     debian: String,
     /// Further fields for the installer of runtimes alone.
-    #[serde(default, rename = "debian_wasm")]
-    _debian_wasm: String,
+    #[serde(default, rename = "debian_also")]
+    _debian_also: String,
     #[serde(default, rename = "prepare")]
     _prepare: String,
     #[serde(default)]

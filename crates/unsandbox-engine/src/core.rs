@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 use unsandbox_jailer::message::FromJailer;
+use unsandbox_protocol::backend::NoSink;
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::isolation::{Isolation, Level};
 use unsandbox_protocol::{
@@ -271,8 +272,10 @@ impl Core {
         record.job.completed_at = Some(unix_seconds());
         record.handle = None;
         let guard = record.guard.take();
+        // What is kept is the end alone: a sink may hold as much as a whole server, with this engine in it.
+        record.waiting = None;
         let mut told = std::mem::take(&mut record.watchers);
-        told.push(record.sink.clone());
+        told.push(std::mem::replace(&mut record.sink, Arc::new(NoSink)));
         let (result, error) = match result {
             Ok(result) => (result, None),
             Err(error) => {

@@ -72,9 +72,13 @@ impl Handle {
         }
     }
 
-    /// Asks the init to end the program. An init that is gone needs no asking.
+    /// Asks the init to end the program. An init that is gone needs no asking; one that is being killed keeps
+    /// its last deadline, after which the jailer itself is taken for hanging.
     fn stop(&self, collect: bool) {
         let mut deadline = self.deadline.lock().expect("no panic under this lock");
+        if self.is_given_up() {
+            return;
+        }
         *deadline = (*deadline).min(Instant::now() + STOP_GRACE);
         // Never waits: an init that does not read is killed at the deadline.
         let _ = channel::try_send(self.control.as_fd(), &ToInit::Stop { collect }, &[]);
@@ -86,7 +90,8 @@ impl Handle {
 
     /// The init is being killed from outside; `until` is the last deadline.
     pub fn give_until(&self, until: Instant) {
-        *self.deadline.lock().expect("no panic under this lock") = until;
+        let mut deadline = self.deadline.lock().expect("no panic under this lock");
+        *deadline = until;
         self.killed.store(true, Ordering::SeqCst);
     }
 
@@ -450,5 +455,20 @@ pub fn refusal(trouble: &Trouble) -> Error {
             ErrorCode::IsolationUnavailable,
             format!("the {layer} could not be set up: {what}; {fix}"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancel_leaves_a_run_that_is_being_killed_its_time() {
+        let (control, _init) = channel::pair().unwrap();
+        let late = Instant::now() + Duration::from_secs(60);
+        let handle = Handle::new(control, late);
+        handle.give_until(late);
+        handle.cancel(CancelReason::Caller);
+        assert_eq!(handle.deadline(), late);
     }
 }

@@ -68,6 +68,19 @@ fn an_unused_network_is_used_again() {
 }
 
 #[test]
+fn what_a_run_has_used_is_not_the_next_ones() {
+    let engine = engine();
+    let much = "x = bytearray(200 << 20)\nfor _ in range(10_000_000): pass";
+    for round in 0..4 {
+        let run = |code| execute_on(&engine, Request::new("python", code)).unwrap().usage.unwrap();
+        let (first, next) = (run(much), run("pass"));
+        assert!(first.peak_memory_bytes > 200 << 20, "round {round}: {first:?}");
+        assert!(next.peak_memory_bytes < 100 << 20, "round {round}: {next:?}");
+        assert!(next.cpu_time_ms < first.cpu_time_ms, "round {round}: {first:?}, then {next:?}");
+    }
+}
+
+#[test]
 fn again_unprivileged() {
     again_as_an_ordinary_user("again_unprivileged");
 }

@@ -97,6 +97,20 @@ fn dropping_an_engine_ends_what_runs() {
 }
 
 #[test]
+fn of_a_finished_job_its_end_alone_is_kept() {
+    let _alone = alone();
+    let engine = engine();
+    let (sink, events) = recorder();
+    let held = std::sync::Arc::downgrade(&sink);
+    let submission = Submission { listed: true, ..Submission::new(Request::new("bash", "true")) };
+    let owner = submission.owner.clone();
+    let job = engine.submit(submission, sink).unwrap();
+    assert!(await_end(&events).success);
+    assert!(within(Duration::from_secs(10), || held.strong_count() == 0));
+    assert_eq!(engine.get(&owner, &job.job_id).unwrap().status, Status::Completed);
+}
+
+#[test]
 fn a_jailer_that_is_killed_is_replaced() {
     let _alone = alone();
     let engine = engine();

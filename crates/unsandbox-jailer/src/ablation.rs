@@ -25,7 +25,6 @@ pub enum Layer {
 #[cfg(not(feature = "ablation"))]
 mod shipped {
     use super::Layer;
-    use std::os::fd::RawFd;
 
     pub const fn is_left_out(_: Layer) -> bool {
         false
@@ -33,7 +32,7 @@ mod shipped {
 
     pub const fn choose(_: libc::pid_t) {}
 
-    pub const fn leave_descriptors_open(_: RawFd) {}
+    pub const fn leave_descriptors_open() {}
 
     pub const fn environment_of_the_host() -> Vec<String> {
         Vec::new()
@@ -45,7 +44,6 @@ pub use shipped::*;
 #[cfg(feature = "ablation")]
 mod of_the_suite {
     use super::Layer;
-    use std::os::fd::RawFd;
     use std::sync::OnceLock;
 
     /// Where the suite names layers: in the environment of its own process, since a jailer has none.
@@ -68,9 +66,8 @@ mod of_the_suite {
         named.is_some_and(|named| named.split(',').any(|one| one == name))
     }
 
-    /// All but the one that has to end with the exec.
-    pub fn leave_descriptors_open(except: RawFd) {
-        for fd in (3..64).filter(|fd| *fd != except) {
+    pub fn leave_descriptors_open() {
+        for fd in 3..64 {
             // SAFETY: takes no pointers; a number that is not open is refused.
             unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
         }

@@ -4,7 +4,7 @@
 //! init's watchdog does it.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::message::Needs;
@@ -20,7 +20,16 @@ pub struct Groups {
     pub version: Version,
     /// One directory for version 2; memory, pids and cpuacct for version 1.
     bases: Vec<(&'static str, PathBuf)>,
+    /// Groups whose runs are over, for runs with the same limits.
+    used: Vec<Group>,
 }
+
+/// More than these are not waiting for their next run.
+const USED_MAX: usize = 8;
+/// What a group of version 1 may still be charged with once it is empty: the kernel gives pages back in
+/// batches of 256 KB for each processor, and some of its own memory late. Pages of files that a run was the
+/// first to read are more than this, and would be counted as the next one's.
+const LEFT_MAX: u64 = 1 << 20;
 
 const PREFIX: &str = "unsandbox-";
 const V1_CONTROLLERS: [&str; 3] = ["memory", "pids", "cpuacct"];
@@ -32,10 +41,10 @@ impl Groups {
             .map_err(|error| format!("/proc/self/cgroup: {error}"))?;
         let mounts = fs::read_to_string("/proc/self/mountinfo")
             .map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
-        let found = version_two(&membership, &mounts).or_else(|two| {
+        let mut found = version_two(&membership, &mounts).or_else(|two| {
             version_one(&membership, &mounts).map_err(|one| format!("{two}; {one}"))
         });
-        if let Ok(groups) = &found {
+        if let Ok(groups) = &mut found {
             groups.sweep();
             groups.try_one()?;
         }
@@ -43,7 +52,7 @@ impl Groups {
     }
 
     /// A group as runs have it, before any is promised one.
-    fn try_one(&self) -> Result<(), String> {
+    fn try_one(&mut self) -> Result<(), String> {
         let tried = self.create(0, Needs::USUAL.memory_bytes, Needs::USUAL.processes);
         let group = tried.map_err(|error| format!("a group for a run: {error}"))?;
         group.remove();
@@ -65,19 +74,53 @@ impl Groups {
         }
     }
 
-    /// A group for one run, with its limits.
-    pub fn create(&self, id: u64, memory_bytes: u64, processes: u64) -> io::Result<Group> {
+    /// A group for one run, with its limits: one that was used if it is as good as new, for making and
+    /// removing one takes the kernel longer than all that the run itself does with it.
+    pub fn create(&mut self, id: u64, memory_bytes: u64, processes: u64) -> io::Result<Group> {
+        let limits = Limits { memory_bytes, processes, has_swap: has_swap() };
+        let fits = |group: &mut Group| group.limits == limits;
+        let mut left = Vec::new();
+        let renewed = self.used.extract_if(.., fits).find_map(|group| match group.renew() {
+            true => Some(group),
+            false => {
+                left.push(group);
+                None
+            }
+        });
+        self.used.extend(left.into_iter().filter(|group| !group.remove()));
+        if let Some(group) = renewed {
+            return Ok(group);
+        }
         let directories: Vec<(&'static str, PathBuf)> =
             self.bases.iter().map(|(name, base)| (*name, base.join(id.to_string()))).collect();
-        let group = Group { version: self.version, directories };
+        let group = Group { version: self.version, directories, limits };
         let made = group.directories.iter().try_for_each(|(_, path)| fs::create_dir(path));
-        match made.and_then(|()| group.limit(memory_bytes, processes, has_swap())) {
+        match made.and_then(|()| group.limit()) {
             Ok(()) => Ok(group),
             Err(error) => {
                 group.remove();
                 Err(error)
             }
         }
+    }
+
+    /// Keeps a group whose run is over; gives back one that is to be removed. Only version 1 has counters
+    /// that begin anew.
+    pub fn give_back(&mut self, group: Group) -> Option<Group> {
+        if self.version == Version::Two || self.used.len() >= USED_MAX {
+            return Some(group);
+        }
+        self.used.push(group);
+        None
+    }
+
+    pub fn keeps_any(&self) -> bool {
+        !self.used.is_empty()
+    }
+
+    /// Removes those that are kept: nobody needs them soon.
+    pub fn forget_used(&mut self) {
+        self.used.retain(|group| !group.remove());
     }
 }
 
@@ -89,10 +132,19 @@ impl Drop for Groups {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Limits {
+    memory_bytes: u64,
+    processes: u64,
+    /// Whether pages could leave memory when they were set.
+    has_swap: bool,
+}
+
 /// The control group of one run.
 pub struct Group {
     version: Version,
     directories: Vec<(&'static str, PathBuf)>,
+    limits: Limits,
 }
 
 impl Group {
@@ -107,7 +159,8 @@ impl Group {
 
     /// Memory is not bounded by sending pages to the swap of the host: where there is some and the kernel
     /// does not count it, nothing may go there, or there is no group.
-    fn limit(&self, memory_bytes: u64, processes: u64, has_swap: bool) -> io::Result<()> {
+    fn limit(&self) -> io::Result<()> {
+        let Limits { memory_bytes, processes, has_swap } = self.limits;
         let no_swap = |set: io::Result<()>| if has_swap { set } else { Ok(()) };
         let pids = processes + 1; // the init is one of them
         match self.version {
@@ -120,16 +173,36 @@ impl Group {
                 self.set("memory", "memory.limit_in_bytes", memory_bytes)?;
                 let counted = self.set("memory", "memory.memsw.limit_in_bytes", memory_bytes);
                 no_swap(counted.or_else(|_| self.set("memory", "memory.swappiness", 0)))?;
+                // What sockets of the Internet hold is counted on its own here, and only if it has a limit.
+                self.set("memory", "memory.kmem.tcp.limit_in_bytes", memory_bytes)?;
                 self.set("pids", "pids.max", pids)
             }
         }
     }
 
-    pub fn add(&self, pid: libc::pid_t) -> io::Result<()> {
-        for (_, directory) in &self.directories {
-            fs::write(directory.join("cgroup.procs"), pid.to_string())?;
-        }
-        Ok(())
+    /// Whether nothing of its last run is left; then its counters begin anew. How often memory was short is
+    /// counted on, and a run looks at what is added to that.
+    fn renew(&self) -> bool {
+        let number = |controller, file| -> io::Result<u64> {
+            let text = crate::proc::whole(&File::open(self.path(controller, file))?)?;
+            text.trim().parse().map_err(io::Error::other)
+        };
+        let is_empty = || -> io::Result<bool> {
+            Ok(number("pids", "pids.current")? == 0
+                && number("memory", "memory.kmem.tcp.usage_in_bytes")? == 0
+                && number("memory", "memory.usage_in_bytes")? <= LEFT_MAX)
+        };
+        let begin = || {
+            self.set("memory", "memory.max_usage_in_bytes", 0)?;
+            self.set("cpuacct", "cpuacct.usage", 0)
+        };
+        is_empty().is_ok_and(|empty| empty && begin().is_ok())
+    }
+
+    /// What a process goes into it by. To be opened with the rights of the jailer.
+    pub fn door(&self) -> io::Result<Door> {
+        let open = |(_, directory): &(&str, PathBuf)| Door::open(self.version, directory);
+        Ok(Door(self.directories.iter().map(open).collect::<io::Result<_>>()?))
     }
 
     /// Opens what the init reads while and after the program runs.
@@ -167,6 +240,27 @@ impl Group {
             let gone = fs::remove_dir(directory);
             gone.is_ok() || gone.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         })
+    }
+}
+
+/// The way into a group, for a process that takes it itself. The kernel stops every fork and every exit of
+/// the machine, and waits for all that are on their way, where one process moves another; a single thread
+/// that moves itself (version 1 has a file for that) it just moves.
+pub struct Door(Vec<File>);
+
+impl Door {
+    fn open(version: Version, directory: &Path) -> io::Result<File> {
+        let file = if version == Version::One { "tasks" } else { "cgroup.procs" };
+        File::create(directory.join(file))
+    }
+
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.0.iter().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Takes this process, which has one thread, into the group.
+    pub fn enter(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(|mut file| file.write_all(b"0"))
     }
 }
 
@@ -214,10 +308,8 @@ impl Meter {
     }
 }
 
-fn read(mut file: &File) -> String {
-    let mut text = String::new();
-    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    text
+fn read(file: &File) -> String {
+    crate::proc::whole(file).unwrap_or_default()
 }
 
 fn first_number(text: &str) -> u64 {
@@ -277,7 +369,10 @@ fn version_two(membership: &str, mounts: &str) -> Result<Groups, String> {
         }
         let base = ancestor.join(&name);
         match prepare_two(&base) {
-            Ok(()) => return Ok(Groups { version: Version::Two, bases: vec![("", base)] }),
+            Ok(()) => {
+                let (version, bases) = (Version::Two, vec![("", base)]);
+                return Ok(Groups { version, bases, used: Vec::new() });
+            }
             Err(error) => reason = format!("cgroup v2 below {}: {error}", ancestor.display()),
         }
     }
@@ -291,7 +386,7 @@ fn prepare_two(base: &Path) -> io::Result<()> {
         // Moving a process needs the right to write the common ancestor's list as well: try it.
         let trial = base.join("trial");
         fs::create_dir(&trial)?;
-        let moved = try_member(&trial);
+        let moved = try_member(Version::Two, &trial);
         let _ = fs::remove_dir(&trial);
         moved
     };
@@ -312,149 +407,34 @@ fn version_one(membership: &str, mounts: &str) -> Result<Groups, String> {
             .ok_or(format!("cgroup v1 {controller} is not mounted"))?;
         let own = own_directory(&mount, &shown, path);
         let base = own.join(format!("{PREFIX}{}", std::process::id()));
-        let made = fs::create_dir(&base).and_then(|()| try_member(&base));
+        let made = fs::create_dir(&base).and_then(|()| try_member(Version::One, &base));
         bases.push((controller, base));
         if let Err(error) = made {
             bases.iter().for_each(|(_, base)| remove_tree(base));
             return Err(format!("cgroup v1 {controller} at {}: {error}", own.display()));
         }
     }
-    Ok(Groups { version: Version::One, bases })
+    Ok(Groups { version: Version::One, bases, used: Vec::new() })
 }
 
-/// Moves a short-lived child into the group, which shows whether runs can be moved there.
-fn try_member(group: &Path) -> io::Result<()> {
-    let (reader, writer) = io::pipe()?;
-    let mut reader = reader;
-    match crate::sys::fork_with(0)? {
-        None => {
-            drop(writer);
-            let _ = reader.read(&mut [0u8]);
-            crate::sys::exit_now(0)
-        }
-        Some(pid) => {
-            drop(reader);
-            let moved = fs::write(group.join("cgroup.procs"), pid.to_string());
-            drop(writer);
-            while crate::sys::reap(true)?.is_some_and(|reaped| reaped.pid != pid) {}
-            moved
+/// Has a short-lived child go into the group, which shows whether runs can.
+fn try_member(version: Version, group: &Path) -> io::Result<()> {
+    let door = Door(vec![Door::open(version, group)?]);
+    let Some(pid) = crate::sys::fork_with(0)? else {
+        let errno =
+            door.enter().map_or_else(|error| error.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+        crate::sys::exit_now(errno)
+    };
+    loop {
+        if let Some(reaped) = crate::sys::reap(true)?.filter(|reaped| reaped.pid == pid) {
+            return match reaped.end() {
+                Ok(0) => Ok(()),
+                Ok(errno) => Err(io::Error::from_raw_os_error(errno)),
+                Err(_) => Err(io::Error::from_raw_os_error(libc::ECHILD)),
+            };
         }
     }
 }
 
-/// A tree of version 2 is fake here: plain files in a folder, since no two machines delegate alike.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A folder that stands for a group, in which `missing` cannot be written.
-    fn fake_group(version: Version, name: &str, missing: &[&str]) -> Group {
-        let name = format!("unsandbox-group-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        let _ = fs::remove_dir_all(&folder);
-        for file in missing {
-            fs::create_dir_all(folder.join(file)).unwrap();
-        }
-        fs::create_dir_all(&folder).unwrap();
-        let controllers: &[&str] =
-            if version == Version::Two { &[""] } else { &["memory", "pids"] };
-        let directories = controllers.iter().map(|name| (*name, folder.clone())).collect();
-        Group { version, directories }
-    }
-
-    fn gone(group: &Group) {
-        fs::remove_dir_all(&group.directories[0].1).unwrap();
-    }
-
-    #[test]
-    fn swap_is_counted_or_kept_away() {
-        let group = fake_group(Version::One, "v1", &[]);
-        group.limit(1 << 20, 5, true).unwrap();
-        let said = |file| fs::read_to_string(group.path("memory", file)).ok();
-        assert_eq!(said("memory.memsw.limit_in_bytes").as_deref(), Some("1048576"));
-        assert_eq!(said("memory.swappiness"), None);
-        gone(&group);
-        let group = fake_group(Version::One, "v1-uncounted", &["memory.memsw.limit_in_bytes"]);
-        group.limit(1 << 20, 5, true).unwrap();
-        let said = fs::read_to_string(group.path("memory", "memory.swappiness")).unwrap();
-        assert_eq!(said, "0");
-        gone(&group);
-    }
-
-    #[test]
-    fn memory_that_can_be_swapped_out_is_no_limit() {
-        let both = ["memory.memsw.limit_in_bytes", "memory.swappiness"];
-        let groups = [
-            fake_group(Version::One, "v1-none", &both),
-            fake_group(Version::Two, "v2-none", &["memory.swap.max"]),
-        ];
-        for group in groups {
-            assert!(group.limit(1 << 20, 5, true).is_err(), "{:?}", group.version);
-            assert!(group.limit(1 << 20, 5, false).is_ok(), "{:?}", group.version);
-            gone(&group);
-        }
-    }
-
-    /// A folder that looks like a tree with this process in /user/app, and what /proc says of it.
-    fn fake(name: &str, controllers: &str) -> (PathBuf, String, String) {
-        let tree = std::env::temp_dir().join(format!("cgroup-{name}-{}", std::process::id()));
-        fs::create_dir_all(tree.join("user/app")).unwrap();
-        fs::write(tree.join("user/cgroup.subtree_control"), controllers).unwrap();
-        let mounts = format!(
-            "24 1 0:21 / /proc rw - proc proc rw\n30 24 0:26 / {} rw - cgroup2 cgroup2 rw\n",
-            tree.display()
-        );
-        (tree, "0::/user/app\n".to_string(), mounts)
-    }
-
-    #[test]
-    fn a_delegated_tree_of_version_two_holds_every_run_to_its_limits() {
-        let (tree, membership, mounts) = fake("delegated", "cpu memory pids\n");
-        let groups = version_two(&membership, &mounts).unwrap();
-        assert_eq!(groups.version, Version::Two);
-        let base = tree.join("user").join(format!("{PREFIX}{}", std::process::id()));
-        let read = |path: PathBuf| fs::read_to_string(path).unwrap();
-        assert_eq!(read(base.join("cgroup.subtree_control")), "+memory +pids");
-        let group = groups.create(7, 64 << 20, 16).unwrap();
-        group.add(4242).unwrap();
-        let run = base.join("7");
-        assert_eq!(read(run.join("memory.max")), (64 << 20).to_string());
-        assert_eq!(read(run.join("memory.swap.max")), "0");
-        assert_eq!(read(run.join("pids.max")), "17"); // and the init
-        assert_eq!(read(run.join("cgroup.procs")), "4242");
-        fs::write(run.join("memory.events"), "low 0\noom 2\noom_kill 1\n").unwrap();
-        fs::write(run.join("memory.peak"), "4096\n").unwrap();
-        fs::write(run.join("cpu.stat"), "usage_usec 77\nuser_usec 70\n").unwrap();
-        let meter = group.meter().unwrap();
-        assert_eq!(
-            (meter.out_of_memory_kills(), meter.peak_bytes(), meter.cpu_time_us()),
-            (1, 4096, 77)
-        );
-        fs::remove_dir_all(tree).unwrap();
-    }
-
-    #[test]
-    fn a_tree_without_the_controllers_says_so() {
-        let (tree, membership, mounts) = fake("bare", "cpu\n");
-        let why = version_two(&membership, &mounts).err().unwrap();
-        assert_eq!(why, "cgroup v2 has no memory and pids controllers here");
-        fs::remove_dir_all(tree).unwrap();
-    }
-
-    #[test]
-    fn a_tree_that_takes_no_group_is_named_with_the_cause() {
-        let (tree, membership, mounts) = fake("taken", "memory pids\n");
-        // What a kernel refuses with EACCES or EROFS is refused here with EEXIST.
-        fs::write(tree.join("user").join(format!("{PREFIX}{}", std::process::id())), "").unwrap();
-        let why = version_two(&membership, &mounts).err().unwrap();
-        let place = tree.join("user").display().to_string();
-        assert!(why.contains(&place) && why.contains("os error 17"), "{why}");
-        fs::remove_dir_all(tree).unwrap();
-    }
-
-    #[test]
-    fn no_tree_at_all_says_so() {
-        assert_eq!(version_two("0::/\n", "").err().unwrap(), "cgroup v2 is not mounted");
-        assert_eq!(version_two("4:memory:/\n", "").err().unwrap(), "cgroup v2 is not in use");
-    }
-}
+mod tests;

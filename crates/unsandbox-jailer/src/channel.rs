@@ -13,6 +13,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 const FDS_MAX: usize = 8;
+/// A message of few bytes is no longer than this.
+const SHORT_MAX: usize = 64;
 
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
@@ -67,6 +69,14 @@ pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<OwnedF
     }))
 }
 
+/// As [`receive`], for a message of few bytes. A jail's init has no buffer for the largest one: each page of
+/// that would be its own to be copied, filled and charged to the run.
+pub fn receive_short(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    let mut buffer = [0; SHORT_MAX];
+    let received = receive_with(socket, RecvFlags::empty(), &mut buffer)?;
+    Ok(received.map(|(len, fds)| (buffer[..len].to_vec(), fds)))
+}
+
 /// One message and its descriptors. `Ok(None)` at the end; WouldBlock where none waits.
 pub fn receive_into(
     socket: BorrowedFd<'_>,
@@ -74,8 +84,16 @@ pub fn receive_into(
     buffer: &mut Vec<u8>,
 ) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
     buffer.resize(MESSAGE_MAX, 0);
-    let flags =
-        RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    receive_with(socket, flags, buffer)
+}
+
+fn receive_with(
+    socket: BorrowedFd<'_>,
+    flags: RecvFlags,
+    buffer: &mut [u8],
+) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    let flags = RecvFlags::CMSG_CLOEXEC | flags;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     loop {
         let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -6,14 +6,20 @@ use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, Scope,
 };
+use std::os::fd::OwnedFd;
 
 /// The newest set of rights that this code knows; older kernels get what they have.
 const NEWEST: ABI = ABI::V6;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Locks this process: reading and executing anywhere below `readable`, everything below `writable`.
-pub fn lock(readable: &[&str], writable: &[&str], devices: &[&str]) -> Result<(), Failure> {
+/// A lock to be put on later: reading and executing anywhere below `readable`, everything below
+/// `writable`. None where the kernel has no Landlock.
+pub fn lock(
+    readable: &[&str],
+    writable: &[&str],
+    devices: &[&str],
+) -> Result<Option<OwnedFd>, Failure> {
     let read = AccessFs::from_read(NEWEST);
     let write_file = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
     let mut rules = Ruleset::default()
@@ -32,8 +38,7 @@ pub fn lock(readable: &[&str], writable: &[&str], devices: &[&str]) -> Result<()
             }
         }
     }
-    rules.restrict_self()?;
-    Ok(())
+    Ok(rules.into())
 }
 
 /// The kernel's version of Landlock, 0 where it is off.

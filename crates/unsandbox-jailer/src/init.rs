@@ -4,19 +4,20 @@
 //! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
 
 use crate::ablation::{self, is_left_out};
-use crate::cgroup::Meter;
+use crate::cgroup::{Door, Meter};
 use crate::collect;
 use crate::jail::{Doubt, trouble};
 use crate::locks::{self, Locks};
+use crate::oom::Order;
 use crate::seccomp::Filters;
 use crate::step::{BETWEEN_TRIES, Outcome, Stepper};
 use crate::template::{JAIL_ID, place_for, staged};
 use crate::{folder, sys, tree};
 use std::fs;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
@@ -39,7 +40,7 @@ pub struct Birth<'a> {
     pub needs: &'a Needs,
     /// To the supervisor: "go", then the run.
     pub leash: OwnedFd,
-    pub meter: Option<Meter>,
+    pub group: Option<(Door, Meter)>,
 }
 
 /// Words on the leash.
@@ -64,29 +65,38 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     }
     sys::set_name(c"unsandbox-init");
     let mut keep = vec![birth.leash.as_raw_fd()];
-    keep.extend(birth.meter.iter().flat_map(Meter::descriptors));
+    keep.extend(birth.group.iter().flat_map(|(door, _)| door.descriptors()));
+    keep.extend(birth.group.iter().flat_map(|(_, meter)| meter.descriptors()));
     keep.sort();
     sys::close_all_but(3, &keep);
-    match channel::receive(birth.leash.as_fd()) {
+    let (door, meter) = birth.group.unzip();
+    let entered = door.map_or(Ok(()), |door| door.enter());
+    match channel::receive_short(birth.leash.as_fd()) {
         Ok(Some((word, _))) if word == GO => {}
         _ => sys::exit_now(1),
     }
-    let prepared = match birth.level {
-        Level::Full => prepare(birth.needs, filters),
-        Level::Reduced { .. } => prepare_reduced(),
-    };
+    let mut order = None;
+    let entered = entered.map_err(trouble("cgroup", "go into it"));
+    let prepared = entered.and_then(|()| match birth.level {
+        Level::Full => prepare(birth.needs, filters, &mut order).map(Some),
+        Level::Reduced { .. } => prepare_reduced(&mut order).map(|()| None),
+    });
     let report = prepared.as_ref().err().cloned();
     let _ = channel::send(birth.leash.as_fd(), &report, &[]);
-    let Ok(Some((_, fds))) = channel::receive(birth.leash.as_fd()) else { sys::exit_now(1) };
+    let Ok(Some((_, fds))) = channel::receive_short(birth.leash.as_fd()) else { sys::exit_now(1) };
     let Ok([control, plan, stdin, stdout, stderr]) = <[OwnedFd; 5]>::try_from(fds) else {
         sys::exit_now(1)
     };
     let streams = Streams { stdin, stdout, stderr };
     let show = &birth.needs.show;
     let run = Run { control, filters, level: birth.level, show, leash: birth.leash };
-    let plan = prepared.and_then(|()| read_plan(plan).map_err(trouble("plan", "read it")));
-    let own_tree = plan.as_ref().ok().map(|plan| PathBuf::from(&plan.tmp));
-    let end = plan.and_then(|plan| run.carry_out(plan, streams, birth.meter));
+    let plan = prepared
+        .and_then(|locks| Ok((read_plan(plan).map_err(trouble("plan", "read it"))?, locks)));
+    let own_tree = plan.as_ref().ok().map(|(plan, _)| PathBuf::from(&plan.tmp));
+    let end = plan.and_then(|(plan, locks)| {
+        let hands = Hands { locks, order, meter };
+        run.carry_out(plan, streams, hands)
+    });
     if let Err(trouble) = end {
         let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
     }
@@ -106,11 +116,12 @@ pub struct Streams {
 }
 
 /// All that can be done before the run is here: then it waits for less.
-fn prepare(needs: &Needs, filters: &Filters) -> Doubt<()> {
+fn prepare<'a>(needs: &Needs, filters: &'a Filters, order: &mut Option<Order>) -> Doubt<Locks<'a>> {
     let layer = "mount namespace";
     if !is_left_out(ablation::Layer::User) {
         sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
     }
+    *order = Order::of_this_process();
     keep_from_the_program().map_err(trouble("rights", "guard the init"))?;
     // Here, and not at the clone: the group that it was put into is then the root that it sees.
     if !is_left_out(ablation::Layer::CgroupNamespace) {
@@ -126,17 +137,32 @@ fn prepare(needs: &Needs, filters: &Filters) -> Doubt<()> {
         sys::mount(c"proc", c"/proc", c"proc", flags, c"")
             .map_err(trouble("pid namespace", "mount /proc"))?;
     }
+    if !is_left_out(ablation::Layer::User) {
+        leave_inotify_to_others().map_err(trouble("user namespace", "limit inotify"))?;
+    }
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
     // What is gone from the host is no more shown here than elsewhere.
     for (stage, path) in staged(&needs.show).filter(|(stage, _)| Path::new(stage).exists()) {
         bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
     }
-    locks::put_on_init(filters).map_err(|(layer, error)| trouble(layer, "lock the init")(error))
+    locks::put_on_init(filters).map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
+    locks_for(Level::Full, Path::new(TMP), &needs.show, filters)
+}
+
+fn locks_for<'a>(
+    level: Level,
+    tmp: &Path,
+    show: &[String],
+    filters: &'a Filters,
+) -> Doubt<Locks<'a>> {
+    let made = Locks::new(level, tmp, show, filters);
+    made.map_err(|(layer, error)| trouble(layer, "make a program's locks")(error))
 }
 
 /// Without namespaces there is nothing to mount; orphans of the run come back to this process.
-fn prepare_reduced() -> Doubt<()> {
+fn prepare_reduced(order: &mut Option<Order>) -> Doubt<()> {
+    *order = Order::of_this_process();
     sys::new_session();
     sys::set_umask(0o022);
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map_err(trouble("processes", "become a subreaper"))
@@ -156,6 +182,20 @@ fn keep_from_the_program() -> io::Result<()> {
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
 }
 
+/// What a run takes of inotify is counted as well for the user who made its namespace, root's own included,
+/// who has 128 instances on most machines: a run has a few of them.
+fn leave_inotify_to_others() -> io::Result<()> {
+    const LIMITS: [(&str, &str); 2] =
+        [("max_inotify_instances", "4"), ("max_inotify_watches", "4096")];
+    LIMITS.iter().try_for_each(|(name, value)| {
+        match fs::write(format!("/proc/sys/user/{name}"), value) {
+            // A kernel without inotify.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            written => written,
+        }
+    })
+}
+
 /// Shows below /tmp what the template has staged.
 fn bind(stage: &str, path: &str) -> io::Result<()> {
     place_for(Path::new(path), fs::metadata(stage)?.is_dir())?;
@@ -170,6 +210,14 @@ fn mount_tmp(needs: &Needs) -> io::Result<()> {
     sys::mount(c"tmp", c"/tmp", c"tmpfs", flags, &sys::c_string(&data)?)
 }
 
+/// What an init has in hand for its steps.
+struct Hands<'a> {
+    /// Made already where they depend on no run.
+    locks: Option<Locks<'a>>,
+    order: Option<Order>,
+    meter: Option<Meter>,
+}
+
 struct Run<'a> {
     control: OwnedFd,
     filters: &'a Filters,
@@ -179,11 +227,11 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn carry_out(&self, mut plan: Plan, streams: Streams, meter: Option<Meter>) -> Doubt<()> {
+    fn carry_out(&self, mut plan: Plan, streams: Streams, hands: Hands<'_>) -> Doubt<()> {
         let tmp = PathBuf::from(&plan.tmp);
         let done = self.prepare_tree(&tmp).and_then(|()| {
             self.fill(&tmp, std::mem::take(&mut plan.files))?;
-            self.run_in(&tmp, plan, streams, meter)
+            self.run_in(&tmp, plan, streams, hands)
         });
         if self.level != Level::Full {
             tree::end(tree::own, || std::thread::sleep(BETWEEN_TRIES));
@@ -234,13 +282,15 @@ impl Run<'_> {
         tmp: &Path,
         mut plan: Plan,
         streams: Streams,
-        meter: Option<Meter>,
+        Hands { locks, order, meter }: Hands<'_>,
     ) -> Doubt<()> {
         self.listen(&plan.listen).map_err(trouble("network namespace", "listen in it"))?;
-        let locks = Locks::new(self.level, tmp, self.show, self.filters)
-            .map_err(trouble("seccomp", "compile the filters"))?;
-        let stepper =
-            Stepper::new(&plan, locks, meter).map_err(trouble("streams", "prepare the steps"))?;
+        let locks = match locks {
+            Some(locks) => locks,
+            None => locks_for(self.level, tmp, self.show, self.filters)?,
+        };
+        let stepper = Stepper::new(&plan, locks, meter, order)
+            .map_err(trouble("streams", "prepare the steps"))?;
         let steps = std::mem::take(&mut plan.steps);
         if self.take_steps(steps, stepper, streams)? {
             let send = |message: FromInit, fds: &[BorrowedFd<'_>]| {
@@ -319,10 +369,9 @@ pub enum RunStreams<'a> {
 }
 
 fn read_plan(memfd: OwnedFd) -> io::Result<Plan> {
-    let mut file = fs::File::from(memfd);
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
+    let file = fs::File::from(memfd);
+    let mut bytes = vec![0; file.metadata()?.len() as usize];
+    file.read_exact_at(&mut bytes, 0)?;
     Plan::from_bytes(&bytes).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))
 }
 

@@ -165,6 +165,15 @@ impl Builder {
 
     /// Makes a jail for what a run needs; its init waits for it.
     pub fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
+        if let Some(rooms) = &mut self.rooms {
+            rooms.look_at(&needs.show)?;
+        }
+        self.build_ahead(needs)
+    }
+
+    /// As [`Builder::build`], for a run that is not there yet: whether the jail still shows what there is
+    /// has to be looked at then (`is_current`), so that it is not looked at now.
+    pub fn build_ahead(&mut self, needs: &Needs) -> Doubt<Jail> {
         self.serial += 1;
         let group = self.make_group(needs)?;
         let made = self.build_in(needs, group.as_ref());
@@ -178,23 +187,21 @@ impl Builder {
     }
 
     fn build_in(&mut self, needs: &Needs, group: Option<&Group>) -> Doubt<Jail> {
-        let meter = match group {
-            Some(group) => Some(group.meter().map_err(trouble("cgroup", "open its files"))?),
-            None => None,
-        };
+        let own = group.map(|group| Ok((group.door()?, group.meter()?))).transpose();
+        let group = own.map_err(trouble("cgroup", "open its files"))?;
         let (leash, other) = channel::pair().map_err(trouble("streams", "make a socket"))?;
         let host_id = self.host_id();
         let level = match &self.rooms {
             Some(_) => Level::Full,
             None => Level::Reduced { id: self.ids.as_ref().map(|_| host_id) },
         };
-        let birth = Birth { level, needs, leash: other, meter };
+        let birth = Birth { level, needs, leash: other, group };
         let (pid, network, sources) = match &mut self.rooms {
             Some(rooms) => rooms.clone_into(birth, &self.filters)?,
             None => (fork_reduced(birth, &self.filters)?, None, None),
         };
         let jail = Jail { pid, leash, network, group: None, sources, host_id };
-        match self.release(&jail, group) {
+        match self.release(&jail) {
             Ok(()) => Ok(jail),
             Err(trouble) => {
                 let _ = sys::kill(pid, libc::SIGKILL);
@@ -235,16 +242,13 @@ impl Builder {
         self.ids.as_ref().map_or_else(sys::effective_uid, next)
     }
 
-    /// Gives the new init its id and its group, and lets it go on.
-    fn release(&self, jail: &Jail, group: Option<&Group>) -> Doubt<()> {
+    /// Gives the new init its id, and lets it go on.
+    fn release(&self, jail: &Jail) -> Doubt<()> {
         if self.is_full() && !is_left_out(Layer::User) {
             // To a jailer in its own user namespace, the only id there is is its root.
             let outside = if self.ids.is_some() { jail.host_id } else { 0 };
             map_ids(&jail.pid.to_string(), (JAIL_ID, outside), (JAIL_ID, outside))
                 .map_err(trouble("user namespace", "map the jail's id"))?;
-        }
-        if let Some(group) = group {
-            group.add(jail.pid).map_err(trouble("cgroup", "add the init"))?;
         }
         channel::send_bytes(jail.leash.as_fd(), init::GO, &[])
             .map_err(trouble("streams", "speak to the init"))
@@ -255,7 +259,12 @@ impl Builder {
         if let (Some(rooms), Some(network)) = (&mut self.rooms, jail.network) {
             rooms.networks.give_back(network);
         }
-        self.doom(jail.group);
+        let mut group = jail.group;
+        // With its pid namespace every process of the run is gone.
+        if let (Some(_), Ok(groups)) = (&self.rooms, &mut self.groups) {
+            group = group.and_then(|group| groups.give_back(group));
+        }
+        self.doom(group);
     }
 
     /// Removes a group, now or when its last process is gone.
@@ -273,8 +282,15 @@ impl Builder {
         });
     }
 
-    pub fn has_doomed(&self) -> bool {
-        !self.doomed.is_empty()
+    /// Whether there is something to remove when nothing else is to be done.
+    pub fn has_leftovers(&self) -> bool {
+        !self.doomed.is_empty() || self.groups.as_ref().is_ok_and(Groups::keeps_any)
+    }
+
+    pub fn forget_used_groups(&mut self) {
+        if let Ok(groups) = &mut self.groups {
+            groups.forget_used();
+        }
     }
 
     /// Whether a jail shows what these paths are now: one that the host has replaced by another of the
@@ -284,8 +300,8 @@ impl Builder {
     }
 
     /// A result says that the kernel counts: where it cannot, after all, there is none.
-    fn make_group(&self, needs: &Needs) -> Doubt<Option<Group>> {
-        let groups = self.groups.as_ref().ok().filter(|_| !is_left_out(Layer::Cgroup));
+    fn make_group(&mut self, needs: &Needs) -> Doubt<Option<Group>> {
+        let groups = self.groups.as_mut().ok().filter(|_| !is_left_out(Layer::Cgroup));
         let Some(groups) = groups else { return Ok(None) };
         let made = groups.create(self.serial, needs.memory_bytes, needs.processes);
         made.map(Some).map_err(trouble("cgroup", "make a group"))
@@ -293,6 +309,23 @@ impl Builder {
 }
 
 impl Rooms {
+    /// Makes the root with these paths anew, unless there is one that shows what they are now.
+    fn look_at(&mut self, show: &[String]) -> Doubt<()> {
+        let sources = template::sources(show);
+        if self.templates.get(show).is_some_and(|template| *template.sources == sources) {
+            return Ok(());
+        }
+        // One for each set of shown paths; a caller who names ever new runtimes has them made again.
+        if self.templates.len() >= TEMPLATES_MAX {
+            self.templates.clear();
+        }
+        // Looked at before it is made: what is replaced meanwhile is seen the next time.
+        let root = template::build(show)
+            .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
+        self.templates.insert(show.to_vec(), Template { root, sources: Rc::new(sources) });
+        Ok(())
+    }
+
     /// Clones an init into its namespaces, from inside the root that it is to have.
     fn clone_into(
         &mut self,
@@ -300,17 +333,8 @@ impl Rooms {
         filters: &Filters,
     ) -> Doubt<(libc::pid_t, Option<OwnedFd>, Option<Rc<Sources>>)> {
         let show = &birth.needs.show;
-        let sources = template::sources(show);
-        if self.templates.get(show).is_none_or(|template| *template.sources != sources) {
-            // One for each set of shown paths; a caller who names ever new runtimes has them made again.
-            if self.templates.len() >= TEMPLATES_MAX {
-                self.templates.clear();
-            }
-            // Looked at before it is made: what is replaced meanwhile is seen the next time.
-            let root = template::build(show)
-                .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
-            let template = Template { root, sources: Rc::new(sources) };
-            self.templates.insert(show.clone(), template);
+        if !self.templates.contains_key(show) {
+            self.look_at(show)?;
         }
         let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
         let template = &self.templates[show];

@@ -9,14 +9,15 @@ use crate::seccomp::{self, Filters};
 use crate::sys;
 use crate::template;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 pub struct Locks<'a> {
     pub level: Level,
     /// The writable tree.
     pub tmp: String,
-    readable: Vec<String>,
-    devices: &'static [&'static str],
+    /// Landlock's rules; made before a run is known where they do not depend on it.
+    files: Option<OwnedFd>,
     filters: &'a Filters,
     /// Filters of this level on top of those.
     added: Vec<Vec<libc::sock_filter>>,
@@ -27,7 +28,7 @@ const FULL_DEVICES: &[&str] = &["/dev", "/proc"];
 const REDUCED_DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-type Failure = (&'static str, io::Error);
+pub type Failure = (&'static str, io::Error);
 type Failed = Box<dyn std::error::Error>;
 
 impl<'a> Locks<'a> {
@@ -36,28 +37,30 @@ impl<'a> Locks<'a> {
         tmp: &Path,
         show: &[String],
         filters: &'a Filters,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, Failure> {
         let tmp = tmp.to_string_lossy().into_owned();
         if level == Level::Full {
-            let (readable, added) = (vec!["/".to_string()], Vec::new());
-            return Ok(Locks { level, tmp, readable, devices: FULL_DEVICES, filters, added });
+            let files = files(&["/".to_string()], &tmp, FULL_DEVICES)?;
+            return Ok(Locks { level, tmp, files, filters, added: Vec::new() });
         }
         let standard = template::shown_always().map(str::to_string);
         // Of other processes /proc tells only what it tells everyone: Landlock guards the rest.
-        let readable = standard.chain(show.iter().cloned()).chain(["/proc".to_string()]).collect();
+        let readable: Vec<String> =
+            standard.chain(show.iter().cloned()).chain(["/proc".to_string()]).collect();
+        let files = files(&readable, &tmp, REDUCED_DEVICES)?;
         let mut added = vec![filters.reduced.clone()];
         if level == (Level::Reduced { id: None }) {
             added.push(filters.same_user.clone());
         }
-        let (abi, broken) =
-            (files::kernel_abi(), |error: Failed| io::Error::other(error.to_string()));
+        let broken = |error: Failed| ("seccomp", io::Error::other(error.to_string()));
+        let abi = files::kernel_abi();
         if abi < seccomp::LANDLOCK_WITH_TRUNCATION {
             added.extend(seccomp::without_truncation().map_err(broken)?);
         }
         if abi < seccomp::LANDLOCK_WITH_SIGNALS {
             added.push(seccomp::without_signals().map_err(broken)?);
         }
-        Ok(Locks { level, tmp, readable, devices: REDUCED_DEVICES, filters, added })
+        Ok(Locks { level, tmp, files, filters, added })
     }
 
     /// For a run whose limits are kept by looking at it.
@@ -67,10 +70,9 @@ impl<'a> Locks<'a> {
 
     /// Puts them on this process, for good. In a full jail it has most filters already, from its init.
     pub fn put_on(&self) -> Result<(), Failure> {
-        let readable: Vec<&str> = self.readable.iter().map(String::as_str).collect();
-        if !is_left_out(Layer::Landlock) {
-            files::lock(&readable, &[&self.tmp], self.devices)
-                .map_err(|e| ("landlock", io::Error::other(e.to_string())))?;
+        no_new_privileges()?;
+        if let Some(files) = &self.files {
+            sys::restrict_files(files.as_fd()).map_err(|e| ("landlock", e))?;
         }
         if self.level == Level::Full {
             drop_capabilities()?;
@@ -107,9 +109,23 @@ fn drop_capabilities() -> Result<(), Failure> {
 }
 
 fn install<'a>(programs: impl Iterator<Item = &'a Vec<libc::sock_filter>>) -> Result<(), Failure> {
-    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|e| ("no_new_privs", e))?;
+    no_new_privileges()?;
     for program in programs.filter(|_| !is_left_out(Layer::Seccomp)) {
         sys::install_filter(program).map_err(|e| ("seccomp", e))?;
     }
     Ok(())
+}
+
+fn no_new_privileges() -> Result<(), Failure> {
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|e| ("no_new_privs", e))?;
+    Ok(())
+}
+
+fn files(readable: &[String], tmp: &str, devices: &[&str]) -> Result<Option<OwnedFd>, Failure> {
+    if is_left_out(Layer::Landlock) {
+        return Ok(None);
+    }
+    let readable: Vec<&str> = readable.iter().map(String::as_str).collect();
+    files::lock(&readable, &[tmp], devices)
+        .map_err(|e| ("landlock", io::Error::other(e.to_string())))
 }

@@ -3,7 +3,7 @@
 //! process left, the kernel holds no connection of it, and nothing can be told from it.
 
 use crate::ablation::{Layer, is_left_out};
-use crate::sys;
+use crate::{proc, sys};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,6 +24,11 @@ const USED_MAX: usize = 64;
 /// that were looked up, and flow labels, which outlive their sockets.
 const TELLING: [&str; 5] = ["dev", "snmp", "snmp6", "rt6_stats", "ip6_flowlabel"];
 
+/// What one TCP socket's buffers come to at most. The kernel lets them grow to 36 MB each, which no memory
+/// limit counts where there is no control group.
+const BUFFERS: [(&str, &str); 2] =
+    [("tcp_rmem", "4096 131072 212992"), ("tcp_wmem", "4096 16384 212992")];
+
 impl Networks {
     /// Puts this process into an empty namespace, for its next clone to inherit.
     pub fn enter(&mut self) -> io::Result<OwnedFd> {
@@ -39,8 +44,12 @@ impl Networks {
         }
         sys::unshare(libc::CLONE_NEWNET)?;
         sys::loopback_up()?;
+        for (name, bytes) in BUFFERS {
+            // Best effort: a container may have its /proc/sys read-only.
+            let _ = fs::write(format!("/proc/sys/net/ipv4/{name}"), bytes);
+        }
         if self.unused.is_none() {
-            self.unused = Some(TELLING.map(told));
+            self.unused = all_told().ok();
         }
         Ok(File::open("/proc/self/ns/net")?.into())
     }
@@ -52,22 +61,33 @@ impl Networks {
         }
     }
 
-    /// Whether the namespace that this process is in is as one that nobody has used.
+    /// Whether the namespace that this process is in is as one that nobody has used. What cannot be told
+    /// is not.
     fn is_as_new(&self) -> bool {
         let Some(unused) = &self.unused else { return false };
-        TELLING.iter().zip(unused).all(|(name, before)| told(name) == *before)
-            && has_no_connection()
+        all_told().is_ok_and(|told| told == *unused) && has_no_connection()
     }
 }
 
+fn all_told() -> io::Result<[String; TELLING.len()]> {
+    let mut all = TELLING.map(|_| String::new());
+    for (text, name) in all.iter_mut().zip(TELLING) {
+        *text = told(name)?;
+    }
+    Ok(all)
+}
+
 /// Empty where the kernel has no such file, as one without IPv6.
-fn told(name: &str) -> String {
-    fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default()
+fn told(name: &str) -> io::Result<String> {
+    match File::open(format!("/proc/self/net/{name}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        opened => proc::whole(&opened?),
+    }
 }
 
 /// No TCP connection lingers: one in TIME_WAIT would keep its port from the next run.
 fn has_no_connection() -> bool {
-    let text = told("sockstat");
+    let text = told("sockstat").unwrap_or_default();
     let Some(tcp) = text.lines().find_map(|line| line.strip_prefix("TCP: ")) else { return false };
     let words: Vec<&str> = tcp.split(' ').collect();
     let counts = words.chunks_exact(2).filter(|pair| ["inuse", "tw"].contains(&pair[0]));

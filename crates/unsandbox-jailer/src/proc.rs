@@ -3,14 +3,33 @@
 //! they are read as bytes; and it chooses which of its threads live, so a process is seen through one
 //! that does.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The text of a file, whatever bytes a name in it has.
 pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The text of an open file of the kernel's, from its beginning. Such files have no length, by which std
+/// would know how much to ask for at once; it begins with 32 bytes, and each asking costs.
+pub fn whole(file: &File) -> io::Result<String> {
+    const AT_ONCE: usize = 4096;
+    let mut bytes = vec![0; AT_ONCE];
+    let mut len = 0;
+    loop {
+        match file.read_at(&mut bytes[len..], len as u64) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        bytes.resize(len + AT_ONCE, 0);
+    }
+    bytes.truncate(len);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Every process in sight.

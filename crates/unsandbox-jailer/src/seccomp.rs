@@ -2,15 +2,17 @@
 //! The deny-list of system calls, as BPF. Namespaces and lost capabilities already refuse most of it;
 //! the filters keep a kernel defect behind such a call out of reach.
 //!
-//! A filter has one action, so there are two of seccompiler's (EPERM and ENOSYS) and one by hand that
-//! refuses the other system call tables of the same processor. The kernel runs all three and obeys the
-//! strictest.
+//! A filter of seccompiler's has one action, so there are two (EPERM and ENOSYS), and one by hand that
+//! refuses the other system call tables of the same processor. Every jail gets the three as one program.
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
     SeccompFilter, SeccompRule, TargetArch,
 };
 use std::collections::BTreeMap;
+
+mod join;
+use join::Answer;
 
 /// The compiled filters, in the order of their installation.
 pub struct Filters {
@@ -80,6 +82,9 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_vhangup,
     libc::SYS_migrate_pages,
     libc::SYS_move_pages,
+    // What others have written would have to go to the disk at once, again and again.
+    libc::SYS_sync,
+    libc::SYS_syncfs,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_iopl,
     #[cfg(target_arch = "x86_64")]
@@ -95,6 +100,8 @@ const ABSENT: &[libc::c_long] = &[
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
+    // Takes its places from a number that the whole machine shares (fs.aio-max-nr).
+    libc::SYS_io_setup,
     libc::SYS_userfaultfd,
     // Keyrings outlive a run.
     libc::SYS_add_key,
@@ -122,9 +129,17 @@ type Failure = Box<dyn std::error::Error>;
 
 impl Filters {
     pub fn compile() -> Result<Filters, Failure> {
-        let forbidden = forbidden_rules()?;
-        let programs =
-            vec![guard(), program(forbidden, libc::EPERM)?, program(whole(ABSENT), libc::ENOSYS)?];
+        let (whole_calls, by_arguments): (Rules, Rules) =
+            forbidden_rules()?.into_iter().partition(|(_, conditions)| conditions.is_empty());
+        let refuse = |errno: libc::c_int| Answer::Refuse { errno: errno as u32 };
+        let forbidden = whole_calls.keys().map(|call| (call, refuse(libc::EPERM)));
+        let absent = whole(ABSENT);
+        let absent = absent.keys().map(|call| (call, refuse(libc::ENOSYS)));
+        let looked_at = by_arguments.keys().map(|call| (call, Answer::Look));
+        let answers = forbidden.chain(absent).chain(looked_at);
+        let answers = answers.map(|(call, answer)| (*call as u32, answer)).collect();
+        let rules = program(by_arguments.clone(), libc::EPERM)?;
+        let programs = vec![join::joined(&guard(), &answers, &rules)];
         let reduced = program(reduced_rules()?, libc::EPERM)?;
         let same_user = program(same_user_rules()?, libc::EPERM)?;
         let watched = program(watched_rules()?, libc::EPERM)?;
@@ -155,6 +170,7 @@ fn forbidden_rules() -> Result<Rules, Failure> {
     sockets(&mut rules)?;
     the_init_itself(&mut rules)?;
     device_nodes(&mut rules)?;
+    shown_files(&mut rules)?;
     // Huge pages come from a pool of the machine, which no limit on memory counts.
     rules.insert(libc::SYS_mmap, vec![flag_of(3, libc::MAP_HUGETLB as u64)?]);
     rules.insert(libc::SYS_memfd_create, vec![flag_of(1, libc::MFD_HUGETLB.into())?]);
@@ -209,6 +225,18 @@ fn the_init_itself(rules: &mut Rules) -> Result<(), Failure> {
         rules.entry(call).or_default().push(user);
     }
     rules.insert(libc::SYS_setrlimit, vec![core(0, 1)?]);
+    Ok(())
+}
+
+/// What a descriptor that reads a file of the host does to others who use that file: a lease makes them wait
+/// when they open it, up to 45 s, and pages that are not needed here leave the memory for all.
+fn shown_files(rules: &mut Rules) -> Result<(), Failure> {
+    const F_SETDELEG: u64 = 1040;
+    let leases = [libc::F_SETLEASE as u64, F_SETDELEG];
+    let refused = leases.map(|command| rule(vec![equals(1, command)?]));
+    rules.insert(libc::SYS_fcntl, refused.into_iter().collect::<Result<_, _>>()?);
+    let unneeded = rule(vec![equals(3, libc::POSIX_FADV_DONTNEED as u64)?])?;
+    rules.insert(libc::SYS_fadvise64, vec![unneeded]);
     Ok(())
 }
 
@@ -352,32 +380,29 @@ fn reduced_rules() -> Result<Rules, Failure> {
 /// Requests that change a file or a file system through a descriptor that was opened for reading, which
 /// is all that Landlock has seen of it.
 fn file_requests() -> Result<Vec<SeccompRule>, Failure> {
-    const REQUESTS: [u64; 8] = [
-        0x4008_6602, // FS_IOC_SETFLAGS
-        0x4004_6602, // FS_IOC32_SETFLAGS
+    const REQUESTS: [u64; 3] = [
         0x4008_7602, // FS_IOC_SETVERSION
         0x4004_7602, // FS_IOC32_SETVERSION
         0x401c_5820, // FS_IOC_FSSETXATTR
-        0x4080_6685, // FS_IOC_ENABLE_VERITY
-        0xc050_6617, // FS_IOC_ADD_ENCRYPTION_KEY
-        0xc040_6618, // FS_IOC_REMOVE_ENCRYPTION_KEY
     ];
-    // Btrfs makes and removes subvolumes by request. Three of that type are every file system's, and
-    // copy into what was opened for writing.
-    const BTRFS: u64 = 0x94;
-    const COPIES: [u64; 3] = [0x4004_9409, 0x4020_940d, 0xc018_9436];
-    let mut rules = REQUESTS
-        .iter()
-        .map(|request| {
-            let request = SeccompCondition::new(1, Len::Dword, Op::Eq, *request)?;
-            Ok(SeccompRule::new(vec![request])?)
-        })
-        .collect::<Result<Vec<_>, Failure>>()?;
-    let mut others = vec![masked(1, 0xff00, BTRFS << 8)?];
-    for copy in COPIES {
-        others.push(SeccompCondition::new(1, Len::Dword, Op::Ne, copy)?);
+    // Of two types all but these: Btrfs makes and removes subvolumes by request, and three of that type are
+    // every file system's, which copy into what was opened for writing; of ext4's, which change flags, numbers
+    // and layout, add verity and keys, three only tell.
+    const TYPES: [(u64, [u64; 3]); 2] = [
+        (0x94, [0x4004_9409, 0x4020_940d, 0xc018_9436]),
+        (0x66, [0x8008_6601, 0x8004_6601, 0xc020_660b]), // FS_IOC_GETFLAGS, FS_IOC32_GETFLAGS, FS_IOC_FIEMAP
+    ];
+    let mut rules = Vec::new();
+    for request in REQUESTS {
+        rules.push(rule(vec![equals(1, request)?])?);
     }
-    rules.push(SeccompRule::new(others)?);
+    for (kind, harmless) in TYPES {
+        let mut others = vec![masked(1, 0xff00, kind << 8)?];
+        for request in harmless {
+            others.push(differs(1, request)?);
+        }
+        rules.push(rule(others)?);
+    }
     Ok(rules)
 }
 
@@ -388,8 +413,8 @@ fn same_user_rules() -> Result<Rules, Failure> {
     Ok(Rules::from([(libc::SYS_utimensat, vec![SeccompRule::new(vec![other_times])?])]))
 }
 
-/// A process that may not be dumped may not be looked at either; and of the threads of a process one is
-/// looked at, so that all have the same descriptors.
+/// A process that may not be dumped may not be looked at either; of the threads of a process one is looked
+/// at, so that all have the same descriptors; and what a socket holds is told by its buffers' usual size.
 fn watched_rules() -> Result<Rules, Failure> {
     let dumpable = vec![
         SeccompCondition::new(0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64)?,
@@ -397,7 +422,10 @@ fn watched_rules() -> Result<Rules, Failure> {
     ];
     let (thread, files) = (libc::CLONE_THREAD as u64, libc::CLONE_FILES as u64);
     let alone = SeccompRule::new(vec![masked(0, thread | files, thread)?])?;
+    let buffers = [libc::SO_SNDBUF, libc::SO_RCVBUF]
+        .map(|option| rule(vec![equals(1, libc::SOL_SOCKET as u64)?, equals(2, option as u64)?]));
     Ok(Rules::from([
+        (libc::SYS_setsockopt, buffers.into_iter().collect::<Result<_, _>>()?),
         (libc::SYS_prctl, vec![SeccompRule::new(dumpable)?]),
         (libc::SYS_clone, vec![alone]),
         (libc::SYS_unshare, vec![flag_of(0, files)?]),

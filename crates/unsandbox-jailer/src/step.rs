@@ -5,12 +5,13 @@ use crate::ablation::{self, Layer, is_left_out};
 use crate::cgroup::Meter;
 use crate::init::{Level, RunStreams};
 use crate::jail::trouble;
-use crate::locks::Locks;
+use crate::locks::{Failure, Locks};
+use crate::oom::Order;
 use crate::watch::{Scope, Watchdog};
 use crate::{folder, proc, sys, tree};
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, PipeWriter, Read, Write};
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ pub struct Stepper<'a> {
     env: Vec<CString>,
     signals: OwnedFd,
     watchdog: Watchdog,
+    order: Option<Order>,
 }
 
 pub struct Outcome {
@@ -36,7 +38,12 @@ pub struct Outcome {
 }
 
 impl<'a> Stepper<'a> {
-    pub fn new(plan: &Plan, mut locks: Locks<'a>, meter: Option<Meter>) -> io::Result<Stepper<'a>> {
+    pub fn new(
+        plan: &Plan,
+        mut locks: Locks<'a>,
+        meter: Option<Meter>,
+        order: Option<Order>,
+    ) -> io::Result<Stepper<'a>> {
         let mut env: Vec<String> = plan.env.clone();
         if is_left_out(Layer::Environment) {
             env.extend(ablation::environment_of_the_host());
@@ -60,7 +67,7 @@ impl<'a> Stepper<'a> {
         if watchdog.is_all() {
             locks.keep_in_sight();
         }
-        Ok(Stepper { locks, limits, env, signals: sys::child_signal_fd()?, watchdog })
+        Ok(Stepper { locks, limits, env, signals: sys::child_signal_fd()?, watchdog, order })
     }
 
     pub fn take(
@@ -92,68 +99,54 @@ impl<'a> Stepper<'a> {
         Ok(Outcome { end, collect })
     }
 
-    /// Forks and executes; returns once the program itself is running.
+    /// Returns once the program itself is running.
     fn start(&self, step: &Step, streams: RunStreams<'_>) -> Result<libc::pid_t, Trouble> {
         let broken = |what: &str, error: io::Error| trouble("program", what)(error);
         let argv = step.argv.iter().map(|word| sys::c_string(word)).collect::<io::Result<Vec<_>>>();
         let argv = argv.map_err(|error| broken("read its arguments", error))?;
-        let (mut said, mut say) = io::pipe().map_err(|error| broken("make a pipe", error))?;
-        match sys::fork_with(0).map_err(|error| broken("fork", error))? {
-            None => {
-                let (stage, error) = self.become_program(&argv, &streams, &say);
-                let _ = write!(say, "{}\n{stage}", error.raw_os_error().unwrap_or(0));
-                sys::exit_now(127)
-            }
-            Some(pid) => {
-                drop((say, streams));
-                let mut text = String::new();
-                let _ = said.read_to_string(&mut text);
-                match text.split_once('\n') {
-                    None => Ok(pid),
-                    Some((errno, stage)) => {
-                        let error = io::Error::from_raw_os_error(errno.parse().unwrap_or(0));
-                        let program = step.argv.first().map_or("", String::as_str);
-                        let _ = sys::reap(true);
-                        Err(trouble(stage, program)(error))
-                    }
-                }
+        let (argv, env) = (sys::Words::of(&argv), sys::Words::of(&self.env));
+        let mut failed = None;
+        self.order.iter().for_each(Order::give_way);
+        let child = sys::fork_sharing(&mut || {
+            self.order.iter().for_each(Order::take_back);
+            failed = Some(match self.put_on_everything(&streams) {
+                Ok(()) => ("program", sys::exec(&argv, &env)),
+                Err(stage) => stage,
+            });
+        });
+        let child = child.map_err(|error| {
+            self.order.iter().for_each(Order::take_back);
+            broken("fork", error)
+        })?;
+        match failed {
+            None => Ok(child),
+            Some((stage, error)) => {
+                let program = step.argv.first().map_or("", String::as_str);
+                let _ = sys::reap(true);
+                Err(trouble(stage, program)(error))
             }
         }
     }
 
-    /// Puts every lock on this process and executes the program. Returns only on failure.
-    fn become_program(
-        &self,
-        argv: &[CString],
-        streams: &RunStreams<'_>,
-        say: &PipeWriter,
-    ) -> (&'static str, io::Error) {
-        let steps = || -> Result<(), (&'static str, io::Error)> {
-            sys::new_session();
-            sys::unblock_signals();
-            set_streams(streams).map_err(|e| ("streams", e))?;
-            if is_left_out(Layer::Descriptors) {
-                ablation::leave_descriptors_open(say.as_raw_fd());
-            } else {
-                sys::close_all_but(3, &[say.as_raw_fd()]);
-            }
-            if self.locks.level != Level::Full && !is_left_out(Layer::Rlimits) {
-                sys::no_core_file().map_err(|e| ("rlimits", e))?;
-            }
-            if !is_left_out(Layer::Rlimits) {
-                set_rlimits(&self.limits).map_err(|e| ("rlimits", e))?;
-            }
-            // The kernel ends the program before the init when memory is short. Only a process that may
-            // be dumped owns its files in /proc; the exec makes it so anyway.
-            let _ = sys::prctl(libc::PR_SET_DUMPABLE, 1);
-            let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-            self.locks.put_on()?;
-            Ok(())
-        };
-        match steps() {
-            Err(trouble) => trouble,
-            Ok(()) => ("program", sys::exec(argv, &self.env)),
+    /// Every lock of a program, on this process: the step's own, which shares the init's memory until it
+    /// executes the program, and changes nothing there.
+    fn put_on_everything(&self, streams: &RunStreams<'_>) -> Result<(), Failure> {
+        sys::new_session();
+        sys::unblock_signals();
+        set_streams(streams).map_err(|e| ("streams", e))?;
+        if self.locks.level != Level::Full && !is_left_out(Layer::Rlimits) {
+            sys::no_core_file().map_err(|e| ("rlimits", e))?;
         }
+        if !is_left_out(Layer::Rlimits) {
+            set_rlimits(&self.limits).map_err(|e| ("rlimits", e))?;
+        }
+        self.locks.put_on()?;
+        if is_left_out(Layer::Descriptors) {
+            ablation::leave_descriptors_open();
+        } else {
+            sys::close_all_but(3, &[]);
+        }
+        Ok(())
     }
 
     /// Kills every other process of the run and waits until none is left. In a pid namespace the kernel
@@ -232,7 +225,7 @@ impl<'a> Stepper<'a> {
                 }
             }
             if spoken {
-                let Ok(Some((bytes, _))) = channel::receive(control) else { self.give_up() };
+                let Ok(Some((bytes, _))) = channel::receive_short(control) else { self.give_up() };
                 if let Some(ToInit::Stop { collect }) = ToInit::from_bytes(&bytes) {
                     return (Cause::Stopped, libc::SIGKILL, collect);
                 }
@@ -255,12 +248,15 @@ fn reap_until(child: libc::pid_t) -> Option<Result<i32, i32>> {
 }
 
 fn set_streams(streams: &RunStreams<'_>) -> io::Result<()> {
-    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    let nothing;
     let fds: [RawFd; 3] = match streams {
         RunStreams::Own(own) => {
             [own.stdin.as_raw_fd(), own.stdout.as_raw_fd(), own.stderr.as_raw_fd()]
         }
-        RunStreams::Compiler(words) => [nothing.as_raw_fd(), words.as_raw_fd(), words.as_raw_fd()],
+        RunStreams::Compiler(words) => {
+            nothing = File::options().read(true).write(true).open("/dev/null")?;
+            [nothing.as_raw_fd(), words.as_raw_fd(), words.as_raw_fd()]
+        }
     };
     // The sources lie above 2, so that none is overwritten before it is used.
     for (target, fd) in fds.into_iter().enumerate() {

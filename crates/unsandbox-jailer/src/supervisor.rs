@@ -22,6 +22,10 @@ const READY_EACH: usize = 2;
 const KINDS_MAX: usize = 4;
 /// How long other runs may wait for the end of processes whose init was killed.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a run is left alone before the next jail is made beside it.
+const PAUSE: Duration = Duration::from_millis(3);
+/// After this time without an event, what the last runs have left is removed.
+const QUIET: Duration = Duration::from_millis(20);
 /// Stands for the id of a run where a jail has none.
 const NO_RUN: u64 = 0;
 
@@ -84,16 +88,16 @@ pub fn run(start: Start) -> io::Result<()> {
 
 fn serve(supervisor: &mut Supervisor, host: &OwnedFd, signals: &OwnedFd) -> io::Result<()> {
     let polled = [supervisor.engine.as_raw_fd(), host.as_raw_fd(), signals.as_raw_fd()];
+    let mut buffer = Vec::new();
     loop {
-        // With work left to prepare, only look; otherwise sleep.
         let timeout = supervisor.timeout();
         let [spoken, host_died, child_ended] = sys::poll_readable(polled, timeout)?;
         if host_died {
             return Ok(());
         }
         if spoken {
-            match channel::receive(supervisor.engine.as_fd())? {
-                Some((bytes, fds)) => match ToJailer::from_bytes(&bytes) {
+            match channel::receive_into(supervisor.engine.as_fd(), true, &mut buffer)? {
+                Some((len, fds)) => match ToJailer::from_bytes(&buffer[..len]) {
                     Some(ToJailer::Quit) | None => return Ok(()),
                     Some(message) => supervisor.hear(message, fds)?,
                 },
@@ -196,12 +200,13 @@ impl Supervisor {
         channel::send(self.engine.as_fd(), &hello, &[own.as_fd()])
     }
 
+    /// How long nothing may happen before it is time to prepare or to tidy up.
     fn timeout(&self) -> Option<Duration> {
-        if self.wanting().is_some() {
-            Some(Duration::ZERO)
-        } else {
-            let is_busy = self.builder.as_ref().is_ok_and(Builder::has_doomed);
-            is_busy.then_some(Duration::from_millis(20))
+        match self.wanting() {
+            // A run that has begun needs the processors more, as long as another could begin at once.
+            Some(index) if !self.ready[index].1.is_empty() && !self.runs.is_empty() => Some(PAUSE),
+            Some(_) => Some(Duration::ZERO),
+            None => self.builder.as_ref().is_ok_and(Builder::has_leftovers).then_some(QUIET),
         }
     }
 
@@ -300,12 +305,15 @@ impl Supervisor {
     }
 
     fn prepare_ahead(&mut self) {
-        if let Ok(builder) = &mut self.builder {
-            builder.remove_doomed();
-        }
-        let Some(index) = self.wanting() else { return };
+        let wanting = self.wanting();
+        let Ok(builder) = &mut self.builder else { return };
+        builder.remove_doomed();
+        let Some(index) = wanting else {
+            builder.forget_used_groups();
+            return;
+        };
         let needs = self.ready[index].0.clone();
-        match self.build(&needs) {
+        match builder.build_ahead(&needs) {
             Ok(jail) => self.ready[index].1.push(jail),
             // The next run that needs one meets the same trouble and reports it.
             Err(_) => {

@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -32,6 +33,28 @@ pub fn fork_with(flags: libc::c_int) -> io::Result<Option<libc::pid_t>> {
     // SAFETY: without CLONE_VM and with no stack given this is fork(); no other thread exists.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, zero, zero, zero, zero) };
     check_long(pid).map(|pid| (pid != 0).then_some(pid as libc::pid_t))
+}
+
+/// The stack of a child that shares this process's memory.
+const SHARED_STACK: usize = 64 * 1024;
+
+/// As vfork: `child` runs in a process of its own in this one's memory, while this one waits until it
+/// executes a program or ends. Nothing is copied, which is most of what a fork costs.
+pub fn fork_sharing(child: &mut dyn FnMut()) -> io::Result<libc::pid_t> {
+    extern "C" fn enter(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the parent's frame, where this points, waits for the child.
+        let child = unsafe { &mut *argument.cast::<&mut dyn FnMut()>() };
+        child();
+        exit_now(127)
+    }
+    let mut stack = [const { MaybeUninit::<u128>::uninit() }; SHARED_STACK / size_of::<u128>()];
+    let mut child = child;
+    let argument = (&raw mut child).cast();
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: stack and closure outlive the child's use of them, and no other thread touches the memory:
+    // this process has none, and waits.
+    let pid = unsafe { libc::clone(enter, stack.as_mut_ptr_range().end.cast(), flags, argument) };
+    check(pid)
 }
 
 /// Ends this process at once, running nothing of Rust's or libc's.
@@ -362,9 +385,13 @@ pub fn child_signal_fd() -> io::Result<OwnedFd> {
 
 /// Forgets what the host and the language's runtime have said of signals; children inherit that.
 pub fn reset_signals() {
+    // The kernel's structure, all zero: SIG_DFL, no flags, no mask. Not libc's call, which refuses the two
+    // signals that it keeps for itself: `posix_spawn` of glibc leaves them ignored in what it starts.
+    let default = [0u64; 4];
+    let none = std::ptr::null_mut::<libc::c_void>();
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL is a valid handler.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: `default` outlives the call and has the size of the structure or more.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8usize) };
     }
     unblock_signals();
 }
@@ -408,15 +435,34 @@ pub fn poll_readable<const N: usize>(
     }
 }
 
+/// Strings as the kernel takes them.
+pub struct Words<'a> {
+    pointers: Vec<*const libc::c_char>,
+    strings: std::marker::PhantomData<&'a [CString]>,
+}
+
+impl<'a> Words<'a> {
+    pub fn of(strings: &'a [CString]) -> Words<'a> {
+        let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
+        Words { pointers, strings: std::marker::PhantomData }
+    }
+}
+
 /// Replaces this process by a program. Returns only to say why it could not.
-pub fn exec(argv: &[CString], env: &[CString]) -> io::Error {
-    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
-    };
-    let (argv, env) = (pointers(argv), pointers(env));
-    // SAFETY: both arrays end with NULL, and they and their strings outlive the call.
-    unsafe { libc::execve(argv[0], argv.as_ptr(), env.as_ptr()) };
+pub fn exec(argv: &Words<'_>, env: &Words<'_>) -> io::Error {
+    let path = argv.pointers[0];
+    // SAFETY: both arrays end with NULL, and they and their strings outlive the call; execve refuses a
+    // path that is NULL.
+    unsafe { libc::execve(path, argv.pointers.as_ptr(), env.pointers.as_ptr()) };
     io::Error::last_os_error()
+}
+
+/// Puts Landlock's rules on this thread, for good.
+pub fn restrict_files(rules: BorrowedFd<'_>) -> io::Result<()> {
+    let flags: libc::c_uint = 0;
+    // SAFETY: takes no pointers.
+    let done = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), flags) };
+    check_long(done).map(drop)
 }
 
 /// Bytes that are taken of the file system that holds `path`; 0 where it cannot be asked.

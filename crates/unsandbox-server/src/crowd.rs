@@ -144,9 +144,12 @@ impl Visit {
 
     /// From here on the connection stays until the reply is sent.
     pub(crate) fn let_in(&self) {
-        self.inner.crowd.step_out(&self.inner.seat, |state| {
-            (state.known, state.phase) = (true, Phase::Busy);
-        });
+        self.inner.crowd.step_out(&self.inner.seat, |state| state.phase = Phase::Busy);
+    }
+
+    /// Its key is valid: a signature is known to be good only once the body is there.
+    pub(crate) fn has_shown_its_key(&self) {
+        self.inner.seat.state().known = true;
     }
 }
 
@@ -172,11 +175,16 @@ mod tests {
         waiting.let_in();
         let visit = Visit::begin(&crowd, &keyed);
         visit.let_in();
+        visit.has_shown_its_key();
+        drop(visit);
+        let forger = crowd.enter();
+        let visit = Visit::begin(&crowd, &forger);
+        visit.let_in();
         drop(visit);
         drop(Visit::begin(&crowd, &asked));
         let unanswered = crowd.enter();
         let _visit = Visit::begin(&crowd, &unanswered);
-        for expected in [&silent, &asked, &unanswered, &keyed] {
+        for expected in [&silent, &forger, &asked, &unanswered, &keyed] {
             assert!(!expected.is_evicted());
             crowd.evict_first();
             assert!(expected.is_evicted());

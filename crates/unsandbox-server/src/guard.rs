@@ -146,6 +146,9 @@ async fn admitted(
             found.verify(parts.method.as_str(), target, &bytes)?
         }
     };
+    if !stranger {
+        visit.iter().for_each(|visit| visit.has_shown_its_key());
+    }
     label.clone_from(&caller.label);
     let lean = parts.headers.get(COMPAT_HEADER).is_some_and(|value| value == "0");
     let shape = match (lean, state.compat) {

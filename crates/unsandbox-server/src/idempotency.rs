@@ -4,6 +4,7 @@
 
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::limits::IDEMPOTENCY_WINDOW;
@@ -28,8 +29,10 @@ pub(crate) struct Entry {
     /// The backend's answer to the submission. A lock of its own: the end of a run may be reported while
     /// `submit_once` still holds it.
     answer: Mutex<Option<Result<Taken, Error>>>,
-    /// Requests that wait for the end; changed under the table's lock only.
+    /// Requests that wait for the end; from none to one only under the table's lock.
     waiting: Mutex<usize>,
+    /// The run is over: its result is what the key stands for. Set under the table's lock.
+    has_ended: AtomicBool,
 }
 
 impl Entry {
@@ -150,6 +153,7 @@ impl Table {
                     fingerprint,
                     answer: Mutex::default(),
                     waiting: Mutex::default(),
+                    has_ended: AtomicBool::new(false),
                 });
                 keys.entries.insert(key.to_string(), entry.clone());
                 entry
@@ -166,6 +170,7 @@ impl Table {
         if let Some(keys) = owners.get_mut(&entry.owner).filter(|keys| keys.has(entry)) {
             keys.ended.push_back((Instant::now(), entry.clone()));
         }
+        entry.has_ended.store(true, Ordering::SeqCst);
     }
 
     /// Takes a key back whose submission was refused: nothing ran, so that a retry may.
@@ -179,11 +184,12 @@ impl Table {
         }
     }
 
-    /// Takes back the key of a run for which nobody waits; whether that is so. In one step, so that a
-    /// retry either keeps the run alive or begins a new one, and never gets one that is being cancelled.
+    /// Takes back the key of a run that goes on and for which nobody waits; whether that is so. In one step,
+    /// so that a retry either keeps the run alive or begins a new one, and never gets one that is being
+    /// cancelled. One that has ended meanwhile is there for a retry.
     pub(crate) fn abandon(&self, entry: &Arc<Entry>) -> bool {
         let mut owners = self.owners.lock().expect("no panic under this lock");
-        let abandoned = *entry.waiting() == 0;
+        let abandoned = *entry.waiting() == 0 && !entry.has_ended.load(Ordering::SeqCst);
         if let (true, Some(keys)) = (abandoned, owners.get_mut(&entry.owner)) {
             keys.remove(entry);
         }
@@ -301,6 +307,18 @@ mod tests {
         retry.stay();
         let kept = table.claim(&owner("a"), "k", print).unwrap().entry().clone();
         assert!(!table.abandon(&kept), "whoever has its id comes back for it");
+    }
+
+    #[test]
+    fn a_run_that_has_ended_is_not_abandoned() {
+        let table = Table::default();
+        let claim = table.claim(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
+        let entry = claim.entry().clone();
+        drop(claim);
+        table.ended(&entry);
+        assert!(!table.abandon(&entry));
+        let retry = table.claim(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
+        assert!(Arc::ptr_eq(retry.entry(), &entry), "its key still stands for it");
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! machine's memory. A body that does not fit is refused at once, a reply after a while; whoever comes back
 //! later finds room.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use unsandbox_protocol::Owner;
 
 /// Bytes are counted in pieces of so many bytes.
 const PIECE_BYTES: usize = 1024;
@@ -16,12 +18,15 @@ const PIECE_BYTES: usize = 1024;
 pub(crate) struct Room {
     pieces: Arc<Semaphore>,
     all: usize,
+    /// What each owner may have of it, as long as somebody uses it.
+    owners: Mutex<HashMap<Owner, Weak<Semaphore>>>,
 }
 
 /// What one has of it; given back when dropped.
 #[derive(Default)]
 pub(crate) struct Share {
     held: Option<OwnedSemaphorePermit>,
+    _of_owner: Option<OwnedSemaphorePermit>,
 }
 
 impl fmt::Debug for Share {
@@ -39,17 +44,44 @@ impl Share {
 impl Room {
     pub(crate) fn new(bytes: usize) -> Room {
         let all = bytes / PIECE_BYTES;
-        Room { pieces: Arc::new(Semaphore::new(all)), all }
+        Room { pieces: Arc::new(Semaphore::new(all)), all, owners: Mutex::default() }
     }
 
-    /// A share of `bytes`, once there is room; `None` if there is none in time. What is larger than the
-    /// whole room has it for itself.
-    pub(crate) async fn wait(&self, bytes: usize, patience: Duration) -> Option<Share> {
+    /// Three quarters: what somebody leaves untaken is in nobody else's way.
+    fn most_of_owner(&self) -> usize {
+        self.all - self.all / 4
+    }
+
+    fn of_owner(&self, owner: &Owner) -> Arc<Semaphore> {
+        let mut owners = self.owners.lock().expect("no panic under this lock");
+        if let Some(known) = owners.get(owner).and_then(Weak::upgrade) {
+            return known;
+        }
+        owners.retain(|_, used| used.strong_count() > 0);
+        let own = Arc::new(Semaphore::new(self.most_of_owner()));
+        owners.insert(owner.clone(), Arc::downgrade(&own));
+        own
+    }
+
+    /// A share of `bytes`, once there is room, also of what its owner may have; `None` if there is none in
+    /// time. What is larger than the whole room has it for itself.
+    pub(crate) async fn wait(
+        &self,
+        owner: &Owner,
+        bytes: usize,
+        patience: Duration,
+    ) -> Option<Share> {
         let pieces = bytes.div_ceil(PIECE_BYTES).min(self.all);
-        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
-        let coming = self.pieces.clone().acquire_many_owned(pieces);
-        let held = tokio::time::timeout(patience, coming).await.ok()?;
-        Some(Share { held: Some(held.expect("the semaphore is never closed")) })
+        let take = |from: Arc<Semaphore>, most: usize| async move {
+            let pieces = u32::try_from(pieces.min(most)).unwrap_or(u32::MAX);
+            from.acquire_many_owned(pieces).await.expect("the semaphore is never closed")
+        };
+        let coming = async {
+            let of_owner = take(self.of_owner(owner), self.most_of_owner()).await;
+            let held = take(self.pieces.clone(), self.all).await;
+            Share { held: Some(held), _of_owner: Some(of_owner) }
+        };
+        tokio::time::timeout(patience, coming).await.ok()
     }
 
     /// Makes a share large enough for `bytes`; false where there is no room for that.

@@ -21,7 +21,7 @@ use std::time::Duration;
 use unsandbox_protocol::backend::KeyInfo;
 use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
-use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
+use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job, Owner};
 
 /// Work on more bytes than this is done beside the event loop, which has other requests to serve.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -116,7 +116,7 @@ async fn take(
             None
         };
         return match now.filter(|job| job.status.is_terminal()) {
-            Some(job) => told(&state, job, shape, wire::encode_job).await,
+            Some(job) => told(&state, &owner, job, shape, wire::encode_job).await,
             None => Ok(reply::json(wire::encode_submitted(&taken.job))),
         };
     }
@@ -128,7 +128,7 @@ async fn take(
         bytes: |result: &Arc<ExecutionResult>, shape| wire::result_bytes(result, shape),
         encode: |result: &Arc<ExecutionResult>, shape| wire::encode_result(result, shape),
     };
-    encoded(&state, &id, result, shape, made).await
+    encoded(&state, &owner, &id, result, shape, made).await
 }
 
 fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
@@ -197,7 +197,7 @@ async fn get_job(
             Err(_) => state.backend.get(owner, &id)?,
         };
     }
-    told(&state, job, admitted.shape, wire::encode_job).await
+    told(&state, owner, job, admitted.shape, wire::encode_job).await
 }
 
 type JobId = Result<Path<String>, PathRejection>;
@@ -238,7 +238,8 @@ async fn cancel_job(
     let (sink, end) = Completion::watching();
     state.backend.cancel(owner, &id, sink)?;
     let end: End = ended(end).await;
-    told(&state, seen(&state, owner, &id, end)?, admitted.shape, wire::encode_cancelled).await
+    let job = seen(&state, owner, &id, end)?;
+    told(&state, owner, job, admitted.shape, wire::encode_cancelled).await
 }
 
 async fn languages(axum::extract::State(state): Shared) -> Reply {
@@ -283,6 +284,7 @@ struct Made<T> {
 /// Makes a reply: a small one here, a large one beside the event loop, once there is room for it.
 async fn encoded<T: Send + Sync + 'static>(
     state: &State,
+    owner: &Owner,
     job_id: &str,
     source: T,
     shape: Shape,
@@ -297,7 +299,7 @@ async fn encoded<T: Send + Sync + 'static>(
         Ok((source, size))
     };
     let (source, size) = state.workers.heavy(measure).await?;
-    let room = state.replies.wait(size, state.reply_patience).await;
+    let room = state.replies.wait(owner, size, state.reply_patience).await;
     let room = room.ok_or_else(|| reply::no_room_for_reply(job_id))?;
     // The room goes along: a text that is being made takes it even when its client has gone.
     let work = move || Ok((room, encode(&source, shape)));
@@ -315,11 +317,17 @@ async fn offload<T: Send + 'static>(
 }
 
 /// The reply that tells a job.
-async fn told(state: &State, job: Job, shape: Shape, encode: fn(&Job, Shape) -> String) -> Reply {
+async fn told(
+    state: &State,
+    owner: &Owner,
+    job: Job,
+    shape: Shape,
+    encode: fn(&Job, Shape) -> String,
+) -> Reply {
     let id = job.job_id.clone();
     let about = job.result.as_deref().map_or(0, size_of);
     let made = Made { about, bytes: wire::job_bytes, encode };
-    encoded(state, &id, numbered(job), shape, made).await
+    encoded(state, owner, &id, numbered(job), shape, made).await
 }
 
 fn size_of(result: &ExecutionResult) -> usize {

@@ -29,7 +29,8 @@ pub struct ServerOptions {
     pub body_limit: usize,
     /// Bytes of all request bodies that are read at once; over it 503.
     pub bodies_limit: usize,
-    /// Bytes of all large replies that are made or sent at once; over it 503 after `reply_patience`.
+    /// Bytes of all large replies that are made or sent at once, those of one key three quarters at most; over
+    /// it 503 after `reply_patience`.
     pub replies_limit: usize,
     pub reply_patience: Duration,
     /// The most that a request may ask for, and has if it does not ask.

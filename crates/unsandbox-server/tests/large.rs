@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 use support::{Running, read_reply, start, start_at};
-use unsandbox_server::ServerOptions;
+use unsandbox_server::{Keys, ServerOptions};
 
 /// On a Unix socket, which holds little of what nobody takes.
 fn with_large_job(name: &str, options: ServerOptions) -> (Running, String) {
@@ -35,6 +35,35 @@ fn replies_that_nobody_takes_leave_room_for_questions_and_the_rest_is_told_to_co
     let mut rest = Vec::new();
     untaken.read_to_end(&mut rest).unwrap();
     assert_eq!(server.get(&path).status, 200, "there is room again");
+}
+
+/// About what the reply with a large job takes.
+const LARGE_BYTES: usize = 8 << 20;
+
+#[test]
+fn what_one_key_leaves_untaken_leaves_room_for_another() {
+    // Room for three replies and a half, which one key alone would fill.
+    let options = ServerOptions {
+        keys: Keys::from_words("a,b").unwrap(),
+        replies_limit: 7 * LARGE_BYTES / 2,
+        reply_patience: Duration::from_millis(300),
+        ..Default::default()
+    };
+    let path = std::env::temp_dir().join(format!("us-keys-{}.sock", std::process::id()));
+    let server = start_at(&format!("unix:{}", path.display()), options);
+    let large_of = |server: &Running, key: &str| {
+        let headers = format!("Authorization: Bearer {key}\r\n");
+        let body = support::execute_body("large");
+        let id = server.call("POST", "/execute/async", &headers, body.as_bytes()).text("job_id");
+        (format!("/jobs/{id}"), headers)
+    };
+    let (path, headers) = large_of(&server, "a");
+    let _untaken: Vec<_> = (0..5).map(|_| server.send("GET", &path, &headers, b"")).collect();
+    std::thread::sleep(Duration::from_millis(600));
+    let (path, headers) = large_of(&server, "b");
+    let reply = server.call("GET", &path, &headers, b"");
+    assert_eq!(reply.status, 200);
+    assert!(reply.body.len().abs_diff(LARGE_BYTES) < LARGE_BYTES / 10, "{}", reply.body.len());
 }
 
 #[test]

@@ -104,6 +104,23 @@ fn a_retry_takes_up_the_run_that_it_lost() {
 }
 
 #[test]
+fn a_run_that_ends_after_its_client_has_left_is_not_run_again() {
+    let reclaim = Duration::from_millis(300);
+    let server = start(ServerOptions { reclaim, ..ServerOptions::default() });
+    let body = execute_body("hold");
+    let lost = server.send("POST", "/execute", "Idempotency-Key: k\r\n", body.as_bytes());
+    server.backend.wait_for(&Status::Running, 1);
+    drop(lost);
+    // The server sees that its client is gone, and then the end.
+    std::thread::sleep(reclaim / 3);
+    server.backend.release();
+    server.backend.wait_for(&Status::Completed, 1);
+    std::thread::sleep(2 * reclaim);
+    assert_eq!(with_key(&server, "k", "/execute", "hold").text("status"), "completed");
+    assert_eq!(server.backend.submissions(), 1);
+}
+
+#[test]
 fn a_thousand_waiting_requests_need_no_thousand_threads() {
     let server = start(ServerOptions::default());
     let bytes = request(server.host(), "POST", "/execute", "", execute_body("hold").as_bytes());

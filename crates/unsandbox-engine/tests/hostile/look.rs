@@ -28,13 +28,16 @@ pub fn at_program(jailer: u32, level: Level, program: &Program) -> Vec<String> {
     if level == Level::Full {
         wrong.extend(mounts(&read("mountinfo")));
     }
-    let mut open: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    open.sort();
+    let descriptors = || {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut open: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        open.sort();
+        open
+    };
+    // It may still be opening its libraries; what it has been given stays open.
+    within(Duration::from_secs(5), || descriptors() == ["0", "1", "2"]);
+    let open = descriptors();
     if open != ["0", "1", "2"] {
         wrong.push(format!("it has the descriptors {open:?}"));
     }
@@ -77,7 +80,8 @@ fn rights(status: &str, level: Level) -> Vec<String> {
         }
     }
     let filters: u32 = value("Seccomp_filters:").parse().unwrap_or(0);
-    let expected = if level == Level::Full { 3 } else { 4 };
+    // One of every jail's, and one that stands for the missing namespaces.
+    let expected = if level == Level::Full { 1 } else { 2 };
     if value("NoNewPrivs:") != "1" || value("Seccomp:") != "2" || filters < expected {
         wrong.push(format!("NoNewPrivs {}, {filters} filters", value("NoNewPrivs:")));
     }

@@ -93,6 +93,34 @@ fn what_sockets_hold_counts() {
 }
 
 #[test]
+fn buffers_of_sockets_stay_near_the_limit() {
+    let connect = "int big = 8 * MB, l = socket(AF_INET, SOCK_STREAM, 0);\n\
+        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};\n\
+        socklen_t size = sizeof at; setsockopt(l, SOL_SOCKET, SO_RCVBUF, &big, sizeof big);\n\
+        bind(l, (void *)&at, size); listen(l, 100); getsockname(l, (void *)&at, &size);\n\
+        for (int i = 0; i < 30; i++) { int s = socket(AF_INET, SOCK_STREAM, 0);\n\
+          setsockopt(s, SOL_SOCKET, SO_SNDBUF, &big, sizeof big);\n\
+          if (connect(s, (void *)&at, size) || accept(l, 0, 0) < 0) return 1; fill(s); }";
+    let pairs = "int big = 8 * MB, s[2]; for (int i = 0; i < 60 && !socketpair(AF_UNIX, SOCK_STREAM, 0, s); i++) {\n\
+          setsockopt(s[0], SOL_SOCKET, SO_SNDBUF, &big, sizeof big); fill(s[0]); }";
+    for sockets in [connect, pairs] {
+        let code = format!(
+            "#include <arpa/inet.h>\nstatic char block[65536]; static long held;\n\
+             static void fill(int s) {{ fcntl(s, F_SETFL, O_NONBLOCK);\n\
+               for (int k = 0; k < 20; k++) {{ for (ssize_t n; (n = write(s, block, sizeof block)) > 0;) held += n; usleep(1000); }} }}\n\
+             int main() {{ {sockets}\n printf(\"%ld\\n\", held / MB); return 0; }}"
+        );
+        let result = run_at(IsolationPolicy::Full, c_program(&code).limits(memory(64 << 20)));
+        // Memory in pairs is the run's own where the kernel counts it.
+        if result.limit == Some(LimitKind::Memory) {
+            continue;
+        }
+        let held: u64 = result.stdout_text().trim().parse().expect("it says what it held");
+        assert!((1..80).contains(&held), "{held} MB, and {:?}", result.usage);
+    }
+}
+
+#[test]
 fn huge_pages_are_refused() {
     let code = "int main() {\n\
         SAY(\"mmap\", mmap(0, 2 * MB, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0));\n\

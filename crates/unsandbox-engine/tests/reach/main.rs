@@ -8,6 +8,7 @@ mod common;
 
 mod files;
 mod limits;
+mod machine;
 mod processes;
 
 use common::*;

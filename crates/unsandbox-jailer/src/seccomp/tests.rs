@@ -135,6 +135,8 @@ const NEVER: &[c_long] = &[
     SYS_vhangup,
     SYS_migrate_pages,
     SYS_move_pages,
+    SYS_sync,
+    SYS_syncfs,
 ];
 /// Refused as if the kernel had not heard of it: ENOSYS.
 const UNKNOWN: &[c_long] = &[
@@ -142,6 +144,7 @@ const UNKNOWN: &[c_long] = &[
     SYS_io_uring_setup,
     SYS_io_uring_enter,
     SYS_io_uring_register,
+    SYS_io_setup,
     SYS_userfaultfd,
     SYS_add_key,
     SYS_request_key,
@@ -337,6 +340,8 @@ fn files_and_pages() -> Vec<Row> {
     let changing = [
         0x4008_6602,
         0x4004_6602,
+        0x4008_6604,
+        0x6609,
         0x4008_7602,
         0x4004_7602,
         0x401c_5820,
@@ -347,7 +352,8 @@ fn files_and_pages() -> Vec<Row> {
         0x5000_940f,
     ];
     rows.extend(changing.map(|request| row(SYS_ioctl, &[3, request | HIGH], "allow", "EPERM")));
-    let harmless = [0x4004_9409, 0x4020_940d, 0xc018_9436, 0x8008_6601];
+    let harmless =
+        [0x4004_9409, 0x4020_940d, 0xc018_9436, 0x8008_6601, 0x8004_6601, 0xc020_660b, 0x5401];
     rows.extend(harmless.map(|request| row(SYS_ioctl, &[3, request], "allow", "allow")));
     let pointer = 0x7fff_0000_0000;
     rows.push(row(SYS_sendto, &[3, pointer, 1, 0, pointer, 16], "allow", "EPERM"));
@@ -360,6 +366,11 @@ fn files_and_pages() -> Vec<Row> {
     for (request, with_signals) in [(8, "EPERM"), (10, "EPERM"), (15, "EPERM"), (4, "allow")] {
         rows.push(row_with_signals(SYS_fcntl, &[3, request], ["allow", "allow", with_signals]));
     }
+    for command in [1024, 1040] {
+        rows.push(row(SYS_fcntl, &[3, command | HIGH, 1], "EPERM", "EPERM"));
+    }
+    rows.push(row(SYS_fadvise64, &[3, 0, 0, 4 | HIGH], "EPERM", "EPERM"));
+    rows.push(row(SYS_fadvise64, &[3, 0, 0, 2], "allow", "allow"));
     for request in [0x8901, 0x8902] {
         rows.push(row_with_signals(SYS_ioctl, &[3, request], ["allow", "allow", "EPERM"]));
     }
@@ -490,10 +501,24 @@ fn what_is_installed_is_what_the_table_is_about() {
         program.iter().map(|op| (op.code, op.jt, op.jf, op.k)).collect()
     };
     let made = |rules: &Rules, errno| bytes(&program(rules.clone(), errno).expect("they compile"));
-    let found: Vec<_> = installed.programs.iter().map(|program| bytes(program)).collect();
-    let wanted =
-        [bytes(&source.guard), made(&source.forbidden, EPERM), made(&source.absent, ENOSYS)];
-    assert_eq!(found, wanted);
+    let compile = |rules: &Rules, errno| program(rules.clone(), errno).expect("they compile");
+    let parts =
+        [source.guard.clone(), compile(&source.forbidden, EPERM), compile(&source.absent, ENOSYS)];
+    let parts: Vec<&[sock_filter]> = parts.iter().map(Vec::as_slice).collect();
+    let [joined] = &installed.programs[..] else { panic!("one program is installed") };
+    let answers = |call: Call| (verdict(&[joined], &call), verdict(&parts, &call));
+    for row in table() {
+        let (joined, apart) = answers(row.call);
+        assert_eq!(joined, apart, "{} with {:x?}", row.call.number, row.call.args);
+    }
+    for arch in [NATIVE, OTHERS[0]] {
+        for number in (0..1100).chain([0x3fff_ffff, 0x4000_0000, 0x4000_0027, 0xffff_ffff]) {
+            for argument in [0, 1, 2, 17, 0x4000_0000, u64::MAX] {
+                let (joined, apart) = answers(Call { number, arch, args: [argument; 6] });
+                assert_eq!(joined, apart, "{number} of {arch:#x} with {argument:#x}");
+            }
+        }
+    }
     assert_eq!(bytes(&installed.reduced), made(&source.reduced, EPERM));
     assert_eq!(bytes(&without_signals().expect("they compile")), made(&source.signals, EPERM));
 }
