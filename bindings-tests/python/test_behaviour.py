@@ -126,6 +126,30 @@ def test_a_client_works_on_both_sides_of_a_fork(stub: Stub) -> None:
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
+KEPT = """
+import os, sys, unsandbox
+def threads():
+    return len(os.listdir("/proc/self/task"))
+# Hooks run in the reverse of their order: this one sees what is left after the library's.
+os.register_at_fork(before=lambda: print("at the fork", threads(), flush=True))
+client = unsandbox.Client(base_url=sys.argv[1], retries=0)
+for _ in range(3):
+    assert client.execute("python", "fine").ok
+    print(threads())
+if os.fork() == 0:
+    os._exit(0)
+assert client.execute("python", "fine").ok
+print(threads())
+"""
+
+
+def test_calls_share_one_thread_that_is_gone_at_a_fork(stub: Stub) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT, stub.url], capture_output=True, text=True, timeout=30
+    )
+    assert (done.stdout, done.stderr) == ("2\n2\n2\nat the fork 1\n2\n", "")
+
+
 def test_many_threads_share_a_client(client: unsandbox.Client) -> None:
     results: list[str] = []
 

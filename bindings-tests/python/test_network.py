@@ -142,5 +142,5 @@ def test_large_payloads_are_not_copied_over_and_over(way: str, payload: int) -> 
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     peak, received = map(int, done.stdout.split())
     assert received == output
-    # A megabyte for what is none of the payload: threads, buffers, modules that are needed first now.
-    assert peak - 2**20 <= 4 * payload, f"{peak / payload:.2f} times"
+    print(f"{way}: {peak / payload:.2f} times the payload")
+    assert peak <= 4 * payload, f"{peak / payload:.2f} times"

@@ -44,10 +44,10 @@ impl ArtifactBox {
     pub fn new(mut source: Artifact) -> ArtifactBox {
         let content = Text::new(std::mem::take(&mut source.content));
         let mut texts = Vec::new();
-        let (filename, filename_len) = keep(&mut texts, Text::new(source.filename.as_str()));
+        let (filename, filename_len) = keep(&mut texts, Text::copy(&source.filename));
         let (safe_filename, safe_filename_len) =
             keep(&mut texts, Text::new(source.safe_filename()));
-        let (kind, kind_len) = keep(&mut texts, Text::new(source.kind.as_str()));
+        let (kind, kind_len) = keep(&mut texts, Text::copy(&source.kind));
         let (url, url_len) = keep_optional(&mut texts, source.url.as_deref());
         let public = unsandbox_artifact {
             filename,

@@ -109,15 +109,20 @@ pub fn give_out<T>(
     Ok(())
 }
 
+/// A handle that may be NULL.
+pub fn optional_handle<'a, T>(pointer: *const T) -> Option<&'a T> {
+    // SAFETY: a handle is NULL or came from its constructor and lives, by the contract of the ABI.
+    unsafe { pointer.as_ref() }
+}
+
 /// A handle that may not be NULL.
 pub fn handle<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Error> {
-    // SAFETY: a handle is NULL or came from its constructor and lives, by the contract of the ABI.
-    unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
+    optional_handle(pointer).ok_or_else(|| null(name))
 }
 
 /// A handle that the caller alone uses, and that may not be NULL.
 pub fn handle_mut<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T, Error> {
-    // SAFETY: as for `handle`; types that are changed through it belong to one thread.
+    // SAFETY: as for `optional_handle`; types that are changed through it belong to one thread.
     unsafe { pointer.as_mut() }.ok_or_else(|| null(name))
 }
 

@@ -27,7 +27,7 @@ pub fn client_of<'a>(client: *const unsandbox_client) -> Result<&'a Client, Erro
 }
 
 fn made(client: Client) -> *mut unsandbox_client {
-    let endpoint = Text::new(client.endpoint());
+    let endpoint = Text::copy(client.endpoint());
     Box::into_raw(Box::new(unsandbox_client { client, endpoint }))
 }
 

@@ -250,13 +250,7 @@ pub extern "C" fn unsandbox_config_set_connect_timeout_ms(
     timeout_ms: u64,
     err: *mut *mut unsandbox_error,
 ) -> i32 {
-    ffi!(err, {
-        let config = handle_mut(config, "config")?;
-        config.timeouts.connect = milliseconds("timeout_ms", timeout_ms)?;
-        let timeouts = config.timeouts;
-        config.change(|it| it.timeouts(timeouts));
-        Ok(())
-    })
+    ffi!(err, { set_timeout(config, timeout_ms, |it, limit| it.connect = limit) })
 }
 
 /// Sets how long looking up a server's name may take, in milliseconds, at least 1. Else 10 s.
@@ -270,13 +264,7 @@ pub extern "C" fn unsandbox_config_set_resolve_timeout_ms(
     timeout_ms: u64,
     err: *mut *mut unsandbox_error,
 ) -> i32 {
-    ffi!(err, {
-        let config = handle_mut(config, "config")?;
-        config.timeouts.resolve = milliseconds("timeout_ms", timeout_ms)?;
-        let timeouts = config.timeouts;
-        config.change(|it| it.timeouts(timeouts));
-        Ok(())
-    })
+    ffi!(err, { set_timeout(config, timeout_ms, |it, limit| it.resolve = limit) })
 }
 
 /// Sets how long sending a request may take, in milliseconds, at least 1. Else as long as the call.
@@ -290,13 +278,7 @@ pub extern "C" fn unsandbox_config_set_send_timeout_ms(
     timeout_ms: u64,
     err: *mut *mut unsandbox_error,
 ) -> i32 {
-    ffi!(err, {
-        let config = handle_mut(config, "config")?;
-        config.timeouts.send = Some(milliseconds("timeout_ms", timeout_ms)?);
-        let timeouts = config.timeouts;
-        config.change(|it| it.timeouts(timeouts));
-        Ok(())
-    })
+    ffi!(err, { set_timeout(config, timeout_ms, |it, limit| it.send = Some(limit)) })
 }
 
 /// Sets how long a server may take to begin its reply, in milliseconds, at least 1; it begins an
@@ -311,13 +293,7 @@ pub extern "C" fn unsandbox_config_set_first_byte_timeout_ms(
     timeout_ms: u64,
     err: *mut *mut unsandbox_error,
 ) -> i32 {
-    ffi!(err, {
-        let config = handle_mut(config, "config")?;
-        config.timeouts.first_byte = Some(milliseconds("timeout_ms", timeout_ms)?);
-        let timeouts = config.timeouts;
-        config.change(|it| it.timeouts(timeouts));
-        Ok(())
-    })
+    ffi!(err, { set_timeout(config, timeout_ms, |it, limit| it.first_byte = Some(limit)) })
 }
 
 /// Sets how long each read of a reply may take once it has begun, in milliseconds, at least 1. Else as
@@ -332,13 +308,7 @@ pub extern "C" fn unsandbox_config_set_read_timeout_ms(
     timeout_ms: u64,
     err: *mut *mut unsandbox_error,
 ) -> i32 {
-    ffi!(err, {
-        let config = handle_mut(config, "config")?;
-        config.timeouts.read = Some(milliseconds("timeout_ms", timeout_ms)?);
-        let timeouts = config.timeouts;
-        config.change(|it| it.timeouts(timeouts));
-        Ok(())
-    })
+    ffi!(err, { set_timeout(config, timeout_ms, |it, limit| it.read = Some(limit)) })
 }
 
 /// Sets for which programs an execution is submitted as a job and polled, so that no connection has to
@@ -516,6 +486,19 @@ pub extern "C" fn unsandbox_config_add_egress_host(
         config.change(|it| it.egress_allow(host));
         Ok(())
     })
+}
+
+/// Sets one of the limits of a step; the builder takes all of them together.
+fn set_timeout(
+    config: *mut unsandbox_config,
+    timeout_ms: u64,
+    set: impl FnOnce(&mut Timeouts, Duration),
+) -> Result<(), Error> {
+    let config = handle_mut(config, "config")?;
+    set(&mut config.timeouts, milliseconds("timeout_ms", timeout_ms)?);
+    let timeouts = config.timeouts;
+    config.change(|it| it.timeouts(timeouts));
+    Ok(())
 }
 
 fn milliseconds(name: &str, value: u64) -> Result<Duration, Error> {

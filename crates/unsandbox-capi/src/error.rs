@@ -20,8 +20,8 @@ pub struct unsandbox_error {
 impl unsandbox_error {
     pub fn boxed(error: Error) -> Box<Self> {
         Box::new(unsandbox_error {
-            name: Text::new(error.code().name()),
-            message: Text::new(error.message()),
+            name: Text::copy(error.code().name()),
+            message: Text::copy(error.message()),
             body: Text::optional(error.body()),
             cause: Text::optional(error.cause()),
             job_id: Text::optional(error.job_id()),

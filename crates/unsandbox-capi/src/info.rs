@@ -316,7 +316,7 @@ impl unsandbox_probe {
             fix: Text::new(layer.fix),
         });
         Box::new(unsandbox_probe {
-            level: probe.level.map(|level| Text::new(level.as_str())),
+            level: probe.level.map(|level| Text::copy(level.as_str())),
             layers: layers.collect(),
         })
     }

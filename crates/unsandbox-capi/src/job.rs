@@ -56,8 +56,8 @@ impl JobBox {
     pub fn new(mut source: Job) -> JobBox {
         let result = source.result.take().map(|it| ResultBox::new(Arc::unwrap_or_clone(it)));
         let mut texts = Vec::new();
-        let (job_id, job_id_len) = keep(&mut texts, Text::new(source.job_id.as_str()));
-        let (status_text, status_text_len) = keep(&mut texts, Text::new(source.status.as_str()));
+        let (job_id, job_id_len) = keep(&mut texts, Text::copy(&source.job_id));
+        let (status_text, status_text_len) = keep(&mut texts, Text::copy(source.status.as_str()));
         let mut optional = |text: &Option<String>| keep_optional(&mut texts, text.as_deref());
         let (language, language_len) = optional(&source.language);
         let (detected_language, detected_language_len) = optional(&source.detected_language);
@@ -96,7 +96,7 @@ impl JobBox {
 
     pub fn json(&self) -> &Text {
         self.json.get_or_init(|| match &self.source.raw {
-            Some(raw) => Text::new(&**raw),
+            Some(raw) => Text::copy(raw),
             None => {
                 let result = self.result.as_ref().map(|it| Arc::new(it.whole()));
                 Text::new(wire::encode_job(

@@ -8,11 +8,10 @@ use crate::error::unsandbox_error;
 use crate::text::text;
 use serde_json::Value;
 use std::ffi::{CString, c_char};
-use std::sync::Arc;
 use std::time::Duration;
 use unsandbox::{CallOptions, Client};
 use unsandbox_protocol::validate::shown;
-use unsandbox_protocol::{Error, ExecutionResult, Job, Probe, Request, wire};
+use unsandbox_protocol::{Error, ExecutionResult, Job, Probe, RawJson, Request, wire};
 
 /// Calls a method by its name, with JSON in and JSON out, and waits for it.
 ///
@@ -92,8 +91,8 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
         // Not as it came: a server refuses an unknown key with an error, which has no "valid".
         "validate_key" => wire::encode_key_info(&client.validate_key_with(options)?),
         "health" => {
-            let health = client.health_with(options)?;
-            raw_or(&health.raw, || wire::encode_health(&health))
+            let mut health = client.health_with(options)?;
+            raw_or(health.raw.take(), || wire::encode_health(&health))
         }
         "probe" => probe(&client.probe()?),
         _ => return Err(unknown(method)),
@@ -116,16 +115,16 @@ fn detected(json: &str) -> Result<Request, Error> {
     Ok(wire::decode_run("", Some("application/json"), json.as_bytes())?.request)
 }
 
-fn raw_or(raw: &Option<Arc<str>>, encode: impl FnOnce() -> String) -> String {
-    raw.as_ref().map_or_else(encode, |raw| raw.to_string())
+fn raw_or(raw: Option<RawJson>, encode: impl FnOnce() -> String) -> String {
+    raw.map_or_else(encode, String::from)
 }
 
-fn result(result: ExecutionResult) -> String {
-    raw_or(&result.raw, || wire::encode_result(&result, wire::Shape::Once))
+fn result(mut result: ExecutionResult) -> String {
+    raw_or(result.raw.take(), || wire::encode_result(&result, wire::Shape::Once))
 }
 
-fn job(job: Job) -> String {
-    raw_or(&job.raw, || wire::encode_job(&job, wire::Shape::Once))
+fn job(mut job: Job) -> String {
+    raw_or(job.raw.take(), || wire::encode_job(&job, wire::Shape::Once))
 }
 
 fn fields(json: &str) -> Result<serde_json::Map<String, Value>, Error> {

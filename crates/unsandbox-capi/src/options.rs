@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Options of one call: deadline, cancel token, output as it comes, standard input as it is needed.
 
-use crate::boundary::{ffi, free, give_out, handle, handle_mut};
+use crate::boundary::{ffi, free, give_out, handle, handle_mut, optional_handle};
 use crate::callback::{UserData, unsandbox_free_fn};
 use crate::error::unsandbox_error;
 use crate::status::unsandbox_stream;
@@ -44,7 +44,7 @@ pub extern "C" fn unsandbox_cancel_token_new(
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_cancel_token_cancel(token: *const unsandbox_cancel_token) {
     ffi!(or(), {
-        if let Ok(it) = handle(token, "token") {
+        if let Some(it) = optional_handle(token) {
             it.token.cancel();
         }
     })
@@ -111,7 +111,7 @@ impl Read for Stdin {
 /// What the client takes, from what C gave; NULL is the defaults.
 pub fn call_options(options: *const unsandbox_options) -> CallOptions {
     let mut made = CallOptions::default();
-    let Ok(given) = handle(options, "options") else {
+    let Some(given) = optional_handle(options) else {
         return made;
     };
     made.deadline = given.deadline;

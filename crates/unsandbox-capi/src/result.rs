@@ -99,7 +99,7 @@ struct Names {
 
 impl Names {
     fn new(names: &[String]) -> Self {
-        let texts: Vec<Text> = names.iter().map(|name| Text::new(name.as_str())).collect();
+        let texts: Vec<Text> = names.iter().map(|name| Text::copy(name)).collect();
         let pointers = texts.iter().map(Text::ptr).collect();
         Names { texts, pointers }
     }
@@ -114,7 +114,7 @@ pub fn keep(texts: &mut Vec<Text>, text: Text) -> (*const c_char, usize) {
 
 /// As [`keep`]; absent is NULL.
 pub fn keep_optional(texts: &mut Vec<Text>, text: Option<&str>) -> (*const c_char, usize) {
-    text.map_or((std::ptr::null(), 0), |text| keep(texts, Text::new(text)))
+    text.map_or((std::ptr::null(), 0), |text| keep(texts, Text::copy(text)))
 }
 
 impl ResultBox {
@@ -127,7 +127,8 @@ impl ResultBox {
         let missing = Names::new(isolation.map_or(&[], |it| &it.missing));
         let artifacts: Vec<_> = artifacts.into_iter().map(ArtifactBox::new).collect();
         let artifact_pointers: Vec<_> = artifacts.iter().map(|it| it.public()).collect();
-        let mut texts = Vec::new();
+        // As many as a result without errors has.
+        let mut texts = Vec::with_capacity(8);
         let public = public_fields(&source, &mut texts);
         let mut boxed = Box::new(ResultBox {
             public,
@@ -179,7 +180,7 @@ impl ResultBox {
 
     pub fn json(&self) -> &Text {
         self.json.get_or_init(|| match &self.source.raw {
-            Some(raw) => Text::new(&**raw),
+            Some(raw) => Text::copy(raw),
             None => Text::new(wire::encode_result(&self.whole(), wire::Shape::Once)),
         })
     }
@@ -197,7 +198,7 @@ impl ResultBox {
 
 /// The fields that need no more than the source; the boxed ones are set by the caller.
 fn public_fields(source: &ExecutionResult, texts: &mut Vec<Text>) -> unsandbox_result {
-    let (status_text, status_text_len) = keep(texts, Text::new(source.status.as_str()));
+    let (status_text, status_text_len) = keep(texts, Text::copy(source.status.as_str()));
     let mut optional = |text: &Option<String>| keep_optional(texts, text.as_deref());
     let (error, error_len) = optional(&source.error);
     let (language, language_len) = optional(&source.language);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tasks: executions that an event loop waits for, by a callback, a descriptor or a wait in slices.
 
-use crate::boundary::{ffi, free, give_out, handle, required};
+use crate::boundary::{ffi, free, give_out, handle, optional_handle, required};
 use crate::callback::UserData;
 use crate::client::{client_of, unsandbox_client};
 use crate::error::unsandbox_error;
@@ -235,7 +235,7 @@ pub extern "C" fn unsandbox_task_fd(
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_task_cancel(task: *const unsandbox_task) {
     ffi!(or(), {
-        if let Ok(it) = handle(task, "task") {
+        if let Some(it) = optional_handle(task) {
             it.task.cancel();
         }
     })
@@ -248,7 +248,7 @@ pub extern "C" fn unsandbox_task_cancel(task: *const unsandbox_task) {
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_task_free(task: *mut unsandbox_task) {
     ffi!(or(), {
-        if let Ok(it) = handle(task, "task")
+        if let Some(it) = optional_handle(task)
             && !it.task.is_done()
         {
             it.task.cancel();

@@ -18,8 +18,15 @@ impl Text {
         Text(bytes.into_boxed_slice())
     }
 
+    /// A copy, with room for its NUL from the start.
+    pub fn copy(text: &str) -> Self {
+        let mut bytes = Vec::with_capacity(text.len() + 1);
+        bytes.extend_from_slice(text.as_bytes());
+        Text::new(bytes)
+    }
+
     pub fn optional(text: Option<&str>) -> Option<Self> {
-        text.map(Text::new)
+        text.map(Text::copy)
     }
 
     pub fn ptr(&self) -> *const c_char {

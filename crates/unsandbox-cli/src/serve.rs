@@ -109,7 +109,7 @@ fn keys(args: &ServeArgs) -> Result<Keys, Failure> {
     let mut keys = Keys::default();
     if let Some(path) = &args.keys {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::usage(format!("cannot read the keys file {}: {error}", path.display()))
+            Failure::failed(format!("cannot read the keys file {}: {error}", path.display()))
         })?;
         keys = keys.and(Keys::from_accounts(&text)?);
     }

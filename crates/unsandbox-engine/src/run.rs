@@ -72,9 +72,13 @@ impl Handle {
         }
     }
 
-    /// Asks the init to end the program. An init that is gone needs no asking.
+    /// Asks the init to end the program. An init that is gone needs no asking; one that is being killed keeps
+    /// its last deadline, after which the jailer itself is taken for hanging.
     fn stop(&self, collect: bool) {
         let mut deadline = self.deadline.lock().expect("no panic under this lock");
+        if self.is_given_up() {
+            return;
+        }
         *deadline = (*deadline).min(Instant::now() + STOP_GRACE);
         // Never waits: an init that does not read is killed at the deadline.
         let _ = channel::try_send(self.control.as_fd(), &ToInit::Stop { collect }, &[]);
@@ -86,7 +90,8 @@ impl Handle {
 
     /// The init is being killed from outside; `until` is the last deadline.
     pub fn give_until(&self, until: Instant) {
-        *self.deadline.lock().expect("no panic under this lock") = until;
+        let mut deadline = self.deadline.lock().expect("no panic under this lock");
+        *deadline = until;
         self.killed.store(true, Ordering::SeqCst);
     }
 
@@ -222,8 +227,8 @@ impl Run {
         let mut started = false;
         match which {
             CONTROL => started = self.hear(buffer),
-            STDOUT => self.read(0, READ_AT_ONCE, buffer),
-            _ => self.read(1, READ_AT_ONCE, buffer),
+            STDOUT => _ = self.read(0, READ_AT_ONCE, buffer),
+            _ => _ = self.read(1, READ_AT_ONCE, buffer),
         }
         if self.done {
             self.finish_reading(buffer);
@@ -247,8 +252,15 @@ impl Run {
         for index in 0..self.outputs.len() {
             // What is there now and no more, in case that somebody holds the other end and still writes.
             let pipe = self.outputs[index].pipe.as_ref();
-            let waiting = pipe.and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok()).unwrap_or(0);
-            self.read(index, waiting as usize / READ_BYTES + 1, buffer);
+            let mut waiting =
+                pipe.and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok()).unwrap_or(0) as usize;
+            // A program can have its pipe give each of its writes to one read.
+            while waiting > 0 {
+                match self.read(index, 1, buffer) {
+                    0 => break,
+                    len => waiting = waiting.saturating_sub(len),
+                }
+            }
             if let Some(pipe) = self.outputs[index].pipe.take() {
                 self.unwatch(pipe.as_fd());
             }
@@ -326,21 +338,26 @@ impl Run {
         self.trouble = Some(trouble);
     }
 
-    /// Reads up to `times` buffers; never blocks.
-    fn read(&mut self, index: usize, times: usize, buffer: &mut Vec<u8>) {
+    /// Reads up to `times` buffers; never blocks. Gives how many bytes there were.
+    fn read(&mut self, index: usize, times: usize, buffer: &mut Vec<u8>) -> usize {
         buffer.resize(READ_BYTES, 0);
+        let mut sum = 0;
         for _ in 0..times {
-            let Some(pipe) = &mut self.outputs[index].pipe else { return };
+            let Some(pipe) = &mut self.outputs[index].pipe else { break };
             match pipe.read(buffer) {
-                Ok(len) if len > 0 => self.keep(index, &buffer[..len]),
+                Ok(len) if len > 0 => {
+                    self.keep(index, &buffer[..len]);
+                    sum += len;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Ok(_) | Err(_) => {
                     let pipe = self.outputs[index].pipe.take();
                     pipe.iter().for_each(|pipe| self.unwatch(pipe.as_fd()));
                 }
             }
         }
+        sum
     }
 
     /// Keeps what fits under the limit; the first byte over it ends the program.
@@ -450,5 +467,20 @@ pub fn refusal(trouble: &Trouble) -> Error {
             ErrorCode::IsolationUnavailable,
             format!("the {layer} could not be set up: {what}; {fix}"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancel_leaves_a_run_that_is_being_killed_its_time() {
+        let (control, _init) = channel::pair().unwrap();
+        let late = Instant::now() + Duration::from_secs(60);
+        let handle = Handle::new(control, late);
+        handle.give_until(late);
+        handle.cancel(CancelReason::Caller);
+        assert_eq!(handle.deadline(), late);
     }
 }

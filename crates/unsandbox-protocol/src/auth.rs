@@ -82,7 +82,8 @@ fn mac(secret: &Secret, time: &str, method: &str, path: &str, body: &[u8]) -> Hm
     mac
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
         out.push(char::from_digit(u32::from(byte >> 4), 16).expect("four bits"));
         out.push(char::from_digit(u32::from(byte & 15), 16).expect("four bits"));

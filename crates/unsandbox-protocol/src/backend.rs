@@ -5,7 +5,7 @@
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::request::Request;
-use crate::result::{ExecutionResult, Job};
+use crate::result::{ExecutionResult, Job, RawJson};
 use std::fmt;
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex};
@@ -96,7 +96,7 @@ pub struct KeyInfo {
     pub tier: Option<String>,
     /// Why it is not valid.
     pub reason: Option<String>,
-    pub raw: Option<Arc<str>>,
+    pub raw: Option<RawJson>,
 }
 
 /// What `health` gives; an endpoint that cannot be reached is an error.
@@ -105,7 +105,7 @@ pub struct Health {
     pub healthy: bool,
     /// `ok`, or the server's own word.
     pub status: String,
-    pub raw: Option<Arc<str>>,
+    pub raw: Option<RawJson>,
 }
 
 /// A place that runs code.

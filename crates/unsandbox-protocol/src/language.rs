@@ -112,9 +112,12 @@ pub fn languages() -> &'static [Language] {
 
 /// Finds a language by its name or an alias; upper and lower case are the same.
 pub fn find_language(name: &str) -> Option<&'static Language> {
-    LANGUAGES.iter().find(|language| {
-        language.name.eq_ignore_ascii_case(name)
-            || language.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    // Most often the name itself, which every call asks for more than once.
+    LANGUAGES.iter().find(|language| language.name == name).or_else(|| {
+        LANGUAGES.iter().find(|language| {
+            language.name.eq_ignore_ascii_case(name)
+                || language.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+        })
     })
 }
 

@@ -22,4 +22,4 @@ pub use error::{Error, ErrorCode};
 pub use isolation::{Isolation, IsolationPolicy, Level, Probe};
 pub use limits::Limits;
 pub use request::{InputFile, NetworkMode, Request};
-pub use result::{Artifact, ExecutionResult, Job, LimitKind, Status, Usage};
+pub use result::{Artifact, ExecutionResult, Job, LimitKind, RawJson, Status, Usage};

@@ -4,6 +4,7 @@
 use crate::isolation::Isolation;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// State of a job, and of the result of a finished one.
@@ -159,6 +160,32 @@ pub struct Usage {
     pub peak_memory_bytes: u64,
 }
 
+/// A reply's text as it came. Clones share it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RawJson(Arc<String>);
+
+/// Takes the text as it is: a large one is not copied. Room for more of it is given back.
+impl From<String> for RawJson {
+    fn from(mut text: String) -> RawJson {
+        text.shrink_to_fit();
+        RawJson(Arc::new(text))
+    }
+}
+
+impl From<RawJson> for String {
+    fn from(raw: RawJson) -> String {
+        Arc::unwrap_or_clone(raw.0)
+    }
+}
+
+impl Deref for RawJson {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What one execution gave. A program that fails is a result with `success == false`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ExecutionResult {
@@ -189,7 +216,7 @@ pub struct ExecutionResult {
     pub truncated: bool,
     pub isolation: Option<Isolation>,
     /// The server's own JSON; `None` on the local engine.
-    pub raw: Option<Arc<str>>,
+    pub raw: Option<RawJson>,
 }
 
 impl ExecutionResult {
@@ -243,7 +270,7 @@ pub struct Job {
     /// Present once the status is terminal. Shared: it may be large, and many may ask for it.
     pub result: Option<Arc<ExecutionResult>>,
     /// The server's own JSON; `None` on the local engine.
-    pub raw: Option<Arc<str>>,
+    pub raw: Option<RawJson>,
 }
 
 impl Job {

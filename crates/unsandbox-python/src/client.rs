@@ -74,11 +74,20 @@ impl Client {
     ) -> PyResult<Bound<'py, PyAny>> {
         let request = request(language, code, options)?;
         let (options, failed) = call_options(calling)?;
-        let started = py.detach(|| match request.language {
-            Some(_) => self.client.start_execute(request, options, None),
-            None => self.client.start_run(request, options, None),
-        });
-        let ended = wait(py, started.map_err(|error| raise(py, &error))?);
+        // The local engine runs it without a thread that waits.
+        let ended = if self.client.is_local() {
+            let started = py.detach(|| match request.language {
+                Some(_) => self.client.start_execute(request, options, None),
+                None => self.client.start_run(request, options, None),
+            });
+            wait(py, &started.map_err(|error| raise(py, &error))?)
+        } else {
+            let client = self.client.clone();
+            call(py, options, move |options| match request.language {
+                Some(_) => client.execute_with(&request, options),
+                None => client.run_with(&request, options),
+            })
+        };
         if let Some(error) = failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }

@@ -6,6 +6,7 @@
 mod client;
 mod convert;
 mod error;
+mod hand;
 mod logging;
 mod request;
 mod settings;

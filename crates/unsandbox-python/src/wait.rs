@@ -3,6 +3,7 @@
 //! call behind it is stopped; other threads are never told of signals and simply wait.
 
 use crate::error::raise;
+use crate::hand::Hand;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::time::Duration;
@@ -13,7 +14,7 @@ const TICK: Duration = Duration::from_millis(50);
 const STOPPING: Duration = Duration::from_millis(100);
 
 /// Waits for a task and gives its end.
-pub fn wait<T: Send + 'static>(py: Python<'_>, task: Task<T>) -> PyResult<T> {
+pub fn wait<T: Send + 'static>(py: Python<'_>, task: &Task<T>) -> PyResult<T> {
     let ticks = on_main_thread(py)?.then_some(TICK);
     loop {
         if let Some(end) = py.detach(|| task.wait(ticks)) {
@@ -35,8 +36,13 @@ pub fn call<T: Send + 'static>(
 ) -> PyResult<T> {
     if on_main_thread(py)? {
         let cancel: CancelToken = options.cancel.clone();
-        let task = Task::spawn(cancel, None, move |_| call(options));
-        return wait(py, task.map_err(|error| raise(py, &error))?);
+        let (task, body) = Task::prepare(cancel, None, move |_| call(options));
+        let hand = Hand::take(py, Box::new(body))?;
+        let end = wait(py, &task);
+        if task.is_done() {
+            hand.rest();
+        }
+        return end;
     }
     py.detach(|| call(options)).map_err(|error| raise(py, &error))
 }

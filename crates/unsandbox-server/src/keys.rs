@@ -180,8 +180,7 @@ impl Caller {
         let mut digest = Sha256::new();
         digest.update(b"unsandbox owner\0");
         digest.update(identity.as_bytes());
-        let owner: String =
-            digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let owner = auth::hex(&digest.finalize()[..16]);
         Caller { label: owner[..8].to_string(), owner: Owner(owner) }
     }
 }

@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use unsandbox_protocol::{Error, ErrorCode, wire};
 
 /// What this server can do beyond the specification; clients look for the words.
-pub(crate) const FEATURES_NAME: HeaderName = HeaderName::from_static("x-unsandbox-features");
+pub(crate) const FEATURES_NAME: HeaderName = HeaderName::from_static(wire::FEATURES_HEADER);
 pub(crate) const FEATURES: HeaderValue = HeaderValue::from_static(wire::FEATURES);
 
 pub(crate) fn json(body: String) -> Response<Body> {

@@ -5,17 +5,25 @@ use crate::builder::ClientBuilder;
 use crate::call::{CallOptions, OutputCallback};
 use crate::config::{Chosen, Endpoint};
 use crate::local::{Local, LocalOptions};
-use crate::remote::{Remote, RemoteOptions, Route};
+use crate::remote::{Remote, RemoteOptions};
 use crate::task::{Ending, Notify, Task};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, NoSink, Waiter};
+use unsandbox_protocol::language::Language;
 use unsandbox_protocol::{
     CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Owner, Probe, Request, Status,
     Stream, Submission,
 };
+
+/// Whether the caller names the language.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Route {
+    Execute,
+    Run,
+}
 
 /// Runs code at one endpoint. Cheap to clone; shared by threads.
 ///
@@ -115,13 +123,14 @@ impl Client {
         }
     }
 
-    /// Every rule that can be checked before anything runs or is sent.
-    fn check(&self, route: Route, request: &Request) -> Result<(), Error> {
+    /// Every rule that can be checked before anything runs or is sent. The language, unless a server is to
+    /// detect it.
+    fn check(&self, route: Route, request: &Request) -> Result<Option<&'static Language>, Error> {
         if route == Route::Execute && request.language.is_none() {
             return Err(Error::argument("language is missing; `run` detects it"));
         }
         if self.is_local() {
-            return request.validate().map(drop);
+            return request.validate().map(|valid| Some(valid.language));
         }
         if request.runtime.is_some() {
             let endpoint = self.endpoint();
@@ -130,9 +139,9 @@ impl Client {
             )));
         }
         match route {
-            Route::Execute => request.validate().map(drop),
+            Route::Execute => request.validate().map(|valid| Some(valid.language)),
             // The server detects the language, and may know more of them.
-            Route::Run => request.validate_options().map(drop),
+            Route::Run => request.validate_options().map(|_| None),
         }
     }
 
@@ -180,7 +189,7 @@ impl Client {
         options: CallOptions,
     ) -> Result<ExecutionResult, Error> {
         let place = self.place()?;
-        self.check(route, &request)?;
+        let language = self.check(route, &request)?;
         match place {
             Place::Local(local) => {
                 let deadline = options.deadline.or(local.options.deadline);
@@ -190,7 +199,7 @@ impl Client {
                     Err(past_deadline(deadline))
                 })
             }
-            Place::Remote(remote) => remote.execute(route, request, options),
+            Place::Remote(remote) => remote.execute(language, request, options),
         }
     }
 
@@ -233,7 +242,7 @@ impl Client {
         options: CallOptions,
     ) -> Result<Job, Error> {
         let place = self.place()?;
-        self.check(route, &request)?;
+        let language = self.check(route, &request)?;
         match place {
             Place::Local(local) => {
                 // The job outlives this call, so the call's own token does not reach it.
@@ -245,7 +254,7 @@ impl Client {
                 let sink = OutputSink { on_output: options.on_output };
                 local.backend()?.submit(submission, Arc::new(sink))
             }
-            Place::Remote(remote) => remote.submit_job(route, request, options),
+            Place::Remote(remote) => remote.submit_job(language, request, options),
         }
     }
 

@@ -42,6 +42,6 @@ pub use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 pub use unsandbox_protocol::isolation::Layer;
 pub use unsandbox_protocol::{
     Artifact, Backend, CancelToken, Error, ErrorCode, ExecutionResult, InputFile, Isolation,
-    IsolationPolicy, Job, Level, LimitKind, Limits, NetworkMode, Probe, Request, Status, Stream,
-    Usage,
+    IsolationPolicy, Job, Level, LimitKind, Limits, NetworkMode, Probe, RawJson, Request, Status,
+    Stream, Usage,
 };

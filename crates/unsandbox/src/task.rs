@@ -60,17 +60,26 @@ impl<T: Send + 'static> Task<T> {
         notify: Option<Notify>,
         call: impl FnOnce(CancelToken) -> Result<T, Error> + Send + 'static,
     ) -> Result<Task<T>, Error> {
-        let ending = Ending::new(notify);
-        let task = Task { ending: ending.clone(), cancel: cancel.clone() };
-        let body = move || {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(cancel)));
-            ending.finish(outcome.unwrap_or_else(|_| Err(Error::internal("a call panicked"))));
-        };
+        let (task, body) = Task::prepare(cancel, notify, call);
         std::thread::Builder::new()
             .name("unsandbox-call".to_string())
             .spawn(body)
             .map_err(|cause| Error::internal("no thread for a call").with_cause(cause))?;
         Ok(task)
+    }
+
+    /// A task, and what brings its end, for whoever has a thread to run that on.
+    pub fn prepare(
+        cancel: CancelToken,
+        notify: Option<Notify>,
+        call: impl FnOnce(CancelToken) -> Result<T, Error> + Send + 'static,
+    ) -> (Task<T>, impl FnOnce() + Send + 'static) {
+        let (task, ending) = Task::pending(cancel.clone(), notify);
+        let body = move || {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(cancel)));
+            ending.finish(outcome.unwrap_or_else(|_| Err(Error::internal("a call panicked"))));
+        };
+        (task, body)
     }
 }
 

@@ -2,7 +2,7 @@
 //! Errors on the wire: the envelope that our server sends, and what a client makes of any refusal.
 
 use super::json::Writer;
-use super::tolerant::{Fields, Reply, text};
+use super::tolerant::{Content, Fields, Reply, text};
 use crate::error::{ERROR_TABLE, Error, ErrorCode};
 use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -109,9 +109,9 @@ struct Words {
 
 impl Words {
     fn read(body: &[u8]) -> Words {
-        match Reply::read(body) {
-            Ok(Reply { value: Value::Object(map), .. }) => Words::from_fields(Fields::new(map)),
-            Ok(Reply { value: Value::String(text), .. }) => {
+        match Reply::read(body.into()) {
+            Ok(Reply { content: Content::Object(fields), .. }) => Words::from_fields(fields),
+            Ok(Reply { content: Content::Other(Value::String(text)), .. }) => {
                 Words { message: Some(text), ..Words::default() }
             }
             _ => Words::default(),

@@ -3,7 +3,7 @@
 
 use super::error::decode_error;
 use super::json::Writer;
-use super::tolerant::{Fields, Reply, senseless, text};
+use super::tolerant::{Content, Fields, Reply, senseless, text};
 use crate::backend::{Health, KeyInfo, LanguageInfo};
 use crate::error::Error;
 use serde_json::Value;
@@ -42,9 +42,11 @@ pub fn decode_languages(body: &[u8], http_status: u16) -> Result<Vec<LanguageInf
     if !(200..300).contains(&http_status) {
         return Err(decode_error(http_status, None, body));
     }
-    let mut fields = match Reply::read(body)?.value {
-        Value::Array(items) => return Ok(items.into_iter().filter_map(language).collect()),
-        Value::Object(map) => Fields::new(map),
+    let mut fields = match Reply::read(body.into())?.content {
+        Content::Other(Value::Array(items)) => {
+            return Ok(items.into_iter().filter_map(language).collect());
+        }
+        Content::Object(fields) => fields,
         _ => return Err(senseless("a list of languages", body)),
     };
     let items = fields
@@ -114,7 +116,7 @@ pub fn decode_key_info(body: &[u8], http_status: u16) -> Result<KeyInfo, Error> 
     if !refused && !(200..300).contains(&http_status) {
         return Err(decode_error(http_status, None, body));
     }
-    let (mut fields, raw) = match Reply::object(body) {
+    let (mut fields, raw) = match Reply::object(body.into()) {
         Ok(reply) => reply,
         Err(_) if refused => return Err(decode_error(http_status, None, body)),
         Err(error) => return Err(error),
@@ -146,7 +148,7 @@ pub fn decode_health(body: &[u8], http_status: u16) -> Result<Health, Error> {
     if !(200..300).contains(&http_status) {
         return Err(decode_error(http_status, None, body));
     }
-    let reply = Reply::object(body).ok();
+    let reply = Reply::object(body.into()).ok();
     let (status, raw) = match reply {
         Some((mut fields, raw)) => (fields.word(&["status"]), Some(raw)),
         None => (None, None),

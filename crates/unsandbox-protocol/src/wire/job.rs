@@ -4,12 +4,14 @@
 use super::error::decode_error;
 use super::json::Writer;
 use super::result::{
-    Identity, Shape, is_result, job_files, result_from, write_common, write_extras, written_bytes,
+    Identity, Shape, is_result, job_files, lone_result, result_from, write_common, write_extras,
+    written_bytes,
 };
-use super::tolerant::{Fields, Reply, senseless};
+use super::tolerant::{Content, Fields, Reply, senseless};
 use crate::error::Error;
-use crate::result::{ExecutionResult, Job, Status};
+use crate::result::{ExecutionResult, Job, RawJson, Status};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The reply to `/execute/async` and `/run/async`.
@@ -100,20 +102,27 @@ pub enum Submitted {
     Result(ExecutionResult),
 }
 
-/// Reads the reply to `/execute` or `/run`, which may be the result or a job that is still pending.
-pub fn decode_submission_or_result(body: &[u8], http_status: u16) -> Result<Submitted, Error> {
-    let job = match decode_job(body, http_status) {
-        Ok(job) => job,
+/// Reads the reply to `/execute` or `/run`, which may be the result or a job that is still pending. A body
+/// that is the caller's to give becomes the result's own JSON without a copy.
+pub fn decode_submission_or_result<'a>(
+    body: impl Into<Cow<'a, [u8]>>,
+    http_status: u16,
+) -> Result<Submitted, Error> {
+    let (mut fields, raw) = accepted(body.into(), http_status)?;
+    let Some(job_id) = job_id(&mut fields) else {
         // Without an id it can only be a result.
-        Err(error) if (200..300).contains(&http_status) => {
-            return super::decode_result(body, http_status).map(Submitted::Result).or(Err(error));
-        }
-        Err(error) => return Err(error),
+        return match is_result(&fields) {
+            true => Ok(Submitted::Result(lone_result(fields, raw))),
+            false => Err(no_job(&raw, http_status)),
+        };
     };
-    match job.result {
-        Some(result) => Ok(Submitted::Result(Arc::unwrap_or_clone(result))),
-        None => Ok(Submitted::Job(job)),
+    let (status, has_result) = state(&mut fields);
+    if has_result {
+        return Ok(Submitted::Result(result_of(job_id, status, fields, raw)));
     }
+    let mut job = Job::new(job_id, status);
+    read_job(&mut job, fields, raw, false);
+    Ok(Submitted::Job(job))
 }
 
 /// Reads the reply to `/execute/async` or `/run/async`. The job has its result if it ended already.
@@ -121,14 +130,29 @@ pub fn decode_submission(body: &[u8], http_status: u16) -> Result<Job, Error> {
     decode_job(body, http_status)
 }
 
-/// Reads the reply to `GET /jobs/{id}`.
-pub fn decode_job(body: &[u8], http_status: u16) -> Result<Job, Error> {
-    if !(200..300).contains(&http_status) {
-        return Err(decode_error(http_status, None, body));
+/// Reads the reply to `GET /jobs/{id}`; as [`decode_submission_or_result`], it takes over what it can.
+pub fn decode_job<'a>(body: impl Into<Cow<'a, [u8]>>, http_status: u16) -> Result<Job, Error> {
+    let (mut fields, raw) = accepted(body.into(), http_status)?;
+    match job_id(&mut fields) {
+        Some(job_id) => Ok(job_from(job_id, fields, raw)),
+        None => Err(no_job(&raw, http_status)),
     }
-    let (fields, raw) = Reply::object(body)?;
-    job_from(fields, None, raw)
-        .ok_or_else(|| senseless("a job", body).with_http_status(http_status))
+}
+
+/// The object of a reply that is no refusal.
+fn accepted(body: Cow<'_, [u8]>, http_status: u16) -> Result<(Fields, RawJson), Error> {
+    match http_status {
+        200..300 => Reply::object(body),
+        _ => Err(decode_error(http_status, None, &body)),
+    }
+}
+
+fn no_job(raw: &RawJson, http_status: u16) -> Error {
+    senseless("a job", raw.as_bytes()).with_http_status(http_status)
+}
+
+fn job_id(fields: &mut Fields) -> Option<String> {
+    fields.word(&["job_id", "id"])
 }
 
 /// Reads the reply to `GET /jobs`: `{"jobs": […]}` or the array alone; what has no id is no job.
@@ -136,35 +160,35 @@ pub fn decode_jobs(body: &[u8], http_status: u16) -> Result<Vec<Job>, Error> {
     if !(200..300).contains(&http_status) {
         return Err(decode_error(http_status, None, body));
     }
-    let items = match Reply::read(body)?.value {
-        Value::Array(items) => items,
-        Value::Object(map) => {
-            let mut fields = Fields::new(map);
+    let items = match Reply::read(body.into())?.content {
+        Content::Other(Value::Array(items)) => items,
+        Content::Object(mut fields) => {
             fields.array(&["jobs"]).ok_or_else(|| senseless("a list of jobs", body))?
         }
         _ => return Err(senseless("a list of jobs", body)),
     };
     let read = |item: Value| {
-        let raw: Arc<str> = item.to_string().into();
+        let raw = item.to_string().into();
         let Value::Object(map) = item else { return None };
-        job_from(Fields::new(map), None, raw)
+        let mut fields = Fields::new(map);
+        Some(job_from(job_id(&mut fields)?, fields, raw))
     };
     Ok(items.into_iter().filter_map(read).collect())
 }
 
 /// Reads the reply to `DELETE /jobs/{id}`; an empty one says that the job was cancelled, and no more.
-pub fn decode_cancelled(body: &[u8], http_status: u16, job_id: &str) -> Result<Job, Error> {
+pub fn decode_cancelled(body: &[u8], http_status: u16, asked: &str) -> Result<Job, Error> {
     if !(200..300).contains(&http_status) {
         return Err(decode_error(http_status, None, body));
     }
     let mut job = if body.iter().all(u8::is_ascii_whitespace) {
-        Job::new(job_id, Status::Cancelled)
+        Job::new(asked, Status::Cancelled)
     } else {
-        let (mut fields, raw) = Reply::object(body)?;
+        let (mut fields, raw) = Reply::object(body.into())?;
         let status = fields.word(&["status", "state"]).map(|word| Status::parse(&word));
         // A word that is not an end ("cancelling", "ok") is no news: the server said yes to a cancel.
         let status = status.filter(Status::is_terminal).unwrap_or(Status::Cancelled);
-        let mut job = Job::new(job_id, status);
+        let mut job = Job::new(job_id(&mut fields).as_deref().unwrap_or(asked), status);
         read_job(&mut job, fields, raw, true);
         job
     };
@@ -178,12 +202,18 @@ pub fn decode_cancelled(body: &[u8], http_status: u16, job_id: &str) -> Result<J
     Ok(job)
 }
 
-fn job_from(mut fields: Fields, job_id: Option<&str>, raw: Arc<str>) -> Option<Job> {
-    let id = fields.word(&["job_id", "id"]);
-    let id = id.as_deref().or(job_id)?;
+fn job_from(job_id: String, mut fields: Fields, raw: RawJson) -> Job {
+    let (status, has_result) = state(&mut fields);
+    let mut job = Job::new(job_id, status);
+    read_job(&mut job, fields, raw, has_result);
+    job
+}
+
+/// The status of a job, and whether there is a result with it.
+fn state(fields: &mut Fields) -> (Status, bool) {
     let word = fields.word(&["status", "state"]);
     let ended = fields.object_is_there("result") || fields.has("completed_at");
-    let flat = is_result(&fields);
+    let flat = is_result(fields);
     let status = match word {
         Some(word) => Status::parse(&word),
         None if ended || flat => Status::Completed,
@@ -191,22 +221,22 @@ fn job_from(mut fields: Fields, job_id: Option<&str>, raw: Arc<str>) -> Option<J
     };
     // A word that is not known means an end only if the reply shows one.
     let has_result = status.is_terminal() || (matches!(status, Status::Other(_)) && ended);
-    let mut job = Job::new(id, status);
-    read_job(&mut job, fields, raw, has_result);
-    Some(job)
+    (status, has_result)
+}
+
+fn result_of(job_id: String, status: Status, fields: Fields, raw: RawJson) -> ExecutionResult {
+    let mut result = result_from(fields, status, Some(raw));
+    result.job_id = Some(job_id);
+    result
 }
 
 /// Fills a job whose id and status are known.
-fn read_job(job: &mut Job, mut fields: Fields, raw: Arc<str>, has_result: bool) {
-    if let Some(id) = fields.word(&["job_id", "id"]) {
-        job.job_id = id;
-    }
+fn read_job(job: &mut Job, mut fields: Fields, raw: RawJson, has_result: bool) {
     job.created_at = fields.time(&["created_at", "submitted_at"]);
     job.started_at = fields.time(&["started_at"]);
     job.completed_at = fields.time(&["completed_at"]);
     if has_result {
-        let mut result = result_from(fields, job.status.clone(), Some(raw.clone()));
-        result.job_id.get_or_insert_with(|| job.job_id.clone());
+        let result = result_of(job.job_id.clone(), job.status.clone(), fields, raw.clone());
         job.language = result.language.clone();
         job.detected_language = result.detected_language.clone();
         job.network_mode = result.network_mode.clone();

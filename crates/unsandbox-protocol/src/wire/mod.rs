@@ -30,9 +30,9 @@ pub use result::{Shape, decode_result, encode_result, result_bytes};
 pub use tolerant::decode_base64;
 
 /// Header in which our server says what it can do beyond the service, comma-separated.
-pub const FEATURES_HEADER: &str = "X-Unsandbox-Features";
+pub const FEATURES_HEADER: &str = "x-unsandbox-features";
 /// Header with which a client asks for replies in [`Shape::Lean`], by the value `0`.
-pub const COMPAT_HEADER: &str = "X-Unsandbox-Compat";
+pub const COMPAT_HEADER: &str = "x-unsandbox-compat";
 /// `/run` takes a JSON body with files, stdin and arguments.
 pub const FEATURE_RUN_JSON: &str = "run-json";
 /// Submissions with the same `Idempotency-Key` are one job.

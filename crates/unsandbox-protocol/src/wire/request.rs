@@ -24,7 +24,10 @@ pub struct Incoming {
 ///
 /// What the service does not know is written only when it is used.
 pub fn encode_execute(request: &Request) -> String {
-    Writer::document(|w| {
+    let files = request.input_files.iter().map(|file| 128 + file.content.len().div_ceil(3) * 4);
+    let stdin = request.stdin.as_ref().map_or(0, Vec::len);
+    let bytes = 256 + request.code.len() + files.sum::<usize>() + stdin;
+    Writer::document_of(bytes, |w| {
         w.text_if("language", request.language.as_deref());
         w.text("code", &request.code);
         if !request.env.is_empty() {

@@ -7,9 +7,8 @@ use super::json::Writer;
 use super::tolerant::{Fields, Reply, decode_base64, senseless, text};
 use crate::error::Error;
 use crate::isolation::Isolation;
-use crate::result::{Artifact, ExecutionResult, LimitKind, Status, Usage};
+use crate::result::{Artifact, ExecutionResult, LimitKind, RawJson, Status, Usage};
 use serde_json::Value;
-use std::sync::Arc;
 
 /// The reply to `/execute` and `/run`, and every face's own JSON for a result.
 pub fn encode_result(result: &ExecutionResult, shape: Shape) -> String {
@@ -205,12 +204,17 @@ pub fn decode_result(body: &[u8], http_status: u16) -> Result<ExecutionResult, E
     if !(200..300).contains(&http_status) {
         return Err(decode_error(http_status, None, body));
     }
-    let (mut fields, raw) = Reply::object(body)?;
+    let (fields, raw) = Reply::object(body.into())?;
     if !is_result(&fields) {
         return Err(senseless("a result", body).with_http_status(http_status));
     }
+    Ok(lone_result(fields, raw))
+}
+
+/// A reply that is a result and nothing else.
+pub(super) fn lone_result(mut fields: Fields, raw: RawJson) -> ExecutionResult {
     let status = fields.word(&["status", "state"]).map(|word| Status::parse(&word));
-    Ok(result_from(fields, status.unwrap_or(Status::Completed), Some(raw)))
+    result_from(fields, status.unwrap_or(Status::Completed), Some(raw))
 }
 
 /// Keys of which a result has at least one.
@@ -226,7 +230,7 @@ pub(super) fn is_result(fields: &Fields) -> bool {
 pub(super) fn result_from(
     mut fields: Fields,
     status: Status,
-    raw: Option<Arc<str>>,
+    raw: Option<RawJson>,
 ) -> ExecutionResult {
     if let Some(nested) = fields.object("result") {
         fields.merge(nested);

@@ -3,30 +3,45 @@
 //! Nothing here fails on a strange value; a value that makes no sense is as if it were not there.
 
 use crate::error::{Error, ErrorCode};
+use crate::result::RawJson;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_core::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::fmt;
 
 /// The fields of one object; reading takes them out, so that large strings are moved, not copied.
+///
+/// A list, because each is looked for once: to hash them all takes longer than to look through them.
 pub(super) struct Fields {
-    map: Map<String, Value>,
+    list: Vec<(String, Value)>,
 }
 
 impl Fields {
     pub(super) fn new(map: Map<String, Value>) -> Self {
-        Fields { map }
+        Fields { list: map.into_iter().collect() }
+    }
+
+    /// The value of a field; of several with this name the last one counts.
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.list.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The value of a field, if it is as wanted; null is left in its place.
+    fn take_if(&mut self, key: &str, wanted: impl FnOnce(&Value) -> bool) -> Option<Value> {
+        let (_, value) = self.list.iter_mut().rev().find(|(name, _)| name == key)?;
+        wanted(value).then(|| value.take())
     }
 
     /// The first of `keys` that is there and not null.
     pub(super) fn take(&mut self, keys: &[&str]) -> Option<Value> {
-        keys.iter().find_map(|key| self.map.remove(*key).filter(|value| !value.is_null()))
+        keys.iter().find_map(|key| self.take_if(key, |value| !value.is_null()))
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.map.get(key).is_some_and(|value| !value.is_null())
+        self.get(key).is_some_and(|value| !value.is_null())
     }
 
     /// Text, or a scalar as text.
@@ -65,21 +80,15 @@ impl Fields {
     }
 
     pub(super) fn object(&mut self, key: &str) -> Option<Fields> {
-        match self.map.get(key) {
-            Some(Value::Object(_)) => match self.map.remove(key) {
-                Some(Value::Object(map)) => Some(Fields { map }),
-                _ => None,
-            },
+        match self.take_if(key, Value::is_object)? {
+            Value::Object(map) => Some(Fields::new(map)),
             _ => None,
         }
     }
 
     pub(super) fn array(&mut self, keys: &[&str]) -> Option<Vec<Value>> {
-        keys.iter().find_map(|key| match self.map.get(*key) {
-            Some(Value::Array(_)) => match self.map.remove(*key) {
-                Some(Value::Array(items)) => Some(items),
-                _ => None,
-            },
+        keys.iter().find_map(|key| match self.take_if(key, Value::is_array)? {
+            Value::Array(items) => Some(items),
             _ => None,
         })
     }
@@ -91,12 +100,12 @@ impl Fields {
 
     /// All fields whose values are text.
     pub(super) fn into_texts(self) -> Vec<(String, String)> {
-        self.map.into_iter().filter_map(|(key, value)| Some((key, text(value)?))).collect()
+        self.list.into_iter().filter_map(|(key, value)| Some((key, text(value)?))).collect()
     }
 
     /// Bytes from base64; `None` if it is none.
     pub(super) fn base64(&mut self, keys: &[&str]) -> Option<Vec<u8>> {
-        keys.iter().find_map(|key| match self.map.get(*key) {
+        keys.iter().find_map(|key| match self.get(key) {
             Some(Value::String(text)) => decode_base64(text),
             _ => None,
         })
@@ -104,15 +113,11 @@ impl Fields {
 
     /// Takes over the fields of `inner`; where both have a value, the inner one wins.
     pub(super) fn merge(&mut self, inner: Fields) {
-        for (key, value) in inner.map {
-            if !value.is_null() || !self.map.contains_key(&key) {
-                self.map.insert(key, value);
-            }
-        }
+        self.list.extend(inner.list.into_iter().filter(|(_, value)| !value.is_null()));
     }
 
     pub(super) fn object_is_there(&self, key: &str) -> bool {
-        matches!(self.map.get(key), Some(Value::Object(_)))
+        self.get(key).is_some_and(Value::is_object)
     }
 }
 
@@ -156,34 +161,86 @@ pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
     ENGINE.decode(text).ok()
 }
 
+/// Reads an object, field by field.
+struct Object;
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Fields;
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Fields, A::Error> {
+        let mut list = Vec::with_capacity(FIELDS_USUAL);
+        while let Some(field) = fields.next_entry()? {
+            list.push(field);
+        }
+        Ok(Fields { list })
+    }
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+}
+
+/// As many fields as a result has.
+const FIELDS_USUAL: usize = 16;
+
+/// What a reply is.
+pub(super) enum Content {
+    Object(Fields),
+    Other(Value),
+}
+
+impl Content {
+    fn parse(text: &str) -> serde_json::Result<Content> {
+        if !text.trim_start().starts_with('{') {
+            return serde_json::from_str(text).map(Content::Other);
+        }
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let fields = reader.deserialize_map(Object)?;
+        reader.end().map(|()| Content::Object(fields))
+    }
+}
+
 /// A reply that could be read as JSON.
 pub(super) struct Reply {
-    pub(super) value: Value,
-    pub(super) raw: Arc<str>,
+    pub(super) content: Content,
+    pub(super) raw: RawJson,
 }
 
 impl Reply {
     /// Reads a reply's bytes; PROTOCOL if they are no JSON.
-    pub(super) fn read(body: &[u8]) -> Result<Reply, Error> {
-        let text = String::from_utf8_lossy(body);
-        let text = text.trim_start_matches('\u{feff}');
-        let value = serde_json::from_str(text).or_else(|error| {
-            match mend_surrogates(text) {
+    pub(super) fn read(body: Cow<'_, [u8]>) -> Result<Reply, Error> {
+        let text = text_of(body);
+        let content = Content::parse(&text).or_else(|error| {
+            match mend_surrogates(&text) {
                 Cow::Borrowed(_) => Err(error),
-                Cow::Owned(mended) => serde_json::from_str(&mended),
+                Cow::Owned(mended) => Content::parse(&mended),
             }
-            .map_err(|error| unreadable(body, error))
+            .map_err(|error| unreadable(text.as_bytes(), error))
         })?;
-        Ok(Reply { value, raw: text.into() })
+        Ok(Reply { content, raw: text.into() })
     }
 
     /// Reads a reply that has to be an object.
-    pub(super) fn object(body: &[u8]) -> Result<(Fields, Arc<str>), Error> {
+    pub(super) fn object(body: Cow<'_, [u8]>) -> Result<(Fields, RawJson), Error> {
         match Reply::read(body)? {
-            Reply { value: Value::Object(map), raw } => Ok((Fields::new(map), raw)),
-            _ => Err(senseless("an object", body)),
+            Reply { content: Content::Object(fields), raw } => Ok((fields, raw)),
+            Reply { raw, .. } => Err(senseless("an object", raw.as_bytes())),
         }
     }
+}
+
+/// A body as text, without the mark that some begin with; one that is the caller's to give is not copied.
+fn text_of(body: Cow<'_, [u8]>) -> String {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut text = match body {
+        Cow::Borrowed(bytes) => lossy(bytes),
+        Cow::Owned(bytes) => {
+            String::from_utf8(bytes).unwrap_or_else(|error| lossy(error.as_bytes()))
+        }
+    };
+    let marks = text.len() - text.trim_start_matches('\u{feff}').len();
+    text.drain(..marks);
+    text
 }
 
 fn unreadable(body: &[u8], cause: serde_json::Error) -> Error {
@@ -240,17 +297,33 @@ mod tests {
     #[test]
     fn lone_surrogates_do_not_lose_the_reply() {
         let body = br#"{"a":"\ud800x\\ud800\ud83d\ude00\udc00"}"#;
-        let (mut fields, _) = Reply::object(body).unwrap();
+        let (mut fields, _) = Reply::object(body[..].into()).unwrap();
         assert_eq!(fields.text(&["a"]).unwrap(), "\u{fffd}x\\ud800\u{1F600}\u{fffd}");
         for body in [&br#""\u"#[..], br#""\ud8"#, br#""\"#, b"\"\\u00\xff"] {
-            assert!(Reply::read(body).is_err());
+            assert!(Reply::read(body.into()).is_err());
         }
     }
 
     #[test]
     fn bytes_that_are_no_text_are_read_as_text_all_the_same() {
-        let (mut fields, _) = Reply::object(b"\xef\xbb\xbf{\"a\":\"\xff\"}").unwrap();
-        assert_eq!(fields.text(&["a"]).unwrap(), "\u{fffd}");
+        let body = b"\xef\xbb\xbf{\"a\":\"\xff\"}";
+        for body in [Cow::Borrowed(&body[..]), Cow::Owned(body.to_vec())] {
+            let (mut fields, raw) = Reply::object(body).unwrap();
+            assert_eq!(fields.text(&["a"]).unwrap(), "\u{fffd}");
+            assert_eq!(&*raw, "{\"a\":\"\u{fffd}\"}");
+        }
+    }
+
+    #[test]
+    fn of_fields_with_one_name_the_last_counts() {
+        let read = |body: &str| Reply::object(body.as_bytes().into()).unwrap().0;
+        let mut fields = read(r#"{"a":1,"b":2,"a":3,"b":null}"#);
+        assert!(fields.has("a") && !fields.has("b"));
+        assert_eq!(fields.integer(&["b", "a"]), Some(3));
+        assert_eq!(fields.integer(&["a", "b"]), None, "each is there once");
+        let mut fields = read(r#"{"a":1,"b":2}"#);
+        fields.merge(read(r#"{"a":4,"b":null}"#));
+        assert_eq!((fields.integer(&["a"]), fields.integer(&["b"])), (Some(4), Some(2)));
     }
 
     #[test]

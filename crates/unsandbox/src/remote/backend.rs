@@ -3,11 +3,11 @@
 //! thread here; a client's own calls do not come this way.
 
 use super::Remote;
-use super::submit::Route;
 use crate::call::CallOptions;
 use std::borrow::Cow;
 use std::sync::Arc;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::language::require_language;
 use unsandbox_protocol::{
     Backend, Error, EventSink, ExecutionResult, Job, Owner, Status, Submission,
 };
@@ -42,18 +42,18 @@ fn ended(result: ExecutionResult) -> Job {
 impl Backend for Remote {
     fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
         let Submission { request, listed, stdin, cancel, .. } = submission;
-        let route = if request.language.is_some() { Route::Execute } else { Route::Run };
+        let language = request.language.as_deref().map(require_language).transpose()?;
         let options = CallOptions { cancel, stdin, ..CallOptions::default() };
         if listed {
-            let job = self.submit_job(route, Cow::Owned(request), options)?;
+            let job = self.submit_job(language, Cow::Owned(request), options)?;
             self.watch(&Owner::default(), &job.job_id, sink)?;
             return Ok(job);
         }
         let output = sink.clone();
         let options = options.on_output(move |stream, bytes| output.output(stream, bytes));
-        let run =
-            move |remote: &Remote| remote.execute(route, Cow::Owned(request), options).map(ended);
-        self.aside(sink, run)?;
+        self.aside(sink, move |remote| {
+            remote.execute(language, Cow::Owned(request), options).map(ended)
+        })?;
         Ok(Job::new("", Status::Pending))
     }
 

@@ -3,6 +3,7 @@
 //! wrong is told apart here, and whether the server may have seen the request.
 
 use super::control::Control;
+use super::key::Keys;
 use super::line::Line;
 use super::mask::Masked;
 use super::resolver::{LineResolver, LookupFailed};
@@ -13,6 +14,7 @@ use super::{RemoteOptions, proxy, tls};
 use crate::client::cancelled;
 use crate::config::Endpoint;
 use crate::fork::PerProcess;
+use std::cell::OnceCell;
 use std::io::{self, Read as _};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::auth::{Credentials, sign};
 use unsandbox_protocol::wire::{self, http_date};
 use unsandbox_protocol::{Error, ErrorCode};
-use ureq::http::{HeaderMap, Method, Request, Response};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, RustlsConnector};
 use ureq::{Agent, Body, Timeout};
 
@@ -28,6 +30,14 @@ use ureq::{Agent, Body, Timeout};
 const IDLE_LINES_MAX: usize = 64;
 /// Bytes that are set aside for a reply before it comes, whatever length it announces.
 const READ_AHEAD_MAX: u64 = 1024 * 1024;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Asks for [`wire::Shape::Lean`].
+const LEAN: HeaderValue = HeaderValue::from_static("0");
+const COMPAT: HeaderName = HeaderName::from_static(wire::COMPAT_HEADER);
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 
 /// What is asked of the server.
 #[derive(Clone, Debug)]
@@ -37,12 +47,13 @@ pub(super) struct Ask<'a> {
     pub(super) target: &'a str,
     pub(super) content_type: &'static str,
     pub(super) body: &'a [u8],
-    pub(super) idempotency_key: Option<&'a str>,
+    /// Of a submission: its idempotency key, which the first attempt makes.
+    pub(super) key: Option<&'a OnceCell<String>>,
 }
 
 impl<'a> Ask<'a> {
     pub(super) fn get(target: &'a str) -> Self {
-        Ask { method: Method::GET, target, content_type: "", body: b"", idempotency_key: None }
+        Ask { method: Method::GET, target, content_type: "", body: b"", key: None }
     }
 
     pub(super) fn delete(target: &'a str) -> Self {
@@ -80,6 +91,13 @@ struct Idle {
     agent: Agent,
 }
 
+/// What a forked child may not share with its parent.
+#[derive(Default)]
+struct Own {
+    idle: Mutex<Vec<Idle>>,
+    keys: Keys,
+}
+
 /// The lines to one server.
 pub(super) struct Exchange {
     base: String,
@@ -88,11 +106,13 @@ pub(super) struct Exchange {
     pub(super) endpoint: String,
     target: Target,
     credentials: Option<Credentials>,
+    /// The header with the key, which is the same in every request.
+    bearer: Option<Masked>,
     /// Seconds by which the server's clock is ahead of ours.
     skew: AtomicI64,
     config: ureq::config::Config,
     options: RemoteOptions,
-    idle: PerProcess<Mutex<Vec<Idle>>>,
+    own: PerProcess<Own>,
 }
 
 impl Exchange {
@@ -132,24 +152,26 @@ impl Exchange {
             prefix,
             endpoint: shown,
             target,
+            bearer: credentials.as_ref().map(bearer),
             credentials,
             skew: AtomicI64::new(0),
             config: config.build(),
             options,
-            idle: PerProcess::new(),
+            own: PerProcess::new(),
         })
     }
 
-    fn idle(&self) -> &Mutex<Vec<Idle>> {
-        self.idle.get_or_init(Mutex::default)
+    fn own(&self) -> &Own {
+        self.own.get_or_init(Own::default)
     }
 
     pub(super) fn close(&self) {
-        self.idle().lock().expect("no panic under this lock").clear();
+        self.own().idle.lock().expect("no panic under this lock").clear();
     }
 
-    fn take_line(&self) -> Idle {
-        let mut idle = self.idle().lock().expect("no panic under this lock");
+    /// A line of `idle`, or a new one.
+    fn take_line(&self, idle: &Mutex<Vec<Idle>>) -> Idle {
+        let mut idle = idle.lock().expect("no panic under this lock");
         while let Some(line) = idle.pop() {
             if !line.line.is_interrupted() {
                 return line;
@@ -177,8 +199,8 @@ impl Exchange {
         Idle { line, agent: Agent::with_parts(self.config.clone(), connector, resolver) }
     }
 
-    fn give_back(&self, line: Idle) {
-        let mut idle = self.idle().lock().expect("no panic under this lock");
+    fn give_back(idle: &Mutex<Vec<Idle>>, line: Idle) {
+        let mut idle = idle.lock().expect("no panic under this lock");
         if idle.len() < IDLE_LINES_MAX && !line.line.is_interrupted() {
             idle.push(line);
         }
@@ -196,7 +218,14 @@ impl Exchange {
 
     fn ask_once(&self, ask: &Ask<'_>, control: &Control) -> Result<Answer, Fault> {
         control.check().map_err(|error| Fault { error, sent: false })?;
-        let line = self.take_line();
+        let Own { idle, keys } = self.own();
+        if let Some(key) = ask.key
+            && key.get().is_none()
+        {
+            let made = keys.next().map_err(|error| Fault { error, sent: false })?;
+            key.get_or_init(|| made);
+        }
+        let line = self.take_line(idle);
         let outcome = {
             let interrupted = line.line.clone();
             let _guard = control.cancel.on_cancel(move || interrupted.interrupt());
@@ -205,7 +234,7 @@ impl Exchange {
         let sent = line.line.was_sent();
         match outcome {
             Ok(answer) => {
-                self.give_back(line);
+                Self::give_back(idle, line);
                 log::debug!("{} {} gave HTTP {}", ask.method, path_of(ask.target), answer.status);
                 Ok(answer)
             }
@@ -219,35 +248,36 @@ impl Exchange {
 
     /// What proves who asks.
     fn proof(&self, ask: &Ask<'_>) -> (Vec<Masked>, Option<i64>) {
-        let Some(credentials) = &self.credentials else { return (Vec::new(), None) };
-        let bearer = Masked::new("Authorization", format!("Bearer {}", credentials.bearer()));
-        let Credentials::Pair { secret, .. } = credentials else { return (vec![bearer], None) };
+        let mut proof: Vec<Masked> = self.bearer.iter().cloned().collect();
+        let Some(Credentials::Pair { secret, .. }) = &self.credentials else {
+            return (proof, None);
+        };
         let time = unix_now() + self.skew.load(Ordering::Relaxed);
         let path = format!("{}{}", self.prefix, path_of(ask.target));
         let signature = sign(secret, time, ask.method.as_str(), &path, ask.body);
-        (vec![bearer, Masked::new("X-Signature", signature)], Some(time))
+        proof.push(Masked::new(SIGNATURE, signature));
+        (proof, Some(time))
     }
 
     fn send(&self, line: &Idle, ask: &Ask<'_>, control: &Control) -> Result<Answer, ureq::Error> {
         let Idle { line, agent } = line;
-        let mut request = Request::builder()
-            .method(ask.method.clone())
-            .uri(format!("{}{}", self.base, ask.target))
-            .header("Accept", "application/json")
-            .header(wire::COMPAT_HEADER, "0");
-        if let Some(key) = ask.idempotency_key {
-            request = request.header("Idempotency-Key", key);
-        }
+        let mut request =
+            Request::builder().method(ask.method.clone()).uri([&self.base, ask.target].concat());
+        // First of all, because they are looked for again when the request leaves.
         let (proof, time) = self.proof(ask);
-        if let Some(time) = time {
-            request = request.header("X-Timestamp", time);
+        for (name, stars) in proof.iter().map(Masked::header) {
+            request = request.header(name, stars);
         }
-        for masked in &proof {
-            request = request.header(masked.name(), masked.stars());
+        if let Some(time) = time {
+            request = request.header(TIMESTAMP, time);
+        }
+        request = request.header(header::ACCEPT, JSON).header(COMPAT, LEAN);
+        if let Some(key) = ask.key.and_then(OnceCell::get) {
+            request = request.header(IDEMPOTENCY_KEY, key);
         }
         line.begin(control.until, proof, !ask.body.is_empty());
         let response = if ask.method == Method::POST {
-            let request = request.header("Content-Type", ask.content_type).body(ask.body);
+            let request = request.header(header::CONTENT_TYPE, ask.content_type).body(ask.body);
             agent.run(request.map_err(ureq::Error::Http)?)
         } else {
             agent.run(request.body(()).map_err(ureq::Error::Http)?)
@@ -361,6 +391,10 @@ impl std::fmt::Debug for Exchange {
             .field("credentials", &self.credentials)
             .finish_non_exhaustive()
     }
+}
+
+fn bearer(credentials: &Credentials) -> Masked {
+    Masked::new(header::AUTHORIZATION, format!("Bearer {}", credentials.bearer()))
 }
 
 fn tls_error(endpoint: &str, cause: impl std::fmt::Display) -> Error {

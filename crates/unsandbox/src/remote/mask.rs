@@ -3,38 +3,43 @@
 //! sends to the log at trace level, and keeps it in memory that nobody wipes.
 
 use std::ops::Range;
+use std::sync::Arc;
 use unsandbox_protocol::auth::Secret;
+use ureq::http::{HeaderName, HeaderValue};
 
-/// A header whose value stands as stars until it leaves.
-#[derive(Debug)]
+/// A header whose value stands as stars until it leaves. Clones share the value.
+#[derive(Clone, Debug)]
 pub(super) struct Masked {
-    name: &'static str,
-    value: Secret,
+    name: HeaderName,
+    value: Arc<Secret>,
+    stars: HeaderValue,
 }
 
 impl Masked {
-    pub(super) fn new(name: &'static str, value: impl Into<String>) -> Self {
-        Masked { name, value: Secret::new(value) }
+    pub(super) fn new(name: HeaderName, value: impl Into<String>) -> Self {
+        let value = Secret::new(value);
+        let stars = HeaderValue::try_from("*".repeat(value.expose().len()));
+        Masked {
+            name,
+            value: Arc::new(value),
+            stars: stars.expect("stars are no control characters"),
+        }
     }
 
-    pub(super) fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// What the HTTP client is given: as long as the value.
-    pub(super) fn stars(&self) -> String {
-        "*".repeat(self.value.expose().len())
+    /// The header as the HTTP client is given it: with stars for each byte of the value.
+    pub(super) fn header(&self) -> (&HeaderName, &HeaderValue) {
+        (&self.name, &self.stars)
     }
 
     /// Where the value belongs in `head`, which is whole lines of a request's head.
     fn place(&self, head: &[u8]) -> Option<Range<usize>> {
         let mut start = 0;
+        let name = self.name.as_str().as_bytes();
         for line in head.split_inclusive(|byte| *byte == b'\n') {
-            let value = start + self.name.len() + ": ".len();
+            let value = start + name.len() + ": ".len();
             let end = start + line.len().saturating_sub("\r\n".len());
-            let named = line.get(..self.name.len()).is_some_and(|name| {
-                name.eq_ignore_ascii_case(self.name.as_bytes())
-                    && line[name.len()..].starts_with(b": ")
+            let named = line.get(..name.len()).is_some_and(|written| {
+                written.eq_ignore_ascii_case(name) && line[name.len()..].starts_with(b": ")
             });
             if named && end.checked_sub(value) == Some(self.value.expose().len()) {
                 return Some(value..end);
@@ -68,12 +73,15 @@ pub(super) fn hide(output: &mut [u8], places: &[Range<usize>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ureq::http::header::AUTHORIZATION;
+
+    const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 
     #[test]
     fn values_come_and_go_and_nothing_else_changes() {
         let mut masked =
-            vec![Masked::new("Authorization", "Bearer key"), Masked::new("X-Signature", "abcd")];
-        assert_eq!(masked[0].stars(), "**********");
+            vec![Masked::new(AUTHORIZATION, "Bearer key"), Masked::new(SIGNATURE, "abcd")];
+        assert_eq!(masked[0].header(), (&AUTHORIZATION, &HeaderValue::from_static("**********")));
         assert!(!format!("{masked:?}").contains("key"));
         let before = b"POST /?authorization: ********** HTTP/1.1\r\nhost: h\r\nauthorization: **********\r\n";
         let mut output = before.to_vec();

@@ -5,6 +5,7 @@ mod aside;
 mod backend;
 mod control;
 mod exchange;
+mod key;
 mod line;
 mod mask;
 mod poll;
@@ -34,7 +35,6 @@ use unsandbox_protocol::{Error, ExecutionResult, Job, limits};
 
 pub(crate) use proxy::ProxyChoice;
 pub(crate) use resolver::LookUp;
-pub(crate) use submit::Route;
 pub(crate) use tls::Roots;
 
 /// Whole call, where nothing is executed.
@@ -173,7 +173,7 @@ impl Remote {
             None => format!("/jobs/{id}"),
         };
         let answer = self.ask(&Ask::get(&target), control, &|| Safety::Repeatable, &[])?;
-        wire::decode_job(&answer.body, answer.status)
+        wire::decode_job(answer.body, answer.status)
     }
 
     pub(crate) fn job(&self, job_id: &str, options: &CallOptions) -> Result<Job, Error> {

@@ -99,7 +99,7 @@ fn attempts(
         };
         seen.acted |= failure.seen;
         // Only a submission can have run something.
-        let submission = ask.method == Method::POST && ask.idempotency_key.is_some();
+        let submission = ask.method == Method::POST && ask.key.is_some();
         let may_have_run = submission && seen.acted;
         let at_the_end = |error: Error| error.with_may_have_run(may_have_run);
         if attempt >= retries || !failure.may_repeat(safety) {

@@ -294,7 +294,9 @@ impl Transport for Socket {
     }
 
     fn is_open(&mut self) -> bool {
-        self.stream.is_open().unwrap_or(false)
+        // At the end of a reply it goes to where idle connections wait, and is looked at when it is taken from
+        // there.
+        self.line.is_in_body() || self.stream.is_open().unwrap_or(false)
     }
 }
 

@@ -10,24 +10,18 @@ use super::{QUEUE_TIME, Remote, RemoteOptions};
 use crate::call::CallOptions;
 use crate::input::read_whole;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::io::Read;
 use std::time::Duration;
-use unsandbox_protocol::language::Language;
+use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::wire::{self, Submitted};
 use unsandbox_protocol::{
-    CancelToken, Error, ErrorCode, ExecutionResult, Job, Request, Stream, detect, language, limits,
+    CancelToken, Error, ErrorCode, ExecutionResult, Job, Request, Stream, detect, limits,
 };
-
-/// `execute` or `run`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Route {
-    Execute,
-    Run,
-}
 
 /// A submission as it is sent.
 pub(super) struct Parcel {
-    target: String,
+    target: Cow<'static, str>,
     content_type: &'static str,
     body: String,
     /// The language that was detected on this side.
@@ -35,29 +29,29 @@ pub(super) struct Parcel {
 }
 
 impl Remote {
+    /// Without a language the server detects it.
     pub(crate) fn execute(
         &self,
-        route: Route,
+        language: Option<&'static Language>,
         request: Cow<'_, Request>,
         options: CallOptions,
     ) -> Result<ExecutionResult, Error> {
         let CallOptions { cancel, deadline, on_output, stdin, cancel_job } = options;
         let request = with_stdin(request, stdin)?;
         let ttl = Duration::from_secs(request.ttl_seconds().unsigned_abs());
-        let control = self.execution(cancel, deadline, ttl + steps_beside(route, &request));
+        let control = self.execution(cancel, deadline, ttl + steps_beside(language, &request));
         let beyond_the_service =
             !request.args.is_empty() || request.stdin.is_some() || !request.limits.is_default();
         let RemoteOptions { cancel_jobs, job_threshold, .. } = self.inner.options;
         let as_job = cancel_job || cancel_jobs || ttl > job_threshold;
-        let parcel = self.parcel(route, request, as_job, &control)?;
+        let parcel = self.parcel(language, request, as_job, &control)?;
         let detected = parcel.detected;
         let answer = match as_job {
             true => self.submit_aside(parcel, &control)?,
             false => self.submit(&parcel, &control)?,
         };
-        let submitted = wire::decode_submission_or_result(&answer.body, answer.status)
+        let submitted = wire::decode_submission_or_result(answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
-        drop(answer);
         if beyond_the_service && !self.features().run_json {
             let endpoint = &self.inner.exchange.endpoint;
             log::warn!(
@@ -85,7 +79,7 @@ impl Remote {
 
     pub(crate) fn submit_job(
         &self,
-        route: Route,
+        language: Option<&'static Language>,
         request: Cow<'_, Request>,
         options: CallOptions,
     ) -> Result<Job, Error> {
@@ -94,7 +88,7 @@ impl Remote {
             options.cancel,
             Some(options.deadline.or(self.inner.options.timeouts.call).unwrap_or(QUEUE_TIME)),
         );
-        let parcel = self.parcel(route, request, true, &control)?;
+        let parcel = self.parcel(language, request, true, &control)?;
         let detected = parcel.detected;
         let answer = self.submit_aside(parcel, &control)?;
         let mut job = wire::decode_submission(&answer.body, answer.status)
@@ -120,26 +114,27 @@ impl Remote {
     /// detected here otherwise.
     fn parcel(
         &self,
-        route: Route,
+        language: Option<&'static Language>,
         mut request: Cow<'_, Request>,
         as_job: bool,
         control: &Control,
     ) -> Result<Parcel, Error> {
-        let suffix = if as_job { "/async" } else { "" };
-        let json = |path: &str, request: &Request, detected| Parcel {
-            target: format!("{path}{suffix}"),
+        let (execute, run) = match as_job {
+            true => ("/execute/async", "/run/async"),
+            false => ("/execute", "/run"),
+        };
+        let json = |path: &'static str, request: &Request, detected| Parcel {
+            target: path.into(),
             content_type: "application/json",
             body: wire::encode_execute(request),
             detected,
         };
-        if route == Route::Execute {
-            let asked = request.language.as_deref().unwrap_or_default();
+        if let Some(Language { name, .. }) = language {
             // One spelling on the wire: an alias of ours need not be one of the server's.
-            let name = language::require_language(asked)?.name;
-            if asked != name {
+            if request.language.as_deref() != Some(name) {
                 request.to_mut().language = Some(name.to_string());
             }
-            return Ok(json("/execute", &request, None));
+            return Ok(json(execute, &request, None));
         }
         let plain = request.input_files.is_empty()
             && request.stdin.is_none()
@@ -147,25 +142,25 @@ impl Remote {
             && request.limits.is_default();
         if plain {
             let query = wire::encode_run_query(&request);
-            let target = format!("/run{suffix}?{query}");
+            let target = format!("{run}?{query}").into();
             let body = request.into_owned().code;
             return Ok(Parcel { target, content_type: "text/plain", body, detected: None });
         }
         if self.features_asked(control).run_json {
-            return Ok(json("/run", &request, None));
+            return Ok(json(run, &request, None));
         }
         let name = detect::detect(&request.code)?.name;
         request.to_mut().language = Some(name.to_string());
         request.validate()?;
-        Ok(json("/execute", &request, Some(name)))
+        Ok(json(execute, &request, Some(name)))
     }
 
     /// Sends a submission, and again where that cannot run it twice.
     pub(super) fn submit(&self, parcel: &Parcel, control: &Control) -> Result<Answer, Error> {
-        let key = idempotency_key()?;
+        let key = OnceCell::new();
         let ask = Ask {
             content_type: parcel.content_type,
-            idempotency_key: Some(&key),
+            key: Some(&key),
             ..Ask::post(&parcel.target, parcel.body.as_bytes())
         };
         let safety = || match self.features_asked(control).idempotency {
@@ -189,12 +184,11 @@ impl Remote {
 }
 
 /// How long compiling, and making what the request wants back, may take before and after the run.
-fn steps_beside(route: Route, request: &Request) -> Duration {
+fn steps_beside(language: Option<&Language>, request: &Request) -> Duration {
     let steps = 1 + u32::from(request.return_artifact) + u32::from(request.return_wasm_artifact);
-    let named = request.language.as_deref().filter(|_| route == Route::Execute);
     // Which language it is the server finds out: the slowest one, then.
-    let slowest = || language::languages().iter().map(Language::compile_time).max();
-    let step = named.and_then(language::find_language).map(Language::compile_time);
+    let slowest = || languages().iter().map(Language::compile_time).max();
+    let step = language.map(Language::compile_time);
     step.or_else(slowest).unwrap_or(limits::COMPILE_TIME) * steps
 }
 
@@ -208,12 +202,4 @@ fn with_stdin<'a>(
     };
     request.to_mut().stdin = Some(read_whole("stdin", stdin)?);
     Ok(request)
-}
-
-/// 128 random bits: the same submission, however often it arrives.
-fn idempotency_key() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|cause| Error::internal("no random numbers").with_cause(cause))?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

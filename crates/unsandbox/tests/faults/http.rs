@@ -41,10 +41,14 @@ fn redirect(status: u16, location: &str) -> Play {
 const LOST: &str = "CONNECT, may have run; 1";
 const MENDED: &str = "answered; 2";
 const SENSELESS: &str = "PROTOCOL, may have run; 1";
+const FINE: &str = "answered; 1";
 
 pub fn rows() -> Vec<Row> {
     let mut rows = connections();
-    rows.extend(framing());
+    rows.extend(lengths());
+    rows.extend(shapes());
+    rows.extend(burdens());
+    rows.extend(redirects());
     rows.extend(statuses());
     rows
 }
@@ -68,12 +72,7 @@ fn connections() -> Vec<Row> {
             MENDED,
         ),
         row("half-closed before an answer", || Play::HalfClose(vec![]), LOST, MENDED),
-        row(
-            "half-closed after the answer",
-            || Play::HalfClose(sized().into()),
-            "answered; 1",
-            "answered; 1",
-        ),
+        row("half-closed after the answer", || Play::HalfClose(sized().into()), FINE, FINE),
         row(
             "never answers, until the deadline",
             || Play::Hang,
@@ -108,9 +107,9 @@ fn closed_while_idle() -> Outcome {
     Outcome { end: end_of(&end), submissions: stub.asked().len(), runs: stub.asked().len() - 1 }
 }
 
-fn framing() -> Vec<Row> {
+/// How long the body is, as its head or its chunks say.
+fn lengths() -> Vec<Row> {
     let row = Row::submission;
-    let fine = "answered; 1";
     vec![
         row(
             "Content-Length too short",
@@ -139,8 +138,8 @@ fn framing() -> Vec<Row> {
                     OK.len()
                 ))
             },
-            fine,
-            fine,
+            FINE,
+            FINE,
         ),
         row(
             "chunks that are broken",
@@ -154,18 +153,32 @@ fn framing() -> Vec<Row> {
             LOST,
             MENDED,
         ),
-        row("no Content-Type", || Play::Answer(200, vec![], OK.into()), fine, fine),
-        row("no length, ended by closing", || raw(format!("{}{OK}", head(""))), fine, fine),
-        row("HTTP/1.0", || raw(format!("HTTP/1.0 200 OK\r\n\r\n{OK}")), fine, fine),
+        row("no length, ended by closing", || raw(format!("{}{OK}", head(""))), FINE, FINE),
+    ]
+}
+
+/// What stands before the body, and in which packing that comes.
+fn shapes() -> Vec<Row> {
+    let row = Row::submission;
+    vec![
+        row("no Content-Type", || Play::Answer(200, vec![], OK.into()), FINE, FINE),
+        row("HTTP/1.0", || raw(format!("HTTP/1.0 200 OK\r\n\r\n{OK}")), FINE, FINE),
         row(
             "100 Continue nobody asked for",
             || raw(format!("HTTP/1.1 100 Continue\r\n\r\n{}", sized())),
-            fine,
-            fine,
+            FINE,
+            FINE,
         ),
         row("no HTTP at all", || raw("SSH-2.0-OpenSSH\r\n\r\n"), SENSELESS, SENSELESS),
-        row("gzip", || gzip(OK.as_bytes()), fine, fine),
+        row("gzip", || gzip(OK.as_bytes()), FINE, FINE),
         row("gzip that is not gzip", || with(ok(), "Content-Encoding: gzip"), SENSELESS, SENSELESS),
+    ]
+}
+
+/// More than a client takes.
+fn burdens() -> Vec<Row> {
+    let row = Row::submission;
+    vec![
         row(
             "gzip bomb of 100 MB",
             bomb,
@@ -188,6 +201,13 @@ fn framing() -> Vec<Row> {
             SENSELESS,
             SENSELESS,
         ),
+    ]
+}
+
+/// Whither a request with a key never goes.
+fn redirects() -> Vec<Row> {
+    let row = Row::submission;
+    vec![
         row("redirect to itself", || redirect(307, "/execute"), "PROTOCOL; 1", "PROTOCOL; 1"),
         row(
             "redirect to another host",
@@ -209,8 +229,8 @@ fn statuses() -> Vec<Row> {
     let refused = |fault, play, code| Row::submission(fault, play, code, code);
     let failed = "SERVER, may have run; 1";
     vec![
-        row("201", || json(201, OK), "answered; 1", "answered; 1"),
-        row("202", || json(202, OK), "answered; 1", "answered; 1"),
+        row("201", || json(201, OK), FINE, FINE),
+        row("202", || json(202, OK), FINE, FINE),
         row("204 without a body", || Play::Answer(204, vec![], vec![]), SENSELESS, SENSELESS),
         refused("400", || json(400, r#"{"error":"invalid_request"}"#), "ARGUMENT; 1"),
         refused("401", || json(401, r#"{"error":"invalid_api_key"}"#), "AUTH; 1"),

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Idempotency keys: the same submission has the same key, however often it arrives.
+
+use std::sync::Mutex;
+use unsandbox_protocol::Error;
+use unsandbox_protocol::auth::hex;
+
+const KEY_BYTES: usize = 16;
+/// Keys for which the kernel is asked at once: asking takes as long as a hundred keys do.
+const BATCH: usize = 32;
+
+/// Random numbers for the next keys. Every process has its own: a forked child would send its parent's.
+#[derive(Default)]
+pub(super) struct Keys {
+    left: Mutex<Vec<[u8; KEY_BYTES]>>,
+}
+
+impl Keys {
+    pub(super) fn next(&self) -> Result<String, Error> {
+        let mut left = self.left.lock().expect("no panic under this lock");
+        if left.is_empty() {
+            let mut batch = [[0; KEY_BYTES]; BATCH];
+            getrandom::fill(batch.as_flattened_mut())
+                .map_err(|cause| Error::internal("no random numbers").with_cause(cause))?;
+            left.extend(batch);
+        }
+        Ok(hex(&left.pop().expect("it was just filled")))
+    }
+}
