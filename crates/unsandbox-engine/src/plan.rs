@@ -301,6 +301,44 @@ mod tests {
     }
 
     #[test]
+    fn what_a_request_asks_for_reaches_its_jail_and_its_steps() {
+        let mut asked = Limits::default();
+        for (number, row) in LIMIT_TABLE.iter().enumerate() {
+            assert!(asked.set(row.name, row.min + number as u64), "{}", row.name);
+        }
+        let request = Request::new("c", "").ttl(7).limits(asked);
+        let valid = request.validate().unwrap();
+        let recipe = &valid.language.recipes[0];
+        let runtime = Runtime { recipe, programs: Vec::new(), show: vec!["/opt/c".to_string()] };
+        let prepared = prepare(&request, &valid, &runtime, TMP).unwrap();
+        let of = |name| asked.get(name).unwrap();
+        let wanted = RunLimits {
+            memory_bytes: of("memory_bytes"),
+            cpu_time_ms: of("cpu_time_ms"),
+            processes: of("processes"),
+            open_files: of("open_files"),
+            file_size_bytes: of("file_size_bytes"),
+            work_bytes: of("work_bytes"),
+            work_files: of("work_files"),
+        };
+        assert_eq!(prepared.plan.limits, wanted);
+        let needs = Needs {
+            show: vec!["/opt/c".to_string()],
+            memory_bytes: of("memory_bytes"),
+            processes: of("processes"),
+            work_bytes: of("work_bytes"),
+            work_files: of("work_files"),
+        };
+        assert_eq!(prepared.needs, needs);
+        assert_eq!(prepared.output_bytes, of("output_bytes"));
+        let times: Vec<u64> = prepared.plan.steps.iter().map(|step| step.wall_ms).collect();
+        assert_eq!(times, [limits::COMPILE_TIME.as_millis() as u64, 7_000]);
+        let Plan { artifacts_max_count, artifacts_max_bytes, .. } = prepared.plan;
+        let most = (limits::ARTIFACTS_MAX_COUNT as u64, limits::ARTIFACTS_MAX_BYTES);
+        assert_eq!((artifacts_max_count, artifacts_max_bytes), most);
+    }
+
+    #[test]
     fn a_plan_follows_to_another_folder() {
         let step = Step { kind: StepKind::Run, argv: vec!["/a/1/7/x".into()], wall_ms: 1 };
         let plan = Plan {

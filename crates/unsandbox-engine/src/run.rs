@@ -227,8 +227,8 @@ impl Run {
         let mut started = false;
         match which {
             CONTROL => started = self.hear(buffer),
-            STDOUT => self.read(0, READ_AT_ONCE, buffer),
-            _ => self.read(1, READ_AT_ONCE, buffer),
+            STDOUT => _ = self.read(0, READ_AT_ONCE, buffer),
+            _ => _ = self.read(1, READ_AT_ONCE, buffer),
         }
         if self.done {
             self.finish_reading(buffer);
@@ -252,8 +252,15 @@ impl Run {
         for index in 0..self.outputs.len() {
             // What is there now and no more, in case that somebody holds the other end and still writes.
             let pipe = self.outputs[index].pipe.as_ref();
-            let waiting = pipe.and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok()).unwrap_or(0);
-            self.read(index, waiting as usize / READ_BYTES + 1, buffer);
+            let mut waiting =
+                pipe.and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok()).unwrap_or(0) as usize;
+            // A program can have its pipe give each of its writes to one read.
+            while waiting > 0 {
+                match self.read(index, 1, buffer) {
+                    0 => break,
+                    len => waiting = waiting.saturating_sub(len),
+                }
+            }
             if let Some(pipe) = self.outputs[index].pipe.take() {
                 self.unwatch(pipe.as_fd());
             }
@@ -331,21 +338,26 @@ impl Run {
         self.trouble = Some(trouble);
     }
 
-    /// Reads up to `times` buffers; never blocks.
-    fn read(&mut self, index: usize, times: usize, buffer: &mut Vec<u8>) {
+    /// Reads up to `times` buffers; never blocks. Gives how many bytes there were.
+    fn read(&mut self, index: usize, times: usize, buffer: &mut Vec<u8>) -> usize {
         buffer.resize(READ_BYTES, 0);
+        let mut sum = 0;
         for _ in 0..times {
-            let Some(pipe) = &mut self.outputs[index].pipe else { return };
+            let Some(pipe) = &mut self.outputs[index].pipe else { break };
             match pipe.read(buffer) {
-                Ok(len) if len > 0 => self.keep(index, &buffer[..len]),
+                Ok(len) if len > 0 => {
+                    self.keep(index, &buffer[..len]);
+                    sum += len;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Ok(_) | Err(_) => {
                     let pipe = self.outputs[index].pipe.take();
                     pipe.iter().for_each(|pipe| self.unwatch(pipe.as_fd()));
                 }
             }
         }
+        sum
     }
 
     /// Keeps what fits under the limit; the first byte over it ends the program.

@@ -9,8 +9,30 @@ use std::time::{Duration, Instant};
 use unsandbox_engine::{Engine, EngineOptions};
 use unsandbox_protocol::backend::NoSink;
 use unsandbox_protocol::{
-    Backend, ErrorCode, LimitKind, Limits, Owner, Request, Status, Submission,
+    Backend, Error, ErrorCode, EventSink, Job, LimitKind, Limits, Owner, Request, Status, Stream,
+    Submission,
 };
+
+/// Looks at the first piece of output for a while.
+struct Slow(std::sync::Once);
+
+impl EventSink for Slow {
+    fn output(&self, _: Stream, _: &[u8]) {
+        self.0.call_once(|| std::thread::sleep(Duration::from_millis(500)));
+    }
+    fn finished(&self, _: Result<Job, Error>) {}
+}
+
+#[test]
+fn output_in_packets_is_all_there_at_the_end() {
+    // More than is read at once, as much as the pipe holds beside the piece that is being looked at.
+    let code = "#define _GNU_SOURCE\n#include <fcntl.h>\n#include <unistd.h>\n\
+        int main() { fcntl(1, F_SETFL, O_DIRECT | O_WRONLY); usleep(100000);\n\
+        for (int i = 0; i < 17; i++) if (write(1, \"0123456789\", 10) != 10) return 1; return 0; }";
+    let sink = Arc::new(Slow(std::sync::Once::new()));
+    let result = engine().execute(Submission::new(Request::new("c", code)), sink).unwrap();
+    assert_eq!((result.stdout.len(), result.exit_code), (170, Some(0)));
+}
 
 #[test]
 fn a_program_that_succeeds() {

@@ -49,3 +49,125 @@ pub fn kernel_abi() -> i32 {
     let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, zero, zero, VERSION) };
     abi.max(0) as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys;
+    use std::fs::{self, File};
+    use std::io;
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+    use std::path::PathBuf;
+    use std::process::{Child, Command, Stdio};
+
+    /// A folder with what may be read and what may be written, and a folder beside them.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn make(name: &str) -> Place {
+            let name = format!("unsandbox-landlock-{name}-{}", std::process::id());
+            let place = Place(std::env::temp_dir().join(name));
+            for folder in ["shown", "own", "outside"] {
+                fs::create_dir_all(place.0.join(folder)).unwrap();
+                fs::write(place.0.join(folder).join("file"), "content").unwrap();
+            }
+            place
+        }
+
+        fn path(&self, below: &str) -> String {
+            self.0.join(below).to_string_lossy().into_owned()
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// What `tries` says in a thread that has put the lock on: it is a thread's own, and ends with it.
+    fn locked<T: Send>(place: &Place, devices: &[&str], tries: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let own = place.path("own");
+                let rules = lock(&[&place.path("shown")], &[&own, "/dev/full"], devices).unwrap();
+                sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).unwrap();
+                sys::restrict_files(rules.expect("this kernel has Landlock").as_fd()).unwrap();
+                tries()
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    fn is_denied<T>(tried: io::Result<T>) -> bool {
+        tried.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// These tests are for a kernel that has Landlock; without it nothing runs at the reduced level.
+    #[test]
+    fn what_is_shown_is_read_and_only_the_own_folder_written() {
+        let place = Place::make("files");
+        let write = |below: &str| File::options().write(true).open(place.path(below));
+        locked(&place, &[], || {
+            assert_eq!(fs::read(place.path("shown/file")).unwrap(), b"content");
+            assert!(is_denied(write("shown/file")), "a shown file is written");
+            assert!(is_denied(fs::write(place.path("shown/new"), "")), "a shown folder is written");
+            assert!(
+                is_denied(fs::remove_file(place.path("shown/file"))),
+                "a shown file is removed"
+            );
+            fs::write(place.path("own/new"), "").unwrap();
+            fs::remove_file(place.path("own/file")).unwrap();
+            for below in ["outside/file", "outside"] {
+                assert!(is_denied(File::open(place.path(below))), "{below} is read");
+            }
+            assert!(is_denied(write("outside/file")), "a file outside is written");
+        });
+    }
+
+    /// Whether Landlock refuses a request that this device does not know.
+    fn request_is_denied(device: &str) -> bool {
+        let file = File::options().write(true).open(device).unwrap();
+        let null: libc::c_ulong = 0;
+        // SAFETY: no device here knows the request, so that none looks at what should be a pointer.
+        let answer = unsafe { libc::ioctl(file.as_raw_fd(), libc::TCGETS, null) };
+        assert_eq!(answer, -1);
+        is_denied::<()>(Err(io::Error::last_os_error()))
+    }
+
+    #[test]
+    fn requests_to_devices_are_for_the_given_devices() {
+        let place = Place::make("devices");
+        let [given, other] =
+            locked(&place, &["/dev/null"], || ["/dev/null", "/dev/full"].map(request_is_denied));
+        assert!(!given);
+        assert_eq!(other, kernel_abi() >= 5, "a device in the own folder takes requests");
+    }
+
+    struct Bystander(Child);
+
+    impl Drop for Bystander {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn abstract_sockets_and_signals_stay_inside() {
+        let place = Place::make("scopes");
+        let name = place.path("");
+        let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+        let _listener = UnixListener::bind_addr(&address).unwrap();
+        let other = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let other = Bystander(other.unwrap());
+        let pid = other.0.id() as libc::pid_t;
+        let (connected, signaled) =
+            locked(&place, &[], || (UnixStream::connect_addr(&address), sys::kill(pid, 0)));
+        let scoped = kernel_abi() >= 6;
+        assert_eq!(is_denied(connected), scoped, "the host's socket is reached");
+        assert_eq!(is_denied(signaled), scoped, "another process is signalled");
+    }
+}

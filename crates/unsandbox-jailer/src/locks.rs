@@ -48,18 +48,7 @@ impl<'a> Locks<'a> {
         let readable: Vec<String> =
             standard.chain(show.iter().cloned()).chain(["/proc".to_string()]).collect();
         let files = files(&readable, &tmp, REDUCED_DEVICES)?;
-        let mut added = vec![filters.reduced.clone()];
-        if level == (Level::Reduced { id: None }) {
-            added.push(filters.same_user.clone());
-        }
-        let broken = |error: Failed| ("seccomp", io::Error::other(error.to_string()));
-        let abi = files::kernel_abi();
-        if abi < seccomp::LANDLOCK_WITH_TRUNCATION {
-            added.extend(seccomp::without_truncation().map_err(broken)?);
-        }
-        if abi < seccomp::LANDLOCK_WITH_SIGNALS {
-            added.push(seccomp::without_signals().map_err(broken)?);
-        }
+        let added = added(level, files::kernel_abi(), filters)?;
         Ok(Locks { level, tmp, files, filters, added })
     }
 
@@ -82,6 +71,26 @@ impl<'a> Locks<'a> {
         drop_capabilities()?;
         install(self.filters.programs.iter().chain(&self.added))
     }
+}
+
+/// What a run without namespaces gets on top of every run's filters, where Landlock is this old.
+fn added(
+    level: Level,
+    abi: i32,
+    filters: &Filters,
+) -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
+    let broken = |error: Failed| ("seccomp", io::Error::other(error.to_string()));
+    let mut added = vec![filters.reduced.clone()];
+    if level == (Level::Reduced { id: None }) {
+        added.push(filters.same_user.clone());
+    }
+    if abi < seccomp::LANDLOCK_WITH_TRUNCATION {
+        added.extend(seccomp::without_truncation().map_err(broken)?);
+    }
+    if abi < seccomp::LANDLOCK_WITH_SIGNALS {
+        added.push(seccomp::without_signals().map_err(broken)?);
+    }
+    Ok(added)
 }
 
 /// What an init can do without itself, and every program below it inherits: here it is done before the
@@ -128,4 +137,30 @@ fn files(readable: &[String], tmp: &str, devices: &[&str]) -> Result<Option<Owne
     let readable: Vec<&str> = readable.iter().map(String::as_str).collect();
     files::lock(&readable, &[tmp], devices)
         .map_err(|e| ("landlock", io::Error::other(e.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(programs: &[Vec<libc::sock_filter>]) -> Vec<usize> {
+        programs.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn older_kernels_and_a_shared_user_add_filters() {
+        let filters = Filters::compile().unwrap();
+        let signals = seccomp::without_signals().unwrap();
+        let truncation = seccomp::without_truncation().unwrap();
+        let (own, shared) = (Level::Reduced { id: Some(7) }, Level::Reduced { id: None });
+        let of = |level, abi| lengths(&added(level, abi, &filters).unwrap());
+        let [reduced, same_user] = [filters.reduced.len(), filters.same_user.len()];
+        let [cut, hidden] = [truncation[0].len(), truncation[1].len()];
+        assert_eq!(of(own, 6), [reduced]);
+        assert_eq!(of(own, 5), [reduced, signals.len()]);
+        assert_eq!(of(own, 3), [reduced, signals.len()]);
+        assert_eq!(of(own, 2), [reduced, cut, hidden, signals.len()]);
+        assert_eq!(of(shared, 6), [reduced, same_user]);
+        assert_eq!(of(shared, 1), [reduced, same_user, cut, hidden, signals.len()]);
+    }
 }

@@ -197,7 +197,8 @@ fn namespaces(rules: &mut Rules) -> Result<(), Failure> {
 fn sockets(rules: &mut Rules) -> Result<(), Failure> {
     const SOCK_PACKET: libc::c_int = 10;
     let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
-    let odd = families.iter().map(|&family| differs(0, family as u64)).collect::<Result<_, _>>()?;
+    let odd = families.iter().map(|&family| differs(0, family as u64));
+    let odd = odd.collect::<Result<Vec<_>, _>>()?;
     let mut other = vec![differs(0, libc::AF_UNIX as u64)?];
     for protocol in [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP] {
         other.push(differs(2, protocol as u64)?);
@@ -370,8 +371,8 @@ fn reduced_rules() -> Result<Rules, Failure> {
     rules.insert(libc::SYS_utimensat, vec![not_zero(1, Len::Qword)?]);
     // A datagram names its receiver, which may be any socket of the machine. Pairs of streams stay.
     let kinds = [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET, libc::SOCK_RDM];
-    let kinds = kinds.map(|kind| Ok(SeccompRule::new(vec![masked(1, 0xf, kind as u64)?])?));
-    rules.insert(libc::SYS_socketpair, kinds.into_iter().collect::<Result<_, Failure>>()?);
+    let kinds = kinds.map(|kind| rule(vec![masked(1, 0xf, kind as u64)?]));
+    rules.insert(libc::SYS_socketpair, kinds.into_iter().collect::<Result<_, _>>()?);
     rules.insert(libc::SYS_sendto, vec![not_zero(4, Len::Qword)?]);
     rules.insert(libc::SYS_ioctl, file_requests()?);
     Ok(rules)
@@ -504,6 +505,8 @@ fn guard() -> Vec<libc::sock_filter> {
     ]
 }
 
+#[cfg(test)]
+mod added;
 #[cfg(test)]
 mod older;
 #[cfg(test)]

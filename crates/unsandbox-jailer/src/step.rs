@@ -19,6 +19,8 @@ use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{Cause, Plan, RunLimits, Step, StepEnd, StepKind, ToInit, Trouble};
 
+const MB: u64 = 1 << 20;
+
 /// How long processes that are being ended are left to do so.
 pub const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
@@ -265,25 +267,63 @@ fn set_streams(streams: &RunStreams<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// What the kernel keeps each process to, soft and hard at once.
+fn rlimits(limits: &RunLimits) -> Vec<(libc::__rlimit_resource_t, u64)> {
+    // The watchdog counts the time of all processes together.
+    let seconds = (limits.cpu_time_ms != 0).then(|| limits.cpu_time_ms.div_ceil(1000) + 1);
+    let fixed = [
+        (libc::RLIMIT_NPROC, limits.processes + 1), // the init counts too
+        (libc::RLIMIT_NOFILE, limits.open_files),
+        (libc::RLIMIT_FSIZE, limits.file_size_bytes),
+        (libc::RLIMIT_MEMLOCK, 8 * MB),
+        (libc::RLIMIT_MSGQUEUE, MB),
+        (libc::RLIMIT_SIGPENDING, 1024),
+        (libc::RLIMIT_RTPRIO, 0),
+        (libc::RLIMIT_NICE, 0),
+    ];
+    let time = seconds.map(|seconds| (libc::RLIMIT_CPU, seconds));
+    fixed.into_iter().chain(time).collect()
+}
+
 fn set_rlimits(limits: &RunLimits) -> io::Result<()> {
-    const MB: u64 = 1 << 20;
-    let both = |resource, value: u64| {
+    for (resource, value) in rlimits(limits) {
         // A host that has less itself gives what it has.
         let hard = sys::get_rlimit(resource).rlim_max.min(value);
-        sys::set_rlimit(resource, hard, hard)
-    };
-    both(libc::RLIMIT_NPROC, limits.processes + 1)?; // the init counts too
-    both(libc::RLIMIT_NOFILE, limits.open_files)?;
-    if limits.cpu_time_ms != 0 {
-        // For one process; the watchdog counts them all.
-        both(libc::RLIMIT_CPU, limits.cpu_time_ms.div_ceil(1000) + 1)?;
+        sys::set_rlimit(resource, hard, hard)?;
     }
-    both(libc::RLIMIT_FSIZE, limits.file_size_bytes)?;
-    both(libc::RLIMIT_MEMLOCK, 8 * MB)?;
-    both(libc::RLIMIT_MSGQUEUE, MB)?;
-    both(libc::RLIMIT_SIGPENDING, 1024)?;
-    both(libc::RLIMIT_RTPRIO, 0)?;
-    both(libc::RLIMIT_NICE, 0)?;
     let stack = sys::get_rlimit(libc::RLIMIT_STACK).rlim_max;
     sys::set_rlimit(libc::RLIMIT_STACK, (8 * MB).min(stack), (64 * MB).min(stack))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of some of these no ordinary host has more, so that a jail there would not show their loss.
+    #[test]
+    fn every_limit_of_a_process_is_set() {
+        let limits = RunLimits {
+            memory_bytes: 1 << 30,
+            cpu_time_ms: 1_001,
+            processes: 10,
+            open_files: 20,
+            file_size_bytes: 30,
+            work_bytes: 40,
+            work_files: 50,
+        };
+        let mut expected = vec![
+            (libc::RLIMIT_NPROC, 11),
+            (libc::RLIMIT_NOFILE, 20),
+            (libc::RLIMIT_FSIZE, 30),
+            (libc::RLIMIT_MEMLOCK, 8 << 20),
+            (libc::RLIMIT_MSGQUEUE, 1 << 20),
+            (libc::RLIMIT_SIGPENDING, 1024),
+            (libc::RLIMIT_RTPRIO, 0),
+            (libc::RLIMIT_NICE, 0),
+            (libc::RLIMIT_CPU, 3),
+        ];
+        assert_eq!(rlimits(&limits), expected);
+        expected.pop();
+        assert_eq!(rlimits(&RunLimits { cpu_time_ms: 0, ..limits }), expected);
+    }
 }

@@ -133,8 +133,6 @@ fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
         move |error| (step.to_string(), error)
     }
     sys::set_umask(0o022);
-    let private = libc::MS_REC | libc::MS_PRIVATE;
-    sys::mount(c"none", c"/", c"", private, c"").map_err(at("make / private"))?;
     // Sources are opened before the new root covers anything of the host.
     let binds = collect_binds(show)?;
     let links = system_links();

@@ -156,4 +156,15 @@ fn limits_and_code() {
     assert!(refused(Request::new("bash", "echo \0")).contains("NUL"));
     assert!(refused(python().runtime("")).contains("runtime"));
     assert!(refused(python().runtime("/a\0")).contains("runtime"));
+    assert!(refused(python().runtime("/".repeat(RUNTIME_MAX_BYTES + 1))).contains("4097 bytes"));
+}
+
+/// A plan takes 0 for "no limit". A file, though, may be kept to no bytes.
+#[test]
+fn no_limit_can_be_asked_away() {
+    for row in LIMIT_TABLE.iter().filter(|row| row.name != "file_size_bytes") {
+        let mut limits = Limits::default();
+        assert!(limits.set(row.name, 0));
+        assert!(refused(python().limits(limits)).contains(row.name));
+    }
 }

@@ -30,9 +30,15 @@ fn places_for_asynchronous_io_are_left_to_others() {
 }
 
 #[test]
-fn a_run_has_a_few_of_its_users_inotify_instances() {
+fn a_run_has_a_few_of_what_inotify_gives_its_user() {
     let code = "#include <sys/inotify.h>\n\
         int main() { int made = 0; while (inotify_init() >= 0) made++; printf(\"%d\\n\", made); return 0; }";
     let result = run_at(IsolationPolicy::Full, c_program(code));
     assert_eq!(result.stdout_text(), "4\n");
+    let code = "#include <sys/inotify.h>\n\
+        int main() { int fd = inotify_init(), made = 0; char name[9]; do { sprintf(name, \"f%d\", made);\n\
+          close(open(name, O_CREAT | O_WRONLY, 0600)); made++;\n\
+        } while (made < 9999 && inotify_add_watch(fd, name, IN_OPEN) >= 0); printf(\"%d\\n\", made); return 0; }";
+    let result = run_at(IsolationPolicy::Full, c_program(code));
+    assert_eq!(result.stdout_text(), "4097\n", "{}", result.stderr_text());
 }

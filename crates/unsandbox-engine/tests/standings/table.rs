@@ -181,6 +181,7 @@ pub const STANDINGS: &[Standing] = &[
         user: Outcome::Refused("ISOLATION_UNAVAILABLE", &["/proc/self", "os error 3", "mount"]),
         ..PLAIN
     },
+    Standing { name: "mounts are shared", as_root: "mount --make-rshared /", ..PLAIN },
     Standing {
         name: "the cgroup tree is read-only",
         as_root: CGROUP_READ_ONLY,

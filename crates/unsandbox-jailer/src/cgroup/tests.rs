@@ -93,6 +93,16 @@ fn gone(group: &Group) {
 }
 
 #[test]
+fn a_tree_of_version_one_holds_a_run_to_its_limits() {
+    let (group, done) = limited(fake_group(Version::One, "v1-limits", &[]), false);
+    done.unwrap();
+    let said = |controller, file| fs::read_to_string(group.path(controller, file)).unwrap();
+    assert_eq!(said("memory", "memory.limit_in_bytes"), "1048576");
+    assert_eq!(said("pids", "pids.max"), "6"); // and the init
+    gone(&group);
+}
+
+#[test]
 fn swap_is_counted_or_kept_away() {
     let group = fake_group(Version::One, "v1", &[]);
     group.limit().unwrap();

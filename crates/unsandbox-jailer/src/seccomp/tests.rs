@@ -7,7 +7,7 @@ use libc::*;
 
 /// What the kernel hands to a filter (struct seccomp_data).
 #[derive(Clone, Copy)]
-struct Call {
+pub struct Call {
     number: i64,
     arch: u32,
     args: [u64; 6],
@@ -49,7 +49,7 @@ fn interpret(program: &[sock_filter], call: &Call) -> u32 {
 }
 
 /// The kernel runs every filter and obeys the strictest.
-fn verdict(programs: &[&[sock_filter]], call: &Call) -> &'static str {
+pub fn verdict(programs: &[&[sock_filter]], call: &Call) -> &'static str {
     let strictest =
         programs.iter().map(|program| interpret(program, call)).min_by_key(|action| *action as i32);
     match strictest.expect("there is a filter") {
@@ -70,7 +70,7 @@ const OTHERS: [u32; 4] = [0x4000_0003, 0xc000_00b7, 0x4000_0028, 0xc000_00f3];
 #[cfg(target_arch = "aarch64")]
 const OTHERS: [u32; 4] = [0x4000_0003, 0xc000_003e, 0x4000_0028, 0xc000_00f3];
 /// Bits that the kernel does not look at, and a filter must not be fooled by.
-const HIGH: u64 = 7 << 32;
+pub const HIGH: u64 = 7 << 32;
 
 /// A call, and what becomes of it at full, at reduced, and at reduced on a kernel whose Landlock does
 /// not guard signals.
@@ -84,9 +84,14 @@ fn row(number: c_long, args: &[u64], full: &'static str, reduced: &'static str) 
 }
 
 fn row_with_signals(number: c_long, args: &[u64], expected: [&'static str; 3]) -> Row {
+    Row { call: native(number, args), expected }
+}
+
+/// A call of this processor's own table.
+pub fn native(number: c_long, args: &[u64]) -> Call {
     let mut all = [0; 6];
     all[..args.len()].copy_from_slice(args);
-    Row { call: Call { number, arch: NATIVE, args: all }, expected }
+    Call { number, arch: NATIVE, args: all }
 }
 
 /// Refused whatever the arguments: EPERM.
@@ -524,7 +529,7 @@ fn what_is_installed_is_what_the_table_is_about() {
 }
 
 /// Every way to leave one rule out of a list: a call as a whole, or one of its conditions.
-fn without_one(rules: &Rules) -> Vec<(String, Rules)> {
+pub fn without_one(rules: &Rules) -> Vec<(String, Rules)> {
     let mut variants = Vec::new();
     for (call, conditions) in rules {
         for index in 0..conditions.len().max(1) {

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The filters that only some runs get, interpreted as in `tests`: of the host's own user, of a run that
+//! is watched, of an older kernel.
+
+use super::tests::{HIGH, native, verdict, without_one};
+use super::*;
+use libc::*;
+
+/// A call, its first arguments, and the answer.
+type Answer = (c_long, [u64; 3], &'static str);
+
+fn first_wrong(programs: &[Vec<sock_filter>], answers: &[Answer]) -> Option<String> {
+    let programs: Vec<&[sock_filter]> = programs.iter().map(Vec::as_slice).collect();
+    answers.iter().find_map(|(number, args, expected)| {
+        let got = verdict(&programs, &native(*number, args));
+        (got != *expected).then(|| format!("{number} with {args:x?}: {got}, not {expected}"))
+    })
+}
+
+/// That the rules answer as they should, and that an answer changes with each that is left out.
+fn hold(rules: &Rules, answers: &[Answer]) {
+    let wrong = |rules: &Rules| {
+        first_wrong(&[program(rules.clone(), EPERM).expect("they compile")], answers)
+    };
+    assert_eq!(wrong(rules), None);
+    for (what, fewer) in without_one(rules) {
+        assert!(wrong(&fewer).is_some(), "no answer needs {what}");
+    }
+}
+
+const POINTER: u64 = 0x7f00_0000_0000;
+
+#[test]
+fn the_times_of_the_users_own_files_stay_but_for_now() {
+    let answers = [
+        (SYS_utimensat, [3, 0, POINTER], "EPERM"),
+        (SYS_utimensat, [3, 0, 0], "allow"),
+        (SYS_openat, [3, 0, POINTER], "allow"),
+    ];
+    hold(&same_user_rules().expect("the rules are valid"), &answers);
+}
+
+#[test]
+fn nothing_hides_from_the_watchdog() {
+    let (thread, files) = (CLONE_THREAD as u64, CLONE_FILES as u64);
+    let answers = [
+        (SYS_prctl, [PR_SET_DUMPABLE as u64, 0, 0], "EPERM"),
+        (SYS_prctl, [PR_SET_DUMPABLE as u64 | HIGH, 2, 0], "EPERM"),
+        (SYS_prctl, [PR_SET_DUMPABLE as u64, 1 | HIGH, 0], "EPERM"),
+        (SYS_prctl, [PR_SET_DUMPABLE as u64, 1, 0], "allow"),
+        (SYS_prctl, [PR_SET_NAME as u64, 0, 0], "allow"),
+        (SYS_clone, [thread, 0, 0], "EPERM"),
+        (SYS_clone, [thread | HIGH, 0, 0], "EPERM"),
+        (SYS_clone, [thread | files, 0, 0], "allow"),
+        (SYS_clone, [17, 0, 0], "allow"),
+        (SYS_unshare, [files, 0, 0], "EPERM"),
+        (SYS_unshare, [0x200, 0, 0], "allow"),
+        (SYS_close_range, [3, u64::MAX, 2], "EPERM"),
+        (SYS_close_range, [3, u64::MAX, 6 | HIGH], "EPERM"),
+        (SYS_close_range, [3, u64::MAX, 4], "allow"),
+        (SYS_setsockopt, [3, SOL_SOCKET as u64 | HIGH, SO_SNDBUF as u64], "EPERM"),
+        (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_RCVBUF as u64 | HIGH], "EPERM"),
+        (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_REUSEADDR as u64], "allow"),
+        (SYS_setsockopt, [3, IPPROTO_TCP as u64, SO_SNDBUF as u64], "allow"),
+    ];
+    hold(&watched_rules().expect("the rules are valid"), &answers);
+}
+
+#[test]
+fn no_file_is_cut_short_below_the_interface_that_guards_it() {
+    let cut = |access: c_int| (access | O_TRUNC | O_CLOEXEC) as u64;
+    let plain = O_CLOEXEC as u64;
+    let mut answers = vec![
+        (SYS_truncate, [POINTER, 0, 0], "EPERM"),
+        (SYS_openat2, [0, POINTER, POINTER], "ENOSYS"),
+        (SYS_openat, [0, POINTER, plain], "allow"),
+        (SYS_ftruncate, [3, 0, 0], "allow"),
+    ];
+    for (access, answer) in
+        [(O_RDONLY, "EPERM"), (O_ACCMODE, "EPERM"), (O_WRONLY, "allow"), (O_RDWR, "allow")]
+    {
+        answers.push((SYS_openat, [0, POINTER, cut(access)], answer));
+        answers.push((SYS_openat, [0, POINTER, cut(access) | HIGH], answer));
+        #[cfg(target_arch = "x86_64")]
+        answers.push((SYS_open, [POINTER, cut(access), 0], answer));
+    }
+    assert_eq!(first_wrong(&without_truncation().expect("they compile"), &answers), None);
+}

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Where the rules of the jail stand in the sources, and which tests should be the first to miss each.
+
+A rule is one line of the lists of system calls, one argument that a filter looks at, one right of Landlock, one
+flag of a mount, one namespace, one limit, one cap on what may be asked for, one range of addresses that the gateway
+refuses. `mutate` deletes each and runs the tests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+JAILER = Path("crates/unsandbox-jailer/src")
+ENGINE = Path("crates/unsandbox-engine/src")
+PROTOCOL = Path("crates/unsandbox-protocol/src")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Tests that `cargo test` runs: a package's test programs, and which of their tests (all without words)."""
+
+    name: str
+    programs: tuple[str, ...]
+    words: tuple[str, ...] = ()
+
+    def only(self, *words: str) -> Check:
+        return Check(f"{self.name} ({', '.join(words)})", self.programs, words)
+
+
+def of_engine(name: str, *files: str) -> Check:
+    return Check(name, ("-p", "unsandbox-engine", *(word for file in files or [name] for word in ("--test", file))))
+
+
+UNITS = Check("jailer's units", ("-p", "unsandbox-jailer", "--bin", "unsandbox-jailer"))
+ENGINE_UNITS = Check("engine's units", ("-p", "unsandbox-engine", "--lib"))
+PROTOCOL_UNITS = Check("protocol", ("-p", "unsandbox-protocol", "--lib", "--test", "requests"))
+ENGINE_TESTS = of_engine("engine", "jail", "options", "ends", "reduced", "reach", "lifecycle", "standings")
+HOSTILE = of_engine("hostile")
+#: Everything that may miss a rule, in the order of its time.
+WHOLE = (UNITS, ENGINE_UNITS, PROTOCOL_UNITS, ENGINE_TESTS, HOSTILE)
+
+FILTERS = UNITS.only("seccomp")
+SEEN = HOSTILE.only("as the host sees it")
+ENDS, REACH = of_engine("ends"), of_engine("reach")
+#: Who has no control group here.
+AS_USER = REACH.only("again_unprivileged")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Places in a file where a rule stands by itself, and what is left when it is deleted."""
+
+    name: str
+    file: Path
+    pattern: str
+    #: As in re.sub: `\1` is the first group.
+    instead: str = ""
+    first: Check = FILTERS
+    #: Only in what this matches.
+    within: str = ""
+
+
+SECCOMP, LOCKS, LANDLOCK = JAILER / "seccomp.rs", JAILER / "locks.rs", JAILER / "files.rs"
+INIT, STEP, JAIL, TEMPLATE = JAILER / "init.rs", JAILER / "step.rs", JAILER / "jail.rs", JAILER / "template.rs"
+GROUPS, WATCH, COLLECT = JAILER / "cgroup.rs", JAILER / "watch.rs", JAILER / "collect.rs"
+NETWORK = JAILER / "network.rs"
+RUN, PLAN, ADDRESS = ENGINE / "run.rs", ENGINE / "plan.rs", ENGINE / "egress/address.rs"
+VALIDATE, LIMITS = PROTOCOL / "validate.rs", PROTOCOL / "limits.rs"
+
+FILTER_KINDS = [
+    Kind("call", SECCOMP, r"^    (?:#\[cfg[^\n]*\n    )?(libc::SYS_\w+|[A-Z][A-Z0-9_]*),\n", within=r"^const \w+: &\[libc::c_long\] = &\[\n.*?^\];"),
+    Kind("call", SECCOMP, r"libc::(SYS_\w+)(?:, )?", within=r"^const SIGNALS: .*?\];"),
+    Kind("call of others", SECCOMP, r"^    \(libc::SYS_(\w+), \d\),\n"),
+    Kind("rule", SECCOMP, r"^    (?:#\[cfg[^\n]*\n    )?rules\.insert\(\s*libc::SYS_(\w+), .*?\);\n"),
+    Kind("rule", SECCOMP, r"^        rules\.insert\(\*call, vec!\[(\w+)\(.*?\);\n"),
+    Kind("rule", SECCOMP, r"(core\(1, 2\)\?, )|(names_the_init\(0\)\?)", within=r"SYS_prlimit64, vec!\[.*?\]\)"),
+    Kind("rule", SECCOMP, r"^        \(libc::SYS_(\w+), [^\n]*\),\n", within=r"^fn watched_rules.*?^}"),
+    Kind("rule", SECCOMP, r"\(libc::SYS_(\w+), vec!\[SeccompRule::new\(vec!\[\w+\]\)\?\]\)", within=r"^fn same_user_rules.*?^}"),
+    Kind("rule", SECCOMP, r"\(libc::SYS_(\w+), (?:vec!\[\]|opening\(2\)\?)\)(?:, )?", within=r"^pub fn without_truncation.*?^}"),
+    Kind("by user", SECCOMP, r"\(libc::SYS_(\w+), (?:libc::PRIO_USER|3)\),? ?"),
+    # Another one of the list in its place: the list's length is part of its type.
+    Kind("namespace", SECCOMP, r"^    libc::(CLONE_NEWUSER),\n", "    libc::CLONE_NEWNS,\n"),
+    Kind("namespace", SECCOMP, r"^    (?:libc::(CLONE_NEW(?!USER)\w+)|(0x80)),(?: //[^\n]*)?\n", "    libc::CLONE_NEWUSER,\n"),
+    Kind("socket", SECCOMP, r"(?:rule\((odd|other)\)|of_type\(([\w:]+)\))\?(?:, )?", within=r"let refused = vec!\[.*?\];"),
+    Kind("socket", SECCOMP, r"libc::(SOCK_\w+)(?:, )?", within=r"let kinds = \[.*?\];"),
+    Kind("node", SECCOMP, r"libc::(S_IF(?:CHR|BLK))(?:, )?", within=r"^fn device_nodes.*?^}"),
+    Kind("request", SECCOMP, r"request\((TIOC\w+)\)\?,? ?"),
+    Kind("request", SECCOMP, r"^        0x[0-9a-f_]+, // (\w+)\n", "        0,\n"),
+    Kind("request", SECCOMP, r"^        rules\.push\(rule\((others)\)[^\n]*\n"),
+    Kind("request", SECCOMP, r"(?<=^        \()(0x\w+)(?=, \[)", "0xfe", within=r"const TYPES: .*?\];"),
+    Kind("lease", SECCOMP, r"(libc::F_SETLEASE|F_SETDELEG)(?: as u64)?(?:, )?", within=r"let leases = \[.*?\];"),
+    Kind("buffer", SECCOMP, r"libc::(SO_\w+)(?:, )?", within=r"let buffers = \[.*?\]"),
+    Kind("request", SECCOMP, r"(libc::\w+|[A-Z]\w+)(?: as u64)?(?:, )?", within=r"(?<=any_of\(&\[)[^\]]*"),
+    Kind("opening", SECCOMP, r"libc::(O_RDONLY|O_ACCMODE)(?:, )?", within=r"let unwritten = \[.*?\]"),
+    Kind("guard", SECCOMP, r"^        op\(RETURN, 0, 0, libc::(SECCOMP_RET_(?:KILL|ERRNO)\w*)[^\n]*\),\n", "        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),\n"),
+    Kind("guard", SECCOMP, r"(?<=^const )(UNKNOWN): u32 = \d+", "UNKNOWN: u32 = 0x4000_0000"),
+    Kind("filter", SECCOMP, r"(?<=joined\(&)(guard)\(\)", "[libc::sock_filter { code: 6, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW }]"),
+    Kind("filter", SECCOMP, r"\.chain\((\w+)\)", within=r"let answers = forbidden[^;]*;"),
+    Kind("filter", SECCOMP, r"(?<=let answers = )(forbidden)", "forbidden.take(0)"),
+    Kind("filter", LOCKS, r"(?<=vec!\[)(filters\.reduced)\.clone\(\)", first=UNITS.only("locks")),
+    Kind("filter", LOCKS, r"^ +added\.(?:push|extend)\(([^\n]*)\);\n", first=UNITS.only("locks")),
+    Kind("filter", LOCKS, r"\.chain\((&self\.added)\)", first=SEEN),
+    Kind("filter", LOCKS, r"return install\((self\.added)\.iter\(\)\);", "return Ok(());", first=AS_USER),
+    Kind("filter", LOCKS, r"^    install\((filters\.programs)\.iter\(\)\)\n", "    Ok(())\n", first=SEEN),
+    Kind("filter", STEP, r"^ +locks\.(keep_in_sight)\(\);\n", first=AS_USER),
+]
+
+WALL_KINDS = [
+    Kind("landlock", LANDLOCK, r"Scope::(AbstractUnixSocket) \| ", first=UNITS.only("files")),
+    Kind("landlock", LANDLOCK, r" \| Scope::(Signal)", first=UNITS.only("files")),
+    Kind("landlock", LANDLOCK, r" & !AccessFs::(IoctlDev)", first=UNITS.only("files")),
+    Kind("landlock", LANDLOCK, r"let read = AccessFs::(from_read)", "let read = AccessFs::from_all", first=UNITS.only("files")),
+    Kind("landlock", LANDLOCK, r"^        \.(handle_access)\([^\n]*\n", first=UNITS.only("files")),
+    Kind("landlock", LANDLOCK, r"Ok\((rules)\.into\(\)\)", "Ok(Some(rules).filter(|_| false).and_then(Into::into))", first=UNITS.only("files")),
+    Kind("landlock", LOCKS, r"^            sys::(restrict_files)\([^\n]*\n", first=HOSTILE.only("what the host keeps", "signals its parents")),
+    Kind("mount flag", INIT, r"libc::(MS_NO\w+)", "0", first=SEEN),
+    Kind("mount flag", TEMPLATE, r"(?<=[ (|])(MOUNT_ATTR_(?:RDONLY|NOSUID|NODEV|NOEXEC))(?=[ ;,)|])(?!\s*!= 0)", "0", first=SEEN),
+    Kind("mount flag", TEMPLATE, r"libc::(MS_NO\w+)", "0", first=SEEN),
+    Kind("mount flag", JAIL, r"^        sys::mount\(c\"none\", c\"/\", c\"\", (private), .*?;\n", first=of_engine("standings").only("mounts are shared")),
+    Kind("mount size", INIT, r",(nr_inodes)=\{inodes\}", first=HOSTILE.only("fills its file system", "as many empty files as fit")),
+    # 0 is no limit.
+    Kind("mount size", INIT, r"(?<=nr_inodes=\{inodes\}\", )needs\.(work_bytes)", "0", first=HOSTILE.only("fills its file system")),
+    Kind("mount size", TEMPLATE, r",(size|nr_inodes)=\w+", first=SEEN),
+    Kind("own namespace", JAIL, r"^    \| libc::(CLONE_NEW\w+)", first=SEEN),
+    Kind("own namespace", JAIL, r"= libc::(CLONE_NEWUSER)\n", "= 0\n", first=SEEN),
+    Kind("own namespace", INIT, r"^        sys::unshare\(libc::(CLONE_NEWCGROUP)\)[^\n]*\n", first=SEEN),
+    Kind("lock", LOCKS, r"^        (drop_bounding_set|drop_capabilities)\(\)\?;\n", first=of_engine("reduced").only("falls_back")),
+    Kind("lock", LOCKS, r"^            (drop_capabilities)\(\)\?;\n", first=HOSTILE.only("games with prctl")),
+    Kind("lock", LOCKS, r"^    (drop_bounding_set)\(\)\?;\n", first=SEEN),
+    Kind("lock", LOCKS, r"^    sys::prctl\(libc::(PR_SET_NO_NEW_PRIVS)[^\n]*\n", first=SEEN),
+    Kind("lock", INIT, r"^ +sys::(drop_bounding_set)\(\)[^\n]*\n", first=SEEN),
+    Kind("lock", INIT, r"^ +sys::(set_ids)\([^\n]*\n", first=SEEN),
+    Kind("lock", INIT, r"sys::prctl\(libc::(PR_SET_DUMPABLE), 0\)[^;]*;", first=HOSTILE.only("writes to its init's files")),
+    Kind("lock", JAIL, r"^ +sys::(drop_groups)\(\);\n", first=SEEN),
+    Kind("lock", STEP, r"^ +sys::(new_session)\(\);\n", first=SEEN),
+    Kind("lock", STEP, r"^ +self\.order\.iter\(\)\.for_each\(Order::(give_way)\);\n", first=SEEN),
+]
+
+TIMES_64 = r"\g<0>.saturating_mul(64)"
+
+LIMIT_KINDS = [
+    Kind("limit", STEP, r"^        \(libc::(RLIMIT_\w+), [^\n]*\),[^\n]*\n", first=UNITS.only("step")),
+    Kind("limit", STEP, r"\.chain\((time)\)", first=UNITS.only("step")),
+    Kind("limit", STEP, r"^ +(set_rlimits)\(&self\.limits\)[^\n]*\n", first=SEEN),
+    Kind("limit", STEP, r"^    sys::set_rlimit\(libc::(RLIMIT_STACK), .*?\)\n\}", "    let _ = stack;\n    Ok(())\n}", first=SEEN),
+    Kind("limit", LOCKS, r"^ +sys::(no_core_file)\(\)[^\n]*\n", first=SEEN),
+    Kind("limit", STEP, r"^ +sys::(no_core_file)\(\)[^\n]*\n", first=SEEN),
+    Kind("limit", STEP, r"^            if now >= deadline \{\n +return \(Cause::(Wall), .*?\n            \}\n", first=ENDS.only("past_its_ttl")),
+    Kind("limit", STEP, r"^            if let Some\(limit\) = self\.(watchdog)\.check\(\) \{\n.*?\n            \}\n", first=ENDS.only("too_much_processor_time")),
+    Kind("limit", STEP, r"^ +Err\(libc::(SIGXCPU)\) if .*?\n +\}\n", first=HOSTILE.only("used up just before")),
+    Kind("limit", STEP, r"^ +\(Cause::Exited \| Cause::Signaled, (Some\(limit\))\)[^\n]*\n", first=HOSTILE.only("memory at one stroke")),
+    Kind("group limit", GROUPS, r'^ +self\.set\("\w*", "(memory\.[\w.]+)", memory_bytes\)\?;\n', first=UNITS.only("cgroup")),
+    Kind("group limit", GROUPS, r"^ +(no_swap)\([^\n]*\)\?;\n", first=UNITS.only("cgroup")),
+    Kind("group limit", GROUPS, r'self\.set\("\w*", "(pids\.max)", pids\)', "Ok(())", first=UNITS.only("cgroup")),
+    Kind("limit", INIT, r'"(max_inotify_\w+)", "\d+"', r'"\1", "1000000"', first=REACH.only("machine")),
+    Kind("limit", NETWORK, r'"(tcp_[rw]mem)", "[^"]*"', r'"\1", "4096 131072 37748736"', first=AS_USER),
+    Kind("watched", WATCH, r"if memory \{\n +return Some\(Cause::(Memory)\);\n +\}\n", first=HOSTILE.only("memory past its limit")),
+    Kind("watched", WATCH, r"if self\.(folder_is_full)\(\) \{\n.*?\n +\}\n", first=HOSTILE.only("fills its file system")),
+    Kind("watched", WATCH, r"self\.cpu_is_used_up\(\)\.then_some\(Cause::(Cpu)\)", "None", first=ENDS.only("too_much_processor_time")),
+    Kind("watched", WATCH, r"^ +(\w+) \+= face\.bytes\([^\n]*\n", first=HOSTILE.only("memory past its limit", "page tables", "memory shared")),
+    Kind("watched", WATCH, r"^ +kernel \+= held\.(sockets) \* SOCKET;\n", first=AS_USER),
+    Kind("watched", WATCH, r"(files|held\.memfds|system_v_bytes\(\))(?=[ )])", "0", within=r"let shared = .*?;", first=HOSTILE.only("memory that no process maps", "shared memory segments", "files in memory")),
+    Kind("watched", WATCH, r" \+ held\.(nameless)", first=REACH.only("files_without_a_name_count")),
+    Kind("watched", WATCH, r" \|\| content\.(files) > files", first=HOSTILE.only("as many empty files as fit")),
+    Kind("watched", WATCH, r"content\.(bytes) \+ held\.nameless > bytes \|\| ", first=HOSTILE.only("fills its file system")),
+    Kind("watched", WATCH, r"^ +let _ = sys::(kill)\(face\.pid, libc::SIGKILL\);\n", first=AS_USER),
+    Kind("watched", WATCH, r"\.max\(self\.seen\.(total)\(\)\)", first=AS_USER),
+    Kind("artifacts", COLLECT, r"^        if (self\.count_left == 0|found\.len\(\) > self\.bytes_left) \{\n.*?\n        \}\n", first=HOSTILE.only("artifacts")),
+    Kind("artifacts", COLLECT, r"(depth) < DEPTH_MAX", "true", first=HOSTILE.only("artifacts")),
+    Kind("artifacts", COLLECT, r"\.(take)\(most\)", first=HOSTILE.only("artifacts")),
+    Kind("artifacts", COLLECT, r"if self\.(told == TOLD_MAX) \{\n.*?\n        \}\n", first=HOSTILE.only("artifacts")),
+    Kind("output", RUN, r"bytes\.len\(\)\.(min)\(room\)", "bytes.len()", first=ENDS.only("writes_too_much")),
+    Kind("output", RUN, r"^            self\.handle\.(stop)\(true\);\n", first=ENDS.only("writes_too_much")),
+    Kind("asked for", PLAN, r'(?<=^        )(\w+): of\("\w+"\)', TIMES_64, first=ENGINE_UNITS),
+    Kind("asked for", PLAN, r"(?<=^        )(\w+): run_limits\.\w+", TIMES_64, first=ENGINE_UNITS),
+    Kind("asked for", PLAN, r"recipe\.run\), (wall_ms)(?= )", "recipe.run), wall_ms: wall_ms.saturating_mul(64)", first=ENDS.only("past_its_ttl")),
+    Kind("asked for", PLAN, r"let (output_bytes) = limit\([^;]*", TIMES_64, first=ENGINE_UNITS),
+    Kind("asked for", PLAN, r"let (compile_ms) = [^;]*", TIMES_64, first=ENGINE_UNITS),
+    Kind("asked for", PLAN, r"(artifacts_max_\w+): limits::[^,\n]*", r"\1: u64::MAX", first=ENGINE_UNITS),
+]
+
+CAP_KINDS = [
+    Kind("cap", VALIDATE, r"^ +((?:at_most|check_\w+)\([^\n]*)\?;\n", first=PROTOCOL_UNITS),
+    Kind("cap", VALIDATE, r"^    (at_most\([^\n]*\))\n", "    Ok(())\n", first=PROTOCOL_UNITS),
+    Kind("cap", VALIDATE, r"(?<=if )(files\.len\(\) > [\w:]+|len > max|total > max|count > max|!seen\.insert[^{]*)(?= \{)", r"false && \1", first=PROTOCOL_UNITS),
+    Kind("cap", VALIDATE, r"(?<=if )((?:chars|name)\b[^{]*)(?= \{)", "false", first=PROTOCOL_UNITS, within=r"^fn check_file_name.*?^}"),
+    Kind("cap", VALIDATE, r"\b(TTL_MIN_SECONDS)\.\.", "i64::MIN..", first=PROTOCOL_UNITS),
+    Kind("cap", VALIDATE, r"\.\.=(TTL_MAX_SECONDS)", "..=i64::MAX", first=PROTOCOL_UNITS),
+    Kind("cap", LIMITS, r"(?<=^        )(max): [^\n]*,", "max: u64::MAX,", first=PROTOCOL_UNITS, within=r"^pub const LIMIT_TABLE.*?^\];"),
+    Kind("cap", LIMITS, r"(?<=^        )(min): (?!0,)[^\n]*,", "min: 0,", first=PROTOCOL_UNITS, within=r"^pub const LIMIT_TABLE.*?^\];"),
+    Kind("address", ADDRESS, r"^    \((Ipv[46]Addr::[^\n]*), \"[^\n]*\"\),\n", first=ENGINE_UNITS.only("address")),
+]
+
+KINDS = FILTER_KINDS + WALL_KINDS + LIMIT_KINDS + CAP_KINDS
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    file: Path
+    #: What the file is, and what it is without the rule: as it was when this began.
+    whole: str
+    without: str
+    first: Check
+
+
+def places(kind: Kind, text: str) -> list[re.Match[str]]:
+    """Where the rules of a kind stand in a file, its tests and imports left out."""
+    flags = re.MULTILINE | re.DOTALL
+    tests = text.find("#[cfg(test)]")
+    end = len(text) if tests < 0 else tests
+    areas = [it.span() for it in re.finditer(kind.within, text, flags)] if kind.within else [(0, end)]
+    pattern = re.compile(kind.pattern, flags)
+    found = [it for start, stop in areas for it in pattern.finditer(text, start, min(stop, end))]
+    return [it for it in found if not text[text.rfind("\n", 0, it.start()) + 1 :].startswith("use ")]
+
+
+def mutants(root: Path) -> Iterator[Mutant]:
+    """Every place of every kind, with a name that tells equal ones apart."""
+    taken: dict[str, int] = {}
+    for kind in KINDS:
+        text = (root / kind.file).read_text()
+        found = places(kind, text)
+        if not found:
+            raise SystemExit(f"nothing in {kind.file} is a {kind.name}: {kind.pattern}")
+        for place in found:
+            what = next(group for group in place.groups() if group).strip(" |+,").removeprefix("libc::")
+            name = f"{kind.name} {what} in {kind.file.name}"
+            taken[name] = taken.get(name, 0) + 1
+            if taken[name] > 1:
+                name += f" ({taken[name]})"
+            without = text[: place.start()] + place.expand(kind.instead) + text[place.end() :]
+            yield Mutant(name, kind.file, text, without, kind.first)
