@@ -17,7 +17,9 @@ KEY = "unsb-key-5ecre7"
 
 
 def _answer(status: int, body: str, *headers: str) -> bytes:
-    head = [f"HTTP/1.1 {status} Word", f"Content-Length: {len(body)}", *headers]
+    # The server closes after each: a client that is not told so may still send into it.
+    length = f"Content-Length: {len(body)}"
+    head = [f"HTTP/1.1 {status} Word", "Connection: close", length, *headers]
     return "\r\n".join([*head, "", body]).encode()
 
 
