@@ -124,6 +124,8 @@ def test_a_client_works_on_both_sides_of_a_fork(stub: Stub) -> None:
         [sys.executable, "-c", FORKED, stub.url], capture_output=True, text=True, timeout=30
     )
     assert (done.stdout, done.stderr) == ("0\n", "")
+    keys = [headers["idempotency-key"] for _, _, headers, _ in stub.requests]
+    assert len(keys) == len(set(keys)) == 4, "the child does not send its parent's next keys"
 
 
 KEPT = """

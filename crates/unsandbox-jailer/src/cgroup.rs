@@ -77,7 +77,7 @@ impl Groups {
     /// A group for one run, with its limits: one that was used if it is as good as new, for making and
     /// removing one takes the kernel longer than all that the run itself does with it.
     pub fn create(&mut self, id: u64, memory_bytes: u64, processes: u64) -> io::Result<Group> {
-        let limits = Limits { memory_bytes, processes, has_swap: has_swap() };
+        let limits = Limits { memory_bytes, processes, has_swap: crate::sys::has_swap() };
         let fits = |group: &mut Group| group.limits == limits;
         let mut left = Vec::new();
         let renewed = self.used.extract_if(.., fits).find_map(|group| match group.renew() {
@@ -262,12 +262,6 @@ impl Door {
     pub fn enter(&self) -> io::Result<()> {
         self.0.iter().try_for_each(|mut file| file.write_all(b"0"))
     }
-}
-
-/// Whether pages can leave memory at all.
-fn has_swap() -> bool {
-    // One line of headings, then one for each swap area.
-    fs::read_to_string("/proc/swaps").map_or(true, |text| text.lines().count() > 1)
 }
 
 /// Open files of a group: readable from inside a jail, where its path is not.

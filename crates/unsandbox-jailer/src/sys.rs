@@ -465,6 +465,15 @@ pub fn restrict_files(rules: BorrowedFd<'_>) -> io::Result<()> {
     check_long(done).map(drop)
 }
 
+/// Whether pages can leave memory at all.
+pub fn has_swap() -> bool {
+    // SAFETY: an all-zero sysinfo is valid, and outlives the call.
+    unsafe {
+        let mut info: libc::sysinfo = std::mem::zeroed();
+        libc::sysinfo(&mut info) != 0 || info.totalswap > 0
+    }
+}
+
 /// Bytes that are taken of the file system that holds `path`; 0 where it cannot be asked.
 pub fn bytes_used(path: &CStr) -> u64 {
     // SAFETY: an all-zero statfs is valid; it and the path outlive the call.

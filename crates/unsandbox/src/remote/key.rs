@@ -6,7 +6,7 @@ use unsandbox_protocol::Error;
 use unsandbox_protocol::auth::hex;
 
 const KEY_BYTES: usize = 16;
-/// Keys for which the kernel is asked at once: asking takes as long as a hundred keys do.
+/// Keys for which the kernel is asked at once: for each alone, every submission would be one more system call.
 const BATCH: usize = 32;
 
 /// Random numbers for the next keys. Every process has its own: a forked child would send its parent's.
@@ -25,5 +25,19 @@ impl Keys {
             left.extend(batch);
         }
         Ok(hex(&left.pop().expect("it was just filled")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_keys_are_the_same() {
+        let keys = Keys::default();
+        let made: HashSet<String> = (0..3 * BATCH).map(|_| keys.next().unwrap()).collect();
+        assert_eq!(made.len(), 3 * BATCH);
+        assert!(made.iter().all(|key| key.len() == 2 * KEY_BYTES));
     }
 }
