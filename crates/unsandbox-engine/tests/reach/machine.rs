@@ -42,3 +42,10 @@ fn a_run_has_a_few_of_what_inotify_gives_its_user() {
     let result = run_at(IsolationPolicy::Full, c_program(code));
     assert_eq!(result.stdout_text(), "4097\n", "{}", result.stderr_text());
 }
+
+#[test]
+fn the_buffers_of_tcp_grow_no_further_than_is_counted() {
+    let code = "cut -f 3 /proc/sys/net/ipv4/tcp_rmem /proc/sys/net/ipv4/tcp_wmem";
+    let result = run_at(IsolationPolicy::Full, Request::new("bash", code));
+    assert_eq!(result.stdout_text(), "212992\n212992\n", "{}", result.stderr_text());
+}
