@@ -286,18 +286,21 @@ fn environment(
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_jail_is_made_for_the_default_limits() {
-        let bash = unsandbox_protocol::language::find_language("bash").unwrap();
-        let of = |name| limit(&Limits::default(), bash, name);
-        let default = Needs {
-            show: Vec::new(),
+    fn needs(show: Vec<String>, of: impl Fn(&str) -> u64) -> Needs {
+        Needs {
+            show,
             memory_bytes: of("memory_bytes"),
             processes: of("processes"),
             work_bytes: of("work_bytes"),
             work_files: of("work_files"),
-        };
-        assert_eq!(Needs::USUAL, default);
+        }
+    }
+
+    #[test]
+    fn the_first_jail_is_made_for_the_default_limits() {
+        let bash = unsandbox_protocol::language::find_language("bash").unwrap();
+        let of = |name: &str| limit(&Limits::default(), bash, name);
+        assert_eq!(Needs::USUAL, needs(Vec::new(), of));
     }
 
     #[test]
@@ -311,7 +314,7 @@ mod tests {
         let recipe = &valid.language.recipes[0];
         let runtime = Runtime { recipe, programs: Vec::new(), show: vec!["/opt/c".to_string()] };
         let prepared = prepare(&request, &valid, &runtime, TMP).unwrap();
-        let of = |name| asked.get(name).unwrap();
+        let of = |name: &str| asked.get(name).unwrap();
         let wanted = RunLimits {
             memory_bytes: of("memory_bytes"),
             cpu_time_ms: of("cpu_time_ms"),
@@ -322,13 +325,7 @@ mod tests {
             work_files: of("work_files"),
         };
         assert_eq!(prepared.plan.limits, wanted);
-        let needs = Needs {
-            show: vec!["/opt/c".to_string()],
-            memory_bytes: of("memory_bytes"),
-            processes: of("processes"),
-            work_bytes: of("work_bytes"),
-            work_files: of("work_files"),
-        };
+        let needs = needs(vec!["/opt/c".to_string()], of);
         assert_eq!(prepared.needs, needs);
         assert_eq!(prepared.output_bytes, of("output_bytes"));
         let times: Vec<u64> = prepared.plan.steps.iter().map(|step| step.wall_ms).collect();
