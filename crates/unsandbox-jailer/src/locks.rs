@@ -100,6 +100,7 @@ pub fn put_on_init(filters: &Filters) -> Result<(), Failure> {
         sys::no_core_file().map_err(|e| ("rlimits", e))?;
     }
     drop_bounding_set()?;
+    no_new_privileges()?;
     install(filters.programs.iter())
 }
 
@@ -118,7 +119,6 @@ fn drop_capabilities() -> Result<(), Failure> {
 }
 
 fn install<'a>(programs: impl Iterator<Item = &'a Vec<libc::sock_filter>>) -> Result<(), Failure> {
-    no_new_privileges()?;
     for program in programs.filter(|_| !is_left_out(Layer::Seccomp)) {
         sys::install_filter(program).map_err(|e| ("seccomp", e))?;
     }
