@@ -16,7 +16,7 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
         peak_memory_bytes: end.peak_memory_bytes,
     });
     result.status = Status::Completed;
-    let who = if kind == StepKind::Compile { "the compiler" } else { "the program" };
+    let who = who(kind);
     match end.cause {
         Cause::Exited => exited(result, kind, end.code),
         Cause::Signaled => signaled(result, who, end.code),
@@ -29,10 +29,7 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
             let words = format!("{who} used up its {} ms of processor time", ending.cpu_time_ms);
             limited(result, LimitKind::Cpu, EXIT_LIMIT, Some(SIGKILL), words);
         }
-        Cause::Memory => {
-            let words = format!("{who} used more than its {} bytes of memory", ending.memory_bytes);
-            limited(result, LimitKind::Memory, EXIT_LIMIT, Some(SIGKILL), words);
-        }
+        Cause::Memory => out_of_memory(result, kind, ending),
         Cause::Files => {
             let words = format!(
                 "{who} put more into its work directory than {} bytes or {} files",
@@ -45,6 +42,17 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
             None => too_much_output(result, ending),
         },
     }
+}
+
+fn who(kind: StepKind) -> &'static str {
+    if kind == StepKind::Compile { "the compiler" } else { "the program" }
+}
+
+pub fn out_of_memory(result: &mut ExecutionResult, kind: StepKind, ending: &Ending) {
+    result.status = Status::Completed;
+    let who = who(kind);
+    let words = format!("{who} used more than its {} bytes of memory", ending.memory_bytes);
+    limited(result, LimitKind::Memory, EXIT_LIMIT, Some(SIGKILL), words);
 }
 
 pub fn too_much_output(result: &mut ExecutionResult, ending: &Ending) {

@@ -68,18 +68,19 @@ pub fn prepare(
     let words = Words { source: &source, runtime, args: &request.args, memory_mb, tmp };
     let mut notes = Vec::new();
     let steps = steps(request, language, &words, &mut notes);
+    let listen = match valid.network_mode {
+        NetworkMode::Semitrusted => egress::PORTS.to_vec(),
+        NetworkMode::Zerotrust => Vec::new(),
+    };
     let needs = Needs {
         show: runtime.show.clone(),
         memory_bytes: run_limits.memory_bytes,
         processes: run_limits.processes,
         work_bytes: run_limits.work_bytes,
         work_files: run_limits.work_files,
+        listen,
     };
     let wall_ms = steps.iter().map(|step| step.wall_ms).sum();
-    let listen = match valid.network_mode {
-        NetworkMode::Semitrusted => egress::PORTS.to_vec(),
-        NetworkMode::Zerotrust => Vec::new(),
-    };
     let plan = Plan {
         tmp: tmp.to_string(),
         files,
@@ -89,7 +90,6 @@ pub fn prepare(
         collect: wanted(request, language, &words, &mut notes),
         artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
         artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
-        listen,
     };
     let output_bytes = limit(&request.limits, language, "output_bytes");
     Ok(Prepared { plan, needs, output_bytes, wall_ms, notes })
@@ -293,6 +293,7 @@ mod tests {
             processes: of("processes"),
             work_bytes: of("work_bytes"),
             work_files: of("work_files"),
+            listen: Vec::new(),
         }
     }
 

@@ -142,10 +142,10 @@ impl Reactor {
             channel::receive_into(jailer.socket.as_fd(), false, &mut self.buffer)
         {
             match FromJailer::from_bytes(&self.buffer[..len]) {
-                Some(FromJailer::Exited { id }) => {
+                Some(FromJailer::Exited { id, out_of_memory }) => {
                     self.take_in_new_runs();
                     if let Some(run) = self.runs.get_mut(&id) {
-                        run.on_exit(&mut self.buffer);
+                        run.on_exit(out_of_memory, &mut self.buffer);
                         self.end(id);
                     }
                 }
@@ -154,7 +154,7 @@ impl Reactor {
                     log::warn!("{}", refusal(&trouble));
                     if let Some(run) = self.runs.get_mut(&id) {
                         run.refuse(trouble);
-                        run.on_exit(&mut self.buffer);
+                        run.on_exit(false, &mut self.buffer);
                         self.end(id);
                     }
                 }
@@ -183,7 +183,7 @@ impl Reactor {
 
     fn fail(&mut self, id: u64, text: &str) {
         if let Some(mut run) = self.runs.remove(&id) {
-            run.on_exit(&mut self.buffer);
+            run.on_exit(false, &mut self.buffer);
             let job_id = run.job_id.clone();
             self.core.end_run(&job_id, Err(Error::new(ErrorCode::Server, text)));
         }

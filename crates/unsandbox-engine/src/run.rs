@@ -127,6 +127,10 @@ pub struct Run {
     artifacts: Vec<Artifact>,
     notes: Vec<String>,
     trouble: Option<Trouble>,
+    /// The step that was started last.
+    step: StepKind,
+    /// The kernel has ended the init where memory was short.
+    out_of_memory: bool,
     done: bool,
 }
 
@@ -181,7 +185,7 @@ impl Run {
             handle,
             epoll,
             egress,
-            is_semitrusted: !plan.listen.is_empty(),
+            is_semitrusted: !prepared.needs.listen.is_empty(),
             gateway: None,
             control_open: true,
             outputs: pipes.map(|pipe| Output { pipe: Some(pipe.into()), kept: Vec::new() }),
@@ -191,6 +195,8 @@ impl Run {
             artifacts: Vec::new(),
             notes: prepared.notes.clone(),
             trouble: None,
+            step: StepKind::Run,
+            out_of_memory: false,
             done: false,
         }
     }
@@ -241,7 +247,8 @@ impl Run {
     }
 
     /// The init and all that it started are gone: takes what is left.
-    pub fn on_exit(&mut self, buffer: &mut Vec<u8>) {
+    pub fn on_exit(&mut self, out_of_memory: bool, buffer: &mut Vec<u8>) {
+        self.out_of_memory = out_of_memory;
         self.hear(buffer);
         self.finish_reading(buffer);
     }
@@ -280,6 +287,7 @@ impl Run {
                     Some(FromInit::Started { kind: StepKind::Run }) => {
                         // What the compiler came to is no longer how it ended.
                         self.end = None;
+                        self.step = StepKind::Run;
                         started = true;
                     }
                     Some(message) => self.take(message, fds),
@@ -321,7 +329,8 @@ impl Run {
             FromInit::Listening if self.is_semitrusted && self.gateway.is_none() => {
                 self.start_gateway(fds);
             }
-            FromInit::Listening | FromInit::Started { .. } => {}
+            FromInit::Started { kind } => self.step = kind,
+            FromInit::Listening => {}
         }
     }
 
@@ -396,6 +405,9 @@ impl Run {
             }
             _ => match self.ending.cancelled {
                 Some(reason) => outcome::cancelled(&mut result, reason),
+                None if self.out_of_memory => {
+                    outcome::out_of_memory(&mut result, self.step, &self.ending);
+                }
                 None => {
                     let text = "the jail ended before the program did; please report this";
                     result.error = Some(text.to_string());

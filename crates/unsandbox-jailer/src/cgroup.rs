@@ -31,6 +31,10 @@ const USED_MAX: usize = 8;
 /// first to read are more than this, and would be counted as the next one's.
 const LEFT_MAX: u64 = 1 << 20;
 
+/// Where a group tells what it had to do, by version, and the word before the number of processes ended.
+const EVENTS: [(&str, &str); 2] = [("memory", "memory.oom_control"), ("", "memory.events")];
+const KILLS: &str = "oom_kill ";
+
 const PREFIX: &str = "unsandbox-";
 const V1_CONTROLLERS: [&str; 3] = ["memory", "pids", "cpuacct"];
 
@@ -80,7 +84,7 @@ impl Groups {
         let limits = Limits { memory_bytes, processes, has_swap: crate::sys::has_swap() };
         let fits = |group: &mut Group| group.limits == limits;
         let mut left = Vec::new();
-        let renewed = self.used.extract_if(.., fits).find_map(|group| match group.renew() {
+        let renewed = self.used.extract_if(.., fits).find_map(|mut group| match group.renew() {
             true => Some(group),
             false => {
                 left.push(group);
@@ -93,7 +97,7 @@ impl Groups {
         }
         let directories: Vec<(&'static str, PathBuf)> =
             self.bases.iter().map(|(name, base)| (*name, base.join(id.to_string()))).collect();
-        let group = Group { version: self.version, directories, limits };
+        let group = Group { version: self.version, directories, limits, kills_before: 0 };
         let made = group.directories.iter().try_for_each(|(_, path)| fs::create_dir(path));
         match made.and_then(|()| group.limit()) {
             Ok(()) => Ok(group),
@@ -145,6 +149,8 @@ pub struct Group {
     version: Version,
     directories: Vec<(&'static str, PathBuf)>,
     limits: Limits,
+    /// How often memory was short in former runs.
+    kills_before: u64,
 }
 
 impl Group {
@@ -182,7 +188,7 @@ impl Group {
 
     /// Whether nothing of its last run is left; then its counters begin anew. How often memory was short is
     /// counted on, and a run looks at what is added to that.
-    fn renew(&self) -> bool {
+    fn renew(&mut self) -> bool {
         let number = |controller, file| -> io::Result<u64> {
             let text = crate::proc::whole(&File::open(self.path(controller, file))?)?;
             text.trim().parse().map_err(io::Error::other)
@@ -196,7 +202,20 @@ impl Group {
             self.set("memory", "memory.max_usage_in_bytes", 0)?;
             self.set("cpuacct", "cpuacct.usage", 0)
         };
-        is_empty().is_ok_and(|empty| empty && begin().is_ok())
+        let renewed = is_empty().is_ok_and(|empty| empty && begin().is_ok());
+        self.kills_before = self.kills();
+        renewed
+    }
+
+    /// How many processes the kernel has ended for want of memory, ever.
+    fn kills(&self) -> u64 {
+        let (controller, file) = EVENTS[self.version as usize];
+        File::open(self.path(controller, file)).map_or(0, |file| number_after(&read(&file), KILLS))
+    }
+
+    /// Whether it has ended one in this run.
+    pub fn was_out_of_memory(&self) -> bool {
+        self.kills() > self.kills_before
     }
 
     /// What a process goes into it by. To be opened with the rights of the jailer.
@@ -208,18 +227,20 @@ impl Group {
     /// Opens what the init reads while and after the program runs.
     pub fn meter(&self) -> io::Result<Meter> {
         let open = |controller, file| File::open(self.path(controller, file));
+        let (controller, file) = EVENTS[self.version as usize];
+        let events = open(controller, file)?;
         Ok(match self.version {
             Version::Two => Meter {
                 version: self.version,
                 peak: open("", "memory.peak").ok(),
-                events: open("", "memory.events")?,
+                events,
                 cpu: open("", "cpu.stat")?,
                 members: open("", "cgroup.procs")?,
             },
             Version::One => Meter {
                 version: self.version,
                 peak: Some(open("memory", "memory.max_usage_in_bytes")?),
-                events: open("memory", "memory.oom_control")?,
+                events,
                 cpu: open("cpuacct", "cpuacct.usage")?,
                 members: open("pids", "cgroup.procs")?,
             },
@@ -285,7 +306,7 @@ impl Meter {
 
     /// How many processes the kernel has ended for want of memory.
     pub fn out_of_memory_kills(&self) -> u64 {
-        number_after(&read(&self.events), "oom_kill ")
+        number_after(&read(&self.events), KILLS)
     }
 
     /// Every process in the group, as this one's pid namespace numbers them.

@@ -8,6 +8,7 @@ use crate::cgroup::{Door, Meter};
 use crate::collect;
 use crate::jail::{Doubt, trouble};
 use crate::locks::{self, Locks};
+use crate::notify::{Calls, Listener};
 use crate::oom::Order;
 use crate::seccomp::Filters;
 use crate::step::{BETWEEN_TRIES, Outcome, Stepper};
@@ -47,6 +48,9 @@ pub struct Birth<'a> {
 pub const GO: &[u8] = b"go";
 pub const RUN: &[u8] = b"run";
 
+/// How an init ends whose programs had no socket of the network namespace: nothing of them is in there.
+pub const NETWORK_UNUSED: i32 = 3;
+
 /// The layer that a run's folder is, where it has no file system of its own.
 const FOLDER: &str = "temporary directory";
 /// Where the one writable file system of a full jail is mounted.
@@ -78,8 +82,8 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     let mut order = None;
     let entered = entered.map_err(trouble("cgroup", "go into it"));
     let prepared = entered.and_then(|()| match birth.level {
-        Level::Full => prepare(birth.needs, filters, &mut order).map(Some),
-        Level::Reduced { .. } => prepare_reduced(&mut order).map(|()| None),
+        Level::Full => prepare(birth.needs, filters, &mut order),
+        Level::Reduced { .. } => prepare_reduced(filters, &mut order),
     });
     let report = prepared.as_ref().err().cloned();
     let _ = channel::send(birth.leash.as_fd(), &report, &[]);
@@ -91,11 +95,13 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     let show = &birth.needs.show;
     let run = Run { control, filters, level: birth.level, show, leash: birth.leash };
     let plan = prepared
-        .and_then(|locks| Ok((read_plan(plan).map_err(trouble("plan", "read it"))?, locks)));
+        .and_then(|hands| Ok((read_plan(plan).map_err(trouble("plan", "read it"))?, hands)));
     let own_tree = plan.as_ref().ok().map(|(plan, _)| PathBuf::from(&plan.tmp));
-    let end = plan.and_then(|(plan, locks)| {
-        let hands = Hands { locks, order, meter };
-        run.carry_out(plan, streams, hands)
+    let mut calls = None;
+    let end = plan.and_then(|(plan, prepared)| {
+        let Prepared { locks, listener, sockets } = prepared;
+        let calls = calls.insert(Calls::new(listener, !sockets.is_empty()));
+        run.carry_out(plan, streams, Hands { locks, sockets, calls, order, meter })
     });
     if let Err(trouble) = end {
         let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
@@ -104,8 +110,10 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     // Nobody waits for this: it may take as long as what the program has made of its folder.
     if let (Level::Reduced { .. }, Some(tree)) = (run.level, own_tree) {
         let _ = folder::remove(&tree);
+        sys::exit_now(0)
     }
-    sys::exit_now(0)
+    let used = calls.is_none_or(|calls| calls.has_used_network());
+    sys::exit_now(if used { 0 } else { NETWORK_UNUSED })
 }
 
 /// Standard streams of the run step; the compiler's words go to `stderr` as well.
@@ -115,8 +123,20 @@ pub struct Streams {
     pub stderr: OwnedFd,
 }
 
-/// All that can be done before the run is here: then it waits for less.
-fn prepare<'a>(needs: &Needs, filters: &'a Filters, order: &mut Option<Order>) -> Doubt<Locks<'a>> {
+/// What an init has made before its run is here, so that the run waits for less.
+struct Prepared<'a> {
+    /// Made already where they depend on no run.
+    locks: Option<Locks<'a>>,
+    listener: Option<Listener>,
+    /// For the engine, which takes connections on them from outside.
+    sockets: Vec<TcpListener>,
+}
+
+fn prepare<'a>(
+    needs: &Needs,
+    filters: &'a Filters,
+    order: &mut Option<Order>,
+) -> Doubt<Prepared<'a>> {
     let layer = "mount namespace";
     if !is_left_out(ablation::Layer::User) {
         sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
@@ -140,14 +160,23 @@ fn prepare<'a>(needs: &Needs, filters: &'a Filters, order: &mut Option<Order>) -
     if !is_left_out(ablation::Layer::User) {
         leave_inotify_to_others().map_err(trouble("user namespace", "limit inotify"))?;
     }
+    guard_proc().map_err(trouble(layer, "guard /proc"))?;
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
     // What is gone from the host is no more shown here than elsewhere.
     for (stage, path) in staged(&needs.show).filter(|(stage, _)| Path::new(stage).exists()) {
         bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
     }
-    locks::put_on_init(filters).map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
-    locks_for(Level::Full, Path::new(TMP), &needs.show, filters)
+    // Sockets first: the filter asks about them, and nobody else could answer.
+    let sockets = listen(&needs.listen).map_err(trouble("network namespace", "listen in it"))?;
+    let listener = locks::put_on_init(filters)
+        .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
+    let locks = Some(locks_for(Level::Full, Path::new(TMP), &needs.show, filters)?);
+    Ok(Prepared { locks, listener, sockets })
+}
+
+fn listen(ports: &[u16]) -> io::Result<Vec<TcpListener>> {
+    ports.iter().map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port))).collect()
 }
 
 fn locks_for<'a>(
@@ -161,11 +190,15 @@ fn locks_for<'a>(
 }
 
 /// Without namespaces there is nothing to mount; orphans of the run come back to this process.
-fn prepare_reduced(order: &mut Option<Order>) -> Doubt<()> {
+fn prepare_reduced<'a>(filters: &Filters, order: &mut Option<Order>) -> Doubt<Prepared<'a>> {
     *order = Order::of_this_process();
     sys::new_session();
     sys::set_umask(0o022);
-    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map_err(trouble("processes", "become a subreaper"))
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
+        .map_err(trouble("processes", "become a subreaper"))?;
+    let listener = locks::put_on_reduced_init(filters)
+        .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
+    Ok(Prepared { locks: None, listener, sockets: Vec::new() })
 }
 
 fn furnish(tmp: &Path) -> io::Result<()> {
@@ -196,6 +229,19 @@ fn leave_inotify_to_others() -> io::Result<()> {
     })
 }
 
+/// What tells of all runs, and of the host: locks on shown files, keys of the host's user.
+const HIDDEN: [&str; 3] = ["/proc/locks", "/proc/keys", "/proc/key-users"];
+
+/// Nothing in /proc is to be written: with its own files there a process would take back what has the kernel end
+/// it before the init (`oom.rs`), or give itself another place among the host's.
+fn guard_proc() -> io::Result<()> {
+    for path in HIDDEN.into_iter().filter(|path| Path::new(path).exists()) {
+        let flags = libc::MS_BIND;
+        sys::mount(c"/dev/null", &sys::c_string(path)?, c"", flags, c"")?;
+    }
+    sys::mount_setattr(None, c"/proc", sys::MOUNT_ATTR_RDONLY)
+}
+
 /// Shows below /tmp what the template has staged.
 fn bind(stage: &str, path: &str) -> io::Result<()> {
     place_for(Path::new(path), fs::metadata(stage)?.is_dir())?;
@@ -212,8 +258,9 @@ fn mount_tmp(needs: &Needs) -> io::Result<()> {
 
 /// What an init has in hand for its steps.
 struct Hands<'a> {
-    /// Made already where they depend on no run.
     locks: Option<Locks<'a>>,
+    sockets: Vec<TcpListener>,
+    calls: &'a mut Calls,
     order: Option<Order>,
     meter: Option<Meter>,
 }
@@ -282,14 +329,15 @@ impl Run<'_> {
         tmp: &Path,
         mut plan: Plan,
         streams: Streams,
-        Hands { locks, order, meter }: Hands<'_>,
+        Hands { locks, sockets, calls, order, meter }: Hands<'_>,
     ) -> Doubt<()> {
-        self.listen(&plan.listen).map_err(trouble("network namespace", "listen in it"))?;
+        self.hand_over(sockets).map_err(trouble("streams", "hand over sockets"))?;
+        calls.guard(tmp);
         let locks = match locks {
             Some(locks) => locks,
             None => locks_for(self.level, tmp, self.show, self.filters)?,
         };
-        let stepper = Stepper::new(&plan, locks, meter, order)
+        let stepper = Stepper::new(&plan, locks, meter, order, calls)
             .map_err(trouble("streams", "prepare the steps"))?;
         let steps = std::mem::take(&mut plan.steps);
         if self.take_steps(steps, stepper, streams)? {
@@ -306,12 +354,10 @@ impl Run<'_> {
     }
 
     /// Gives the engine its way in, and keeps none of it: programs inherit no descriptor anyway.
-    fn listen(&self, ports: &[u16]) -> io::Result<()> {
-        if ports.is_empty() {
+    fn hand_over(&self, sockets: Vec<TcpListener>) -> io::Result<()> {
+        if sockets.is_empty() {
             return Ok(());
         }
-        let bind = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
-        let sockets = ports.iter().map(bind).collect::<io::Result<Vec<_>>>()?;
         let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
         channel::send(self.control.as_fd(), &FromInit::Listening, &fds)
     }

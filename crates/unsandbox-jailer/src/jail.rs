@@ -52,6 +52,8 @@ pub struct Jail {
     pub pid: libc::pid_t,
     pub leash: OwnedFd,
     pub network: Option<OwnedFd>,
+    /// Whether its init has sockets in there.
+    listens: bool,
     pub group: Option<Group>,
     /// What it shows, as it was found on the host; `None` at the reduced level, which looks anew.
     sources: Option<Rc<Sources>>,
@@ -60,6 +62,11 @@ pub struct Jail {
 }
 
 impl Jail {
+    /// Whether the kernel has ended a process of it for want of memory: its init, if that was killed.
+    pub fn was_out_of_memory(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::was_out_of_memory)
+    }
+
     /// Waits for its init's word on whether the jail could be finished.
     pub fn hear(&self) -> Doubt<()> {
         let heard = channel::receive(self.leash.as_fd()).ok().flatten();
@@ -136,7 +143,8 @@ impl Builder {
         sys::mount(c"none", c"/", c"", private, c"")
             .map_err(trouble("mount namespace", "make / private"))?;
         let home = File::open("/proc/self/ns/mnt").map_err(trouble("mount namespace", "open"))?;
-        let (templates, networks) = (HashMap::new(), Networks::default());
+        let networks = Networks::new().map_err(trouble("network namespace", "unshare"))?;
+        let templates = HashMap::new();
         builder.rooms = Some(Rooms { home: home.into(), templates, networks });
         Ok(builder)
     }
@@ -200,7 +208,8 @@ impl Builder {
             Some(rooms) => rooms.clone_into(birth, &self.filters)?,
             None => (fork_reduced(birth, &self.filters)?, None, None),
         };
-        let jail = Jail { pid, leash, network, group: None, sources, host_id };
+        let listens = !needs.listen.is_empty();
+        let jail = Jail { pid, leash, network, listens, group: None, sources, host_id };
         match self.release(&jail) {
             Ok(()) => Ok(jail),
             Err(trouble) => {
@@ -255,8 +264,11 @@ impl Builder {
     }
 
     /// Takes back what the next jail can use again, and removes the rest.
-    pub fn recycle(&mut self, jail: Jail) {
-        if let (Some(rooms), Some(network)) = (&mut self.rooms, jail.network) {
+    pub fn recycle(&mut self, jail: Jail, network_is_unused: bool) {
+        if let (Some(rooms), Some(network)) = (&mut self.rooms, jail.network)
+            && network_is_unused
+            && !jail.listens
+        {
             rooms.networks.give_back(network);
         }
         let mut group = jail.group;
@@ -349,6 +361,7 @@ impl Rooms {
         }
         sys::setns(self.home.as_fd(), libc::CLONE_NEWNS)
             .map_err(trouble("mount namespace", "return"))?;
+        self.networks.leave().map_err(trouble("network namespace", "return"))?;
         let pid = cloned.map_err(|error| {
             let many = error.raw_os_error() == Some(libc::EAGAIN);
             trouble(if many { "processes" } else { probe::missing_namespace() }, "clone")(error)

@@ -5,6 +5,7 @@
 use crate::ablation::{Layer, is_left_out};
 use crate::files;
 use crate::init::Level;
+use crate::notify::Listener;
 use crate::seccomp::{self, Filters};
 use crate::sys;
 use crate::template;
@@ -23,8 +24,9 @@ pub struct Locks<'a> {
     added: Vec<Vec<libc::sock_filter>>,
 }
 
-/// In a full jail every device in /dev is harmless, and /proc is its own.
-const FULL_DEVICES: &[&str] = &["/dev", "/proc"];
+/// In a full jail every device in /dev is harmless. Its /proc is its own, but nothing there is to be written: a
+/// process would take back what has the kernel end it before the init (`oom.rs`).
+const FULL_DEVICES: &[&str] = &["/dev"];
 const REDUCED_DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
@@ -48,13 +50,17 @@ impl<'a> Locks<'a> {
         let readable: Vec<String> =
             standard.chain(show.iter().cloned()).chain(["/proc".to_string()]).collect();
         let files = files(&readable, &tmp, REDUCED_DEVICES)?;
-        let added = added(level, files::kernel_abi(), filters)?;
+        let added = added(files::kernel_abi(), filters)?;
         Ok(Locks { level, tmp, files, filters, added })
     }
 
-    /// For a run whose limits are kept by looking at it.
+    /// For a run whose limits are kept by looking at it. Memory in a file of its own file system counts
+    /// wherever its descriptors are; that in a memfd on its way over a socket would not.
     pub fn keep_in_sight(&mut self) {
         self.added.push(self.filters.watched.clone());
+        if self.level == Level::Full {
+            self.added.push(self.filters.without_memfds.clone());
+        }
     }
 
     /// Puts them on this process, for good. In a full jail it has most filters already, from its init.
@@ -69,21 +75,14 @@ impl<'a> Locks<'a> {
         }
         drop_bounding_set()?;
         drop_capabilities()?;
-        install(self.filters.programs.iter().chain(&self.added))
+        install([&self.filters.every].into_iter().chain(&self.added))
     }
 }
 
 /// What a run without namespaces gets on top of every run's filters, where Landlock is this old.
-fn added(
-    level: Level,
-    abi: i32,
-    filters: &Filters,
-) -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
+fn added(abi: i32, filters: &Filters) -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
     let broken = |error: Failed| ("seccomp", io::Error::other(error.to_string()));
     let mut added = vec![filters.reduced.clone()];
-    if level == (Level::Reduced { id: None }) {
-        added.push(filters.same_user.clone());
-    }
     if abi < seccomp::LANDLOCK_WITH_TRUNCATION {
         added.extend(seccomp::without_truncation().map_err(broken)?);
     }
@@ -94,14 +93,35 @@ fn added(
 }
 
 /// What an init can do without itself, and every program below it inherits: here it is done before the
-/// run is known, and the run waits for less.
-pub fn put_on_init(filters: &Filters) -> Result<(), Failure> {
+/// run is known, and the run waits for less. Gives what the init hears of sockets by, where it can.
+pub fn put_on_init(filters: &Filters) -> Result<Option<Listener>, Failure> {
     if !is_left_out(Layer::Rlimits) {
         sys::no_core_file().map_err(|e| ("rlimits", e))?;
     }
     drop_bounding_set()?;
     no_new_privileges()?;
-    install(filters.programs.iter())
+    install_asking(&filters.every_asking, &filters.every)
+}
+
+/// The same for an init without namespaces, to which only times are handed.
+pub fn put_on_reduced_init(filters: &Filters) -> Result<Option<Listener>, Failure> {
+    no_new_privileges()?;
+    install_asking(&filters.times_asking, &filters.times_refused)
+}
+
+/// Installs a filter that asks this process, or the other one where the kernel has somebody else to ask.
+fn install_asking(
+    asking: &[libc::sock_filter],
+    otherwise: &[libc::sock_filter],
+) -> Result<Option<Listener>, Failure> {
+    if is_left_out(Layer::Seccomp) {
+        return Ok(None);
+    }
+    let listener = Listener::install(asking).or_else(|error| match error.raw_os_error() {
+        Some(libc::EBUSY | libc::EINVAL) => sys::install_filter(otherwise).map(|()| None),
+        _ => Err(error),
+    });
+    listener.map_err(|e| ("seccomp", e))
 }
 
 fn drop_bounding_set() -> Result<(), Failure> {
@@ -148,19 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn older_kernels_and_a_shared_user_add_filters() {
+    fn older_kernels_add_filters() {
         let filters = Filters::compile().unwrap();
         let signals = seccomp::without_signals().unwrap();
         let truncation = seccomp::without_truncation().unwrap();
-        let (own, shared) = (Level::Reduced { id: Some(7) }, Level::Reduced { id: None });
-        let of = |level, abi| lengths(&added(level, abi, &filters).unwrap());
-        let [reduced, same_user] = [filters.reduced.len(), filters.same_user.len()];
+        let of = |abi| lengths(&added(abi, &filters).unwrap());
+        let reduced = filters.reduced.len();
         let [cut, hidden] = [truncation[0].len(), truncation[1].len()];
-        assert_eq!(of(own, 6), [reduced]);
-        assert_eq!(of(own, 5), [reduced, signals.len()]);
-        assert_eq!(of(own, 3), [reduced, signals.len()]);
-        assert_eq!(of(own, 2), [reduced, cut, hidden, signals.len()]);
-        assert_eq!(of(shared, 6), [reduced, same_user]);
-        assert_eq!(of(shared, 1), [reduced, same_user, cut, hidden, signals.len()]);
+        assert_eq!(of(6), [reduced]);
+        assert_eq!(of(5), [reduced, signals.len()]);
+        assert_eq!(of(3), [reduced, signals.len()]);
+        assert_eq!(of(2), [reduced, cut, hidden, signals.len()]);
     }
 }

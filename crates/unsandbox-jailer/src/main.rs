@@ -3,7 +3,7 @@
 //! clones, passes descriptors, waits and kills; each jail's own init does the rest.
 //!
 //! Where each layer is set: namespaces in `jail.rs`, the root in `template.rs`, the rest of a jail in
-//! `init.rs`, a program's locks and limits in `step.rs`, system calls in `seccomp.rs`, Landlock in
+//! `init.rs`, a program's locks and limits in `step.rs`, system calls in `seccomp.rs` (and `notify.rs`), Landlock in
 //! `files.rs`, control groups in `cgroup.rs`.
 
 #[cfg(target_os = "linux")]
@@ -24,6 +24,8 @@ mod jail;
 mod locks;
 #[cfg(target_os = "linux")]
 mod network;
+#[cfg(target_os = "linux")]
+mod notify;
 #[cfg(target_os = "linux")]
 mod oom;
 #[cfg(target_os = "linux")]

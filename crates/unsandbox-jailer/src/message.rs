@@ -33,6 +33,8 @@ pub struct Needs {
     /// Size of the writable tree, where the jail mounts its own.
     pub work_bytes: u64,
     pub work_files: u64,
+    /// Ports of the jail's own loopback to listen on for the engine; see [`FromInit::Listening`].
+    pub listen: Vec<u16>,
 }
 
 impl Needs {
@@ -44,9 +46,10 @@ impl Needs {
         processes: 256,
         work_bytes: 256 << 20,
         work_files: 16_384,
+        listen: Vec::new(),
     };
 }
-wire_struct!(Needs { show, memory_bytes, processes, work_bytes, work_files });
+wire_struct!(Needs { show, memory_bytes, processes, work_bytes, work_files, listen });
 
 /// From the jailer to the engine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,6 +66,8 @@ pub enum FromJailer {
     /// The run's init is gone, and with it every process of the run.
     Exited {
         id: u64,
+        /// The kernel has ended the init for want of the run's memory.
+        out_of_memory: bool,
     },
     /// The jail could not be built.
     Refused {
@@ -79,7 +84,7 @@ pub enum FromJailer {
     },
 }
 wire_enum!(FromJailer {
-    1 = Exited { id }, 2 = Refused { id, trouble }, 3 = Layers { level, layers },
+    1 = Exited { id, out_of_memory }, 2 = Refused { id, trouble }, 3 = Layers { level, layers },
     4 = Hello { trouble, level, layers, missing, base }, 5 = Killing { id },
 });
 
@@ -124,8 +129,6 @@ pub struct Plan {
     pub collect: Vec<Wanted>,
     pub artifacts_max_count: u64,
     pub artifacts_max_bytes: u64,
-    /// Ports of the jail's own loopback to listen on for the engine; see [`FromInit::Listening`].
-    pub listen: Vec<u16>,
 }
 wire_struct!(Plan {
     tmp,
@@ -135,8 +138,7 @@ wire_struct!(Plan {
     limits,
     collect,
     artifacts_max_count,
-    artifacts_max_bytes,
-    listen
+    artifacts_max_bytes
 });
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -230,7 +232,7 @@ pub enum FromInit {
     },
     /// The last message: every process but the init itself is gone.
     Done,
-    /// With a listening socket for each port of [`Plan::listen`]. A socket stays in the network namespace
+    /// With a listening socket for each port of [`Needs::listen`]. A socket stays in the network namespace
     /// that it was made in, so the engine takes connections on it from outside.
     Listening,
 }

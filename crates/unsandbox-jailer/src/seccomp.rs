@@ -2,8 +2,9 @@
 //! The deny-list of system calls, as BPF. Namespaces and lost capabilities already refuse most of it;
 //! the filters keep a kernel defect behind such a call out of reach.
 //!
-//! A filter of seccompiler's has one action, so there are two (EPERM and ENOSYS), and one by hand that
-//! refuses the other system call tables of the same processor. Every jail gets the three as one program.
+//! A filter of seccompiler's has one action, so there are several, one by hand that refuses the other system
+//! call tables of the same processor, and one that allows requests of `ioctl` by name. Every jail gets them as
+//! one program. Calls that only the init can judge are handed to it (`notify.rs`).
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
@@ -12,18 +13,25 @@ use seccompiler::{
 use std::collections::BTreeMap;
 
 mod join;
-use join::Answer;
+mod requests;
+use join::{Answer, Answers};
 
-/// The compiled filters, in the order of their installation.
+/// The compiled filters.
 pub struct Filters {
-    pub programs: Vec<Vec<libc::sock_filter>>,
+    /// Of every jail.
+    pub every: Vec<libc::sock_filter>,
+    /// The same, and the init hears of each socket of a network.
+    pub every_asking: Vec<libc::sock_filter>,
     /// Added where namespaces do not keep the program away from the rest of the machine.
     pub reduced: Vec<libc::sock_filter>,
-    /// Added to that where the program has the id of the host's own user, and with it files among those
-    /// that it is shown.
-    pub same_user: Vec<libc::sock_filter>,
+    /// Beside that one: the init sets the times of a file that a program names by a descriptor.
+    pub times_asking: Vec<libc::sock_filter>,
+    /// In its place, where the init cannot be asked: nobody sets them.
+    pub times_refused: Vec<libc::sock_filter>,
     /// Added where limits are kept by looking at the processes: they do not hide.
     pub watched: Vec<libc::sock_filter>,
+    /// Beside that one, where there is a file system of the run's own to keep memory in.
+    pub without_memfds: Vec<libc::sock_filter>,
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -103,6 +111,8 @@ const ABSENT: &[libc::c_long] = &[
     // Takes its places from a number that the whole machine shares (fs.aio-max-nr).
     libc::SYS_io_setup,
     libc::SYS_userfaultfd,
+    // Memory that no limit on memory counts.
+    MEMFD_SECRET,
     // Keyrings outlive a run.
     libc::SYS_add_key,
     libc::SYS_request_key,
@@ -121,30 +131,49 @@ const NAMESPACE_FLAGS: [libc::c_int; 8] = [
     0x80, // CLONE_NEWTIME; for clone itself this bit belongs to the exit signal
 ];
 
-/// Terminal requests that type into, or paste onto, somebody's terminal.
-const TIOCSTI: u64 = 0x5412;
-const TIOCLINUX: u64 = 0x541c;
-
 type Failure = Box<dyn std::error::Error>;
 
 impl Filters {
     pub fn compile() -> Result<Filters, Failure> {
         let (whole_calls, by_arguments): (Rules, Rules) =
             forbidden_rules()?.into_iter().partition(|(_, conditions)| conditions.is_empty());
-        let refuse = |errno: libc::c_int| Answer::Refuse { errno: errno as u32 };
-        let forbidden = whole_calls.keys().map(|call| (call, refuse(libc::EPERM)));
-        let absent = whole(ABSENT);
-        let absent = absent.keys().map(|call| (call, refuse(libc::ENOSYS)));
-        let looked_at = by_arguments.keys().map(|call| (call, Answer::Look));
+        let flushes = flush_rules()?;
+        let forbidden = whole_calls.keys().map(|call| (*call, refuse(libc::EPERM)));
+        let absent = ABSENT.iter().map(|call| (*call, refuse(libc::ENOSYS)));
+        let requests = [libc::SYS_ioctl];
+        let looked_at = by_arguments.keys().chain(flushes.keys()).chain(&requests);
+        let looked_at = looked_at.map(|call| (*call, Answer::Look));
         let answers = forbidden.chain(absent).chain(looked_at);
-        let answers = answers.map(|(call, answer)| (*call as u32, answer)).collect();
-        let rules = program(by_arguments.clone(), libc::EPERM)?;
-        let programs = vec![join::joined(&guard(), &answers, &rules)];
-        let reduced = program(reduced_rules()?, libc::EPERM)?;
-        let same_user = program(same_user_rules()?, libc::EPERM)?;
-        let watched = program(watched_rules()?, libc::EPERM)?;
-        Ok(Filters { programs, reduced, same_user, watched })
+        let answers: Answers = answers.map(|(call, answer)| (call as u32, answer)).collect();
+        let mut programs =
+            vec![program(by_arguments, libc::EPERM)?, program(flushes, 0)?, requests::program()];
+        let every = join::joined(&guard(), &answers, &programs);
+        programs.push(network_sockets());
+        Ok(Filters {
+            every,
+            every_asking: join::joined(&guard(), &answers, &programs),
+            reduced: program(reduced_rules()?, libc::EPERM)?,
+            times_asking: times_by_descriptor(Answer::Ask),
+            times_refused: times_by_descriptor(refuse(libc::EPERM)),
+            watched: program(watched_rules()?, libc::EPERM)?,
+            without_memfds: program(whole(&[libc::SYS_memfd_create]), libc::ENOSYS)?,
+        })
     }
+}
+
+fn refuse(errno: libc::c_int) -> Answer {
+    Answer::Refuse { errno: errno as u32 }
+}
+
+/// The init hears of every socket that could change the network namespace.
+fn network_sockets() -> Vec<libc::sock_filter> {
+    let families = [libc::AF_INET, libc::AF_INET6].map(|family| (family as u32, Answer::Ask));
+    join::by_argument(libc::SYS_socket, 0, &Answers::from(families), Answer::Allow)
+}
+
+/// Setting times without a path is setting those of a descriptor.
+fn times_by_descriptor(answer: Answer) -> Vec<libc::sock_filter> {
+    join::by_argument(libc::SYS_utimensat, 1, &Answers::from([(0, answer)]), Answer::Allow)
 }
 
 /// Rules that refuse calls whatever their arguments.
@@ -175,9 +204,6 @@ fn forbidden_rules() -> Result<Rules, Failure> {
     rules.insert(libc::SYS_mmap, vec![flag_of(3, libc::MAP_HUGETLB as u64)?]);
     rules.insert(libc::SYS_memfd_create, vec![flag_of(1, libc::MFD_HUGETLB.into())?]);
     rules.insert(libc::SYS_shmget, vec![flag_of(2, libc::SHM_HUGETLB as u64)?]);
-    // The kernel looks at 32 bits of the request; so does the filter.
-    let request = |value| rule(vec![equals(1, value)?]);
-    rules.insert(libc::SYS_ioctl, vec![request(TIOCSTI)?, request(TIOCLINUX)?]);
     Ok(rules)
 }
 
@@ -239,6 +265,20 @@ fn shown_files(rules: &mut Rules) -> Result<(), Failure> {
     let unneeded = rule(vec![equals(3, libc::POSIX_FADV_DONTNEED as u64)?])?;
     rules.insert(libc::SYS_fadvise64, vec![unneeded]);
     Ok(())
+}
+
+/// Answered as done, and not done: whoever reads a file of the host could have the host's disk flushed without
+/// end by it. A run's own files are in memory, or gone with the run. A number that is no descriptor's is an
+/// error as ever.
+fn flush_rules() -> Result<Rules, Failure> {
+    let descriptor = SeccompCondition::new(0, Len::Dword, Op::Le, i32::MAX as u64)?;
+    let by_descriptor = [libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_sync_file_range];
+    let mut rules = Rules::new();
+    for call in by_descriptor {
+        rules.insert(call, vec![rule(vec![descriptor.clone()])?]);
+    }
+    rules.insert(libc::SYS_msync, vec![flag_of(2, libc::MS_SYNC as u64)?]);
+    Ok(rules)
 }
 
 fn device_nodes(rules: &mut Rules) -> Result<(), Failure> {
@@ -332,9 +372,13 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
+    // It passes descriptors, which are then out of sight with the files and the memory behind them.
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
 ];
 
 // Newer than the libc crate's tables on some targets; since 5.0 the numbers are the same on all.
+const MEMFD_SECRET: libc::c_long = 447;
 const FCHMODAT2: libc::c_long = 452;
 const SETXATTRAT: libc::c_long = 463;
 const REMOVEXATTRAT: libc::c_long = 466;
@@ -367,55 +411,30 @@ fn reduced_rules() -> Result<Rules, Failure> {
     for (call, argument) in OF_OTHERS {
         rules.insert(*call, vec![not_zero(*argument, Len::Dword)?]);
     }
-    // Times by path; without one the descriptor's own.
+    // Times by path; without one the init is asked.
     rules.insert(libc::SYS_utimensat, vec![not_zero(1, Len::Qword)?]);
     // A datagram names its receiver, which may be any socket of the machine. Pairs of streams stay.
     let kinds = [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET, libc::SOCK_RDM];
     let kinds = kinds.map(|kind| rule(vec![masked(1, 0xf, kind as u64)?]));
     rules.insert(libc::SYS_socketpair, kinds.into_iter().collect::<Result<_, _>>()?);
     rules.insert(libc::SYS_sendto, vec![not_zero(4, Len::Qword)?]);
-    rules.insert(libc::SYS_ioctl, file_requests()?);
+    written_through(&mut rules)?;
     Ok(rules)
 }
 
-/// Requests that change a file or a file system through a descriptor that was opened for reading, which
-/// is all that Landlock has seen of it.
-fn file_requests() -> Result<Vec<SeccompRule>, Failure> {
-    const REQUESTS: [u64; 3] = [
-        0x4008_7602, // FS_IOC_SETVERSION
-        0x4004_7602, // FS_IOC32_SETVERSION
-        0x401c_5820, // FS_IOC_FSSETXATTR
-    ];
-    // Of two types all but these: Btrfs makes and removes subvolumes by request, and three of that type are
-    // every file system's, which copy into what was opened for writing; of ext4's, which change flags, numbers
-    // and layout, add verity and keys, three only tell.
-    const TYPES: [(u64, [u64; 3]); 2] = [
-        (0x94, [0x4004_9409, 0x4020_940d, 0xc018_9436]),
-        (0x66, [0x8008_6601, 0x8004_6601, 0xc020_660b]), // FS_IOC_GETFLAGS, FS_IOC32_GETFLAGS, FS_IOC_FIEMAP
-    ];
-    let mut rules = Vec::new();
-    for request in REQUESTS {
-        rules.push(rule(vec![equals(1, request)?])?);
-    }
-    for (kind, harmless) in TYPES {
-        let mut others = vec![masked(1, 0xff00, kind << 8)?];
-        for request in harmless {
-            others.push(differs(1, request)?);
-        }
-        rules.push(rule(others)?);
-    }
-    Ok(rules)
-}
-
-/// The times of what the user owns, through a descriptor; a filter cannot tell the run's own files from
-/// those. Setting them to now stays, which is what `touch` does.
-fn same_user_rules() -> Result<Rules, Failure> {
-    let other_times = SeccompCondition::new(2, Len::Qword, Op::Ne, 0)?;
-    Ok(Rules::from([(libc::SYS_utimensat, vec![SeccompRule::new(vec![other_times])?])]))
+/// Each write to the disk at once, and not when the host sees fit: the tree is a folder of the host.
+fn written_through(rules: &mut Rules) -> Result<(), Failure> {
+    let opening = |argument| flag_of(argument, libc::O_DSYNC as u64);
+    rules.insert(libc::SYS_openat, vec![opening(2)?]);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_open, vec![opening(1)?]);
+    let each = [libc::RWF_DSYNC, libc::RWF_SYNC].map(|flag| flag_of(5, flag as u64));
+    rules.insert(libc::SYS_pwritev2, each.into_iter().collect::<Result<_, _>>()?);
+    Ok(())
 }
 
 /// A process that may not be dumped may not be looked at either; of the threads of a process one is looked
-/// at, so that all have the same descriptors; and what a socket holds is told by its buffers' usual size.
+/// at, so that all have the same descriptors; and what a socket or a pipe holds is told by its usual size.
 fn watched_rules() -> Result<Rules, Failure> {
     let dumpable = vec![
         SeccompCondition::new(0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64)?,
@@ -425,7 +444,9 @@ fn watched_rules() -> Result<Rules, Failure> {
     let alone = SeccompRule::new(vec![masked(0, thread | files, thread)?])?;
     let buffers = [libc::SO_SNDBUF, libc::SO_RCVBUF]
         .map(|option| rule(vec![equals(1, libc::SOL_SOCKET as u64)?, equals(2, option as u64)?]));
+    let larger_pipe = rule(vec![equals(1, libc::F_SETPIPE_SZ as u64)?])?;
     Ok(Rules::from([
+        (libc::SYS_fcntl, vec![larger_pipe]),
         (libc::SYS_setsockopt, buffers.into_iter().collect::<Result<_, _>>()?),
         (libc::SYS_prctl, vec![SeccompRule::new(dumpable)?]),
         (libc::SYS_clone, vec![alone]),

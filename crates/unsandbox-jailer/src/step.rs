@@ -6,6 +6,7 @@ use crate::cgroup::Meter;
 use crate::init::{Level, RunStreams};
 use crate::jail::trouble;
 use crate::locks::{Failure, Locks};
+use crate::notify::Calls;
 use crate::oom::Order;
 use crate::watch::{Scope, Watchdog};
 use crate::{folder, proc, sys, tree};
@@ -31,6 +32,7 @@ pub struct Stepper<'a> {
     signals: OwnedFd,
     watchdog: Watchdog,
     order: Option<Order>,
+    calls: &'a mut Calls,
 }
 
 pub struct Outcome {
@@ -45,6 +47,7 @@ impl<'a> Stepper<'a> {
         mut locks: Locks<'a>,
         meter: Option<Meter>,
         order: Option<Order>,
+        calls: &'a mut Calls,
     ) -> io::Result<Stepper<'a>> {
         let mut env: Vec<String> = plan.env.clone();
         if is_left_out(Layer::Environment) {
@@ -69,7 +72,8 @@ impl<'a> Stepper<'a> {
         if watchdog.is_all() {
             locks.keep_in_sight();
         }
-        Ok(Stepper { locks, limits, env, signals: sys::child_signal_fd()?, watchdog, order })
+        let signals = sys::child_signal_fd()?;
+        Ok(Stepper { locks, limits, env, signals, watchdog, order, calls })
     }
 
     pub fn take(
@@ -199,20 +203,26 @@ impl<'a> Stepper<'a> {
         [control, leash]: [BorrowedFd<'_>; 2],
     ) -> (Cause, i32, bool) {
         let deadline = begin + Duration::from_millis(wall_ms);
+        let mut looked = begin;
         loop {
             let now = Instant::now();
             if now >= deadline {
                 return (Cause::Wall, libc::SIGKILL, true);
             }
-            let rest = deadline - now;
-            let timeout =
-                self.watchdog.interval(begin.elapsed()).map_or(rest, |tick| tick.min(rest));
-            let fds = [self.signals.as_raw_fd(), control.as_raw_fd(), leash.as_raw_fd()];
-            let Ok([child_ended, spoken, let_go]) = sys::poll_readable(fds, Some(timeout)) else {
+            let next_look = looked + self.watchdog.interval(now - begin);
+            let timeout = deadline.min(next_look).saturating_duration_since(now);
+            let [signals, control_fd, leash_fd] =
+                [self.signals.as_raw_fd(), control.as_raw_fd(), leash.as_raw_fd()];
+            let fds = [signals, control_fd, leash_fd, self.calls.descriptor()];
+            let Ok([child_ended, spoken, let_go, called]) = sys::poll_readable(fds, Some(timeout))
+            else {
                 sys::exit_now(1)
             };
             if let_go {
                 self.give_up();
+            }
+            if called {
+                self.calls.answer();
             }
             if child_ended {
                 sys::drain(self.signals.as_raw_fd());
@@ -232,6 +242,11 @@ impl<'a> Stepper<'a> {
                     return (Cause::Stopped, libc::SIGKILL, collect);
                 }
             }
+            // However often it is called, a program gets no more looks than another.
+            if called && Instant::now() < next_look {
+                continue;
+            }
+            looked = Instant::now();
             if let Some(limit) = self.watchdog.check() {
                 return (limit, libc::SIGKILL, true);
             }

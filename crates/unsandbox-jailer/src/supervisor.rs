@@ -326,13 +326,15 @@ impl Supervisor {
     fn reap(&mut self) -> io::Result<()> {
         while let Ok(Some(reaped)) = sys::reap(false) {
             if let Some(Active { id, jail, tree }) = self.runs.remove(&reaped.pid) {
+                let end = reaped.end();
                 if let Some(tree) = tree {
-                    self.clean_up_after(&tree, reaped.end() != Ok(0));
+                    self.clean_up_after(&tree, end != Ok(0));
                 }
                 if id != NO_RUN {
-                    self.tell(&FromJailer::Exited { id })?;
+                    let out_of_memory = end.is_err() && jail.was_out_of_memory();
+                    self.tell(&FromJailer::Exited { id, out_of_memory })?;
                 }
-                self.recycle(jail);
+                self.recycle(jail, id == NO_RUN || end == Ok(init::NETWORK_UNUSED));
             } else {
                 self.forget_ready(reaped.pid);
             }
@@ -368,7 +370,7 @@ impl Supervisor {
         let kinds = self.ready.iter_mut();
         let ended: Vec<Jail> =
             kinds.flat_map(|(_, ready)| ready.extract_if(.., |jail| jail.pid == pid)).collect();
-        ended.into_iter().for_each(|jail| self.recycle(jail));
+        ended.into_iter().for_each(|jail| self.recycle(jail, true));
     }
 
     /// Kills every jail and waits for it, so that its control group can go as well.
@@ -396,9 +398,9 @@ impl Supervisor {
         drop(self.workplace.take());
     }
 
-    fn recycle(&mut self, jail: Jail) {
+    fn recycle(&mut self, jail: Jail, network_is_unused: bool) {
         if let Ok(builder) = &mut self.builder {
-            builder.recycle(jail);
+            builder.recycle(jail, network_is_unused);
         }
     }
 }

@@ -529,13 +529,28 @@ pub fn new_session() {
 
 /// Installs a compiled filter on this thread, for good.
 pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    add_filter(program, 0).map(drop)
+}
+
+/// As [`install_filter`]; gives the descriptor by which calls are received that the filter hands over.
+pub fn install_listening_filter(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    owned(add_filter(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?)
+}
+
+fn add_filter(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let fprog = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
-    let (mode, flags): (libc::c_ulong, libc::c_ulong) = (1, 0); // SECCOMP_SET_MODE_FILTER
+    let mode: libc::c_ulong = 1; // SECCOMP_SET_MODE_FILTER
     // SAFETY: the program outlives the call, and the length is its own; the kernel only reads it.
     check_long(unsafe {
         libc::syscall(libc::SYS_seccomp, mode, flags, &fprog as *const libc::sock_fprog)
     })
-    .map(drop)
+}
+
+/// Access and change of a file; both now without times.
+pub fn set_times(path: &CStr, times: Option<&[libc::timespec; 2]>) -> io::Result<()> {
+    let times = times.map_or(std::ptr::null(), |times| times.as_ptr());
+    // SAFETY: path and times outlive the call; null stands for now.
+    check(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times, 0) }).map(drop)
 }
 
 /// A descriptor that becomes readable when the process dies.

@@ -164,8 +164,9 @@ fn collect_binds(show: &[String]) -> Result<Vec<Bind>, (String, io::Error)> {
     let links = SYSTEM.iter().filter(|path| !Path::new(path).is_symlink());
     wanted.extend(links.map(|path| (*path, shown)));
     wanted.extend(ETC.iter().map(|path| (*path, shown | MOUNT_ATTR_NOEXEC)));
-    wanted
-        .extend(devices.iter().map(|path| (path.as_str(), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)));
+    // A device takes what is written to it all the same; its node, which is the host's, stays as it is.
+    let node = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+    wanted.extend(devices.iter().map(|path| (path.as_str(), node)));
     wanted.extend(show.iter().map(|path| (path.as_str(), shown)));
     wanted.retain(|(path, _)| Path::new(path).exists());
     wanted.sort();

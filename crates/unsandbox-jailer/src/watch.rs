@@ -70,13 +70,13 @@ impl Watchdog {
     }
 
     /// How long until the next [`Watchdog::check`].
-    pub fn interval(&self, age: Duration) -> Option<Duration> {
-        Some(match (&self.meter, &self.cpu_limit) {
+    pub fn interval(&self, age: Duration) -> Duration {
+        match (&self.meter, &self.cpu_limit) {
             (None, _) if age < WITHOUT_GROUP => YOUNG,
             (None, _) => WITHOUT_GROUP,
             (Some(_), Some(limit)) => WITH_GROUP.min(*limit / 10).max(Duration::from_millis(2)),
             (Some(_), None) => WITH_GROUP,
-        })
+        }
     }
 
     /// Whether looking at processes is all that limits them.

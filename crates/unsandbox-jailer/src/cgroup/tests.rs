@@ -14,7 +14,7 @@ fn fake_group(version: Version, name: &str, missing: &[&str]) -> Group {
     fs::create_dir_all(&folder).unwrap();
     let controllers: &[&str] = if version == Version::Two { &[""] } else { &["memory", "pids"] };
     let directories = controllers.iter().map(|name| (*name, folder.clone())).collect();
-    Group { version, directories, limits: LIMITS }
+    Group { version, directories, limits: LIMITS, kills_before: 0 }
 }
 
 /// A folder that stands for all groups of version 1.

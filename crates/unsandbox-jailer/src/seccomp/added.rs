@@ -31,13 +31,62 @@ fn hold(rules: &Rules, answers: &[Answer]) {
 const POINTER: u64 = 0x7f00_0000_0000;
 
 #[test]
-fn the_times_of_the_users_own_files_stay_but_for_now() {
+fn times_by_descriptor_are_the_inits_to_set_or_nobodys() {
+    let filters = Filters::compile().expect("they compile");
+    for (filter, answer) in [(filters.times_asking, "ask"), (filters.times_refused, "EPERM")] {
+        let answers = [
+            (SYS_utimensat, [3, 0, POINTER], answer),
+            (SYS_utimensat, [3, 0, 0], answer),
+            (SYS_utimensat, [3, POINTER | 1, 0], "allow"),
+            (SYS_openat, [3, 0, POINTER], "allow"),
+        ];
+        assert_eq!(first_wrong(&[filter], &answers), None);
+    }
+}
+
+#[test]
+fn the_init_hears_of_sockets_of_a_network() {
+    let filters = Filters::compile().expect("they compile");
+    let stream = SOCK_STREAM as u64;
     let answers = [
-        (SYS_utimensat, [3, 0, POINTER], "EPERM"),
-        (SYS_utimensat, [3, 0, 0], "allow"),
-        (SYS_openat, [3, 0, POINTER], "allow"),
+        (SYS_socket, [AF_INET as u64, stream, 0], "ask"),
+        (SYS_socket, [AF_INET6 as u64 | HIGH, stream, 0], "ask"),
+        (SYS_socket, [AF_UNIX as u64, stream, 0], "allow"),
+        (SYS_socket, [AF_NETLINK as u64, stream, 0], "EPERM"),
+        (SYS_socketpair, [AF_UNIX as u64, stream, 0], "allow"),
     ];
-    hold(&same_user_rules().expect("the rules are valid"), &answers);
+    assert_eq!(first_wrong(&[filters.every_asking], &answers), None);
+}
+
+#[test]
+fn requests_are_allowed_by_name() {
+    let filters = Filters::compile().expect("they compile");
+    let answer = |request: u64| verdict(&[&filters.every], &native(SYS_ioctl, &[3, request]));
+    let mut allowed = requests::ALLOWED.to_vec();
+    allowed.sort_unstable();
+    allowed.dedup();
+    assert_eq!(allowed.len(), requests::ALLOWED.len());
+    for request in allowed {
+        assert_eq!(answer(request.into()), "allow", "{request:#x}");
+        assert_eq!(answer(HIGH | u64::from(request)), "allow", "{request:#x}");
+    }
+    for typing in [0x5412, 0x541c] {
+        assert_eq!([answer(typing), answer(typing | HIGH)], ["EPERM"; 2]);
+    }
+    // Flags, versions, layout, keys, verity, subvolumes, dedupe, extents, free space, labels, identities: by
+    // type and number, whatever their size; and names of sockets, namespaces and processes.
+    let types = [0x12, 0x58, 0x66, 0x6c, 0x76, 0x94, 0xae, 0xb7, 0xff];
+    for (kind, number) in types.into_iter().flat_map(|kind| (0..=255).map(move |n| (kind, n))) {
+        for size in [0, 0x8008_0000, 0x4008_0000, 0xc018_0000, 0x401c_0000, 0xc050_0000] {
+            let request = size | kind << 8 | number;
+            if !requests::ALLOWED.contains(&(request as u32)) {
+                assert_eq!(answer(request), "ENOTTY", "{request:#x}");
+            }
+        }
+    }
+    for request in [0x894c, 0x8946, 0x8914, 0x89e0, 0x540e, 0x5441, 0x4004_5431, 0x5_5401, 0] {
+        assert_eq!(answer(request), "ENOTTY", "{request:#x}");
+    }
 }
 
 #[test]
@@ -58,6 +107,8 @@ fn nothing_hides_from_the_watchdog() {
         (SYS_close_range, [3, u64::MAX, 2], "EPERM"),
         (SYS_close_range, [3, u64::MAX, 6 | HIGH], "EPERM"),
         (SYS_close_range, [3, u64::MAX, 4], "allow"),
+        (SYS_fcntl, [3, F_SETPIPE_SZ as u64 | HIGH, 1 << 20], "EPERM"),
+        (SYS_fcntl, [3, F_GETPIPE_SZ as u64, 0], "allow"),
         (SYS_setsockopt, [3, SOL_SOCKET as u64 | HIGH, SO_SNDBUF as u64], "EPERM"),
         (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_RCVBUF as u64 | HIGH], "EPERM"),
         (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_REUSEADDR as u64], "allow"),

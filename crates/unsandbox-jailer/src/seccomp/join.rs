@@ -12,6 +12,8 @@ const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 const ALLOW: sock_filter = op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW);
+/// The number of the call in what a filter is given.
+const NUMBER: sock_filter = op(LOAD, 0, 0, 0);
 
 /// So many numbers are compared one by one, where the search has come down to them.
 const TOGETHER: usize = 4;
@@ -20,34 +22,59 @@ const fn op(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
-/// What becomes of a call by its number.
+/// What becomes of a call by its number, or by one of its arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
+    Allow,
     Refuse {
         errno: u32,
     },
-    /// Its arguments decide.
+    /// The init looks at it, and says what becomes of it.
+    Ask,
+    /// The programs behind the search decide.
     Look,
 }
 
+pub type Answers = BTreeMap<u32, Answer>;
+
 /// `guard` decides first. What it allows is looked for among the `answers`: a call that is not there is
-/// allowed, and of one whose arguments decide, `rules` says what becomes of it.
+/// allowed. One that is to be looked at goes through the `programs`, of which the first that does not allow
+/// it decides.
 pub fn joined(
     guard: &[sock_filter],
-    answers: &BTreeMap<u32, Answer>,
-    rules: &[sock_filter],
+    answers: &Answers,
+    programs: &[Vec<sock_filter>],
 ) -> Vec<sock_filter> {
     let mut whole = handing_on(guard);
-    whole.push(op(LOAD, 0, 0, 0)); // seccomp_data.nr
+    whole.push(NUMBER);
     let answers: Vec<(u32, Answer)> = answers.iter().map(|(nr, answer)| (*nr, *answer)).collect();
-    let search = search(&answers);
+    let search = search(&answers, Answer::Allow);
     let end = search.len();
-    // The rules lie behind the search.
+    // The programs lie behind the search.
     whole.extend(search.into_iter().enumerate().map(|(at, step)| match step {
         Step::Done(op) => op,
-        Step::ToRules => op(GO, 0, 0, (end - at - 1) as u32),
+        Step::Behind => op(GO, 0, 0, (end - at - 1) as u32),
     }));
-    whole.extend(rules);
+    whole.extend(programs.iter().flat_map(|program| handing_on(program)));
+    whole.push(ALLOW);
+    whole
+}
+
+/// A program that looks at one argument (its lower 32 bits) of one call, and allows every other call.
+pub fn by_argument(
+    call: libc::c_long,
+    argument: u8,
+    answers: &Answers,
+    default: Answer,
+) -> Vec<sock_filter> {
+    const ARGUMENTS: u32 = 16; // offset in seccomp_data
+    let answers: Vec<(u32, Answer)> = answers.iter().map(|(nr, answer)| (*nr, *answer)).collect();
+    let value = op(LOAD, 0, 0, ARGUMENTS + 8 * u32::from(argument));
+    let mut whole = vec![NUMBER, op(EQUAL, 1, 0, call as u32), ALLOW, value];
+    whole.extend(search(&answers, default).into_iter().map(|step| match step {
+        Step::Done(op) => op,
+        Step::Behind => ALLOW,
+    }));
     whole
 }
 
@@ -63,16 +90,28 @@ fn handing_on(program: &[sock_filter]) -> Vec<sock_filter> {
 
 enum Step {
     Done(sock_filter),
-    ToRules,
+    /// Goes on behind the search.
+    Behind,
+}
+
+impl Answer {
+    fn step(self) -> Step {
+        Step::Done(match self {
+            Answer::Allow => ALLOW,
+            Answer::Refuse { errno } => op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
+            Answer::Ask => op(RETURN, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
+            Answer::Look => return Step::Behind,
+        })
+    }
 }
 
 /// Halves the numbers until few are left.
-fn search(answers: &[(u32, Answer)]) -> Vec<Step> {
+fn search(answers: &[(u32, Answer)], default: Answer) -> Vec<Step> {
     if answers.len() <= TOGETHER {
-        return compare(answers);
+        return compare(answers, default);
     }
     let (low, high) = answers.split_at(answers.len() / 2);
-    let lower = search(low);
+    let lower = search(low, default);
     let first = high[0].0;
     let mut steps = match u8::try_from(lower.len()) {
         Ok(over) => vec![Step::Done(op(AT_LEAST, over, 0, first))],
@@ -83,12 +122,12 @@ fn search(answers: &[(u32, Answer)]) -> Vec<Step> {
         ],
     };
     steps.extend(lower);
-    steps.extend(search(high));
+    steps.extend(search(high, default));
     steps
 }
 
 /// The numbers, then what becomes of a call that is none of them, then what becomes of those.
-fn compare(answers: &[(u32, Answer)]) -> Vec<Step> {
+fn compare(answers: &[(u32, Answer)], default: Answer) -> Vec<Step> {
     let mut kinds: Vec<Answer> = Vec::new();
     for (_, answer) in answers {
         if !kinds.contains(answer) {
@@ -100,9 +139,5 @@ fn compare(answers: &[(u32, Answer)]) -> Vec<Step> {
         let over = answers.len() - at + place(*answer);
         Step::Done(op(EQUAL, over as u8, 0, *number))
     });
-    let ends = kinds.iter().map(|kind| match kind {
-        Answer::Refuse { errno } => Step::Done(op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno)),
-        Answer::Look => Step::ToRules,
-    });
-    comparisons.chain([Step::Done(ALLOW)]).chain(ends).collect()
+    comparisons.chain([default.step()]).chain(kinds.iter().map(|kind| kind.step())).collect()
 }

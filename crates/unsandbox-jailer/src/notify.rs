@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Calls that a filter hands to the init, which sees what a filter cannot: the file behind a descriptor, and that
+//! a program has used its network namespace at all. The caller waits in the kernel for the answer.
+
+use crate::sys;
+use std::fs::{self, File};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What calls are received by.
+pub struct Listener(OwnedFd);
+
+/// A call that waits.
+type Call = libc::seccomp_notif;
+
+const RECEIVE: libc::Ioctl = libc::SECCOMP_IOCTL_NOTIF_RECV;
+const SEND: libc::Ioctl = libc::SECCOMP_IOCTL_NOTIF_SEND;
+const IS_VALID: libc::Ioctl = libc::SECCOMP_IOCTL_NOTIF_ID_VALID;
+
+impl Listener {
+    /// Puts a filter on this process, for good, which asks whoever has the listener.
+    pub fn install(program: &[libc::sock_filter]) -> io::Result<Option<Listener>> {
+        sys::install_listening_filter(program).map(|fd| Some(Listener(fd)))
+    }
+
+    /// None if it waits no longer.
+    fn receive(&self) -> Option<Call> {
+        let mut call = MaybeUninit::<Call>::zeroed();
+        // SAFETY: the kernel writes one such struct, and wants it zeroed before.
+        let received = unsafe { libc::ioctl(self.0.as_raw_fd(), RECEIVE, call.as_mut_ptr()) };
+        // SAFETY: zeroed or written, both are valid.
+        sys::check(received).ok().map(|_| unsafe { call.assume_init() })
+    }
+
+    fn send(&self, mut answer: libc::seccomp_notif_resp) {
+        // SAFETY: the struct outlives the call. A caller that was killed meanwhile takes no answer.
+        let _ = unsafe { libc::ioctl(self.0.as_raw_fd(), SEND, &raw mut answer) };
+    }
+
+    fn still_waits(&self, call: &Call) -> bool {
+        let mut id = call.id;
+        // SAFETY: the kernel only reads the number.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), IS_VALID, &raw mut id) == 0 }
+    }
+}
+
+/// What an init does for the programs of its run.
+pub struct Calls {
+    listener: Option<Listener>,
+    /// The writable tree, where the filter hands over what would change a file.
+    tree: PathBuf,
+    network: bool,
+}
+
+impl Calls {
+    /// Where nobody is told, a network may be used at any time.
+    pub fn new(listener: Option<Listener>, network_is_used: bool) -> Calls {
+        Calls { network: network_is_used || listener.is_none(), listener, tree: PathBuf::new() }
+    }
+
+    /// Files of this tree, which exists, are the run's own.
+    pub fn guard(&mut self, tree: &Path) {
+        // The kernel tells real paths.
+        self.tree = fs::canonicalize(tree).unwrap_or_else(|_| tree.to_path_buf());
+    }
+
+    /// Whether a program may have had a socket of the network namespace.
+    pub fn has_used_network(&self) -> bool {
+        self.network
+    }
+
+    /// What to poll for calls; no descriptor where none come.
+    pub fn descriptor(&self) -> RawFd {
+        self.listener.as_ref().map_or(-1, |listener| listener.0.as_raw_fd())
+    }
+
+    /// Answers one call that waits.
+    pub fn answer(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        let Some(call) = listener.receive() else { return };
+        let mut answer = libc::seccomp_notif_resp { id: call.id, val: 0, error: 0, flags: 0 };
+        match libc::c_long::from(call.data.nr) {
+            libc::SYS_socket => {
+                self.network = true;
+                answer.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+            }
+            libc::SYS_utimensat => {
+                if let Err(error) = set_times(listener, &call, &self.tree) {
+                    answer.error = -error.raw_os_error().unwrap_or(libc::EPERM);
+                }
+            }
+            _ => answer.error = -libc::ENOSYS,
+        }
+        listener.send(answer);
+    }
+}
+
+/// Sets the times of a descriptor's file for its holder, if it lies in the run's own tree. The holder may put
+/// another file at its number at any time; this one is the file that was looked at.
+fn set_times(listener: &Listener, call: &Call, tree: &Path) -> io::Result<()> {
+    let [number, _, times, flags, ..] = call.data.args;
+    let errno = |errno| Err(io::Error::from_raw_os_error(errno));
+    if flags as libc::c_int != 0 {
+        return errno(libc::EINVAL);
+    }
+    let path = format!("/proc/{}/fd/{}", call.pid, number as libc::c_int);
+    let opened = File::options().read(true).custom_flags(libc::O_PATH).open(path);
+    let Ok(file) = opened else { return errno(libc::EBADF) };
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if !fs::read_link(&own)?.starts_with(tree) {
+        return errno(libc::EPERM);
+    }
+    let times = (times != 0).then(|| times_at(call.pid, times)).transpose()?;
+    if !listener.still_waits(call) {
+        return errno(libc::ESRCH); // the number may be another process's by now
+    }
+    sys::set_times(&sys::c_string(&own)?, times.as_ref())
+}
+
+/// Two times in the caller's memory.
+fn times_at(pid: u32, address: u64) -> io::Result<[libc::timespec; 2]> {
+    let mut bytes = [0u8; 32];
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
+    memory
+        .read_exact_at(&mut bytes, address)
+        .map_err(|_| io::Error::from_raw_os_error(libc::EFAULT))?;
+    let word = |at: usize| i64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    let time = |at| libc::timespec { tv_sec: word(at), tv_nsec: word(at + 8) };
+    Ok([time(0), time(16)])
+}
