@@ -10,11 +10,12 @@ use crate::jail::{Doubt, trouble};
 use crate::locks::{self, Locks};
 use crate::notify::{Calls, Listener};
 use crate::oom::Order;
+use crate::quota::FileLocks;
 use crate::seccomp::Filters;
 use crate::step::{BETWEEN_TRIES, Outcome, Stepper};
-use crate::template::{JAIL_ID, place_for, staged};
+use crate::template::{JAIL_ID, NOTHING, place_for, staged};
 use crate::{folder, sys, tree};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -79,11 +80,10 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
         Ok(Some((word, _))) if word == GO => {}
         _ => sys::exit_now(1),
     }
-    let mut order = None;
     let entered = entered.map_err(trouble("cgroup", "go into it"));
     let prepared = entered.and_then(|()| match birth.level {
-        Level::Full => prepare(birth.needs, filters, &mut order),
-        Level::Reduced { .. } => prepare_reduced(filters, &mut order),
+        Level::Full => prepare(birth.needs, filters),
+        Level::Reduced { .. } => prepare_reduced(filters),
     });
     let report = prepared.as_ref().err().cloned();
     let _ = channel::send(birth.leash.as_fd(), &report, &[]);
@@ -99,8 +99,8 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     let own_tree = plan.as_ref().ok().map(|(plan, _)| PathBuf::from(&plan.tmp));
     let mut calls = None;
     let end = plan.and_then(|(plan, prepared)| {
-        let Prepared { locks, listener, sockets } = prepared;
-        let calls = calls.insert(Calls::new(listener, !sockets.is_empty()));
+        let Prepared { locks, order, listener, sockets, file_locks } = prepared;
+        let calls = calls.insert(Calls::new(listener, !sockets.is_empty(), file_locks));
         run.carry_out(plan, streams, Hands { locks, sockets, calls, order, meter })
     });
     if let Err(trouble) = end {
@@ -127,21 +127,19 @@ pub struct Streams {
 struct Prepared<'a> {
     /// Made already where they depend on no run.
     locks: Option<Locks<'a>>,
+    order: Option<Order>,
     listener: Option<Listener>,
     /// For the engine, which takes connections on them from outside.
     sockets: Vec<TcpListener>,
+    file_locks: Option<FileLocks>,
 }
 
-fn prepare<'a>(
-    needs: &Needs,
-    filters: &'a Filters,
-    order: &mut Option<Order>,
-) -> Doubt<Prepared<'a>> {
+fn prepare<'a>(needs: &Needs, filters: &'a Filters) -> Doubt<Prepared<'a>> {
     let layer = "mount namespace";
     if !is_left_out(ablation::Layer::User) {
         sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
     }
-    *order = Order::of_this_process();
+    let order = Order::of_this_process();
     keep_from_the_program().map_err(trouble("rights", "guard the init"))?;
     // Here, and not at the clone: the group that it was put into is then the root that it sees.
     if !is_left_out(ablation::Layer::CgroupNamespace) {
@@ -160,6 +158,7 @@ fn prepare<'a>(
     if !is_left_out(ablation::Layer::User) {
         leave_inotify_to_others().map_err(trouble("user namespace", "limit inotify"))?;
     }
+    let file_locks = file_locks(true);
     guard_proc().map_err(trouble(layer, "guard /proc"))?;
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
@@ -172,7 +171,13 @@ fn prepare<'a>(
     let listener = locks::put_on_init(filters)
         .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
     let locks = Some(locks_for(Level::Full, Path::new(TMP), &needs.show, filters)?);
-    Ok(Prepared { locks, listener, sockets })
+    Ok(Prepared { locks, order, listener, sockets, file_locks })
+}
+
+/// Kept open, since programs are to read nothing in it.
+fn file_locks(of_run_alone: bool) -> Option<FileLocks> {
+    let table = File::open(LOCKS).ok()?;
+    Some(FileLocks { table, of_run_alone })
 }
 
 fn listen(ports: &[u16]) -> io::Result<Vec<TcpListener>> {
@@ -190,15 +195,15 @@ fn locks_for<'a>(
 }
 
 /// Without namespaces there is nothing to mount; orphans of the run come back to this process.
-fn prepare_reduced<'a>(filters: &Filters, order: &mut Option<Order>) -> Doubt<Prepared<'a>> {
-    *order = Order::of_this_process();
+fn prepare_reduced<'a>(filters: &Filters) -> Doubt<Prepared<'a>> {
+    let (order, file_locks) = (Order::of_this_process(), file_locks(false));
     sys::new_session();
     sys::set_umask(0o022);
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
         .map_err(trouble("processes", "become a subreaper"))?;
     let listener = locks::put_on_reduced_init(filters)
         .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
-    Ok(Prepared { locks: None, listener, sockets: Vec::new() })
+    Ok(Prepared { locks: None, order, listener, sockets: Vec::new(), file_locks })
 }
 
 fn furnish(tmp: &Path) -> io::Result<()> {
@@ -230,14 +235,14 @@ fn leave_inotify_to_others() -> io::Result<()> {
 }
 
 /// What tells of all runs, and of the host: locks on shown files, keys of the host's user.
-const HIDDEN: [&str; 3] = ["/proc/locks", "/proc/keys", "/proc/key-users"];
+const HIDDEN: [&str; 3] = [LOCKS, "/proc/keys", "/proc/key-users"];
+const LOCKS: &str = "/proc/locks";
 
 /// Nothing in /proc is to be written: with its own files there a process would take back what has the kernel end
 /// it before the init (`oom.rs`), or give itself another place among the host's.
 fn guard_proc() -> io::Result<()> {
     for path in HIDDEN.into_iter().filter(|path| Path::new(path).exists()) {
-        let flags = libc::MS_BIND;
-        sys::mount(c"/dev/null", &sys::c_string(path)?, c"", flags, c"")?;
+        sys::mount(NOTHING, &sys::c_string(path)?, c"", libc::MS_BIND, c"")?;
     }
     sys::mount_setattr(None, c"/proc", sys::MOUNT_ATTR_RDONLY)
 }

@@ -103,10 +103,10 @@ pub fn put_on_init(filters: &Filters) -> Result<Option<Listener>, Failure> {
     install_asking(&filters.every_asking, &filters.every)
 }
 
-/// The same for an init without namespaces, to which only times are handed.
+/// The same for an init without namespaces.
 pub fn put_on_reduced_init(filters: &Filters) -> Result<Option<Listener>, Failure> {
     no_new_privileges()?;
-    install_asking(&filters.times_asking, &filters.times_refused)
+    install_asking(&filters.reduced_asking, &filters.reduced_unasked)
 }
 
 /// Installs a filter that asks this process, or the other one where the kernel has somebody else to ask.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Calls that a filter hands to the init, which sees what a filter cannot: the file behind a descriptor, and that
-//! a program has used its network namespace at all. The caller waits in the kernel for the answer.
+//! Calls that a filter hands to the init, which sees what a filter cannot: the file behind a descriptor, that a
+//! program has used its network namespace at all, and how much of a quota the run has. The caller waits in the
+//! kernel for the answer.
 
+use crate::quota::{FileLocks, Quota, Quotas};
 use crate::sys;
 use std::fs::{self, File};
 use std::io;
@@ -53,12 +55,18 @@ pub struct Calls {
     /// The writable tree, where the filter hands over what would change a file.
     tree: PathBuf,
     network: bool,
+    quotas: Quotas,
 }
 
 impl Calls {
     /// Where nobody is told, a network may be used at any time.
-    pub fn new(listener: Option<Listener>, network_is_used: bool) -> Calls {
-        Calls { network: network_is_used || listener.is_none(), listener, tree: PathBuf::new() }
+    pub fn new(
+        listener: Option<Listener>,
+        network_is_used: bool,
+        file_locks: Option<FileLocks>,
+    ) -> Calls {
+        let network = network_is_used || listener.is_none();
+        Calls { listener, tree: PathBuf::new(), network, quotas: Quotas::new(file_locks) }
     }
 
     /// Files of this tree, which exists, are the run's own.
@@ -77,22 +85,27 @@ impl Calls {
         self.listener.as_ref().map_or(-1, |listener| listener.0.as_raw_fd())
     }
 
-    /// Answers one call that waits.
-    pub fn answer(&mut self) {
+    /// Answers one call that waits. `processes` are those of the run.
+    pub fn answer(&mut self, processes: impl Fn() -> Vec<libc::pid_t>) {
         let Some(listener) = &self.listener else { return };
         let Some(call) = listener.receive() else { return };
         let mut answer = libc::seccomp_notif_resp { id: call.id, val: 0, error: 0, flags: 0 };
-        match libc::c_long::from(call.data.nr) {
-            libc::SYS_socket => {
+        let number = libc::c_long::from(call.data.nr);
+        let allowed = match Quota::of(number) {
+            Some(quota) => self.quotas.take(quota, processes),
+            None if number == libc::SYS_socket => {
                 self.network = true;
-                answer.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+                Ok(())
             }
-            libc::SYS_utimensat => {
-                if let Err(error) = set_times(listener, &call, &self.tree) {
-                    answer.error = -error.raw_os_error().unwrap_or(libc::EPERM);
-                }
-            }
-            _ => answer.error = -libc::ENOSYS,
+            None => match set_times(listener, &call, &self.tree) {
+                Ok(()) => return listener.send(answer),
+                Err(error) => Err(error.raw_os_error().unwrap_or(libc::EPERM)),
+            },
+        };
+        match allowed {
+            // What the arguments point to plays no part in it, so that nothing is lost by going on.
+            Ok(()) => answer.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
+            Err(errno) => answer.error = -errno,
         }
         listener.send(answer);
     }

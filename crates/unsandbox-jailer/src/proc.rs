@@ -4,7 +4,7 @@
 //! that does.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -87,6 +87,27 @@ impl Face {
     /// The value of a line of its status, in bytes.
     pub fn bytes(&self, key: &str) -> u64 {
         kilobytes(&self.status, key)
+    }
+
+    pub fn threads(&self) -> u64 {
+        let line = self.status.lines().find_map(|line| line.strip_prefix("Threads:"));
+        line.and_then(|count| count.trim().parse().ok()).unwrap_or(1)
+    }
+
+    /// How many mappings it has; the kernel gives a process 65,530 at most. One that is small has few.
+    pub fn mappings(&self) -> u64 {
+        const SMALL: u64 = 8 << 20;
+        const FEW: u64 = 128;
+        if self.bytes("VmSize:") <= SMALL {
+            return FEW;
+        }
+        let Ok(mut table) = File::open(self.folder.join("maps")) else { return 0 };
+        let mut piece = vec![0; 64 * 1024];
+        let mut count = 0;
+        while let Ok(len @ 1..) = table.read(&mut piece) {
+            count += piece[..len].iter().filter(|byte| **byte == b'\n').count() as u64;
+        }
+        count
     }
 
     /// Its share of the anonymous pages that forks have in common. None if the kernel does not tell in

@@ -203,13 +203,12 @@ impl<'a> Stepper<'a> {
         [control, leash]: [BorrowedFd<'_>; 2],
     ) -> (Cause, i32, bool) {
         let deadline = begin + Duration::from_millis(wall_ms);
-        let mut looked = begin;
+        let mut next_look = begin + self.watchdog.interval(Duration::ZERO);
         loop {
             let now = Instant::now();
             if now >= deadline {
                 return (Cause::Wall, libc::SIGKILL, true);
             }
-            let next_look = looked + self.watchdog.interval(now - begin);
             let timeout = deadline.min(next_look).saturating_duration_since(now);
             let [signals, control_fd, leash_fd] =
                 [self.signals.as_raw_fd(), control.as_raw_fd(), leash.as_raw_fd()];
@@ -222,7 +221,7 @@ impl<'a> Stepper<'a> {
                 self.give_up();
             }
             if called {
-                self.calls.answer();
+                self.calls.answer(|| self.watchdog.processes());
             }
             if child_ended {
                 sys::drain(self.signals.as_raw_fd());
@@ -246,10 +245,13 @@ impl<'a> Stepper<'a> {
             if called && Instant::now() < next_look {
                 continue;
             }
-            looked = Instant::now();
+            let looked = Instant::now();
             if let Some(limit) = self.watchdog.check() {
                 return (limit, libc::SIGKILL, true);
             }
+            // At most half of the time, so that calls are answered beside it.
+            let pause = self.watchdog.interval(begin.elapsed()).max(looked.elapsed());
+            next_look = Instant::now() + pause;
         }
     }
 }

@@ -3,6 +3,7 @@
 //! gets a copy of it by being cloned from inside it, so that a run itself mounts only /proc and /tmp.
 
 use crate::sys::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -55,7 +56,11 @@ const WRITTEN: &[(&str, &str)] = &[
     ("etc/resolv.conf", ""),
     ("etc/machine-id", "00000000000000000000000000000000\n"),
     ("etc/timezone", "Etc/UTC\n"),
+    ("dev/.nothing", ""),
 ];
+
+/// An empty file of every root, to be shown in place of another.
+pub const NOTHING: &CStr = c"/dev/.nothing";
 
 const LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd", "dev/fd"),

@@ -4,6 +4,7 @@
 
 use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::Meter;
+use crate::kernel_memory::{Descriptors, KernelMemory};
 use crate::proc::{self, Face};
 use crate::{folder, sys, tree};
 use std::collections::{HashMap, HashSet};
@@ -29,6 +30,7 @@ pub struct Watchdog {
     peak: u64,
     cpu: Duration,
     seen: Seen,
+    kernel: KernelMemory,
     /// Processes that the kernel had ended for want of memory before this step.
     ended_before: u64,
 }
@@ -46,7 +48,9 @@ const FOLDER: Duration = Duration::from_millis(100);
 impl Watchdog {
     pub fn new(limits: &RunLimits, scope: Scope, meter: Option<Meter>) -> Watchdog {
         let cpu = Duration::from_millis(limits.cpu_time_ms);
+        let kernel = KernelMemory::new(matches!(scope, Scope::Jail));
         Watchdog {
+            kernel,
             scope,
             meter,
             memory_limit: limits.memory_bytes,
@@ -94,7 +98,8 @@ impl Watchdog {
             None => {
                 let files =
                     if matches!(self.scope, Scope::Jail) { sys::bytes_used(c"/tmp") } else { 0 };
-                let used = memory_in_use(&self.processes(), files, self.memory_limit);
+                let processes = self.processes();
+                let used = memory_in_use(&processes, files, self.memory_limit, &mut self.kernel);
                 self.peak = self.peak.max(used);
                 used > self.memory_limit
             }
@@ -146,7 +151,7 @@ impl Watchdog {
     }
 
     /// Every process of the run but the init.
-    fn processes(&self) -> Vec<libc::pid_t> {
+    pub fn processes(&self) -> Vec<libc::pid_t> {
         if matches!(self.scope, Scope::Tree { .. }) {
             return tree::own();
         }
@@ -180,7 +185,12 @@ fn faces(processes: &[libc::pid_t]) -> Vec<Face> {
 /// that nobody has mapped at the moment is counted where it can be found: in the writable file system,
 /// in memfds that are open, in System V segments. Pages that a fork shares count once for each process;
 /// only where that sum is too much, their proper shares are asked for.
-fn memory_in_use(processes: &[libc::pid_t], files: u64, limit: u64) -> u64 {
+fn memory_in_use(
+    processes: &[libc::pid_t],
+    files: u64,
+    limit: u64,
+    of_kernel: &mut KernelMemory,
+) -> u64 {
     let faces = faces(processes);
     let (mut anonymous, mut kernel, mut mapped) = (0, 0, 0);
     for face in &faces {
@@ -189,9 +199,9 @@ fn memory_in_use(processes: &[libc::pid_t], files: u64, limit: u64) -> u64 {
         mapped += face.bytes("RssShmem:");
     }
     let held = Held::by(&faces);
-    kernel += held.sockets * SOCKET;
+    kernel = of_kernel.bytes(&faces, &held.descriptors).saturating_add(kernel);
     let shared = (files + held.memfds + system_v_bytes()).max(mapped);
-    let sum = anonymous + kernel + shared;
+    let sum = kernel.saturating_add(anonymous + shared);
     if sum <= limit {
         return sum;
     }
@@ -204,12 +214,8 @@ fn memory_in_use(processes: &[libc::pid_t], files: u64, limit: u64) -> u64 {
             None => return sum,
         }
     }
-    proper + kernel + shared
+    kernel.saturating_add(proper + shared)
 }
-
-/// What the buffers of one socket can hold before its writer has to wait (net.core.wmem_default of most
-/// kernels). How much they do hold is not told.
-const SOCKET: u64 = 212_992;
 
 /// What processes hold through descriptors, each once.
 #[derive(Default)]
@@ -218,7 +224,7 @@ struct Held {
     memfds: u64,
     /// Bytes of files that have no name any more.
     nameless: u64,
-    sockets: u64,
+    descriptors: Descriptors,
 }
 
 impl Held {
@@ -242,15 +248,19 @@ impl Held {
     fn add(&mut self, path: &std::path::Path, seen: &mut HashSet<(u64, u64)>) {
         let Ok(target) = fs::read_link(path) else { return };
         let target = target.as_os_str().as_encoded_bytes();
-        let (memfd, socket) = (target.starts_with(b"/memfd:"), target.starts_with(b"socket:"));
+        self.descriptors.all += 1;
+        let starts = |with: &[u8]| target.starts_with(with);
+        let [memfd, socket, pipe] = [starts(b"/memfd:"), starts(b"socket:"), starts(b"pipe:")];
         let nameless = target.ends_with(b" (deleted)");
-        if !(memfd || socket || nameless) {
+        if !(memfd || socket || pipe || nameless) {
             return;
         }
         let Ok(found) = fs::metadata(path) else { return };
         if !seen.insert((found.dev(), found.ino())) {
         } else if socket {
-            self.sockets += 1;
+            self.descriptors.sockets += 1;
+        } else if pipe {
+            self.descriptors.pipes += 1;
         } else if memfd {
             self.memfds += found.blocks() * 512;
         } else if found.is_file() && found.nlink() == 0 {

@@ -6,15 +6,17 @@
 use crate::canaries::{Canaries, open_descriptors};
 use crate::common::{Event, Recorder, descendants, execute_on, recorder, within};
 use crate::look;
-use crate::table::{Program, how_it_ended};
+use crate::table::{Other, Program, how_it_ended};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use unsandbox_engine::{Engine, EngineOptions};
+use unsandbox_protocol::backend::NoSink;
 use unsandbox_protocol::{
-    Backend, EventSink, ExecutionResult, IsolationPolicy, Job, Level, Request, Stream, Submission,
+    Backend, EventSink, ExecutionResult, IsolationPolicy, Job, Level, Owner, Request, Stream,
+    Submission,
 };
 
 /// After its end a run has this long to be gone (I1, I7), and past its ttl to end (I8).
@@ -102,6 +104,7 @@ impl Host {
             return Seen { ended: "nothing".to_string(), took, complaints: wrong };
         };
         wrong.extend(program.complaints(self.level, &result));
+        wrong.extend(program.next.iter().flat_map(|next| self.play_other("after it", next)));
         if contains(&result.stdout, &self.canaries.secret)
             || contains(&result.stderr, &self.canaries.secret)
             || result.artifacts.iter().any(|one| contains(&one.content, &self.canaries.secret))
@@ -117,12 +120,12 @@ impl Host {
         let (recorder, events) = recorder();
         let mut submission = Submission::new(program.request(&self.canaries.told()));
         let mut input = None;
-        if program.looked_at {
+        if program.holds() {
             let (reader, writer) = std::io::pipe().expect("a pipe");
             submission.stdin = Some(Box::new(reader));
             input = Some(writer);
         }
-        let sink = Arc::new(Quiet { recorder, loud: program.looked_at });
+        let sink = Arc::new(Quiet { recorder, loud: program.holds() });
         let mut wrong = Vec::new();
         if let Err(error) = self.engine.submit(submission, sink) {
             return (None, vec![format!("it was refused: {error}")]);
@@ -135,7 +138,11 @@ impl Host {
                 Some(Event::Started) => started = Instant::now(),
                 Some(Event::Output(..)) => {
                     if let Some(input) = input.take() {
-                        wrong.extend(look::at_program(self.jailer, self.level, program));
+                        if program.looked_at {
+                            wrong.extend(look::at_program(self.jailer, self.level, program));
+                        }
+                        let beside = program.beside.iter();
+                        wrong.extend(beside.flat_map(|other| self.play_other("beside it", other)));
                         drop(input);
                     }
                 }
@@ -151,6 +158,20 @@ impl Host {
                 None => return (None, vec!["I8 no end came".to_string()]),
             }
         }
+    }
+
+    /// Another owner's runs, and what is wrong with them.
+    fn play_other(&self, place: &str, other: &Other) -> Vec<String> {
+        let play = |round| {
+            let owner = Owner("another".to_string());
+            let submission = Submission { owner, ..Submission::new(other.request()) };
+            let complaint = match self.engine.execute(submission, Arc::new(NoSink)) {
+                Ok(result) => other.complaint(self.level, &result),
+                Err(error) => Some(format!("it failed: {error}")),
+            };
+            complaint.map(|complaint| format!("run {round} {place}: {complaint}"))
+        };
+        (0..other.rounds).filter_map(play).collect()
     }
 
     fn invariants(

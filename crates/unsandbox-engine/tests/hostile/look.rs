@@ -138,16 +138,19 @@ fn limits(text: &str, level: Level, program: &Program) -> Vec<String> {
 /// Each mount has the flags that its place asks for, and each that is made for the jail its size.
 fn mounts(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
-    for line in text.lines() {
+    // The root's own /proc lies below the jail's, and is never to be seen.
+    let seen = text.lines().position(|line| line.split(' ').nth(4) == Some("/proc"));
+    for (index, line) in text.lines().enumerate() {
         let fields: Vec<&str> = line.split(' ').collect();
         let [place, flags] = [4, 5].map(|index| fields.get(index).copied().unwrap_or(""));
+        let covered = place == "/proc" && seen == Some(index);
         let has = |flag: &str| flags.split(',').any(|one| one == flag);
         let is_device = place.starts_with("/dev/");
         let mut needed = vec!["nosuid"];
         if !is_device {
             needed.push("nodev");
         }
-        if !is_device && place != "/tmp" && place != "/proc" {
+        if place != "/tmp" && !covered {
             needed.push("ro");
         }
         if is_device || place.starts_with("/etc/") || place == "/proc" {

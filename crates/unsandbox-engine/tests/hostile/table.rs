@@ -43,6 +43,23 @@ pub struct Program {
     /// What the result's `error` has to name.
     #[serde(default)]
     pub error_has: Vec<String>,
+    /// Another owner's run beside it, while it waits after its first output for its input to end.
+    pub beside: Option<Other>,
+    /// Another owner's runs after it.
+    pub next: Option<Other>,
+}
+
+/// A run of another owner, which has to find nothing of this one.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Other {
+    pub language: String,
+    pub code: String,
+    /// In a row, each with the same outcome.
+    #[serde(default = "one")]
+    pub rounds: u32,
+    /// Lines of standard output.
+    pub sees: Vec<String>,
 }
 
 fn ten() -> i64 {
@@ -68,6 +85,8 @@ const FILES: &[&str] = &[
     include_str!("programs/network.toml"),
     include_str!("programs/output.toml"),
     include_str!("programs/machine.toml"),
+    include_str!("programs/between.toml"),
+    include_str!("programs/quotas.toml"),
 ];
 const HEADER: &str = include_str!("programs/hostile.h");
 
@@ -93,6 +112,11 @@ fn is_one_of(found: &str, alternatives: &str) -> bool {
 }
 
 impl Program {
+    /// Whether it waits for its input once it has written something.
+    pub fn holds(&self) -> bool {
+        self.looked_at || self.beside.is_some()
+    }
+
     pub fn is_for(&self, level: Level) -> bool {
         self.level.as_deref().is_none_or(|only| only == level.as_str())
             && self.only.as_deref().is_none_or(|only| only == std::env::consts::ARCH)
@@ -116,9 +140,7 @@ impl Program {
         };
         let mut request = Request::new(self.language.clone(), fill(&self.code)).ttl(self.ttl);
         request = request.limits(self.limits());
-        if self.language == "c" {
-            request = request.input_file("hostile.h", HEADER);
-        }
+        request = with_header(request);
         for (name, value) in canaries {
             request = request.env(*name, value);
         }
@@ -141,7 +163,7 @@ impl Program {
             wrong.push(format!("it ended with {ended} ({error}), not {expected}"));
         }
         if let Some(lines) = &self.sees {
-            wrong.extend(self.compare_lines(lines, level, result));
+            wrong.extend(compare_lines(lines, level, result));
         }
         if self.stdout_len.is_some_and(|len| len != result.stdout.len()) {
             wrong.push(format!("{} bytes came on stdout", result.stdout.len()));
@@ -168,27 +190,41 @@ impl Program {
         wrong.extend(silent.map(|word| format!("the error does not say {word:?}: {error}")));
         wrong
     }
+}
 
-    fn compare_lines(
-        &self,
-        lines: &[String],
-        level: Level,
-        result: &ExecutionResult,
-    ) -> Option<String> {
-        let text = result.stdout_text();
-        let found: Vec<&str> = text.lines().collect();
-        let wanted: Vec<&str> = lines.iter().filter_map(|line| side(line, level)).collect();
-        let differs = (0..found.len().max(wanted.len())).find(|&index| {
-            match (found.get(index), wanted.get(index)) {
-                (Some(found), Some(wanted)) => !is_one_of(found, wanted),
-                _ => true,
-            }
-        })?;
-        let stderr: String = result.stderr_text().chars().take(300).collect();
-        let of =
-            |lines: &[&str]| lines.get(differs).map_or("nothing".to_string(), |l| format!("{l:?}"));
-        Some(format!("it saw {}, not {} (stderr: {stderr:?})", of(&found), of(&wanted)))
+impl Other {
+    pub fn request(&self) -> Request {
+        with_header(Request::new(self.language.clone(), self.code.clone()).ttl(30))
     }
+
+    /// What is wrong with a result.
+    pub fn complaint(&self, level: Level, result: &ExecutionResult) -> Option<String> {
+        compare_lines(&self.sees, level, result)
+    }
+}
+
+fn with_header(request: Request) -> Request {
+    if request.language.as_deref() == Some("c") {
+        request.input_file("hostile.h", HEADER)
+    } else {
+        request
+    }
+}
+
+fn compare_lines(lines: &[String], level: Level, result: &ExecutionResult) -> Option<String> {
+    let text = result.stdout_text();
+    let found: Vec<&str> = text.lines().collect();
+    let wanted: Vec<&str> = lines.iter().filter_map(|line| side(line, level)).collect();
+    let differs = (0..found.len().max(wanted.len())).find(|&index| {
+        match (found.get(index), wanted.get(index)) {
+            (Some(found), Some(wanted)) => !is_one_of(found, wanted),
+            _ => true,
+        }
+    })?;
+    let stderr: String = result.stderr_text().chars().take(300).collect();
+    let of =
+        |lines: &[&str]| lines.get(differs).map_or("nothing".to_string(), |l| format!("{l:?}"));
+    Some(format!("it saw {}, not {} (stderr: {stderr:?})", of(&found), of(&wanted)))
 }
 
 /// The end in the words of the table of ends, "inconsistent" where its fields do not fit each other.

@@ -266,9 +266,17 @@ fn namespaces() -> Vec<Row> {
     for plain in [0x003d_0f00, 17, 0x4111, 0x80] {
         rows.push(row(SYS_clone, &[plain], "allow", "allow"));
     }
-    for plain in [0, 0x200, 0x400] {
+    for plain in [0, 0x200] {
         rows.push(row(SYS_unshare, &[plain], "allow", "allow"));
     }
+    let (thread, files) = (CLONE_THREAD as u64, CLONE_FILES as u64);
+    rows.push(row(SYS_clone, &[thread], "EPERM", "EPERM"));
+    rows.push(row(SYS_clone, &[thread | HIGH], "EPERM", "EPERM"));
+    rows.push(row(SYS_clone, &[thread | files], "allow", "allow"));
+    rows.push(row(SYS_unshare, &[files | 0x200], "EPERM", "EPERM"));
+    rows.push(row(SYS_close_range, &[3, u64::MAX, 2], "EPERM", "EPERM"));
+    rows.push(row(SYS_close_range, &[3, u64::MAX, 6 | HIGH], "EPERM", "EPERM"));
+    rows.push(row(SYS_close_range, &[3, u64::MAX, 4], "allow", "allow"));
     rows
 }
 
@@ -529,8 +537,10 @@ fn what_is_installed_is_what_the_table_is_about() {
     let (apart, requests) = (source.apart(), requests::program());
     let mut parts: Vec<&[sock_filter]> = apart[..4].iter().map(Vec::as_slice).collect();
     parts.push(&requests);
-    let asking = network_sockets();
-    let with_asking: Vec<&[sock_filter]> = [&parts[..], &[asking.as_slice()]].concat();
+    let pipes = join::joined(&[], &quotas().collect(), &[]);
+    let asking = [network_sockets(), new_watches(), new_locks(), pipes];
+    let mut with_asking = parts.clone();
+    with_asking.extend(asking.iter().map(Vec::as_slice));
     let differs = |call: Call| {
         let one = verdict(&[&installed.every], &call) != verdict(&parts, &call);
         one || verdict(&[&installed.every_asking], &call) != verdict(&with_asking, &call)

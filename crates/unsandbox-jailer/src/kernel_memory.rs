@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the kernel itself keeps for a run where no control group counts it: an estimate by what /proc tells, a
+//! little more than it is rather than less.
+
+use crate::proc::Face;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::time::{Duration, Instant};
+
+/// A task with its stack; a mapping with its place in the tree; a semaphore; a message beside
+/// its text; a descriptor with the file behind it.
+const TASK: u64 = 24 << 10;
+const MAPPING: u64 = 256;
+const SEMAPHORE: u64 = 128;
+const MESSAGE: u64 = 128;
+const DESCRIPTOR: u64 = 1 << 10;
+/// A pipe may hold 16 pages, and two once its user has a thousand.
+const PIPE: u64 = 64 << 10;
+const SMALL_PIPE: u64 = 8 << 10;
+const LARGE_PIPES: u64 = 1024;
+/// What the buffers of one socket can hold before its writer has to wait (net.core.wmem_default of most
+/// kernels). How much they do hold is not told.
+const SOCKET: u64 = 212_992;
+
+/// Looking up more would take longer than a look may: so many mappings of one run are too many.
+const COUNTED_MAX: u64 = 1 << 18;
+/// How long a number is taken for what it was: at least so long, and ten times as long as it took to count it.
+const FRESH: Duration = Duration::from_millis(100);
+/// How long one look may count mappings; the processes that were counted longest ago come first.
+const COUNTING: Duration = Duration::from_millis(50);
+
+/// What processes hold through descriptors.
+#[derive(Default)]
+pub struct Descriptors {
+    pub all: u64,
+    pub sockets: u64,
+    pub pipes: u64,
+}
+
+pub struct KernelMemory {
+    /// Tables of the run's own namespaces, which tell of sockets that no process has in hand as well.
+    in_jail: bool,
+    mappings: HashMap<libc::pid_t, Counted>,
+}
+
+/// A number, and until when it is taken for what it was.
+#[derive(Clone, Copy)]
+struct Counted {
+    count: u64,
+    until: Instant,
+}
+
+impl Counted {
+    fn now(count: impl FnOnce() -> u64) -> Counted {
+        let begun = Instant::now();
+        let count = count();
+        Counted { count, until: begun + FRESH.max(begun.elapsed() * 10) }
+    }
+}
+
+impl KernelMemory {
+    pub fn new(in_jail: bool) -> KernelMemory {
+        KernelMemory { in_jail, mappings: HashMap::new() }
+    }
+
+    pub fn bytes(&mut self, faces: &[Face], held: &Descriptors) -> u64 {
+        let tasks: u64 = faces.iter().map(Face::threads).sum();
+        let sockets = if self.in_jail { held.sockets.max(sockets()) } else { held.sockets };
+        let counted = [
+            (tasks, TASK),
+            (self.mappings(faces), MAPPING),
+            (held.all, DESCRIPTOR),
+            (held.pipes.min(LARGE_PIPES), PIPE),
+            (held.pipes, SMALL_PIPE),
+            (sockets, SOCKET),
+        ];
+        let sum = counted.into_iter().map(|(count, each)| count.saturating_mul(each));
+        let system_v = if self.in_jail { system_v_bytes() } else { 0 };
+        sum.fold(system_v, u64::saturating_add)
+    }
+
+    /// Counted anew for each process now and then, and at once for a new one, which may be a copy of one that
+    /// has many.
+    fn mappings(&mut self, faces: &[Face]) -> u64 {
+        let begun = Instant::now();
+        let mut before = std::mem::take(&mut self.mappings);
+        let known = |face: &Face, before: &HashMap<_, Counted>| before.get(&face.pid).copied();
+        let mut due: Vec<&Face> = Vec::new();
+        for face in faces {
+            match known(face, &before) {
+                Some(counted) if counted.until > begun => _ = self.mappings.insert(face.pid, counted),
+                _ => due.push(face),
+            }
+        }
+        due.sort_by_key(|face| known(face, &before).map(|counted| counted.until));
+        for face in due {
+            let counted = match before.remove(&face.pid) {
+                Some(counted) if begun.elapsed() > COUNTING => counted,
+                None if begun.elapsed() > COUNTING => continue,
+                _ => Counted::now(|| face.mappings()),
+            };
+            self.mappings.insert(face.pid, counted);
+        }
+        too_many(self.mappings.values().map(|counted| counted.count).sum())
+    }
+}
+
+/// More than any limit where not all were counted.
+fn too_many(count: u64) -> u64 {
+    if count >= COUNTED_MAX { u64::MAX } else { count }
+}
+
+/// Sockets of this process's network namespace, on their way over another one too.
+fn sockets() -> u64 {
+    let local = File::open("/proc/self/net/unix").map_or(0, |table| {
+        let lines = BufReader::new(table).split(b'\n').map_while(Result::ok);
+        lines.skip(1).take(COUNTED_MAX as usize).count() as u64 // after the head
+    });
+    let told = ["sockstat", "sockstat6"].map(|name| fs::read_to_string(format!("/proc/self/net/{name}")));
+    let words = told.iter().flatten().flat_map(|text| text.lines());
+    let in_use = words.filter(|line| !line.starts_with("sockets:")).filter_map(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "inuse").skip(1);
+        words.next()?.parse::<u64>().ok()
+    });
+    local + in_use.sum::<u64>()
+}
+
+/// Semaphores and messages of this ipc namespace.
+fn system_v_bytes() -> u64 {
+    let column = |table: &str, name: &str| -> u64 {
+        let text = fs::read_to_string(format!("/proc/sysvipc/{table}")).unwrap_or_default();
+        let mut lines = text.lines();
+        let head = lines.next().unwrap_or_default();
+        let Some(at) = head.split_whitespace().position(|word| word == name) else { return 0 };
+        let values = lines.filter_map(|line| line.split_whitespace().nth(at)?.parse::<u64>().ok());
+        values.sum()
+    };
+    column("sem", "nsems") * SEMAPHORE
+        + column("msg", "cbytes")
+        + column("msg", "qnum") * MESSAGE
+}
