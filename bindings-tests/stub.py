@@ -44,6 +44,8 @@ class Stub(ThreadingHTTPServer):
         self.cancelled: list[str] = []
         #: How the job is while it is not over.
         self.state: str | None = None
+        #: Set by a test that restarts the server: it knows no job any more.
+        self.restarted = False
 
     @property
     def url(self) -> str:
@@ -93,6 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         if path == "/health":
             self._json(200, {"status": "ok"})
+        elif path.startswith("/jobs/") and self.server.restarted:
+            self._no_job()
         elif path == "/languages":
             self._json(200, {"languages": ["python", "bash"], "aliases": {"py": "python"}})
         elif path == "/jobs":
@@ -104,10 +108,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/jobs/job-1":
             self._json(200, {**RESULT, "created_at": 1, "completed_at": 3, "result": RESULT})
         else:
-            self._json(404, {"success": False, "error": "not_found", "message": "no such job"})
+            self._no_job()
+
+    def _no_job(self) -> None:
+        self._json(404, {"success": False, "error": "not_found", "message": "no such job"})
 
     def do_DELETE(self) -> None:
         self._note()
+        if self.server.restarted:
+            self._no_job()
+            return
         self.server.cancelled.append(self.path)
         partial = {**RESULT, "success": False, "exit_code": -1, "status": "cancelled"}
         self._json(200, {"message": "Job cancelled", "job_id": "job-1", **partial})

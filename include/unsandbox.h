@@ -1138,7 +1138,8 @@ int32_t unsandbox_client_run_async(const unsandbox_client *client,
  * @param options  borrowed for the call; NULL for the defaults.
  * @param job      receives a job owned by the caller; free with unsandbox_job_free. Required.
  * @param err      receives an error owned by the caller on failure; may be NULL.
- * @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND for a job that does not exist for this key, _CONNECT, …
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND for a job that does not exist for this key, _JOB_LOST for
+ *         one of which the server had told this client and which it has forgotten, _CONNECT, …
  * @since 0.1
  */
 UNSANDBOX_NODISCARD
@@ -1179,7 +1180,7 @@ int32_t unsandbox_client_wait_job(const unsandbox_client *client,
  * @param options  borrowed for the call; NULL for the defaults.
  * @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
  * @param err      receives an error owned by the caller on failure; may be NULL.
- * @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _CONNECT, …
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _JOB_LOST, _CONNECT, …
  * @since 0.1
  */
 UNSANDBOX_NODISCARD
@@ -1243,7 +1244,8 @@ int32_t unsandbox_client_validate_key(const unsandbox_client *client,
                                       unsandbox_error **err);
 
 /**
- * Asks whether the endpoint takes executions.
+ * Asks whether the endpoint takes executions. A server that says itself that it takes none, as one that
+ * stops does, is an answer and no error.
  *
  * @param client   shared; may be used by several threads.
  * @param options  borrowed for the call; NULL for the defaults.

@@ -74,3 +74,35 @@ def test_jobs_of_asyncio(stub: Stub) -> None:
                 await (await client.list_jobs())[0].wait(timeout=0.3, on_update=print)
 
     asyncio.run(main())
+
+
+def test_a_job_is_lost_with_its_server(client: unsandbox.Client, stub: Stub) -> None:
+    stub.state = "running"
+    submitted, seen = client.execute_async("python", "fine"), client.get_job("job-1")
+    listed = client.list_jobs()[0]
+    stub.restarted = True
+    for job in (submitted, seen, listed):
+        for ask in (job.refresh, job.wait, job.cancel, lambda job=job: job.wait(on_update=print)):
+            with pytest.raises(unsandbox.JobLostError, match="job-1") as caught:
+                ask()
+            assert caught.value.job_id == "job-1" and caught.value.may_have_run
+    # An id that only the caller names.
+    for ask in (client.get_job, client.wait_job, client.cancel_job):
+        with pytest.raises(unsandbox.NotFoundError):
+            ask("job-2")
+
+
+def test_a_job_of_asyncio_is_lost_with_its_server(stub: Stub) -> None:
+    async def main() -> None:
+        async with unsandbox.AsyncClient(base_url=stub.url, retries=0) as client:
+            stub.state, stub.restarted = "running", False
+            job = await client.execute_async("python", "fine")
+            await job.refresh()
+            stub.restarted = True
+            for ask in (job.refresh, job.wait, job.cancel):
+                with pytest.raises(unsandbox.JobLostError, match="job-1"):
+                    await ask()
+            with pytest.raises(unsandbox.NotFoundError):
+                await client.get_job("job-2")
+
+    asyncio.run(main())

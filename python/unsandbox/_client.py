@@ -454,6 +454,7 @@ class Client:
 
         Raises:
             NotFoundError: There is no such job for this key.
+            JobLostError: The server had told this client of it, and has forgotten it.
 
         Examples:
             >>> job = client.execute_async("bash", "true")
@@ -478,7 +479,7 @@ class Client:
         Raises:
             RequestTimeoutError: It has not ended in time; it goes on.
             NotFoundError: There is no such job for this key.
-            JobLostError: The server forgot it.
+            JobLostError: The server had told this client of it, and has forgotten it.
 
         Examples:
             >>> job = client.execute_async("bash", "echo done")
@@ -499,6 +500,7 @@ class Client:
 
         Raises:
             NotFoundError: There is no such job for this key.
+            JobLostError: The server had told this client of it, and has forgotten it.
 
         Examples:
             >>> job = client.execute_async("bash", "sleep 60")
@@ -562,7 +564,8 @@ class Client:
             timeout: Seconds for the call.
 
         Returns:
-            How it is. An endpoint that cannot be reached raises ConnectError.
+            How it is; a server that stops says so itself, and is not healthy. An endpoint that cannot be
+            reached raises ConnectError.
 
         Examples:
             >>> client.health()

@@ -127,6 +127,9 @@ class Job(JobState):
         Returns:
             This handle.
 
+        Raises:
+            JobLostError: The server was restarted, or has dropped the job.
+
         Examples:
             >>> job = client.execute_async("bash", "true")
             >>> while not job.refresh().done:
@@ -156,6 +159,7 @@ class Job(JobState):
 
         Raises:
             RequestTimeoutError: It has not ended in time; it goes on.
+            JobLostError: The server was restarted, or has dropped the job.
 
         Examples:
             >>> job = client.execute_async("bash", "sleep 60")
@@ -198,6 +202,9 @@ class Job(JobState):
 
         Returns:
             The result, with what the program had written by then.
+
+        Raises:
+            JobLostError: The server was restarted, or has dropped the job.
 
         Examples:
             >>> job = client.execute_async("bash", "echo begun; sleep 60")

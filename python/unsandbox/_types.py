@@ -290,7 +290,7 @@ class Health:
 
     Attributes:
         healthy: Whether it takes executions.
-        status: "ok", or the server's own word.
+        status: "ok", "stopping", or the server's own word.
         json: The server's whole reply; None from the local engine.
     """
 

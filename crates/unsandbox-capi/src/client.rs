@@ -247,7 +247,8 @@ pub extern "C" fn unsandbox_client_run_async(
 /// @param options  borrowed for the call; NULL for the defaults.
 /// @param job      receives a job owned by the caller; free with unsandbox_job_free. Required.
 /// @param err      receives an error owned by the caller on failure; may be NULL.
-/// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND for a job that does not exist for this key, _CONNECT, …
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND for a job that does not exist for this key, _JOB_LOST for
+///         one of which the server had told this client and which it has forgotten, _CONNECT, …
 /// @since 0.1
 #[must_use]
 #[unsafe(no_mangle)]
@@ -306,7 +307,7 @@ pub extern "C" fn unsandbox_client_wait_job(
 /// @param options  borrowed for the call; NULL for the defaults.
 /// @param result   receives a result owned by the caller; free with unsandbox_result_free. Required.
 /// @param err      receives an error owned by the caller on failure; may be NULL.
-/// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _CONNECT, …
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _JOB_LOST, _CONNECT, …
 /// @since 0.1
 #[must_use]
 #[unsafe(no_mangle)]
@@ -403,7 +404,8 @@ pub extern "C" fn unsandbox_client_validate_key(
     })
 }
 
-/// Asks whether the endpoint takes executions.
+/// Asks whether the endpoint takes executions. A server that says itself that it takes none, as one that
+/// stops does, is an answer and no error.
 ///
 /// @param client   shared; may be used by several threads.
 /// @param options  borrowed for the call; NULL for the defaults.

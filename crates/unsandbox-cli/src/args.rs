@@ -236,11 +236,17 @@ Retry-After), 4096 connections (beyond that one that waits for nothing is closed
 Idempotency-Key remembered for 10 minutes, a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
 
 A synchronous run ends when its client's connection closes, or the client's sending side of it; with an
-Idempotency-Key 3 s later, so that a retry finds it. A job goes on to its ttl.
+Idempotency-Key 3 s later, so that a retry finds it; one that comes later gets the cancelled run. A job goes
+on to its ttl.
+
+Keys, jobs and results are in the memory of the process. Its name for them, idempotency=process:ID, stands
+in the header x-unsandbox-features of every reply and in GET /health. A submission that names another in
+x-unsandbox-idempotency-store is refused with 412 and not run, so that no restart runs a program twice.
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
 no keys) goes to standard error. SIGTERM, SIGINT and SIGHUP (but under nohup) stop it: new work is refused,
-jobs can be asked for and cancelled until the grace ends. A second one does not wait for the grace.
+GET /health answers 503 with the status stopping, and jobs can be asked for and cancelled until the grace
+ends. A second one does not wait for the grace.
 
 Exit codes: 0 stopped so, 2 an argument is wrong, 125 it could not serve: address, keys or isolation.";
 

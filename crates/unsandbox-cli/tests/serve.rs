@@ -214,3 +214,64 @@ fn the_operator_says_which_hosts_programs_may_reach() {
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.err.contains("\"https://a.example\""), "{ended:?}");
 }
+
+/// Processes of the jails, whose arguments this machine sees.
+fn running(argument: &str) -> usize {
+    let argument = format!("\0{argument}\0");
+    let of = |entry: std::io::Result<std::fs::DirEntry>| {
+        let line = std::fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.ends_with(&argument).then_some(())
+    };
+    std::fs::read_dir("/proc").unwrap().filter_map(of).count()
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_and_started_again_runs_nothing_twice_and_has_lost_its_jobs() {
+    let listen = format!("unix:{}", scratch("killed").join("s").display());
+    // Arguments that no other test's programs have.
+    let [long, longer] = [6, 7].map(|seconds| format!("{seconds}00.{}", std::process::id()));
+    let mut served = serve(&["--listen", &listen]);
+    let url = served.address.clone();
+    let command =
+        unsandbox(&["run", "--url", &url, "-l", "bash", "-c", &format!("exec sleep {long}")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let waiting = std::thread::spawn({
+        let client = unsandbox::Client::builder().base_url(&url).build().unwrap();
+        let options = unsandbox::CallOptions::new().deadline(Duration::from_secs(60));
+        let request = unsandbox::Request::new("bash", format!("exec sleep {longer}"));
+        move || client.execute_with(&request, options).unwrap_err()
+    });
+    wait_for("both programs run", || running(&long) == 1 && running(&longer) == 1);
+    let jobs = call(&["jobs", "--url", &url, "--json"]).out;
+    let jobs: serde_json::Value = serde_json::from_str(&jobs).unwrap();
+    let id = jobs["jobs"][0]["job_id"].as_str().unwrap();
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    let again = serve(&["--listen", &listen, "--grace", "0"]);
+    let error = waiting.join().unwrap();
+    assert!(error.may_have_run() && error.message().contains("restarted or replaced"), "{error}");
+    let ended = command.wait_with_output().unwrap();
+    let words = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(125), "{words}");
+    assert!(words.contains("forgot job") && !words.contains("may go on"), "{words}");
+    // Another process only names the job.
+    let ended = call(&["job", "--url", &url, id]);
+    assert!(ended.code == 125 && !ended.err.contains("forgot"), "{ended:?}");
+    wait_for("the programs have ended with their server", || {
+        running(&long) + running(&longer) == 0
+    });
+    let (_, log) = again.stop();
+    assert!(log.contains("POST /execute 412 ") && !log.contains("POST /execute 200 "), "{log}");
+}

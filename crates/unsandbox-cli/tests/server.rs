@@ -6,7 +6,7 @@ mod shell;
 mod support;
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use shell::{Ended, call, call_with_stdin, scratch, signal, unsandbox};
 use support::{Running, keyed, start, start_at};
@@ -165,19 +165,25 @@ fn a_lost_server_leaves_the_id_of_its_job() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let child = shell::start(&["run", "--url", &url, "-l", "python", "-c", "1"]);
-    // Takes the job, and is gone when it is asked for it.
     let (mut stream, _) = listener.accept().unwrap();
-    let mut head = [0; 4];
-    stream.read_exact(&mut head).unwrap();
-    assert_eq!(&head, b"POST");
-    let body = "{\"job_id\":\"j7\",\"status\":\"pending\"}";
-    let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(reply.as_bytes()).unwrap();
-    drop(listener);
-    while !head.starts_with(b"GET") {
-        head.rotate_left(1);
-        stream.read_exact(&mut head[3..]).unwrap();
+    let read_to = |stream: &mut TcpStream, words: &[u8]| {
+        let mut read = Vec::new();
+        while !read.ends_with(words) {
+            read.push(0);
+            stream.read_exact(read.last_mut().map(std::slice::from_mut).unwrap()).unwrap();
+        }
+    };
+    // Takes the job, and is gone when it is asked for it.
+    for (words, body) in [
+        ("GET /health ", "{}"),
+        ("POST /execute/async ", "{\"job_id\":\"j7\",\"status\":\"pending\"}"),
+    ] {
+        read_to(&mut stream, words.as_bytes());
+        let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(reply.as_bytes()).unwrap();
     }
+    drop(listener);
+    read_to(&mut stream, b"GET /jobs/j7");
     drop(stream);
     let ended = Ended::from(child.wait_with_output().unwrap());
     assert_eq!(ended.code, 125);

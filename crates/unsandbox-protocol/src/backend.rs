@@ -102,8 +102,9 @@ pub struct KeyInfo {
 /// What `health` gives; an endpoint that cannot be reached is an error.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Health {
+    /// `false` where a server says itself that it takes no work (503 with a status in words).
     pub healthy: bool,
-    /// `ok`, or the server's own word.
+    /// `ok`, `stopping`, or the server's own word.
     pub status: String,
     pub raw: Option<RawJson>,
 }

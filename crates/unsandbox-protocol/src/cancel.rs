@@ -13,6 +13,8 @@ pub enum CancelReason {
     Caller,
     /// Of the engine or server that ran it, which ends.
     Stop,
+    /// Of a server whose client has left, and has not come back for the run in time.
+    Left,
 }
 
 impl CancelReason {
@@ -21,6 +23,7 @@ impl CancelReason {
         match self {
             CancelReason::Caller => "Job cancelled by user",
             CancelReason::Stop => "Job cancelled: the engine or server that ran it was stopped",
+            CancelReason::Left => "Job cancelled: its caller's connection closed",
         }
     }
 }

@@ -5,7 +5,7 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::limits::{ARTIFACTS_MAX_BYTES, OUTPUT_DEFAULT_BYTES, REPLY_MAX_BYTES};
 use unsandbox_protocol::wire::{self, Shape, Submitted};
 use unsandbox_protocol::{
-    Artifact, ErrorCode, ExecutionResult, Isolation, Job, LimitKind, Status, Usage,
+    Artifact, Error, ErrorCode, ExecutionResult, Isolation, Job, LimitKind, Status, Usage,
 };
 
 fn result(body: &str) -> ExecutionResult {
@@ -478,6 +478,33 @@ fn languages_keys_and_health() {
     assert!(wire::decode_health(b"", 503).is_err());
     let text = wire::encode_health(&Health { healthy: true, status: "ok".into(), raw: None });
     assert_eq!(text, r#"{"status":"ok"}"#);
+    let text = wire::encode_server_health("ok", "process:1", None);
+    assert_eq!(text, r#"{"status":"ok","idempotency":"process:1"}"#);
+}
+
+#[test]
+fn a_server_that_says_itself_that_it_takes_no_work_is_not_healthy() {
+    let reason = Error::new(ErrorCode::Server, "over").with_wire(wire::STOPPING);
+    let text = wire::encode_server_health("stopping", "process:1", Some(&reason));
+    assert_eq!(
+        text,
+        r#"{"status":"stopping","success":false,"error":"stopping","message":"over","stderr":"","idempotency":"process:1"}"#
+    );
+    let health = wire::decode_health(text.as_bytes(), 503).unwrap();
+    assert_eq!((health.healthy, health.status.as_str()), (false, "stopping"));
+    let error = wire::decode_error(503, Some("5"), text.as_bytes());
+    assert_eq!(
+        (error.code(), error.wire(), error.message()),
+        (ErrorCode::Server, "stopping", "over")
+    );
+    // A gateway that answers in its place.
+    for body in
+        ["<html>", "{}", r#"{"status":503,"error":"Service Unavailable"}"#, r#"{"status":"503"}"#]
+    {
+        let error = wire::decode_health(body.as_bytes(), 503).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Server, "{body}");
+    }
+    assert!(wire::decode_health(text.as_bytes(), 500).is_err());
 }
 
 /// What a reply takes is told before it is made: never less than it takes, and not much more.

@@ -4,7 +4,7 @@
 
 use crate::crowd::Visit;
 use crate::keys::Caller;
-use crate::reply::{self, FEATURES, FEATURES_NAME, Refusal};
+use crate::reply::{self, FEATURES_NAME, Refusal};
 use crate::room::{Room, Share};
 use crate::sent::Sent;
 use crate::state::State;
@@ -62,7 +62,7 @@ pub(crate) async fn guard(
         Ok(request) => uncrashed(next.run(request)).await,
         Err(refusal) => refusal.into_response(),
     };
-    response.headers_mut().insert(FEATURES_NAME, FEATURES);
+    response.headers_mut().insert(FEATURES_NAME, state.idempotency.store().features());
     line.status = response.status().as_u16();
     line.bytes = response.body().size_hint().lower();
     response.map(|body| Body::new(Sent::new(body, visit)))

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `Idempotency-Key`: a submission that is repeated gets the job of the first, so that a client may
-//! retry after any fault and no program runs twice.
+//! retry after any fault and no program runs twice. A client that names the store which it knew before its
+//! first attempt is refused where that store, or a key of that time, is gone.
 
+use crate::reply;
+use crate::store::Store;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +29,8 @@ pub(crate) struct Entry {
     owner: Owner,
     key: String,
     fingerprint: Fingerprint,
+    /// Of the store's name that came with it.
+    generation: Option<u32>,
     /// The backend's answer to the submission. A lock of its own: the end of a run may be reported while
     /// `submit_once` still holds it.
     answer: Mutex<Option<Result<Taken, Error>>>,
@@ -76,6 +81,7 @@ impl Drop for Claim {
 
 /// The keys of all owners.
 pub(crate) struct Table {
+    store: Store,
     owners: Mutex<HashMap<Owner, Keys>>,
     window: Duration,
     max: usize,
@@ -86,6 +92,8 @@ struct Keys {
     entries: HashMap<String, Arc<Entry>>,
     /// In the order of their ends.
     ended: VecDeque<(Instant, Arc<Entry>)>,
+    /// No key of this generation or a later one has been forgotten.
+    whole_from: u32,
 }
 
 impl Keys {
@@ -105,68 +113,88 @@ impl Keys {
             && (since.elapsed() > window || self.entries.len() >= max)
         {
             let (_, entry) = self.ended.pop_front().expect("it was looked at");
+            if let Some(generation) = entry.generation {
+                self.whole_from = self.whole_from.max(generation.saturating_add(1));
+            }
             self.remove(&entry);
         }
     }
 }
 
-impl Default for Table {
-    fn default() -> Self {
-        Table { owners: Mutex::default(), window: IDEMPOTENCY_WINDOW, max: KEYS_OF_OWNER_MAX }
-    }
+/// A submission as far as it concerns its key.
+pub(crate) struct Keyed {
+    pub key: String,
+    /// The generation of the store's name that came with it.
+    pub generation: Option<u32>,
+    pub fingerprint: Fingerprint,
 }
 
 impl Table {
-    /// A share in the entry of a key, which is made if need be; CONFLICT if the key belongs to another
-    /// request.
-    pub(crate) fn claim(
-        &self,
-        owner: &Owner,
-        key: &str,
-        fingerprint: Fingerprint,
-    ) -> Result<Claim, Error> {
+    /// # Errors
+    /// INTERNAL, where the system gives no random numbers.
+    pub(crate) fn new() -> Result<Table, Error> {
+        Self::bounded(IDEMPOTENCY_WINDOW, KEYS_OF_OWNER_MAX)
+    }
+
+    fn bounded(window: Duration, max: usize) -> Result<Table, Error> {
+        Ok(Table { store: Store::new(window / 2)?, owners: Mutex::default(), window, max })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A share in the entry of a key, which is made if need be. CONFLICT if the key belongs to another
+    /// request; [`reply::store_changed`] if it may have been here and is forgotten.
+    pub(crate) fn claim(&self, owner: &Owner, keyed: Keyed) -> Result<Claim, Error> {
         let mut owners = self.owners.lock().expect("no panic under this lock");
         let keys = owners.entry(owner.clone()).or_default();
         keys.make_room(self.window, usize::MAX);
-        let entry = match keys.entries.get(key) {
-            Some(entry) if entry.fingerprint == fingerprint => entry.clone(),
+        let entry = match keys.entries.get(&keyed.key) {
+            Some(entry) if entry.fingerprint == keyed.fingerprint => entry.clone(),
             Some(_) => {
                 return Err(Error::new(
                     ErrorCode::Conflict,
                     "this Idempotency-Key was used for another request within ten minutes",
                 ));
             }
-            None => {
-                keys.make_room(self.window, self.max);
-                if keys.entries.len() >= self.max {
-                    let max = self.max;
-                    let text = format!(
-                        "{max} runs of this key with an Idempotency-Key are under way, which is the limit"
-                    );
-                    return Err(
-                        Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(30_000)
-                    );
-                }
-                let entry = Arc::new(Entry {
-                    owner: owner.clone(),
-                    key: key.to_string(),
-                    fingerprint,
-                    answer: Mutex::default(),
-                    waiting: Mutex::default(),
-                    has_ended: AtomicBool::new(false),
-                });
-                keys.entries.insert(key.to_string(), entry.clone());
-                entry
+            None if keyed.generation.is_some_and(|generation| generation < keys.whole_from) => {
+                self.store.move_beyond(keys.whole_from - 1);
+                return Err(reply::store_changed());
             }
+            None => self.enter(owner, keys, keyed)?,
         };
         *entry.waiting() += 1;
         Ok(Claim { entry })
     }
 
+    /// An entry for a new key; RATE_LIMITED where there is no room for it.
+    fn enter(&self, owner: &Owner, keys: &mut Keys, keyed: Keyed) -> Result<Arc<Entry>, Error> {
+        keys.make_room(self.window, self.max);
+        if keys.entries.len() >= self.max {
+            let max = self.max;
+            let text = format!(
+                "{max} runs of this key with an Idempotency-Key are under way, which is the limit"
+            );
+            return Err(Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(30_000));
+        }
+        let Keyed { key, generation, fingerprint } = keyed;
+        let entry = Arc::new(Entry {
+            owner: owner.clone(),
+            key: key.clone(),
+            fingerprint,
+            generation,
+            answer: Mutex::default(),
+            waiting: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+        });
+        keys.entries.insert(key, entry.clone());
+        Ok(entry)
+    }
+
     /// The ten minutes begin.
     pub(crate) fn ended(&self, entry: &Arc<Entry>) {
         let mut owners = self.owners.lock().expect("no panic under this lock");
-        // One that was abandoned has its end too, but no key any more.
         if let Some(keys) = owners.get_mut(&entry.owner).filter(|keys| keys.has(entry)) {
             keys.ended.push_back((Instant::now(), entry.clone()));
         }
@@ -184,16 +212,11 @@ impl Table {
         }
     }
 
-    /// Takes back the key of a run that goes on and for which nobody waits; whether that is so. In one step,
-    /// so that a retry either keeps the run alive or begins a new one, and never gets one that is being
-    /// cancelled. One that has ended meanwhile is there for a retry.
-    pub(crate) fn abandon(&self, entry: &Arc<Entry>) -> bool {
-        let mut owners = self.owners.lock().expect("no panic under this lock");
-        let abandoned = *entry.waiting() == 0 && !entry.has_ended.load(Ordering::SeqCst);
-        if let (true, Some(keys)) = (abandoned, owners.get_mut(&entry.owner)) {
-            keys.remove(entry);
-        }
-        abandoned
+    /// Whether a run goes on and nobody waits for it. Its key stays: a retry that comes too late gets the
+    /// cancelled run, and does not start the program again.
+    pub(crate) fn is_abandoned(&self, entry: &Arc<Entry>) -> bool {
+        let _claims = self.owners.lock().expect("no panic under this lock");
+        *entry.waiting() == 0 && !entry.has_ended.load(Ordering::SeqCst)
     }
 }
 
@@ -224,100 +247,128 @@ pub(crate) fn parse_key(value: &[u8]) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unsandbox_protocol::Status;
+    use unsandbox_protocol::{Status, wire};
 
     fn owner(name: &str) -> Owner {
         Owner(name.to_string())
     }
 
+    fn table() -> Table {
+        Table::new().unwrap()
+    }
+
+    fn keyed(key: &str, body: &str) -> Keyed {
+        let fingerprint = fingerprint("execute", "", body.as_bytes());
+        Keyed { key: key.to_string(), generation: Some(0), fingerprint }
+    }
+
     #[test]
     fn a_repeated_submission_gets_the_first_job() {
-        let table = Table::default();
-        let print = fingerprint("execute", "", b"{}");
-        let first = table.claim(&owner("a"), "k", print).unwrap();
+        let table = table();
+        let first = table.claim(&owner("a"), keyed("k", "{}")).unwrap();
         first.entry().submit_once(|| Ok((Job::new("1", Status::Pending), None))).unwrap();
-        let again = table.claim(&owner("a"), "k", print).unwrap();
+        let again = table.claim(&owner("a"), keyed("k", "{}")).unwrap();
         let (job, _) = again.entry().submit_once(|| panic!("a second run")).unwrap();
         assert_eq!(job.job_id, "1");
     }
 
     #[test]
     fn another_body_conflicts_and_another_owner_does_not() {
-        let table = Table::default();
-        table.claim(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
-        let error = table.claim(&owner("a"), "k", fingerprint("execute", "", b"2"));
+        let table = table();
+        table.claim(&owner("a"), keyed("k", "1")).unwrap();
+        let error = table.claim(&owner("a"), keyed("k", "2"));
         assert_eq!(error.err().unwrap().code(), ErrorCode::Conflict);
-        table.claim(&owner("b"), "k", fingerprint("execute", "", b"2")).unwrap();
+        table.claim(&owner("b"), keyed("k", "2")).unwrap();
     }
 
     #[test]
     fn a_refused_submission_leaves_its_key_free() {
-        let table = Table::default();
-        let claim = table.claim(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
+        let table = table();
+        let claim = table.claim(&owner("a"), keyed("k", "1")).unwrap();
         claim.entry().submit_once(|| Err(Error::argument("no"))).unwrap_err();
         table.ended(claim.entry());
         table.forget(claim.entry());
         assert!(table.owners.lock().unwrap()[&owner("a")].ended.is_empty());
-        table.claim(&owner("a"), "k", fingerprint("execute", "", b"2")).unwrap();
+        table.claim(&owner("a"), keyed("k", "2")).unwrap();
     }
 
     #[test]
     fn an_owner_with_many_keys_makes_room_among_its_own() {
-        let table = Table { max: 2, ..Table::default() };
-        let claim = |name: &str, key: &str| {
-            table.claim(&owner(name), key, fingerprint("execute", "", key.as_bytes()))
-        };
+        let table = Table::bounded(IDEMPOTENCY_WINDOW, 2).unwrap();
+        let claim = |name: &str, key: &str| table.claim(&owner(name), keyed(key, key));
         let (first, second) = (claim("a", "1").unwrap(), claim("a", "2").unwrap());
         assert_eq!(claim("a", "3").err().unwrap().code(), ErrorCode::RateLimited);
         claim("b", "1").unwrap();
         table.ended(second.entry());
         table.ended(first.entry());
         claim("a", "3").unwrap();
-        let print = fingerprint("execute", "", b"other");
-        assert!(table.claim(&owner("a"), "1", print).is_err(), "the one that ended last is kept");
-        table.claim(&owner("a"), "2", print).unwrap();
+        let other = |key| Keyed { generation: None, ..keyed(key, "other") };
+        assert!(table.claim(&owner("a"), other("1")).is_err(), "the one that ended last is kept");
+        table.claim(&owner("a"), other("2")).unwrap();
     }
 
     #[test]
     fn keys_are_forgotten_after_their_window() {
-        let table = Table { window: Duration::ZERO, ..Table::default() };
+        let table = Table::bounded(Duration::ZERO, KEYS_OF_OWNER_MAX).unwrap();
+        let claim = |key| {
+            let keyed = Keyed { generation: None, ..keyed(key, "") };
+            table.claim(&owner("a"), keyed).unwrap()
+        };
         for key in ["1", "2", "3"] {
-            let claim = table.claim(&owner("a"), key, fingerprint("execute", "", b"")).unwrap();
-            table.ended(claim.entry());
+            table.ended(claim(key).entry());
         }
-        table.claim(&owner("a"), "4", fingerprint("execute", "", b"")).unwrap();
+        claim("4");
         let owners = table.owners.lock().unwrap();
         let keys = &owners[&owner("a")];
         assert_eq!((keys.entries.len(), keys.ended.len()), (1, 0));
     }
 
+    /// Whether it was here and is forgotten, or never came, nobody knows then.
     #[test]
-    fn an_abandoned_run_has_no_key_and_a_claimed_one_is_not_abandoned() {
-        let table = Table::default();
-        let print = fingerprint("execute", "", b"1");
-        let first = table.claim(&owner("a"), "k", print).unwrap();
+    fn a_key_that_may_be_forgotten_is_refused_under_the_name_of_its_time() {
+        let table = Table::bounded(IDEMPOTENCY_WINDOW, 1).unwrap();
+        let claim = |name: &str, key: &str, generation: u32| {
+            let keyed = Keyed { generation: Some(generation), ..keyed(key, "") };
+            table.claim(&owner(name), keyed)
+        };
+        let name = table.store.name();
+        for key in ["1", "2"] {
+            table.ended(claim("a", key, 0).unwrap().entry());
+        }
+        let error = claim("a", "1", 0).err().expect("it made room for the second");
+        assert_eq!((error.http_status(), error.wire()), (412, wire::STORE_CHANGED));
+        assert!(claim("a", "2", 0).is_ok(), "one that is known is known under any name");
+        assert!(claim("b", "1", 0).is_ok(), "nothing of another owner is forgotten");
+        assert_ne!(table.store.name(), name, "a client learns a name that will do");
+        assert!(claim("a", "1", table.store.generation()).is_ok());
+    }
+
+    #[test]
+    fn an_abandoned_run_keeps_its_key_and_a_claimed_one_is_not_abandoned() {
+        let table = table();
+        let claim = || table.claim(&owner("a"), keyed("k", "1")).unwrap();
+        let first = claim();
         let entry = first.entry().clone();
-        let second = table.claim(&owner("a"), "k", print).unwrap();
+        let second = claim();
         drop(first);
-        assert!(!table.abandon(&entry), "another request waits for it");
+        assert!(!table.is_abandoned(&entry), "another request waits for it");
         drop(second);
-        assert!(table.abandon(&entry));
-        let retry = table.claim(&owner("a"), "k", print).unwrap();
-        assert!(!Arc::ptr_eq(retry.entry(), &entry), "a retry begins a run of its own");
+        assert!(table.is_abandoned(&entry));
+        let retry = claim();
+        assert!(Arc::ptr_eq(retry.entry(), &entry), "a retry never begins a run of its own");
         retry.stay();
-        let kept = table.claim(&owner("a"), "k", print).unwrap().entry().clone();
-        assert!(!table.abandon(&kept), "whoever has its id comes back for it");
+        assert!(!table.is_abandoned(&entry), "whoever has its id comes back for it");
     }
 
     #[test]
     fn a_run_that_has_ended_is_not_abandoned() {
-        let table = Table::default();
-        let claim = table.claim(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
+        let table = table();
+        let claim = table.claim(&owner("a"), keyed("k", "1")).unwrap();
         let entry = claim.entry().clone();
         drop(claim);
         table.ended(&entry);
-        assert!(!table.abandon(&entry));
-        let retry = table.claim(&owner("a"), "k", fingerprint("execute", "", b"1")).unwrap();
+        assert!(!table.is_abandoned(&entry));
+        let retry = table.claim(&owner("a"), keyed("k", "1")).unwrap();
         assert!(Arc::ptr_eq(retry.entry(), &entry), "its key still stands for it");
     }
 

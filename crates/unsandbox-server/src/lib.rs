@@ -17,6 +17,7 @@ mod runs;
 mod sent;
 mod serve;
 mod state;
+mod store;
 mod workers;
 
 pub use keys::Keys;

@@ -3,14 +3,13 @@
 
 use crate::room::Share;
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use unsandbox_protocol::{Error, ErrorCode, wire};
 
 /// What this server can do beyond the specification; clients look for the words.
 pub(crate) const FEATURES_NAME: HeaderName = HeaderName::from_static(wire::FEATURES_HEADER);
-pub(crate) const FEATURES: HeaderValue = HeaderValue::from_static(wire::FEATURES);
 
 pub(crate) fn json(body: String) -> Response<Body> {
     with_status(StatusCode::OK, body)
@@ -54,6 +53,10 @@ impl IntoResponse for Refusal {
         let mut response = with_status(status_of(&self.0), wire::encode_error(&self.0));
         if let Some(seconds) = retry_after_seconds(&self.0) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.0.wire() == wire::STOPPING {
+            // So that the next request is sent to the server that takes this one's place.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -103,7 +106,7 @@ pub(crate) fn no_room() -> Error {
         ErrorCode::Server,
         "this server has its hands full of request bodies; try again soon",
     )
-    .with_wire("busy")
+    .with_wire(wire::BUSY)
     .with_http_status(503)
     .with_retry_after_ms(1_000)
 }
@@ -114,7 +117,7 @@ pub(crate) fn no_room_for_reply(job_id: &str) -> Error {
         ErrorCode::Server,
         format!("this server has its hands full of replies; ask for job {job_id} soon"),
     )
-    .with_wire("busy")
+    .with_wire(wire::BUSY)
     .with_http_status(503)
     .with_retry_after_ms(2_000)
     .with_job_id(job_id)
@@ -122,9 +125,25 @@ pub(crate) fn no_room_for_reply(job_id: &str) -> Error {
 
 pub(crate) fn stopping() -> Error {
     Error::new(ErrorCode::Server, "this server is stopping and takes no new work")
-        .with_wire("stopping")
+        .with_wire(wire::STOPPING)
         .with_http_status(503)
         .with_retry_after_ms(5_000)
+}
+
+pub(crate) fn unhealthy(status: &str) -> Error {
+    Error::new(ErrorCode::Server, format!("what runs the programs here says {status:?}"))
+        .with_wire("unhealthy")
+        .with_http_status(503)
+}
+
+/// What remembered the keys when this client asked for the first time does not do so any more.
+pub(crate) fn store_changed() -> Error {
+    Error::new(
+        ErrorCode::Api,
+        "this server does not remember the Idempotency-Keys of the store that the request names; nothing was run",
+    )
+    .with_wire(wire::STORE_CHANGED)
+    .with_http_status(412)
 }
 
 #[cfg(test)]

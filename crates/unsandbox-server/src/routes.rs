@@ -3,7 +3,7 @@
 //! protocol's encoders.
 
 use crate::guard::{self, Via};
-use crate::idempotency::{fingerprint, parse_key};
+use crate::idempotency::{Keyed, fingerprint, parse_key};
 use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, Order, ended, seen, submit};
 use crate::state::State;
@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use std::sync::Arc;
 use std::time::Duration;
-use unsandbox_protocol::backend::KeyInfo;
+use unsandbox_protocol::backend::{Health, KeyInfo};
 use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
 use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job, Owner};
@@ -85,12 +85,14 @@ async fn take(
     family: Family,
     asynchronous: bool,
 ) -> Reply {
-    if state.is_stopping() {
-        return Err(reply::stopping().into());
-    }
     let key = parts.headers.get("idempotency-key");
     let key = key.map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
+    let generation = generation(&state, &parts, with_key)?;
+    // What was submitted before, and is submitted again with its key, is no new work.
+    if state.is_stopping() && !with_key {
+        return Err(reply::stopping().into());
+    }
     let caps = state.caps;
     let (request, listed, print) = offload(&state, body.len(), move || {
         // Freed with the body, once it is read.
@@ -104,7 +106,9 @@ async fn take(
     .await?;
     let owner = caller.owner;
     let claim = match (key, print) {
-        (Some(key), Some(print)) => Some(state.idempotency.claim(&owner, &key, print)?),
+        (Some(key), Some(fingerprint)) => {
+            Some(state.idempotency.claim(&owner, Keyed { key, generation, fingerprint })?)
+        }
         _ => None,
     };
     let taken = submit(&state, Order { owner: owner.clone(), request, listed, claim })?;
@@ -129,6 +133,20 @@ async fn take(
         encode: |result: &Arc<ExecutionResult>, shape| wire::encode_result(result, shape),
     };
     encoded(&state, &owner, &id, result, shape, made).await
+}
+
+/// The generation of the store that a submission names, if it names one. A submission that names another
+/// store is refused, and one whose key was lost on the way too: repeated, it would run again.
+fn generation(state: &State, parts: &Parts, with_key: bool) -> Result<Option<u32>, Error> {
+    let Some(store) = parts.headers.get(wire::IDEMPOTENCY_STORE_HEADER) else { return Ok(None) };
+    if !with_key {
+        let header = wire::IDEMPOTENCY_STORE_HEADER;
+        return Err(Error::argument(format!(
+            "the header {header} needs an Idempotency-Key beside it"
+        )));
+    }
+    let generation = state.idempotency.store().generation_of(store.as_bytes());
+    generation.map(Some).ok_or_else(reply::store_changed)
 }
 
 fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
@@ -259,10 +277,18 @@ async fn validate_key(axum::extract::State(state): Shared) -> Reply {
 }
 
 async fn health(axum::extract::State(state): Shared) -> Reply {
-    let backend = state.backend.clone();
-    let health = beside(move || backend.health()).await?;
-    let status = if health.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Ok(reply::with_status(status, wire::encode_health(&health)))
+    let store = state.idempotency.store().name();
+    let (status, trouble) = if state.is_stopping() {
+        (wire::STOPPING.to_string(), Some(reply::stopping()))
+    } else {
+        let backend = state.backend.clone();
+        let Health { healthy, status, .. } = beside(move || backend.health()).await?;
+        let trouble = (!healthy).then(|| reply::unhealthy(&status));
+        (status, trouble)
+    };
+    let code = if trouble.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let body = wire::encode_server_health(&status, &store, trouble.as_ref());
+    Ok(reply::with_status(code, body))
 }
 
 async fn unknown_path(uri: Uri) -> Refusal {

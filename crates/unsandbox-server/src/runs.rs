@@ -166,18 +166,26 @@ pub(crate) fn submit(state: &Arc<State>, order: Order) -> Result<Taken, Error> {
                 cancel: token.clone(),
                 ..Submission::new(request)
             };
-            // Caught here, where a lock may be held and the run is on the list.
+            // Caught here, where a lock may be held and the run is on the list. How far it came nobody knows.
             catch_unwind(AssertUnwindSafe(|| state.backend.submit(submission, sink)))
-                .unwrap_or_else(|_| Err(Error::internal("the backend met a defect of its own")))
+                .unwrap_or_else(|_| {
+                    let defect = Error::internal("the backend met a defect of its own");
+                    Err(defect.with_may_have_run(true))
+                })
         };
         taken.inspect_err(|_| state.runs.remove(number))
     };
     let bound = (!listed).then(|| token.clone());
     let (job, token) = match &entry {
         None => (run()?, bound),
-        Some(entry) => entry
-            .submit_once(|| run().map(|job| (job, bound)))
-            .inspect_err(|_| state.idempotency.forget(entry))?,
+        Some(entry) => {
+            entry.submit_once(|| run().map(|job| (job, bound))).inspect_err(|error| {
+                // One that may have run is told so again, and never run again.
+                if !error.may_have_run() {
+                    state.idempotency.forget(entry);
+                }
+            })?
+        }
     };
     if !listed {
         return Ok(Taken {
@@ -272,12 +280,12 @@ struct Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         let Some(token) = self.token.take() else { return };
-        let Some(claim) = self.claim.take() else { return token.cancel() };
+        let Some(claim) = self.claim.take() else { return token.cancel_for(CancelReason::Left) };
         let (state, entry) = (self.state.clone(), claim.entry().clone());
         drop(claim);
         let give_up = move || {
-            if state.idempotency.abandon(&entry) {
-                token.cancel();
+            if state.idempotency.is_abandoned(&entry) {
+                token.cancel_for(CancelReason::Left);
             }
         };
         let reclaim = self.state.reclaim;

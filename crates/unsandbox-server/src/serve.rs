@@ -34,32 +34,40 @@ const EVICT_AGAIN: Duration = Duration::from_millis(100);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A server that does not listen yet.
-#[derive(Debug)]
 pub struct Server {
-    state: Arc<State>,
+    backend: Arc<dyn Backend>,
     options: ServerOptions,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl Server {
     pub fn new(backend: Arc<dyn Backend>, options: ServerOptions) -> Server {
-        Server { state: Arc::new(State::new(backend, &options)), options }
+        Server { backend, options }
     }
 
     /// Listens; connections are answered once [`Bound::run_until`] runs.
     ///
     /// # Errors
     /// CONFIG, when the address cannot be had, when others can reach it and there are no keys, or when a
-    /// cap is below what any run needs.
+    /// cap is below what any run needs. INTERNAL, when the system gives no random numbers.
     pub fn bind(self, listen: &Listen) -> Result<Bound, Error> {
-        self.options.caps.validate()?;
-        let socket = listen::bind(listen, !self.options.keys.is_empty())?;
-        Ok(Bound { address: socket.to_string(), server: self, socket })
+        let Server { backend, options } = self;
+        options.caps.validate()?;
+        let state = Arc::new(State::new(backend, &options)?);
+        let socket = listen::bind(listen, !options.keys.is_empty())?;
+        Ok(Bound { address: socket.to_string(), state, options, socket })
     }
 }
 
 /// A server that listens.
 pub struct Bound {
-    server: Server,
+    state: Arc<State>,
+    options: ServerOptions,
     socket: Socket,
     address: String,
 }
@@ -99,7 +107,7 @@ impl Bound {
     }
 
     async fn serve(self, stop: &CancelToken, hurry: &CancelToken) -> Result<(), Error> {
-        let Bound { server: Server { state, options }, socket, .. } = self;
+        let Bound { state, options, socket, .. } = self;
         let failed = |error: std::io::Error| {
             Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
         };

@@ -154,8 +154,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(backend: Arc<dyn Backend>, options: &ServerOptions) -> State {
-        State {
+    /// # Errors
+    /// INTERNAL, where the system gives no random numbers.
+    pub(crate) fn new(backend: Arc<dyn Backend>, options: &ServerOptions) -> Result<State, Error> {
+        Ok(State {
             backend,
             keys: options.keys.clone(),
             compat: options.compat,
@@ -167,11 +169,11 @@ impl State {
             patience: options.patience,
             caps: options.caps,
             reclaim: options.reclaim,
-            idempotency: Table::default(),
+            idempotency: Table::new()?,
             runs: Runs::default(),
             stopping: AtomicBool::new(false),
             languages: tokio::sync::Mutex::default(),
-        }
+        })
     }
 
     /// Takes no new work; whether there is work under way.

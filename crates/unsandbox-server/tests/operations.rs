@@ -17,7 +17,7 @@ fn execute_answers_compact_json_with_the_features() {
     let reply = server.execute("print(1)");
     assert_eq!(reply.status, 200);
     assert!(reply.body.starts_with("{\"success\":true,\"stdout\":\"print(1)\","), "{}", reply.body);
-    assert!(reply.head.contains("x-unsandbox-features: run-json, idempotency, wait"));
+    assert!(reply.head.contains("x-unsandbox-features: run-json, idempotency=process:"));
     assert!(reply.head.contains("content-type: application/json"));
     assert_eq!(reply.text("status"), "completed");
     assert_eq!(reply.text("job_id"), "job-1");

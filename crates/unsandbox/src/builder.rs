@@ -110,7 +110,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How often a call is repeated where that is safe; 0 for never. Default 3.
+    /// How often a call is repeated where that is safe; 0 for never. Default 3. To know where it is, a
+    /// client asks a server's `/health` once before its first submission, unless this is 0.
     pub fn retries(mut self, count: u32) -> Self {
         self.remote.retries = count;
         self

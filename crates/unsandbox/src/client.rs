@@ -313,7 +313,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if this key has no such job.
+    /// NOT_FOUND if this key has no such job; JOB_LOST if the server had told this client of it.
     pub fn get_job(&self, job_id: &str) -> Result<Job, Error> {
         self.get_job_with(job_id, CallOptions::default())
     }
@@ -331,7 +331,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// TIMEOUT if it has not ended in time (it goes on); NOT_FOUND; JOB_LOST if the server forgot it.
+    /// TIMEOUT if it has not ended in time (it goes on); NOT_FOUND; JOB_LOST if the server had told this
+    /// client of it and has forgotten it.
     pub fn wait_job(
         &self,
         job_id: &str,
@@ -368,7 +369,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if this key has no such job.
+    /// NOT_FOUND if this key has no such job; JOB_LOST if the server had told this client of it.
     pub fn cancel_job(&self, job_id: &str) -> Result<ExecutionResult, Error> {
         self.cancel_job_with(job_id, CallOptions::default())
     }
@@ -444,11 +445,12 @@ impl Client {
         }
     }
 
-    /// Whether the endpoint is up.
+    /// Whether the endpoint is up. A server that says itself that it takes no work, as one that stops does,
+    /// is not healthy.
     ///
     /// # Errors
     ///
-    /// Why it did not answer.
+    /// Why it did not answer, or that its answer says nothing of the server.
     pub fn health(&self) -> Result<Health, Error> {
         self.health_with(CallOptions::default())
     }

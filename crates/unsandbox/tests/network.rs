@@ -208,7 +208,7 @@ fn socks_is_spoken_with_and_without_a_password() {
 
 #[test]
 fn an_observer_is_told_of_each_call_once() {
-    let stub = Stub::sequence(vec![|| with(json(503, "later"), "Retry-After: 0"), ok]);
+    let stub = Stub::sequence(vec![|| with(json(429, "later"), "Retry-After: 0"), ok]);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = seen.clone();
     let client = builder(&stub)
@@ -230,7 +230,9 @@ fn an_observer_is_told_of_each_call_once() {
         .unwrap();
     client.run(&Request::detect("#!/bin/sh\necho\n").env("SECRET", "hunter2")).unwrap();
     let notes = std::mem::take(&mut *seen.lock().unwrap());
-    assert_eq!(notes, ["> POST /run 15".to_string(), format!("< Some(200) None {} 2", OK.len())]);
+    let question = ["> GET /health 0", "< Some(200) None 2 1"].map(str::to_string);
+    let submission = ["> POST /run 15".to_string(), format!("< Some(200) None {} 2", OK.len())];
+    assert_eq!(notes, [question, submission].concat());
     assert!(client.get_job("j").is_ok());
     assert_eq!(seen.lock().unwrap()[0], "> GET /jobs/j 0");
     let down = Stub::start(|_| json(404, ""));

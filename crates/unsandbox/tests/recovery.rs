@@ -48,6 +48,16 @@ fn a_submission_that_may_have_run_is_never_repeated() {
         ("500", || json(500, ""), ErrorCode::Server),
         ("502", || json(502, "<html>"), ErrorCode::Server),
         ("503 that names no time", || json(503, ""), ErrorCode::Server),
+        (
+            "503 of a cache whose server did not answer it",
+            || with(json(503, "<html>"), "Retry-After: 0"),
+            ErrorCode::Server,
+        ),
+        (
+            "503 that names a job",
+            || with(json(503, r#"{"error":"busy","job_id":"j"}"#), "Retry-After: 0"),
+            ErrorCode::Server,
+        ),
         ("504", || json(504, ""), ErrorCode::Server),
     ];
     for (name, play, code) in cases {
@@ -68,7 +78,7 @@ fn a_submission_that_may_have_run_is_never_repeated() {
 fn a_server_that_knows_idempotency_keys_is_asked_again() {
     for fault in [|| Play::Close, || json(502, ""), || raw("HTTP/1.1 200 OK\r\n")] {
         let posts = AtomicUsize::new(0);
-        let stub = Stub::start(move |asked| match asked.method.as_str() {
+        let stub = Stub::start_whole(move |asked| match asked.method.as_str() {
             "POST" if posts.fetch_add(1, Ordering::SeqCst) < 2 => fault(),
             _ => with(ok(), FEATURES),
         });
@@ -88,12 +98,13 @@ fn a_server_that_knows_idempotency_keys_is_asked_again() {
 fn what_surely_did_not_run_is_asked_again() {
     let stub = Stub::sequence(vec![
         || with(json(429, ""), "Retry-After: 0"),
-        || with(json(503, ""), "Retry-After: 0"),
+        || with(json(503, r#"{"error":"stopping"}"#), "Retry-After: 0"),
+        || with(json(503, r#"{"error":"busy"}"#), "Retry-After: 0"),
         || json(429, r#"{"error":"concurrency_limit_reached"}"#),
         ok,
     ]);
-    client(&stub).execute(&python()).unwrap();
-    assert_eq!(stub.asked().len(), 4);
+    builder(&stub).retries(4).build().unwrap().execute(&python()).unwrap();
+    assert_eq!(stub.asked().len(), 5);
 
     let patient =
         Stub::start(|_| with(json(429, r#"{"message":"slow down"}"#), "Retry-After: 600"));
@@ -442,7 +453,7 @@ fn what_may_have_run_once_is_not_forgotten_by_a_later_refusal() {
     ];
     for refusal in refusals {
         let posts = AtomicUsize::new(0);
-        let stub = Stub::start(move |asked| match asked.method.as_str() {
+        let stub = Stub::start_whole(move |asked| match asked.method.as_str() {
             "POST" if posts.fetch_add(1, Ordering::SeqCst) == 0 => Play::Close,
             "POST" => with(refusal(), FEATURES),
             _ => with(json(200, "{}"), FEATURES),
@@ -452,7 +463,7 @@ fn what_may_have_run_once_is_not_forgotten_by_a_later_refusal() {
         assert_eq!(stub.lines().iter().filter(|line| line.starts_with("POST")).count(), 2);
     }
     // The same where the caller gives up between two attempts.
-    let stub = Stub::start(|asked| match asked.method.as_str() {
+    let stub = Stub::start_whole(|asked| match asked.method.as_str() {
         "POST" => Play::Close,
         _ => with(json(200, "{}"), FEATURES),
     });
@@ -460,7 +471,7 @@ fn what_may_have_run_once_is_not_forgotten_by_a_later_refusal() {
     let options = CallOptions::new().cancel(cancel.clone());
     let client = builder(&stub).retries(50).build().unwrap();
     let call = move || client.execute_with(&python(), options).unwrap_err();
-    let (error, took) = ended(&stub, "GET /health", call, || cancel.cancel());
+    let (error, took) = ended(&stub, "POST", call, || cancel.cancel());
     assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Cancelled, true), "{error:?}");
     assert!(took < PROMPT, "{took:?}");
 }

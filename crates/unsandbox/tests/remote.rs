@@ -129,7 +129,7 @@ fn run_takes_the_route_that_can_carry_it() {
     client_of(&service).run(&Request::new("cobol", code)).unwrap();
     assert_eq!(service.asked()[1].path(), "/run");
 
-    let ours = Stub::start(|_| with(ok(), FEATURES));
+    let ours = Stub::start_whole(|_| with(ok(), FEATURES));
     client_of(&ours).run(&Request::detect(code).arg("a").stdin("in")).unwrap();
     let asked = ours.asked();
     assert_eq!(asked[0].line(), "GET /health");

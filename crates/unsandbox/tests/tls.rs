@@ -49,10 +49,13 @@ fn plain_http_is_not_mistaken_for_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let server = std::thread::spawn(move || {
-        let mut socket = listener.accept().unwrap().0;
-        // Reads the hello, so that closing does not reset the answer.
-        let _ = socket.read(&mut [0; 4096]).unwrap();
-        socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+        // For what the client asks before its submission, and for that.
+        for socket in listener.incoming().take(2) {
+            let mut socket = socket.unwrap();
+            // Reads the hello, so that closing does not reset the answer.
+            let _ = socket.read(&mut [0; 4096]).unwrap();
+            socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+        }
     });
     let error = call(&url, None).unwrap_err();
     server.join().unwrap();

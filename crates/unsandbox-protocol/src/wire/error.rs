@@ -12,13 +12,15 @@ const RETRY_AFTER_MAX_MS: u64 = 24 * 3_600_000;
 
 /// The envelope of a refusal. `stderr` is there for clients that show only that.
 pub fn encode_error(error: &Error) -> String {
-    Writer::document(|w| {
-        w.boolean("success", false);
-        w.text("error", wire_word(error));
-        w.text("message", &error.to_string());
-        w.text("stderr", "");
-        w.text_if("job_id", error.job_id());
-    })
+    Writer::document(|w| write_error(w, error))
+}
+
+pub(super) fn write_error(w: &mut Writer, error: &Error) {
+    w.boolean("success", false);
+    w.text("error", wire_word(error));
+    w.text("message", &error.to_string());
+    w.text("stderr", "");
+    w.text_if("job_id", error.job_id());
 }
 
 fn wire_word(error: &Error) -> &str {

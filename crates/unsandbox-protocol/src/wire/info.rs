@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an endpoint says about itself: its languages, a key, its health.
 
-use super::error::decode_error;
+use super::error::{decode_error, write_error};
 use super::json::Writer;
 use super::tolerant::{Content, Fields, Reply, senseless, text};
 use crate::backend::{Health, KeyInfo, LanguageInfo};
@@ -138,20 +138,36 @@ pub fn decode_key_info(body: &[u8], http_status: u16) -> Result<KeyInfo, Error> 
     })
 }
 
-/// The reply to `GET /health`.
+/// What `health` gives, as JSON.
 pub fn encode_health(health: &Health) -> String {
     Writer::document(|w| w.text("status", &health.status))
 }
 
-/// Reads the reply to `GET /health`: 200 is healthy, whatever the body says.
+/// The reply to `GET /health`: a status, the name of what remembers idempotency keys, and, where the server
+/// takes no work, the envelope of an error that says why.
+pub fn encode_server_health(status: &str, store: &str, trouble: Option<&Error>) -> String {
+    Writer::document(|w| {
+        w.text("status", status);
+        if let Some(trouble) = trouble {
+            write_error(w, trouble);
+        }
+        w.text("idempotency", store);
+    })
+}
+
+/// Reads the reply to `GET /health`: 200 is healthy, whatever the body says, and 503 with a status in
+/// words is not. Any other reply tells nothing about the server, and is an error.
 pub fn decode_health(body: &[u8], http_status: u16) -> Result<Health, Error> {
-    if !(200..300).contains(&http_status) {
-        return Err(decode_error(http_status, None, body));
-    }
-    let reply = Reply::object(body.into()).ok();
-    let (status, raw) = match reply {
-        Some((mut fields, raw)) => (fields.word(&["status"]), Some(raw)),
-        None => (None, None),
+    let (status, raw) = match Reply::object(body.into()) {
+        Ok((mut fields, raw)) => (fields.word(&["status"]), Some(raw)),
+        Err(_) => (None, None),
     };
-    Ok(Health { healthy: true, status: status.unwrap_or_else(|| "ok".to_string()), raw })
+    // A gateway that repeats the number of its refusal says nothing of the server behind it.
+    let in_words = status.as_deref().is_some_and(|status| status.parse::<u16>().is_err());
+    let healthy = match http_status {
+        200..300 => true,
+        503 if in_words => false,
+        _ => return Err(decode_error(http_status, None, body)),
+    };
+    Ok(Health { healthy, status: status.unwrap_or_else(|| "ok".to_string()), raw })
 }

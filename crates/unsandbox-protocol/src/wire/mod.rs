@@ -15,7 +15,7 @@ mod tolerant;
 pub use error::{decode_error, encode_error, http_date, retry_after_ms, status_of_error};
 pub use info::{
     decode_health, decode_key_info, decode_languages, encode_health, encode_key_info,
-    encode_languages,
+    encode_languages, encode_server_health,
 };
 pub use job::{
     Submitted, decode_cancelled, decode_job, decode_jobs, decode_submission,
@@ -35,11 +35,28 @@ pub const FEATURES_HEADER: &str = "x-unsandbox-features";
 pub const COMPAT_HEADER: &str = "x-unsandbox-compat";
 /// `/run` takes a JSON body with files, stdin and arguments.
 pub const FEATURE_RUN_JSON: &str = "run-json";
-/// Submissions with the same `Idempotency-Key` are one job.
+/// Submissions with the same `Idempotency-Key` are one job: `idempotency=STORE`, where STORE is the name of
+/// what remembers the keys (`process:` and 32 hexadecimal digits). Never without a name: version 0.1 of the
+/// client takes the word alone as leave to repeat a submission, whatever remembers it.
 pub const FEATURE_IDEMPOTENCY: &str = "idempotency";
 /// `GET /jobs/{id}?wait=SECONDS` answers when the job ends, or after that time.
 pub const FEATURE_WAIT: &str = "wait";
-/// All of them: what our server sends.
-pub const FEATURES: &str = "run-json, idempotency, wait";
+/// Header of a submission with an `Idempotency-Key`: the store whose name the client knew before it sent
+/// the submission for the first time. A server whose store is another refuses it with 412 and
+/// [`STORE_CHANGED`], and runs nothing.
+pub const IDEMPOTENCY_STORE_HEADER: &str = "x-unsandbox-idempotency-store";
+/// The word of that refusal.
+pub const STORE_CHANGED: &str = "idempotency_store_changed";
+/// The word of a server that takes no new work because it stops; nothing ran.
+pub const STOPPING: &str = "stopping";
+/// The word of a server that is short of memory for a request or a reply. Nothing ran, unless the refusal
+/// names a job.
+pub const BUSY: &str = "busy";
+
+/// What our server sends as [`FEATURES_HEADER`].
+pub fn encode_features(store: &str) -> String {
+    format!("{FEATURE_RUN_JSON}, {FEATURE_IDEMPOTENCY}={store}, {FEATURE_WAIT}")
+}
+
 /// The longest that a server holds a `?wait=`.
 pub const WAIT_MAX_SECONDS: u64 = 30;

@@ -190,7 +190,10 @@ impl Backend for Fake {
     fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
         let Submission { request, owner, listed, cancel, .. } = submission;
         match request.code.as_str() {
-            "panic" => panic!("as the code says"),
+            "panic" => {
+                self.table.inner.lock().unwrap().submissions += 1;
+                panic!("as the code says");
+            }
             "busy" => {
                 return Err(Error::new(ErrorCode::RateLimited, "the queue is full")
                     .with_retry_after_ms(1_500));
@@ -417,7 +420,7 @@ impl Reply {
     pub fn refused(&self, status: u16, word: &str) -> String {
         assert_eq!((self.status, self.text("error").as_str()), (status, word), "{self:?}");
         assert_eq!(self.json()["success"], false);
-        assert!(self.head.contains("x-unsandbox-features: run-json, idempotency, wait"));
+        assert!(self.head.contains("x-unsandbox-features: run-json, idempotency=process:"));
         self.text("message")
     }
 }

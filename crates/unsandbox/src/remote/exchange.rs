@@ -6,6 +6,7 @@ use super::control::Control;
 use super::key::Keys;
 use super::line::Line;
 use super::mask::Masked;
+use super::once::Once;
 use super::resolver::{LineResolver, LookupFailed};
 use super::socket::{SocketConnector, Target, WatchConnector};
 #[cfg(feature = "socks")]
@@ -14,7 +15,6 @@ use super::{RemoteOptions, proxy, tls};
 use crate::client::cancelled;
 use crate::config::Endpoint;
 use crate::fork::PerProcess;
-use std::cell::OnceCell;
 use std::io::{self, Read as _};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +36,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const LEAN: HeaderValue = HeaderValue::from_static("0");
 const COMPAT: HeaderName = HeaderName::from_static(wire::COMPAT_HEADER);
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_STORE: HeaderName = HeaderName::from_static(wire::IDEMPOTENCY_STORE_HEADER);
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 
@@ -47,13 +48,13 @@ pub(super) struct Ask<'a> {
     pub(super) target: &'a str,
     pub(super) content_type: &'static str,
     pub(super) body: &'a [u8],
-    /// Of a submission: its idempotency key, which the first attempt makes.
-    pub(super) key: Option<&'a OnceCell<String>>,
+    /// Of a submission, which must not run twice. Anything else changes nothing the second time.
+    pub(super) once: Option<&'a Once>,
 }
 
 impl<'a> Ask<'a> {
     pub(super) fn get(target: &'a str) -> Self {
-        Ask { method: Method::GET, target, content_type: "", body: b"", key: None }
+        Ask { method: Method::GET, target, content_type: "", body: b"", once: None }
     }
 
     pub(super) fn delete(target: &'a str) -> Self {
@@ -219,17 +220,13 @@ impl Exchange {
     fn ask_once(&self, ask: &Ask<'_>, control: &Control) -> Result<Answer, Fault> {
         control.check().map_err(|error| Fault { error, sent: false })?;
         let Own { idle, keys } = self.own();
-        if let Some(key) = ask.key
-            && key.get().is_none()
-        {
-            let made = keys.next().map_err(|error| Fault { error, sent: false })?;
-            key.get_or_init(|| made);
-        }
+        let key = ask.once.map(|once| once.key(|| keys.next())).transpose();
+        let key = key.map_err(|error| Fault { error, sent: false })?;
         let line = self.take_line(idle);
         let outcome = {
             let interrupted = line.line.clone();
             let _guard = control.cancel.on_cancel(move || interrupted.interrupt());
-            self.send(&line, ask, control)
+            self.send(&line, ask, key, control)
         };
         let sent = line.line.was_sent();
         match outcome {
@@ -259,7 +256,13 @@ impl Exchange {
         (proof, Some(time))
     }
 
-    fn send(&self, line: &Idle, ask: &Ask<'_>, control: &Control) -> Result<Answer, ureq::Error> {
+    fn send(
+        &self,
+        line: &Idle,
+        ask: &Ask<'_>,
+        key: Option<&str>,
+        control: &Control,
+    ) -> Result<Answer, ureq::Error> {
         let Idle { line, agent } = line;
         let mut request =
             Request::builder().method(ask.method.clone()).uri([&self.base, ask.target].concat());
@@ -272,8 +275,11 @@ impl Exchange {
             request = request.header(TIMESTAMP, time);
         }
         request = request.header(header::ACCEPT, JSON).header(COMPAT, LEAN);
-        if let Some(key) = ask.key.and_then(OnceCell::get) {
+        if let Some(key) = key {
             request = request.header(IDEMPOTENCY_KEY, key);
+        }
+        if let Some(store) = ask.once.and_then(Once::store) {
+            request = request.header(IDEMPOTENCY_STORE, &*store);
         }
         line.begin(control.until, proof, !ask.body.is_empty());
         let response = if ask.method == Method::POST {

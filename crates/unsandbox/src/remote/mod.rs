@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A server as a place that runs code: `http`, `https` or a Unix socket.
 
+mod accepted;
 mod aside;
 mod backend;
 mod control;
 mod exchange;
+mod features;
 mod key;
 mod line;
 mod mask;
+mod once;
 mod poll;
 mod proxy;
 mod resolver;
@@ -20,18 +23,20 @@ mod tls;
 
 use crate::builder::Timeouts;
 use crate::call::CallOptions;
-use crate::config::Endpoint;
+use crate::config::{Endpoint, SERVICE_URL};
+use crate::fork::PerProcess;
 use crate::observe::Observer;
+use accepted::Jobs;
 use control::Control;
 use exchange::{Answer, Ask, Exchange};
-use poll::Known;
-use retry::Safety;
-use std::sync::{Arc, Mutex};
+use features::Features;
+use retry::Terms;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use unsandbox_protocol::auth::Credentials;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::wire::{self, percent_encode};
-use unsandbox_protocol::{Error, ExecutionResult, Job, limits};
+use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job, limits};
 
 pub(crate) use proxy::ProxyChoice;
 pub(crate) use resolver::LookUp;
@@ -39,6 +44,8 @@ pub(crate) use tls::Roots;
 
 /// Whole call, where nothing is executed.
 const QUESTION_TIME: Duration = Duration::from_secs(30);
+/// What a server can do is asked for no longer than this: one that keeps silent has nothing to say.
+const FEATURES_TIME: Duration = Duration::from_secs(5);
 /// What an execution may take beyond its ttl and the compiler: the queue, and the way.
 const QUEUE_TIME: Duration = Duration::from_secs(90);
 
@@ -73,25 +80,6 @@ impl Default for RemoteOptions {
     }
 }
 
-/// What a server can do beyond the service, as it said itself.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-struct Features {
-    run_json: bool,
-    idempotency: bool,
-    wait: bool,
-}
-
-impl Features {
-    fn parse(header: &str) -> Features {
-        let has = |name: &str| header.split(',').any(|word| word.trim() == name);
-        Features {
-            run_json: has(wire::FEATURE_RUN_JSON),
-            idempotency: has(wire::FEATURE_IDEMPOTENCY),
-            wait: has(wire::FEATURE_WAIT),
-        }
-    }
-}
-
 /// A server. Cheap to clone; shared by threads.
 #[derive(Clone, Debug)]
 pub struct Remote {
@@ -102,8 +90,18 @@ pub struct Remote {
 struct Inner {
     exchange: Exchange,
     options: RemoteOptions,
+    /// The service itself, which is known to remember no keys.
+    is_service: bool,
+    /// A forked child finds out for itself: it might find its parent's locks locked.
+    learned: PerProcess<Learned>,
+}
+
+/// What the server has told so far.
+#[derive(Debug, Default)]
+struct Learned {
     /// `None` until a reply has told.
     features: Mutex<Option<Features>>,
+    jobs: Mutex<Jobs>,
 }
 
 impl Remote {
@@ -112,8 +110,10 @@ impl Remote {
         credentials: Option<Credentials>,
         options: RemoteOptions,
     ) -> Result<Remote, Error> {
+        let is_service = matches!(&endpoint, Endpoint::Url(url) if url == SERVICE_URL);
         let exchange = Exchange::new(endpoint, credentials, options.clone())?;
-        Ok(Remote { inner: Arc::new(Inner { exchange, options, features: Mutex::new(None) }) })
+        let learned = PerProcess::new();
+        Ok(Remote { inner: Arc::new(Inner { exchange, options, is_service, learned }) })
     }
 
     /// Drops the idle connections.
@@ -133,37 +133,68 @@ impl Remote {
     }
 
     /// Asks with retries, and notes what the server says of itself.
-    fn ask(
+    fn ask(&self, ask: &Ask<'_>, control: &Control, accept: &[u16]) -> Result<Answer, Error> {
+        self.ask_up_to(self.inner.options.retries, ask, control, accept)
+    }
+
+    fn ask_up_to(
         &self,
+        retries: u32,
         ask: &Ask<'_>,
         control: &Control,
-        safety: &dyn Fn() -> Safety,
         accept: &[u16],
     ) -> Result<Answer, Error> {
         let Inner { exchange, options, .. } = &*self.inner;
-        let answer = retry::ask(exchange, ask, control, options, safety, accept)?;
-        self.learn(answer.header(wire::FEATURES_HEADER).unwrap_or_default());
-        Ok(answer)
+        let heard = |answer: &Answer| self.learn(answer);
+        let observer = options.observer.as_ref();
+        retry::ask(exchange, ask, control, &Terms { retries, observer, accept, heard: &heard })
     }
 
-    fn learn(&self, header: &str) {
-        let features = Features::parse(header);
-        *self.inner.features.lock().expect("no panic under this lock") = Some(features);
+    fn learn(&self, answer: &Answer) {
+        match answer.header(wire::FEATURES_HEADER) {
+            Some(header) => *self.known_features() = Some(Features::parse(header)),
+            // A gateway that answers in the server's place says nothing of the server.
+            None if !(200..300).contains(&answer.status) => {}
+            None => *self.known_features() = Some(Features::default()),
+        }
+    }
+
+    fn known_features(&self) -> MutexGuard<'_, Option<Features>> {
+        let Learned { features, .. } = self.inner.learned.get_or_init(Learned::default);
+        features.lock().expect("no panic under this lock")
+    }
+
+    fn jobs_told(&self) -> MutexGuard<'_, Jobs> {
+        let Learned { jobs, .. } = self.inner.learned.get_or_init(Learned::default);
+        jobs.lock().expect("no panic under this lock")
     }
 
     /// What the server can do, as far as it is known.
     fn features(&self) -> Features {
-        self.inner.features.lock().expect("no panic under this lock").unwrap_or_default()
+        self.known_features().clone().unwrap_or_default()
     }
 
     /// What the server can do; asked for once if no reply has told yet.
     fn features_asked(&self, control: &Control) -> Features {
-        let known = *self.inner.features.lock().expect("no panic under this lock");
-        known.unwrap_or_else(|| {
-            // A server that does not answer this has none; why, the call itself will tell.
-            let _ = self.ask(&Ask::get("/health"), control, &|| Safety::Repeatable, &[]);
-            self.features()
-        })
+        if let Some(known) = self.known_features().clone() {
+            return known;
+        }
+        let end = self.ask_up_to(0, &Ask::get("/health"), &control.within(FEATURES_TIME), &[]);
+        // One that cannot be reached is asked again with the next call; any other answer is one.
+        let silent = end.is_err_and(|error| error.code() != ErrorCode::Connect);
+        if silent && control.check().is_ok() {
+            self.known_features().get_or_insert_default();
+        }
+        self.features()
+    }
+
+    /// What remembers the key of a submission that has not been sent yet; `None` where it is sent once.
+    fn store_for_submission(&self, control: &Control) -> Option<Arc<str>> {
+        match self.inner.options.retries {
+            0 => None,
+            _ if self.inner.is_service => self.features().store,
+            _ => self.features_asked(control).store,
+        }
     }
 
     fn look_at(&self, job_id: &str, wait: Option<u64>, control: &Control) -> Result<Job, Error> {
@@ -172,12 +203,15 @@ impl Remote {
             Some(seconds) => format!("/jobs/{id}?wait={seconds}"),
             None => format!("/jobs/{id}"),
         };
-        let answer = self.ask(&Ask::get(&target), control, &|| Safety::Repeatable, &[])?;
-        wire::decode_job(answer.body, answer.status)
+        let answer = self.ask(&Ask::get(&target), control, &[])?;
+        let job = wire::decode_job(answer.body, answer.status)?;
+        self.jobs_told().show(job_id);
+        Ok(job)
     }
 
     pub(crate) fn job(&self, job_id: &str, options: &CallOptions) -> Result<Job, Error> {
-        self.look_at(job_id, None, &self.question(options))
+        let control = self.question(options);
+        poll::about(self, job_id, &control, || self.look_at(job_id, None, &control))
     }
 
     pub(crate) fn wait(
@@ -186,7 +220,7 @@ impl Remote {
         options: &CallOptions,
     ) -> Result<ExecutionResult, Error> {
         let control = Control::new(options.cancel.clone(), options.deadline);
-        poll::wait(self, job_id, Known::Named, &control)
+        poll::wait(self, job_id, &control)
     }
 
     pub(crate) fn cancel_job(
@@ -200,13 +234,20 @@ impl Remote {
 
     fn cancel_within(&self, job_id: &str, control: &Control) -> Result<Job, Error> {
         let target = format!("/jobs/{}", percent_encode(job_id));
-        let answer = self.ask(&Ask::delete(&target), control, &|| Safety::Repeatable, &[])?;
-        wire::decode_cancelled(&answer.body, answer.status, job_id)
+        poll::about(self, job_id, control, || {
+            let answer = self.ask(&Ask::delete(&target), control, &[])?;
+            let job = wire::decode_cancelled(&answer.body, answer.status, job_id)?;
+            self.jobs_told().show(job_id);
+            Ok(job)
+        })
     }
 
     pub(crate) fn jobs(&self, options: &CallOptions) -> Result<Vec<Job>, Error> {
         let answer = self.get("/jobs", options)?;
-        wire::decode_jobs(&answer.body, answer.status)
+        let jobs = wire::decode_jobs(&answer.body, answer.status)?;
+        let mut told = self.jobs_told();
+        jobs.iter().for_each(|job| told.show(&job.job_id));
+        Ok(jobs)
     }
 
     pub(crate) fn list_languages(&self, options: &CallOptions) -> Result<Vec<LanguageInfo>, Error> {
@@ -215,19 +256,19 @@ impl Remote {
     }
 
     pub(crate) fn check_health(&self, options: &CallOptions) -> Result<Health, Error> {
-        let answer = self.get("/health", options)?;
+        // A server that says itself that it takes no work is an answer, and not asked again.
+        let answer = self.ask(&Ask::get("/health"), &self.question(options), &[503])?;
         wire::decode_health(&answer.body, answer.status)
     }
 
     fn get(&self, target: &str, options: &CallOptions) -> Result<Answer, Error> {
-        self.ask(&Ask::get(target), &self.question(options), &|| Safety::Repeatable, &[])
+        self.ask(&Ask::get(target), &self.question(options), &[])
     }
 
     pub(crate) fn key_info(&self, options: &CallOptions) -> Result<KeyInfo, Error> {
         let ask = Ask::post("/keys/validate", b"{}");
         // A key that is refused is an answer here.
-        let safety = || Safety::Repeatable;
-        let answer = self.ask(&ask, &self.question(options), &safety, &[401, 403])?;
+        let answer = self.ask(&ask, &self.question(options), &[401, 403])?;
         wire::decode_key_info(&answer.body, answer.status)
     }
 }

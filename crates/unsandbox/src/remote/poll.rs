@@ -2,6 +2,7 @@
 //! Waiting for a job: by long poll where the server offers it, else quick first and then slower.
 
 use super::Remote;
+use super::accepted::Missing;
 use super::control::{Control, jitter};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,38 +11,45 @@ use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
 /// Milliseconds between looks; the last one stays.
 const PAUSES_MS: [u64; 10] = [50, 100, 200, 300, 450, 700, 900, 1200, 1600, 2000];
-/// A job that was just submitted may not be known everywhere yet.
-const UNKNOWN_MAX: u32 = 5;
 
-/// What is known of the job that is waited for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Known {
-    /// This client submitted it: the server has it, or lost it.
-    Submitted,
-    /// A caller named it.
-    Named,
+/// Asks something about a job. One of which the server has told this client, and which it does not know
+/// any more, is lost; one that was just submitted is asked for some times more before that.
+pub(super) fn about<T>(
+    remote: &Remote,
+    job_id: &str,
+    control: &Control,
+    ask: impl Fn() -> Result<T, Error>,
+) -> Result<T, Error> {
+    loop {
+        let error = match ask() {
+            Err(error) if error.code() == ErrorCode::NotFound => error,
+            other => return other,
+        };
+        let missing = remote.jobs_told().miss(job_id);
+        match missing {
+            Missing::NotFound => return Err(error),
+            Missing::Lost => return Err(lost(job_id, error)),
+            Missing::NotYet(looks) => {
+                control.sleep(jitter(Duration::from_millis(PAUSES_MS[looks])))?;
+            }
+        }
+    }
 }
 
 /// Asks for a job until it has ended.
 pub(super) fn wait(
     remote: &Remote,
     job_id: &str,
-    known: Known,
     control: &Control,
 ) -> Result<ExecutionResult, Error> {
     let mut looks = 0;
     let mut silent = 0;
-    let mut unknown = 0;
-    let mut seen = false;
     loop {
         let long = remote.features().wait;
         let begun = Instant::now();
-        match look(remote, job_id, long, control) {
+        match about(remote, job_id, control, || look(remote, job_id, long, control)) {
             Ok(Job { result: Some(result), .. }) => return Ok(Arc::unwrap_or_clone(result)),
-            Ok(_) => {
-                seen = true;
-                (unknown, silent) = (0, 0);
-            }
+            Ok(_) => silent = 0,
             // One connection that went dead on the way must not be the end of a long wait.
             Err(error)
                 if error.code() == ErrorCode::Timeout
@@ -52,15 +60,8 @@ pub(super) fn wait(
                 log::info!("job {job_id} is asked for again: {error}");
                 continue;
             }
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                unknown += 1;
-                if seen || (known == Known::Submitted && unknown > UNKNOWN_MAX) {
-                    return Err(lost(job_id, error));
-                }
-                if known == Known::Named {
-                    return Err(error);
-                }
-            }
+            // It names the job that a caller asked for; there is none.
+            Err(error) if error.code() == ErrorCode::NotFound => return Err(error),
             Err(error) => return Err(error.with_job_id(job_id)),
         }
         if !long && looks == 0 && remote.features().wait {

@@ -4,13 +4,12 @@
 
 use super::control::Control;
 use super::exchange::{Answer, Ask};
-use super::poll::{self, Known};
-use super::retry::Safety;
+use super::once::Once;
+use super::poll;
 use super::{QUEUE_TIME, Remote, RemoteOptions};
 use crate::call::CallOptions;
 use crate::input::read_whole;
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::io::Read;
 use std::time::Duration;
 use unsandbox_protocol::language::{Language, languages};
@@ -60,7 +59,10 @@ impl Remote {
         }
         let mut result = match submitted {
             Submitted::Result(result) => result,
-            Submitted::Job(job) => self.wait_submitted(&job.job_id, &control)?,
+            Submitted::Job(job) => {
+                self.jobs_told().accept(&job.job_id);
+                self.wait_submitted(&job.job_id, &control)?
+            }
         };
         if let Some(name) = detected {
             result.detected_language.get_or_insert_with(|| name.to_string());
@@ -93,6 +95,7 @@ impl Remote {
         let answer = self.submit_aside(parcel, &control)?;
         let mut job = wire::decode_submission(&answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
+        self.jobs_told().accept(&job.job_id);
         if let Some(name) = detected {
             job.detected_language.get_or_insert_with(|| name.to_string());
         }
@@ -157,22 +160,18 @@ impl Remote {
 
     /// Sends a submission, and again where that cannot run it twice.
     pub(super) fn submit(&self, parcel: &Parcel, control: &Control) -> Result<Answer, Error> {
-        let key = OnceCell::new();
+        let once = Once::new(self.store_for_submission(control));
         let ask = Ask {
             content_type: parcel.content_type,
-            key: Some(&key),
+            once: Some(&once),
             ..Ask::post(&parcel.target, parcel.body.as_bytes())
         };
-        let safety = || match self.features_asked(control).idempotency {
-            true => Safety::Repeatable,
-            false => Safety::OnceOnly,
-        };
-        self.ask(&ask, control, &safety, &[])
+        self.ask(&ask, control, &[])
     }
 
     /// Waits for a job of this call; if the caller gives up, the job is cancelled too.
     fn wait_submitted(&self, job_id: &str, control: &Control) -> Result<ExecutionResult, Error> {
-        let end = poll::wait(self, job_id, Known::Submitted, control);
+        let end = poll::wait(self, job_id, control);
         match &end {
             Err(error) if matches!(error.code(), ErrorCode::Cancelled | ErrorCode::Timeout) => {
                 self.cancel_aside(job_id);

@@ -265,7 +265,13 @@ fn statuses() -> Vec<Row> {
         row("500", || json(500, r#"{"error":"internal"}"#), failed, MENDED),
         row("502 with HTML", || json(502, "<html>"), failed, MENDED),
         row("503", || json(503, ""), failed, MENDED),
-        row("503, Retry-After: 0", || with(json(503, ""), "Retry-After: 0"), "SERVER; 4", MENDED),
+        row("503, Retry-After: 0", || with(json(503, ""), "Retry-After: 0"), failed, MENDED),
+        row(
+            "503 of a server that says it is stopping, Retry-After: 0",
+            || with(json(503, r#"{"error":"stopping"}"#), "Retry-After: 0"),
+            "SERVER; 4",
+            MENDED,
+        ),
         row("504", || json(504, ""), failed, MENDED),
         row("522", || json(522, "error code: 522"), failed, MENDED),
     ]

@@ -9,8 +9,11 @@ mod http;
 mod listener;
 mod network;
 mod reply;
+mod restart;
 #[path = "../stub/mod.rs"]
 mod stub;
+#[path = "../../../unsandbox-server/tests/support/mod.rs"]
+mod support;
 mod table;
 mod tls;
 
@@ -27,6 +30,9 @@ const PLAYERS: usize = 8;
 
 #[test]
 fn every_fault_has_its_outcome() {
+    if let Some(task) = restart::task() {
+        return restart::serve(&task);
+    }
     listener::listen();
     // Packed before the time of any row is taken.
     drop(http::bomb());
@@ -95,6 +101,7 @@ fn once(row: &Row, server: Server) -> (Outcome, Duration) {
     let outcome = match &row.scene {
         Scene::Submission(fault) => submission(*fault, server, row.deadline),
         Scene::Own(own) => own(),
+        Scene::Restart(restart) => restart.play(),
     };
     (outcome, begun.elapsed())
 }
@@ -102,7 +109,7 @@ fn once(row: &Row, server: Server) -> (Outcome, Duration) {
 /// A submission to a server with a fault. One without idempotency keys has it every time, ours once.
 fn submission(fault: fn() -> Play, server: Server, deadline: Option<Duration>) -> Outcome {
     let first = std::sync::atomic::AtomicBool::new(true);
-    let stub = Stub::start(move |asked| {
+    let stub = Stub::start_whole(move |asked| {
         let again = !first.fetch_and(asked.method != "POST", std::sync::atomic::Ordering::SeqCst);
         match (server, asked.method.as_str()) {
             (Server::Service, "POST") => fault(),
@@ -129,8 +136,9 @@ fn submission(fault: fn() -> Play, server: Server, deadline: Option<Duration>) -
     Outcome { end: table::end_of(&end), submissions: posts.len(), runs }
 }
 
-fn chapters() -> [(&'static str, Vec<Row>); 4] {
+fn chapters() -> [(&'static str, Vec<Row>); 5] {
     [
+        ("Restarts", restart::rows()),
         ("HTTP", http::rows()),
         ("Replies", reply::rows()),
         ("Network", network::rows()),
@@ -143,8 +151,13 @@ fn page() -> String {
     let mut page = String::from(include_str!("head.md"));
     for (title, rows) in chapters() {
         page.push_str(&format!("\n## {title}\n\n"));
-        page.push_str("| fault | outcome | submissions | at our server | submissions | within |\n");
-        page.push_str("|---|---|---|---|---|---|\n");
+        page.push_str(match title {
+            "Restarts" => restart::HEAD,
+            _ => {
+                "| fault | outcome | submissions | at our server | submissions | within |\n\
+                 |---|---|---|---|---|---|\n"
+            }
+        });
         rows.iter().for_each(|row| page.push_str(&format!("{}\n", row.line())));
     }
     page

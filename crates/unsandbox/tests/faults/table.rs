@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A row of the table: a fault, and what is expected of it.
 
+use crate::restart::Restart;
 use crate::stub::Play;
 use std::time::Duration;
 use unsandbox::Error;
@@ -19,6 +20,8 @@ pub enum Scene {
     Submission(fn() -> Play),
     /// Anything else.
     Own(fn() -> Outcome),
+    /// A server of ours that is killed or stopped, and started again.
+    Restart(Restart),
 }
 
 pub struct Row {
@@ -47,6 +50,12 @@ impl Row {
             ours: Some(ours),
             within,
         }
+    }
+
+    /// What becomes of a call at a server that is started again; outcomes as `END; STARTS`.
+    pub fn restart(fault: &'static str, outcome: &'static str, restart: Restart) -> Row {
+        Row { scene: Scene::Restart(restart), ..Row::own(fault, outcome, || unreachable!()) }
+            .within(20_000)
     }
 
     pub fn own(fault: &'static str, outcome: &'static str, scene: fn() -> Outcome) -> Row {
@@ -78,9 +87,13 @@ impl Row {
     /// As a line of the documentation.
     pub fn line(&self) -> String {
         let cells = |outcome: &str| outcome.replace("; ", " | ");
-        let ours = self.ours.map_or_else(|| "– | –".to_string(), cells);
+        let ours = match (&self.scene, self.ours) {
+            (Scene::Restart(_), _) => String::new(),
+            (_, None) => " – | – |".to_string(),
+            (_, Some(ours)) => format!(" {} |", cells(ours)),
+        };
         let seconds = self.within.as_secs_f64();
-        format!("| {} | {} | {ours} | {seconds} s |", self.fault, cells(self.service))
+        format!("| {} | {} |{ours} {seconds} s |", self.fault, cells(self.service))
     }
 }
 
@@ -109,9 +122,7 @@ impl Play {
     /// Whether it says that nothing ran.
     pub fn is_refusal(&self) -> bool {
         match self {
-            Play::Answer(503, headers, _) => {
-                headers.iter().any(|header| header.starts_with("Retry-After"))
-            }
+            Play::Answer(503, _, body) => body.ends_with(br#""stopping"}"#),
             Play::Answer(status, ..) => (300..500).contains(status),
             _ => false,
         }

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The name of what remembers idempotency keys. A client that repeats a submission names the store that it
+//! knew before the first attempt; only there a repetition is known for what it is. The name changes with
+//! the process, and, within it, with each generation of keys that is forgotten.
+
+use axum::http::HeaderValue;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use unsandbox_protocol::auth::hex;
+use unsandbox_protocol::{Error, wire};
+
+/// This server's keys are in the memory of its process.
+const KIND: &str = "process:";
+const RANDOM_BYTES: usize = 12;
+const NAME_CHARS: usize = KIND.len() + 2 * (RANDOM_BYTES + size_of::<u32>());
+
+pub(crate) struct Store {
+    /// `process:` and the digits that no other process has.
+    prefix: String,
+    begun: Instant,
+    /// A generation begins at least so often, so that clients know the next one before the keys of this
+    /// one are forgotten.
+    age: Duration,
+    /// Generations that began for another reason.
+    extra: AtomicU32,
+    features: Mutex<(u32, HeaderValue)>,
+}
+
+impl Store {
+    /// # Errors
+    /// INTERNAL, where the system gives no random numbers: another process could have the same name.
+    pub(crate) fn new(age: Duration) -> Result<Store, Error> {
+        let mut random = [0; RANDOM_BYTES];
+        getrandom::fill(&mut random)
+            .map_err(|cause| Error::internal("no random numbers").with_cause(cause))?;
+        let prefix = format!("{KIND}{}", hex(&random));
+        let features = Mutex::new((0, features(&name(&prefix, 0))));
+        Ok(Store { prefix, begun: Instant::now(), age, extra: AtomicU32::new(0), features })
+    }
+
+    /// The generation of the keys that are new now.
+    pub(crate) fn generation(&self) -> u32 {
+        let aged = self.begun.elapsed().as_millis() / self.age.as_millis().max(1);
+        u32::try_from(aged).unwrap_or(u32::MAX).saturating_add(self.extra.load(Ordering::SeqCst))
+    }
+
+    /// From here on the generation is a later one than `generation`.
+    pub(crate) fn move_beyond(&self, generation: u32) {
+        let now = self.generation();
+        if now <= generation {
+            self.extra.fetch_add(generation - now + 1, Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        name(&self.prefix, self.generation())
+    }
+
+    /// The generation of a name of this store; `None` for a name of another.
+    pub(crate) fn generation_of(&self, name: &[u8]) -> Option<u32> {
+        let digits = name.strip_prefix(self.prefix.as_bytes())?;
+        let digits = std::str::from_utf8(digits).ok().filter(|_| name.len() == NAME_CHARS)?;
+        let generation = u32::from_str_radix(digits, 16).ok()?;
+        (generation <= self.generation()).then_some(generation)
+    }
+
+    /// The header that tells clients what this server can do.
+    pub(crate) fn features(&self) -> HeaderValue {
+        let generation = self.generation();
+        let mut kept = self.features.lock().expect("no panic under this lock");
+        if kept.0 != generation {
+            *kept = (generation, features(&name(&self.prefix, generation)));
+        }
+        kept.1.clone()
+    }
+}
+
+fn name(prefix: &str, generation: u32) -> String {
+    format!("{prefix}{generation:08x}")
+}
+
+fn features(name: &str) -> HeaderValue {
+    HeaderValue::try_from(wire::encode_features(name)).expect("names are visible ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_store_knows_its_own_names_and_no_others() {
+        let (store, other) = (Store::new(HOUR).unwrap(), Store::new(HOUR).unwrap());
+        assert_eq!(store.generation_of(store.name().as_bytes()), Some(0));
+        assert_eq!(store.generation_of(other.name().as_bytes()), None);
+        let longer = format!("{}0", store.name());
+        let signed = format!("{}+0000000", store.prefix);
+        let future = name(&store.prefix, 1);
+        for wrong in ["", "process:", &longer, &signed[..signed.len() - 1], &future] {
+            assert_eq!(store.generation_of(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_generation_has_a_name_of_its_own() {
+        let store = Store::new(HOUR).unwrap();
+        let (first, told) = (store.name(), store.features());
+        store.move_beyond(0);
+        store.move_beyond(0);
+        assert_eq!(store.generation(), 1);
+        assert_ne!((store.name(), store.features()), (first.clone(), told));
+        assert_eq!(store.generation_of(first.as_bytes()), Some(0));
+        assert!(store.features().to_str().unwrap().contains(&store.name()));
+        assert!(Store::new(Duration::from_millis(1)).is_ok_and(|store| {
+            std::thread::sleep(Duration::from_millis(3));
+            store.generation() > 0
+        }));
+    }
+}
