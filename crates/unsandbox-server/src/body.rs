@@ -49,7 +49,7 @@ pub(crate) async fn read(
                     drain(headers, body, limit).await;
                     return Err(reply::body_too_large(limit).into());
                 }
-                if !memory.enlarge(length) {
+                if !memory.enlarge(length).await {
                     drop(bytes);
                     memory.give_back();
                     drain(headers, body, limit).await;

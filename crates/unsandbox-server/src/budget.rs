@@ -1,90 +1,156 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory for request bodies and for replies: each may be large, and all of them together must not take the
-//! machine's memory, nor those of one party all that is meant for them. A body that does not fit is refused at
-//! once, a reply after a while.
+//! machine's memory, nor those of one party all that is meant for them. One that does not fit waits for a while;
+//! meanwhile the party that has the most gives some back, the memory of its slowest body or reply.
 
+use crate::connections::{Exchange, Handle};
 use crate::party::{Party, within_share};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
+/// Pause until another one has to give its memory back, where the last one takes its time.
+const EVICT_AGAIN: Duration = Duration::from_millis(250);
+
 /// What all requests share.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Budget(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     bytes: usize,
+    /// How long a body or a reply may wait for its memory.
+    patience: Duration,
+    /// For so long another party's need is no reason to give memory back.
+    safe: Duration,
     used: Mutex<Used>,
     freed: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Used {
+    reservations: u64,
     bytes: usize,
+    /// What parties without a verified key have, which are compared with a key's as one party.
+    unverified: usize,
     /// Only parties that use some of it.
-    parties: HashMap<Party, usize>,
+    parties: HashMap<Party, Holder>,
+}
+
+#[derive(Default)]
+struct Holder {
+    bytes: usize,
+    /// The connections for which it is held, the oldest first.
+    connections: BTreeMap<u64, (Instant, Handle)>,
 }
 
 /// Some bytes of a budget; given back when dropped.
-#[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Budget,
+    connection: Handle,
     party: Party,
+    number: u64,
     bytes: usize,
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Budget {
-        Budget(Arc::new(Inner { bytes, used: Mutex::default(), freed: Notify::new() }))
+    pub(crate) fn new(bytes: usize, patience: Duration, safe: Duration) -> Budget {
+        let (used, freed) = (Mutex::default(), Notify::new());
+        Budget(Arc::new(Inner { bytes, patience, safe, used, freed }))
     }
 
-    pub(crate) fn nothing(&self, party: Party) -> Reservation {
-        Reservation { budget: self.clone(), party, bytes: 0 }
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.0.used.lock().expect("no panic under this lock")
     }
 
-    /// `bytes` for a party, once they are free and within its share; `None` if they are not in time. What is
-    /// larger than the share of a party alone counts as much as that.
-    pub(crate) async fn wait(
-        &self,
-        party: Party,
-        bytes: usize,
-        patience: Duration,
-    ) -> Option<Reservation> {
-        let bytes = bytes.min(self.0.bytes - self.0.bytes.div_ceil(4));
-        let mut reservation = self.nothing(party);
-        let reserved = async {
-            loop {
-                let mut freed = pin!(self.0.freed.notified());
-                // Registered before the look, so that nothing that is freed between the two is missed.
-                freed.as_mut().enable();
-                if reservation.enlarge(bytes) {
-                    return;
-                }
-                freed.await;
-            }
-        };
-        tokio::time::timeout(patience, reserved).await.ok().map(|()| reservation)
+    /// A reservation of no bytes, for the party of an exchange.
+    pub(crate) fn reserve(&self, exchange: &Exchange) -> Reservation {
+        let mut used = self.used();
+        used.reservations += 1;
+        Reservation {
+            budget: self.clone(),
+            connection: exchange.handle().clone(),
+            party: exchange.party(),
+            number: used.reservations,
+            bytes: 0,
+        }
+    }
+
+    /// The most that a party can have.
+    fn share(&self) -> usize {
+        self.0.bytes - self.0.bytes.div_ceil(4)
+    }
+}
+
+impl Used {
+    /// Parties are compared by this: the one with the most has to give some back.
+    fn rank(&self, party: &Party, bytes: usize) -> (usize, usize) {
+        (if party.is_verified() { bytes } else { self.unverified.max(bytes) }, bytes)
+    }
+
+    /// Takes the connection out of the list whose memory `party`, which would then have `bytes`, needs more.
+    fn victim(&mut self, party: &Party, bytes: usize, safe: Duration) -> Option<Handle> {
+        let mine = self.rank(party, bytes);
+        let others = self.parties.iter().filter(|(other, _)| *other != party);
+        let (rank, other) = others
+            .map(|(other, held)| (self.rank(other, held.bytes), other))
+            .max_by_key(|(r, _)| *r)?;
+        if rank <= mine {
+            return None;
+        }
+        let other = other.clone();
+        let connections = &mut self.parties.get_mut(&other)?.connections;
+        let oldest = connections.first_entry()?;
+        (oldest.get().0.elapsed() >= safe).then(|| oldest.remove().1)
     }
 }
 
 impl Reservation {
-    /// Makes it at least `bytes` large; false where there is no room for that.
-    pub(crate) fn enlarge(&mut self, bytes: usize) -> bool {
+    /// Makes it at least `bytes` large, once they are free and within the party's share; false if they are not
+    /// in time. What is larger than any share counts as much as that.
+    pub(crate) async fn enlarge(&mut self, bytes: usize) -> bool {
+        let bytes = bytes.min(self.budget.share());
+        if self.try_enlarge(bytes) {
+            return true;
+        }
+        let budget = self.budget.clone();
+        let enlarged = async {
+            loop {
+                let mut freed = pin!(budget.0.freed.notified());
+                // Registered before the look, so that nothing that is freed between the two is missed.
+                freed.as_mut().enable();
+                if self.try_enlarge(bytes) {
+                    return;
+                }
+                let victim = budget.used().victim(&self.party, bytes, budget.0.safe);
+                if let Some(connection) = victim {
+                    connection.evict();
+                }
+                let _ = tokio::time::timeout(EVICT_AGAIN, freed).await;
+            }
+        };
+        tokio::time::timeout(budget.0.patience, enlarged).await.is_ok()
+    }
+
+    fn try_enlarge(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if more == 0 {
             return true;
         }
-        let mut used = self.budget.0.used.lock().expect("no panic under this lock");
-        let mine = used.parties.get(&self.party).copied().unwrap_or(0) + more;
+        let mut used = self.budget.used();
+        let mine = used.parties.get(&self.party).map_or(0, |held| held.bytes) + more;
         let Some(free) = self.budget.0.bytes.checked_sub(used.bytes + more) else { return false };
         if !within_share(mine, free) {
             return false;
         }
         used.bytes += more;
-        used.parties.insert(self.party.clone(), mine);
+        used.unverified += if self.party.is_verified() { 0 } else { more };
+        let held = used.parties.entry(self.party.clone()).or_default();
+        held.bytes = mine;
+        if self.bytes == 0 {
+            held.connections.insert(self.number, (Instant::now(), self.connection.clone()));
+        }
         self.bytes += more;
         true
     }
@@ -94,11 +160,13 @@ impl Reservation {
         if bytes == 0 {
             return;
         }
-        let mut used = self.budget.0.used.lock().expect("no panic under this lock");
+        let mut used = self.budget.used();
         used.bytes -= bytes;
-        if let Some(mine) = used.parties.get_mut(&self.party) {
-            *mine -= bytes;
-            if *mine == 0 {
+        used.unverified -= if self.party.is_verified() { 0 } else { bytes };
+        if let Some(held) = used.parties.get_mut(&self.party) {
+            held.bytes -= bytes;
+            held.connections.remove(&self.number);
+            if held.bytes == 0 {
                 used.parties.remove(&self.party);
             }
         }
@@ -114,50 +182,5 @@ impl Drop for Reservation {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use unsandbox_protocol::Owner;
-
-    fn party(name: &str) -> Party {
-        Party::Key(Owner(name.to_string()))
-    }
-
-    #[test]
-    fn a_party_has_at_most_three_times_what_stays_free() {
-        let budget = Budget::new(1000);
-        let [mut a, mut other] = [(); 2].map(|()| budget.nothing(party("a")));
-        assert!(a.enlarge(1) && a.enlarge(500));
-        assert!(other.enlarge(250), "750 of 1000");
-        assert!(!other.enlarge(251));
-        let mut b = budget.nothing(party("b"));
-        assert!(!b.enlarge(188) && b.enlarge(187));
-        let mut c = budget.nothing(party("c"));
-        assert!(c.enlarge(47), "there is something for everyone");
-        drop(a);
-        assert!(b.enlarge(500));
-        drop((b, c, other));
-        assert!(budget.0.used.lock().unwrap().parties.is_empty());
-        assert!(budget.nothing(party("a")).enlarge(750));
-    }
-
-    #[test]
-    fn one_that_waits_for_much_keeps_nobody_waiting() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let budget = Budget::new(1000);
-            let long = Duration::from_secs(20);
-            let held = budget.wait(party("a"), 2000, long).await.unwrap();
-            assert_eq!(held.bytes, 750, "what is too large counts as a whole share");
-            let mut large = pin!(budget.wait(party("b"), 700, long));
-            std::future::poll_fn(|context| {
-                assert!(large.as_mut().poll(context).is_pending());
-                std::task::Poll::Ready(())
-            })
-            .await;
-            budget.wait(party("c"), 100, long).await.unwrap();
-            assert!(budget.wait(party("a"), 1, Duration::ZERO).await.is_none());
-            drop(held);
-            large.await.unwrap();
-        });
-    }
-}
+#[path = "budget_tests.rs"]
+mod tests;

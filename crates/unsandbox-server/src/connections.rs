@@ -157,12 +157,9 @@ impl Limiter {
     fn evict_one(&self) {
         let mut table = self.table();
         table.age();
-        let Some(connection) = table.victim() else { return };
-        let mut state = connection.state();
-        table.remove(&state);
-        state.evicted = Some(state.stage);
-        table.insert(&connection, &state);
-        connection.evicted.notify_waiters();
+        if let Some(connection) = table.victim() {
+            table.evict(&connection);
+        }
     }
 }
 
@@ -202,6 +199,15 @@ impl Table {
         if members.total == 0 {
             self.parties.remove(&state.party);
         }
+    }
+
+    /// Tells a connection to go.
+    fn evict(&mut self, connection: &Arc<Connection>) {
+        let mut state = connection.state();
+        self.remove(&state);
+        state.evicted = state.evicted.or(Some(state.stage));
+        self.insert(connection, &state);
+        connection.evicted.notify_waiters();
     }
 
     /// Counts connections that are not new any more as idle, where they have not asked yet.
@@ -271,6 +277,15 @@ impl Handle {
         Exchange(Arc::new(Inner(self.clone())))
     }
 
+    /// Tells the connection to go, for the memory that its request or reply has; one that waits for a run stays.
+    pub(crate) fn evict(&self) {
+        let mut table = self.limiter.table();
+        let stage = self.connection.state().stage;
+        if stage != Stage::Run {
+            table.evict(&self.connection);
+        }
+    }
+
     /// Says that everything that was written is sent; whether a reply ended with it.
     pub(crate) fn flushed(&self) -> bool {
         let answered = self.connection.answered.swap(false, Ordering::SeqCst);
@@ -319,7 +334,7 @@ struct Inner(Handle);
 pub(crate) struct RunWait(Exchange);
 
 impl Exchange {
-    fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &Handle {
         &self.0.0
     }
 

@@ -127,7 +127,7 @@ async fn admitted(
         Ok(Some(found)) => found.party(exchange.peer()),
         _ => Party::Peer(exchange.peer(), None),
     };
-    exchange.count_for(party.clone());
+    exchange.count_for(party);
     let found = match checked {
         Ok(found) => found,
         Err(error) => {
@@ -137,7 +137,7 @@ async fn admitted(
     };
     let stranger = found.is_none() && !state.keys.is_empty();
     let limit = if stranger { STRANGER_BODY_LIMIT } else { state.body_limit };
-    let mut memory = state.bodies.nothing(party);
+    let mut memory = state.bodies.reserve(exchange);
     let reading = body::read(&parts.headers, body, limit, state.body_pace, &mut memory);
     let bytes = if stranger {
         // Its connection is as good as idle, also while it is answered.

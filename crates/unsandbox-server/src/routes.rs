@@ -305,8 +305,10 @@ async fn encoded<T: Send + Sync + 'static>(
     };
     let party = exchange.party();
     let (source, size) = state.workers.heavy(party.clone(), measure).await?;
-    let memory = state.replies.wait(party.clone(), size, state.reply_patience).await;
-    let memory = memory.ok_or_else(|| reply::no_room_for_reply(job_id))?;
+    let mut memory = state.replies.reserve(exchange);
+    if !memory.enlarge(size).await {
+        return Err(reply::no_room_for_reply(job_id).into());
+    }
     // The memory goes along: a text that is being made takes it even when its client has gone.
     let work = move || Ok((memory, encode(&source, shape)));
     let (memory, text) = state.workers.heavy(party, work).await?;

@@ -29,7 +29,7 @@ pub struct ServerOptions {
     /// Bytes of a request body; over it 413.
     pub body_limit: usize,
     /// Bytes of all request bodies that are read at once, for one party at most three times what stays free; over
-    /// it 503.
+    /// it 503, after 2 s.
     pub bodies_limit: usize,
     /// Bytes of all large replies that are made or sent at once, for one party at most three times what stays
     /// free; over it 503 after `reply_patience`.
@@ -163,6 +163,13 @@ impl Caps {
     }
 }
 
+/// How long a body may wait for its memory.
+const BODY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a body may have memory that another party needs more.
+const BODY_SAFE: Duration = Duration::from_secs(1);
+/// The same of a reply, which is lost to its client when it is cut.
+const REPLY_SAFE: Duration = Duration::from_secs(5);
+
 /// How long the answer to `GET /languages` is reused: anyone may ask, and finding out may start programs.
 const LANGUAGES_FRESH: Duration = Duration::from_secs(10);
 
@@ -174,7 +181,6 @@ pub(crate) struct State {
     pub body_limit: usize,
     pub bodies: Budget,
     pub replies: Budget,
-    pub reply_patience: Duration,
     pub workers: Workers,
     pub body_pace: Pace,
     pub caps: Caps,
@@ -192,9 +198,8 @@ impl State {
             keys: options.keys.clone(),
             compat: options.compat,
             body_limit: options.body_limit,
-            bodies: Budget::new(options.bodies_limit),
-            replies: Budget::new(options.replies_limit),
-            reply_patience: options.reply_patience,
+            bodies: Budget::new(options.bodies_limit, BODY_PATIENCE, BODY_SAFE),
+            replies: Budget::new(options.replies_limit, options.reply_patience, REPLY_SAFE),
             workers: Workers::default(),
             body_pace: Pace {
                 pause: options.patience,
