@@ -113,7 +113,7 @@ impl Limiter {
     /// A place for a new connection, as soon as there is one.
     pub(crate) async fn admit(self: &Arc<Self>, peer: Peer) -> Place {
         let permit = loop {
-            if self.places.available_permits() == 0 {
+            if self.is_full() {
                 self.evict_one();
             }
             let place = self.places.clone().acquire_owned();
@@ -123,6 +123,10 @@ impl Limiter {
             }
         };
         Place { handle: self.open(peer), _permit: permit }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
     }
 
     fn open(self: &Arc<Self>, peer: Peer) -> Handle {
@@ -269,11 +273,7 @@ impl Handle {
     /// Begins the exchange of a request whose head is there.
     pub(crate) fn begin(&self) -> Exchange {
         self.connection.answered.store(false, Ordering::SeqCst);
-        // An idle one keeps its place in the order: to ask is no reason to stay.
-        let first = !std::mem::replace(&mut self.connection.state().asked, true);
-        if first {
-            self.change(|state| state.stage = Stage::Idle);
-        }
+        self.connection.state().asked = true;
         Exchange(Arc::new(Inner(self.clone())))
     }
 
@@ -350,6 +350,14 @@ impl Exchange {
     pub(crate) fn count_for(&self, party: Party) {
         if self.party() != party {
             self.handle().change(|state| state.party = party);
+        }
+    }
+
+    /// It is answered, but waits for nothing that would be a reason to stay. An idle connection keeps its place
+    /// in the order.
+    pub(crate) fn stays_idle(&self) {
+        if !self.handle().is_idle() {
+            self.handle().change(|state| state.stage = Stage::Idle);
         }
     }
 

@@ -97,7 +97,7 @@ fn peers_without_a_key_are_one_party_beside_the_keys_and_many_among_themselves()
     // Each has fewer than the key, all together have more.
     let [lonely, first, second, third] = [3, 2, 2, 2].map(|last| {
         let handle = limiter.open(address(last));
-        drop(handle.begin());
+        handle.begin().stays_idle();
         handle
     });
     is_next(&limiter, &first);

@@ -127,7 +127,11 @@ async fn admitted(
         Ok(Some(found)) => found.party(exchange.peer()),
         _ => Party::Peer(exchange.peer(), None),
     };
+    let stranger = !state.keys.is_empty() && !matches!(checked, Ok(Some(_)));
     exchange.count_for(party);
+    if stranger || checked.is_err() {
+        exchange.stays_idle();
+    }
     let found = match checked {
         Ok(found) => found,
         Err(error) => {
@@ -135,15 +139,15 @@ async fn admitted(
             return Err(error.into());
         }
     };
-    let stranger = found.is_none() && !state.keys.is_empty();
     let limit = if stranger { STRANGER_BODY_LIMIT } else { state.body_limit };
+    // One without a body is as good as read.
+    let stage = if body.is_end_stream() { Stage::Reply } else { Stage::Body };
     let mut memory = state.bodies.reserve(exchange);
     let reading = body::read(&parts.headers, body, limit, state.body_pace, &mut memory);
     let bytes = if stranger {
-        // Its connection is as good as idle, also while it is answered.
         reading.await?
     } else {
-        exchange.wait_in(Stage::Body, reading).await.ok_or_else(reply::evicted)??
+        exchange.wait_in(stage, reading).await.ok_or_else(reply::evicted)??
     };
     let caller = match found {
         None => Caller::default(),

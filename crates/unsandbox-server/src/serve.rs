@@ -176,8 +176,10 @@ impl Door {
         }
     }
 
-    /// Answers the requests of one connection until either side ends it.
-    fn open<S>(&self, stream: S, place: Place)
+    /// Answers the requests of one connection until either side ends it. Where there is no place for another
+    /// one, this comes once its task has begun: connections that are accepted faster than they are looked at
+    /// would push each other out before they are heard.
+    async fn open<S>(&self, stream: S, place: Place)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -193,10 +195,15 @@ impl Door {
             .header_read_timeout(self.patience)
             .serve_connection(TokioIo::new(stream), service);
         let (closing, first_head) = (self.closing.subscribe(), self.first_head);
+        let (begin, begun) = oneshot::channel();
         tokio::spawn(async move {
+            let _ = begin.send(());
             attend(connection, &place.handle, closing, first_head).await;
             drop(place);
         });
+        if self.limiter.is_full() {
+            let _ = begun.await;
+        }
     }
 
     /// Comes when the last connection has ended.
@@ -272,7 +279,7 @@ async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
                 let place = door.limiter.admit(Peer::of_address(address.ip())).await;
                 // A reply is one small write; waiting for more would only delay it.
                 let _ = stream.set_nodelay(true);
-                door.open(stream, place);
+                door.open(stream, place).await;
             }
             Err(error) => accept_failed(error).await,
         }
@@ -285,7 +292,7 @@ async fn accept_unix(listener: tokio::net::UnixListener, door: &Door) {
             Ok((stream, _)) => {
                 let user = stream.peer_cred().map(|credentials| credentials.uid()).ok();
                 let place = door.limiter.admit(Peer::User(user)).await;
-                door.open(stream, place);
+                door.open(stream, place).await;
             }
             Err(error) => accept_failed(error).await,
         }
