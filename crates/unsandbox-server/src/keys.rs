@@ -298,6 +298,22 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_claims_its_key_until_the_body_is_there() {
+        let keys = Keys::from_words("pub-1:sec-1").unwrap();
+        let peer = Peer::User(Some(7));
+        let bearer = headers(&[("authorization", "Bearer sec-1")]);
+        let owner = Caller::of("pub-1").owner;
+        assert_eq!(keys.find(&bearer).unwrap().party(peer), Party::Key(owner.clone()));
+        let time = now().to_string();
+        let signed = headers(&[
+            ("authorization", "Bearer pub-1"),
+            ("x-timestamp", &time),
+            ("x-signature", "00"),
+        ]);
+        assert_eq!(keys.find(&signed).unwrap().party(peer), Party::Peer(peer, Some(owner)));
+    }
+
+    #[test]
     fn nothing_shows_a_key() {
         let keys = Keys::from_words("pub-1:sec-1,bearer-1").unwrap();
         let found = keys.find(&headers(&[("authorization", "Bearer bearer-1")])).unwrap();
