@@ -5,7 +5,7 @@
 use crate::body;
 use crate::budget::Reservation;
 use crate::connections::{Exchange, Stage};
-use crate::keys::Caller;
+use crate::keys::{Caller, Found};
 use crate::party::Party;
 use crate::reply::{self, FEATURES, FEATURES_NAME, Refusal};
 use crate::sent::Sent;
@@ -13,6 +13,7 @@ use crate::state::State;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State as Shared;
 use axum::http::header::{CONTENT_ENCODING, HOST, ORIGIN};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
@@ -112,17 +113,8 @@ async fn admitted(
     label: &mut String,
 ) -> Result<Request<Body>, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let via = parts.extensions.get::<Via>().copied().unwrap_or(Via::Tcp);
-    let checked = if state.keys.is_empty() {
-        refuse_web_pages(&parts.headers, parts.uri.authority().map(|a| a.as_str()), via)
-            .map(|()| None)
-    } else if is_open(parts.uri.path()) {
-        Ok(None)
-    } else {
-        state.keys.find(&parts.headers).map(Some)
-    };
-    let checked = checked.and_then(|found| refuse_encoded(&parts.headers).map(|()| found));
-    // Of the party of an earlier request, of which this connection may be, it says nothing.
+    let checked = check_head(state, &parts);
+    // The connection may still count for the sender of an earlier request.
     let party = match &checked {
         Ok(Some(found)) => found.party(exchange.peer()),
         _ => Party::Peer(exchange.peer(), None),
@@ -160,15 +152,35 @@ async fn admitted(
         }
     };
     label.clone_from(&caller.label);
-    let lean = parts.headers.get(COMPAT_HEADER).is_some_and(|value| value == "0");
-    let shape = match (lean, state.compat) {
-        (true, _) => Shape::Lean,
-        (false, true) => Shape::Compat,
-        (false, false) => Shape::Once,
-    };
+    let shape = shape_of(state, &parts.headers);
     let (exchange, memory) = (exchange.clone(), Arc::new(memory));
     parts.extensions.insert(Admitted { caller, exchange, body: bytes, memory, shape });
     Ok(Request::from_parts(parts, Body::empty()))
+}
+
+/// The key of a request, if it needs one, by its head alone.
+fn check_head<'a>(state: &'a State, parts: &Parts) -> Result<Option<Found<'a>>, Error> {
+    let found = if state.keys.is_empty() {
+        let via = parts.extensions.get::<Via>().copied().unwrap_or(Via::Tcp);
+        refuse_web_pages(&parts.headers, parts.uri.authority().map(|a| a.as_str()), via)?;
+        None
+    } else if is_open(parts.uri.path()) {
+        None
+    } else {
+        Some(state.keys.find(&parts.headers)?)
+    };
+    refuse_encoded(&parts.headers)?;
+    Ok(found)
+}
+
+/// How the sender of a request wants results written.
+fn shape_of(state: &State, headers: &HeaderMap) -> Shape {
+    let lean = headers.get(COMPAT_HEADER).is_some_and(|value| value == "0");
+    match (lean, state.compat) {
+        (true, _) => Shape::Lean,
+        (false, true) => Shape::Compat,
+        (false, false) => Shape::Once,
+    }
 }
 
 /// What anyone may ask.

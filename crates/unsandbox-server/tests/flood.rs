@@ -219,7 +219,8 @@ fn waiting_runs_have_a_share_and_leave_places_for_other_keys() {
     server.backend.release();
     let answered: Vec<Reply> = runs.iter_mut().map(|run| read_reply(run.as_mut())).collect();
     let of_status = |status| answered.iter().filter(|reply| reply.status == status).count();
-    assert_eq!((of_status(200), of_status(429)), (48, 16));
+    // One may have had to make room before it was refused.
+    assert_eq!((of_status(200), of_status(429) + of_status(503)), (48, 16));
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn exposed(path: &Path, file: &File) -> io::Result<Option<String>> {
     }
     let is_private = directory_mode.is_some_and(|mode| mode & 0o077 == 0);
     let rights = |bits: u32| mode & bits != 0;
-    let who = match (rights(0o060) && (!is_private || rights(0o006)), rights(0o006)) {
+    let who = match (rights(0o060) && !is_private, rights(0o006)) {
         (true, true) => "its group and others",
         (true, false) => "its group",
         (false, true) => "others",
