@@ -16,6 +16,8 @@ from pathlib import Path
 JAILER = Path("crates/unsandbox-jailer/src")
 ENGINE = Path("crates/unsandbox-engine/src")
 PROTOCOL = Path("crates/unsandbox-protocol/src")
+SERVER = Path("crates/unsandbox-server/src")
+CLIENT = Path("crates/unsandbox/src")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ def of_engine(name: str, *files: str) -> Check:
 UNITS = Check("jailer's units", ("-p", "unsandbox-jailer", "--bin", "unsandbox-jailer"))
 ENGINE_UNITS = Check("engine's units", ("-p", "unsandbox-engine", "--lib"))
 PROTOCOL_UNITS = Check("protocol", ("-p", "unsandbox-protocol", "--lib", "--test", "requests"))
+SERVER_UNITS = Check("server's units", ("-p", "unsandbox-server", "--lib"))
+FLOODS = Check("floods", ("-p", "unsandbox-server", "--test", "flood"))
+CLIENT_UNITS = Check("client's units", ("-p", "unsandbox", "--lib"))
 ENGINE_TESTS = of_engine("engine", "jail", "options", "ends", "reduced", "reach", "lifecycle", "standings")
 HOSTILE = of_engine("hostile")
 #: Everything that may miss a rule, in the order of its time.
@@ -194,7 +199,27 @@ CAP_KINDS = [
     Kind("address", ADDRESS, r"^    \((Ipv[46]Addr::[^\n]*), \"[^\n]*\"\),\n", first=ENGINE_UNITS.only("address")),
 ]
 
-KINDS = FILTER_KINDS + WALL_KINDS + LIMIT_KINDS + CAP_KINDS
+CONNECTIONS, BUDGET, PACE = SERVER / "connections.rs", SERVER / "budget.rs", SERVER / "pace.rs"
+PARTY, GUARD, ROUTES, KEY_FILE = SERVER / "party.rs", SERVER / "guard.rs", SERVER / "routes.rs", CLIENT / "key_file.rs"
+
+SERVER_KINDS = [
+    Kind("share", PARTY, r"(mine) <= free\.saturating_mul\(3\)", "mine < usize::MAX && free < usize::MAX", first=SERVER_UNITS),
+    Kind("share", CONNECTIONS, r"left < places / (NEVER_RUNS) \|\| ", first=SERVER_UNITS),
+    Kind("share", CONNECTIONS, r"if (party\.is_verified\(\)) \{ members\.total \} else \{ self\.unverified \}", "members.total", first=SERVER_UNITS),
+    Kind("share", BUDGET, r"if (party\.is_verified\(\)) \{ bytes \} else \{ self\.unverified\.max\(bytes\) \}", "bytes", first=SERVER_UNITS),
+    Kind("share", ROUTES, r"if listed \{ None \} else \{ Some\(exchange\.(start_run)[^\n]*", "None::<()>;", first=FLOODS.only("waiting_runs")),
+    Kind("party", GUARD, r"^    exchange\.(count_for)\(party\);\n", first=FLOODS),
+    Kind("party", SERVER / "keys.rs", r"Some\(_\) => Party::(Peer)\(peer, Some\(owner\)\)", "Some(_) => { let _ = peer; Party::Key(owner) }", first=SERVER_UNITS),
+    Kind("gives way", CONNECTIONS, r"^ +self\.(evict_one)\(\);\n", first=FLOODS),
+    Kind("gives way", BUDGET, r"^ +connection\.(evict)\(\);\n", first=SERVER_UNITS),
+    Kind("pace", PACE, r"\.min\(self\.begun \+ pause \+ (earned)\)", first=SERVER_UNITS),
+    Kind("pace", PACE, r"(deadline)\.map_or\(end, .*?\)\)$", "{ let _ = deadline; end }", first=SERVER_UNITS),
+    Kind("keys file", KEY_FILE, r"^    if (!\[0, me\]\.contains)\(.*?^    \}\n", first=CLIENT_UNITS.only("key_file")),
+    Kind("keys file", KEY_FILE, r"(?<=rights\()(0o0\d\d)(?=\))", "0", first=CLIENT_UNITS.only("key_file")),
+    Kind("keys file", KEY_FILE, r"if (mode & 0o1002 == 0o002) =>", "if mode == 1 =>", first=CLIENT_UNITS.only("key_file")),
+]
+
+KINDS = FILTER_KINDS + WALL_KINDS + LIMIT_KINDS + CAP_KINDS + SERVER_KINDS
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,11 @@ def servers(command: Path, directory: Path) -> Iterator[Servers]:
     """Starts all of them; `command` is the built `unsandbox`."""
     keys = directory / "keys.csv"
     keys.write_text(KEYS)
+    keys.chmod(0o600)
     # A client's file has pairs only.
     accounts = directory / "accounts.csv"
     accounts.write_text("".join(row for row in KEYS.splitlines(keepends=True) if "," in row))
+    accounts.chmod(0o600)
     with ExitStack() as stack:
 
         def start(name: str, *words: str) -> str:

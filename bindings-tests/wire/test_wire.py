@@ -52,6 +52,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
     """One with keys, one without."""
     directory = tmp_path_factory.mktemp("servers")
     (directory / "keys.csv").write_text(KEYS)
+    (directory / "keys.csv").chmod(0o600)
     words = [str(built_command()), "serve", "--isolation", "auto", "--grace", "0", "--listen", "127.0.0.1:0"]
     with ExitStack() as stack:
         keyed = stack.enter_context(child([*words, "--keys", str(directory / "keys.csv")], directory / "keyed.log"))

@@ -221,19 +221,37 @@ pub(crate) struct DoctorArgs {
     pub json: bool,
 }
 
+/// Fewer leave too little to share.
+const CONNECTIONS_MIN: usize = 16;
+/// More than a process may have descriptors.
+const CONNECTIONS_MAX: usize = 1_000_000;
+
 const SERVE_HELP: &str = "\
 Keys: a file in the form of accounts.csv has lines public_key,secret_key[,comment], and lines with a bearer
 key alone. UNSANDBOX_SERVE_KEYS has words separated by commas or spaces: bearer keys and public:secret
 pairs. A pair signs its requests, or sends its secret key as bearer. Both sources add up. Each key sees
-its own jobs only.
+its own jobs only. The file has to be this user's or root's alone (mode 0600 or 0400); a pipe, a file below
+CREDENTIALS_DIRECTORY (systemd) and a file of its group (0440) in a directory of mode 0700 will do too.
 
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
 web pages (a header Origin, or a Host that is not loopback).
 
 Limits: 32 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and up to 256 MB (the oldest of
-the key that has the most goes first), 256 MB of large replies on their way (beyond that 503 with
-Retry-After), 4096 connections (beyond that one that waits for nothing is closed), an
-Idempotency-Key remembered for 10 minutes, a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
+the key that has the most goes first), an Idempotency-Key remembered for 10 minutes, a long poll
+(GET /jobs/ID?wait=SECONDS) of at most 30 s.
+
+Times: the first head of a connection has 5 s, later ones 30 s, idle time included. A body has 30 s without a
+byte, 1024 bytes/s on average after its first 30 s, and 300 s in all; beyond that 408. A reply is given up of
+which nothing is taken for 60 s, or less than 1024 bytes/s on average after that.
+
+Shares: a party is a key; without keys an address (a /64 of IPv6), or a user at a Unix socket. When all
+connections are in use, a new one takes the place of one of the party that has the most: an idle one, else one
+whose body is awaited (503), else a long poll (answered with the job's present state), else one with a reply
+under way. Those that wait for a synchronous run stay. A party has at most three times as many of those as
+there are places without one, three quarters if it is alone, and all together seven eighths; beyond that 429.
+So it is with the 256 MB of request bodies and the 256 MB of large replies that are in memory: at most three
+times what is free, else 503 with Retry-After after 2 s, of a reply after 30 s; meanwhile the party that has
+the most loses the oldest of its own. Behind a proxy all clients have one address: give them keys.
 
 A synchronous run ends when its client's connection closes, or the client's sending side of it; with an
 Idempotency-Key 3 s later, so that a retry finds it; one that comes later gets the cancelled run. A job goes
@@ -259,6 +277,12 @@ pub(crate) struct ServeArgs {
     /// File with the keys that may come in [and env: UNSANDBOX_SERVE_KEYS]
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
+    /// Serve though others than this user may read or change the keys file; a warning is logged
+    #[arg(long)]
+    pub allow_readable_keys: bool,
+    /// Connections at once; half of the open files that the process may have at most
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = parse_connections)]
+    pub connections: usize,
     /// Seconds that running jobs may go on after a stop, before they are cancelled
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub grace: u64,
@@ -288,6 +312,14 @@ pub(crate) struct ServeArgs {
     /// Log connections too
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+fn parse_connections(text: &str) -> Result<usize, String> {
+    let range = CONNECTIONS_MIN..=CONNECTIONS_MAX;
+    match text.parse() {
+        Ok(count) if range.contains(&count) => Ok(count),
+        _ => Err(format!("it takes {CONNECTIONS_MIN} to {CONNECTIONS_MAX}")),
+    }
 }
 
 fn parse_env(text: &str) -> Result<(String, String), String> {

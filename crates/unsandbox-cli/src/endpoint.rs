@@ -2,13 +2,22 @@
 //! The client that the options ask for, and what may be said about where it sends code.
 
 use crate::args::EndpointArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use unsandbox::protocol::auth::is_loopback;
 use unsandbox::{Client, ClientBuilder, IsolationPolicy};
 
 /// A client as the options and the environment choose it.
 pub(crate) fn client(args: EndpointArgs, isolation: IsolationPolicy) -> Result<Client, Failure> {
-    Ok(builder(args).isolation(isolation).build()?)
+    build(builder(args).isolation(isolation))
+}
+
+/// Builds it, and says on standard error who else may read the file of its key.
+pub(crate) fn build(builder: ClientBuilder) -> Result<Client, Failure> {
+    let client = builder.build()?;
+    if let Some(exposed) = client.key_file_warning() {
+        say(&format!("warning: {exposed}"));
+    }
+    Ok(client)
 }
 
 pub(crate) fn builder(args: EndpointArgs) -> ClientBuilder {

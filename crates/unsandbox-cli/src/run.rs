@@ -3,7 +3,7 @@
 
 use crate::Done;
 use crate::args::RunArgs;
-use crate::endpoint::{builder, leaves_this_machine, refuse_local};
+use crate::endpoint::{build, builder, leaves_this_machine, refuse_local};
 use crate::failure::{Failure, say};
 use crate::output::{Printer, Show, finish, line};
 use crate::running::{Event, Running};
@@ -27,7 +27,7 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     for host in std::mem::take(&mut args.egress_allow) {
         builder = builder.egress_allow(host);
     }
-    let client = builder.build()?;
+    let client = build(builder)?;
     if args.asynchronous {
         refuse_local(&client)?;
     }

@@ -11,8 +11,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use unsandbox::CancelToken;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
+use unsandbox::{CancelToken, key_file};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
 use unsandbox_server::{Caps, Keys, Listen, Server, ServerOptions};
 
@@ -29,15 +29,16 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
             "--concurrency is {concurrency}; it takes 1 to {CONCURRENCY_MAX}"
         )));
     }
+    start_log(args.verbose);
+    raise_descriptor_limit();
     let options = ServerOptions {
         keys: keys(&args)?,
         compat: !args.no_compat,
         caps: caps(&args),
         grace: Duration::from_secs(args.grace),
+        connections: connections(&args),
         ..ServerOptions::default()
     };
-    start_log(args.verbose);
-    raise_descriptor_limit();
     let engine = Arc::new(Engine::new(EngineOptions {
         isolation,
         concurrency,
@@ -79,6 +80,20 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// Half of the descriptors at most: a run needs some too, and the rest are the server's own.
+fn connections(args: &ServeArgs) -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
+    if args.connections > most {
+        log::warn!(
+            "{most} connections in place of {}: half of the {descriptors} open files that this process may have \
+             (ulimit -Hn, or LimitNOFILE= of systemd)",
+            args.connections
+        );
+    }
+    args.connections.min(most)
+}
+
 /// Refuses at the start what would refuse every request.
 fn check_isolation(probe: &Probe, policy: IsolationPolicy) -> Result<(), Failure> {
     let enough = match policy {
@@ -108,10 +123,18 @@ fn check_isolation(probe: &Probe, policy: IsolationPolicy) -> Result<(), Failure
 fn keys(args: &ServeArgs) -> Result<Keys, Failure> {
     let mut keys = Keys::default();
     if let Some(path) = &args.keys {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let file = key_file::read(path).map_err(|error| {
             Failure::failed(format!("cannot read the keys file {}: {error}", path.display()))
         })?;
-        keys = keys.and(Keys::from_accounts(&text)?);
+        match file.exposed {
+            Some(exposed) if args.allow_readable_keys => log::warn!("the keys file {exposed}"),
+            Some(exposed) => {
+                return Err(Failure::failed(format!("the keys file {exposed}"))
+                    .hint("--allow-readable-keys serves with it all the same"));
+            }
+            None => {}
+        }
+        keys = keys.and(Keys::from_accounts(file.text.expose())?);
     }
     match std::env::var("UNSANDBOX_SERVE_KEYS") {
         Ok(words) => keys = keys.and(Keys::from_words(&words)?),

@@ -6,8 +6,11 @@ mod shell;
 mod support;
 
 use shell::{call, get_by_gateway, scratch, signal, unsandbox};
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use support::{Reply, read_reply, request};
@@ -166,10 +169,74 @@ fn the_command_is_a_client_of_the_server() {
     assert!(!socket.exists());
 }
 
+fn private(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn a_keys_file_that_others_may_read_is_refused_unless_told() {
+    let file = scratch("serve-open").join("keys.csv");
+    private(&file, "bear\n");
+    let shown = file.to_str().unwrap();
+    let listen = ["--listen", "127.0.0.1:0", "--keys", shown];
+    serve(&listen);
+    for mode in [0o644, 0o640, 0o604, 0o602] {
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let ended = call(&[&["serve", "--isolation", "auto"][..], &listen].concat());
+        assert_eq!((ended.code, ended.out.as_str()), (125, ""), "{}", ended.err);
+        for words in [format!("mode {mode:04o}"), format!("chmod 600 {shown}")] {
+            assert!(ended.err.contains(&words), "{}", ended.err);
+        }
+        assert!(ended.err.contains("--allow-readable-keys"), "{}", ended.err);
+    }
+    let served = serve(&[&listen[..], &["--allow-readable-keys", "--grace", "0"]].concat());
+    let (_, log) = served.stop();
+    assert!(log.contains(" WARN the keys file ") && log.contains("chmod 600"), "{log}");
+}
+
+#[test]
+fn keys_come_through_a_pipe_too() {
+    let directory = scratch("serve-pipe");
+    let script = format!(
+        "exec {} serve --isolation auto --listen unix:{}/s --keys <(echo bear)",
+        env!("CARGO_BIN_EXE_unsandbox"),
+        directory.display()
+    );
+    let mut child = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    drop(Served { address: String::new(), child });
+    assert!(line.starts_with("listening on unix:"), "{line}");
+}
+
+#[test]
+fn connections_are_at_most_half_of_the_open_files() {
+    let script = format!(
+        "ulimit -n 200; exec {} serve --isolation auto --listen 127.0.0.1:0 --grace 0",
+        env!("CARGO_BIN_EXE_unsandbox")
+    );
+    let mut child = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let (_, log) = Served { address: line, child }.stop();
+    assert!(log.contains(" WARN 100 connections in place of 4096: "), "{log}");
+}
+
 #[test]
 fn keys_of_file_and_environment_add_up() {
     let file = scratch("serve-keys").join("keys.csv");
-    std::fs::write(&file, "pub-1,sec-1\n").unwrap();
+    private(&file, "pub-1,sec-1\n");
     let mut child =
         unsandbox(&["serve", "--isolation", "auto", "--listen", "127.0.0.1:0", "--keys"])
             .arg(&file)

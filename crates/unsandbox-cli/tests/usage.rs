@@ -4,6 +4,7 @@
 mod shell;
 
 use shell::{call, call_with_stdin, scratch, unsandbox};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 #[test]
@@ -122,6 +123,7 @@ fn a_server_is_not_opened_to_others_without_keys() {
     assert!(ended.err.contains("/does/not/exist"), "{}", ended.err);
     let empty = scratch("keys").join("keys.csv");
     std::fs::write(&empty, "# none yet\n").unwrap();
+    std::fs::set_permissions(&empty, PermissionsExt::from_mode(0o600)).unwrap();
     let ended = call(&["serve", "--listen", "127.0.0.1:0", "--keys", empty.to_str().unwrap()]);
     assert_eq!(ended.code, 125);
     assert!(ended.err.contains("public_key,secret_key"), "{}", ended.err);
@@ -130,6 +132,40 @@ fn a_server_is_not_opened_to_others_without_keys() {
         .output()
         .unwrap();
     assert_eq!(ended.status.code(), Some(125), "an empty list of keys is no open door");
+}
+
+#[test]
+fn connections_are_enough_to_share() {
+    for few in ["0", "15", "-1", "many", "1000001"] {
+        let ended = call(&["serve", &format!("--connections={few}")]);
+        assert_eq!(ended.code, 2, "{few}: {}", ended.err);
+        assert!(ended.err.contains("16 to 1000000"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn an_accounts_file_that_others_may_read_is_warned_of() {
+    let home = scratch("accounts");
+    std::fs::create_dir(home.join(".unsandbox")).unwrap();
+    let file = home.join(".unsandbox/accounts.csv");
+    std::fs::write(&file, "pub,sec\n").unwrap();
+    // Nobody listens there: the warning comes before.
+    let url = format!("unix:{}/none", home.display());
+    let health = ["health", "--url", &url, "--account", "0"];
+    // The directory that cannot be made ends it before it calls anyone.
+    let run = ["run", "--url", &url, "--account", "0", "--artifacts", "/dev/null/x", "x.py"];
+    for (mode, warned) in [(0o644, true), (0o640, true), (0o600, false)] {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        for args in [&health[..], &run[..]].into_iter().skip(usize::from(mode != 0o644)) {
+            let ended = unsandbox(args).env("HOME", &home).output().unwrap();
+            let err = String::from_utf8(ended.stderr).unwrap();
+            let lines: Vec<&str> = err.lines().filter(|line| line.contains("warning")).collect();
+            assert_eq!(lines.len(), usize::from(warned), "{mode:o} {err}");
+            let start = format!("unsandbox: warning: the accounts file {}", file.display());
+            assert!(lines.iter().all(|line| line.starts_with(&start)), "{err}");
+            assert!(lines.iter().all(|line| line.contains(&format!("mode {mode:04o}"))), "{err}");
+        }
+    }
 }
 
 #[test]

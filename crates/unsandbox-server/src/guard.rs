@@ -1,35 +1,33 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What every request passes before an operation sees it: the web-page check of a server without keys,
-//! the key, the body's limit, and the log line on the way back.
+//! the key, the body, and the log line on the way back.
 
-use crate::crowd::Visit;
-use crate::keys::Caller;
+use crate::body;
+use crate::budget::Reservation;
+use crate::connections::{Exchange, Stage};
+use crate::keys::{Caller, Found};
+use crate::party::Party;
 use crate::reply::{self, FEATURES_NAME, Refusal};
-use crate::room::{Room, Share};
 use crate::sent::Sent;
 use crate::state::State;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State as Shared;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, ORIGIN};
+use axum::http::header::{CONTENT_ENCODING, HOST, ORIGIN};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
-use http_body_util::BodyExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use unsandbox_protocol::auth::is_loopback;
 use unsandbox_protocol::wire::{COMPAT_HEADER, Shape};
 use unsandbox_protocol::{Error, ErrorCode};
 
-/// A body that takes longer than this altogether is given up, however steadily it comes.
-const BODY_WHOLE: Duration = Duration::from_secs(300);
 /// The operations that need no key need no body either.
 const STRANGER_BODY_LIMIT: usize = 4096;
-/// How long a refused body is still read, so that its sender gets to read the refusal.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// How the request came; set by the accept loop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,12 +37,13 @@ pub(crate) enum Via {
 }
 
 /// What the operations get of a request that came through: who sent it, and its whole body.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Admitted {
     pub caller: Caller,
+    pub exchange: Exchange,
     pub body: Bytes,
-    /// What the body takes of the room for bodies.
-    pub room: Arc<Share>,
+    /// The memory of the body.
+    pub memory: Arc<Reservation>,
     /// How its sender wants results written.
     pub shape: Shape,
 }
@@ -56,16 +55,16 @@ pub(crate) async fn guard(
     mut request: Request<Body>,
     next: Next,
 ) -> Response<Body> {
-    let visit = request.extensions_mut().remove::<Visit>();
+    let exchange = request.extensions_mut().remove::<Exchange>().expect("set by the connection");
     let mut line = LogLine::begin(&request);
-    let mut response = match admitted(&state, request, visit.as_ref(), &mut line.label).await {
+    let mut response = match admitted(&state, request, &exchange, &mut line.label).await {
         Ok(request) => uncrashed(next.run(request)).await,
         Err(refusal) => refusal.into_response(),
     };
     response.headers_mut().insert(FEATURES_NAME, state.idempotency.store().features());
     line.status = response.status().as_u16();
     line.bytes = response.body().size_hint().lower();
-    response.map(|body| Body::new(Sent::new(body, visit)))
+    response.map(|body| Body::new(Sent::new(body, exchange)))
 }
 
 /// What the log says of a client that left before its reply.
@@ -110,54 +109,78 @@ impl Drop for LogLine {
 async fn admitted(
     state: &State,
     request: Request<Body>,
-    visit: Option<&Visit>,
+    exchange: &Exchange,
     label: &mut String,
 ) -> Result<Request<Body>, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let via = parts.extensions.get::<Via>().copied().unwrap_or(Via::Tcp);
-    let checked = if state.keys.is_empty() {
-        refuse_web_pages(&parts.headers, parts.uri.authority().map(|a| a.as_str()), via)
-            .map(|()| None)
-    } else if is_open(parts.uri.path()) {
-        Ok(None)
-    } else {
-        state.keys.find(&parts.headers).map(Some)
+    let checked = check_head(state, &parts);
+    // The connection may still count for the sender of an earlier request.
+    let party = match &checked {
+        Ok(Some(found)) => found.party(exchange.peer()),
+        _ => Party::Peer(exchange.peer(), None),
     };
-    let checked = checked.and_then(|found| refuse_encoded(&parts.headers).map(|()| found));
+    let stranger = !state.keys.is_empty() && !matches!(checked, Ok(Some(_)));
+    exchange.count_for(party);
+    if stranger || checked.is_err() {
+        exchange.stays_idle();
+    }
     let found = match checked {
         Ok(found) => found,
         Err(error) => {
-            drain(&parts.headers, body, state.body_limit).await;
+            body::drain(&parts.headers, body, state.body_limit).await;
             return Err(error.into());
         }
     };
-    let stranger = found.is_none() && !state.keys.is_empty();
-    if !stranger {
-        visit.iter().for_each(|visit| visit.let_in());
-    }
     let limit = if stranger { STRANGER_BODY_LIMIT } else { state.body_limit };
-    let (bytes, room) =
-        read_body(&parts.headers, body, limit, state.patience, &state.bodies).await?;
+    // One without a body is as good as read.
+    let stage = if body.is_end_stream() { Stage::Reply } else { Stage::Body };
+    let mut memory = state.bodies.reserve(exchange);
+    let reading = body::read(&parts.headers, body, limit, state.body_pace, &mut memory);
+    let bytes = if stranger {
+        reading.await?
+    } else {
+        exchange.wait_in(stage, reading).await.ok_or_else(reply::evicted)??
+    };
     let caller = match found {
         None => Caller::default(),
         Some(found) => {
             let target =
                 parts.uri.path_and_query().map_or(parts.uri.path(), |target| target.as_str());
-            found.verify(parts.method.as_str(), target, &bytes)?
+            let caller = found.verify(parts.method.as_str(), target, &bytes)?;
+            exchange.count_for(Party::Key(caller.owner.clone()));
+            caller
         }
     };
-    if !stranger {
-        visit.iter().for_each(|visit| visit.has_shown_its_key());
-    }
     label.clone_from(&caller.label);
-    let lean = parts.headers.get(COMPAT_HEADER).is_some_and(|value| value == "0");
-    let shape = match (lean, state.compat) {
+    let shape = shape_of(state, &parts.headers);
+    let (exchange, memory) = (exchange.clone(), Arc::new(memory));
+    parts.extensions.insert(Admitted { caller, exchange, body: bytes, memory, shape });
+    Ok(Request::from_parts(parts, Body::empty()))
+}
+
+/// The key of a request, if it needs one, by its head alone.
+fn check_head<'a>(state: &'a State, parts: &Parts) -> Result<Option<Found<'a>>, Error> {
+    let found = if state.keys.is_empty() {
+        let via = parts.extensions.get::<Via>().copied().unwrap_or(Via::Tcp);
+        refuse_web_pages(&parts.headers, parts.uri.authority().map(|a| a.as_str()), via)?;
+        None
+    } else if is_open(parts.uri.path()) {
+        None
+    } else {
+        Some(state.keys.find(&parts.headers)?)
+    };
+    refuse_encoded(&parts.headers)?;
+    Ok(found)
+}
+
+/// How the sender of a request wants results written.
+fn shape_of(state: &State, headers: &HeaderMap) -> Shape {
+    let lean = headers.get(COMPAT_HEADER).is_some_and(|value| value == "0");
+    match (lean, state.compat) {
         (true, _) => Shape::Lean,
         (false, true) => Shape::Compat,
         (false, false) => Shape::Once,
-    };
-    parts.extensions.insert(Admitted { caller, body: bytes, room: Arc::new(room), shape });
-    Ok(Request::from_parts(parts, Body::empty()))
+    }
 }
 
 /// What anyone may ask.
@@ -191,74 +214,6 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
         Some(encoding) => Err(reply::encoded_body(&String::from_utf8_lossy(encoding))),
         None => Ok(()),
     }
-}
-
-async fn read_body(
-    headers: &HeaderMap,
-    mut body: Body,
-    limit: usize,
-    patience: Duration,
-    bodies: &Room,
-) -> Result<(Bytes, Share), Refusal> {
-    if announced(headers).is_some_and(|length| length > limit as u64) {
-        drain(headers, body, limit).await;
-        return Err(reply::body_too_large(limit).into());
-    }
-    let too_slow = || {
-        Error::new(ErrorCode::Api, "the request body came too slowly")
-            .with_wire("request_timeout")
-            .with_http_status(408)
-    };
-    let end = tokio::time::Instant::now() + BODY_WHOLE;
-    let mut bytes = Vec::new();
-    let mut share = Share::default();
-    loop {
-        let until = end.min(tokio::time::Instant::now() + patience);
-        match tokio::time::timeout_at(until, body.frame()).await {
-            Err(_) => return Err(too_slow().into()),
-            Ok(None) => return Ok((Bytes::from(bytes), share)),
-            Ok(Some(Err(error))) => {
-                return Err(Error::argument("the request body broke off").with_cause(error).into());
-            }
-            Ok(Some(Ok(frame))) => {
-                let Ok(data) = frame.into_data() else { continue };
-                if bytes.len() + data.len() > limit {
-                    drop(bytes);
-                    drain(headers, body, limit).await;
-                    return Err(reply::body_too_large(limit).into());
-                }
-                if !bodies.enlarge(&mut share, bytes.len() + data.len()) {
-                    drop((bytes, share));
-                    drain(headers, body, limit).await;
-                    return Err(reply::no_room().into());
-                }
-                bytes.extend_from_slice(&data);
-            }
-        }
-    }
-}
-
-/// Reads and forgets what a refused request still sends, within bounds: a reply that is followed by a
-/// reset is lost to most clients.
-async fn drain(headers: &HeaderMap, mut body: Body, limit: usize) {
-    if headers.contains_key(EXPECT) {
-        return;
-    }
-    let mut left = 2 * limit as u64;
-    let reading = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => break,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(DRAIN, reading).await;
-}
-
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// A panic becomes a reply: one broken request does not take its connection along.

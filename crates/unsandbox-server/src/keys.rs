@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who may come in: the server's keys, and whose jobs a request's jobs are.
 
+use crate::party::{Party, Peer};
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -153,6 +154,15 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// Whose key it is: the key itself is verified where there is no signature; else anyone may claim it.
+    pub(crate) fn party(&self, peer: Peer) -> Party {
+        let owner = self.accounts[0].caller.owner.clone();
+        match self.signed {
+            None => Party::Key(owner),
+            Some(_) => Party::Peer(peer, Some(owner)),
+        }
+    }
+
     pub(crate) fn verify(&self, method: &str, target: &str, body: &[u8]) -> Result<Caller, Error> {
         let Some((time, signature)) = &self.signed else {
             return Ok(self.accounts[0].caller.clone());
@@ -285,6 +295,22 @@ mod tests {
         };
         assert_eq!(signed("old").unwrap(), signed("new").unwrap());
         assert_eq!(signed("other").unwrap_err().code(), ErrorCode::Auth);
+    }
+
+    #[test]
+    fn a_signature_claims_its_key_until_the_body_is_there() {
+        let keys = Keys::from_words("pub-1:sec-1").unwrap();
+        let peer = Peer::User(Some(7));
+        let bearer = headers(&[("authorization", "Bearer sec-1")]);
+        let owner = Caller::of("pub-1").owner;
+        assert_eq!(keys.find(&bearer).unwrap().party(peer), Party::Key(owner.clone()));
+        let time = now().to_string();
+        let signed = headers(&[
+            ("authorization", "Bearer pub-1"),
+            ("x-timestamp", &time),
+            ("x-signature", "00"),
+        ]);
+        assert_eq!(keys.find(&signed).unwrap().party(peer), Party::Peer(peer, Some(owner)));
     }
 
     #[test]

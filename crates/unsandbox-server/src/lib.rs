@@ -4,21 +4,25 @@
 //! programs are run. Blocking from the outside; inside, one small event loop in which a waiting request
 //! costs no thread.
 
-mod crowd;
+mod body;
+mod budget;
+mod connections;
 mod guard;
 mod idempotency;
 mod keys;
 mod listen;
-mod patient;
+mod pace;
+mod party;
 mod reply;
-mod room;
 mod routes;
 mod runs;
 mod sent;
 mod serve;
 mod state;
 mod store;
+mod turns;
 mod workers;
+mod write_deadline;
 
 pub use keys::Keys;
 pub use listen::Listen;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Replies: compact JSON from protocol's encoders, and every refusal in the one envelope.
 
-use crate::room::Share;
+use crate::budget::Reservation;
+use crate::connections::RunRefused;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
@@ -15,11 +16,11 @@ pub(crate) fn json(body: String) -> Response<Body> {
     with_status(StatusCode::OK, body)
 }
 
-/// A large reply, which has its share of the room for replies until the last of it is sent.
-pub(crate) fn json_in(room: Share, body: String) -> Response<Body> {
+/// A large reply, which keeps its reservation until the last of it is sent.
+pub(crate) fn json_in(room: Reservation, body: String) -> Response<Body> {
     struct Held {
         body: String,
-        _room: Share,
+        _room: Reservation,
     }
     impl AsRef<[u8]> for Held {
         fn as_ref(&self) -> &[u8] {
@@ -102,25 +103,36 @@ pub(crate) fn encoded_body(encoding: &str) -> Error {
 }
 
 pub(crate) fn no_room() -> Error {
-    Error::new(
-        ErrorCode::Server,
-        "this server has its hands full of request bodies; try again soon",
-    )
-    .with_wire(wire::BUSY)
-    .with_http_status(503)
-    .with_retry_after_ms(1_000)
+    busy("too many request bodies are in memory, or this key has its share of it; retry after 1 s")
+        .with_retry_after_ms(1_000)
 }
 
-/// The result is there all the same: whoever asks again finds it under its id.
+/// For a request that has not begun to run.
+pub(crate) fn evicted() -> Error {
+    busy("all connections of this server are in use, and this party has the most; retry after 1 s")
+        .with_retry_after_ms(1_000)
+}
+
+/// The result is there all the same: it is found under its id.
 pub(crate) fn no_room_for_reply(job_id: &str) -> Error {
-    Error::new(
-        ErrorCode::Server,
-        format!("this server has its hands full of replies; ask for job {job_id} soon"),
-    )
-    .with_wire(wire::BUSY)
-    .with_http_status(503)
-    .with_retry_after_ms(2_000)
-    .with_job_id(job_id)
+    let text = format!(
+        "too many large replies are in memory, or this key has its share of it; ask for job {job_id} after 2 s"
+    );
+    busy(&text).with_retry_after_ms(2_000).with_job_id(job_id)
+}
+
+fn busy(message: &str) -> Error {
+    Error::new(ErrorCode::Server, message).with_wire(wire::BUSY).with_http_status(503)
+}
+
+/// A synchronous run that is not begun.
+pub(crate) fn run_refused(why: RunRefused) -> Error {
+    let RunRefused::Share { runs, places } = why else { return evicted() };
+    let text = format!(
+        "{runs} synchronous runs of this key hold connections already, and those of all keys leave it no more of \
+         the server's {places}; retry after 1 s, or submit jobs (/execute/async)"
+    );
+    Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1_000)
 }
 
 pub(crate) fn stopping() -> Error {

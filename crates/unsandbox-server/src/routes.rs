@@ -2,6 +2,7 @@
 //! The operations: each reads its request with protocol's decoders, asks the backend, and answers with
 //! protocol's encoders.
 
+use crate::connections::{Exchange, Stage};
 use crate::guard::{self, Via};
 use crate::idempotency::{Keyed, fingerprint, parse_key};
 use crate::reply::{self, Refusal};
@@ -21,7 +22,7 @@ use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo};
 use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
-use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job, Owner};
+use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
 /// Work on more bytes than this is done beside the event loop, which has other requests to serve.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -80,7 +81,7 @@ async fn run_async(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
 /// All four submissions.
 async fn take(
     axum::extract::State(state): Shared,
-    Extension(guard::Admitted { caller, body, room, shape }): Admitted,
+    Extension(guard::Admitted { caller, exchange, body, memory, shape }): Admitted,
     parts: Parts,
     family: Family,
     asynchronous: bool,
@@ -94,9 +95,9 @@ async fn take(
         return Err(reply::stopping().into());
     }
     let caps = state.caps;
-    let (request, listed, print) = offload(&state, body.len(), move || {
+    let (request, listed, print) = offload(&state, &exchange, body.len(), move || {
         // Freed with the body, once it is read.
-        let _room = room;
+        let _memory = memory;
         let Incoming { mut request, wants_async } = decode(family, &parts, &body)?;
         let language = request.validate()?.language;
         caps.apply(&mut request, language)?;
@@ -111,6 +112,7 @@ async fn take(
         }
         _ => None,
     };
+    let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
     let taken = submit(&state, Order { owner: owner.clone(), request, listed, claim })?;
     if listed {
         // What was taken before may have its end by now, which is then told with it.
@@ -120,11 +122,12 @@ async fn take(
             None
         };
         return match now.filter(|job| job.status.is_terminal()) {
-            Some(job) => told(&state, &owner, job, shape, wire::encode_job).await,
+            Some(job) => told(&state, &exchange, job, shape, wire::encode_job).await,
             None => Ok(reply::json(wire::encode_submitted(&taken.job))),
         };
     }
     let job = taken.finished(&state, &owner).await?;
+    drop(wait);
     let result = result_of(job)?;
     let id = result.job_id.clone().unwrap_or_default();
     let made = Made {
@@ -132,7 +135,7 @@ async fn take(
         bytes: |result: &Arc<ExecutionResult>, shape| wire::result_bytes(result, shape),
         encode: |result: &Arc<ExecutionResult>, shape| wire::encode_result(result, shape),
     };
-    encoded(&state, &owner, &id, result, shape, made).await
+    encoded(&state, &exchange, &id, result, shape, made).await
 }
 
 /// The generation of the store that a submission names, if it names one. A submission that names another
@@ -210,12 +213,14 @@ async fn get_job(
     if let (Some(wait), false) = (wait, job.status.is_terminal()) {
         let (sink, end) = Completion::watching();
         state.backend.watch(owner, &id, sink)?;
-        job = match tokio::time::timeout(wait, ended(end)).await {
-            Ok(end) => seen(&state, owner, &id, end)?,
-            Err(_) => state.backend.get(owner, &id)?,
+        let end = tokio::time::timeout(wait, ended(end));
+        job = match admitted.exchange.wait_in(Stage::LongPoll, end).await {
+            Some(Ok(end)) => seen(&state, owner, &id, end)?,
+            // It has waited so long, or has to make room.
+            _ => state.backend.get(owner, &id)?,
         };
     }
-    told(&state, owner, job, admitted.shape, wire::encode_job).await
+    told(&state, &admitted.exchange, job, admitted.shape, wire::encode_job).await
 }
 
 type JobId = Result<Path<String>, PathRejection>;
@@ -257,7 +262,7 @@ async fn cancel_job(
     state.backend.cancel(owner, &id, sink)?;
     let end: End = ended(end).await;
     let job = seen(&state, owner, &id, end)?;
-    told(&state, owner, job, admitted.shape, wire::encode_cancelled).await
+    told(&state, &admitted.exchange, job, admitted.shape, wire::encode_cancelled).await
 }
 
 async fn languages(axum::extract::State(state): Shared) -> Reply {
@@ -310,7 +315,7 @@ struct Made<T> {
 /// Makes a reply: a small one here, a large one beside the event loop, once there is room for it.
 async fn encoded<T: Send + Sync + 'static>(
     state: &State,
-    owner: &Owner,
+    exchange: &Exchange,
     job_id: &str,
     source: T,
     shape: Shape,
@@ -324,28 +329,32 @@ async fn encoded<T: Send + Sync + 'static>(
         let size = bytes(&source, shape);
         Ok((source, size))
     };
-    let (source, size) = state.workers.heavy(measure).await?;
-    let room = state.replies.wait(owner, size, state.reply_patience).await;
-    let room = room.ok_or_else(|| reply::no_room_for_reply(job_id))?;
-    // The room goes along: a text that is being made takes it even when its client has gone.
-    let work = move || Ok((room, encode(&source, shape)));
-    let (room, text) = state.workers.heavy(work).await?;
-    Ok(reply::json_in(room, text))
+    let party = exchange.party();
+    let (source, size) = state.workers.heavy(party.clone(), measure).await?;
+    let mut memory = state.replies.reserve(exchange);
+    if !memory.enlarge(size).await {
+        return Err(reply::no_room_for_reply(job_id).into());
+    }
+    // The memory goes along: a text that is being made takes it even when its client has gone.
+    let work = move || Ok((memory, encode(&source, shape)));
+    let (memory, text) = state.workers.heavy(party, work).await?;
+    Ok(reply::json_in(memory, text))
 }
 
 /// Does work whose cost grows with `size`: here if it is small, else beside the event loop.
 async fn offload<T: Send + 'static>(
     state: &State,
+    exchange: &Exchange,
     size: usize,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    if size <= INLINE_BYTES { work() } else { state.workers.heavy(work).await }
+    if size <= INLINE_BYTES { work() } else { state.workers.heavy(exchange.party(), work).await }
 }
 
 /// The reply that tells a job.
 async fn told(
     state: &State,
-    owner: &Owner,
+    exchange: &Exchange,
     job: Job,
     shape: Shape,
     encode: fn(&Job, Shape) -> String,
@@ -353,7 +362,7 @@ async fn told(
     let id = job.job_id.clone();
     let about = job.result.as_deref().map_or(0, size_of);
     let made = Made { about, bytes: wire::job_bytes, encode };
-    encoded(state, owner, &id, numbered(job), shape, made).await
+    encoded(state, exchange, &id, numbered(job), shape, made).await
 }
 
 fn size_of(result: &ExecutionResult) -> usize {

@@ -2,7 +2,7 @@
 //! The body of a reply on its way: handed over in pieces, so that it is known when it is sent, and until then
 //! its connection is not taken for an idle one.
 
-use crate::crowd::Visit;
+use crate::connections::Exchange;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
@@ -15,12 +15,12 @@ pub(crate) struct Sent {
     body: Body,
     /// What is left of the last piece that came.
     rest: Bytes,
-    _visit: Option<Visit>,
+    _exchange: Exchange,
 }
 
 impl Sent {
-    pub(crate) fn new(body: Body, visit: Option<Visit>) -> Sent {
-        Sent { body, rest: Bytes::new(), _visit: visit }
+    pub(crate) fn new(body: Body, exchange: Exchange) -> Sent {
+        Sent { body, rest: Bytes::new(), _exchange: exchange }
     }
 }
 

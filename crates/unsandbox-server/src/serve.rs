@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The life of a server: bind, accept, and a stop that lets running jobs end within their grace.
 
-use crate::crowd::{Crowd, Phase, Seat, Visit};
+use crate::connections::{Handle, Limiter, Place, Stage};
 use crate::guard::Via;
 use crate::listen::{self, Listen, Socket};
-use crate::patient::Patient;
+use crate::pace::Pace;
+use crate::party::Peer;
 use crate::routes::router;
 use crate::state::{ServerOptions, State};
 use crate::workers;
+use crate::write_deadline::WriteDeadline;
 use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -16,20 +18,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use std::fmt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// How long cancelled jobs may take to report their end at a stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long the results of the last jobs can be asked for: longer than any client pauses between polls.
 const LAST_LOOK: Duration = Duration::from_secs(3);
-/// Pause until the next connection is told to make room, where the last one takes its time.
-const EVICT_AGAIN: Duration = Duration::from_millis(100);
+/// How long a connection that has to make room may take to send its answer.
+const EVICTED_ANSWER: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: what fails for want of descriptors would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -54,10 +56,11 @@ impl Server {
     ///
     /// # Errors
     /// CONFIG, when the address cannot be had, when others can reach it and there are no keys, or when a
-    /// cap is below what any run needs. INTERNAL, when the system gives no random numbers.
+    /// cap or the number of connections is below what any run needs. INTERNAL, when the system gives no random
+    /// numbers.
     pub fn bind(self, listen: &Listen) -> Result<Bound, Error> {
         let Server { backend, options } = self;
-        options.caps.validate()?;
+        options.validate()?;
         let state = Arc::new(State::new(backend, &options)?);
         let socket = listen::bind(listen, !options.keys.is_empty())?;
         Ok(Bound { address: socket.to_string(), state, options, socket })
@@ -136,7 +139,7 @@ impl Bound {
         // For the replies that are under way, and the ends of what is cancelled now.
         state.runs.cancel_all();
         let quiet = async {
-            door.close(options.connections).await;
+            door.close().await;
             state.runs.idle().await;
         };
         let _ = tokio::time::timeout(LAST_WORDS, quiet).await;
@@ -159,118 +162,121 @@ async fn last_runs(state: &State, grace: Duration) {
 
 /// What a new connection needs.
 struct Door {
-    room: Arc<Semaphore>,
-    crowd: Arc<Crowd>,
+    limiter: Arc<Limiter>,
     /// Becomes true when the server stops: what is under way is the last.
     closing: watch::Sender<bool>,
     /// For a request's head, and between requests.
     patience: Duration,
     first_head: Duration,
-    reply_time: Duration,
+    reply_pace: Pace,
     router: Router,
 }
 
 impl Door {
     fn new(options: &ServerOptions, router: Router) -> Door {
+        let (pause, rate) = (options.reply_time, options.reply_rate);
         Door {
-            room: Arc::new(Semaphore::new(options.connections)),
-            crowd: Arc::default(),
+            limiter: Limiter::new(options.connections),
             closing: watch::Sender::new(false),
             patience: options.patience,
             first_head: options.first_head,
-            reply_time: options.reply_time,
+            reply_pace: Pace { pause, rate, deadline: None },
             router,
         }
     }
 
-    /// Answers the requests of one connection until either side ends it.
-    fn open<S>(&self, stream: S, permit: OwnedSemaphorePermit)
+    /// Answers the requests of one connection until either side ends it. Where there is no place for another
+    /// one, this comes once its task has begun: connections that are accepted faster than they are looked at
+    /// would push each other out before they are heard.
+    async fn open<S>(&self, stream: S, place: Place)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let router = TowerToHyperService::new(self.router.clone());
-        let (crowd, seat) = (self.crowd.clone(), self.crowd.enter());
-        let service = service_fn({
-            let (crowd, seat) = (crowd.clone(), seat.clone());
-            move |mut request: hyper::Request<Incoming>| {
-                request.extensions_mut().insert(Visit::begin(&crowd, &seat));
-                router.call(request)
-            }
+        let handle = place.handle.clone();
+        let stream = WriteDeadline::new(stream, self.reply_pace, handle.clone());
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(handle.begin());
+            router.call(request)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.patience)
-            .serve_connection(TokioIo::new(Patient::new(stream, self.reply_time)), service);
+            .serve_connection(TokioIo::new(stream), service);
         let (closing, first_head) = (self.closing.subscribe(), self.first_head);
+        let (begin, begun) = oneshot::channel();
         tokio::spawn(async move {
-            attend(connection, &seat, closing, first_head).await;
-            crowd.left(&seat);
-            drop(permit);
+            let _ = begin.send(());
+            attend(connection, &place.handle, closing, first_head).await;
+            drop(place);
         });
-    }
-
-    /// A place for one more connection; of those that wait for nothing, some have to make room.
-    async fn permit(&self) -> OwnedSemaphorePermit {
-        loop {
-            if self.room.available_permits() == 0 {
-                self.crowd.evict_first();
-            }
-            let place = self.room.clone().acquire_owned();
-            // Whoever was told to go may still have something to send.
-            if let Ok(permit) = tokio::time::timeout(EVICT_AGAIN, place).await {
-                return permit.expect("the semaphore is never closed");
-            }
+        if self.limiter.is_full() {
+            let _ = begun.await;
         }
     }
 
     /// Comes when the last connection has ended.
-    async fn close(&self, connections: usize) {
+    async fn close(&self) {
         self.closing.send_replace(true);
-        let all = u32::try_from(connections).unwrap_or(u32::MAX);
-        let _ = self.room.acquire_many(all).await;
+        self.limiter.all_closed().await;
     }
 }
 
+/// Why a connection is not served any longer.
+enum Ending {
+    Ended,
+    Silent,
+    Evicted(Stage),
+    Stopped,
+}
+
 /// Drives a connection to its end, or until it has to make room for another or the server stops.
-async fn attend<C: GracefulConnection<Error: fmt::Display>>(
+async fn attend<C>(
     connection: C,
-    seat: &Seat,
+    handle: &Handle,
     mut closing: watch::Receiver<bool>,
     first_head: Duration,
-) {
+) where
+    C: GracefulConnection<Error: fmt::Display> + Send,
+{
     let mut connection = pin!(connection);
-    let asked = async {
-        let head = tokio::time::timeout(first_head, seat.told_to_leave()).await;
-        if head.is_err() && seat.phase() != Phase::Silent {
-            seat.told_to_leave().await;
-        }
+    let ending = {
+        let evicted = pin!(async { Ending::Evicted(handle.evicted().await) });
+        let served = pin!(async {
+            // A broken connection concerns nobody but its client.
+            if let Err(error) = connection.as_mut().await {
+                log::debug!("connection: {error}");
+            }
+            Ending::Ended
+        });
+        let silent = pin!(async {
+            tokio::time::sleep(first_head).await;
+            if handle.has_asked() {
+                std::future::pending::<()>().await;
+            }
+            Ending::Silent
+        });
+        let stopped = pin!(async {
+            let _ = closing.wait_for(|closing| *closing).await;
+            Ending::Stopped
+        });
+        // Evicted before served: the answer then says that the connection closes.
+        race([evicted, served, silent, stopped]).await
     };
-    let stopped = async {
-        let _ = closing.wait_for(|closing| *closing).await;
-    };
-    let mut ended = false;
-    let served = async {
-        // A broken connection concerns nobody but its client.
-        if let Err(error) = connection.as_mut().await {
-            log::debug!("connection: {error}");
+    match ending {
+        Ending::Ended | Ending::Silent => {}
+        Ending::Evicted(Stage::Body | Stage::LongPoll) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(EVICTED_ANSWER, connection).await;
         }
-        ended = true;
-    };
-    first(served, first(asked, stopped)).await;
-    if ended {
-        return;
-    }
-    connection.as_mut().graceful_shutdown();
-    // A request that was let in has its answer; what is left of the last reply has a moment.
-    loop {
-        match seat.phase() {
-            Phase::Silent => return,
-            Phase::Heard if seat.is_evicted() => return,
-            _ => {}
-        }
-        let ended = tokio::time::timeout(LAST_WORDS, connection.as_mut()).await.is_ok();
-        if ended || seat.phase() != Phase::Busy {
-            return;
+        Ending::Evicted(_) => {}
+        Ending::Stopped if !handle.has_asked() => {}
+        Ending::Stopped => {
+            connection.as_mut().graceful_shutdown();
+            // A request that was let in has its answer; what is left of the last reply has a moment.
+            while tokio::time::timeout(LAST_WORDS, connection.as_mut()).await.is_err()
+                && !handle.is_idle()
+            {}
         }
     }
 }
@@ -278,11 +284,11 @@ async fn attend<C: GracefulConnection<Error: fmt::Display>>(
 async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let permit = door.permit().await;
+            Ok((stream, address)) => {
+                let place = door.limiter.admit(Peer::of_address(address.ip())).await;
                 // A reply is one small write; waiting for more would only delay it.
                 let _ = stream.set_nodelay(true);
-                door.open(stream, permit);
+                door.open(stream, place).await;
             }
             Err(error) => accept_failed(error).await,
         }
@@ -292,7 +298,11 @@ async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
 async fn accept_unix(listener: tokio::net::UnixListener, door: &Door) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => door.open(stream, door.permit().await),
+            Ok((stream, _)) => {
+                let user = stream.peer_cred().map(|credentials| credentials.uid()).ok();
+                let place = door.limiter.admit(Peer::User(user)).await;
+                door.open(stream, place).await;
+            }
             Err(error) => accept_failed(error).await,
         }
     }
@@ -313,14 +323,19 @@ async fn cancelled(token: &CancelToken) {
     let _ = receiver.await;
 }
 
-async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
-    let (mut a, mut b) = (pin!(a), pin!(b));
+async fn first(a: impl Future<Output = ()> + Send, b: impl Future<Output = ()> + Send) {
+    race([pin!(a), pin!(b)]).await;
+}
+
+/// The output of the first of these that is ready, in their order.
+async fn race<T, const N: usize>(mut futures: [Pin<&mut (dyn Future<Output = T> + Send)>; N]) -> T {
     std::future::poll_fn(|context| {
-        if a.as_mut().poll(context).is_ready() || b.as_mut().poll(context).is_ready() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+        for future in &mut futures {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(output);
+            }
         }
+        Poll::Pending
     })
-    .await;
+    .await
 }

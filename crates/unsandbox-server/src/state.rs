@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What all requests share, and how a server is set up.
 
+use crate::budget::Budget;
 use crate::idempotency::Table;
 use crate::keys::Keys;
-use crate::room::Room;
+use crate::pace::Pace;
 use crate::runs::Runs;
 use crate::workers::Workers;
 use axum::body::Bytes;
@@ -27,10 +28,11 @@ pub struct ServerOptions {
     pub compat: bool,
     /// Bytes of a request body; over it 413.
     pub body_limit: usize,
-    /// Bytes of all request bodies that are read at once; over it 503.
+    /// Bytes of all request bodies that are read at once, for one party at most three times what stays free; over
+    /// it 503, after 2 s.
     pub bodies_limit: usize,
-    /// Bytes of all large replies that are made or sent at once, those of one key three quarters at most; over
-    /// it 503 after `reply_patience`.
+    /// Bytes of all large replies that are made or sent at once, for one party at most three times what stays
+    /// free; over it 503 after `reply_patience`.
     pub replies_limit: usize,
     pub reply_patience: Duration,
     /// The most that a request may ask for, and has if it does not ask.
@@ -45,10 +47,20 @@ pub struct ServerOptions {
     pub patience: Duration,
     /// How long a new connection may take until its first request's head is there.
     pub first_head: Duration,
+    /// How long a client may take to send a body, however steadily it comes.
+    pub body_time: Duration,
+    /// Bytes a second at which a body has to come, on average after the first `patience`.
+    pub body_rate: u32,
     /// A connection of which nothing is taken for so long, while there is something to send, is given up.
     pub reply_time: Duration,
-    /// Connections at once. A further one takes the place of one that waits for nothing: a stranger's before
-    /// that of a key, and of either the one that has been quiet longest.
+    /// Bytes a second at which a reply has to be taken, on average after the first `reply_time`.
+    pub reply_rate: u32,
+    /// Connections at once, 2 at least. A further one takes the place of one of the party that has the most: an
+    /// idle one, else one whose request body is awaited, else a long poll, which is answered early, else one that
+    /// gets a reply. Those that wait for a synchronous run stay, and a party has at most three times as many of
+    /// them as there are places without one.
+    ///
+    /// A party is a key; a peer without one is an address (a /64 of IPv6), or a user at a Unix socket.
     pub connections: usize,
 }
 
@@ -66,11 +78,31 @@ impl Default for ServerOptions {
             reclaim: Duration::from_secs(3),
             patience: Duration::from_secs(30),
             first_head: Duration::from_secs(5),
+            body_time: Duration::from_secs(300),
+            body_rate: 1024,
             reply_time: Duration::from_secs(60),
+            reply_rate: 1024,
             connections: 4096,
         }
     }
 }
+
+impl ServerOptions {
+    /// CONFIG, when no run could be had with them.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        if self.connections < CONNECTIONS_MIN {
+            let text = format!(
+                "a server for {} connections answers nobody; it needs {CONNECTIONS_MIN} at least",
+                self.connections
+            );
+            return Err(Error::new(ErrorCode::Config, text));
+        }
+        self.caps.validate()
+    }
+}
+
+/// One that waits for a run, and one more.
+const CONNECTIONS_MIN: usize = 2;
 
 /// Caps of one server below those of the table of limits; `None` in `limits` is the table's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,6 +163,13 @@ impl Caps {
     }
 }
 
+/// How long a body may wait for its memory.
+const BODY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a body may have memory that another party needs more.
+const BODY_SAFE: Duration = Duration::from_secs(1);
+/// The same of a reply, which is lost to its client when it is cut.
+const REPLY_SAFE: Duration = Duration::from_secs(5);
+
 /// How long the answer to `GET /languages` is reused: anyone may ask, and finding out may start programs.
 const LANGUAGES_FRESH: Duration = Duration::from_secs(10);
 
@@ -140,11 +179,10 @@ pub(crate) struct State {
     pub keys: Keys,
     pub compat: bool,
     pub body_limit: usize,
-    pub bodies: Room,
-    pub replies: Room,
-    pub reply_patience: Duration,
+    pub bodies: Budget,
+    pub replies: Budget,
     pub workers: Workers,
-    pub patience: Duration,
+    pub body_pace: Pace,
     pub caps: Caps,
     pub reclaim: Duration,
     pub idempotency: Table,
@@ -162,11 +200,14 @@ impl State {
             keys: options.keys.clone(),
             compat: options.compat,
             body_limit: options.body_limit,
-            bodies: Room::new(options.bodies_limit),
-            replies: Room::new(options.replies_limit),
-            reply_patience: options.reply_patience,
+            bodies: Budget::new(options.bodies_limit, BODY_PATIENCE, BODY_SAFE),
+            replies: Budget::new(options.replies_limit, options.reply_patience, REPLY_SAFE),
             workers: Workers::default(),
-            patience: options.patience,
+            body_pace: Pace {
+                pause: options.patience,
+                rate: options.body_rate,
+                deadline: Some(options.body_time),
+            },
             caps: options.caps,
             reclaim: options.reclaim,
             idempotency: Table::new()?,

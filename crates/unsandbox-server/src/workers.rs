@@ -2,8 +2,8 @@
 //! Work beside the event loop. What grows with a request or a result takes its turn, so that questions
 //! about the server itself always find a thread; what nobody waits for any more is not begun.
 
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use crate::party::Party;
+use crate::turns::Turns;
 use tokio::task::JoinHandle;
 use unsandbox_protocol::Error;
 
@@ -14,24 +14,25 @@ const HEAVY_MAX: usize = THREADS / 2;
 
 #[derive(Debug)]
 pub(crate) struct Workers {
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Default for Workers {
     fn default() -> Self {
         // It is the processors that do such work: more at once would only hold more memory.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Workers { turns: Arc::new(Semaphore::new(cores.clamp(2, HEAVY_MAX))) }
+        Workers { turns: Turns::new(cores.clamp(2, HEAVY_MAX)) }
     }
 }
 
 impl Workers {
-    /// Does work whose cost grows, in its turn.
+    /// Does work whose cost grows, in the turn of its party.
     pub(crate) async fn heavy<T: Send + 'static>(
         &self,
+        party: Party,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = self.turns.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let turn = self.turns.take(party).await;
         beside(move || {
             let _turn = turn;
             work()
@@ -60,9 +61,11 @@ impl<T> Drop for Wanted<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
     use std::time::Duration;
+    use unsandbox_protocol::Owner;
 
     fn runtime(threads: usize) -> tokio::runtime::Runtime {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -110,7 +113,9 @@ mod tests {
         runtime.block_on(async {
             for work in held {
                 let workers = workers.clone();
-                tokio::spawn(async move { workers.heavy(work).await });
+                tokio::spawn(
+                    async move { workers.heavy(Party::Key(Owner::default()), work).await },
+                );
             }
             let short = tokio::time::timeout(Duration::from_secs(20), beside(|| Ok(7)));
             assert_eq!(short.await.expect("there is a thread").unwrap(), 7);

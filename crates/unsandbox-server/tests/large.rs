@@ -120,3 +120,24 @@ fn a_reply_that_nobody_takes_is_given_up_on_a_unix_socket_too() {
     let _ = untaken.read_to_end(&mut rest);
     assert!(rest.len() < 2 << 20, "{} bytes came all the same", rest.len());
 }
+
+#[test]
+fn a_reply_that_is_taken_too_slowly_is_given_up_however_steadily() {
+    // More than anyone takes in these steps.
+    let options = ServerOptions {
+        reply_time: Duration::from_millis(300),
+        reply_rate: u32::MAX,
+        ..Default::default()
+    };
+    let (server, path) = with_large_job("slow", options);
+    let mut slow = server.send("GET", &path, "", b"");
+    let (mut taken, mut piece) = (0, vec![0; 32 << 10]);
+    loop {
+        match slow.read(&mut piece) {
+            Ok(0) | Err(_) => break,
+            Ok(bytes) => taken += bytes,
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(taken < LARGE_BYTES / 2, "all of it was sent: {taken} bytes");
+}

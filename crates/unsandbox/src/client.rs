@@ -45,6 +45,7 @@ struct Inner {
     place: Place,
     endpoint: String,
     explicit: bool,
+    exposed: Option<String>,
     closed: AtomicBool,
 }
 
@@ -81,9 +82,9 @@ impl Client {
                 Place::Remote(Remote::new(place, chosen.credentials, remote)?)
             }
         };
-        let explicit = chosen.explicit;
+        let Chosen { explicit, exposed, .. } = chosen;
         let closed = AtomicBool::new(false);
-        Ok(Client { inner: Arc::new(Inner { place, endpoint, explicit, closed }) })
+        Ok(Client { inner: Arc::new(Inner { place, endpoint, explicit, exposed, closed }) })
     }
 
     /// Where code goes: `local:`, a URL, or `unix:PATH`.
@@ -94,6 +95,12 @@ impl Client {
     /// Whether the caller named the endpoint, rather than the environment or a key.
     pub fn endpoint_is_explicit(&self) -> bool {
         self.inner.explicit
+    }
+
+    /// Who else may read the file from which the key comes, as it was logged.
+    #[doc(hidden)]
+    pub fn key_file_warning(&self) -> Option<&str> {
+        self.inner.exposed.as_deref()
     }
 
     /// Whether code stays on this machine, in this process's own engine.

@@ -2,6 +2,7 @@
 //! Where code goes and with which key: what the caller said, then the environment, then the accounts
 //! file. The file alone, with nothing that names it, never sends code anywhere.
 
+use crate::key_file;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -123,6 +124,13 @@ pub(crate) struct Chosen {
     pub(crate) credentials: Option<Credentials>,
     /// The caller named the endpoint; neither the environment nor a key did.
     pub(crate) explicit: bool,
+    /// Who else may read the file from which the key comes.
+    pub(crate) exposed: Option<String>,
+}
+
+struct Key {
+    credentials: Credentials,
+    exposed: Option<String>,
 }
 
 /// Reads a variable of the environment.
@@ -147,9 +155,13 @@ pub(crate) fn choose(said: &Said, env: &Env<'_>) -> Result<Chosen, Error> {
     let explicit = said.base_url.is_some();
     if named == Some(Endpoint::Local) {
         // No key is looked at: none is needed, and a broken accounts file must not matter.
-        return Ok(Chosen { endpoint: Endpoint::Local, credentials: None, explicit });
+        let endpoint = Endpoint::Local;
+        return Ok(Chosen { endpoint, credentials: None, explicit, exposed: None });
     }
-    let credentials = choose_key(said, env)?;
+    let (credentials, exposed) = match choose_key(said, env)? {
+        Some(Key { credentials, exposed }) => (Some(credentials), exposed),
+        None => (None, None),
+    };
     let endpoint = match (named, &credentials) {
         (Some(endpoint), _) => endpoint,
         (None, Some(_)) => Endpoint::Url(SERVICE_URL.to_string()),
@@ -162,10 +174,13 @@ pub(crate) fn choose(said: &Said, env: &Env<'_>) -> Result<Chosen, Error> {
              allow_plain_http_key (--allow-plain-http-key in the shell)"
         )));
     }
-    Ok(Chosen { endpoint, credentials, explicit })
+    if let Some(exposed) = &exposed {
+        key_file::warn_once(exposed);
+    }
+    Ok(Chosen { endpoint, credentials, explicit, exposed })
 }
 
-fn choose_key(said: &Said, env: &Env<'_>) -> Result<Option<Credentials>, Error> {
+fn choose_key(said: &Said, env: &Env<'_>) -> Result<Option<Key>, Error> {
     let ways = [said.key_pair.is_some(), said.api_key.is_some(), said.account.is_some()];
     if ways.iter().filter(|way| **way).count() > 1 {
         return Err(config(
@@ -209,20 +224,20 @@ fn choose_key(said: &Said, env: &Env<'_>) -> Result<Option<Credentials>, Error> 
 }
 
 /// Refuses a key that cannot stand in a header; it is not shown.
-fn usable(credentials: Credentials) -> Result<Credentials, Error> {
+fn usable(credentials: Credentials) -> Result<Key, Error> {
     let good = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
     let secret_is_good = match &credentials {
         Credentials::Bearer(_) => true,
         Credentials::Pair { secret, .. } => !secret.expose().is_empty(),
     };
     match good(credentials.bearer()) && secret_is_good {
-        true => Ok(credentials),
+        true => Ok(Key { credentials, exposed: None }),
         false => Err(config("the key is empty, or has characters that a header cannot carry")),
     }
 }
 
 /// Row `row`, from 0, of the accounts file.
-fn account(said: &Said, env: &Env<'_>, row: usize) -> Result<Credentials, Error> {
+fn account(said: &Said, env: &Env<'_>, row: usize) -> Result<Key, Error> {
     let path = match &said.accounts_file {
         Some(path) => path.clone(),
         None => match env("HOME").filter(|home| !home.is_empty()) {
@@ -235,10 +250,10 @@ fn account(said: &Said, env: &Env<'_>, row: usize) -> Result<Credentials, Error>
         },
     };
     let shown = path.display();
-    let text = std::fs::read_to_string(&path).map_err(|cause| {
+    let file = key_file::read(&path).map_err(|cause| {
         config(format!("the accounts file {shown} cannot be read")).with_cause(cause)
     })?;
-    let rows = parse_accounts(&text)
+    let rows = parse_accounts(file.text.expose())
         .map_err(|error| config(format!("the accounts file {shown}: {}", error.message())))?;
     let count = rows.len();
     let Some(Account { public_key, secret_key, .. }) = rows.into_iter().nth(row) else {
@@ -246,7 +261,8 @@ fn account(said: &Said, env: &Env<'_>, row: usize) -> Result<Credentials, Error>
             "account {row} is not in {shown}, which has {count} rows from 0"
         )));
     };
-    usable(Credentials::Pair { public: public_key, secret: secret_key })
+    let key = usable(Credentials::Pair { public: public_key, secret: secret_key })?;
+    Ok(Key { exposed: file.exposed.map(|exposed| format!("the accounts file {exposed}")), ..key })
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ mod client;
 mod config;
 mod fork;
 mod input;
+#[doc(hidden)]
+pub mod key_file;
 mod local;
 mod observe;
 mod remote;

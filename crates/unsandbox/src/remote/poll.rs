@@ -47,7 +47,8 @@ pub(super) fn wait(
     loop {
         let long = remote.features().wait;
         let begun = Instant::now();
-        match about(remote, job_id, control, || look(remote, job_id, long, control)) {
+        let asked = if long { longest_wait(remote, control) } else { None };
+        match about(remote, job_id, control, || look(remote, job_id, asked, control)) {
             Ok(Job { result: Some(result), .. }) => return Ok(Arc::unwrap_or_clone(result)),
             Ok(_) => silent = 0,
             // One connection that went dead on the way must not be the end of a long wait.
@@ -69,18 +70,25 @@ pub(super) fn wait(
             looks += 1;
             continue;
         }
-        // A server that holds the question needs no pause; one that does not must not be flooded.
-        if !long || begun.elapsed() < Duration::from_millis(500) {
-            let pause = PAUSES_MS[looks.min(PAUSES_MS.len() - 1)];
-            control
-                .sleep(jitter(Duration::from_millis(pause)))
-                .map_err(|error| error.with_job_id(job_id))?;
+        if let Some(pause) = pause(looks, asked, begun.elapsed()) {
+            control.sleep(jitter(pause)).map_err(|error| error.with_job_id(job_id))?;
         }
         looks += 1;
     }
 }
 
-fn look(remote: &Remote, job_id: &str, long: bool, control: &Control) -> Result<Job, Error> {
+/// The pause after a question that took `took`, of which the server was asked to hold it for `asked` seconds.
+///
+/// One that was held so long needs none. A server that answers before that has no place to hold it, and must not
+/// be asked again at once.
+fn pause(looks: usize, asked: Option<u64>, took: Duration) -> Option<Duration> {
+    let held = asked
+        .is_some_and(|seconds| took + Duration::from_millis(500) >= Duration::from_secs(seconds));
+    (!held).then(|| Duration::from_millis(PAUSES_MS[looks.min(PAUSES_MS.len() - 1)]))
+}
+
+/// For how many seconds the server may be asked to hold a question.
+fn longest_wait(remote: &Remote, control: &Control) -> Option<u64> {
     let seconds = match control.left() {
         // An answer needs time to come back before our own deadline.
         Some(left) => left.as_secs().saturating_sub(1).min(WAIT_MAX_SECONDS),
@@ -90,7 +98,10 @@ fn look(remote: &Remote, job_id: &str, long: bool, control: &Control) -> Result<
         Some(limit) => limit.as_secs().saturating_sub(1).min(seconds),
         None => seconds,
     };
-    let wait = (long && seconds > 0).then_some(seconds);
+    (seconds > 0).then_some(seconds)
+}
+
+fn look(remote: &Remote, job_id: &str, wait: Option<u64>, control: &Control) -> Result<Job, Error> {
     let limit = remote.question_time() + Duration::from_secs(wait.unwrap_or(0));
     remote.look_at(job_id, wait, &control.within(limit))
 }
@@ -102,4 +113,19 @@ fn lost(job_id: &str, cause: Error) -> Error {
         .with_job_id(job_id)
         .with_may_have_run(true)
         .with_cause(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_that_is_answered_early_is_not_asked_again_at_once() {
+        let seconds = Duration::from_secs;
+        assert_eq!(pause(0, Some(30), seconds(30)), None);
+        assert_eq!(pause(0, Some(30), Duration::from_millis(29_600)), None);
+        assert_eq!(pause(0, Some(30), seconds(20)), Some(Duration::from_millis(50)));
+        assert_eq!(pause(100, Some(30), seconds(1)), Some(seconds(2)));
+        assert_eq!(pause(0, None, seconds(30)), Some(Duration::from_millis(50)));
+    }
 }

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Memory for request bodies and for replies: each may be large, and all of them together must not take the
+//! machine's memory, nor those of one party all that is meant for them. One that does not fit waits for a while;
+//! meanwhile the party that has the most gives some back, the memory of its slowest body or reply.
+
+use crate::connections::{Exchange, Handle};
+use crate::party::{Party, within_share};
+use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Pause until another one has to give its memory back, where the last one takes its time.
+const EVICT_AGAIN: Duration = Duration::from_millis(250);
+
+/// What all requests share.
+#[derive(Clone)]
+pub(crate) struct Budget(Arc<Inner>);
+
+struct Inner {
+    bytes: usize,
+    /// How long a body or a reply may wait for its memory.
+    patience: Duration,
+    /// For so long another party's need is no reason to give memory back.
+    safe: Duration,
+    used: Mutex<Used>,
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct Used {
+    reservations: u64,
+    bytes: usize,
+    /// What parties without a verified key have, which are compared with a key's as one party.
+    unverified: usize,
+    /// Only parties that use some of it.
+    parties: HashMap<Party, Holder>,
+}
+
+#[derive(Default)]
+struct Holder {
+    bytes: usize,
+    /// The connections for which it is held, the oldest first.
+    connections: BTreeMap<u64, (Instant, Handle)>,
+}
+
+/// Some bytes of a budget; given back when dropped.
+pub(crate) struct Reservation {
+    budget: Budget,
+    connection: Handle,
+    party: Party,
+    number: u64,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: usize, patience: Duration, safe: Duration) -> Budget {
+        let (used, freed) = (Mutex::default(), Notify::new());
+        Budget(Arc::new(Inner { bytes, patience, safe, used, freed }))
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.0.used.lock().expect("no panic under this lock")
+    }
+
+    /// A reservation of no bytes, for the party of an exchange.
+    pub(crate) fn reserve(&self, exchange: &Exchange) -> Reservation {
+        let mut used = self.used();
+        used.reservations += 1;
+        Reservation {
+            budget: self.clone(),
+            connection: exchange.handle().clone(),
+            party: exchange.party(),
+            number: used.reservations,
+            bytes: 0,
+        }
+    }
+
+    /// The most that a party can have.
+    fn share(&self) -> usize {
+        self.0.bytes - self.0.bytes.div_ceil(4)
+    }
+}
+
+impl Used {
+    /// Parties are compared by this: the one with the most has to give some back.
+    fn rank(&self, party: &Party, bytes: usize) -> (usize, usize) {
+        (if party.is_verified() { bytes } else { self.unverified.max(bytes) }, bytes)
+    }
+
+    /// Takes the connection out of the list whose memory `party`, which would then have `bytes`, needs more.
+    fn victim(&mut self, party: &Party, bytes: usize, safe: Duration) -> Option<Handle> {
+        let mine = self.rank(party, bytes);
+        let others = self.parties.iter().filter(|(other, _)| *other != party);
+        let (rank, other) = others
+            .map(|(other, held)| (self.rank(other, held.bytes), other))
+            .max_by_key(|(r, _)| *r)?;
+        if rank <= mine {
+            return None;
+        }
+        let other = other.clone();
+        let connections = &mut self.parties.get_mut(&other)?.connections;
+        let oldest = connections.first_entry()?;
+        (oldest.get().0.elapsed() >= safe).then(|| oldest.remove().1)
+    }
+}
+
+impl Reservation {
+    /// Makes it at least `bytes` large, once they are free and within the party's share; false if they are not
+    /// in time. What is larger than any share counts as much as that.
+    pub(crate) async fn enlarge(&mut self, bytes: usize) -> bool {
+        let bytes = bytes.min(self.budget.share());
+        if self.try_enlarge(bytes) {
+            return true;
+        }
+        let budget = self.budget.clone();
+        let enlarged = async {
+            loop {
+                let mut freed = pin!(budget.0.freed.notified());
+                // Registered before the look, so that nothing that is freed between the two is missed.
+                freed.as_mut().enable();
+                if self.try_enlarge(bytes) {
+                    return;
+                }
+                let victim = budget.used().victim(&self.party, bytes, budget.0.safe);
+                if let Some(connection) = victim {
+                    connection.evict();
+                }
+                let _ = tokio::time::timeout(EVICT_AGAIN, freed).await;
+            }
+        };
+        tokio::time::timeout(budget.0.patience, enlarged).await.is_ok()
+    }
+
+    fn try_enlarge(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if more == 0 {
+            return true;
+        }
+        let mut used = self.budget.used();
+        let mine = used.parties.get(&self.party).map_or(0, |held| held.bytes) + more;
+        let Some(free) = self.budget.0.bytes.checked_sub(used.bytes + more) else { return false };
+        if !within_share(mine, free) {
+            return false;
+        }
+        used.bytes += more;
+        used.unverified += if self.party.is_verified() { 0 } else { more };
+        let held = used.parties.entry(self.party.clone()).or_default();
+        held.bytes = mine;
+        if self.bytes == 0 {
+            held.connections.insert(self.number, (Instant::now(), self.connection.clone()));
+        }
+        self.bytes += more;
+        true
+    }
+
+    pub(crate) fn give_back(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes == 0 {
+            return;
+        }
+        let mut used = self.budget.used();
+        used.bytes -= bytes;
+        used.unverified -= if self.party.is_verified() { 0 } else { bytes };
+        if let Some(held) = used.parties.get_mut(&self.party) {
+            held.bytes -= bytes;
+            held.connections.remove(&self.number);
+            if held.bytes == 0 {
+                used.parties.remove(&self.party);
+            }
+        }
+        drop(used);
+        self.budget.0.freed.notify_waiters();
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+#[cfg(test)]
+#[path = "budget_tests.rs"]
+mod tests;

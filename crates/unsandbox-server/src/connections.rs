@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The connection limiter. It knows whom each open connection is counted for and what it waits for. When there is
+//! no place for another one, the party that has the most connections gives one up: the one that is missed least.
+
+use crate::party::{Party, Peer, within_share};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Pause until another connection has to go, where the last one takes its time.
+const EVICT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long a connection counts as new.
+const NEW: Duration = Duration::from_secs(1);
+
+/// One place in so many is never held by a synchronous run, however many parties wait for theirs: what cannot be
+/// closed must leave a way in.
+const NEVER_RUNS: usize = 8;
+
+/// What a connection waits for, in the order in which connections are closed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Stage {
+    /// The head of a request, or the reply to one that needs no key or has none. It is closed without a word.
+    Idle,
+    /// The body of a request. It is answered with 503.
+    Body,
+    /// The end of a job, by a long poll. It is answered with the job's present state.
+    LongPoll,
+    /// The first head, for a moment: a newcomer has not been able to ask, and would be the first to go.
+    New,
+    /// A reply that is made or sent. It is cut.
+    Reply,
+    /// The end of a synchronous run. It is never closed, and so bounded by a share of all places.
+    Run,
+}
+
+/// All connections of a server.
+pub(crate) struct Limiter {
+    places: Arc<Semaphore>,
+    places_len: usize,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// Counts up with each change: of two connections in a stage the one that is there longer has less.
+    changes: u64,
+    runs: usize,
+    /// Connections of parties without a verified key. They are compared with a key's as one party: an attacker
+    /// may have any number of addresses, but not of keys.
+    unverified: usize,
+    parties: HashMap<Party, Members>,
+    /// Those that may still count as new, and since when.
+    new: VecDeque<(Instant, Weak<Connection>)>,
+}
+
+#[derive(Default)]
+struct Members {
+    total: usize,
+    runs: usize,
+    /// The connections that may be closed, first to last.
+    evictable: BTreeMap<(Stage, u64), Arc<Connection>>,
+}
+
+struct Connection {
+    peer: Peer,
+    /// Locked after the table, where both are.
+    state: Mutex<State>,
+    evicted: Notify,
+    /// A reply is handed over; it is sent once the stream is flushed.
+    answered: AtomicBool,
+}
+
+struct State {
+    party: Party,
+    stage: Stage,
+    since: u64,
+    /// A request has come.
+    asked: bool,
+    /// In which stage it was told to make room.
+    evicted: Option<Stage>,
+    closed: bool,
+}
+
+/// A connection as those see it who serve it.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    limiter: Arc<Limiter>,
+    connection: Arc<Connection>,
+}
+
+/// A connection's place among all; given back when dropped.
+pub(crate) struct Place {
+    pub handle: Handle,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Limiter {
+    pub(crate) fn new(places: usize) -> Arc<Limiter> {
+        let semaphore = Arc::new(Semaphore::new(places));
+        Arc::new(Limiter { places: semaphore, places_len: places, table: Mutex::default() })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("no panic under this lock")
+    }
+
+    /// A place for a new connection, as soon as there is one.
+    pub(crate) async fn admit(self: &Arc<Self>, peer: Peer) -> Place {
+        let permit = loop {
+            if self.is_full() {
+                self.evict_one();
+            }
+            let place = self.places.clone().acquire_owned();
+            // One that was told to go may have an answer to send first.
+            if let Ok(permit) = tokio::time::timeout(EVICT_AGAIN, place).await {
+                break permit.expect("the semaphore is never closed");
+            }
+        };
+        Place { handle: self.open(peer), _permit: permit }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
+    fn open(self: &Arc<Self>, peer: Peer) -> Handle {
+        let mut table = self.table();
+        table.age();
+        let state = State {
+            party: Party::Peer(peer, None),
+            stage: Stage::New,
+            since: table.count_up(),
+            asked: false,
+            evicted: None,
+            closed: false,
+        };
+        let connection = Arc::new(Connection {
+            peer,
+            state: Mutex::new(state),
+            evicted: Notify::new(),
+            answered: AtomicBool::new(false),
+        });
+        table.insert(&connection, &connection.state());
+        table.new.push_back((Instant::now(), Arc::downgrade(&connection)));
+        Handle { limiter: self.clone(), connection }
+    }
+
+    /// Comes when the last connection is closed.
+    pub(crate) async fn all_closed(&self) {
+        let all = u32::try_from(self.places_len).unwrap_or(u32::MAX);
+        let _ = self.places.acquire_many(all).await;
+    }
+
+    /// Tells the connection to go that is missed least.
+    fn evict_one(&self) {
+        let mut table = self.table();
+        table.age();
+        if let Some(connection) = table.victim() {
+            table.evict(&connection);
+        }
+    }
+}
+
+impl Table {
+    fn count_up(&mut self) -> u64 {
+        self.changes += 1;
+        self.changes
+    }
+
+    fn insert(&mut self, connection: &Arc<Connection>, state: &State) {
+        if state.closed {
+            return;
+        }
+        let members = self.parties.entry(state.party.clone()).or_default();
+        members.total += 1;
+        self.unverified += usize::from(!state.party.is_verified());
+        if state.stage == Stage::Run {
+            members.runs += 1;
+            self.runs += 1;
+        } else if state.evicted.is_none() {
+            members.evictable.insert((state.stage, state.since), connection.clone());
+        }
+    }
+
+    fn remove(&mut self, state: &State) {
+        let Some(members) = self.parties.get_mut(&state.party).filter(|_| !state.closed) else {
+            return;
+        };
+        members.total -= 1;
+        self.unverified -= usize::from(!state.party.is_verified());
+        if state.stage == Stage::Run {
+            members.runs -= 1;
+            self.runs -= 1;
+        } else {
+            members.evictable.remove(&(state.stage, state.since));
+        }
+        if members.total == 0 {
+            self.parties.remove(&state.party);
+        }
+    }
+
+    /// Tells a connection to go.
+    fn evict(&mut self, connection: &Arc<Connection>) {
+        let mut state = connection.state();
+        self.remove(&state);
+        state.evicted = state.evicted.or(Some(state.stage));
+        self.insert(connection, &state);
+        connection.evicted.notify_waiters();
+    }
+
+    /// Counts connections that are not new any more as idle, where they have not asked yet.
+    fn age(&mut self) {
+        while let Some((since, connection)) = self.new.front()
+            && since.elapsed() >= NEW
+        {
+            let connection = connection.upgrade();
+            self.new.pop_front();
+            let Some(connection) = connection else { continue };
+            let mut state = connection.state();
+            if state.stage == Stage::New {
+                self.remove(&state);
+                state.stage = Stage::Idle;
+                self.insert(&connection, &state);
+            }
+        }
+    }
+
+    /// Of the party that has the most connections the first that may be closed. A walk over all parties: it is
+    /// only taken when every place is in use.
+    fn victim(&self) -> Option<Arc<Connection>> {
+        let candidates = self.parties.iter().filter_map(|(party, members)| {
+            let (first, connection) = members.evictable.first_key_value()?;
+            let group = if party.is_verified() { members.total } else { self.unverified };
+            Some(((group, members.total, Reverse(*first)), connection))
+        });
+        candidates.max_by_key(|(rank, _)| *rank).map(|(_, connection)| connection.clone())
+    }
+}
+
+/// Why a synchronous run is not begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RunRefused {
+    /// Its connection has to make room.
+    Evicted,
+    /// So many runs of the party are waited for already, on so many places.
+    Share { runs: usize, places: usize },
+}
+
+impl Connection {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic under this lock")
+    }
+}
+
+impl Handle {
+    /// Changes what the connection counts as; gives the stage in which it was told to go, if it was.
+    fn change(&self, to: impl FnOnce(&mut State)) -> Option<Stage> {
+        let mut table = self.limiter.table();
+        let mut state = self.connection.state();
+        table.remove(&state);
+        to(&mut state);
+        state.since = table.count_up();
+        table.insert(&self.connection, &state);
+        state.evicted
+    }
+
+    /// Begins the exchange of a request whose head is there.
+    pub(crate) fn begin(&self) -> Exchange {
+        self.connection.answered.store(false, Ordering::SeqCst);
+        self.connection.state().asked = true;
+        Exchange(Arc::new(Inner(self.clone())))
+    }
+
+    /// Tells the connection to go, for the memory that its request or reply has; one that waits for a run stays.
+    pub(crate) fn evict(&self) {
+        let mut table = self.limiter.table();
+        let stage = self.connection.state().stage;
+        if stage != Stage::Run {
+            table.evict(&self.connection);
+        }
+    }
+
+    /// Says that everything that was written is sent; whether a reply ended with it.
+    pub(crate) fn flushed(&self) -> bool {
+        let answered = self.connection.answered.swap(false, Ordering::SeqCst);
+        if answered {
+            self.change(|state| state.stage = Stage::Idle);
+        }
+        answered
+    }
+
+    /// Comes when this connection has to make room; gives the stage in which it was told to.
+    pub(crate) async fn evicted(&self) -> Stage {
+        loop {
+            let mut evicted = pin!(self.connection.evicted.notified());
+            // Registered before the look, so that no eviction between the two is missed.
+            evicted.as_mut().enable();
+            if let Some(stage) = self.connection.state().evicted {
+                return stage;
+            }
+            evicted.await;
+        }
+    }
+
+    pub(crate) fn has_asked(&self) -> bool {
+        self.connection.state().asked
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.connection.state().stage == Stage::Idle
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.handle.change(|state| state.closed = true);
+    }
+}
+
+/// One request of a connection and its reply, until the reply is handed over or given up. Clones are the same
+/// exchange.
+#[derive(Clone)]
+pub(crate) struct Exchange(Arc<Inner>);
+
+struct Inner(Handle);
+
+/// A wait for a synchronous run; the reply follows.
+pub(crate) struct RunWait(Exchange);
+
+impl Exchange {
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.0.0
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.handle().connection.peer
+    }
+
+    /// Whom the connection is counted for.
+    pub(crate) fn party(&self) -> Party {
+        self.handle().connection.state().party.clone()
+    }
+
+    pub(crate) fn count_for(&self, party: Party) {
+        if self.party() != party {
+            self.handle().change(|state| state.party = party);
+        }
+    }
+
+    /// It is answered, but waits for nothing that would be a reason to stay. An idle connection keeps its place
+    /// in the order.
+    pub(crate) fn stays_idle(&self) {
+        if !self.handle().is_idle() {
+            self.handle().change(|state| state.stage = Stage::Idle);
+        }
+    }
+
+    /// Waits in a stage, and is at the reply after that; `None` when the connection has to make room.
+    pub(crate) async fn wait_in<T>(
+        &self,
+        stage: Stage,
+        waiting: impl Future<Output = T>,
+    ) -> Option<T> {
+        self.handle().change(|state| state.stage = stage);
+        let (mut waiting, mut evicted) = (pin!(waiting), pin!(self.handle().evicted()));
+        let done = std::future::poll_fn(|context| match waiting.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => evicted.as_mut().poll(context).map(|_| None),
+        })
+        .await;
+        match self.handle().change(|state| state.stage = Stage::Reply) {
+            Some(_) => None,
+            None => done,
+        }
+    }
+
+    /// Waits for a synchronous run, and is not closed, until the result is dropped; refused beyond the share of
+    /// its party.
+    pub(crate) fn start_run(&self) -> Result<RunWait, RunRefused> {
+        let Handle { limiter, connection } = self.handle();
+        let mut table = limiter.table();
+        let mut state = connection.state();
+        if state.evicted.is_some() {
+            return Err(RunRefused::Evicted);
+        }
+        let runs = table.parties.get(&state.party).map_or(0, |members| members.runs);
+        let places = limiter.places_len;
+        let left = places.saturating_sub(table.runs + 1);
+        if left < places / NEVER_RUNS || !within_share(runs + 1, left) {
+            return Err(RunRefused::Share { runs, places });
+        }
+        table.remove(&state);
+        state.stage = Stage::Run;
+        table.insert(connection, &state);
+        Ok(RunWait(self.clone()))
+    }
+}
+
+impl Drop for RunWait {
+    fn drop(&mut self) {
+        self.0.handle().change(|state| state.stage = Stage::Reply);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.0.connection.answered.store(true, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+#[path = "connections_tests.rs"]
+mod tests;

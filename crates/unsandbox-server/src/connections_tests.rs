@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which connection has to go.
+
+use super::*;
+use unsandbox_protocol::Owner;
+
+fn address(last: u8) -> Peer {
+    Peer::of_address([127, 0, 0, last].into())
+}
+
+fn key(name: &str) -> Party {
+    Party::Key(Owner(name.to_string()))
+}
+
+/// A connection of a key, in a stage.
+fn open(limiter: &Arc<Limiter>, party: &Party, stage: Stage) -> Handle {
+    let handle = limiter.open(address(1));
+    let exchange = handle.begin();
+    exchange.count_for(party.clone());
+    handle.change(|state| state.stage = stage);
+    handle.connection.answered.store(false, Ordering::SeqCst);
+    handle
+}
+
+#[track_caller]
+fn is_next(limiter: &Limiter, handle: &Handle) {
+    assert_eq!(handle.connection.state().evicted, None);
+    limiter.evict_one();
+    assert!(handle.connection.state().evicted.is_some());
+    handle.change(|state| state.closed = true);
+}
+
+#[test]
+fn a_party_gives_up_what_is_missed_least_and_never_a_run() {
+    let limiter = Limiter::new(100);
+    let a = key("a");
+    let run = open(&limiter, &a, Stage::Run);
+    let reply = open(&limiter, &a, Stage::Reply);
+    let [old, new] = [(); 2].map(|()| open(&limiter, &a, Stage::LongPoll));
+    let body = open(&limiter, &a, Stage::Body);
+    let idle = open(&limiter, &a, Stage::Idle);
+    for next in [&idle, &body, &old, &new, &reply] {
+        is_next(&limiter, next);
+    }
+    limiter.evict_one();
+    assert_eq!(run.connection.state().evicted, None);
+}
+
+#[test]
+fn a_new_connection_of_a_party_goes_after_all_that_it_could_do_without() {
+    let limiter = Limiter::new(100);
+    let peer = Party::Peer(address(1), None);
+    let reply = open(&limiter, &peer, Stage::Reply);
+    let [new, newer] = [(); 2].map(|()| limiter.open(address(1)));
+    let poll = open(&limiter, &peer, Stage::LongPoll);
+    is_next(&limiter, &poll);
+    is_next(&limiter, &new);
+    let body = open(&limiter, &peer, Stage::Body);
+    is_next(&limiter, &body);
+    // Once it is not new any more, it is idle.
+    for (since, _) in &mut limiter.table().new {
+        *since -= NEW;
+    }
+    let poll = open(&limiter, &peer, Stage::LongPoll);
+    is_next(&limiter, &newer);
+    is_next(&limiter, &poll);
+    is_next(&limiter, &reply);
+}
+
+#[test]
+fn the_party_with_the_most_connections_gives_one_up() {
+    let limiter = Limiter::new(100);
+    let few = open(&limiter, &key("few"), Stage::Idle);
+    let many = [(); 3].map(|()| open(&limiter, &key("many"), Stage::Reply));
+    is_next(&limiter, &many[0]);
+    is_next(&limiter, &many[1]);
+    // Of parties with as many, the one whose connection is missed less.
+    is_next(&limiter, &few);
+    is_next(&limiter, &many[2]);
+    assert!(limiter.table().parties.is_empty());
+}
+
+#[test]
+fn runs_count_for_their_party_but_what_else_it_has_goes() {
+    let limiter = Limiter::new(100);
+    let _runs = [(); 5].map(|()| open(&limiter, &key("a"), Stage::Run));
+    let of_b = [(); 2].map(|()| open(&limiter, &key("b"), Stage::Idle));
+    let poll = open(&limiter, &key("a"), Stage::LongPoll);
+    is_next(&limiter, &poll);
+    is_next(&limiter, &of_b[0]);
+}
+
+#[test]
+fn peers_without_a_key_are_one_party_beside_the_keys_and_many_among_themselves() {
+    let limiter = Limiter::new(100);
+    let of_key = [(); 3].map(|()| open(&limiter, &key("a"), Stage::Idle));
+    // Each has fewer than the key, all together have more.
+    let [lonely, first, second, third] = [3, 2, 2, 2].map(|last| {
+        let handle = limiter.open(address(last));
+        handle.begin().stays_idle();
+        handle
+    });
+    is_next(&limiter, &first);
+    // As many as the key's: then the older.
+    is_next(&limiter, &of_key[0]);
+    is_next(&limiter, &second);
+    // Two and two again.
+    is_next(&limiter, &of_key[1]);
+    is_next(&limiter, &lonely);
+    is_next(&limiter, &of_key[2]);
+    is_next(&limiter, &third);
+}
+
+#[test]
+fn a_claimed_key_is_not_its_owner() {
+    let limiter = Limiter::new(100);
+    let claimed = Party::Peer(address(1), Some(Owner("a".into())));
+    let forged = [(); 3].map(|()| open(&limiter, &claimed, Stage::Body));
+    let own = [(); 2].map(|()| open(&limiter, &key("a"), Stage::Idle));
+    is_next(&limiter, &forged[0]);
+    assert_eq!(own.map(|own| own.connection.state().evicted), [None; 2]);
+}
+
+#[test]
+fn runs_of_a_party_have_a_share_and_all_together_seven_eighths() {
+    let limiter = Limiter::new(64);
+    let mut waits = Vec::new();
+    for (name, share) in [("a", 48), ("b", 8), ("c", 0)] {
+        let mut runs = 0;
+        let refused = loop {
+            let exchange = open(&limiter, &key(name), Stage::Reply).begin();
+            match exchange.start_run() {
+                Ok(wait) => waits.push(wait),
+                Err(why) => break why,
+            }
+            runs += 1;
+        };
+        assert_eq!((runs, refused), (share, RunRefused::Share { runs, places: 64 }), "{name}");
+    }
+    drop(waits);
+    let exchange = open(&limiter, &key("c"), Stage::Reply).begin();
+    exchange.start_run().map(drop).unwrap();
+    assert_eq!(exchange.handle().connection.state().stage, Stage::Reply);
+}
+
+#[test]
+fn a_connection_is_idle_once_its_reply_is_sent_and_not_once_it_is_made() {
+    let limiter = Limiter::new(100);
+    let handle = open(&limiter, &key("a"), Stage::Reply);
+    let exchange = handle.begin();
+    assert!(!handle.flushed(), "an earlier reply");
+    drop(exchange.clone());
+    assert!(!handle.flushed());
+    drop(exchange);
+    assert!(!handle.is_idle());
+    assert!(handle.flushed() && handle.is_idle());
+    assert!(!handle.flushed());
+    // The next request of the same segment has begun before that.
+    drop(handle.begin());
+    let _next = handle.begin();
+    assert!(!handle.flushed());
+}
+
+#[test]
+fn one_that_has_to_go_begins_nothing() {
+    let limiter = Limiter::new(100);
+    let exchange = open(&limiter, &key("a"), Stage::Reply).begin();
+    limiter.evict_one();
+    assert_eq!(exchange.start_run().err(), Some(RunRefused::Evicted));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        assert_eq!(exchange.handle().evicted().await, Stage::Reply);
+        assert_eq!(exchange.wait_in(Stage::Body, async { 1 }).await, None);
+        assert_eq!(exchange.wait_in(Stage::Body, std::future::pending::<()>()).await, None);
+    });
+}
+
+#[test]
+fn closed_connections_count_for_nobody() {
+    let limiter = Limiter::new(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let place = limiter.admit(address(1)).await;
+        let late = place.handle.begin();
+        drop(place);
+        late.count_for(key("a"));
+        drop(late);
+        assert!(limiter.table().parties.is_empty());
+        limiter.all_closed().await;
+    });
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Parties: whom a connection, a request body or a reply is counted for, and the one rule by which parties share
+//! what the server has a limited number of.
+
+use std::net::{IpAddr, Ipv6Addr};
+use unsandbox_protocol::Owner;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Peer {
+    /// An address of version 4, or the first 64 bits of one of version 6: a single machine may use the rest.
+    Address(IpAddr),
+    /// The user at the other end of a Unix socket; `None` where the system does not tell.
+    User(Option<u32>),
+}
+
+impl Peer {
+    pub(crate) fn of_address(address: IpAddr) -> Peer {
+        Peer::Address(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = u128::from(address) & (u128::MAX << 64);
+                IpAddr::V6(Ipv6Addr::from(network))
+            }
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+}
+
+/// Whom something is counted for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Party {
+    /// The holder of a key that is verified.
+    Key(Owner),
+    /// Anyone else: by the peer, and by the key that the request claims. A claimed key alone is not enough:
+    /// anyone who knows a public key could use up its owner's share.
+    Peer(Peer, Option<Owner>),
+}
+
+impl Party {
+    pub(crate) fn is_verified(&self) -> bool {
+        matches!(self, Party::Key(_))
+    }
+}
+
+/// Whether a party may have `mine` of something of which `free` is left then.
+///
+/// Three times what is left: a party alone may have three quarters, the next one three quarters of the rest, and
+/// so on. Something is always left, and as parties give back what they have, they come to have equal shares.
+pub(crate) fn within_share(mine: usize, free: usize) -> bool {
+    mine <= free.saturating_mul(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_an_ipv4_address_or_a_network_of_64_bits() {
+        let peer = |text: &str| Peer::of_address(text.parse().unwrap());
+        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:0:0:2"));
+        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
+        assert_eq!(peer("::ffff:10.0.0.1"), peer("10.0.0.1"));
+        assert_ne!(peer("10.0.0.1"), peer("10.0.0.2"));
+    }
+
+    #[test]
+    fn each_party_leaves_something_for_the_next() {
+        let mut free: usize = 4096;
+        for share in [3072, 768, 192, 48, 12, 3, 0] {
+            let mut mine = 0;
+            while within_share(mine + 1, free - 1) {
+                (mine, free) = (mine + 1, free - 1);
+            }
+            assert_eq!(mine, share);
+            assert!(free > 0);
+        }
+    }
+}
