@@ -580,13 +580,16 @@ UNSANDBOX_API int32_t unsandbox_error_code(const unsandbox_error *error);
 UNSANDBOX_API const char *unsandbox_error_name(const unsandbox_error *error, size_t *len);
 
 /**
- * One sentence that names the thing, the value and the limit; "" for NULL. Keys never appear in it.
+ * One sentence that names the thing, the value and the limit; "" for NULL. Keys never appear in it, and
+ * control characters are escaped: the words may be a server's.
  *
  * @param len  receives the length in bytes; may be NULL.
  * @return UTF-8, NUL-terminated, borrowed until the error is freed.
  * @since 0.1
  */
-UNSANDBOX_API const char *unsandbox_error_message(const unsandbox_error *error, size_t *len);
+UNSANDBOX_API
+const char *unsandbox_error_message(const unsandbox_error *error,
+                                    size_t *len);
 
 /**
  * The HTTP status of the reply, or 0 where there was none.
@@ -2483,7 +2486,8 @@ UNSANDBOX_API void unsandbox_string_free(char *string);
 
 /**
  * Sends the library's messages to a function of the host; for the whole process, off by default.
- * Messages hold no keys, and no program text above the debug level.
+ * Messages are single lines without control characters; they hold no keys, and no program text above the
+ * debug level.
  *
  * @param call       called with each message (UTF-8, NUL-terminated, borrowed for the call); NULL
  *                   ends logging.

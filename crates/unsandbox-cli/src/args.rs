@@ -24,6 +24,9 @@ Exit codes:
   130                 interrupted (SIGINT); the program was cancelled. 143 for SIGTERM, 129 for SIGHUP
   141                 nobody reads our output any more; the program was cancelled
 
+Output: what the program writes is passed on as it is, to a terminal too, which obeys it. In all other text (a
+server's words, names of files, logs, --json) control characters are escaped.
+
 Endpoint: --url, else UNSANDBOX_URL, else https://api.unsandbox.com if a key is configured, else local:,
 the engine inside this command.
 Keys: --key or --public-key and --secret-key, else UNSANDBOX_PUBLIC_KEY and UNSANDBOX_SECRET_KEY, else

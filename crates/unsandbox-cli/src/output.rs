@@ -2,8 +2,8 @@
 //! A result as a shell sees it: bytes on two streams, files, and an exit code.
 
 use crate::Done;
-use crate::failure::{EXIT_FAILED, Failure, say};
-use std::io::{IsTerminal, Write};
+use crate::failure::{EXIT_FAILED, Failure};
+use crate::terminal::{self, say};
 use std::path::Path;
 use unsandbox::protocol::wire;
 use unsandbox::{ExecutionResult, Status, Stream, save_all};
@@ -27,19 +27,10 @@ pub(crate) struct Printer {
 
 impl Printer {
     pub(crate) fn print(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Failure> {
+        terminal::output(stream, bytes)?;
         match stream {
-            Stream::Stdout => {
-                let mut out = std::io::stdout().lock();
-                out.write_all(bytes)?;
-                // A prompt or half a line is output too.
-                out.flush()?;
-                self.out_count += bytes.len();
-            }
-            Stream::Stderr => {
-                // Who closed standard error does not want to read it.
-                let _ = std::io::stderr().lock().write_all(bytes);
-                self.err_count += bytes.len();
-            }
+            Stream::Stdout => self.out_count += bytes.len(),
+            Stream::Stderr => self.err_count += bytes.len(),
         }
         Ok(())
     }
@@ -56,7 +47,7 @@ impl Printer {
 /// Shows a finished run and gives its exit code.
 pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show<'_>) -> Done {
     if show.json {
-        line(&wire::encode_result(result, wire::Shape::Once))?;
+        terminal::json(&wire::encode_result(result, wire::Shape::Once))?;
     } else {
         printer.rest(result)?;
     }
@@ -73,7 +64,7 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
     let interrupted = show.interrupted.filter(|_| result.status == Status::Cancelled);
     let exit_code = interrupted.unwrap_or_else(|| exit_code_of(result));
     let ended_by_us = result.limit.is_some() || result.status != Status::Completed;
-    let wanted = show.verbose || std::io::stderr().is_terminal() || exit_code == EXIT_FAILED;
+    let wanted = show.verbose || terminal::is_watched() || exit_code == EXIT_FAILED;
     if let (true, Some(error), false) = (ended_by_us && wanted, &result.error, show.json) {
         say(error);
     }
@@ -100,29 +91,6 @@ fn save(result: &ExecutionResult, directory: &Path, verbose: bool) -> Result<(),
         if verbose {
             say(&format!("saved {}", path.display()));
         }
-    }
-    Ok(())
-}
-
-/// One line on standard output.
-pub(crate) fn line(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.write_all(b"\n")?;
-    Ok(out.flush()?)
-}
-
-/// Rows in columns that are as wide as their widest cell; the last one is not padded.
-pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        line(cells.join("  ").trim_end())?;
     }
     Ok(())
 }

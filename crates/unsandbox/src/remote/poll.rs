@@ -5,6 +5,7 @@ use super::Remote;
 use super::control::{Control, jitter};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use unsandbox_protocol::printable::printable;
 use unsandbox_protocol::wire::WAIT_MAX_SECONDS;
 use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
@@ -49,7 +50,7 @@ pub(super) fn wait(
                     && silent < remote.inner.options.retries =>
             {
                 silent += 1;
-                log::info!("job {job_id} is asked for again: {error}");
+                log::info!("job {} is asked for again: {error}", printable(job_id));
                 continue;
             }
             Err(error) if error.code() == ErrorCode::NotFound => {
