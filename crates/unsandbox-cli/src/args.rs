@@ -137,7 +137,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_ttl)]
     pub ttl: Option<i64>,
     /// Ask for what was compiled, and save artifacts in DIR, which is made if need be, in their folders;
-    /// of two with one name the second is called NAME-2
+    /// of two with one name the second is called NAME-2. One that cannot be saved is named on standard
+    /// error; the exit code stays the program's
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
     /// Ask for a WebAssembly module; needs --artifacts or --json to put it somewhere
@@ -204,7 +205,7 @@ pub(crate) struct WaitArgs {
     /// Give up after this many seconds (exit code 125); the job goes on. Default: wait as long as it takes
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
-    /// Save artifacts in DIR, which is made if need be
+    /// Save artifacts in DIR, as `run --artifacts` does
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
     /// Print the whole result as JSON instead of the output

@@ -6,7 +6,7 @@ use crate::failure::{EXIT_FAILED, Failure};
 use crate::terminal::{self, say};
 use std::path::Path;
 use unsandbox::protocol::wire;
-use unsandbox::{ExecutionResult, Status, Stream, save_all};
+use unsandbox::{ExecutionResult, Status, Stream, save_each};
 
 /// How a result is shown.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
         printer.rest(result)?;
     }
     if let Some(directory) = show.artifacts {
-        save(result, directory, show.verbose)?;
+        save(result, directory, show.verbose);
     }
     if let Some(isolation) = result.isolation.as_ref().filter(|i| i.level != "full") {
         let missing = isolation.missing.join(", ");
@@ -83,16 +83,15 @@ fn exit_code_of(result: &ExecutionResult) -> i32 {
     }
 }
 
-fn save(result: &ExecutionResult, directory: &Path, verbose: bool) -> Result<(), Failure> {
-    // The program has run: whatever is wrong with the directory now, this is no wrong usage any more.
-    let saved = save_all(&result.artifacts, directory)
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    for path in saved {
-        if verbose {
-            say(&format!("saved {}", path.display()));
+/// The program has run: one that cannot be saved is named, and neither the others nor the exit code are lost.
+fn save(result: &ExecutionResult, directory: &Path, verbose: bool) {
+    for end in save_each(&result.artifacts, directory) {
+        match end {
+            Ok(path) if verbose => say(&format!("saved {}", path.display())),
+            Ok(_) => {}
+            Err(error) => say(&error.to_string()),
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
