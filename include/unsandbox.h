@@ -1647,6 +1647,7 @@ const char *unsandbox_artifact_url(const unsandbox_artifact *artifact,
 
 /**
  * Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
+ * For all of a result, of which two may have one name, use unsandbox_result_save_artifacts.
  *
  * @param directory  made if need be; borrowed for the call.
  * @param err        receives an error owned by the caller on failure; may be NULL.
@@ -1658,6 +1659,24 @@ int32_t unsandbox_artifact_save(const unsandbox_artifact *artifact,
                                 const char *directory,
                                 size_t directory_len,
                                 unsandbox_error **err);
+
+/**
+ * Writes all artifacts of a result into a directory, in the folders that their names have. A plain file
+ * that is there is replaced; where two artifacts come to one place, the second gets a number, as in
+ * "plot-2.png"; no link is followed. One that cannot be saved keeps none of the others from it.
+ *
+ * @param result     borrowed for the call.
+ * @param directory  made if need be; borrowed for the call.
+ * @param err        receives an error owned by the caller on failure; may be NULL. Its message names
+ *                   each artifact that is not saved, and why.
+ * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where one or more are not saved; all others are.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_result_save_artifacts(const unsandbox_result *result,
+                                        const char *directory,
+                                        size_t directory_len,
+                                        unsandbox_error **err);
 
 /* Results, field by field */
 
