@@ -132,8 +132,8 @@ pub(crate) struct RunArgs {
     /// zerotrust (no network) or semitrusted (through a gateway)
     #[arg(short, long, value_name = "MODE", default_value = "zerotrust")]
     pub network_mode: String,
-    /// Seconds that the program may run, 1 to 900; queue and compiler are not counted. Default: 60, or
-    /// what the server allows at most
+    /// Seconds that the program may run, 1 to 900; the queue is not counted, nor is the compiler, which has
+    /// 60 to 180 s of its own by the language. Default: 60, or what the server allows at most
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_ttl)]
     pub ttl: Option<i64>,
     /// Ask for what was compiled, and save artifacts in DIR, which is made if need be, in their folders;
@@ -239,6 +239,9 @@ the key that has the most goes first), 256 MB of large replies on their way (bey
 Retry-After), 4096 connections (beyond that one that waits for nothing is closed), an
 Idempotency-Key remembered for 10 minutes, a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
 
+A run holds its place while it is compiled too, before its ttl begins: at most 180 s a step, by the language. It
+counts for its key and is cancelled then as at any other time.
+
 A synchronous run ends when its client's connection closes, or the client's sending side of it; with an
 Idempotency-Key 3 s later, so that a retry finds it. A job goes on to its ttl.
 
@@ -323,7 +326,8 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
     use unsandbox_protocol::limits::{
-        LIMIT_TABLE, QUEUE_MAX, TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS,
+        COMPILE_TIME, COMPILE_TIME_MAX, LIMIT_TABLE, QUEUE_MAX, TTL_DEFAULT_SECONDS,
+        TTL_MAX_SECONDS,
     };
     use unsandbox_protocol::wire::WAIT_MAX_SECONDS;
 
@@ -346,6 +350,12 @@ mod tests {
         }
         assert_eq!((TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS, QUEUE_MAX), (60, 900, 1000));
         assert!(SERVE_HELP.contains(&format!("at most {WAIT_MAX_SECONDS} s")));
+        let [usual, most] = [COMPILE_TIME, COMPILE_TIME_MAX].map(|time| time.as_secs());
+        let help = Cli::command().find_subcommand_mut("run").unwrap().render_long_help();
+        let help = help.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let told = format!("compiler, which has {usual} to {most} s of its own");
+        assert!(help.contains(&told), "{help}");
+        assert!(SERVE_HELP.contains(&format!("at most {most} s a step")));
     }
 
     #[test]

@@ -37,11 +37,27 @@ pub struct Ending {
     pub work_bytes: u64,
     pub work_files: u64,
     pub output_bytes: u64,
+    /// Of each step beside the run.
     compile_ms: u64,
     run_ms: u64,
 }
 
 impl Ending {
+    #[cfg(test)]
+    pub fn of_times(compile: Duration, run: Duration) -> Ending {
+        let [compile_ms, run_ms] = [compile, run].map(|time| time.as_millis() as u64);
+        Ending {
+            cancelled: None,
+            memory_bytes: 0,
+            cpu_time_ms: 0,
+            work_bytes: 0,
+            work_files: 0,
+            output_bytes: 0,
+            compile_ms,
+            run_ms,
+        }
+    }
+
     pub fn wall_ms_of(&self, kind: StepKind) -> u64 {
         if kind == StepKind::Run { self.run_ms } else { self.compile_ms }
     }
@@ -161,8 +177,9 @@ impl Run {
         prepared: &Prepared,
     ) -> Run {
         let plan: &Plan = &prepared.plan;
-        let wall = |wanted: StepKind| {
-            plan.steps.iter().find(|step| step.kind == wanted).map_or(0, |step| step.wall_ms)
+        let wall = |is_run: bool| {
+            let step = plan.steps.iter().find(|step| (step.kind == StepKind::Run) == is_run);
+            step.map_or(0, |step| step.wall_ms)
         };
         let ending = Ending {
             cancelled: None,
@@ -171,8 +188,8 @@ impl Run {
             work_bytes: plan.limits.work_bytes,
             work_files: plan.limits.work_files,
             output_bytes: prepared.output_bytes,
-            compile_ms: wall(StepKind::Compile),
-            run_ms: wall(StepKind::Run),
+            compile_ms: wall(false),
+            run_ms: wall(true),
         };
         Run {
             job_id: record.job.job_id.clone(),
@@ -298,11 +315,14 @@ impl Run {
 
     fn take(&mut self, message: FromInit, fds: Vec<OwnedFd>) {
         match message {
-            FromInit::Ended { kind: kind @ (StepKind::Pack | StepKind::Wasm), end } => {
-                if end.cause != Cause::Exited || end.code != 0 {
+            // One that was stopped is the last step: its end is the run's.
+            FromInit::Ended { kind: kind @ (StepKind::Pack | StepKind::Wasm), end }
+                if end.cause != Cause::Stopped =>
+            {
+                if !succeeded(&end) {
                     let what = if kind == StepKind::Pack { "artifact" } else { "WebAssembly" };
-                    self.notes
-                        .push(format!("no {what}: the command that makes it failed (see stderr)"));
+                    let why = outcome::in_words(kind, &end, &self.ending);
+                    self.notes.push(format!("no {what}: {why} (its words are in stderr)"));
                 }
             }
             FromInit::Ended { kind, end } => self.end = Some((kind, end)),
