@@ -142,28 +142,32 @@ fn signal_name(signal: i32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use unsandbox_protocol::limits::COMPILE_TIME;
 
     fn ended(cause: Cause, code: i32) -> StepEnd {
         StepEnd { cause, code, cpu_time_us: 0, peak_memory_bytes: 0, wall_us: 0 }
     }
 
-    fn ending() -> Ending {
-        let mut ending = Ending::of_times(COMPILE_TIME, Duration::from_secs(5));
-        ending.memory_bytes = 64;
-        ending
-    }
+    const ENDING: Ending = Ending {
+        cancelled: None,
+        memory_bytes: 64,
+        cpu_time_ms: 0,
+        work_bytes: 0,
+        work_files: 0,
+        output_bytes: 0,
+        compile_ms: COMPILE_TIME.as_millis() as u64,
+        run_ms: 5_000,
+    };
 
     #[test]
     fn a_compiler_that_takes_too_long_is_a_timeout_that_names_its_own_bound() {
         let mut result = ExecutionResult::new(Status::Failed);
-        describe(&mut result, StepKind::Compile, &ended(Cause::Wall, SIGKILL), &ending());
+        describe(&mut result, StepKind::Compile, &ended(Cause::Wall, SIGKILL), &ENDING);
         assert_eq!((&result.status, result.exit_code), (&Status::Timeout, Some(EXIT_TIMEOUT)));
         assert_eq!(result.limit, Some(LimitKind::Wall));
         let words = "the compiler ran past its 60 s, which the language has beside the ttl";
         assert_eq!(result.error.as_deref(), Some(words));
-        describe(&mut result, StepKind::Run, &ended(Cause::Wall, SIGKILL), &ending());
+        describe(&mut result, StepKind::Run, &ended(Cause::Wall, SIGKILL), &ENDING);
         assert_eq!(result.error.as_deref(), Some("the program ran past its 5 s"));
     }
 
@@ -178,7 +182,7 @@ mod tests {
             ),
             (ended(Cause::Memory, SIGKILL), "used more than its 64 bytes of memory"),
         ] {
-            let words = in_words(StepKind::Pack, &end, &ending());
+            let words = in_words(StepKind::Pack, &end, &ENDING);
             assert_eq!(words, format!("the command that makes it {why}"));
         }
     }

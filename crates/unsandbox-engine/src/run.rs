@@ -5,12 +5,14 @@
 use crate::egress::{Egress, Gateway};
 use crate::jobs::Record;
 use crate::outcome;
-use crate::plan::Prepared;
+use crate::plan::{Prepared, TMP};
+use crate::temporary;
 use rustix::event::epoll;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -38,26 +40,11 @@ pub struct Ending {
     pub work_files: u64,
     pub output_bytes: u64,
     /// Of each step beside the run.
-    compile_ms: u64,
-    run_ms: u64,
+    pub compile_ms: u64,
+    pub run_ms: u64,
 }
 
 impl Ending {
-    #[cfg(test)]
-    pub fn of_times(compile: Duration, run: Duration) -> Ending {
-        let [compile_ms, run_ms] = [compile, run].map(|time| time.as_millis() as u64);
-        Ending {
-            cancelled: None,
-            memory_bytes: 0,
-            cpu_time_ms: 0,
-            work_bytes: 0,
-            work_files: 0,
-            output_bytes: 0,
-            compile_ms,
-            run_ms,
-        }
-    }
-
     pub fn wall_ms_of(&self, kind: StepKind) -> u64 {
         if kind == StepKind::Run { self.run_ms } else { self.compile_ms }
     }
@@ -135,6 +122,8 @@ pub struct Run {
     /// Whether its init was told to listen; one that does so unasked gets no gateway.
     is_semitrusted: bool,
     gateway: Option<Gateway>,
+    /// Folder of the host that has its tree, at the reduced level.
+    base: Option<PathBuf>,
     control_open: bool,
     outputs: [Output; 2],
     ending: Ending,
@@ -163,6 +152,8 @@ pub const STDERR: u64 = 2;
 
 /// An init that was asked to stop has this long before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// What the kernel answers where a file may not be executed.
+const EACCES: i32 = 13;
 /// Read at most this often from one stream before looking at the others.
 const READ_AT_ONCE: usize = 4;
 const READ_BYTES: usize = 64 * 1024;
@@ -200,6 +191,10 @@ impl Run {
             egress,
             is_semitrusted: !plan.listen.is_empty(),
             gateway: None,
+            base: (plan.tmp != TMP)
+                .then(|| Path::new(&plan.tmp).parent())
+                .flatten()
+                .map(Path::to_path_buf),
             control_open: true,
             outputs: pipes.map(|pipe| Output { pipe: Some(pipe.into()), kept: Vec::new() }),
             ending,
@@ -395,6 +390,12 @@ impl Run {
         }
     }
 
+    /// Why no program starts from the tree that this run had, where that is a folder of the host.
+    fn noexec(&self) -> Option<String> {
+        let base = self.base.as_deref()?;
+        temporary::noexec(base)
+    }
+
     /// The result, or why there is none.
     pub fn into_result(mut self) -> Result<ExecutionResult, Error> {
         self.ending.cancelled = self.handle.cancelled.get().copied();
@@ -404,8 +405,15 @@ impl Run {
                 outcome::cancelled(&mut result, reason);
                 return Ok(result);
             }
-            return Err(refusal(trouble));
+            return Err(match self.noexec() {
+                Some(why) if trouble.layer == "program" && trouble.errno == EACCES => Error::new(
+                    ErrorCode::LanguageUnavailable,
+                    format!("the program cannot be started: {why}; {}", temporary::NOEXEC_FIX),
+                ),
+                _ => refusal(trouble),
+            });
         }
+        let noexec = self.noexec();
         let mut result = ExecutionResult::new(Status::Failed);
         let [stdout, stderr] = self.outputs;
         (result.stdout, result.stderr) = (stdout.kept, stderr.kept);
@@ -425,6 +433,11 @@ impl Run {
         if self.truncated && result.limit.is_none() && result.status == Status::Completed {
             // It ended by itself before it could be stopped; what it wrote was too much all the same.
             outcome::too_much_output(&mut result, &self.ending);
+        }
+        if temporary::is_like_noexec(&result)
+            && let Some(why) = noexec
+        {
+            self.notes.push(format!("{why}; {}", temporary::NOEXEC_FIX));
         }
         result.artifacts = self.artifacts;
         if self.end.is_some() && !self.done {
