@@ -580,13 +580,16 @@ UNSANDBOX_API int32_t unsandbox_error_code(const unsandbox_error *error);
 UNSANDBOX_API const char *unsandbox_error_name(const unsandbox_error *error, size_t *len);
 
 /**
- * One sentence that names the thing, the value and the limit; "" for NULL. Keys never appear in it.
+ * One sentence that names the thing, the value and the limit; "" for NULL. Keys never appear in it, and
+ * control characters are escaped: the words may be a server's.
  *
  * @param len  receives the length in bytes; may be NULL.
  * @return UTF-8, NUL-terminated, borrowed until the error is freed.
  * @since 0.1
  */
-UNSANDBOX_API const char *unsandbox_error_message(const unsandbox_error *error, size_t *len);
+UNSANDBOX_API
+const char *unsandbox_error_message(const unsandbox_error *error,
+                                    size_t *len);
 
 /**
  * The HTTP status of the reply, or 0 where there was none.
@@ -1646,6 +1649,7 @@ const char *unsandbox_artifact_url(const unsandbox_artifact *artifact,
 
 /**
  * Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
+ * For all of a result, of which two may have one name, use unsandbox_result_save_artifacts.
  *
  * @param directory  made if need be; borrowed for the call.
  * @param err        receives an error owned by the caller on failure; may be NULL.
@@ -1657,6 +1661,24 @@ int32_t unsandbox_artifact_save(const unsandbox_artifact *artifact,
                                 const char *directory,
                                 size_t directory_len,
                                 unsandbox_error **err);
+
+/**
+ * Writes all artifacts of a result into a directory, in the folders that their names have. A plain file
+ * that is there is replaced; where two artifacts come to one place, the second gets a number, as in
+ * "plot-2.png"; no link is followed. One that cannot be saved keeps none of the others from it.
+ *
+ * @param result     borrowed for the call.
+ * @param directory  made if need be; borrowed for the call.
+ * @param err        receives an error owned by the caller on failure; may be NULL. Its message names
+ *                   each artifact that is not saved, and why.
+ * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where one or more are not saved; all others are.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_result_save_artifacts(const unsandbox_result *result,
+                                        const char *directory,
+                                        size_t directory_len,
+                                        unsandbox_error **err);
 
 /* Results, field by field */
 
@@ -2485,7 +2507,8 @@ UNSANDBOX_API void unsandbox_string_free(char *string);
 
 /**
  * Sends the library's messages to a function of the host; for the whole process, off by default.
- * Messages hold no keys, and no program text above the debug level.
+ * Messages are single lines without control characters; they hold no keys, and no program text above the
+ * debug level.
  *
  * @param call       called with each message (UTF-8, NUL-terminated, borrowed for the call); NULL
  *                   ends logging.

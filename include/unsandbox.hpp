@@ -194,7 +194,7 @@ public:
     std::optional<std::string> url() const {
         return detail::optional_text(artifact_->url, artifact_->url_len);
     }
-    /// Writes it into a directory that exists, under its safe name.
+    /// Writes it into a directory, which is made if need be, under its safe name.
     Expected<Done> try_save(std::string_view directory) const {
         unsandbox_error *err = nullptr;
         const auto code =
@@ -291,6 +291,19 @@ public:
             all.emplace_back(result_, result_->artifacts[i]);
         return all;
     }
+    /// Writes all artifacts into a directory, which is made if need be, in the folders of their names; of two
+    /// with one name the second gets a number. The error names each that is not saved; all others are.
+    Expected<Done> try_save_artifacts(std::string_view directory) const {
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_result_save_artifacts(result_.get(), directory.data(),
+                                                          directory.size(), &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Done();
+    }
+#ifdef UNSANDBOX_EXCEPTIONS
+    /// As try_save_artifacts; throws Error.
+    void save_artifacts(std::string_view directory) const { try_save_artifacts(directory).value(); }
+#endif
     std::optional<Isolation> isolation() const {
         if (!result_->isolation_level) return std::nullopt;
         Isolation made{detail::text(result_->isolation_level, result_->isolation_level_len), {}, {}};

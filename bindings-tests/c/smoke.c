@@ -59,6 +59,7 @@ static void check_requests(void) {
 
 static void check_result(const unsandbox_result *result) {
     const unsandbox_artifact *artifact = unsandbox_result_artifact(result, 0);
+    unsandbox_error *err = NULL;
     size_t len = 0;
     CHECK(result->success && result->stdout_len == 3 && is(result->stdout_data, "42\n"));
     CHECK(is(unsandbox_result_stderr(result, &len), "") && len == 0);
@@ -71,6 +72,10 @@ static void check_result(const unsandbox_result *result) {
     CHECK(is(artifact->filename, "../plot.png") && is(artifact->safe_filename, "plot.png"));
     CHECK(artifact->content_len == 3 && memcmp(artifact->content, "\0\1\2", 3) == 0);
     CHECK(strstr(unsandbox_result_json(result, &len), "of_tomorrow") != NULL && len > 100);
+    /* Nobody can make a file there, not even root. */
+    CHECK(unsandbox_result_save_artifacts(result, UNSANDBOX_TEXT("/proc"), &err) == UNSANDBOX_ERR_ARGUMENT);
+    CHECK(strstr(unsandbox_error_message(err, NULL), "\"../plot.png\"") != NULL);
+    unsandbox_error_free(err);
 }
 
 static void check_calls(const unsandbox_client *client) {

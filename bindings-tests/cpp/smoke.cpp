@@ -58,6 +58,8 @@ static void with_exceptions(const char *url) {
     CHECK(result.json().find("of_tomorrow") != std::string::npos);
     for (const Artifact &artifact : result.artifacts())
         CHECK(artifact.safe_filename() == "plot.png" && artifact.content().size() == 3);
+    // Nobody can make a file there, not even root.
+    CHECK(result.try_save_artifacts("/proc").error().code() == UNSANDBOX_ERR_ARGUMENT);
     CHECK(client.execute(Request("python", "bytes")).out() == std::string("\xff\0", 2));
     CHECK(*client.run(Request::detect("#!/usr/bin/env python3\n")).detected_language() == "python");
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import builtins
+import json
 import pickle
 import subprocess
 import sys
 
 import pytest
 import unsandbox
+from faulty import Faulty
 from stub import Stub
 from unsandbox import _native
 
@@ -112,3 +114,18 @@ def test_a_traceback_names_errors_as_users_do() -> None:
     )
     last = done.stderr.strip().splitlines()[-1]
     assert last == 'unsandbox.InvalidRequestError: language "pyhton" is unknown; did you mean python?'
+
+
+def test_words_of_a_server_cannot_obey_a_terminal() -> None:
+    hostile = "A\x1b]0;t\x07\x9b2J\u202e\nunsandbox: forged"
+    body = json.dumps({"error": "invalid_request", "message": hostile})
+    answer = f"HTTP/1.1 400 Word\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    escaped = "A\\u{1b}]0;t\\u{7}\\u{9b}2J\\u{202e}\\nunsandbox: forged"
+    with Faulty([answer.encode()]) as server:
+        with unsandbox.Client(base_url=server.url) as client, pytest.raises(unsandbox.InvalidRequestError) as caught:
+            client.get_job("x")
+        assert str(caught.value) == caught.value.message == escaped
+        assert json.loads(caught.value.body or "")["message"] == hostile, "the body is kept as it came"
+        command = [sys.executable, "-m", "unsandbox", "job", "x", "--url", server.url]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == f"unsandbox: {escaped}\n"

@@ -56,6 +56,21 @@ def test_artifacts_are_saved_under_a_safe_name(client: unsandbox.Client, tmp_pat
         link.save(tmp_path)
 
 
+def test_all_artifacts_are_saved_or_named(client: unsandbox.Client, tmp_path: Path) -> None:
+    result = client.execute("python", "fine")
+    (artifact,) = result.artifacts
+    names = ["a_", "a\x01/b", "a_", "../a_"]
+    several = [dataclasses.replace(artifact, filename=name, content=name.encode()) for name in names]
+    paths = dataclasses.replace(result, artifacts=tuple(several)).save_artifacts(tmp_path / "new")
+    assert [path.relative_to(tmp_path / "new").as_posix() for path in paths] == ["a_", "a_-2/b", "a_-3", "a_-4"]
+    assert [path.read_bytes() for path in paths] == [name.encode() for name in names]
+    link = dataclasses.replace(artifact, filename="gone", url="https://example.invalid/x")
+    mixed = dataclasses.replace(result, artifacts=(link, artifact))
+    with pytest.raises(unsandbox.InvalidRequestError, match='1 of 2 .*"gone"'):
+        mixed.save_artifacts(tmp_path)
+    assert (tmp_path / "plot.png").read_bytes() == artifact.content
+
+
 def test_values_behave_as_values(client: unsandbox.Client) -> None:
     one, two = client.execute("python", "fine"), client.execute("python", "fine")
     assert one == two and hash(one) == hash(two) and one is not two

@@ -15,6 +15,7 @@ __all__ = [
     "error_table",
     "run_command",
     "save_artifact",
+    "save_artifacts",
     "set_log",
 ]
 
@@ -51,4 +52,7 @@ def run_command(args: list[str]) -> int: ...
 def save_artifact(
     filename: str, kind: str, content: bytes, url: str | None, directory: str | PathLike[str]
 ) -> Path: ...
+def save_artifacts(
+    artifacts: list[tuple[str, str, bytes, str | None]], directory: str | PathLike[str]
+) -> list[Path]: ...
 def set_log(sink: Callable[[int, str], object], level: int) -> None: ...

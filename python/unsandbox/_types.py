@@ -80,7 +80,8 @@ class Artifact:
 
         Args:
             directory: Where to write. The name is `safe_filename`, so nothing lands elsewhere; a
-                plain file of that name is replaced, anything else is left alone.
+                plain file of that name is replaced, anything else is left alone. For all artifacts of
+                a result, of which two may have one name, use `ExecutionResult.save_artifacts`.
 
         Returns:
             The path of the file.
@@ -203,6 +204,29 @@ class ExecutionResult:
         if not self.success:
             raise ExecutionError(self)
         return self
+
+    def save_artifacts(self, directory: str | os.PathLike[str] = ".") -> tuple[Path, ...]:
+        """Write all artifacts into a directory, which is made if missing.
+
+        Args:
+            directory: Where to write, in the folders that the names have; nothing lands elsewhere. A
+                plain file that is there is replaced; of two artifacts with one name the second gets a
+                number, as in `plot-2.png`.
+
+        Returns:
+            Their paths, in the order of `artifacts`.
+
+        Raises:
+            InvalidRequestError: One or more cannot be saved; it names each. All others are saved.
+
+        Examples:
+            >>> code = "mkdir artifacts/a; echo 1 > artifacts/a/x; echo 2 > artifacts/b"
+            >>> paths = client.execute("bash", code).save_artifacts("results")
+            >>> sorted(path.as_posix() for path in paths)
+            ['results/a/x', 'results/b']
+        """
+        parts = [(it.filename, it.kind, it.content, it.url) for it in self.artifacts]
+        return tuple(Path(path) for path in _native.save_artifacts(parts, Path(directory)))
 
     def _repr_html_(self) -> str:
         from ._display import result_html

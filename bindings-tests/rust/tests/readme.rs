@@ -89,7 +89,15 @@ fn bounds() -> String {
                 limits::FILENAME_MAX_BYTES
             ),
         ),
-        ("compiling", format!("{} s, beside the ttl", limits::COMPILE_TIME.as_secs())),
+        (
+            "compiling",
+            format!(
+                "{} s, for some languages more, never above {} s (docs/languages.md has each); \
+                 beside the ttl, and as much again for each of `return_artifact` and `return_wasm_artifact`",
+                limits::COMPILE_TIME.as_secs(),
+                limits::COMPILE_TIME_MAX.as_secs()
+            ),
+        ),
         (
             "artifacts",
             format!(

@@ -3,10 +3,10 @@
 
 use crate::boundary::{ffi, handle};
 use crate::error::unsandbox_error;
-use crate::result::{keep, keep_optional};
+use crate::result::{self, keep, keep_optional, unsandbox_result};
 use crate::text::{Text, give_empty, give_raw, text};
 use std::ffi::c_char;
-use unsandbox::SaveArtifact as _;
+use unsandbox::{SaveArtifact as _, save_all};
 use unsandbox_protocol::{Artifact, Error};
 
 /// A file that a run gave back. Belongs to its result: borrowed until that is freed. Fields are only
@@ -163,6 +163,7 @@ pub extern "C" fn unsandbox_artifact_url(
 }
 
 /// Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
+/// For all of a result, of which two may have one name, use unsandbox_result_save_artifacts.
 ///
 /// @param directory  made if need be; borrowed for the call.
 /// @param err        receives an error owned by the caller on failure; may be NULL.
@@ -178,5 +179,29 @@ pub extern "C" fn unsandbox_artifact_save(
     ffi!(err, {
         let artifact = owner(artifact)?;
         artifact.whole().save(text(directory, directory_len, "directory")?).map(drop)
+    })
+}
+
+/// Writes all artifacts of a result into a directory, in the folders that their names have. A plain file
+/// that is there is replaced; where two artifacts come to one place, the second gets a number, as in
+/// "plot-2.png"; no link is followed. One that cannot be saved keeps none of the others from it.
+///
+/// @param result     borrowed for the call.
+/// @param directory  made if need be; borrowed for the call.
+/// @param err        receives an error owned by the caller on failure; may be NULL. Its message names
+///                   each artifact that is not saved, and why.
+/// @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where one or more are not saved; all others are.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_result_save_artifacts(
+    result: *const unsandbox_result,
+    directory: *const c_char,
+    directory_len: usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let result = result::owner(result).ok_or_else(|| Error::argument("result is NULL"))?;
+        let directory = text(directory, directory_len, "directory")?;
+        save_all(&result.whole_artifacts(), directory).map(drop)
     })
 }

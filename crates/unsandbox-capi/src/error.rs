@@ -56,7 +56,8 @@ pub extern "C" fn unsandbox_error_name(
     ffi!(or c"".as_ptr(), { read(error).map_or_else(|| give_empty(len), |e| give(&e.name, len)) })
 }
 
-/// One sentence that names the thing, the value and the limit; "" for NULL. Keys never appear in it.
+/// One sentence that names the thing, the value and the limit; "" for NULL. Keys never appear in it, and
+/// control characters are escaped: the words may be a server's.
 ///
 /// @param len  receives the length in bytes; may be NULL.
 /// @return UTF-8, NUL-terminated, borrowed until the error is freed.

@@ -8,6 +8,7 @@ use crate::text::Text;
 use std::ffi::{c_char, c_void};
 use std::sync::{Arc, Once, RwLock};
 use unsandbox_protocol::Error;
+use unsandbox_protocol::printable::printable;
 
 /// Called with each message, from any thread, without locks held.
 pub type unsandbox_log_fn = Option<
@@ -31,7 +32,7 @@ impl log::Log for Logger {
     fn log(&self, record: &log::Record<'_>) {
         let hook = HOOK.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         if let Some(hook) = hook {
-            let message = Text::new(record.args().to_string());
+            let message = Text::copy(&printable(&record.args().to_string()));
             (hook.call)(hook.user_data.ptr(), record.level() as i32, message.ptr(), message.len());
         }
     }
@@ -40,7 +41,8 @@ impl log::Log for Logger {
 }
 
 /// Sends the library's messages to a function of the host; for the whole process, off by default.
-/// Messages hold no keys, and no program text above the debug level.
+/// Messages are single lines without control characters; they hold no keys, and no program text above the
+/// debug level.
 ///
 /// @param call       called with each message (UTF-8, NUL-terminated, borrowed for the call); NULL
 ///                   ends logging.

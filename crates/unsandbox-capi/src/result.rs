@@ -6,7 +6,7 @@ use crate::status::{limit_number, status_number};
 use crate::text::Text;
 use std::ffi::c_char;
 use std::sync::OnceLock;
-use unsandbox_protocol::{ExecutionResult, wire};
+use unsandbox_protocol::{Artifact, ExecutionResult, wire};
 
 /// What one execution gave. Made by the library and never changed: any thread may read it. Owned by
 /// the caller, free with unsandbox_result_free. Fields are only ever appended: never copy it, never
@@ -185,12 +185,16 @@ impl ResultBox {
         })
     }
 
+    pub fn whole_artifacts(&self) -> Vec<Artifact> {
+        self.artifacts.iter().map(ArtifactBox::whole).collect()
+    }
+
     /// The result as the client gave it.
     pub fn whole(&self) -> ExecutionResult {
         ExecutionResult {
             stdout: self.stdout.bytes().to_vec(),
             stderr: self.stderr.bytes().to_vec(),
-            artifacts: self.artifacts.iter().map(|it| it.whole()).collect(),
+            artifacts: self.whole_artifacts(),
             ..self.source.clone()
         }
     }

@@ -24,6 +24,9 @@ Exit codes:
   130                 interrupted (SIGINT); the program was cancelled. 143 for SIGTERM, 129 for SIGHUP
   141                 nobody reads our output any more; the program was cancelled
 
+Output: what the program writes is passed on as it is, to a terminal too, which obeys it. In all other text (a
+server's words, names of files, logs, --json) control characters are escaped.
+
 Endpoint: --url, else UNSANDBOX_URL, else https://api.unsandbox.com if a key is configured, else local:,
 the engine inside this command.
 Keys: --key or --public-key and --secret-key, else UNSANDBOX_PUBLIC_KEY and UNSANDBOX_SECRET_KEY, else
@@ -129,12 +132,13 @@ pub(crate) struct RunArgs {
     /// zerotrust (no network) or semitrusted (through a gateway)
     #[arg(short, long, value_name = "MODE", default_value = "zerotrust")]
     pub network_mode: String,
-    /// Seconds that the program may run, 1 to 900; queue and compiler are not counted. Default: 60, or
-    /// what the server allows at most
+    /// Seconds that the program may run, 1 to 900; the queue is not counted, nor is the compiler, which has
+    /// 60 to 180 s of its own by the language. Default: 60, or what the server allows at most
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_ttl)]
     pub ttl: Option<i64>,
     /// Ask for what was compiled, and save artifacts in DIR, which is made if need be, in their folders;
-    /// of two with one name the second is called NAME-2
+    /// of two with one name the second is called NAME-2. One that cannot be saved is named on standard
+    /// error; the exit code stays the program's
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
     /// Ask for a WebAssembly module; needs --artifacts or --json to put it somewhere
@@ -201,7 +205,7 @@ pub(crate) struct WaitArgs {
     /// Give up after this many seconds (exit code 125); the job goes on. Default: wait as long as it takes
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
-    /// Save artifacts in DIR, which is made if need be
+    /// Save artifacts in DIR, as `run --artifacts` does
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
     /// Print the whole result as JSON instead of the output
@@ -252,6 +256,9 @@ there are places without one, three quarters if it is alone, and all together se
 So it is with the 256 MB of request bodies and the 256 MB of large replies that are in memory: at most three
 times what is free, else 503 with Retry-After after 2 s, of a reply after 30 s; meanwhile the party that has
 the most loses the oldest of its own. Behind a proxy all clients have one address: give them keys.
+
+A run holds its place while it is compiled too, before its ttl begins: at most 180 s a step, by the language. It
+counts for its key and is cancelled then as at any other time.
 
 A synchronous run ends when its client's connection closes, or the client's sending side of it; with an
 Idempotency-Key 3 s later, so that a retry finds it; one that comes later gets the cancelled run. A job goes
@@ -357,7 +364,8 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
     use unsandbox_protocol::limits::{
-        LIMIT_TABLE, QUEUE_MAX, TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS,
+        COMPILE_TIME, COMPILE_TIME_MAX, LIMIT_TABLE, QUEUE_MAX, TTL_DEFAULT_SECONDS,
+        TTL_MAX_SECONDS,
     };
     use unsandbox_protocol::wire::WAIT_MAX_SECONDS;
 
@@ -380,6 +388,12 @@ mod tests {
         }
         assert_eq!((TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS, QUEUE_MAX), (60, 900, 1000));
         assert!(SERVE_HELP.contains(&format!("at most {WAIT_MAX_SECONDS} s")));
+        let [usual, most] = [COMPILE_TIME, COMPILE_TIME_MAX].map(|time| time.as_secs());
+        let help = Cli::command().find_subcommand_mut("run").unwrap().render_long_help();
+        let help = help.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let told = format!("compiler, which has {usual} to {most} s of its own");
+        assert!(help.contains(&told), "{help}");
+        assert!(SERVE_HELP.contains(&format!("at most {most} s a step")));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! The client that the options ask for, and what may be said about where it sends code.
 
 use crate::args::EndpointArgs;
-use crate::failure::{Failure, say};
+use crate::failure::Failure;
+use crate::terminal::say;
 use unsandbox::protocol::auth::is_loopback;
 use unsandbox::{Client, ClientBuilder, IsolationPolicy};
 

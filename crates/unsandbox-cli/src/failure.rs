@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Why a command failed, as its last words and its exit code.
 
-use std::io::{ErrorKind, Write};
+use crate::terminal::say;
+use std::io::ErrorKind;
 use unsandbox::{Error, ErrorCode};
 
 /// A value of the command line or of the request is wrong.
@@ -84,9 +85,4 @@ impl From<std::io::Error> for Failure {
             Failure::failed(format!("cannot write the output: {error}"))
         }
     }
-}
-
-/// One line of ours on standard error; a closed one is no error.
-pub(crate) fn say(message: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "unsandbox: {message}");
 }

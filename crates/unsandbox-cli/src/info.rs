@@ -5,7 +5,7 @@ use crate::Done;
 use crate::args::{DoctorArgs, EndpointArgs, ListArgs};
 use crate::endpoint::client;
 use crate::failure::EXIT_FAILED;
-use crate::output::{line, table};
+use crate::terminal::{self, line, table};
 use serde_json::{Value, json};
 use unsandbox::protocol::Level;
 use unsandbox::protocol::wire;
@@ -19,7 +19,7 @@ pub(crate) fn languages(args: ListArgs) -> Done {
     let languages = any_client(args.endpoint)?.languages()?;
     if args.json {
         let list: Vec<Value> = languages.iter().map(language_json).collect();
-        line(&Value::from(list).to_string())?;
+        terminal::json(&Value::from(list).to_string())?;
         return Ok(0);
     }
     let mut rows = vec![["NAME", "VERSION", "PATH"].map(str::to_string).to_vec()];
@@ -65,7 +65,7 @@ fn language_json(language: &LanguageInfo) -> Value {
 pub(crate) fn doctor(args: DoctorArgs) -> Done {
     let probe = Client::builder().base_url("local:").build()?.probe()?;
     if args.json {
-        line(&probe_json(&probe).to_string())?;
+        terminal::json(&probe_json(&probe).to_string())?;
     } else {
         let rows: Vec<Vec<String>> = probe
             .layers
@@ -110,7 +110,7 @@ fn probe_json(probe: &Probe) -> Value {
 pub(crate) fn validate_key(args: ListArgs) -> Done {
     let info = any_client(args.endpoint)?.validate_key()?;
     if args.json {
-        line(&wire::encode_key_info(&info))?;
+        terminal::json(&wire::encode_key_info(&info))?;
     } else if info.valid {
         line(&format!("valid, tier {}", info.tier.as_deref().unwrap_or("unknown")))?;
     } else {
@@ -121,6 +121,9 @@ pub(crate) fn validate_key(args: ListArgs) -> Done {
 
 pub(crate) fn health(args: ListArgs) -> Done {
     let health = any_client(args.endpoint)?.health()?;
-    line(&if args.json { wire::encode_health(&health) } else { health.status.clone() })?;
+    match args.json {
+        true => terminal::json(&wire::encode_health(&health))?,
+        false => line(&health.status)?,
+    }
     Ok(if health.healthy { 0 } else { EXIT_FAILED })
 }

@@ -4,8 +4,9 @@
 use crate::Done;
 use crate::args::{JobArgs, ListArgs, WaitArgs};
 use crate::endpoint::job_client;
-use crate::output::{Printer, Show, finish, line, table};
+use crate::output::{Printer, Show, finish};
 use crate::signals::Watch;
+use crate::terminal::{json, table};
 use std::time::Duration;
 use unsandbox::protocol::wire;
 use unsandbox::{CallOptions, CancelToken, ErrorCode, Job};
@@ -13,7 +14,7 @@ use unsandbox::{CallOptions, CancelToken, ErrorCode, Job};
 pub(crate) fn list(args: ListArgs) -> Done {
     let jobs = job_client(args.endpoint)?.list_jobs()?;
     if args.json {
-        line(&wire::encode_jobs(&jobs))?;
+        json(&wire::encode_jobs(&jobs))?;
         return Ok(0);
     }
     let heading = ["ID", "STATUS", "LANGUAGE", "CREATED"].map(str::to_string).to_vec();
@@ -32,7 +33,7 @@ pub(crate) fn list(args: ListArgs) -> Done {
 pub(crate) fn show(args: JobArgs) -> Done {
     let job = job_client(args.endpoint)?.get_job(&args.id)?;
     if args.json {
-        line(&wire::encode_job(&job, wire::Shape::Once))?;
+        json(&wire::encode_job(&job, wire::Shape::Once))?;
         return Ok(0);
     }
     let mut rows = vec![

@@ -15,11 +15,12 @@ mod run;
 mod running;
 mod serve;
 mod signals;
+mod terminal;
 
 use args::{Cli, Command};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use failure::{Failure, say};
+use failure::Failure;
 use std::ffi::OsString;
 use unsandbox::protocol::language::language_of_extension;
 
@@ -28,10 +29,9 @@ pub fn run(args: Vec<OsString>) -> i32 {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to standard output, usage errors to standard error; a closed one is no error.
-            let _ = error.print();
+            terminal::usage(&error);
             if let Some(hint) = meant_run(&error) {
-                say(&hint);
+                terminal::say(&hint);
             }
             return error.exit_code();
         }

@@ -2,11 +2,11 @@
 //! A result as a shell sees it: bytes on two streams, files, and an exit code.
 
 use crate::Done;
-use crate::failure::{EXIT_FAILED, Failure, say};
-use std::io::{IsTerminal, Write};
+use crate::failure::{EXIT_FAILED, Failure};
+use crate::terminal::{self, say};
 use std::path::Path;
 use unsandbox::protocol::wire;
-use unsandbox::{ExecutionResult, Status, Stream, save_all};
+use unsandbox::{ExecutionResult, Status, Stream, save_each};
 
 /// How a result is shown.
 #[derive(Debug, Default)]
@@ -27,19 +27,10 @@ pub(crate) struct Printer {
 
 impl Printer {
     pub(crate) fn print(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Failure> {
+        terminal::output(stream, bytes)?;
         match stream {
-            Stream::Stdout => {
-                let mut out = std::io::stdout().lock();
-                out.write_all(bytes)?;
-                // A prompt or half a line is output too.
-                out.flush()?;
-                self.out_count += bytes.len();
-            }
-            Stream::Stderr => {
-                // Who closed standard error does not want to read it.
-                let _ = std::io::stderr().lock().write_all(bytes);
-                self.err_count += bytes.len();
-            }
+            Stream::Stdout => self.out_count += bytes.len(),
+            Stream::Stderr => self.err_count += bytes.len(),
         }
         Ok(())
     }
@@ -56,12 +47,12 @@ impl Printer {
 /// Shows a finished run and gives its exit code.
 pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show<'_>) -> Done {
     if show.json {
-        line(&wire::encode_result(result, wire::Shape::Once))?;
+        terminal::json(&wire::encode_result(result, wire::Shape::Once))?;
     } else {
         printer.rest(result)?;
     }
     if let Some(directory) = show.artifacts {
-        save(result, directory, show.verbose)?;
+        save(result, directory, show.verbose);
     }
     if let Some(isolation) = result.isolation.as_ref().filter(|i| i.level != "full") {
         let missing = isolation.missing.join(", ");
@@ -73,7 +64,7 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
     let interrupted = show.interrupted.filter(|_| result.status == Status::Cancelled);
     let exit_code = interrupted.unwrap_or_else(|| exit_code_of(result));
     let ended_by_us = result.limit.is_some() || result.status != Status::Completed;
-    let wanted = show.verbose || std::io::stderr().is_terminal() || exit_code == EXIT_FAILED;
+    let wanted = show.verbose || terminal::is_watched() || exit_code == EXIT_FAILED;
     if let (true, Some(error), false) = (ended_by_us && wanted, &result.error, show.json) {
         say(error);
     }
@@ -92,39 +83,15 @@ fn exit_code_of(result: &ExecutionResult) -> i32 {
     }
 }
 
-fn save(result: &ExecutionResult, directory: &Path, verbose: bool) -> Result<(), Failure> {
-    // The program has run: whatever is wrong with the directory now, this is no wrong usage any more.
-    let saved = save_all(&result.artifacts, directory)
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    for path in saved {
-        if verbose {
-            say(&format!("saved {}", path.display()));
+/// The program has run: one that cannot be saved is named, and neither the others nor the exit code are lost.
+fn save(result: &ExecutionResult, directory: &Path, verbose: bool) {
+    for end in save_each(&result.artifacts, directory) {
+        match end {
+            Ok(path) if verbose => say(&format!("saved {}", path.display())),
+            Ok(_) => {}
+            Err(error) => say(&error.to_string()),
         }
     }
-    Ok(())
-}
-
-/// One line on standard output.
-pub(crate) fn line(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.write_all(b"\n")?;
-    Ok(out.flush()?)
-}
-
-/// Rows in columns that are as wide as their widest cell; the last one is not padded.
-pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        line(cells.join("  ").trim_end())?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 use crate::Done;
 use crate::args::RunArgs;
 use crate::endpoint::{build, builder, leaves_this_machine, refuse_local};
-use crate::failure::{Failure, say};
-use crate::output::{Printer, Show, finish, line};
+use crate::failure::Failure;
+use crate::output::{Printer, Show, finish};
 use crate::running::{Event, Running};
 use crate::signals::Watch;
+use crate::terminal::{self, line, say};
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -68,7 +69,10 @@ fn submit(client: &Client, request: &Request, args: &RunArgs) -> Done {
         Some(_) => client.execute_async(request)?,
         None => client.run_async(request)?,
     };
-    line(&if args.json { wire::encode_submitted(&job) } else { job.job_id })?;
+    match args.json {
+        true => terminal::json(&wire::encode_submitted(&job))?,
+        false => line(&job.job_id)?,
+    }
     Ok(0)
 }
 

@@ -89,9 +89,9 @@ impl Running {
         let gone = matches!(error.code(), ErrorCode::NotFound | ErrorCode::JobLost);
         match job_id {
             Some(id) if !self.client.is_local() && !gone => {
-                let url = self.client.endpoint();
+                let (url, word) = (self.client.endpoint(), shell_word(&id));
                 Failure::from(error).hint(format!(
-                    "the job is {id} and may go on; `unsandbox wait --url {url} {id}` asks for its result"
+                    "the job is {id} and may go on; `unsandbox wait --url {url} {word}` asks for its result"
                 ))
             }
             _ => error.into(),
@@ -111,7 +111,33 @@ impl Running {
     }
 }
 
+/// A server chose the id, and the line is there to be pasted into a shell.
+fn shell_word(id: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if !id.is_empty() && !id.starts_with('-') && id.chars().all(is_plain) {
+        return id.to_string();
+    }
+    format!("-- '{}'", id.replace('\'', r"'\''"))
+}
+
 fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     let thread = std::thread::Builder::new().name("unsandbox-call".to_string()).spawn(body);
     thread.map(drop).map_err(|error| Failure::failed(format!("no thread for the call: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_word;
+
+    #[test]
+    fn an_id_that_a_shell_would_read_as_more_is_quoted() {
+        for (id, word) in [
+            ("job_1-a", "job_1-a"),
+            ("$(id)", "-- '$(id)'"),
+            ("a'; id", r"-- 'a'\''; id'"),
+            ("--url=x", "-- '--url=x'"),
+        ] {
+            assert_eq!(shell_word(id), word);
+        }
+    }
 }

@@ -4,11 +4,10 @@
 use crate::Done;
 use crate::args::ServeArgs;
 use crate::failure::Failure;
-use crate::output::line;
 use crate::signals::Watch;
+use crate::terminal::{self, line};
 use log::{LevelFilter, Log, Metadata, Record};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
@@ -165,7 +164,7 @@ impl Log for StderrLog {
 
     fn log(&self, record: &Record<'_>) {
         let now = jiff::Timestamp::now();
-        let _ = writeln!(std::io::stderr().lock(), "{now:.3} {} {}", record.level(), record.args());
+        terminal::log(&format!("{now:.3} {} {}", record.level(), record.args()));
     }
 
     fn flush(&self) {}

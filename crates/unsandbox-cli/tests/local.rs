@@ -269,17 +269,42 @@ fn an_isolation_that_a_server_would_not_keep_to_is_refused() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_told_before_the_run_or_after_it_as_what_it_is() {
+fn a_directory_that_cannot_be_written_is_told_before_the_run_or_names_what_is_not_saved() {
     let folder = std::env::temp_dir().join(format!("unsandbox-saved-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let file = folder.join("file");
     std::fs::write(&file, "").unwrap();
     let ended = bash("echo ran", &["--artifacts", file.to_str().unwrap()]);
     assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{ended:?}");
-    // A folder stands where the artifact should go: the program has run, so this is no wrong usage.
+    // A folder stands where the artifact should go: the program has run, and its end is not lost for that.
     let target = folder.join("out");
     std::fs::create_dir_all(target.join("a")).unwrap();
-    let ended = bash("echo ran; echo 1 > artifacts/a", &["--artifacts", target.to_str().unwrap()]);
-    assert_eq!((ended.code, ended.out.as_str()), (125, "ran\n"), "{ended:?}");
+    let code = "echo ran; echo 1 > artifacts/a; echo 2 > artifacts/b; exit 7";
+    let ended = bash(code, &["--artifacts", target.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.out.as_str()), (7, "ran\n"), "{ended:?}");
+    assert!(ended.err.contains("artifact \"a\" is not saved"), "{ended:?}");
+    assert_eq!(std::fs::read_to_string(target.join("b")).unwrap(), "2\n");
+    // Nobody can make a file there, not even root.
+    let ended = bash(code, &["--artifacts", "/proc"]);
+    assert_eq!((ended.code, ended.out.as_str()), (7, "ran\n"), "{ended:?}");
+    assert!(ended.err.contains("\"a\"") && ended.err.contains("\"b\""), "{ended:?}");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn artifacts_whose_names_become_one_are_all_saved() {
+    let target = scratch("one-name");
+    let code = "cd artifacts; echo 1 > $'a\\x01'; mkdir a_; echo 2 > a_/b; echo 3 > A; echo 4 > $'x\\xff'; \
+                echo 5 > $'x\\xfe'";
+    let ended = bash(code, &["--artifacts", target.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    for (place, content) in [
+        ("a_", "1\n"),
+        ("a_-2/b", "2\n"),
+        ("A", "3\n"),
+        ("x\u{fffd}", "5\n"),
+        ("x\u{fffd}-2", "4\n"),
+    ] {
+        assert_eq!(std::fs::read_to_string(target.join(place)).unwrap(), content, "{place}");
+    }
 }

@@ -342,3 +342,43 @@ fn a_server_that_is_killed_and_started_again_runs_nothing_twice_and_has_lost_its
     let (_, log) = again.stop();
     assert!(log.contains("POST /execute 412 ") && !log.contains("POST /execute 200 "), "{log}");
 }
+
+/// A C program that keeps its compiler at work.
+fn never_compiled() -> String {
+    let macros = (1..45).map(|n| format!("#define A{n} A{} A{}\n", n - 1, n - 1));
+    format!("#define A0\n{}A44\nint main(void) {{ return 0; }}\n", macros.collect::<String>())
+}
+
+#[test]
+fn a_run_that_is_compiled_ends_with_its_job_its_connection_and_its_deadline() {
+    let served = serve(&["--listen", "127.0.0.1:0", "--grace", "0", "--concurrency", "1"]);
+    let host = served.address.strip_prefix("http://").unwrap();
+    let forever = body("c", &never_compiled());
+    let began = Instant::now();
+    // Its place is the only one: what runs next tells that it has gone.
+    let next = || {
+        let reply = served.call("POST", "/execute", "", &body("bash", "echo next"));
+        assert_eq!(reply.text("stdout"), "next\n");
+    };
+    let job = served.call("POST", "/execute/async", "", &forever);
+    let path = format!("/jobs/{}", job.text("job_id"));
+    while served.call("GET", &path, "", "").text("status") != "running" {}
+    let cancelled = served.call("DELETE", &path, "", "");
+    assert_eq!(cancelled.text("status"), "cancelled");
+    next();
+
+    let mut gone = TcpStream::connect(host).unwrap();
+    gone.write_all(&request(host, "POST", "/execute", "", forever.as_bytes())).unwrap();
+    // Whether it has its place by then or is about to take it, it is not to keep it.
+    served.call("GET", "/health", "", "");
+    drop(gone);
+    next();
+
+    let client = unsandbox::Client::builder().base_url(&served.address).build().unwrap();
+    let options = unsandbox::CallOptions::new().deadline(Duration::from_secs(1));
+    let late = client.execute_with(&unsandbox::Request::new("c", never_compiled()), options);
+    assert_eq!(late.unwrap_err().code(), unsandbox::ErrorCode::Timeout);
+    next();
+    // Far below the minute that a compiler has, of which there were three.
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}

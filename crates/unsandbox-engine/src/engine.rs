@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The engine as its callers see it: takes submissions, answers questions about jobs, ends.
 
+use crate::access::Access;
 use crate::core::{Core, closed};
 use crate::egress::EgressOptions;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
 use crate::reactor::{self, Reactor};
 use crate::run::refusal;
 use crate::start::{Jailer, level_of};
-use crate::{plan, runtimes, stdin};
+use crate::{plan, runtimes, stdin, temporary};
 use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
@@ -22,7 +24,7 @@ use unsandbox_protocol::isolation::Layer;
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::{
     Backend, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job,
-    NetworkMode, Owner, Probe, Request, Status, Submission, limits,
+    Level, NetworkMode, Owner, Probe, Request, Status, Submission, limits,
 };
 
 /// How an engine is set up.
@@ -64,7 +66,9 @@ pub struct Engine {
     reactor: Mutex<Option<JoinHandle<()>>>,
     /// Held by whoever waits for the jailer's report: there is one place for it.
     probing: Mutex<()>,
-    runtimes: Mutex<HashMap<(&'static str, String), runtimes::Runtime>>,
+    /// How its runs see the host, told by the kernel once: every run asks.
+    access: OnceLock<Access>,
+    runtimes: Mutex<HashMap<(&'static str, String, Access), runtimes::Runtime>>,
     versions: Mutex<HashMap<&'static str, Option<String>>>,
     /// Held by the one caller that asks for versions: together, many would fill the queue.
     asks_versions: Mutex<()>,
@@ -88,6 +92,7 @@ impl Engine {
             trees: AtomicU64::new(0),
             reactor: Mutex::new(None),
             probing: Mutex::default(),
+            access: OnceLock::new(),
             runtimes: Mutex::default(),
             versions: Mutex::default(),
             asks_versions: Mutex::default(),
@@ -113,6 +118,10 @@ impl Engine {
                     let (name, detail, fix) =
                         (why.layer.clone(), why.what.clone(), why.fix.clone());
                     layers.insert(0, Layer { name, available: false, detail, fix });
+                }
+                if let Some(detail) = temporary::noexec(Path::new(&jailer.hello.base)) {
+                    let (name, fix) = ("temporary directory", temporary::NOEXEC_FIX.to_string());
+                    layers.push(Layer { name: name.to_string(), available: false, detail, fix });
                 }
                 return Ok(Probe { level, layers });
             }
@@ -250,20 +259,37 @@ impl Engine {
         Ok(format!("{base}/{}", self.trees.fetch_add(1, Ordering::Relaxed)))
     }
 
+    /// The level that runs have here. Only as root does it matter before a jailer is there: what its runs may
+    /// read depends on it.
+    fn level(&self) -> Level {
+        let hello = |jailer: &Arc<Jailer>| jailer.hello.level;
+        let running = self.core.jailer();
+        let known = running.as_ref().and_then(hello);
+        match self.core.options.isolation {
+            IsolationPolicy::Reduced => Level::Reduced,
+            IsolationPolicy::Full => Level::Full,
+            IsolationPolicy::Auto if known.is_none() && rustix::process::geteuid().is_root() => {
+                self.jailer().ok().as_ref().and_then(hello).unwrap_or(Level::Full)
+            }
+            IsolationPolicy::Auto => known.unwrap_or(Level::Full),
+        }
+    }
+
     fn runtime(
         &self,
         language: &'static Language,
         chosen: Option<&str>,
     ) -> Result<runtimes::Runtime, Error> {
         let environment = std::env::var(language.choose).unwrap_or_default();
-        let key = (language.name, chosen.unwrap_or(&environment).to_string());
+        let access = self.access.get_or_init(Access::by_the_host).at(self.level());
+        let key = (language.name, chosen.unwrap_or(&environment).to_string(), access);
         // An upgrade may have put the programs elsewhere since they were found.
         if let Some(known) = self.runtimes.lock().expect("no panic under this lock").get(&key)
             && known.programs.iter().all(|(_, path)| path.exists())
         {
             return Ok(known.clone());
         }
-        let found = runtimes::find(language, chosen)?;
+        let found = runtimes::find(language, chosen, access)?;
         self.runtimes.lock().expect("no panic under this lock").insert(key, found.clone());
         Ok(found)
     }

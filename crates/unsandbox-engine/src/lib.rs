@@ -9,6 +9,7 @@
 //! has started that), `reactor.rs` hears of it, `run.rs` keeps its output and makes the result. What a
 //! `semitrusted` run reaches, it reaches through `egress/`.
 
+mod access;
 mod core;
 mod egress;
 mod engine;
@@ -22,6 +23,7 @@ mod runtimes;
 mod shims;
 mod start;
 mod stdin;
+mod temporary;
 
 pub use egress::{EgressOptions, Resolver, SystemResolver};
 pub use engine::{Engine, EngineOptions};

@@ -22,7 +22,14 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
         Cause::Signaled => signaled(result, who, end.code),
         Cause::Wall => {
             result.status = Status::Timeout;
-            let words = format!("{who} ran past its {} s", ending.wall_ms_of(kind) / 1000);
+            let seconds = ending.wall_ms_of(kind) / 1000;
+            let words = match kind {
+                StepKind::Run => format!("{who} ran past its {seconds} s"),
+                // A ttl of 5 does not explain an end after a minute, nor would a larger one help.
+                _ => {
+                    format!("{who} ran past its {seconds} s, which the language has beside the ttl")
+                }
+            };
             limited(result, LimitKind::Wall, EXIT_TIMEOUT, None, words);
         }
         Cause::Cpu => {
@@ -44,8 +51,19 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
     }
 }
 
+/// Why a step failed that makes what comes back with the result.
+pub fn in_words(kind: StepKind, end: &StepEnd, ending: &Ending) -> String {
+    let mut scratch = ExecutionResult::new(Status::Failed);
+    describe(&mut scratch, kind, end, ending);
+    scratch.error.unwrap_or_default()
+}
+
 fn who(kind: StepKind) -> &'static str {
-    if kind == StepKind::Compile { "the compiler" } else { "the program" }
+    match kind {
+        StepKind::Compile => "the compiler",
+        StepKind::Pack | StepKind::Wasm => "the command that makes it",
+        StepKind::Run => "the program",
+    }
 }
 
 pub fn out_of_memory(result: &mut ExecutionResult, kind: StepKind, ending: &Ending) {
@@ -75,7 +93,7 @@ fn exited(result: &mut ExecutionResult, kind: StepKind, code: i32) {
             StepKind::Compile => {
                 format!("the program did not compile: the compiler exited with code {code}")
             }
-            _ => format!("the program exited with code {code}"),
+            _ => format!("{} exited with code {code}", who(kind)),
         });
     }
 }
@@ -122,5 +140,54 @@ fn signal_name(signal: i32) -> &'static str {
         25 => " (SIGXFSZ, file size)",
         31 => " (SIGSYS, forbidden system call)",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unsandbox_protocol::limits::COMPILE_TIME;
+
+    fn ended(cause: Cause, code: i32) -> StepEnd {
+        StepEnd { cause, code, cpu_time_us: 0, peak_memory_bytes: 0, wall_us: 0 }
+    }
+
+    const ENDING: Ending = Ending {
+        cancelled: None,
+        memory_bytes: 64,
+        cpu_time_ms: 0,
+        work_bytes: 0,
+        work_files: 0,
+        output_bytes: 0,
+        compile_ms: COMPILE_TIME.as_millis() as u64,
+        run_ms: 5_000,
+    };
+
+    #[test]
+    fn a_compiler_that_takes_too_long_is_a_timeout_that_names_its_own_bound() {
+        let mut result = ExecutionResult::new(Status::Failed);
+        describe(&mut result, StepKind::Compile, &ended(Cause::Wall, SIGKILL), &ENDING);
+        assert_eq!((&result.status, result.exit_code), (&Status::Timeout, Some(EXIT_TIMEOUT)));
+        assert_eq!(result.limit, Some(LimitKind::Wall));
+        let words = "the compiler ran past its 60 s, which the language has beside the ttl";
+        assert_eq!(result.error.as_deref(), Some(words));
+        describe(&mut result, StepKind::Run, &ended(Cause::Wall, SIGKILL), &ENDING);
+        assert_eq!(result.error.as_deref(), Some("the program ran past its 5 s"));
+    }
+
+    #[test]
+    fn what_makes_an_artifact_says_why_it_could_not() {
+        for (end, why) in [
+            (ended(Cause::Exited, 3), "exited with code 3"),
+            (ended(Cause::Signaled, 11), "was ended by signal 11 (SIGSEGV, invalid memory access)"),
+            (
+                ended(Cause::Wall, SIGKILL),
+                "ran past its 60 s, which the language has beside the ttl",
+            ),
+            (ended(Cause::Memory, SIGKILL), "used more than its 64 bytes of memory"),
+        ] {
+            let words = in_words(StepKind::Pack, &end, &ENDING);
+            assert_eq!(words, format!("the command that makes it {why}"));
+        }
     }
 }

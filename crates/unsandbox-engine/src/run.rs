@@ -5,12 +5,14 @@
 use crate::egress::{Egress, Gateway};
 use crate::jobs::Record;
 use crate::outcome;
-use crate::plan::Prepared;
+use crate::plan::{Prepared, TMP};
+use crate::temporary;
 use rustix::event::epoll;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -37,8 +39,9 @@ pub struct Ending {
     pub work_bytes: u64,
     pub work_files: u64,
     pub output_bytes: u64,
-    compile_ms: u64,
-    run_ms: u64,
+    /// Of each step beside the run.
+    pub compile_ms: u64,
+    pub run_ms: u64,
 }
 
 impl Ending {
@@ -119,6 +122,8 @@ pub struct Run {
     /// Whether its init was told to listen; one that does so unasked gets no gateway.
     is_semitrusted: bool,
     gateway: Option<Gateway>,
+    /// Folder of the host that has its tree, at the reduced level.
+    base: Option<PathBuf>,
     control_open: bool,
     outputs: [Output; 2],
     ending: Ending,
@@ -151,6 +156,8 @@ pub const STDERR: u64 = 2;
 
 /// An init that was asked to stop has this long before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// What the kernel answers where a file may not be executed.
+const EACCES: i32 = 13;
 /// Read at most this often from one stream before looking at the others.
 const READ_AT_ONCE: usize = 4;
 const READ_BYTES: usize = 64 * 1024;
@@ -165,8 +172,9 @@ impl Run {
         prepared: &Prepared,
     ) -> Run {
         let plan: &Plan = &prepared.plan;
-        let wall = |wanted: StepKind| {
-            plan.steps.iter().find(|step| step.kind == wanted).map_or(0, |step| step.wall_ms)
+        let wall = |is_run: bool| {
+            let step = plan.steps.iter().find(|step| (step.kind == StepKind::Run) == is_run);
+            step.map_or(0, |step| step.wall_ms)
         };
         let ending = Ending {
             cancelled: None,
@@ -175,8 +183,8 @@ impl Run {
             work_bytes: plan.limits.work_bytes,
             work_files: plan.limits.work_files,
             output_bytes: prepared.output_bytes,
-            compile_ms: wall(StepKind::Compile),
-            run_ms: wall(StepKind::Run),
+            compile_ms: wall(false),
+            run_ms: wall(true),
         };
         Run {
             job_id: record.job.job_id.clone(),
@@ -187,6 +195,10 @@ impl Run {
             egress,
             is_semitrusted: !prepared.needs.listen.is_empty(),
             gateway: None,
+            base: (plan.tmp != TMP)
+                .then(|| Path::new(&plan.tmp).parent())
+                .flatten()
+                .map(Path::to_path_buf),
             control_open: true,
             outputs: pipes.map(|pipe| Output { pipe: Some(pipe.into()), kept: Vec::new() }),
             ending,
@@ -306,11 +318,14 @@ impl Run {
 
     fn take(&mut self, message: FromInit, fds: Vec<OwnedFd>) {
         match message {
-            FromInit::Ended { kind: kind @ (StepKind::Pack | StepKind::Wasm), end } => {
-                if end.cause != Cause::Exited || end.code != 0 {
+            // One that was stopped is the last step: its end is the run's.
+            FromInit::Ended { kind: kind @ (StepKind::Pack | StepKind::Wasm), end }
+                if end.cause != Cause::Stopped =>
+            {
+                if !succeeded(&end) {
                     let what = if kind == StepKind::Pack { "artifact" } else { "WebAssembly" };
-                    self.notes
-                        .push(format!("no {what}: the command that makes it failed (see stderr)"));
+                    let why = outcome::in_words(kind, &end, &self.ending);
+                    self.notes.push(format!("no {what}: {why} (its words are in stderr)"));
                 }
             }
             FromInit::Ended { kind, end } => self.end = Some((kind, end)),
@@ -384,6 +399,12 @@ impl Run {
         }
     }
 
+    /// Why no program starts from the tree that this run had, where that is a folder of the host.
+    fn noexec(&self) -> Option<String> {
+        let base = self.base.as_deref()?;
+        temporary::noexec(base)
+    }
+
     /// The result, or why there is none.
     pub fn into_result(mut self) -> Result<ExecutionResult, Error> {
         self.ending.cancelled = self.handle.cancelled.get().copied();
@@ -393,8 +414,15 @@ impl Run {
                 outcome::cancelled(&mut result, reason);
                 return Ok(result);
             }
-            return Err(refusal(trouble));
+            return Err(match self.noexec() {
+                Some(why) if trouble.layer == "program" && trouble.errno == EACCES => Error::new(
+                    ErrorCode::LanguageUnavailable,
+                    format!("the program cannot be started: {why}; {}", temporary::NOEXEC_FIX),
+                ),
+                _ => refusal(trouble),
+            });
         }
+        let noexec = self.noexec();
         let mut result = ExecutionResult::new(Status::Failed);
         let [stdout, stderr] = self.outputs;
         (result.stdout, result.stderr) = (stdout.kept, stderr.kept);
@@ -417,6 +445,11 @@ impl Run {
         if self.truncated && result.limit.is_none() && result.status == Status::Completed {
             // It ended by itself before it could be stopped; what it wrote was too much all the same.
             outcome::too_much_output(&mut result, &self.ending);
+        }
+        if temporary::is_like_noexec(&result)
+            && let Some(why) = noexec
+        {
+            self.notes.push(format!("{why}; {}", temporary::NOEXEC_FIX));
         }
         result.artifacts = self.artifacts;
         if self.end.is_some() && !self.done {

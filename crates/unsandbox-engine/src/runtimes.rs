@@ -2,6 +2,7 @@
 //! Finds a language's programs on this machine, and what a jail has to show of it for them to run:
 //! the installation's own prefix, never the user's home.
 
+use crate::access::{Access, interpreter_of};
 use crate::shims::{self, Resolved};
 use std::env;
 use std::fs;
@@ -54,25 +55,36 @@ struct Program {
     show: Vec<PathBuf>,
 }
 
-/// Finds the first recipe whose programs are all here. `chosen` names the main one.
-pub fn find(language: &'static Language, chosen: Option<&str>) -> Result<Runtime, Error> {
+/// Finds the first recipe whose programs are all here, and can be run with this access. `chosen` names the
+/// main one.
+pub fn find(
+    language: &'static Language,
+    chosen: Option<&str>,
+    access: Access,
+) -> Result<Runtime, Error> {
+    let mut search = Search { access, blocked: Vec::new() };
     if let Some(path) = chosen {
-        return chosen_runtime(language, path, "runtime");
+        return chosen_runtime(language, path, "runtime", search);
     }
     if !language.choose.is_empty()
         && let Ok(path) = env::var(language.choose)
         && !path.is_empty()
     {
-        return chosen_runtime(language, &path, language.choose);
+        return chosen_runtime(language, &path, language.choose, search);
     }
     language
         .recipes
         .iter()
-        .find_map(|recipe| assemble(recipe, |names| names.iter().find_map(|name| search(name))))
-        .ok_or_else(|| missing(language))
+        .find_map(|recipe| assemble(recipe, |names| search.any(names)))
+        .ok_or_else(|| search.missing(language))
 }
 
-fn chosen_runtime(language: &'static Language, path: &str, source: &str) -> Result<Runtime, Error> {
+fn chosen_runtime(
+    language: &'static Language,
+    path: &str,
+    source: &str,
+    mut search: Search,
+) -> Result<Runtime, Error> {
     let wrong = |why: &str| Error::argument(format!("{source} {path:?} {why}"));
     let file = Path::new(path);
     if !file.is_absolute() {
@@ -91,15 +103,16 @@ fn chosen_runtime(language: &'static Language, path: &str, source: &str) -> Resu
         .iter()
         .find(|recipe| is_named_in(recipe, file))
         .or(language.recipes.first())
-        .ok_or_else(|| missing(language))?;
-    let mut first = program();
-    if first.is_none() {
+        .ok_or_else(|| search.missing(language))?;
+    let Some(program) = program() else {
         return Err(wrong("is a version manager's stand-in that leads to no installed version"));
+    };
+    if let Err(blocked) = search.access.check(&program.path, &program.show) {
+        return Err(wrong(&format!("cannot be run in a jail: {blocked}")));
     }
-    let found = assemble(recipe, |names| {
-        first.take().or_else(|| names.iter().find_map(|name| search(name)))
-    });
-    found.ok_or_else(|| missing(language))
+    let mut first = Some(program);
+    let found = assemble(recipe, |names| first.take().or_else(|| search.any(names)));
+    found.ok_or_else(|| search.missing(language))
 }
 
 /// Whether the file's name, without version suffix, is one of the recipe's programs.
@@ -149,25 +162,64 @@ fn matching(path: &Path) -> Vec<PathBuf> {
     entries.filter(fits).map(|entry| entry.path()).collect()
 }
 
-/// LANGUAGE_UNAVAILABLE, with every way to get it.
-fn missing(language: &Language) -> Error {
-    let mut ways = Vec::new();
-    for recipe in language.recipes {
-        ways.extend(ways_to_install(recipe));
+/// Looks for programs, and remembers those that are there and cannot be run.
+struct Search {
+    access: Access,
+    blocked: Vec<String>,
+}
+
+impl Search {
+    fn any(&mut self, names: &[&str]) -> Option<Program> {
+        names.iter().find_map(|name| self.program(name))
     }
-    ways.dedup();
-    let programs = language.recipes.first().map(|recipe| {
-        recipe.programs.iter().filter_map(|(_, files)| files.first().copied()).collect::<Vec<_>>()
-    });
-    Error::new(
-        ErrorCode::LanguageUnavailable,
-        format!(
-            "{} is not installed on this machine: {} was not found; install it with {}",
-            language.name,
-            programs.unwrap_or_default().join(" or "),
-            ways.join(", or ")
-        ),
-    )
+
+    fn program(&mut self, name: &str) -> Option<Program> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let home = env::var_os("HOME").map(PathBuf::from);
+        let at_home = USUAL_AT_HOME.iter().filter_map(|folder| Some(home.as_ref()?.join(folder)));
+        let folders = env::split_paths(&path).chain(USUAL.iter().map(PathBuf::from)).chain(at_home);
+        for folder in folders.filter(|folder| folder.is_absolute()) {
+            let candidate = folder.join(name);
+            if !is_program(&candidate) {
+                continue;
+            }
+            let program = match shims::resolve(&candidate) {
+                Resolved::Real => describe(&candidate),
+                Resolved::For(real) => describe(&real),
+                Resolved::Nowhere => continue,
+            };
+            match self.access.check(&program.path, &program.show) {
+                Ok(()) => return Some(program),
+                Err(blocked) => self.blocked.push(format!("{candidate:?}: {blocked}")),
+            }
+        }
+        None
+    }
+
+    /// LANGUAGE_UNAVAILABLE, with every way to get it, and what is there but cannot be run.
+    fn missing(&self, language: &Language) -> Error {
+        let mut ways = Vec::new();
+        for recipe in language.recipes {
+            ways.extend(ways_to_install(recipe));
+        }
+        ways.dedup();
+        let programs = language.recipes.first().map(|recipe| {
+            let firsts = recipe.programs.iter().filter_map(|(_, files)| files.first().copied());
+            firsts.collect::<Vec<_>>()
+        });
+        let (name, programs) = (language.name, programs.unwrap_or_default().join(" or "));
+        let ways = ways.join(", or ");
+        let text = match self.blocked.first() {
+            None => format!(
+                "{name} is not installed on this machine: {programs} was not found; install it with {ways}"
+            ),
+            Some(first) => format!(
+                "{name} cannot be run on this machine: of what was found, {first}; let others read it, or install \
+                 {programs} for all users with {ways}"
+            ),
+        };
+        Error::new(ErrorCode::LanguageUnavailable, text)
+    }
 }
 
 /// How to install a missing language, in one line.
@@ -188,25 +240,6 @@ fn ways_to_install(recipe: &Recipe) -> Vec<String> {
     ways
 }
 
-fn search(name: &str) -> Option<Program> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let home = env::var_os("HOME").map(PathBuf::from);
-    let at_home = USUAL_AT_HOME.iter().filter_map(|folder| Some(home.as_ref()?.join(folder)));
-    let folders = env::split_paths(&path).chain(USUAL.iter().map(PathBuf::from)).chain(at_home);
-    for folder in folders.filter(|folder| folder.is_absolute()) {
-        let candidate = folder.join(name);
-        if !is_program(&candidate) {
-            continue;
-        }
-        match shims::resolve(&candidate) {
-            Resolved::Real => return Some(describe(&candidate)),
-            Resolved::For(real) => return Some(describe(&real)),
-            Resolved::Nowhere => {}
-        }
-    }
-    None
-}
-
 fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
@@ -224,9 +257,14 @@ fn describe(found: &Path) -> Program {
         _ => real.clone(),
     };
     let mut show = installation_of(&real);
+    // A script, as tools of Python and Node are, needs what its first line names.
+    if let Some(interpreter) = interpreter_of(&real).and_then(|it| it.canonicalize().ok()) {
+        show.extend(installation_of(&interpreter));
+    }
     // A virtual environment is known by its own path: the link's place, not its target's.
     if let Some(root) = virtual_environment(&named) {
         show.extend(parts_of_environment(&root, &named));
+        show.extend(base_of_environment(&root));
         return Program { path: named, show };
     }
     // A program may go by the name it was called with, as long as that name is in sight.
@@ -237,6 +275,19 @@ fn describe(found: &Path) -> Program {
 fn virtual_environment(program: &Path) -> Option<PathBuf> {
     let root = program.parent()?.parent()?;
     root.join("pyvenv.cfg").is_file().then(|| root.to_path_buf())
+}
+
+/// What a virtual environment is made from: its program may be a copy, which leads nowhere.
+fn base_of_environment(root: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(root.join("pyvenv.cfg")).unwrap_or_default();
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    let home = pairs.filter(|(key, _)| key.trim() == "home").map(|(_, value)| value.trim()).next();
+    let base = home.and_then(|home| Path::new(home).canonicalize().ok());
+    base.filter(|home| home.is_dir()).map_or(Vec::new(), |home| {
+        // Only a whole installation: there is no program here that could be shown alone.
+        let prefix = installation_of(&home.join("python3"));
+        prefix.into_iter().filter(|path| path.is_dir()).collect()
+    })
 }
 
 /// What makes a virtual environment. Its folder may hold anything else, as where it was made in that of
@@ -388,6 +439,31 @@ mod tests {
         assert_eq!(program.path, venv.join("bin/python3"));
         let parts = ["lib", "pyvenv.cfg", "bin"].map(|part| venv.join(part));
         assert_eq!(program.show, [&[folder.0.join("base")], &parts[..]].concat());
+    }
+
+    #[test]
+    fn a_copy_in_a_virtual_environment_shows_what_it_was_made_from() {
+        let folder = Folder::new("copies");
+        program_at(&folder.0.join("base/bin/python3"));
+        fs::create_dir(folder.0.join("base/lib")).unwrap();
+        let program = folder.0.join("venv/bin/python3");
+        program_at(&program);
+        let home = folder.0.join("base/bin");
+        fs::write(folder.0.join("venv/pyvenv.cfg"), format!("home = {}\n", home.display()))
+            .unwrap();
+        assert!(describe(&program).show.contains(&folder.0.join("base")));
+    }
+
+    #[test]
+    fn a_script_shows_its_interpreter() {
+        let folder = Folder::new("script");
+        let interpreter = folder.0.join("python/bin/python3");
+        program_at(&interpreter);
+        fs::create_dir(folder.0.join("python/lib")).unwrap();
+        let script = folder.0.join("tools/tool");
+        program_at(&script);
+        fs::write(&script, format!("#!{}\n", interpreter.display())).unwrap();
+        assert_eq!(describe(&script).show, [script, folder.0.join("python")]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! of the engine: between the one clone and the exec run nothing but raw system calls on memory that
 //! was prepared before, since the host may have any number of threads.
 
+use crate::temporary;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use unsandbox_jailer::ENGINE_FD;
 use unsandbox_jailer::channel;
@@ -67,7 +69,7 @@ impl Jailer {
     /// why in its `hello`.
     pub fn start(policy: IsolationPolicy) -> Result<Jailer, Error> {
         if policy == IsolationPolicy::Reduced {
-            return Jailer::start_at(Level::Reduced);
+            return Jailer::start_reduced();
         }
         let full = Jailer::start_at(Level::Full)?;
         let Some(why) = &full.hello.trouble else { return Ok(full) };
@@ -75,13 +77,21 @@ impl Jailer {
             return Ok(full);
         }
         full.end();
-        let reduced = Jailer::start_at(Level::Reduced)?;
+        let reduced = Jailer::start_reduced()?;
         if let Some(nor) = &reduced.hello.trouble {
             let trouble = Some(neither(why, nor));
             return Ok(Jailer { hello: Hello { trouble, ..full.hello.clone() }, ..reduced });
         }
         log::warn!("isolation is reduced: the {}: {}; {}", why.layer, why.what, why.fix);
         Ok(Jailer { fell_back: Some(why.clone()), ..reduced })
+    }
+
+    fn start_reduced() -> Result<Jailer, Error> {
+        let jailer = Jailer::start_at(Level::Reduced)?;
+        if let Some(why) = temporary::noexec(Path::new(&jailer.hello.base)) {
+            log::warn!("{why}; {}", temporary::NOEXEC_FIX);
+        }
+        Ok(jailer)
     }
 
     /// Starts one and hears its first message.
@@ -241,7 +251,7 @@ fn clone_and_exec(program: &OwnedFd, level: Level, fds: [&OwnedFd; 4]) -> io::Re
     let path = format!("/proc/self/fd/{}\0", program.as_raw_fd());
     let host = format!("{}\0", std::process::id());
     let level = format!("{}\0", level.as_str());
-    let mut temporary = std::env::temp_dir().into_os_string().into_vec();
+    let mut temporary = temporary::folder().into_os_string().into_vec();
     temporary.push(0);
     let argv = [
         c"unsandbox-jailer".as_ptr(),

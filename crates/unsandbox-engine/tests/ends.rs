@@ -216,3 +216,84 @@ fn a_closed_engine_refuses() {
 fn again_unprivileged() {
     again_as_an_ordinary_user("again_unprivileged");
 }
+
+/// A C program that says when its compiler is at work, and keeps it there: 2^44 macros that come to nothing.
+fn never_compiled() -> String {
+    let macros = (1..45).map(|n| format!("#define A{n} A{} A{}\n", n - 1, n - 1));
+    let macros: String = macros.collect();
+    format!(
+        "#pragma message \"under way\"\n#define A0\n{macros}A44\nint main(void) {{ return 0; }}\n"
+    )
+}
+
+#[test]
+fn a_job_that_is_compiled_is_cancelled_at_once() {
+    let engine = engine();
+    let (sink, events) = recorder();
+    let submission = Submission::new(Request::new("c", never_compiled()).ttl(1));
+    let owner = submission.owner.clone();
+    let job = engine.submit(submission, sink).unwrap();
+    await_said(&events, "under way", Duration::from_secs(20));
+    let began = Instant::now();
+    engine.cancel(&owner, &job.job_id, Arc::new(NoSink)).unwrap();
+    let result = await_end(&events);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!((result.status.clone(), result.exit_code), (Status::Cancelled, Some(-1)));
+    assert!(result.stderr_text().contains("under way"), "{}", result.stderr_text());
+}
+
+#[test]
+fn a_job_that_is_compiled_has_its_place_and_is_its_owners() {
+    let options = EngineOptions { concurrency: 1, queue_max: 1, ..EngineOptions::default() };
+    let engine = Engine::new(options).unwrap();
+    let (sink, events) = recorder();
+    let listed = |code: &str, language: &str| {
+        let request = Request::new(language, code);
+        Submission { listed: true, ..Submission::new(request) }
+    };
+    let submission = listed(&never_compiled(), "c");
+    let (owner, cancel) = (submission.owner.clone(), submission.cancel.clone());
+    engine.submit(submission, sink).unwrap();
+    await_said(&events, "under way", Duration::from_secs(20));
+    let jobs = engine.list(&owner).unwrap();
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(jobs[0].status, Status::Running);
+    let (sink, next) = recorder();
+    engine.submit(listed("echo next", "bash"), sink).unwrap();
+    let waiting = engine.list(&owner).unwrap();
+    let pending = waiting.iter().filter(|job| job.status == Status::Pending).count();
+    assert_eq!((waiting.len(), pending), (2, 1), "the next one waits for the place");
+    let (sink, _) = recorder();
+    let full = engine.submit(listed("true", "bash"), sink).unwrap_err();
+    assert_eq!(full.code(), ErrorCode::RateLimited);
+    // By its own token, as where its client has gone or its deadline has passed.
+    cancel.cancel();
+    assert_eq!(await_end(&events).status, Status::Cancelled);
+    assert_eq!(await_end(&next).stdout, b"next\n");
+}
+
+#[test]
+fn a_step_that_makes_an_artifact_is_stopped_as_the_program_is() {
+    if lacks(&["clang", "wasm-ld"]) {
+        return;
+    }
+    let engine = engine();
+    let code = format!(
+        "#ifdef __wasm__\n{}#else\nint main(void) {{ return 0; }}\n#endif\n",
+        never_compiled()
+    );
+    let request = || Request { return_wasm_artifact: true, ..Request::new("c", code.clone()) };
+    let (sink, events) = recorder();
+    let submission = Submission::new(request());
+    let cancel = submission.cancel.clone();
+    engine.submit(submission, sink).unwrap();
+    await_said(&events, "under way", Duration::from_secs(20));
+    cancel.cancel();
+    let result = await_end(&events);
+    assert_eq!(result.status, Status::Cancelled);
+    assert!(!result.error.unwrap().contains("WebAssembly"), "it did not fail, it was cancelled");
+    let limits = Limits { output_bytes: Some(8), ..Limits::default() };
+    let result = execute_on(&engine, request().limits(limits)).unwrap();
+    assert_eq!((result.limit, result.exit_code), (Some(LimitKind::Output), Some(137)));
+    assert_eq!((result.stderr.len(), result.truncated), (8, true), "{:?}", result.error);
+}

@@ -5,6 +5,7 @@
 mod common;
 
 use common::*;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -68,11 +69,15 @@ fn semitrusted_and_full_are_refused_with_the_reason() {
 
 /// Runs one test of this file in a user namespace that allows no further ones.
 fn where_namespaces_are_refused(test: &str) -> std::process::Output {
+    after("echo 0 > /proc/sys/user/max_user_namespaces", test)
+}
+
+/// Runs one test of this file in user and mount namespaces of its own, in which a shell has done `first`.
+fn after(first: &str, test: &str) -> std::process::Output {
     let program = readable_copy_of_this_program();
-    let script =
-        "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" --exact \"$1\" --nocapture";
+    let script = format!("{first} && exec \"$0\" --exact \"$1\" --nocapture");
     let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
         .arg(&program)
         .arg(test)
         .env("UNSANDBOX_TEST_INSIDE", "1")
@@ -111,6 +116,81 @@ fn auto_falls_back_and_says_so_where_namespaces_are_refused() {
         execute_on(&engine_at(IsolationPolicy::Full), Request::new("bash", "")).unwrap_err();
     assert_eq!(error.code(), ErrorCode::IsolationUnavailable);
     assert!(error.message().contains("max_user_namespaces"), "{error}");
+}
+
+#[test]
+fn a_noexec_temporary_directory_is_named_where_a_program_cannot_start() {
+    const THIS: &str = "a_noexec_temporary_directory_is_named_where_a_program_cannot_start";
+    if std::env::var_os("UNSANDBOX_TEST_INSIDE").is_none() {
+        let first = "mount -t tmpfs -o noexec,mode=1777 none /mnt && export TMPDIR=/mnt";
+        let output = after(first, THIS);
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+        return;
+    }
+    let engine = engine_at(IsolationPolicy::Reduced);
+    let is_told = |text: &str| ["/mnt", "noexec", "TMPDIR"].iter().all(|word| text.contains(word));
+    let compiled = execute_on(&engine, Request::new("c", "int main(void) { return 0; }"));
+    let error = compiled.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::LanguageUnavailable);
+    assert!(is_told(error.message()), "{error}");
+    // What needs no program of its own runs, and one that makes one hears why it does not start.
+    let plain = execute_on(&engine, Request::new("bash", "echo ran; exit 7")).unwrap();
+    assert_eq!((&plain.stdout[..], plain.exit_code), (&b"ran\n"[..], Some(7)));
+    assert_eq!(plain.error.as_deref(), Some("the program exited with code 7"));
+    let made = Request::new("bash", "cp /bin/true own; ./own");
+    let result = execute_on(&engine, made).unwrap();
+    assert_eq!(result.exit_code, Some(126));
+    assert!(is_told(result.error.as_deref().unwrap()), "{:?}", result.error);
+    let probe = engine.probe().unwrap();
+    let layer = probe.layers.iter().find(|layer| layer.name == "temporary directory").unwrap();
+    assert!(!layer.available && is_told(&format!("{}; {}", layer.detail, layer.fix)), "{layer:?}");
+}
+
+#[test]
+fn a_noexec_tmp_gives_way_where_nobody_has_named_it() {
+    const THIS: &str = "a_noexec_tmp_gives_way_where_nobody_has_named_it";
+    if std::env::var_os("UNSANDBOX_TEST_INSIDE").is_none() {
+        // The program itself may lie in /tmp: it is started from elsewhere.
+        let first = "mount --bind \"${0%/*}\" /mnt && mount --bind /tmp /tmp && \
+                     mount -o remount,bind,noexec /tmp && unset TMPDIR && \
+                     exec \"/mnt/${0##*/}\" --exact \"$1\" --nocapture";
+        let output = after(first, THIS);
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+        return;
+    }
+    let engine = engine_at(IsolationPolicy::Reduced);
+    let code = "#include <stdio.h>\nint main(void) { char p[999]; puts(realpath(\".\", p)); }";
+    let result =
+        execute_on(&engine, Request::new("c", format!("#include <stdlib.h>\n{code}"))).unwrap();
+    assert!(result.stdout_text().starts_with("/var/tmp/"), "{result:?}");
+}
+
+#[test]
+fn a_temporary_directory_that_runs_may_not_enter_is_named() {
+    const THIS: &str = "a_temporary_directory_that_runs_may_not_enter_is_named";
+    let folder = std::env::temp_dir().join(format!("unsandbox-private-{}", std::process::id()));
+    // Only root's runs have an id that does not own it.
+    if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() != 0) {
+        return;
+    }
+    if std::env::var_os("UNSANDBOX_TEST_INSIDE").is_none() {
+        std::fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", THIS, "--nocapture"])
+            .env("UNSANDBOX_TEST_INSIDE", "1")
+            .env("TMPDIR", &folder)
+            .output();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(output.unwrap().status.success());
+        return;
+    }
+    let engine = engine_at(IsolationPolicy::Reduced);
+    let error = execute_on(&engine, Request::new("bash", "echo ran")).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::IsolationUnavailable);
+    let folder = std::env::temp_dir().display().to_string();
+    assert!([&folder, "TMPDIR"].iter().all(|word| error.message().contains(*word)), "{error}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::rc::Rc;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::ids::{self, IdRange};
 use unsandbox_jailer::message::{LEVEL_FULL, LEVEL_REDUCED, Needs, Trouble};
 
 /// The namespaces that an init is cloned into. The network's comes from the pool, and the cgroup's is
@@ -39,10 +40,6 @@ fn namespaces() -> libc::c_int {
 
 /// Roots that are kept for the next jails that show the same.
 const TEMPLATES_MAX: usize = 32;
-
-/// Ids of the host that jails run as when the host is root: high up, where no account is.
-const ROOT_IDS_FIRST: u32 = 0x7000_0000;
-const ROOT_IDS_COUNT: u32 = 0x1_0000;
 
 /// So many control groups may wait for a quiet moment to be removed in.
 const DOOMED_MAX: usize = 32;
@@ -108,11 +105,6 @@ struct Template {
     sources: Rc<Sources>,
 }
 
-struct IdRange {
-    first: u32,
-    count: u32,
-}
-
 pub type Doubt<T> = Result<T, Trouble>;
 
 pub fn trouble<'a>(layer: &'a str, what: &'a str) -> impl FnOnce(io::Error) -> Trouble + 'a {
@@ -160,7 +152,7 @@ impl Builder {
             filters,
             // Looked for before namespaces hide whose they are.
             groups: Groups::find(),
-            ids: root_ids(),
+            ids: ids::of_root(sys::effective_uid()),
             serial: 0,
             doomed: Vec::new(),
             rooms: None,
@@ -397,32 +389,4 @@ fn own_proc() -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::from_raw_os_error(libc::ESRCH))
-}
-
-/// Whether this process may take other ids and give files to them.
-fn may_change_ids() -> bool {
-    const CHOWN_SETGID_SETUID: u64 = 1 | 1 << 6 | 1 << 7;
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
-    effective.is_some_and(|set| set & CHOWN_SETGID_SETUID == CHOWN_SETGID_SETUID)
-}
-
-/// Ids for jails of a root host: in the high range, or (in a container that maps few) the last of it.
-/// None for others, and for a root who has no other id.
-fn root_ids() -> Option<IdRange> {
-    if sys::effective_uid() != 0 || !may_change_ids() {
-        return None;
-    }
-    let map = fs::read_to_string("/proc/self/uid_map").ok()?;
-    let extent = |line: &str| {
-        let numbers: Vec<u32> = line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-        Some((*numbers.first()?, *numbers.get(2)?))
-    };
-    let (first, count) = map.lines().filter_map(extent).max_by_key(|(_, count)| *count)?;
-    if first.saturating_add(count) > ROOT_IDS_FIRST + ROOT_IDS_COUNT {
-        return Some(IdRange { first: ROOT_IDS_FIRST, count: ROOT_IDS_COUNT });
-    }
-    // The very last two are "nobody" to many systems.
-    (count > 1_000).then(|| IdRange { first: first + count - 600, count: 512 })
 }

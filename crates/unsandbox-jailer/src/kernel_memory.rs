@@ -89,7 +89,9 @@ impl KernelMemory {
         let mut due: Vec<&Face> = Vec::new();
         for face in faces {
             match known(face, &before) {
-                Some(counted) if counted.until > begun => _ = self.mappings.insert(face.pid, counted),
+                Some(counted) if counted.until > begun => {
+                    _ = self.mappings.insert(face.pid, counted)
+                }
                 _ => due.push(face),
             }
         }
@@ -117,7 +119,8 @@ fn sockets() -> u64 {
         let lines = BufReader::new(table).split(b'\n').map_while(Result::ok);
         lines.skip(1).take(COUNTED_MAX as usize).count() as u64 // after the head
     });
-    let told = ["sockstat", "sockstat6"].map(|name| fs::read_to_string(format!("/proc/self/net/{name}")));
+    let told =
+        ["sockstat", "sockstat6"].map(|name| fs::read_to_string(format!("/proc/self/net/{name}")));
     let words = told.iter().flatten().flat_map(|text| text.lines());
     let in_use = words.filter(|line| !line.starts_with("sockets:")).filter_map(|line| {
         let mut words = line.split_whitespace().skip_while(|word| *word != "inuse").skip(1);
@@ -136,7 +139,5 @@ fn system_v_bytes() -> u64 {
         let values = lines.filter_map(|line| line.split_whitespace().nth(at)?.parse::<u64>().ok());
         values.sum()
     };
-    column("sem", "nsems") * SEMAPHORE
-        + column("msg", "cbytes")
-        + column("msg", "qnum") * MESSAGE
+    column("sem", "nsems") * SEMAPHORE + column("msg", "cbytes") + column("msg", "qnum") * MESSAGE
 }

@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 pub mod channel;
 pub mod codec;
+#[cfg(target_os = "linux")]
+pub mod ids;
 pub mod message;
 
 /// Folder of this package: the engine's build script builds the program from it.

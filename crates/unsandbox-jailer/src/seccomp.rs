@@ -481,12 +481,8 @@ fn watched_rules() -> Result<Rules, Failure> {
         SeccompCondition::new(0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64)?,
         SeccompCondition::new(1, Len::Qword, Op::Ne, 1)?,
     ];
-    let buffers = [
-        libc::SO_SNDBUF,
-        libc::SO_RCVBUF,
-        libc::SO_ATTACH_FILTER,
-        libc::SO_ATTACH_REUSEPORT_CBPF,
-    ];
+    let buffers =
+        [libc::SO_SNDBUF, libc::SO_RCVBUF, libc::SO_ATTACH_FILTER, libc::SO_ATTACH_REUSEPORT_CBPF];
     let buffers = buffers
         .map(|option| rule(vec![equals(1, libc::SOL_SOCKET as u64)?, equals(2, option as u64)?]));
     const PIPE_BYTES: u64 = 64 << 10;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one table of errors, and the error type that every face translates.
 
+use crate::printable::printable;
+use std::borrow::Cow;
 use std::fmt;
 
 /// What kind of thing went wrong. The rows of [`ERROR_TABLE`] say what each means on every face.
@@ -135,11 +137,13 @@ pub const ERROR_BODY_LIMIT: usize = 64 * 1024;
 
 impl Error {
     /// One sentence, lower case, no final stop; names the thing, the value and the limit.
+    ///
+    /// Control characters in it are escaped: the words may be a server's, and end on a terminal or in a log.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Error {
             inner: Box::new(Inner {
                 code,
-                message: message.into(),
+                message: in_one_line(message.into()),
                 wire: None,
                 http_status: 0,
                 body: None,
@@ -195,8 +199,8 @@ impl Error {
     /// Adds what lay underneath, as text: the chain from the nearest cause outwards.
     pub fn with_cause(mut self, cause: impl fmt::Display) -> Self {
         self.inner.cause = Some(match self.inner.cause {
-            Some(old) => format!("{old}: {cause}"),
-            None => cause.to_string(),
+            Some(old) => format!("{old}: {}", in_one_line(cause.to_string())),
+            None => in_one_line(cause.to_string()),
         });
         self
     }
@@ -242,6 +246,14 @@ impl Error {
     }
 }
 
+/// The text itself, or a copy of it that is [`printable`].
+fn in_one_line(text: String) -> String {
+    match printable(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(escaped) => escaped,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.message)?;
@@ -263,6 +275,14 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_error_says_is_one_printable_line() {
+        let error = Error::new(ErrorCode::Api, "a\u{1b}]52;c;eA==\u{7}\nb").with_cause("c\u{9b}m");
+        assert_eq!(error.to_string(), "a\\u{1b}]52;c;eA==\\u{7}\\nb: c\\u{9b}m");
+        assert_eq!(error.message(), "a\\u{1b}]52;c;eA==\\u{7}\\nb");
+        assert_eq!(error.with_body(b"\x1b").body(), Some("\u{1b}"), "the body is kept as it came");
+    }
 
     #[test]
     fn the_table_is_in_the_order_of_the_enum_and_of_the_numbers() {

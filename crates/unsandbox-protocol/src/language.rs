@@ -87,7 +87,7 @@ impl Language {
         }
     }
 
-    /// How long its compile step may take.
+    /// How long its compile step may take, and each that makes what comes back with the result.
     pub fn compile_time(&self) -> Duration {
         limits::COMPILE_TIME.max(Duration::from_secs(self.compile_seconds))
     }
@@ -104,6 +104,15 @@ impl Language {
 }
 
 include!(concat!(env!("OUT_DIR"), "/languages.rs"));
+
+/// A table that gives a language more than the bound that is told does not compile.
+const _: () = {
+    let mut at = 0;
+    while at < LANGUAGES.len() {
+        assert!(LANGUAGES[at].compile_seconds <= limits::COMPILE_TIME_MAX.as_secs());
+        at += 1;
+    }
+};
 
 /// Every language, in alphabetical order.
 pub fn languages() -> &'static [Language] {
@@ -194,6 +203,16 @@ mod tests {
             for name in std::iter::once(&language.name).chain(language.aliases) {
                 assert_eq!(seen.insert(name.to_lowercase(), language.name), None, "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn the_bound_on_compiling_is_what_the_slowest_language_has() {
+        let slowest = languages().iter().map(Language::compile_time).max();
+        assert_eq!(slowest, Some(limits::COMPILE_TIME_MAX));
+        for language in languages() {
+            let is_compiled = language.recipes.iter().any(|recipe| !recipe.compile.is_empty());
+            assert!(is_compiled || language.compile_seconds == 0, "{}", language.name);
         }
     }
 

@@ -11,6 +11,7 @@ pub mod error;
 pub mod isolation;
 pub mod language;
 pub mod limits;
+pub mod printable;
 pub mod request;
 pub mod result;
 pub mod validate;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
-use unsandbox_protocol::language::{Language, languages};
+use unsandbox_protocol::language::{Language, Recipe, languages};
+use unsandbox_protocol::limits::COMPILE_TIME_MAX;
 
 const BEGIN: &str = "<!-- languages: written from languages.toml by the test language_docs -->\n";
 const END: &str = "<!-- /languages -->";
@@ -30,12 +31,27 @@ fn source(language: &Language) -> String {
     if recipe.untested { format!("{words} (untested)") } else { words }
 }
 
+/// The bound on each step beside the run.
+fn compiling(language: &Language) -> String {
+    let has_step = |recipe: &Recipe| !recipe.compile.is_empty() || !recipe.pack.is_empty();
+    match language.recipes.iter().any(has_step) {
+        true => format!("{} s", language.compile_time().as_secs()),
+        false => "–".to_string(),
+    }
+}
+
 fn list() -> String {
-    let mut text = String::from("| name | aliases | extensions | from |\n|---|---|---|---|\n");
+    let mut text = format!(
+        "The step that compiles has the time under \"compiling\", beside the ttl, and so has each step that makes what\n\
+         `return_artifact` or `return_wasm_artifact` gives. No language has more than {} s.\n\n\
+         | name | aliases | extensions | compiling | from |\n|---|---|---|---|---|\n",
+        COMPILE_TIME_MAX.as_secs()
+    );
     for language in languages() {
         let (name, aliases) = (language.name, language.aliases.join(", "));
         let extensions = language.extensions.join(", ");
-        let _ = writeln!(text, "| `{name}` | {aliases} | {extensions} | {} |", source(language));
+        let (compiling, source) = (compiling(language), source(language));
+        let _ = writeln!(text, "| `{name}` | {aliases} | {extensions} | {compiling} | {source} |");
     }
     text
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use unsandbox::{
     Artifact, ExecutionResult, Health, Isolation, Job, KeyInfo, LanguageInfo, Probe, SaveArtifact,
-    Usage,
+    Usage, save_all,
 };
 use unsandbox_protocol::wire;
 
@@ -136,6 +136,21 @@ pub fn probe<'py>(py: Python<'py>, probe: &Probe) -> Made<'py> {
         make!(py, "Layer", (&it.name, it.available, &it.detail, &it.fix))
     })?;
     make!(py, "Probe", (probe.level.map(|level| level.as_str()), layers))
+}
+
+/// An artifact as Python hands it over: name, kind, content, link.
+type Parts = (String, String, Vec<u8>, Option<String>);
+
+/// Writes all artifacts of a result into a directory, by the client's rules, and gives their paths.
+#[pyfunction]
+pub fn save_artifacts(
+    py: Python<'_>,
+    artifacts: Vec<Parts>,
+    directory: PathBuf,
+) -> PyResult<Vec<PathBuf>> {
+    let artifact = |(filename, kind, content, url)| Artifact { filename, kind, content, url };
+    let artifacts: Vec<Artifact> = artifacts.into_iter().map(artifact).collect();
+    py.detach(|| save_all(&artifacts, directory)).map_err(|error| raise(py, &error))
 }
 
 /// Writes an artifact into a directory, by the client's rules, and gives its path.

@@ -24,7 +24,7 @@ mod _native {
     #[pymodule_export]
     use super::client::{CancelToken, Client};
     #[pymodule_export]
-    use super::convert::save_artifact;
+    use super::convert::{save_artifact, save_artifacts};
     #[pymodule_export]
     use super::logging::set_log;
     #[pymodule_export]

@@ -3,6 +3,7 @@
 
 use pyo3::prelude::*;
 use std::sync::{Once, RwLock};
+use unsandbox_protocol::printable::printable;
 
 static SINK: RwLock<Option<Py<PyAny>>> = RwLock::new(None);
 
@@ -24,7 +25,8 @@ impl log::Log for Logger {
             log::Level::Debug => 10,
             log::Level::Trace => 5,
         };
-        let message = record.args().to_string();
+        // A server's word may be in it, and a handler writes it to a terminal or a file of lines.
+        let message = printable(&record.args().to_string()).into_owned();
         // An interpreter that is shutting down has no use for it any more.
         Python::try_attach(|py| {
             let sink = SINK.read().ok()?.as_ref()?.clone_ref(py);

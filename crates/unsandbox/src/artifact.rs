@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes artifacts to a directory. Their names come from a program or a server that nobody trusts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use unsandbox_protocol::limits::FILENAME_MAX_BYTES;
 use unsandbox_protocol::{Artifact, Error};
 
 /// Saving, for [`Artifact`].
@@ -12,7 +13,9 @@ pub trait SaveArtifact {
     /// Writes the file into `directory`, which is made if need be, and gives its path.
     ///
     /// Only the safe last component of its name is used. A file that is there is replaced once the new one
-    /// is complete; a link, or anything else that is no plain file, is refused. What was compiled becomes executable.
+    /// is complete; a link, or anything else that is no plain file, is refused. What was compiled becomes
+    /// executable. For all artifacts of a result, of which two may have one name, use [`save_all`] or
+    /// [`save_each`].
     ///
     /// # Errors
     ///
@@ -24,45 +27,193 @@ impl SaveArtifact for Artifact {
     fn save(&self, directory: impl AsRef<Path>) -> Result<PathBuf, Error> {
         make(directory.as_ref())?;
         let path = directory.as_ref().join(self.safe_filename());
-        write(self, &path)?;
+        match look(&path) {
+            Place::Free | Place::File => {}
+            Place::Folder | Place::Other => {
+                return Err(unsaved(self, in_the_way(&path, "plain file")));
+            }
+        }
+        write(self, &path).map_err(|why| unsaved(self, why))?;
         Ok(path)
     }
 }
 
 /// Writes all artifacts of a result into `directory`, which is made if need be, and gives their paths in order.
 ///
-/// As [`SaveArtifact::save`], but in the folders that their names have, made below `directory` if need be.
-/// Of two with the same path the second gets a number: `plot-2.png`.
+/// As [`save_each`], for callers to whom one that is not saved is an error.
 ///
 /// # Errors
 ///
-/// ARGUMENT where one cannot be written, or where something that is no folder stands in its way; what came
-/// before it is saved.
+/// ARGUMENT where the directory cannot be made, or one or more artifacts cannot be saved: it names each of
+/// them and says why. All others are saved.
 pub fn save_all(
     artifacts: &[Artifact],
     directory: impl AsRef<Path>,
 ) -> Result<Vec<PathBuf>, Error> {
     make(directory.as_ref())?;
-    let mut taken = HashSet::new();
-    let mut saved = Vec::new();
-    for artifact in artifacts {
+    let (mut saved, mut failed) = (Vec::new(), Vec::new());
+    for end in save_each(artifacts, directory) {
+        match end {
+            Ok(path) => saved.push(path),
+            Err(error) => failed.push(error.to_string()),
+        }
+    }
+    if failed.is_empty() {
+        return Ok(saved);
+    }
+    let (count, all, why) = (failed.len(), artifacts.len(), failed.join("; "));
+    Err(Error::argument(format!("{count} of {all} artifacts are not saved, the others are: {why}")))
+}
+
+/// Writes every artifact of a result that can be written into `directory`, which is made if need be, and says of
+/// each, in order, where it is or why it is not saved (an error ARGUMENT that names it).
+///
+/// As [`SaveArtifact::save`], but in the folders that their names have, made below `directory` if need be. Where
+/// two of them come to one place (the same name, a file and a folder of one name, or names that are one to the
+/// file system), the second gets a number: `plot-2.png`. A link in the place of a folder is not entered.
+pub fn save_each(
+    artifacts: &[Artifact],
+    directory: impl AsRef<Path>,
+) -> Vec<Result<PathBuf, Error>> {
+    let directory = directory.as_ref();
+    let mut target = Target { directory, taken: HashSet::new(), folders: HashMap::new() };
+    let save = |artifact| target.save(artifact).map_err(|why| unsaved(artifact, why));
+    artifacts.iter().map(save).collect()
+}
+
+/// A directory while one result's artifacts are saved in it.
+struct Target<'a> {
+    directory: &'a Path,
+    /// Every file that an artifact of this result has, and every folder.
+    taken: HashSet<Identity>,
+    /// Where the folders of names are: not where they say if a file of this result is there.
+    folders: HashMap<Vec<String>, PathBuf>,
+}
+
+impl Target<'_> {
+    fn save(&mut self, artifact: &Artifact) -> Result<PathBuf, Error> {
         let components = artifact.safe_components();
         let (name, folders) = components.split_last().expect("a name has a last component");
-        let mut folder = directory.as_ref().to_path_buf();
-        for component in folders {
-            folder.push(component);
-            enter(&folder)?;
-        }
-        let mut path = folder.join(name);
+        let folder = self.enter(folders)?;
         let mut count = 1;
-        while !taken.insert(path.clone()) {
+        loop {
+            let path = folder.join(numbered(name, count));
+            match look(&path) {
+                _ if self.is_taken(&path) => {}
+                Place::Free | Place::File => {
+                    write(artifact, &path)?;
+                    self.taken.extend(identity(&path));
+                    return Ok(path);
+                }
+                // What was there before is the caller's: it is told, not passed by.
+                _ if count == 1 => return Err(in_the_way(&path, "plain file")),
+                _ => {}
+            }
             count += 1;
-            path = folder.join(numbered(name, count));
         }
-        write(artifact, &path)?;
-        saved.push(path);
     }
-    Ok(saved)
+
+    /// The folder for these components of a name, made if need be.
+    fn enter(&mut self, components: &[String]) -> Result<PathBuf, Error> {
+        let Some((name, parents)) = components.split_last() else {
+            return make(self.directory).map(|()| self.directory.to_path_buf());
+        };
+        if let Some(known) = self.folders.get(components) {
+            return Ok(known.clone());
+        }
+        let parent = self.enter(parents)?;
+        let mut count = 1;
+        let path = loop {
+            let path = parent.join(numbered(name, count));
+            match look(&path) {
+                Place::Folder => break path,
+                Place::Free => {
+                    std::fs::create_dir(&path).map_err(|cause| cannot("make", &path, cause))?;
+                    break path;
+                }
+                _ if self.is_taken(&path) => {}
+                _ if count == 1 => return Err(in_the_way(&path, "folder")),
+                _ => {}
+            }
+            count += 1;
+        };
+        self.taken.extend(identity(&path));
+        self.folders.insert(components.to_vec(), path.clone());
+        Ok(path)
+    }
+
+    fn is_taken(&self, path: &Path) -> bool {
+        identity(path).is_some_and(|identity| self.taken.contains(&identity))
+    }
+}
+
+/// What tells whether two names are one file, also where the file system takes `A` for `a`.
+#[cfg(unix)]
+type Identity = (u64, u64);
+#[cfg(not(unix))]
+type Identity = PathBuf;
+
+fn identity(path: &Path) -> Option<Identity> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()))
+    }
+    #[cfg(not(unix))]
+    path.canonicalize().ok()
+}
+
+/// What stands at a path. A link is neither file nor folder.
+enum Place {
+    Free,
+    Folder,
+    File,
+    Other,
+}
+
+fn look(path: &Path) -> Place {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => Place::Folder,
+        Ok(found) if found.is_file() => Place::File,
+        Ok(_) => Place::Other,
+        // Where it cannot be looked at, making it says why.
+        Err(_) => Place::Free,
+    }
+}
+
+/// `plot.png` as `plot-2.png`; for the first, as it is. No longer than a file system takes.
+fn numbered(name: &str, count: usize) -> String {
+    /// What is longer is a part of the name and no extension.
+    const EXTENSION_MAX_BYTES: usize = 32;
+    if count == 1 {
+        return name.to_string();
+    }
+    let parts = name
+        .rsplit_once('.')
+        .filter(|(stem, extension)| !stem.is_empty() && extension.len() <= EXTENSION_MAX_BYTES);
+    let (stem, end) = match parts {
+        Some((stem, extension)) => (stem, format!("-{count}.{extension}")),
+        None => (name, format!("-{count}")),
+    };
+    let room = FILENAME_MAX_BYTES.saturating_sub(end.len()).min(stem.len());
+    let room = (0..=room).rev().find(|at| stem.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{end}", &stem[..room])
+}
+
+fn unsaved(artifact: &Artifact, why: Error) -> Error {
+    let text = format!("artifact {:?} is not saved: {}", artifact.filename, why.message());
+    match why.cause() {
+        Some(cause) => Error::argument(text).with_cause(cause),
+        None => Error::argument(text),
+    }
+}
+
+fn in_the_way(path: &Path, wanted: &str) -> Error {
+    Error::argument(format!("there is something at {:?} that is no {wanted}", path.display()))
+}
+
+fn cannot(what: &str, path: &Path, cause: std::io::Error) -> Error {
+    Error::argument(format!("cannot {what} {:?}", path.display())).with_cause(cause)
 }
 
 /// Makes the directory that the caller named; its own links are the caller's matter.
@@ -74,42 +225,18 @@ fn make(directory: &Path) -> Result<(), Error> {
     })
 }
 
-/// Makes a folder unless it is there; a link is none.
-fn enter(folder: &Path) -> Result<(), Error> {
-    let refused = |what: &str| Error::argument(format!("folder {:?} {what}", folder.display()));
-    match folder.symlink_metadata() {
-        Ok(there) if there.is_dir() => Ok(()),
-        Ok(_) => Err(refused("of an artifact is something else already")),
-        Err(_) => std::fs::create_dir(folder)
-            .map_err(|cause| refused("of an artifact cannot be made").with_cause(cause)),
-    }
-}
-
-/// `plot.png` as `plot-2.png`.
-fn numbered(name: &str, count: usize) -> String {
-    match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() => format!("{stem}-{count}.{extension}"),
-        _ => format!("{name}-{count}"),
-    }
-}
-
+/// Writes it where nothing or a plain file is.
 fn write(artifact: &Artifact, path: &Path) -> Result<(), Error> {
     if let Some(url) = &artifact.url {
-        let name = &artifact.filename;
-        return Err(Error::argument(format!("artifact {name:?} is a link to {url:?}, not a file")));
-    }
-    let refused =
-        |what: &str| Error::argument(format!("artifact {:?} is not saved{what}", path.display()));
-    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
-        return Err(refused(": there is something that is no plain file"));
+        return Err(Error::argument(format!("it is a link to {url:?}, not a file")));
     }
     // A new file beside it, never one opened by name: between the look and the write it may change. What
     // takes its place at the end replaces a link itself, not what the link names.
     let (part, mut file) = create_part(path, artifact.kind == "binary")
-        .map_err(|cause| refused("").with_cause(cause))?;
+        .map_err(|cause| cannot("write", path, cause))?;
     file.write_all(&artifact.content).and_then(|()| std::fs::rename(&part, path)).map_err(|cause| {
         let _ = std::fs::remove_file(&part);
-        refused("").with_cause(cause)
+        cannot("write", path, cause)
     })
 }
 
@@ -136,4 +263,28 @@ fn create(path: &Path, executable: bool) -> std::io::Result<File> {
     #[cfg(not(unix))]
     let _ = executable;
     options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_goes_before_the_extension_and_fits() {
+        for (name, count, expected) in [
+            ("plot.png", 1, "plot.png"),
+            ("plot.png", 2, "plot-2.png"),
+            (".hidden", 2, ".hidden-2"),
+            ("a.tar.gz", 10, "a.tar-10.gz"),
+            ("a.", 2, "a-2."),
+        ] {
+            assert_eq!(numbered(name, count), expected);
+        }
+        for name in ["x".repeat(255), "é".repeat(127), format!("{}.png", "x".repeat(251))] {
+            let second = numbered(&name, 2);
+            assert!((254..=255).contains(&second.len()) && second.contains("-2"), "{second}");
+        }
+        let no_extension = format!("a.{}", "é".repeat(126));
+        assert!(numbered(&no_extension, 100).ends_with("é-100"));
+    }
 }

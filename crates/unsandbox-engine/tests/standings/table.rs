@@ -80,6 +80,7 @@ const PROC_MASKED: &str = "mount --bind /dev/null /proc/keys; mount -t tmpfs -o 
 const FULL_TMP: &str = "mount -t tmpfs -o size=64k,mode=1777 none /mnt; export TMPDIR=/mnt; \
      dd if=/dev/zero of=/mnt/fill 2>/dev/null || true";
 const READ_ONLY_TMP: &str = "mount -t tmpfs -o ro none /mnt; export TMPDIR=/mnt";
+const NOEXEC_TMP: &str = "mount -t tmpfs -o noexec,mode=1777 none /mnt; export TMPDIR=/mnt";
 const APPARMOR: &str = "mount -t tmpfs none /proc/sys/kernel; \
      echo 1 > /proc/sys/kernel/apparmor_restrict_unprivileged_userns";
 const DEBIAN_SYSCTL: &str = "mount -t tmpfs none /proc/sys/kernel; \
@@ -255,6 +256,14 @@ pub const STANDINGS: &[Standing] = &[
         policy: Policy::Reduced,
         root: Outcome::Refused("ISOLATION_UNAVAILABLE", &["/mnt", "os error 30", "TMPDIR"]),
         user: Outcome::Refused("ISOLATION_UNAVAILABLE", &["/mnt", "os error 30", "TMPDIR"]),
+        ..PLAIN
+    },
+    Standing {
+        name: "reduced: a noexec temporary directory",
+        as_root: NOEXEC_TMP,
+        policy: Policy::Reduced,
+        root: Outcome::Reduced(&[]),
+        user: Outcome::Reduced(&[]),
         ..PLAIN
     },
     Standing {

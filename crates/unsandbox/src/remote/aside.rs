@@ -8,6 +8,7 @@ use super::exchange::Answer;
 use super::submit::Parcel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
+use unsandbox_protocol::printable::printable;
 use unsandbox_protocol::{CancelToken, Error, wire};
 
 /// How long a caller who cancelled waits for the server to hear of it; after that it goes on alone.
@@ -114,7 +115,7 @@ impl Remote {
     fn cancel_quietly(&self, job_id: &str) {
         let control = Control::new(CancelToken::new(), Some(CANCEL_TIME));
         if let Err(error) = self.cancel_within(job_id, &control) {
-            log::warn!("job {job_id} may still run: {error}");
+            log::warn!("job {} may still run: {error}", printable(job_id));
         }
     }
 

@@ -6,6 +6,7 @@ use super::accepted::Missing;
 use super::control::{Control, jitter};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use unsandbox_protocol::printable::printable;
 use unsandbox_protocol::wire::WAIT_MAX_SECONDS;
 use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
 
@@ -58,7 +59,7 @@ pub(super) fn wait(
                     && silent < remote.inner.options.retries =>
             {
                 silent += 1;
-                log::info!("job {job_id} is asked for again: {error}");
+                log::info!("job {} is asked for again: {error}", printable(job_id));
                 continue;
             }
             // It names the job that a caller asked for; there is none.

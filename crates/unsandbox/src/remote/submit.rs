@@ -12,7 +12,7 @@ use crate::input::read_whole;
 use std::borrow::Cow;
 use std::io::Read;
 use std::time::Duration;
-use unsandbox_protocol::language::{Language, languages};
+use unsandbox_protocol::language::Language;
 use unsandbox_protocol::wire::{self, Submitted};
 use unsandbox_protocol::{
     CancelToken, Error, ErrorCode, ExecutionResult, Job, Request, Stream, detect, limits,
@@ -186,9 +186,7 @@ impl Remote {
 fn steps_beside(language: Option<&Language>, request: &Request) -> Duration {
     let steps = 1 + u32::from(request.return_artifact) + u32::from(request.return_wasm_artifact);
     // Which language it is the server finds out: the slowest one, then.
-    let slowest = || languages().iter().map(Language::compile_time).max();
-    let step = language.map(Language::compile_time);
-    step.or_else(slowest).unwrap_or(limits::COMPILE_TIME) * steps
+    language.map_or(limits::COMPILE_TIME_MAX, Language::compile_time) * steps
 }
 
 /// Reads a streamed standard input to its end: a server takes it whole.

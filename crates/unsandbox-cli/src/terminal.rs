@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Everything that the command writes goes through here, and nothing else opens the two streams. A server, a
+//! program or a file name may hold what a terminal obeys, so that all text is escaped; the output of the
+//! program that was run is the one exception.
+
+use crate::failure::Failure;
+use std::io::{IsTerminal, Write, stderr, stdout};
+use unsandbox::Stream;
+use unsandbox::protocol::printable::{printable, printable_json, printable_lines};
+
+/// Output of the program that was run: its own bytes, whatever they are.
+pub(crate) fn output(stream: Stream, bytes: &[u8]) -> Result<(), Failure> {
+    match stream {
+        Stream::Stdout => {
+            let mut out = stdout().lock();
+            out.write_all(bytes)?;
+            // A prompt or half a line is output too.
+            out.flush()?;
+        }
+        // Who closed standard error does not want to read it.
+        Stream::Stderr => _ = stderr().lock().write_all(bytes),
+    }
+    Ok(())
+}
+
+/// One line on standard output.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    write_line(&printable(text))
+}
+
+/// A JSON document on standard output.
+pub(crate) fn json(document: &str) -> Result<(), Failure> {
+    write_line(&printable_json(document))
+}
+
+fn write_line(text: &str) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
+}
+
+/// Rows in columns that are as wide as their widest cell; the last one is not padded.
+pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
+    let rows: Vec<Vec<_>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        line(cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// One line of ours on standard error; a closed one is no error.
+pub(crate) fn say(message: &str) {
+    err_line(&format!("unsandbox: {message}"));
+}
+
+/// One line of the log of `serve`.
+pub(crate) fn log(text: &str) {
+    err_line(text);
+}
+
+fn err_line(text: &str) {
+    let _ = writeln!(stderr().lock(), "{}", printable(text));
+}
+
+/// What the parser of arguments has to say, in several lines: help on standard output, the rest on standard
+/// error. A closed one is no error.
+pub(crate) fn usage(error: &clap::Error) {
+    let text = error.render().to_string();
+    let text = printable_lines(&text);
+    let _ = match error.use_stderr() {
+        true => stderr().lock().write_all(text.as_bytes()),
+        false => stdout().lock().write_all(text.as_bytes()),
+    };
+}
+
+/// Whether somebody reads standard error on a terminal.
+pub(crate) fn is_watched() -> bool {
+    stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn no_other_file_writes_to_the_streams() {
+        let ways =
+            ["stdout()", "stderr()", "print!(", "println!(", "dbg!(", ".print()", "/dev/std"];
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let way = ways.iter().find(|way| text.contains(*way));
+            assert!(path.ends_with("terminal.rs") || way.is_none(), "{path:?} has {way:?}");
+        }
+    }
+}

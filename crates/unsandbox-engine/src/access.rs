@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether a program that was found on the host can be run in a jail: by the id that it will have there, and
+//! in what a jail shows. A root host sees everything, while its runs have an id that owns nothing.
+
+use rustix::fs::{Access as Asked, AtFlags, CWD, accessat};
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File, Metadata};
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+use unsandbox_jailer::{SYSTEM, ids};
+use unsandbox_protocol::Level;
+
+/// As many links as the kernel follows.
+const LINKS_MAX: usize = 40;
+/// As many interpreters of interpreters as the kernel starts.
+const INTERPRETERS_MAX: usize = 4;
+
+/// How the programs of this engine's runs see the host.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Access {
+    /// Their id owns nothing and is in no group, so that the rights of all others count.
+    pub is_stranger: bool,
+    /// They go by the host's own folders. With namespaces a jail has a root of its own, in which the folders
+    /// above what it shows are made anew, for everybody to pass.
+    pub by_the_host: bool,
+}
+
+/// Why a program cannot be run.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Blocked {
+    /// The rights of this file or folder.
+    Rights(PathBuf),
+    /// The way leads here, which a jail does not show.
+    Hidden(PathBuf),
+    /// It leads to what is not there, or in a circle.
+    Nowhere(PathBuf),
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blocked::Rights(path) => {
+                write!(f, "the user that programs run as here has no right to use {path:?}")
+            }
+            Blocked::Hidden(path) => write!(f, "it leads to {path:?}, which a jail does not show"),
+            Blocked::Nowhere(path) => write!(f, "it leads to {path:?}, which is not there"),
+        }
+    }
+}
+
+impl Access {
+    /// That of runs which go by the host's own folders.
+    pub fn by_the_host() -> Access {
+        let is_stranger = ids::of_root(rustix::process::geteuid().as_raw()).is_some();
+        Access { is_stranger, by_the_host: true }
+    }
+
+    pub fn at(self, level: Level) -> Access {
+        Access { by_the_host: level == Level::Reduced, ..self }
+    }
+
+    /// Whether `program` can be started where a jail shows the system and `shown`, with the interpreters that
+    /// its first line names, and whether the folders that are shown for it can be entered.
+    pub fn check(self, program: &Path, shown: &[PathBuf]) -> Result<(), Blocked> {
+        let mut program = program.to_path_buf();
+        for _ in 0..INTERPRETERS_MAX {
+            let (real, found) = self.walk(&program, shown)?;
+            self.may(&real, &found, Asked::EXEC_OK)?;
+            if !is_below_a_root(&real, shown) {
+                return Err(Blocked::Hidden(real));
+            }
+            let Some(interpreter) = interpreter_of(&real) else { break };
+            // A script is read by its interpreter.
+            self.may(&real, &found, Asked::READ_OK)?;
+            program = interpreter;
+        }
+        shown.iter().try_for_each(|path| self.check_shown(path, shown))
+    }
+
+    /// Whether runs may go through this folder of the host.
+    pub fn may_pass(self, folder: &Path) -> bool {
+        let end = self.walk(folder, &[]);
+        end.and_then(|(real, found)| self.may(&real, &found, Asked::EXEC_OK)).is_ok()
+    }
+
+    /// A folder that is shown, and its libraries, without which a program does not even begin.
+    fn check_shown(self, path: &Path, shown: &[PathBuf]) -> Result<(), Blocked> {
+        for part in ["", "lib", "lib64", "libexec"] {
+            let folder = if part.is_empty() { path.to_path_buf() } else { path.join(part) };
+            // What is no folder was looked at as a program, or is a file that a runtime may do without.
+            if folder.is_dir() {
+                let (real, found) = self.walk(&folder, shown)?;
+                self.may(&real, &found, Asked::EXEC_OK)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes the way that the kernel goes, link by link, and gives where it ends.
+    fn walk(self, path: &Path, shown: &[PathBuf]) -> Result<(PathBuf, Metadata), Blocked> {
+        let nowhere = |path: &Path| Blocked::Nowhere(path.to_path_buf());
+        let mut rest: VecDeque<OsString> = parts(path).collect();
+        let mut here = PathBuf::from("/");
+        let mut links = 0;
+        let mut found = fs::symlink_metadata(&here).map_err(|_| nowhere(&here))?;
+        while let Some(name) = rest.pop_front() {
+            if self.counts(&here, shown) {
+                self.may(&here, &found, Asked::EXEC_OK)?;
+            }
+            if name == ".." {
+                here.pop();
+                found = fs::symlink_metadata(&here).map_err(|_| nowhere(&here))?;
+                continue;
+            }
+            let next = here.join(&name);
+            found = fs::symlink_metadata(&next).map_err(|_| nowhere(&next))?;
+            if !self.is_in_sight(&next, shown) {
+                return Err(Blocked::Hidden(next));
+            }
+            if !found.is_symlink() {
+                here = next;
+                continue;
+            }
+            links += 1;
+            let target = fs::read_link(&next).ok().filter(|_| links <= LINKS_MAX);
+            let target = target.ok_or_else(|| nowhere(&next))?;
+            if target.is_absolute() {
+                here = PathBuf::from("/");
+            }
+            found = fs::symlink_metadata(&here).map_err(|_| nowhere(&here))?;
+            for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
+                rest.push_front(part);
+            }
+        }
+        Ok((here, found))
+    }
+
+    /// Whether the rights of a folder on the way are those of the host's.
+    fn counts(self, folder: &Path, shown: &[PathBuf]) -> bool {
+        self.by_the_host || roots(shown).any(|root| folder.starts_with(root))
+    }
+
+    /// Whether a jail has this path at all: what it shows, what lies in that, and the folders above it.
+    fn is_in_sight(self, path: &Path, shown: &[PathBuf]) -> bool {
+        self.by_the_host
+            || roots(shown).any(|root| path.starts_with(root) || root.starts_with(path))
+    }
+
+    fn may(self, path: &Path, found: &Metadata, asked: Asked) -> Result<(), Blocked> {
+        let allowed = if self.is_stranger {
+            let wanted = [(Asked::READ_OK, 0o4), (Asked::EXEC_OK, 0o1)];
+            let bits = wanted.iter().filter(|(right, _)| asked.contains(*right));
+            let bits = bits.fold(0, |bits, (_, bit)| bits | bit);
+            found.permissions().mode() & bits == bits
+        } else {
+            accessat(CWD, path, asked, AtFlags::EACCESS).is_ok()
+        };
+        allowed.then_some(()).ok_or_else(|| Blocked::Rights(path.to_path_buf()))
+    }
+}
+
+/// Everything that a jail shows for a program.
+fn roots(shown: &[PathBuf]) -> impl Iterator<Item = &Path> {
+    let always = SYSTEM.iter().chain(&["/etc/alternatives"]).map(Path::new);
+    always.chain(shown.iter().map(PathBuf::as_path))
+}
+
+fn is_below_a_root(real: &Path, shown: &[PathBuf]) -> bool {
+    roots(shown).any(|root| {
+        real.starts_with(root) || root.canonicalize().is_ok_and(|root| real.starts_with(root))
+    })
+}
+
+fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_os_string()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    })
+}
+
+/// The program that the first line of a script names.
+pub fn interpreter_of(script: &Path) -> Option<PathBuf> {
+    let mut line = Vec::new();
+    File::open(script).ok()?.take(256).read_to_end(&mut line).ok()?;
+    let line = line.strip_prefix(b"#!")?;
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let path = PathBuf::from(OsString::from_vec(words.next()?.to_vec()));
+    path.is_absolute().then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    const STRANGER_REDUCED: Access = Access { is_stranger: true, by_the_host: true };
+    const STRANGER_FULL: Access = Access { is_stranger: true, by_the_host: false };
+    const SELF_FULL: Access = Access { is_stranger: false, by_the_host: false };
+
+    /// A folder in which `home` lets nobody else in, below it an installation.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Place {
+            let name = format!("unsandbox-access-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().canonicalize().unwrap().join(name);
+            let _ = fs::remove_dir_all(&path);
+            let place = Place(path);
+            place.program("home/python/bin/python3", b"\x7fELF");
+            fs::create_dir(place.at("home/python/lib")).unwrap();
+            place.set("home", 0o700);
+            place
+        }
+
+        fn at(&self, below: &str) -> PathBuf {
+            self.0.join(below)
+        }
+
+        fn set(&self, below: &str, mode: u32) {
+            fs::set_permissions(self.at(below), fs::Permissions::from_mode(mode)).unwrap();
+        }
+
+        fn program(&self, below: &str, content: &[u8]) -> PathBuf {
+            let path = self.at(below);
+            let folder = path.parent().unwrap();
+            fs::create_dir_all(folder).unwrap();
+            fs::write(&path, content).unwrap();
+            self.set(below, 0o755);
+            path
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_lets_nobody_in_counts_where_programs_go_by_it() {
+        let place = Place::new("private");
+        let (prefix, program) = (place.at("home/python"), place.at("home/python/bin/python3"));
+        let shown = [prefix];
+        let blocked = Err(Blocked::Rights(place.at("home")));
+        assert_eq!(STRANGER_REDUCED.check(&program, &shown), blocked);
+        assert_eq!(STRANGER_FULL.check(&program, &shown), Ok(()), "a jail makes it anew");
+        assert_eq!(SELF_FULL.check(&program, &shown), Ok(()));
+        for part in ["home/python", "home/python/bin", "home/python/bin/python3", "home/python/lib"]
+        {
+            place.set(part, 0o700);
+            let blocked = Err(Blocked::Rights(place.at(part)));
+            assert_eq!(STRANGER_FULL.check(&program, &shown), blocked);
+            place.set(part, 0o755);
+        }
+    }
+
+    #[test]
+    fn links_are_gone_along_as_the_kernel_goes() {
+        let place = Place::new("links");
+        fs::create_dir_all(place.at("venv/bin")).unwrap();
+        let named = place.at("venv/bin/python3");
+        symlink("../../home/python/bin/python3", &named).unwrap();
+        let shown = [place.at("venv"), place.at("home/python")];
+        assert_eq!(STRANGER_FULL.check(&named, &shown), Ok(()));
+        let blocked = Err(Blocked::Rights(place.at("home")));
+        assert_eq!(STRANGER_REDUCED.check(&named, &shown), blocked);
+        // By a folder between them that nobody shows.
+        fs::remove_file(&named).unwrap();
+        fs::create_dir(place.at("between")).unwrap();
+        symlink(place.at("home/python/bin/python3"), place.at("between/python3")).unwrap();
+        symlink(place.at("between/python3"), &named).unwrap();
+        let hidden = Err(Blocked::Hidden(place.at("between")));
+        assert_eq!(STRANGER_FULL.check(&named, &shown), hidden);
+        assert_eq!(SELF_FULL.check(&named, &shown), hidden);
+        for (target, link) in [("b", "a"), ("a", "b")] {
+            symlink(target, place.at(link)).unwrap();
+        }
+        let circle = STRANGER_REDUCED.check(&place.at("a"), &[]);
+        assert!(matches!(circle, Err(Blocked::Nowhere(_))), "{circle:?}");
+    }
+
+    #[test]
+    fn a_script_needs_its_interpreter_and_has_to_be_read() {
+        let place = Place::new("scripts");
+        let hidden = place.at("home/python/bin/python3");
+        let line = format!("#! {} -E\nprint()\n", hidden.display());
+        let script = place.program("tool", line.as_bytes());
+        let shown = [script.clone(), place.at("home/python")];
+        assert_eq!(interpreter_of(&script), Some(hidden));
+        let blocked = Err(Blocked::Rights(place.at("home")));
+        assert_eq!(STRANGER_REDUCED.check(&script, &shown), blocked);
+        assert_eq!(STRANGER_FULL.check(&script, &shown), Ok(()));
+        assert!(matches!(STRANGER_FULL.check(&script, &shown[..1]), Err(Blocked::Hidden(_))));
+        place.set("tool", 0o711);
+        assert_eq!(STRANGER_FULL.check(&script, &shown), Err(Blocked::Rights(script)));
+        let usual = place.program("usual", b"#!/usr/bin/env python3\n");
+        assert_eq!(STRANGER_REDUCED.check(&usual, std::slice::from_ref(&usual)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_installed_for_everybody_is_for_strangers_too() {
+        for access in [STRANGER_REDUCED, STRANGER_FULL, SELF_FULL] {
+            assert_eq!(access.check(Path::new("/bin/sh"), &[]), Ok(()), "{access:?}");
+        }
+    }
+}
