@@ -68,6 +68,8 @@ class Kind:
     within: str = ""
 
 
+REQUESTS, QUOTA, NOTIFY = JAILER / "seccomp/requests.rs", JAILER / "quota.rs", JAILER / "notify.rs"
+KERNEL_MEMORY, SUPERVISOR = JAILER / "kernel_memory.rs", JAILER / "supervisor.rs"
 SECCOMP, LOCKS, LANDLOCK = JAILER / "seccomp.rs", JAILER / "locks.rs", JAILER / "files.rs"
 INIT, STEP, JAIL, TEMPLATE = JAILER / "init.rs", JAILER / "step.rs", JAILER / "jail.rs", JAILER / "template.rs"
 GROUPS, WATCH, COLLECT = JAILER / "cgroup.rs", JAILER / "watch.rs", JAILER / "collect.rs"
@@ -83,7 +85,14 @@ FILTER_KINDS = [
     Kind("rule", SECCOMP, r"^        rules\.insert\(\*call, vec!\[(\w+)\(.*?\);\n"),
     Kind("rule", SECCOMP, r"(core\(1, 2\)\?, )|(names_the_init\(0\)\?)", within=r"SYS_prlimit64, vec!\[.*?\]\)"),
     Kind("rule", SECCOMP, r"^        \(libc::SYS_(\w+), [^\n]*\),\n", within=r"^fn watched_rules.*?^}"),
-    Kind("rule", SECCOMP, r"\(libc::SYS_(\w+), vec!\[SeccompRule::new\(vec!\[\w+\]\)\?\]\)", within=r"^fn same_user_rules.*?^}"),
+    Kind("flush", SECCOMP, r"libc::(SYS_\w+)(?:, )?", within=r"let by_descriptor = \[.*?\];"),
+    Kind("flush", SECCOMP, r"libc::(RWF_\w+)(?:, )?", within=r"let each = \[.*?\]"),
+    Kind("asked", SECCOMP, r"libc::(AF_\w+)(?:, )?", within=r"let families = \[.*?\]\.map", first=FILTERS),
+    Kind("asked", SECCOMP, r"libc::(F_\w+)(?:, )?", within=r"let commands = \[.*?\];"),
+    Kind("asked", SECCOMP, r"\(libc::(EPOLL_CTL_ADD) as u32, Answer::Ask\)", "(9, Answer::Ask)"),
+    Kind("asked", SECCOMP, r"(network_sockets|new_watches|new_locks)\(\)(?:, )?", within=r"programs\.extend\(\[.*?\]\)"),
+    Kind("asked", SECCOMP, r"(times\(Answer::Ask\)|new_watches\(\)|new_locks\(\))(?:, )?", within=r"let asking = \[.*?\];"),
+    Kind("asked", SECCOMP, r"^        at_reduced\.extend\((INOTIFY)[^\n]*\n"),
     Kind("rule", SECCOMP, r"\(libc::SYS_(\w+), (?:vec!\[\]|opening\(2\)\?)\)(?:, )?", within=r"^pub fn without_truncation.*?^}"),
     Kind("by user", SECCOMP, r"\(libc::SYS_(\w+), (?:libc::PRIO_USER|3)\),? ?"),
     # Another one of the list in its place: the list's length is part of its type.
@@ -92,12 +101,10 @@ FILTER_KINDS = [
     Kind("socket", SECCOMP, r"(?:rule\((odd|other)\)|of_type\(([\w:]+)\))\?(?:, )?", within=r"let refused = vec!\[.*?\];"),
     Kind("socket", SECCOMP, r"libc::(SOCK_\w+)(?:, )?", within=r"let kinds = \[.*?\];"),
     Kind("node", SECCOMP, r"libc::(S_IF(?:CHR|BLK))(?:, )?", within=r"^fn device_nodes.*?^}"),
-    Kind("request", SECCOMP, r"request\((TIOC\w+)\)\?,? ?"),
-    Kind("request", SECCOMP, r"^        0x[0-9a-f_]+, // (\w+)\n", "        0,\n"),
-    Kind("request", SECCOMP, r"^        rules\.push\(rule\((others)\)[^\n]*\n"),
-    Kind("request", SECCOMP, r"(?<=^        \()(0x\w+)(?=, \[)", "0xfe", within=r"const TYPES: .*?\];"),
+    Kind("request", REQUESTS, r"^    0x[0-9a-f_]+, // (\w+)\n", within=r"^const FORBIDDEN: .*?^\];"),
+    Kind("request", REQUESTS, r"errno\(libc::(ENOTTY)\)\)", "Answer::Allow)"),
     Kind("lease", SECCOMP, r"(libc::F_SETLEASE|F_SETDELEG)(?: as u64)?(?:, )?", within=r"let leases = \[.*?\];"),
-    Kind("buffer", SECCOMP, r"libc::(SO_\w+)(?:, )?", within=r"let buffers = \[.*?\]"),
+    Kind("buffer", SECCOMP, r"libc::(SO_\w+)(?:,\s*)?", within=r"let buffers =\s+\[.*?\]"),
     Kind("request", SECCOMP, r"(libc::\w+|[A-Z]\w+)(?: as u64)?(?:, )?", within=r"(?<=any_of\(&\[)[^\]]*"),
     Kind("opening", SECCOMP, r"libc::(O_RDONLY|O_ACCMODE)(?:, )?", within=r"let unwritten = \[.*?\]"),
     Kind("guard", SECCOMP, r"^        op\(RETURN, 0, 0, libc::(SECCOMP_RET_(?:KILL|ERRNO)\w*)[^\n]*\),\n", "        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),\n"),
@@ -109,7 +116,8 @@ FILTER_KINDS = [
     Kind("filter", LOCKS, r"^ +added\.(?:push|extend)\(([^\n]*)\);\n", first=UNITS.only("locks")),
     Kind("filter", LOCKS, r"\.chain\((&self\.added)\)", first=SEEN),
     Kind("filter", LOCKS, r"return install\((self\.added)\.iter\(\)\);", "return Ok(());", first=AS_USER),
-    Kind("filter", LOCKS, r"^    install\((filters\.programs)\.iter\(\)\)\n", "    Ok(())\n", first=SEEN),
+    Kind("filter", LOCKS, r"^    install_asking\(&filters\.(\w+), [^\n]*\n", "    Ok(None)\n", first=SEEN),
+    Kind("filter", LOCKS, r"\[&self\.filters\.(every)\]\.into_iter\(\)\.chain\(&self\.added\)", "self.added.iter()", first=SEEN),
     Kind("filter", STEP, r"^ +locks\.(keep_in_sight)\(\);\n", first=AS_USER),
 ]
 
@@ -141,6 +149,8 @@ WALL_KINDS = [
     Kind("lock", INIT, r"sys::prctl\(libc::(PR_SET_DUMPABLE), 0\)[^;]*;", first=HOSTILE.only("writes to its init's files")),
     Kind("lock", JAIL, r"^ +sys::(drop_groups)\(\);\n", first=SEEN),
     Kind("lock", STEP, r"^ +sys::(new_session)\(\);\n", first=SEEN),
+    Kind("hidden", INIT, r"(LOCKS|\"/proc/[\w-]+\")(?:, )?", r"\"/proc/nothing\", ", within=r"^const HIDDEN: .*?\];", first=HOSTILE.only("locks and keys")),
+    Kind("mount flag", INIT, r"^    sys::(mount_setattr)\(None, c\"/proc\"[^\n]*\n", "    Ok(())\n", first=SEEN),
     Kind("lock", STEP, r"^ +self\.order\.iter\(\)\.for_each\(Order::(give_way)\);\n", first=SEEN),
 ]
 
@@ -166,7 +176,20 @@ LIMIT_KINDS = [
     Kind("watched", WATCH, r"if self\.(folder_is_full)\(\) \{\n.*?\n +\}\n", first=HOSTILE.only("fills its file system")),
     Kind("watched", WATCH, r"self\.cpu_is_used_up\(\)\.then_some\(Cause::(Cpu)\)", "None", first=ENDS.only("too_much_processor_time")),
     Kind("watched", WATCH, r"^ +(\w+) \+= face\.bytes\([^\n]*\n", first=HOSTILE.only("memory past its limit", "page tables", "memory shared")),
-    Kind("watched", WATCH, r"^ +kernel \+= held\.(sockets) \* SOCKET;\n", first=AS_USER),
+    Kind("watched", WATCH, r"of_kernel\.(bytes)\([^\n]*\)\.saturating_add\(kernel\)", "{ let _ = &of_kernel; kernel }", first=AS_USER),
+    Kind("watched", WATCH, r"self\.descriptors\.(\w+) \+= 1;", "", first=AS_USER),
+    Kind("kernel memory", KERNEL_MEMORY, r"^            \((.+?), ([A-Z_]+)\),\n", first=UNITS.only("kernel_memory")),
+    Kind("kernel memory", KERNEL_MEMORY, r"if self\.in_jail \{ (system_v_bytes)\(\) \} else \{ 0 \}", "0", first=HOSTILE.only("semaphores and messages")),
+    Kind("kernel memory", KERNEL_MEMORY, r"held\.sockets\.max\((sockets)\(\)\)", "held.sockets", first=HOSTILE.only("on their way")),
+    Kind("kernel memory", KERNEL_MEMORY, r"if count >= (COUNTED_MAX) \{ u64::MAX \} else \{ count \}", "count", first=UNITS.only("kernel_memory")),
+    Kind("quota", QUOTA, r"(?<=Quota::)(\w+) => (\d[\d_]*)", r"\1 => 1_000_000_000", within=r"fn max\(self\).*?^    }", first=UNITS.only("quota")),
+    Kind("quota", QUOTA, r"\(all / 16\)\.(clamp)\(1024, 65_536\)", "all", first=HOSTILE.only("watches of the host")),
+    Kind("quota", QUOTA, r"(socket\.starts_with\(\"socket:\"\)) && ", "false && ", first=UNITS.only("quota")),
+    Kind("times", NOTIFY, r"if (!fs::read_link\(&own\)\?\.starts_with\(tree\)) \{", "if false {", first=HOSTILE.only("touches what it is shown")),
+    Kind("used again", NETWORK, r"if (has_no_local_socket)\(\) \{", "if true || has_no_local_socket() {", first=HOSTILE.only("outlives its run")),
+    Kind("used again", SUPERVISOR, r"end == Ok\(init::(NETWORK_UNUSED)\)", "end.is_ok()", first=HOSTILE.only("multicast", "measured")),
+    Kind("used again", NOTIFY, r"network: (network_is_used \|\| )", "network: ", first=of_engine("egress")),
+    Kind("end by memory", SUPERVISOR, r"end\.is_err\(\) && jail\.(was_out_of_memory)\(\)", "false", first=ENDS.only("init")),
     Kind("watched", WATCH, r"(files|held\.memfds|system_v_bytes\(\))(?=[ )])", "0", within=r"let shared = .*?;", first=HOSTILE.only("memory that no process maps", "shared memory segments", "files in memory")),
     Kind("watched", WATCH, r" \+ held\.(nameless)", first=REACH.only("files_without_a_name_count")),
     Kind("watched", WATCH, r" \|\| content\.(files) > files", first=HOSTILE.only("as many empty files as fit")),

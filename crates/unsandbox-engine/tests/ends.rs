@@ -34,6 +34,45 @@ fn output_in_packets_is_all_there_at_the_end() {
     assert_eq!((result.stdout.len(), result.exit_code), (170, Some(0)));
 }
 
+/// Descendants of this process by their names.
+fn named(name: &str) -> Vec<u32> {
+    let all = descendants(std::process::id()).into_iter();
+    all.filter(|(_, found)| found == name).map(|(pid, _)| pid).collect()
+}
+
+#[test]
+fn an_init_that_the_kernel_ends_for_want_of_memory_is_the_programs_limit() {
+    let engine = Engine::new(EngineOptions::default()).unwrap();
+    let (recorder, events) = recorder();
+    let code = "#include <stdlib.h>\n#include <string.h>\n#include <stdio.h>\n#include <sys/prctl.h>\n\
+        int main() { prctl(PR_SET_NAME, \"hungry-program\"); puts(\"ready\"); fflush(stdout); getchar();\n\
+        for (;;) memset(malloc(1 << 20), 1, 1 << 20); }";
+    let (input, hold) = std::io::pipe().unwrap();
+    let memory = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
+    let mut submission = Submission::new(Request::new("c", code).limits(memory).ttl(20));
+    submission.stdin = Some(Box::new(input));
+    engine.submit(submission, recorder).unwrap();
+    let output = events.iter().find(|event| matches!(event, Event::Output(..)));
+    assert!(output.is_some());
+    // From outside, as no program can: the init is to go first.
+    let program = named("hungry-program")[0];
+    let parent = std::fs::read_to_string(format!("/proc/{program}/status")).unwrap();
+    let init = parent.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap().to_string();
+    for (pid, score) in [(init, "1000"), (program.to_string(), "0")] {
+        // An ordinary user has no group here either: then the watchdog ends the program.
+        let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), score);
+    }
+    drop(hold);
+    let end = events.iter().find_map(|event| match event {
+        Event::Finished(end) => Some(*end),
+        _ => None,
+    });
+    let result = end.unwrap().unwrap().into_result().unwrap();
+    assert_eq!((result.exit_code, result.limit), (Some(137), Some(LimitKind::Memory)));
+    assert_eq!(result.stdout, b"ready\n");
+    assert!(result.error.unwrap().contains("67108864 bytes of memory"));
+}
+
 #[test]
 fn a_program_that_succeeds() {
     let result = bash("echo out; echo err >&2");

@@ -49,8 +49,6 @@ pub struct Jail {
     pub pid: libc::pid_t,
     pub leash: OwnedFd,
     pub network: Option<OwnedFd>,
-    /// Whether its init has sockets in there.
-    listens: bool,
     pub group: Option<Group>,
     /// What it shows, as it was found on the host; `None` at the reduced level, which looks anew.
     sources: Option<Rc<Sources>>,
@@ -200,8 +198,7 @@ impl Builder {
             Some(rooms) => rooms.clone_into(birth, &self.filters)?,
             None => (fork_reduced(birth, &self.filters)?, None, None),
         };
-        let listens = !needs.listen.is_empty();
-        let jail = Jail { pid, leash, network, listens, group: None, sources, host_id };
+        let jail = Jail { pid, leash, network, group: None, sources, host_id };
         match self.release(&jail) {
             Ok(()) => Ok(jail),
             Err(trouble) => {
@@ -259,7 +256,6 @@ impl Builder {
     pub fn recycle(&mut self, jail: Jail, network_is_unused: bool) {
         if let (Some(rooms), Some(network)) = (&mut self.rooms, jail.network)
             && network_is_unused
-            && !jail.listens
         {
             rooms.networks.give_back(network);
         }

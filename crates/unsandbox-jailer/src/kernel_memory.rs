@@ -141,3 +141,48 @@ fn system_v_bytes() -> u64 {
     };
     column("sem", "nsems") * SEMAPHORE + column("msg", "cbytes") + column("msg", "qnum") * MESSAGE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a kind of thing adds to what nothing adds to.
+    fn of(faces: &[Face], held: Descriptors) -> u64 {
+        KernelMemory::new(false).bytes(faces, &held)
+    }
+
+    #[test]
+    fn descriptors_count_by_what_they_can_hold() {
+        assert_eq!(of(&[], Descriptors::default()), 0);
+        assert_eq!(of(&[], Descriptors { all: 3, ..Descriptors::default() }), 3 * DESCRIPTOR);
+        assert_eq!(of(&[], Descriptors { sockets: 3, ..Descriptors::default() }), 3 * SOCKET);
+        let pipes = |pipes| of(&[], Descriptors { pipes, ..Descriptors::default() });
+        assert_eq!(pipes(2), 2 * (PIPE + SMALL_PIPE));
+        assert_eq!(pipes(LARGE_PIPES + 5) - pipes(LARGE_PIPES), 5 * SMALL_PIPE);
+    }
+
+    #[test]
+    fn tasks_and_mappings_count() {
+        let own = || Face::of(std::process::id() as libc::pid_t).expect("this process lives");
+        let held = Descriptors::default;
+        let before = of(&[own()], held());
+        assert!(before >= TASK + 16 * MAPPING);
+        let map = |_| {
+            let (none, shared) = (libc::PROT_NONE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+            // SAFETY: a mapping of its own at a place of the kernel's choice.
+            unsafe { libc::mmap(std::ptr::null_mut(), 4096, none, shared, -1, 0) }
+        };
+        let mapped: Vec<_> = (0..1000).map(map).collect();
+        // Another test's thread may have ended meanwhile.
+        assert!(of(&[own()], held()) + 64 * TASK >= before + 1000 * MAPPING);
+        let mappings = KernelMemory::new(false).mappings(&[own()]);
+        // SAFETY: they were just made, and nothing points into them.
+        mapped.into_iter().for_each(|at| _ = unsafe { libc::munmap(at, 4096) });
+        assert!(mappings >= 1000 + KernelMemory::new(false).mappings(&[own()]) / 2);
+    }
+
+    #[test]
+    fn what_was_not_counted_to_its_end_is_too_much() {
+        assert_eq!([too_many(7), too_many(COUNTED_MAX)], [7, u64::MAX]);
+    }
+}

@@ -65,8 +65,12 @@ impl Calls {
         network_is_used: bool,
         file_locks: Option<FileLocks>,
     ) -> Calls {
-        let network = network_is_used || listener.is_none();
-        Calls { listener, tree: PathBuf::new(), network, quotas: Quotas::new(file_locks) }
+        Calls {
+            network: network_is_used || listener.is_none(),
+            listener,
+            tree: PathBuf::new(),
+            quotas: Quotas::new(file_locks),
+        }
     }
 
     /// Files of this tree, which exists, are the run's own.
