@@ -87,7 +87,7 @@ FILTER_KINDS = [
     Kind("rule", SECCOMP, r"^        \(libc::SYS_(\w+), [^\n]*\),\n", within=r"^fn watched_rules.*?^}"),
     Kind("flush", SECCOMP, r"libc::(SYS_\w+)(?:, )?", within=r"let by_descriptor = \[.*?\];"),
     Kind("flush", SECCOMP, r"libc::(RWF_\w+)(?:, )?", within=r"let each = \[.*?\]"),
-    Kind("asked", SECCOMP, r"libc::(AF_\w+)(?:, )?", within=r"let families = \[.*?\]\.map", first=FILTERS),
+    Kind("asked", SECCOMP, r"libc::(AF_\w+)(?:, )?", within=r"let families = \[[^\]]*\]\.map", first=FILTERS),
     Kind("asked", SECCOMP, r"libc::(F_\w+)(?:, )?", within=r"let commands = \[.*?\];"),
     Kind("asked", SECCOMP, r"\(libc::(EPOLL_CTL_ADD) as u32, Answer::Ask\)", "(9, Answer::Ask)"),
     Kind("asked", SECCOMP, r"(network_sockets|new_watches|new_locks)\(\)(?:, )?", within=r"programs\.extend\(\[.*?\]\)"),
