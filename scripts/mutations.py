@@ -149,7 +149,7 @@ WALL_KINDS = [
     Kind("lock", INIT, r"sys::prctl\(libc::(PR_SET_DUMPABLE), 0\)[^;]*;", first=HOSTILE.only("writes to its init's files")),
     Kind("lock", JAIL, r"^ +sys::(drop_groups)\(\);\n", first=SEEN),
     Kind("lock", STEP, r"^ +sys::(new_session)\(\);\n", first=SEEN),
-    Kind("hidden", INIT, r"(LOCKS|\"/proc/[\w-]+\")(?:, )?", r"\"/proc/nothing\", ", within=r"^const HIDDEN: .*?\];", first=HOSTILE.only("locks and keys")),
+    Kind("hidden", INIT, r"(LOCKS|\"/proc/[\w-]+\")(?:, )?", '"/proc/nothing", ', within=r"^const HIDDEN: .*?\];", first=HOSTILE.only("locks and keys")),
     Kind("mount flag", INIT, r"^    sys::(mount_setattr)\(None, c\"/proc\"[^\n]*\n", "    Ok(())\n", first=SEEN),
     Kind("lock", STEP, r"^ +self\.order\.iter\(\)\.for_each\(Order::(give_way)\);\n", first=SEEN),
 ]
@@ -182,7 +182,7 @@ LIMIT_KINDS = [
     Kind("kernel memory", KERNEL_MEMORY, r"if self\.in_jail \{ (system_v_bytes)\(\) \} else \{ 0 \}", "0", first=HOSTILE.only("semaphores and messages")),
     Kind("kernel memory", KERNEL_MEMORY, r"held\.sockets\.max\((sockets)\(\)\)", "held.sockets", first=HOSTILE.only("on their way")),
     Kind("kernel memory", KERNEL_MEMORY, r"if count >= (COUNTED_MAX) \{ u64::MAX \} else \{ count \}", "count", first=UNITS.only("kernel_memory")),
-    Kind("quota", QUOTA, r"(?<=Quota::)(\w+) => (\d[\d_]*)", r"\1 => 1_000_000_000", within=r"fn max\(self\).*?^    }", first=UNITS.only("quota")),
+    Kind("quota", QUOTA, r"(?<=Quota::)(\w+) => (\d[\d_]*)", r"\1 => 1_000_000_000", within=r"fn max\(self\).*?^    }", first=HOSTILE.only("of the host's user", "locks without")),
     Kind("quota", QUOTA, r"\(all / 16\)\.(clamp)\(1024, 65_536\)", "all", first=HOSTILE.only("watches of the host")),
     Kind("quota", QUOTA, r"(socket\.starts_with\(\"socket:\"\)) && ", "false && ", first=UNITS.only("quota")),
     Kind("times", NOTIFY, r"if (!fs::read_link\(&own\)\?\.starts_with\(tree\)) \{", "if false {", first=HOSTILE.only("touches what it is shown")),

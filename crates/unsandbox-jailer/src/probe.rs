@@ -37,7 +37,10 @@ pub fn layers(builder: &mut Doubt<Builder>) -> FromJailer {
         },
         Ok(_) => LEVEL_REDUCED,
     };
-    layers.push(there("seccomp", "two deny-lists, an allow-list for ioctl, and a guard against foreign system call tables"));
+    layers.push(there(
+        "seccomp",
+        "two deny-lists, an allow-list for ioctl, and a guard against foreign system call tables",
+    ));
     layers.push(landlock());
     layers.push(there("rights", "no_new_privs, no capabilities, an unprivileged id"));
     layers.push(there("rlimits", "processes, open files, file size, core, stack, locked memory"));

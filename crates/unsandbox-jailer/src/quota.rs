@@ -224,15 +224,18 @@ mod tests {
 
     #[test]
     fn a_quota_that_is_used_up_is_refused_as_the_kernel_does() {
-        let max = Quota::InotifyInstances.max();
-        // SAFETY: takes no pointers.
-        let made: Vec<_> = (0..max).map(|_| unsafe { libc::inotify_init1(0) }).collect();
-        let mut quotas = Quotas { taken: [max; ALL.len()], ..Quotas::default() };
-        assert_eq!(quotas.take(Quota::InotifyInstances, own), Err(libc::EMFILE));
-        // SAFETY: they are this test's own.
-        made.into_iter().for_each(|fd| _ = unsafe { libc::close(fd) });
+        let pipes: Vec<_> = (0..3).map(|_| std::io::pipe().unwrap()).collect();
+        let mut quotas = Quotas { taken: [9; ALL.len()], ..Quotas::default() };
+        quotas.max[Quota::Pipes as usize] = Some(3);
+        assert_eq!(quotas.take(Quota::Pipes, own), Err(libc::EMFILE));
+        // Asked again at once, it is not looked up again.
+        let nobody = || panic!("it looks again");
+        assert_eq!(quotas.take(Quota::Pipes, nobody), Err(libc::EMFILE));
+        drop(pipes);
         quotas.next_look = None;
-        assert_eq!(quotas.take(Quota::InotifyInstances, own), Ok(()));
+        quotas.max[Quota::Pipes as usize] = Some(1000);
+        quotas.taken[Quota::Pipes as usize] = 1000;
+        assert_eq!(quotas.take(Quota::Pipes, own), Ok(()));
     }
 
     #[test]

@@ -571,4 +571,6 @@ mod added;
 #[cfg(test)]
 mod older;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
