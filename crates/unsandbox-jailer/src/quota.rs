@@ -228,7 +228,9 @@ mod tests {
         let mut quotas = Quotas { taken: [9; ALL.len()], ..Quotas::default() };
         quotas.max[Quota::Pipes as usize] = Some(3);
         assert_eq!(quotas.take(Quota::Pipes, own), Err(libc::EMFILE));
-        // Asked again at once, it is not looked up again.
+        // Asked again soon, it is not looked up again.
+        assert!(quotas.next_look.is_some());
+        quotas.next_look = Some(Instant::now() + std::time::Duration::from_secs(3600));
         let nobody = || panic!("it looks again");
         assert_eq!(quotas.take(Quota::Pipes, nobody), Err(libc::EMFILE));
         drop(pipes);

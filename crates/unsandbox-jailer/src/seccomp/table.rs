@@ -2,7 +2,7 @@
 //! What the filters of every jail have to answer: a row for each rule, which fails without it, and for what looks
 //! like it and is allowed.
 
-use super::tests::{Call, HIGH, NATIVE, OTHERS, native};
+use super::tests::{Call, HIGH, OTHERS, native};
 use libc::*;
 
 /// A call, and what becomes of it at full, at reduced, and at reduced on a kernel whose Landlock does

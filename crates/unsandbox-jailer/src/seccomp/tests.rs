@@ -67,9 +67,9 @@ pub fn verdict(programs: &[&[sock_filter]], call: &Call) -> &'static str {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub const NATIVE: u32 = 0xc000_003e;
+const NATIVE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-pub const NATIVE: u32 = 0xc000_00b7;
+const NATIVE: u32 = 0xc000_00b7;
 #[cfg(target_arch = "x86_64")]
 pub const OTHERS: [u32; 4] = [0x4000_0003, 0xc000_00b7, 0x4000_0028, 0xc000_00f3];
 #[cfg(target_arch = "aarch64")]
