@@ -2,7 +2,7 @@
 //! The table of ends: what a step's end means as status, exit code, signal, limit and words.
 
 use crate::run::Ending;
-use unsandbox_jailer::message::{Cause, StepEnd, StepKind};
+use unsandbox_jailer::message::{Cause, PIPES_MAX, StepEnd, StepKind};
 use unsandbox_protocol::result::{EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT};
 use unsandbox_protocol::{CancelReason, ExecutionResult, LimitKind, Status, Usage};
 
@@ -37,6 +37,11 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
             limited(result, LimitKind::Cpu, EXIT_LIMIT, Some(SIGKILL), words);
         }
         Cause::Memory => out_of_memory(result, kind, ending),
+        Cause::Pipes => {
+            let words =
+                format!("{who} had more than {PIPES_MAX} pipes at a time, which one run may have");
+            limited(result, LimitKind::Memory, EXIT_LIMIT, Some(SIGKILL), words);
+        }
         Cause::Files => {
             let words = format!(
                 "{who} put more into its work directory than {} bytes or {} files",

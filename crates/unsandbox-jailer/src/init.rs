@@ -10,12 +10,11 @@ use crate::jail::{Doubt, trouble};
 use crate::locks::{self, Locks};
 use crate::notify::{Calls, Listener};
 use crate::oom::Order;
-use crate::quota::FileLocks;
 use crate::seccomp::Filters;
 use crate::step::{BETWEEN_TRIES, Outcome, Stepper};
 use crate::template::{JAIL_ID, NOTHING, place_for, staged};
 use crate::{folder, sys, tree};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -43,6 +42,16 @@ pub struct Birth<'a> {
     /// To the supervisor: "go", then the run.
     pub leash: OwnedFd,
     pub group: Option<(Door, Meter)>,
+    /// Whether the run has the id of the host's user, and shares that user's quotas.
+    pub shares_user: bool,
+}
+
+impl Birth<'_> {
+    /// Whether the init counts what its run takes of quotas: of those of the host's user, and where nothing else
+    /// counts the memory behind them.
+    fn counts(&self) -> bool {
+        self.shares_user || self.group.is_none()
+    }
 }
 
 /// Words on the leash.
@@ -74,6 +83,7 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     keep.extend(birth.group.iter().flat_map(|(_, meter)| meter.descriptors()));
     keep.sort();
     sys::close_all_but(3, &keep);
+    let counts = birth.counts();
     let (door, meter) = birth.group.unzip();
     let entered = door.map_or(Ok(()), |door| door.enter());
     match channel::receive_short(birth.leash.as_fd()) {
@@ -82,8 +92,8 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     }
     let entered = entered.map_err(trouble("cgroup", "go into it"));
     let prepared = entered.and_then(|()| match birth.level {
-        Level::Full => prepare(birth.needs, filters),
-        Level::Reduced { .. } => prepare_reduced(filters),
+        Level::Full => prepare(birth.needs, counts, filters),
+        Level::Reduced { .. } => prepare_reduced(counts, filters),
     });
     let report = prepared.as_ref().err().cloned();
     let _ = channel::send(birth.leash.as_fd(), &report, &[]);
@@ -93,14 +103,15 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     };
     let streams = Streams { stdin, stdout, stderr };
     let show = &birth.needs.show;
-    let run = Run { control, filters, level: birth.level, show, leash: birth.leash };
+    let (level, shares_user) = (birth.level, birth.shares_user);
+    let run = Run { control, filters, level, shares_user, show, leash: birth.leash };
     let plan = prepared
         .and_then(|hands| Ok((read_plan(plan).map_err(trouble("plan", "read it"))?, hands)));
     let own_tree = plan.as_ref().ok().map(|(plan, _)| PathBuf::from(&plan.tmp));
     let mut calls = None;
     let end = plan.and_then(|(plan, prepared)| {
-        let Prepared { locks, order, listener, sockets, file_locks } = prepared;
-        let calls = calls.insert(Calls::new(listener, !sockets.is_empty(), file_locks));
+        let Prepared { locks, order, listener, sockets } = prepared;
+        let calls = calls.insert(Calls::new(listener, !sockets.is_empty()));
         run.carry_out(plan, streams, Hands { locks, sockets, calls, order, meter })
     });
     if let Err(trouble) = end {
@@ -131,10 +142,9 @@ struct Prepared<'a> {
     listener: Option<Listener>,
     /// For the engine, which takes connections on them from outside.
     sockets: Vec<TcpListener>,
-    file_locks: Option<FileLocks>,
 }
 
-fn prepare<'a>(needs: &Needs, filters: &'a Filters) -> Doubt<Prepared<'a>> {
+fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> Doubt<Prepared<'a>> {
     let layer = "mount namespace";
     if !is_left_out(ablation::Layer::User) {
         sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
@@ -158,26 +168,19 @@ fn prepare<'a>(needs: &Needs, filters: &'a Filters) -> Doubt<Prepared<'a>> {
     if !is_left_out(ablation::Layer::User) {
         leave_inotify_to_others().map_err(trouble("user namespace", "limit inotify"))?;
     }
-    let file_locks = file_locks(true);
     guard_proc().map_err(trouble(layer, "guard /proc"))?;
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
-    // What is gone from the host is no more shown here than elsewhere.
+    // A path that the host has removed is not shown.
     for (stage, path) in staged(&needs.show).filter(|(stage, _)| Path::new(stage).exists()) {
         bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
     }
     // Sockets first: the filter asks about them, and nobody else could answer.
     let sockets = listen(&needs.listen).map_err(trouble("network namespace", "listen in it"))?;
-    let listener = locks::put_on_init(filters)
+    let listener = locks::put_on_init(filters, counts)
         .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
     let locks = Some(locks_for(Level::Full, Path::new(TMP), &needs.show, filters)?);
-    Ok(Prepared { locks, order, listener, sockets, file_locks })
-}
-
-/// Kept open, since programs are to read nothing in it.
-fn file_locks(of_run_alone: bool) -> Option<FileLocks> {
-    let table = File::open(LOCKS).ok()?;
-    Some(FileLocks { table, of_run_alone })
+    Ok(Prepared { locks, order, listener, sockets })
 }
 
 fn listen(ports: &[u16]) -> io::Result<Vec<TcpListener>> {
@@ -195,15 +198,15 @@ fn locks_for<'a>(
 }
 
 /// Without namespaces there is nothing to mount; orphans of the run come back to this process.
-fn prepare_reduced<'a>(filters: &Filters) -> Doubt<Prepared<'a>> {
-    let (order, file_locks) = (Order::of_this_process(), file_locks(false));
+fn prepare_reduced<'a>(counts: bool, filters: &Filters) -> Doubt<Prepared<'a>> {
+    let order = Order::of_this_process();
     sys::new_session();
     sys::set_umask(0o022);
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
         .map_err(trouble("processes", "become a subreaper"))?;
-    let listener = locks::put_on_reduced_init(filters)
+    let listener = locks::put_on_reduced_init(filters, counts)
         .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
-    Ok(Prepared { locks: None, order, listener, sockets: Vec::new(), file_locks })
+    Ok(Prepared { locks: None, order, listener, sockets: Vec::new() })
 }
 
 fn furnish(tmp: &Path) -> io::Result<()> {
@@ -235,8 +238,7 @@ fn leave_inotify_to_others() -> io::Result<()> {
 }
 
 /// What tells of all runs, and of the host: locks on shown files, keys of the host's user.
-const HIDDEN: [&str; 3] = [LOCKS, "/proc/keys", "/proc/key-users"];
-const LOCKS: &str = "/proc/locks";
+const HIDDEN: [&str; 3] = ["/proc/locks", "/proc/keys", "/proc/key-users"];
 
 /// Nothing in /proc is to be written: with its own files there a process would take back what has the kernel end
 /// it before the init (`oom.rs`), or give itself another place among the host's.
@@ -274,6 +276,7 @@ struct Run<'a> {
     control: OwnedFd,
     filters: &'a Filters,
     level: Level,
+    shares_user: bool,
     show: &'a [String],
     leash: OwnedFd,
 }
@@ -342,7 +345,7 @@ impl Run<'_> {
             Some(locks) => locks,
             None => locks_for(self.level, tmp, self.show, self.filters)?,
         };
-        let stepper = Stepper::new(&plan, locks, meter, order, calls)
+        let stepper = Stepper::new(&plan, locks, meter, self.shares_user, order, calls)
             .map_err(trouble("streams", "prepare the steps"))?;
         let steps = std::mem::take(&mut plan.steps);
         if self.take_steps(steps, stepper, streams)? {

@@ -193,7 +193,8 @@ impl Builder {
             Some(_) => Level::Full,
             None => Level::Reduced { id: self.ids.as_ref().map(|_| host_id) },
         };
-        let birth = Birth { level, needs, leash: other, group };
+        let shares_user = self.ids.is_none();
+        let birth = Birth { level, needs, leash: other, group, shares_user };
         let (pid, network, sources) = match &mut self.rooms {
             Some(rooms) => rooms.clone_into(birth, &self.filters)?,
             None => (fork_reduced(birth, &self.filters)?, None, None),

@@ -25,7 +25,7 @@ const SOCKET: u64 = 212_992;
 
 /// Looking up more would take longer than a look may: so many mappings of one run are too many.
 const COUNTED_MAX: u64 = 1 << 18;
-/// How long a number is taken for what it was: at least so long, and ten times as long as it took to count it.
+/// How long a number is valid: at least so long, and ten times as long as it took to count it.
 const FRESH: Duration = Duration::from_millis(100);
 /// How long one look may count mappings; the processes that were counted longest ago come first.
 const COUNTING: Duration = Duration::from_millis(50);
@@ -39,12 +39,12 @@ pub struct Descriptors {
 }
 
 pub struct KernelMemory {
-    /// Tables of the run's own namespaces, which tell of sockets that no process has in hand as well.
+    /// Tables of the run's own namespaces tell also of sockets that no process holds.
     in_jail: bool,
     mappings: HashMap<libc::pid_t, Counted>,
 }
 
-/// A number, and until when it is taken for what it was.
+/// A number, and until when it is valid.
 #[derive(Clone, Copy)]
 struct Counted {
     count: u64,
@@ -95,16 +95,22 @@ impl KernelMemory {
                 _ => due.push(face),
             }
         }
+        let mut unreached = 0;
         due.sort_by_key(|face| known(face, &before).map(|counted| counted.until));
         for face in due {
             let counted = match before.remove(&face.pid) {
                 Some(counted) if begun.elapsed() > COUNTING => counted,
-                None if begun.elapsed() > COUNTING => continue,
+                // What was not reached may have as many as the largest.
+                None if begun.elapsed() > COUNTING => {
+                    unreached += 1;
+                    continue;
+                }
                 _ => Counted::now(|| face.mappings()),
             };
             self.mappings.insert(face.pid, counted);
         }
-        too_many(self.mappings.values().map(|counted| counted.count).sum())
+        let counts = || self.mappings.values().map(|counted| counted.count);
+        too_many(counts().sum::<u64>() + unreached * counts().max().unwrap_or(0))
     }
 }
 
@@ -131,15 +137,18 @@ fn sockets() -> u64 {
 
 /// Semaphores and messages of this ipc namespace.
 fn system_v_bytes() -> u64 {
-    let column = |table: &str, name: &str| -> u64 {
-        let text = fs::read_to_string(format!("/proc/sysvipc/{table}")).unwrap_or_default();
-        let mut lines = text.lines();
-        let head = lines.next().unwrap_or_default();
-        let Some(at) = head.split_whitespace().position(|word| word == name) else { return 0 };
-        let values = lines.filter_map(|line| line.split_whitespace().nth(at)?.parse::<u64>().ok());
-        values.sum()
-    };
-    column("sem", "nsems") * SEMAPHORE + column("msg", "cbytes") + column("msg", "qnum") * MESSAGE
+    system_v("sem", "nsems") * SEMAPHORE
+        + system_v("msg", "cbytes")
+        + system_v("msg", "qnum") * MESSAGE
+}
+
+/// The sum of a column of a table of this ipc namespace.
+pub fn system_v(table: &str, column: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/sysvipc/{table}")).unwrap_or_default();
+    let mut lines = text.lines();
+    let head = lines.next().unwrap_or_default();
+    let Some(at) = head.split_whitespace().position(|name| name == column) else { return 0 };
+    lines.filter_map(|line| line.split_whitespace().nth(at)?.parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]

@@ -93,23 +93,25 @@ fn added(abi: i32, filters: &Filters) -> Result<Vec<Vec<libc::sock_filter>>, Fai
 }
 
 /// What an init can do without itself, and every program below it inherits: here it is done before the
-/// run is known, and the run waits for less. Gives what the init hears of sockets by, where it can.
-pub fn put_on_init(filters: &Filters) -> Result<Option<Listener>, Failure> {
+/// run is known, and the run waits for less. Gives what the init receives calls by, where it can; those that take
+/// from a quota are among them where it `counts` those.
+pub fn put_on_init(filters: &Filters, counts: bool) -> Result<Option<Listener>, Failure> {
     if !is_left_out(Layer::Rlimits) {
         sys::no_core_file().map_err(|e| ("rlimits", e))?;
     }
     drop_bounding_set()?;
     no_new_privileges()?;
-    install_asking(&filters.every_asking, &filters.every)
+    install_asking(&filters.every_asking[usize::from(counts)], &filters.every)
 }
 
 /// The same for an init without namespaces.
-pub fn put_on_reduced_init(filters: &Filters) -> Result<Option<Listener>, Failure> {
+pub fn put_on_reduced_init(filters: &Filters, counts: bool) -> Result<Option<Listener>, Failure> {
     no_new_privileges()?;
-    install_asking(&filters.reduced_asking, &filters.reduced_unasked)
+    install_asking(&filters.reduced_asking[usize::from(counts)], &filters.reduced_unasked)
 }
 
-/// Installs a filter that asks this process, or the other one where the kernel has somebody else to ask.
+/// Installs a filter that hands calls to this process, or the other one where the kernel has a listener already
+/// or knows none.
 fn install_asking(
     asking: &[libc::sock_filter],
     otherwise: &[libc::sock_filter],
@@ -117,10 +119,11 @@ fn install_asking(
     if is_left_out(Layer::Seccomp) {
         return Ok(None);
     }
-    let listener = Listener::install(asking).or_else(|error| match error.raw_os_error() {
-        Some(libc::EBUSY | libc::EINVAL) => sys::install_filter(otherwise).map(|()| None),
-        _ => Err(error),
-    });
+    let listener =
+        Listener::install(asking).map(Some).or_else(|error| match error.raw_os_error() {
+            Some(libc::EBUSY | libc::EINVAL) => sys::install_filter(otherwise).map(|()| None),
+            _ => Err(error),
+        });
     listener.map_err(|e| ("seccomp", e))
 }
 

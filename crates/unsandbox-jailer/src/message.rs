@@ -242,6 +242,10 @@ wire_enum!(FromInit {
     7 = Listening,
 });
 
+/// The kernel gives the pipes of a user 16,384 pages, which is 1,024 pipes (fs.pipe-user-pages-soft); beyond that
+/// each holds two pages. A run has three quarters of them at most.
+pub const PIPES_MAX: u64 = 768;
+
 /// Why a step ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
@@ -254,8 +258,10 @@ pub enum Cause {
     Files,
     /// The engine said [`ToInit::Stop`].
     Stopped,
+    /// It has more than [`PIPES_MAX`] pipes of the host's user.
+    Pipes,
 }
-wire_enum!(Cause { 1 = Exited, 2 = Signaled, 3 = Wall, 4 = Cpu, 5 = Memory, 6 = Files, 7 = Stopped });
+wire_enum!(Cause { 1 = Exited, 2 = Signaled, 3 = Wall, 4 = Cpu, 5 = Memory, 6 = Files, 7 = Stopped, 8 = Pipes });
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StepEnd {

@@ -3,7 +3,7 @@
 //! program has used its network namespace at all, and how much of a quota the run has. The caller waits in the
 //! kernel for the answer.
 
-use crate::quota::{FileLocks, Quota, Quotas};
+use crate::quota::{Quota, Quotas};
 use crate::sys;
 use std::fs::{self, File};
 use std::io;
@@ -23,9 +23,9 @@ const SEND: libc::Ioctl = libc::SECCOMP_IOCTL_NOTIF_SEND;
 const IS_VALID: libc::Ioctl = libc::SECCOMP_IOCTL_NOTIF_ID_VALID;
 
 impl Listener {
-    /// Puts a filter on this process, for good, which asks whoever has the listener.
-    pub fn install(program: &[libc::sock_filter]) -> io::Result<Option<Listener>> {
-        sys::install_listening_filter(program).map(|fd| Some(Listener(fd)))
+    /// Puts a filter on this process, for good, which hands calls to the holder of the listener.
+    pub fn install(program: &[libc::sock_filter]) -> io::Result<Listener> {
+        sys::install_listening_filter(program).map(Listener)
     }
 
     /// None if it waits no longer.
@@ -60,16 +60,12 @@ pub struct Calls {
 
 impl Calls {
     /// Where nobody is told, a network may be used at any time.
-    pub fn new(
-        listener: Option<Listener>,
-        network_is_used: bool,
-        file_locks: Option<FileLocks>,
-    ) -> Calls {
+    pub fn new(listener: Option<Listener>, network_is_used: bool) -> Calls {
         Calls {
             network: network_is_used || listener.is_none(),
             listener,
             tree: PathBuf::new(),
-            quotas: Quotas::new(file_locks),
+            quotas: Quotas::default(),
         }
     }
 
@@ -137,7 +133,7 @@ fn set_times(listener: &Listener, call: &Call, tree: &Path) -> io::Result<()> {
     sys::set_times(&sys::c_string(&own)?, times.as_ref())
 }
 
-/// Two times in the caller's memory.
+/// Two times in the caller's memory. EACCES where the kernel lets nobody look there (Yama's ptrace_scope).
 fn times_at(pid: u32, address: u64) -> io::Result<[libc::timespec; 2]> {
     let mut bytes = [0u8; 32];
     let memory = File::open(format!("/proc/{pid}/mem"))?;

@@ -96,10 +96,11 @@ impl Face {
 
     /// How many mappings it has; the kernel gives a process 65,530 at most. One that is small has few.
     pub fn mappings(&self) -> u64 {
-        const SMALL: u64 = 8 << 20;
-        const FEW: u64 = 128;
-        if self.bytes("VmSize:") <= SMALL {
-            return FEW;
+        const SMALL: u64 = 4 << 20;
+        const PAGES_EACH: u64 = 8;
+        let size = self.bytes("VmSize:");
+        if size <= SMALL {
+            return size / 4096 / PAGES_EACH;
         }
         let Ok(mut table) = File::open(self.folder.join("maps")) else { return 0 };
         let mut piece = vec![0; 64 * 1024];

@@ -3,41 +3,29 @@
 //! a bound, one run takes them from every program of the host's user, the engine included.
 
 use crate::proc::Face;
-use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Seek};
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a run may have a bounded number of at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Quota {
     /// Descriptors that its epoll instances watch (fs.epoll.max_user_watches).
     EpollWatches,
-    /// Pipes (fs.pipe-user-pages-soft: 16 pages each).
-    Pipes,
     InotifyInstances,
     InotifyWatches,
     /// Locks on parts of files: memory of the kernel without any quota.
     FileLocks,
 }
 
-const ALL: [Quota; 5] = [
-    Quota::EpollWatches,
-    Quota::Pipes,
-    Quota::InotifyInstances,
-    Quota::InotifyWatches,
-    Quota::FileLocks,
-];
+const COUNT: usize = 4;
 
 impl Quota {
     /// The quota that a call takes from, among the calls that a filter hands over.
     pub fn of(call: libc::c_long) -> Option<Quota> {
         match call {
             libc::SYS_epoll_ctl => Some(Quota::EpollWatches),
-            libc::SYS_pipe2 => Some(Quota::Pipes),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_pipe => Some(Quota::Pipes),
             libc::SYS_inotify_init1 => Some(Quota::InotifyInstances),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_inotify_init => Some(Quota::InotifyInstances),
@@ -55,7 +43,6 @@ impl Quota {
                 let all = all.ok().and_then(|text| text.trim().parse::<u64>().ok());
                 all.map_or(65_536, |all| (all / 16).clamp(1024, 65_536))
             }
-            Quota::Pipes => 512,
             Quota::InotifyInstances => 4,
             Quota::InotifyWatches => 4096,
             Quota::FileLocks => 16_384,
@@ -66,8 +53,21 @@ impl Quota {
     fn errno(self) -> i32 {
         match self {
             Quota::EpollWatches | Quota::InotifyWatches => libc::ENOSPC,
-            Quota::Pipes | Quota::InotifyInstances => libc::EMFILE,
+            Quota::InotifyInstances => libc::EMFILE,
             Quota::FileLocks => libc::ENOLCK,
+        }
+    }
+
+    /// How many of it a descriptor is, `/proc/PID/fd/N`, by what the kernel tells of it.
+    fn in_descriptor(self, path: &Path, target: &str) -> u64 {
+        let lines =
+            |prefix: &str| told(path).filter(|line| line.starts_with(prefix)).count() as u64;
+        match (self, target) {
+            (Quota::EpollWatches, "anon_inode:[eventpoll]") => lines("tfd:"),
+            (Quota::InotifyInstances, "anon_inode:inotify") => 1,
+            (Quota::InotifyWatches, "anon_inode:inotify") => lines("inotify wd:"),
+            (Quota::FileLocks, path) if path.starts_with('/') => lines("lock:"),
+            _ => 0,
         }
     }
 }
@@ -76,41 +76,17 @@ impl Quota {
 /// seems too much.
 #[derive(Default)]
 pub struct Quotas {
-    taken: [u64; ALL.len()],
+    taken: [u64; COUNT],
     /// Looked up where it matters.
-    max: [Option<u64>; ALL.len()],
-    file_locks: Option<FileLocks>,
-    /// Looking takes time, and a program that is refused may ask again at once: until then it is refused
-    /// without a look.
+    max: [Option<u64>; COUNT],
+    /// Looking takes time, in which the init does nothing else: until then a call is refused without a look.
     next_look: Option<Instant>,
 }
 
-/// The kernel's table of locks on files.
-pub struct FileLocks {
-    pub table: File,
-    /// It tells of this run's processes alone.
-    pub of_run_alone: bool,
-}
-
-impl FileLocks {
-    fn count(&self, processes: &[libc::pid_t]) -> u64 {
-        let mut table = &self.table;
-        let _ = table.rewind();
-        let lines = BufReader::new(table).lines().map_while(Result::ok);
-        let own = |line: &String| {
-            let pid = line.split_whitespace().nth(4).and_then(|word| word.parse().ok());
-            // One that belongs to an open file, and not to a process, may be the run's.
-            self.of_run_alone || pid.is_none_or(|pid| pid < 0 || processes.contains(&pid))
-        };
-        lines.filter(own).count() as u64
-    }
-}
+/// A look takes at most so long, and then comes to nothing.
+const LOOK: Duration = Duration::from_millis(300);
 
 impl Quotas {
-    pub fn new(file_locks: Option<FileLocks>) -> Quotas {
-        Quotas { file_locks, ..Quotas::default() }
-    }
-
     /// One more, or the error to refuse it with.
     pub fn take(
         &mut self,
@@ -125,13 +101,9 @@ impl Quotas {
             if self.next_look.is_some_and(|next| begun < next) {
                 return Err(quota.errno());
             }
-            let held = match quota {
-                Quota::FileLocks => self.file_locks.as_ref().map(|table| table.count(&processes())),
-                _ => held(quota, &processes()),
-            };
-            let held = held.unwrap_or(u64::MAX);
+            let held = held(quota, processes).unwrap_or(u64::MAX);
+            self.next_look = Some(begun + begun.elapsed() * 10);
             if held >= max.unwrap_or(0) {
-                self.next_look = Some(begun + begun.elapsed() * 10);
                 return Err(quota.errno());
             }
             *taken = held;
@@ -141,31 +113,34 @@ impl Quotas {
     }
 }
 
-/// How much of it the processes have. None while a descriptor is on its way over a socket: it may be what is
-/// counted, and is in nobody's hands.
-fn held(quota: Quota, processes: &[libc::pid_t]) -> Option<u64> {
-    let mut pipes = HashSet::new();
+/// How much of it the processes have. None if that cannot be told: while a descriptor is on its way over a socket,
+/// it may be what is counted, and no process holds it; and a process that has begun or ended meanwhile may have
+/// handed over what it held unseen.
+fn held(quota: Quota, processes: impl Fn() -> Vec<libc::pid_t>) -> Option<u64> {
+    let end = Instant::now() + LOOK;
+    let before = sorted(processes());
     let mut sum = 0;
-    for face in processes.iter().filter_map(|pid| Face::of(*pid)) {
+    for pid in &before {
+        // One that has ended, and that nobody has waited for, holds nothing.
+        let Some(face) = Face::of(*pid) else { continue };
         for path in face.descriptors().ok()? {
-            let Ok(target) = fs::read_link(&path) else { continue };
-            let target = target.to_string_lossy().into_owned();
-            let lines = |prefix| lines_of(&path, prefix);
-            match (quota, target.as_str()) {
-                (Quota::EpollWatches, "anon_inode:[eventpoll]") => sum += lines("tfd:"),
-                (Quota::InotifyInstances, "anon_inode:inotify") => sum += 1,
-                (Quota::InotifyWatches, "anon_inode:inotify") => sum += lines("inotify wd:"),
-                (Quota::Pipes, pipe) if pipe.starts_with("pipe:") => {
-                    sum += u64::from(pipes.insert(target));
-                }
-                (_, socket) if socket.starts_with("socket:") && has_descriptors(&path) => {
-                    return None;
-                }
-                _ => {}
+            if Instant::now() > end {
+                return None;
             }
+            let Ok(target) = fs::read_link(&path) else { continue };
+            let target = target.to_string_lossy();
+            if target.starts_with("socket:") && has_descriptors(&path) {
+                return None;
+            }
+            sum += quota.in_descriptor(&path, &target);
         }
     }
-    Some(sum)
+    (before == sorted(processes())).then_some(sum)
+}
+
+fn sorted(mut processes: Vec<libc::pid_t>) -> Vec<libc::pid_t> {
+    processes.sort_unstable();
+    processes
 }
 
 /// Lines that the kernel tells of a descriptor, `/proc/PID/fd/N`.
@@ -174,10 +149,6 @@ fn told(descriptor: &Path) -> impl Iterator<Item = String> {
     let folder = descriptor.parent().and_then(Path::parent).unwrap_or(Path::new("/proc/self"));
     let file = fs::File::open(folder.join("fdinfo").join(name));
     file.into_iter().flat_map(|file| BufReader::new(file).lines().map_while(Result::ok))
-}
-
-fn lines_of(descriptor: &Path, prefix: &str) -> u64 {
-    told(descriptor).filter(|line| line.starts_with(prefix)).count() as u64
 }
 
 /// Whether descriptors wait in a local socket to be received.
@@ -189,69 +160,114 @@ fn has_descriptors(socket: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd;
+    use crate::sys;
+    use std::io::Read;
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-    fn own() -> Vec<libc::pid_t> {
-        vec![std::process::id() as libc::pid_t]
+    /// A process that holds what `make` makes, and nothing else, until it is dropped.
+    struct Holder(libc::pid_t);
+
+    impl Holder {
+        fn of<T>(make: impl Fn() -> T) -> Holder {
+            let (mut reader, writer) = std::io::pipe().unwrap();
+            let Some(pid) = sys::fork_with(0).unwrap() else {
+                sys::close_all_but(3, &[writer.as_raw_fd()]);
+                let _made = make();
+                let _ = rustix::io::write(&writer, b"x");
+                loop {
+                    std::thread::park();
+                }
+            };
+            drop(writer);
+            reader.read_exact(&mut [0]).unwrap();
+            Holder(pid)
+        }
+
+        fn holds(&self, quota: Quota) -> Option<u64> {
+            held(quota, || vec![self.0])
+        }
+    }
+
+    impl Drop for Holder {
+        fn drop(&mut self) {
+            let _ = sys::kill(self.0, libc::SIGKILL);
+            sys::wait_for(self.0);
+        }
+    }
+
+    fn epoll_with(watched: usize) -> (OwnedFd, Vec<std::io::PipeReader>) {
+        use rustix::event::epoll;
+        let instance = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let pipes: Vec<_> = (0..watched).map(|_| std::io::pipe().unwrap().0).collect();
+        for pipe in &pipes {
+            let data = epoll::EventData::new_u64(0);
+            epoll::add(&instance, pipe, data, epoll::EventFlags::IN).unwrap();
+        }
+        (instance, pipes)
     }
 
     #[test]
-    fn pipes_are_counted_once_and_given_back() {
-        let before = held(Quota::Pipes, &own()).expect("nothing is on its way");
-        let pipes: Vec<_> = (0..3).map(|_| std::io::pipe().unwrap()).collect();
-        assert!(held(Quota::Pipes, &own()).unwrap() >= before + 3);
-        drop(pipes);
-        let mut quotas = Quotas { taken: [Quota::Pipes.max(); ALL.len()], ..Quotas::default() };
-        quotas.take(Quota::Pipes, own).expect("they were given back");
-        assert!(quotas.taken[Quota::Pipes as usize] < Quota::Pipes.max());
-    }
-
-    #[test]
-    fn watches_are_told_by_the_kernel() {
-        // SAFETY: takes no pointers; the descriptors live until the end of the test.
-        let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        let (reader, _writer) = std::io::pipe().unwrap();
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
-        // SAFETY: the event outlives the call.
-        let added = unsafe {
-            libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, reader.as_raw_fd(), &raw mut event)
+    fn what_processes_hold_is_told_by_the_kernel() {
+        assert_eq!(Holder::of(|| epoll_with(3)).holds(Quota::EpollWatches), Some(3));
+        assert_eq!(Holder::of(|| ()).holds(Quota::EpollWatches), Some(0));
+        let locked = || {
+            let path =
+                std::env::temp_dir().join(format!("unsandbox-locked-{}", std::process::id()));
+            let file = std::fs::File::create(&path).unwrap();
+            let _ = std::fs::remove_file(path);
+            for at in [0, 2] {
+                // SAFETY: all zeros are valid, and the struct outlives the call.
+                let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+                (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as i16, at, 1);
+                // SAFETY: as above.
+                unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) };
+            }
+            file
         };
-        assert_eq!(added, 0);
-        assert!(held(Quota::EpollWatches, &own()).unwrap() >= 1);
-        // SAFETY: nobody else has it.
-        unsafe { libc::close(epoll) };
+        assert_eq!(Holder::of(locked).holds(Quota::FileLocks), Some(2));
+    }
+
+    #[test]
+    fn nothing_is_told_while_descriptors_are_on_their_way() {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+        let send = || {
+            let (sender, receiver) = std::os::unix::net::UnixStream::pair().unwrap();
+            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            let passed = [receiver.as_fd()];
+            ancillary.push(SendAncillaryMessage::ScmRights(&passed));
+            let byte = [std::io::IoSlice::new(b"x")];
+            sendmsg(&sender, &byte, &mut ancillary, SendFlags::empty()).unwrap();
+            (sender, receiver)
+        };
+        assert_eq!(Holder::of(send).holds(Quota::EpollWatches), None);
+    }
+
+    #[test]
+    fn nothing_is_told_while_processes_come_and_go() {
+        let holder = Holder::of(|| ());
+        let calls = std::cell::Cell::new(0);
+        let another_each_time = || {
+            calls.set(calls.get() + 1);
+            vec![holder.0; calls.get()]
+        };
+        assert_eq!(held(Quota::EpollWatches, another_each_time), None);
     }
 
     #[test]
     fn a_quota_that_is_used_up_is_refused_as_the_kernel_does() {
-        let pipes: Vec<_> = (0..3).map(|_| std::io::pipe().unwrap()).collect();
-        let mut quotas = Quotas { taken: [9; ALL.len()], ..Quotas::default() };
-        quotas.max[Quota::Pipes as usize] = Some(3);
-        assert_eq!(quotas.take(Quota::Pipes, own), Err(libc::EMFILE));
+        let holder = Holder::of(|| epoll_with(5));
+        let quota = Quota::EpollWatches;
+        let mut quotas = Quotas { taken: [9; COUNT], ..Quotas::default() };
+        quotas.max[quota as usize] = Some(5);
+        assert_eq!(quotas.take(quota, || vec![holder.0]), Err(libc::ENOSPC));
         // Asked again soon, it is not looked up again.
         assert!(quotas.next_look.is_some());
-        quotas.next_look = Some(Instant::now() + std::time::Duration::from_secs(3600));
-        let nobody = || panic!("it looks again");
-        assert_eq!(quotas.take(Quota::Pipes, nobody), Err(libc::EMFILE));
-        drop(pipes);
+        quotas.next_look = Some(Instant::now() + Duration::from_secs(3600));
+        assert_eq!(quotas.take(quota, || panic!("it looks again")), Err(libc::ENOSPC));
         quotas.next_look = None;
-        quotas.max[Quota::Pipes as usize] = Some(1000);
-        quotas.taken[Quota::Pipes as usize] = 1000;
-        assert_eq!(quotas.take(Quota::Pipes, own), Ok(()));
-    }
-
-    #[test]
-    fn nothing_is_given_while_descriptors_are_on_their_way() {
-        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-        let (sender, receiver) = std::os::unix::net::UnixStream::pair().unwrap();
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let passed = [std::os::fd::AsFd::as_fd(&receiver)];
-        ancillary.push(SendAncillaryMessage::ScmRights(&passed));
-        sendmsg(&sender, &[std::io::IoSlice::new(b"x")], &mut ancillary, SendFlags::empty())
-            .unwrap();
-        let link = |fd| std::path::PathBuf::from(format!("/proc/self/fd/{fd}"));
-        assert!(has_descriptors(&link(receiver.as_raw_fd())));
-        assert!(!has_descriptors(&link(sender.as_raw_fd())));
+        quotas.max[quota as usize] = Some(6);
+        assert_eq!(quotas.take(quota, || vec![holder.0]), Ok(()));
+        assert_eq!(quotas.taken[quota as usize], 6);
     }
 }

@@ -12,6 +12,7 @@ use seccompiler::{
 };
 use std::collections::BTreeMap;
 
+mod asked;
 mod join;
 mod requests;
 use join::{Answer, Answers};
@@ -20,13 +21,13 @@ use join::{Answer, Answers};
 pub struct Filters {
     /// Of every jail.
     pub every: Vec<libc::sock_filter>,
-    /// The same, and the init hears of each socket of a network, and of what takes from a quota.
-    pub every_asking: Vec<libc::sock_filter>,
+    /// The same, and the init hears of each socket of a network; then also of what takes from a quota.
+    pub every_asking: [Vec<libc::sock_filter>; 2],
     /// Added where namespaces do not keep the program away from the rest of the machine.
     pub reduced: Vec<libc::sock_filter>,
-    /// Beside that one: the init sets the times of a file that a program names by a descriptor, and hears of what
-    /// takes from a quota.
-    pub reduced_asking: Vec<libc::sock_filter>,
+    /// Beside that one: the init sets the times of a file that a program names by a descriptor; then it hears also
+    /// of what takes from a quota.
+    pub reduced_asking: [Vec<libc::sock_filter>; 2],
     /// In its place, where the init cannot be asked: nobody sets times.
     pub reduced_unasked: Vec<libc::sock_filter>,
     /// Added where limits are kept by looking at the processes: they do not hide.
@@ -145,25 +146,15 @@ impl Filters {
         let looked_at = by_arguments.keys().chain(flushes.keys()).chain(&requests);
         let looked_at = looked_at.map(|call| (*call, Answer::Look));
         let answers = forbidden.chain(absent).chain(looked_at);
-        let mut answers: Answers = answers.map(|(call, answer)| (call as u32, answer)).collect();
-        let mut programs =
-            vec![program(by_arguments, libc::EPERM)?, program(flushes, 0)?, requests::program()];
-        let every = join::joined(&guard(), &answers, &programs);
-        answers.extend(quotas());
-        programs.extend([network_sockets(), new_watches(), new_locks()]);
-        let times = |answer| {
-            join::by_argument(libc::SYS_utimensat, 1, &Answers::from([(0, answer)]), Answer::Allow)
-        };
-        let mut at_reduced = Answers::from_iter(quotas());
-        at_reduced.extend(INOTIFY.iter().map(|call| (*call as u32, Answer::Ask)));
-        at_reduced.insert(libc::SYS_utimensat as u32, Answer::Look);
-        let asking = [times(Answer::Ask), new_watches(), new_locks()];
+        let answers: Answers = answers.map(|(call, answer)| (call as u32, answer)).collect();
+        let programs =
+            [program(by_arguments, libc::EPERM)?, program(flushes, 0)?, requests::program()];
         Ok(Filters {
-            every,
-            every_asking: join::joined(&guard(), &answers, &programs),
+            every: join::joined(&guard(), &answers, &programs),
+            every_asking: asked::at_full(&guard(), &answers, &programs),
             reduced: program(reduced_rules()?, libc::EPERM)?,
-            reduced_asking: join::joined(&[], &at_reduced, &asking),
-            reduced_unasked: times(refuse(libc::EPERM)),
+            reduced_asking: asked::at_reduced(),
+            reduced_unasked: asked::times(refuse(libc::EPERM)),
             watched: program(watched_rules()?, libc::EPERM)?,
             without_memfds: program(whole(&[libc::SYS_memfd_create]), libc::ENOSYS)?,
         })
@@ -173,45 +164,6 @@ impl Filters {
 fn refuse(errno: libc::c_int) -> Answer {
     Answer::Refuse { errno: errno as u32 }
 }
-
-/// The init hears of every socket that could change the network namespace.
-fn network_sockets() -> Vec<libc::sock_filter> {
-    let families = [libc::AF_INET, libc::AF_INET6].map(|family| (family as u32, Answer::Ask));
-    join::by_argument(libc::SYS_socket, 0, &Answers::from(families), Answer::Allow)
-}
-
-/// What takes from a quota of the user, or memory that has none. Of `epoll_ctl` only adding does, of `fcntl` only
-/// setting a lock.
-fn quotas() -> impl Iterator<Item = (u32, Answer)> {
-    let pipes = PIPES.iter().map(|call| (*call as u32, Answer::Ask));
-    let looked_at = [libc::SYS_epoll_ctl, libc::SYS_fcntl];
-    pipes.chain(looked_at.map(|call| (call as u32, Answer::Look)))
-}
-
-fn new_locks() -> Vec<libc::sock_filter> {
-    let commands = [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
-    let commands = Answers::from(commands.map(|command| (command as u32, Answer::Ask)));
-    join::by_argument(libc::SYS_fcntl, 1, &commands, Answer::Allow)
-}
-
-fn new_watches() -> Vec<libc::sock_filter> {
-    let adds = Answers::from([(libc::EPOLL_CTL_ADD as u32, Answer::Ask)]);
-    join::by_argument(libc::SYS_epoll_ctl, 1, &adds, Answer::Allow)
-}
-
-const PIPES: &[libc::c_long] = &[
-    libc::SYS_pipe2,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_pipe,
-];
-
-/// At the full level a user namespace of its own bounds these.
-const INOTIFY: &[libc::c_long] = &[
-    libc::SYS_inotify_init1,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_inotify_init,
-    libc::SYS_inotify_add_watch,
-];
 
 /// Rules that refuse calls whatever their arguments.
 fn whole(calls: &[libc::c_long]) -> Rules {
@@ -246,15 +198,15 @@ fn forbidden_rules() -> Result<Rules, Failure> {
 
 const CLOSE_RANGE_UNSHARE: u64 = 2;
 
-/// No new namespaces: inside one a program would have capabilities again. And no thread with descriptors of its
-/// own: what a process holds is told by one of its threads.
+/// No new namespaces: inside one a program would have capabilities again. And every process has one table of
+/// descriptors, with all its threads and no other process: what it holds is told by any of its threads.
 fn namespaces(rules: &mut Rules) -> Result<(), Failure> {
     let asked = |flag: libc::c_int| flag_of(0, flag as u64);
     let (thread, files) = (libc::CLONE_THREAD as u64, libc::CLONE_FILES as u64);
-    let alone = rule(vec![masked(0, thread | files, thread)?]);
+    let alone = [thread, files].map(|one| rule(vec![masked(0, thread | files, one)?]));
     // The lowest bits of what clone takes are a signal, and say nothing of time namespaces.
     let clone = NAMESPACE_FLAGS.into_iter().filter(|flag| *flag != 0x80).map(asked);
-    rules.insert(libc::SYS_clone, clone.chain([alone]).collect::<Result<_, _>>()?);
+    rules.insert(libc::SYS_clone, clone.chain(alone).collect::<Result<_, _>>()?);
     let unshare = NAMESPACE_FLAGS.into_iter().map(asked).chain([flag_of(0, files)]);
     rules.insert(libc::SYS_unshare, unshare.collect::<Result<_, _>>()?);
     rules.insert(libc::SYS_close_range, vec![flag_of(2, CLOSE_RANGE_UNSHARE)?]);
@@ -304,15 +256,25 @@ fn shown_files(rules: &mut Rules) -> Result<(), Failure> {
     const F_SETDELEG: u64 = 1040;
     let leases = [libc::F_SETLEASE as u64, F_SETDELEG];
     let refused = leases.map(|command| rule(vec![equals(1, command)?]));
-    rules.insert(libc::SYS_fcntl, refused.into_iter().collect::<Result<_, _>>()?);
+    rules.insert(
+        libc::SYS_fcntl,
+        refused.into_iter().chain([larger_pipe()]).collect::<Result<_, _>>()?,
+    );
     let unneeded = rule(vec![equals(3, libc::POSIX_FADV_DONTNEED as u64)?])?;
     rules.insert(libc::SYS_fadvise64, vec![unneeded]);
     Ok(())
 }
 
-/// Answered as done, and not done: whoever reads a file of the host could have the host's disk flushed without
-/// end by it. A run's own files are in memory, or gone with the run. A number that is no descriptor's is an
-/// error as ever.
+/// The pages of all pipes of a user have one bound: a pipe has the usual 16 of them at most.
+fn larger_pipe() -> Result<SeccompRule, Failure> {
+    const PIPE_BYTES: u64 = 64 << 10;
+    let larger = SeccompCondition::new(2, Len::Dword, Op::Gt, PIPE_BYTES)?;
+    rule(vec![equals(1, libc::F_SETPIPE_SZ as u64)?, larger])
+}
+
+/// The kernel returns success and does nothing: a program that only reads a file of the host could flush the host's
+/// disk without end. A run's own files are in memory, or removed with the run. A negative descriptor is an error
+/// as ever.
 fn flush_rules() -> Result<Rules, Failure> {
     let descriptor = SeccompCondition::new(0, Len::Dword, Op::Le, i32::MAX as u64)?;
     let by_descriptor = [libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_sync_file_range];
@@ -474,8 +436,7 @@ fn written_through(rules: &mut Rules) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A process that may not be dumped may not be looked at either; and what a socket or a pipe holds is told by its
-/// usual size.
+/// A process that may not be dumped may not be looked at either; and what a socket holds is told by its usual size.
 fn watched_rules() -> Result<Rules, Failure> {
     let dumpable = vec![
         SeccompCondition::new(0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64)?,
@@ -485,11 +446,7 @@ fn watched_rules() -> Result<Rules, Failure> {
         [libc::SO_SNDBUF, libc::SO_RCVBUF, libc::SO_ATTACH_FILTER, libc::SO_ATTACH_REUSEPORT_CBPF];
     let buffers = buffers
         .map(|option| rule(vec![equals(1, libc::SOL_SOCKET as u64)?, equals(2, option as u64)?]));
-    const PIPE_BYTES: u64 = 64 << 10;
-    let larger = SeccompCondition::new(2, Len::Dword, Op::Gt, PIPE_BYTES)?;
-    let larger_pipe = rule(vec![equals(1, libc::F_SETPIPE_SZ as u64)?, larger])?;
     Ok(Rules::from([
-        (libc::SYS_fcntl, vec![larger_pipe]),
         (libc::SYS_setsockopt, buffers.into_iter().collect::<Result<_, _>>()?),
         (libc::SYS_prctl, vec![SeccompRule::new(dumpable)?]),
     ]))

@@ -46,6 +46,7 @@ impl<'a> Stepper<'a> {
         plan: &Plan,
         mut locks: Locks<'a>,
         meter: Option<Meter>,
+        shares_user: bool,
         order: Option<Order>,
         calls: &'a mut Calls,
     ) -> io::Result<Stepper<'a>> {
@@ -68,7 +69,7 @@ impl<'a> Stepper<'a> {
             // Without a user namespace the kernel counts every process of this user.
             limits.processes += proc::tasks_of(sys::effective_uid());
         }
-        let watchdog = Watchdog::new(&plan.limits, scope, meter);
+        let watchdog = Watchdog::new(&plan.limits, scope, meter, shares_user);
         if watchdog.is_all() {
             locks.keep_in_sight();
         }
@@ -194,7 +195,7 @@ impl<'a> Stepper<'a> {
         let _ = folder::make_executable(Path::new(&self.locks.tmp), c"build");
     }
 
-    /// Until the program, its time, or somebody's patience ends.
+    /// Until the program or its time ends, or the engine asks to stop.
     fn wait(
         &mut self,
         child: libc::pid_t,

@@ -4,7 +4,7 @@
 
 use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::Meter;
-use crate::kernel_memory::{Descriptors, KernelMemory};
+use crate::kernel_memory::{self, Descriptors, KernelMemory};
 use crate::proc::{self, Face};
 use crate::{folder, sys, tree};
 use std::collections::{HashMap, HashSet};
@@ -12,7 +12,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use unsandbox_jailer::message::{Cause, RunLimits};
+use unsandbox_jailer::message::{Cause, PIPES_MAX, RunLimits};
 
 /// Where a run's processes and files are.
 pub enum Scope {
@@ -31,6 +31,8 @@ pub struct Watchdog {
     cpu: Duration,
     seen: Seen,
     kernel: KernelMemory,
+    /// Whether pipes are taken from those of the host's user.
+    shares_user: bool,
     /// Processes that the kernel had ended for want of memory before this step.
     ended_before: u64,
 }
@@ -46,11 +48,17 @@ const WALK: Duration = Duration::from_millis(100);
 const FOLDER: Duration = Duration::from_millis(100);
 
 impl Watchdog {
-    pub fn new(limits: &RunLimits, scope: Scope, meter: Option<Meter>) -> Watchdog {
+    pub fn new(
+        limits: &RunLimits,
+        scope: Scope,
+        meter: Option<Meter>,
+        shares_user: bool,
+    ) -> Watchdog {
         let cpu = Duration::from_millis(limits.cpu_time_ms);
         let kernel = KernelMemory::new(matches!(scope, Scope::Jail));
         Watchdog {
             kernel,
+            shares_user,
             scope,
             meter,
             memory_limit: limits.memory_bytes,
@@ -106,6 +114,9 @@ impl Watchdog {
         };
         if memory {
             return Some(Cause::Memory);
+        }
+        if self.shares_user && pipes_of(&self.processes()) > PIPES_MAX {
+            return Some(Cause::Pipes);
         }
         if self.folder_is_full() {
             return Some(Cause::Files);
@@ -177,6 +188,19 @@ impl Watchdog {
     }
 }
 
+/// Pipes that the processes hold, each once.
+fn pipes_of(processes: &[libc::pid_t]) -> u64 {
+    let mut pipes = HashSet::new();
+    for face in faces(processes) {
+        let paths = face.descriptors().unwrap_or_default();
+        let targets = paths.into_iter().filter_map(|path| fs::read_link(path).ok());
+        pipes.extend(
+            targets.filter(|target| target.as_os_str().as_encoded_bytes().starts_with(b"pipe:")),
+        );
+    }
+    pipes.len() as u64
+}
+
 fn faces(processes: &[libc::pid_t]) -> Vec<Face> {
     processes.iter().filter_map(|pid| Face::of(*pid)).collect()
 }
@@ -200,7 +224,7 @@ fn memory_in_use(
     }
     let held = Held::by(&faces);
     kernel = of_kernel.bytes(&faces, &held.descriptors).saturating_add(kernel);
-    let shared = (files + held.memfds + system_v_bytes()).max(mapped);
+    let shared = (files + held.memfds + kernel_memory::system_v("shm", "rss")).max(mapped);
     let sum = kernel.saturating_add(anonymous + shared);
     if sum <= limit {
         return sum;
@@ -267,16 +291,6 @@ impl Held {
             self.nameless += found.blocks() * 512;
         }
     }
-}
-
-/// Resident bytes of the System V segments of this ipc namespace.
-fn system_v_bytes() -> u64 {
-    let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-    let mut lines = text.lines();
-    let column =
-        lines.next().and_then(|head| head.split_whitespace().position(|name| name == "rss"));
-    let Some(column) = column else { return 0 };
-    lines.filter_map(|line| line.split_whitespace().nth(column)?.parse::<u64>().ok()).sum()
 }
 
 /// Processor time of every process that was ever seen: of one whose parent does not wait for it,

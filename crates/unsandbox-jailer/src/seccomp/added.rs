@@ -31,61 +31,6 @@ fn hold(rules: &Rules, answers: &[Answer]) {
 const POINTER: u64 = 0x7f00_0000_0000;
 
 #[test]
-fn times_by_descriptor_are_the_inits_to_set_or_nobodys() {
-    let filters = Filters::compile().expect("they compile");
-    for (filter, answer) in [(filters.reduced_asking, "ask"), (filters.reduced_unasked, "EPERM")] {
-        let answers = [
-            (SYS_utimensat, [3, 0, POINTER], answer),
-            (SYS_utimensat, [3, 0, 0], answer),
-            (SYS_utimensat, [3, POINTER | 1, 0], "allow"),
-            (SYS_openat, [3, 0, POINTER], "allow"),
-        ];
-        assert_eq!(first_wrong(&[filter], &answers), None);
-    }
-}
-
-#[test]
-fn the_init_hears_of_sockets_of_a_network() {
-    let filters = Filters::compile().expect("they compile");
-    let stream = SOCK_STREAM as u64;
-    let answers = [
-        (SYS_socket, [AF_INET as u64, stream, 0], "ask"),
-        (SYS_socket, [AF_INET6 as u64 | HIGH, stream, 0], "ask"),
-        (SYS_socket, [AF_UNIX as u64, stream, 0], "allow"),
-        (SYS_socket, [AF_NETLINK as u64, stream, 0], "EPERM"),
-        (SYS_socketpair, [AF_UNIX as u64, stream, 0], "allow"),
-    ];
-    assert_eq!(first_wrong(&[filters.every_asking], &answers), None);
-}
-
-#[test]
-fn the_init_hears_of_what_takes_from_a_quota() {
-    let filters = Filters::compile().expect("they compile");
-    let mut answers = vec![
-        (SYS_epoll_ctl, [3, EPOLL_CTL_ADD as u64 | HIGH, 4], "ask"),
-        (SYS_epoll_ctl, [3, EPOLL_CTL_MOD as u64, 4], "allow"),
-        (SYS_epoll_ctl, [3, EPOLL_CTL_DEL as u64, 4], "allow"),
-        (SYS_pipe2, [POINTER, 0, 0], "ask"),
-        (SYS_fcntl, [3, F_SETLK as u64 | HIGH, POINTER], "ask"),
-        (SYS_fcntl, [3, F_SETLKW as u64, POINTER], "ask"),
-        (SYS_fcntl, [3, F_OFD_SETLK as u64, POINTER], "ask"),
-        (SYS_fcntl, [3, F_OFD_SETLKW as u64, POINTER], "ask"),
-        (SYS_fcntl, [3, F_GETLK as u64, POINTER], "allow"),
-        (SYS_fcntl, [3, F_DUPFD_CLOEXEC as u64, 3], "allow"),
-        #[cfg(target_arch = "x86_64")]
-        (SYS_pipe, [POINTER, 0, 0], "ask"),
-    ];
-    assert_eq!(first_wrong(&[filters.every_asking], &answers), None);
-    answers.extend([
-        (SYS_inotify_init1, [0, 0, 0], "ask"),
-        #[cfg(target_arch = "x86_64")]
-        (SYS_inotify_init, [0, 0, 0], "ask"),
-        (SYS_inotify_add_watch, [3, POINTER, 0], "ask"),
-    ]);
-    assert_eq!(first_wrong(&[filters.reduced_asking], &answers), None);
-}
-
-#[test]
 fn requests_are_allowed_by_name() {
     let filters = Filters::compile().expect("they compile");
     let answer = |request: u64| verdict(&[&filters.every], &native(SYS_ioctl, &[3, request]));
@@ -124,9 +69,6 @@ fn nothing_hides_from_the_watchdog() {
         (SYS_prctl, [PR_SET_DUMPABLE as u64, 1 | HIGH, 0], "EPERM"),
         (SYS_prctl, [PR_SET_DUMPABLE as u64, 1, 0], "allow"),
         (SYS_prctl, [PR_SET_NAME as u64, 0, 0], "allow"),
-        (SYS_fcntl, [3, F_SETPIPE_SZ as u64 | HIGH, 1 << 20], "EPERM"),
-        (SYS_fcntl, [3, F_SETPIPE_SZ as u64, 64 << 10 | HIGH], "allow"),
-        (SYS_fcntl, [3, F_GETPIPE_SZ as u64, 1 << 20], "allow"),
         (SYS_setsockopt, [3, SOL_SOCKET as u64 | HIGH, SO_SNDBUF as u64], "EPERM"),
         (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_RCVBUF as u64 | HIGH], "EPERM"),
         (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_ATTACH_FILTER as u64], "EPERM"),

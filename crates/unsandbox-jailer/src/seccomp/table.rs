@@ -194,6 +194,7 @@ fn namespaces() -> Vec<Row> {
     let (thread, files) = (CLONE_THREAD as u64, CLONE_FILES as u64);
     rows.push(row(SYS_clone, &[thread], "EPERM", "EPERM"));
     rows.push(row(SYS_clone, &[thread | HIGH], "EPERM", "EPERM"));
+    rows.push(row(SYS_clone, &[files | 17], "EPERM", "EPERM"));
     rows.push(row(SYS_clone, &[thread | files], "allow", "allow"));
     rows.push(row(SYS_unshare, &[files | 0x200], "EPERM", "EPERM"));
     rows.push(row(SYS_close_range, &[3, u64::MAX, 2], "EPERM", "EPERM"));
@@ -286,6 +287,10 @@ fn files_and_pages() -> Vec<Row> {
     for command in [1024, 1040] {
         rows.push(row(SYS_fcntl, &[3, command | HIGH, 1], "EPERM", "EPERM"));
     }
+    let (set_pipe, get_pipe) = (1031, 1032);
+    rows.push(row(SYS_fcntl, &[3, set_pipe | HIGH, 1 << 20], "EPERM", "EPERM"));
+    rows.push(row(SYS_fcntl, &[3, set_pipe, 64 << 10 | HIGH], "allow", "allow"));
+    rows.push(row(SYS_fcntl, &[3, get_pipe, 1 << 20], "allow", "allow"));
     rows.push(row(SYS_fadvise64, &[3, 0, 0, 4 | HIGH], "EPERM", "EPERM"));
     rows.push(row(SYS_fadvise64, &[3, 0, 0, 2], "allow", "allow"));
     for request in [0x8901, 0x8902] {
