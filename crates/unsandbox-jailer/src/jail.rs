@@ -151,7 +151,7 @@ impl Builder {
             // Looked for before namespaces hide whose they are.
             groups: Groups::find(),
             ids: ids::of_root(sys::effective_uid()),
-            serial: 0,
+            serial: first_serial(),
             doomed: Vec::new(),
             rooms: None,
         })
@@ -358,6 +358,13 @@ impl Rooms {
         let pid = pid?.expect("the child is gone above");
         Ok((pid, Some(network), Some(sources)))
     }
+}
+
+/// Two engines of root begin at different ids, as a rule.
+fn first_serial() -> u64 {
+    let mut bytes = [0; 4];
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from(u32::from_ne_bytes(bytes))
 }
 
 fn fork_reduced(birth: Birth<'_>, filters: &Filters) -> Doubt<libc::pid_t> {

@@ -2,7 +2,7 @@
 //! What the kernel itself keeps for a run where no control group counts it: an estimate by what /proc tells, a
 //! little more than it is rather than less.
 
-use crate::proc::Face;
+use crate::proc::{Face, Mapped};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 /// its text; a descriptor with the file behind it.
 const TASK: u64 = 24 << 10;
 const MAPPING: u64 = 256;
+/// A mapping that forks have copied is linked with those of each process above.
+const FORKED_MAPPING: u64 = 64;
 const SEMAPHORE: u64 = 128;
 const MESSAGE: u64 = 128;
 const DESCRIPTOR: u64 = 1 << 10;
@@ -23,8 +25,9 @@ const LARGE_PIPES: u64 = 1024;
 /// kernels). How much they do hold is not told.
 const SOCKET: u64 = 212_992;
 
-/// Looking up more would take longer than a look may: so many mappings of one run are too many.
+/// Looking at more would take longer than a look may: so many mappings, and descriptors, of one run are too many.
 const COUNTED_MAX: u64 = 1 << 18;
+pub const DESCRIPTORS_MAX: u64 = 1 << 16;
 /// How long a number is valid: at least so long, and ten times as long as it took to count it.
 const FRESH: Duration = Duration::from_millis(100);
 /// How long one look may count mappings; the processes that were counted longest ago come first.
@@ -41,82 +44,104 @@ pub struct Descriptors {
 pub struct KernelMemory {
     /// Tables of the run's own namespaces tell also of sockets that no process holds.
     in_jail: bool,
-    mappings: HashMap<libc::pid_t, Counted>,
+    mapped: HashMap<libc::pid_t, Counted>,
+    /// Processes whose mappings there was no time to count.
+    unreached: u64,
 }
 
-/// A number, and until when it is valid.
-#[derive(Clone, Copy)]
+/// What a process has mapped, and until when that is valid.
 struct Counted {
-    count: u64,
+    mapped: Mapped,
     until: Instant,
 }
 
 impl Counted {
-    fn now(count: impl FnOnce() -> u64) -> Counted {
+    fn now(face: &Face) -> Counted {
         let begun = Instant::now();
-        let count = count();
-        Counted { count, until: begun + FRESH.max(begun.elapsed() * 10) }
+        let mapped = face.mapped();
+        Counted { mapped, until: begun + FRESH.max(begun.elapsed() * 10) }
     }
 }
 
 impl KernelMemory {
     pub fn new(in_jail: bool) -> KernelMemory {
-        KernelMemory { in_jail, mappings: HashMap::new() }
+        KernelMemory { in_jail, mapped: HashMap::new(), unreached: 0 }
     }
 
     pub fn bytes(&mut self, faces: &[Face], held: &Descriptors) -> u64 {
+        self.look_at_mappings(faces);
         let tasks: u64 = faces.iter().map(Face::threads).sum();
         let sockets = if self.in_jail { held.sockets.max(sockets()) } else { held.sockets };
         let counted = [
             (tasks, TASK),
-            (self.mappings(faces), MAPPING),
-            (held.all, DESCRIPTOR),
+            (too_many(held.all, DESCRIPTORS_MAX), DESCRIPTOR),
             (held.pipes.min(LARGE_PIPES), PIPE),
             (held.pipes, SMALL_PIPE),
             (sockets, SOCKET),
         ];
         let sum = counted.into_iter().map(|(count, each)| count.saturating_mul(each));
-        let system_v = if self.in_jail { system_v_bytes() } else { 0 };
-        sum.fold(system_v, u64::saturating_add)
+        let system_v = if self.in_jail { system_v_bytes(faces.len() as u64) } else { 0 };
+        sum.fold(self.mappings_bytes(faces).saturating_add(system_v), u64::saturating_add)
+    }
+
+    /// Bytes that shared memory may have come to, whether its pages are mapped at the moment or not. A file that
+    /// several processes map counts once.
+    pub fn shared_bytes(&self) -> u64 {
+        let mut largest = HashMap::new();
+        for (inode, bytes) in self.mapped.values().flat_map(|counted| &counted.mapped.shared) {
+            let known = largest.entry(inode).or_insert(0);
+            *known = (*known).max(*bytes);
+        }
+        largest.into_values().sum()
     }
 
     /// Counted anew for each process now and then, and at once for a new one, which may be a copy of one that
     /// has many.
-    fn mappings(&mut self, faces: &[Face]) -> u64 {
+    fn look_at_mappings(&mut self, faces: &[Face]) {
         let begun = Instant::now();
-        let mut before = std::mem::take(&mut self.mappings);
-        let known = |face: &Face, before: &HashMap<_, Counted>| before.get(&face.pid).copied();
-        let mut due: Vec<&Face> = Vec::new();
-        for face in faces {
-            match known(face, &before) {
-                Some(counted) if counted.until > begun => {
-                    _ = self.mappings.insert(face.pid, counted)
-                }
-                _ => due.push(face),
+        let mut before = std::mem::take(&mut self.mapped);
+        let until = |face: &Face| before.get(&face.pid).map(|counted| counted.until);
+        let (mut due, valid): (Vec<&Face>, Vec<&Face>) =
+            faces.iter().partition(|face| until(face).is_none_or(|until| until <= begun));
+        due.sort_by_key(|face| until(face));
+        self.mapped.extend(valid.iter().filter_map(|face| before.remove_entry(&face.pid)));
+        self.unreached = 0;
+        for face in due {
+            let known = before.remove(&face.pid);
+            if begun.elapsed() <= COUNTING {
+                self.mapped.insert(face.pid, Counted::now(face));
+            } else if let Some(known) = known {
+                self.mapped.insert(face.pid, known);
+            } else {
+                self.unreached += 1;
             }
         }
-        let mut unreached = 0;
-        due.sort_by_key(|face| known(face, &before).map(|counted| counted.until));
-        for face in due {
-            let counted = match before.remove(&face.pid) {
-                Some(counted) if begun.elapsed() > COUNTING => counted,
-                // What was not reached may have as many as the largest.
-                None if begun.elapsed() > COUNTING => {
-                    unreached += 1;
-                    continue;
-                }
-                _ => Counted::now(|| face.mappings()),
-            };
-            self.mappings.insert(face.pid, counted);
+    }
+
+    /// A process that was not reached may have as many mappings as the one with the most.
+    fn mappings_bytes(&self, faces: &[Face]) -> u64 {
+        let parents: HashMap<_, _> = faces.iter().map(|face| (face.pid, face.parent())).collect();
+        let depth = |pid: &libc::pid_t| {
+            let above = std::iter::successors(Some(*pid), |pid| parents.get(pid).copied());
+            above.take(parents.len()).count() as u64
+        };
+        let of = |(pid, counted): (&libc::pid_t, &Counted)| {
+            let each = MAPPING + FORKED_MAPPING * depth(pid);
+            (counted.mapped.count, counted.mapped.count.saturating_mul(each))
+        };
+        let all: Vec<(u64, u64)> = self.mapped.iter().map(of).collect();
+        let most = all.iter().max().copied().unwrap_or_default();
+        let counts = all.iter().map(|(count, _)| count).sum::<u64>() + self.unreached * most.0;
+        if counts >= COUNTED_MAX {
+            return u64::MAX;
         }
-        let counts = || self.mappings.values().map(|counted| counted.count);
-        too_many(counts().sum::<u64>() + unreached * counts().max().unwrap_or(0))
+        all.iter().map(|(_, bytes)| bytes).sum::<u64>() + self.unreached * most.1
     }
 }
 
-/// More than any limit where not all were counted.
-fn too_many(count: u64) -> u64 {
-    if count >= COUNTED_MAX { u64::MAX } else { count }
+/// More than any limit from there on.
+fn too_many(count: u64, most: u64) -> u64 {
+    if count > most { u64::MAX } else { count }
 }
 
 /// Sockets of this process's network namespace, on their way over another one too.
@@ -136,8 +161,9 @@ fn sockets() -> u64 {
 }
 
 /// Semaphores and messages of this ipc namespace.
-fn system_v_bytes() -> u64 {
-    system_v("sem", "nsems") * SEMAPHORE
+fn system_v_bytes(processes: u64) -> u64 {
+    // Each process may have a list of what is to be undone at its end.
+    system_v("sem", "nsems") * (SEMAPHORE + 2 * processes)
         + system_v("msg", "cbytes")
         + system_v("msg", "qnum") * MESSAGE
 }
@@ -156,16 +182,18 @@ mod tests {
     use super::*;
 
     /// What a kind of thing adds to what nothing adds to.
-    fn of(faces: &[Face], held: Descriptors) -> u64 {
-        KernelMemory::new(false).bytes(faces, &held)
+    fn of(held: Descriptors) -> u64 {
+        KernelMemory::new(false).bytes(&[], &held)
     }
 
     #[test]
     fn descriptors_count_by_what_they_can_hold() {
-        assert_eq!(of(&[], Descriptors::default()), 0);
-        assert_eq!(of(&[], Descriptors { all: 3, ..Descriptors::default() }), 3 * DESCRIPTOR);
-        assert_eq!(of(&[], Descriptors { sockets: 3, ..Descriptors::default() }), 3 * SOCKET);
-        let pipes = |pipes| of(&[], Descriptors { pipes, ..Descriptors::default() });
+        assert_eq!(of(Descriptors::default()), 0);
+        assert_eq!(of(Descriptors { all: 3, ..Descriptors::default() }), 3 * DESCRIPTOR);
+        let too_many = Descriptors { all: DESCRIPTORS_MAX + 1, ..Descriptors::default() };
+        assert_eq!(of(too_many), u64::MAX);
+        assert_eq!(of(Descriptors { sockets: 3, ..Descriptors::default() }), 3 * SOCKET);
+        let pipes = |pipes| of(Descriptors { pipes, ..Descriptors::default() });
         assert_eq!(pipes(2), 2 * (PIPE + SMALL_PIPE));
         assert_eq!(pipes(LARGE_PIPES + 5) - pipes(LARGE_PIPES), 5 * SMALL_PIPE);
     }
@@ -174,31 +202,52 @@ mod tests {
         Face::of(std::process::id() as libc::pid_t).expect("this process lives")
     }
 
+    fn known(memory: &mut KernelMemory, face: &Face, mapped: Mapped) {
+        let until = Instant::now() + Duration::from_secs(3600);
+        memory.mapped.insert(face.pid, Counted { mapped, until });
+    }
+
     #[test]
     fn tasks_and_mappings_count() {
         let (mut memory, face) = (KernelMemory::new(false), own());
-        let until = Instant::now() + Duration::from_secs(3600);
-        memory.mappings.insert(face.pid, Counted { count: 7, until });
-        let expected = face.threads() * TASK + 7 * MAPPING;
+        known(&mut memory, &face, Mapped { count: 7, shared: vec![(1, 100), (2, 10)] });
+        let expected = face.threads() * TASK + 7 * (MAPPING + FORKED_MAPPING);
         assert_eq!(memory.bytes(&[face], &Descriptors::default()), expected);
+        let other = Counted {
+            mapped: Mapped { count: 0, shared: vec![(1, 90), (3, 5)] },
+            until: Instant::now(),
+        };
+        memory.mapped.insert(libc::pid_t::MAX, other);
+        assert_eq!(memory.shared_bytes(), 100 + 10 + 5);
+        known(&mut memory, &own(), Mapped { count: COUNTED_MAX, shared: Vec::new() });
+        assert_eq!(memory.bytes(&[own()], &Descriptors::default()), u64::MAX);
+    }
+
+    #[test]
+    fn what_was_not_reached_counts_as_the_largest() {
+        let (mut memory, face) = (KernelMemory::new(false), own());
+        known(&mut memory, &face, Mapped { count: 7, shared: Vec::new() });
+        let one = memory.mappings_bytes(&[own()]);
+        memory.unreached = 3;
+        assert_eq!(memory.mappings_bytes(&[own()]), 4 * one);
     }
 
     #[test]
     fn mappings_are_counted_as_they_are() {
-        let map = |_| {
-            let (none, shared) = (libc::PROT_NONE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        let (all, shared) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        let map = |size: usize, protection| {
             // SAFETY: a mapping of its own at a place of the kernel's choice.
-            unsafe { libc::mmap(std::ptr::null_mut(), 4096, none, shared, -1, 0) }
+            unsafe { libc::mmap(std::ptr::null_mut(), size, protection, shared, -1, 0) }
         };
-        let mapped: Vec<_> = (0..1000).map(map).collect();
-        let mappings = KernelMemory::new(false).mappings(&[own()]);
+        let mapped: Vec<_> = (0..1000).map(|_| map(4096, libc::PROT_NONE)).collect();
+        let large = map(77 << 20, all);
+        let found = own().mapped();
         // SAFETY: they were just made, and nothing points into them.
         mapped.into_iter().for_each(|at| _ = unsafe { libc::munmap(at, 4096) });
-        assert!((1000..10_000).contains(&mappings), "{mappings}");
-    }
-
-    #[test]
-    fn what_was_not_counted_to_its_end_is_too_much() {
-        assert_eq!([too_many(7), too_many(COUNTED_MAX)], [7, u64::MAX]);
+        // SAFETY: as above.
+        unsafe { libc::munmap(large, 77 << 20) };
+        assert!((1000..10_000).contains(&found.count), "{}", found.count);
+        assert!(found.shared.iter().any(|(_, bytes)| *bytes == 77 << 20));
     }
 }

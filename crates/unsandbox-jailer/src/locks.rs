@@ -58,9 +58,8 @@ impl<'a> Locks<'a> {
     /// wherever its descriptors are; that in a memfd on its way over a socket would not.
     pub fn keep_in_sight(&mut self) {
         self.added.push(self.filters.watched.clone());
-        if self.level == Level::Full {
-            self.added.push(self.filters.without_memfds.clone());
-        }
+        let has_own_files = self.level == Level::Full;
+        self.added.push(self.filters.unseen[usize::from(has_own_files)].clone());
     }
 
     /// Puts them on this process, for good. In a full jail it has most filters already, from its init.
@@ -82,9 +81,10 @@ impl<'a> Locks<'a> {
 /// What a run without namespaces gets on top of every run's filters, where Landlock is this old.
 fn added(abi: i32, filters: &Filters) -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
     let broken = |error: Failed| ("seccomp", io::Error::other(error.to_string()));
-    let mut added = vec![filters.reduced.clone()];
+    let hidden = seccomp::without_hidden_flags().map_err(broken)?;
+    let mut added = vec![filters.reduced.clone(), hidden];
     if abi < seccomp::LANDLOCK_WITH_TRUNCATION {
-        added.extend(seccomp::without_truncation().map_err(broken)?);
+        added.push(seccomp::without_truncation().map_err(broken)?);
     }
     if abi < seccomp::LANDLOCK_WITH_SIGNALS {
         added.push(seccomp::without_signals().map_err(broken)?);
@@ -176,11 +176,11 @@ mod tests {
         let signals = seccomp::without_signals().unwrap();
         let truncation = seccomp::without_truncation().unwrap();
         let of = |abi| lengths(&added(abi, &filters).unwrap());
-        let reduced = filters.reduced.len();
-        let [cut, hidden] = [truncation[0].len(), truncation[1].len()];
-        assert_eq!(of(6), [reduced]);
-        assert_eq!(of(5), [reduced, signals.len()]);
-        assert_eq!(of(3), [reduced, signals.len()]);
-        assert_eq!(of(2), [reduced, cut, hidden, signals.len()]);
+        let (reduced, cut) = (filters.reduced.len(), truncation.len());
+        let hidden = seccomp::without_hidden_flags().unwrap().len();
+        assert_eq!(of(6), [reduced, hidden]);
+        assert_eq!(of(5), [reduced, hidden, signals.len()]);
+        assert_eq!(of(3), [reduced, hidden, signals.len()]);
+        assert_eq!(of(2), [reduced, hidden, cut, signals.len()]);
     }
 }

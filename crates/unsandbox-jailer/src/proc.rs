@@ -4,7 +4,7 @@
 //! that does.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -94,21 +94,29 @@ impl Face {
         line.and_then(|count| count.trim().parse().ok()).unwrap_or(1)
     }
 
-    /// How many mappings it has; the kernel gives a process 65,530 at most. One that is small has few.
-    pub fn mappings(&self) -> u64 {
+    pub fn parent(&self) -> libc::pid_t {
+        let line = self.status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        line.and_then(|pid| pid.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// What it has mapped; the kernel gives a process 65,530 mappings at most. One that is small has few.
+    pub fn mapped(&self) -> Mapped {
         const SMALL: u64 = 4 << 20;
         const PAGES_EACH: u64 = 8;
         let size = self.bytes("VmSize:");
-        if size <= SMALL {
-            return size / 4096 / PAGES_EACH;
+        let table = if size <= SMALL { None } else { fs::read(self.folder.join("maps")).ok() };
+        let Some(table) = table else {
+            return Mapped { count: size / 4096 / PAGES_EACH, shared: Vec::new() };
+        };
+        let lines = table.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let mut mapped = Mapped { count: 0, shared: Vec::new() };
+        for line in lines {
+            mapped.count += 1;
+            if line.ends_with(b" (deleted)") {
+                mapped.add_shared(&String::from_utf8_lossy(line));
+            }
         }
-        let Ok(mut table) = File::open(self.folder.join("maps")) else { return 0 };
-        let mut piece = vec![0; 64 * 1024];
-        let mut count = 0;
-        while let Ok(len @ 1..) = table.read(&mut piece) {
-            count += piece[..len].iter().filter(|byte| **byte == b'\n').count() as u64;
-        }
-        count
+        mapped
     }
 
     /// Its share of the anonymous pages that forks have in common. None if the kernel does not tell in
@@ -127,6 +135,32 @@ impl Face {
             Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
             Err(error) if is_denied(&error) => Err(error),
             Err(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The mappings of a process.
+#[derive(Clone, Debug)]
+pub struct Mapped {
+    pub count: u64,
+    /// Memory that is nobody's file, by inode, with how much of it is mapped.
+    pub shared: Vec<(u64, u64)>,
+}
+
+impl Mapped {
+    /// `7f00-7f10 rw-s 00000000 00:01 1234   /dev/zero (deleted)`, or of a memfd, or a System V segment.
+    fn add_shared(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let name = words.get(5).copied().unwrap_or_default();
+        if !["/dev/zero", "/memfd:", "/SYSV"].iter().any(|kind| name.starts_with(kind)) {
+            return;
+        }
+        let address = |text: &str| u64::from_str_radix(text, 16).ok();
+        let ends = words[0].split_once('-').and_then(|(a, b)| address(b)?.checked_sub(address(a)?));
+        let (Some(bytes), Ok(inode)) = (ends, words[4].parse()) else { return };
+        match self.shared.iter_mut().find(|(known, _)| *known == inode) {
+            Some((_, sum)) => *sum += bytes,
+            None => self.shared.push((inode, bytes)),
         }
     }
 }

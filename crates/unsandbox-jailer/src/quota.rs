@@ -84,7 +84,7 @@ pub struct Quotas {
 }
 
 /// A look takes at most so long, and then comes to nothing.
-const LOOK: Duration = Duration::from_millis(300);
+const LOOK: Duration = Duration::from_millis(200);
 
 impl Quotas {
     /// One more, or the error to refuse it with.

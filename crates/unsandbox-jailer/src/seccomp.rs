@@ -32,8 +32,9 @@ pub struct Filters {
     pub reduced_unasked: Vec<libc::sock_filter>,
     /// Added where limits are kept by looking at the processes: they do not hide.
     pub watched: Vec<libc::sock_filter>,
-    /// Beside that one, where there is a file system of the run's own to keep memory in.
-    pub without_memfds: Vec<libc::sock_filter>,
+    /// Beside that one: what keeps memory that cannot be seen is not there. With a file system of the run's own to
+    /// keep memory in, that is memfds too.
+    pub unseen: [Vec<libc::sock_filter>; 2],
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -156,7 +157,7 @@ impl Filters {
             reduced_asking: asked::at_reduced(),
             reduced_unasked: asked::times(refuse(libc::EPERM)),
             watched: program(watched_rules()?, libc::EPERM)?,
-            without_memfds: program(whole(&[libc::SYS_memfd_create]), libc::ENOSYS)?,
+            unseen: [unseen(&[])?, unseen(&[libc::SYS_memfd_create])?],
         })
     }
 }
@@ -226,8 +227,14 @@ fn sockets(rules: &mut Rules) -> Result<(), Failure> {
     }
     let of_type = |kind: libc::c_int| rule(vec![masked(1, 0xf, kind as u64)?]);
     let refused = vec![rule(odd)?, rule(other)?, of_type(libc::SOCK_RAW)?, of_type(SOCK_PACKET)?];
-    rules.insert(libc::SYS_socket, refused.clone());
-    rules.insert(libc::SYS_socketpair, refused);
+    rules.insert(libc::SYS_socket, refused);
+    // The kernel makes two sockets of the network before it finds that it has no pairs of them.
+    let local = differs(0, libc::AF_UNIX as u64)?;
+    rules.insert(libc::SYS_socketpair, vec![rule(vec![local])?]);
+    // Flow labels are the whole machine's, 4,096 of them, and outlive their socket.
+    let [level, manage] = [libc::IPPROTO_IPV6, libc::IPV6_FLOWLABEL_MGR].map(|n| n as u64);
+    let labels = rule(vec![equals(1, level)?, equals(2, manage)?])?;
+    rules.insert(libc::SYS_setsockopt, vec![labels]);
     Ok(())
 }
 
@@ -425,12 +432,17 @@ fn reduced_rules() -> Result<Rules, Failure> {
     Ok(rules)
 }
 
-/// Each write to the disk at once, and not when the host sees fit: the tree is a folder of the host.
+/// Each write to the disk at once, and not when the host decides: the tree is a folder of the host.
 fn written_through(rules: &mut Rules) -> Result<(), Failure> {
-    let opening = |argument| flag_of(argument, libc::O_DSYNC as u64);
-    rules.insert(libc::SYS_openat, vec![opening(2)?]);
+    let flags = [libc::O_DSYNC, libc::O_DIRECT].map(|flag| flag as u64);
+    let opening = |argument: u8| -> Result<Vec<SeccompRule>, Failure> {
+        flags.into_iter().map(|flag| flag_of(argument, flag)).collect()
+    };
+    rules.insert(libc::SYS_openat, opening(2)?);
     #[cfg(target_arch = "x86_64")]
-    rules.insert(libc::SYS_open, vec![opening(1)?]);
+    rules.insert(libc::SYS_open, opening(1)?);
+    let later = vec![equals(1, libc::F_SETFL as u64)?, masked(2, flags[1], flags[1])?];
+    rules.insert(libc::SYS_fcntl, vec![rule(later)?]);
     let each = [libc::RWF_DSYNC, libc::RWF_SYNC].map(|flag| flag_of(5, flag as u64));
     rules.insert(libc::SYS_pwritev2, each.into_iter().collect::<Result<_, _>>()?);
     Ok(())
@@ -442,14 +454,27 @@ fn watched_rules() -> Result<Rules, Failure> {
         SeccompCondition::new(0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64)?,
         SeccompCondition::new(1, Len::Qword, Op::Ne, 1)?,
     ];
-    let buffers =
-        [libc::SO_SNDBUF, libc::SO_RCVBUF, libc::SO_ATTACH_FILTER, libc::SO_ATTACH_REUSEPORT_CBPF];
+    let buffers = [
+        libc::SO_SNDBUF,
+        libc::SO_RCVBUF,
+        libc::SO_ATTACH_FILTER,
+        libc::SO_ATTACH_REUSEPORT_CBPF,
+        libc::SO_ZEROCOPY,
+    ];
     let buffers = buffers
         .map(|option| rule(vec![equals(1, libc::SOL_SOCKET as u64)?, equals(2, option as u64)?]));
     Ok(Rules::from([
         (libc::SYS_setsockopt, buffers.into_iter().collect::<Result<_, _>>()?),
         (libc::SYS_prctl, vec![SeccompRule::new(dumpable)?]),
+        // A byte of a huge page keeps all of it in a pipe.
+        (libc::SYS_vmsplice, vec![]),
     ]))
+}
+
+/// Rules of Landlock are memory of the kernel, any number of them behind one descriptor.
+fn unseen(more: &[libc::c_long]) -> Result<Vec<libc::sock_filter>, Failure> {
+    const LANDLOCK: [libc::c_long; 3] = [444, 445, 446];
+    program(whole(&[&LANDLOCK, more].concat()), libc::ENOSYS)
 }
 
 /// From this version on Landlock keeps signals inside; for older kernels the filter has to.
@@ -483,9 +508,13 @@ fn signal_rules() -> Result<Rules, Failure> {
 /// From this version on Landlock keeps files from being cut short; for older kernels the filter has to.
 pub const LANDLOCK_WITH_TRUNCATION: i32 = 3;
 
-/// Cutting a file short without the right to write to it: by path, or while opening it for reading. What
-/// asks in memory, where no filter looks, is not there.
-pub fn without_truncation() -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
+/// Opening by flags that lie in memory, where no filter looks: programs take the older way.
+pub fn without_hidden_flags() -> Result<Vec<libc::sock_filter>, Failure> {
+    program(whole(&[libc::SYS_openat2]), libc::ENOSYS)
+}
+
+/// Cutting a file short without the right to write to it: by path, or while opening it for reading.
+pub fn without_truncation() -> Result<Vec<libc::sock_filter>, Failure> {
     let mask = (libc::O_ACCMODE | libc::O_TRUNC) as u64;
     // Both ways of opening that Landlock does not take for writing.
     let unwritten = [libc::O_RDONLY, libc::O_ACCMODE].map(|access| (access | libc::O_TRUNC) as u64);
@@ -496,8 +525,7 @@ pub fn without_truncation() -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
     let mut rules = Rules::from([(libc::SYS_truncate, vec![]), (libc::SYS_openat, opening(2)?)]);
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, opening(1)?);
-    let hidden = Rules::from([(libc::SYS_openat2, vec![])]);
-    Ok(vec![program(rules, libc::EPERM)?, program(hidden, libc::ENOSYS)?])
+    program(rules, libc::EPERM)
 }
 
 /// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers and to

@@ -534,7 +534,14 @@ pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
 
 /// As [`install_filter`]; gives the descriptor by which calls are received that the filter hands over.
 pub fn install_listening_filter(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
-    owned(add_filter(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?)
+    let listen = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    // Once a call is received, no signal but one that kills takes it back (since Linux 5.19).
+    let made = add_filter(program, listen | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    let made = made.or_else(|error| match error.raw_os_error() {
+        Some(libc::EINVAL) => add_filter(program, listen),
+        _ => Err(error),
+    });
+    owned(made?)
 }
 
 fn add_filter(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {

@@ -4,12 +4,12 @@
 
 use crate::ablation::{Layer, is_left_out};
 use crate::cgroup::Meter;
-use crate::kernel_memory::{self, Descriptors, KernelMemory};
+use crate::kernel_memory::{self, DESCRIPTORS_MAX, Descriptors, KernelMemory};
 use crate::proc::{self, Face};
 use crate::{folder, sys, tree};
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use unsandbox_jailer::message::{Cause, PIPES_MAX, RunLimits};
@@ -33,6 +33,8 @@ pub struct Watchdog {
     kernel: KernelMemory,
     /// Whether pipes are taken from those of the host's user.
     shares_user: bool,
+    held: Held,
+    next_walk: Instant,
     /// Processes that the kernel had ended for want of memory before this step.
     ended_before: u64,
 }
@@ -66,6 +68,8 @@ impl Watchdog {
             peak: 0,
             cpu: Duration::ZERO,
             seen: Seen::default(),
+            held: Held::default(),
+            next_walk: Instant::now(),
             ended_before: 0,
         }
     }
@@ -101,27 +105,67 @@ impl Watchdog {
         if is_left_out(Layer::Watchdog) {
             return None;
         }
-        let memory = match &self.meter {
-            Some(_) => self.was_enforced(),
-            None => {
-                let files =
-                    if matches!(self.scope, Scope::Jail) { sys::bytes_used(c"/tmp") } else { 0 };
-                let processes = self.processes();
-                let used = memory_in_use(&processes, files, self.memory_limit, &mut self.kernel);
-                self.peak = self.peak.max(used);
-                used > self.memory_limit
+        if self.meter.is_none() || self.shares_user {
+            let faces = faces(&self.processes());
+            self.look_at_descriptors(&faces);
+            if self.meter.is_none() && self.memory_in_use(&faces) > self.memory_limit {
+                return Some(Cause::Memory);
             }
-        };
-        if memory {
-            return Some(Cause::Memory);
+            if self.shares_user && self.held.descriptors.pipes > PIPES_MAX {
+                return Some(Cause::Pipes);
+            }
         }
-        if self.shares_user && pipes_of(&self.processes()) > PIPES_MAX {
-            return Some(Cause::Pipes);
+        if self.was_enforced() {
+            return Some(Cause::Memory);
         }
         if self.folder_is_full() {
             return Some(Cause::Files);
         }
         self.cpu_is_used_up().then_some(Cause::Cpu)
+    }
+
+    /// What is held through descriptors is looked at a fifth of the time at most, and not at all in between: the
+    /// sum of the processes' own pages is quicker, and is to be looked at often.
+    fn look_at_descriptors(&mut self, faces: &[Face]) {
+        let begun = Instant::now();
+        if begun < self.next_walk {
+            return;
+        }
+        self.held = Held::by(faces, self.is_all());
+        self.next_walk = Instant::now() + begun.elapsed() * 4;
+    }
+
+    /// Memory of the processes: their own pages, page tables and swap, and what they share. Shared memory
+    /// that nobody has mapped at the moment is counted where it can be found: in the writable file system,
+    /// in memfds that are open, in System V segments. Pages that a fork shares count once for each process;
+    /// only where that sum is too much, their proper shares are asked for.
+    fn memory_in_use(&mut self, faces: &[Face]) -> u64 {
+        let files = if matches!(self.scope, Scope::Jail) { sys::bytes_used(c"/tmp") } else { 0 };
+        let (mut anonymous, mut kernel, mut mapped) = (0, 0, 0);
+        for face in faces {
+            anonymous += face.bytes("RssAnon:");
+            kernel += face.bytes("VmPTE:") + face.bytes("VmSwap:");
+            mapped += face.bytes("RssShmem:");
+        }
+        kernel = self.kernel.bytes(faces, &self.held.descriptors).saturating_add(kernel);
+        let segments = kernel_memory::system_v("shm", "rss");
+        let shared = (files + self.held.memfds + segments).max(mapped);
+        // What is mapped and not there any more, as far as these pages are told, may be there all the same.
+        if self.kernel.shared_bytes() > self.memory_limit {
+            kernel = u64::MAX;
+        }
+        let sum = kernel.saturating_add(anonymous + shared);
+        let used = match sum > self.memory_limit {
+            true => {
+                proper_shares(faces).map_or(sum, |proper| kernel.saturating_add(proper + shared))
+            }
+            false => sum,
+        };
+        // What is too much by its number is no amount.
+        if used < u64::MAX {
+            self.peak = self.peak.max(used);
+        }
+        used
     }
 
     /// The limit that the kernel has enforced, once every process is gone.
@@ -157,7 +201,7 @@ impl Watchdog {
         *looked = Instant::now();
         let (bytes, files) = (*bytes, *files);
         let Some(content) = folder::measure(folder) else { return true };
-        let held = Held::by(&faces(&self.processes()));
+        let held = Held::by(&faces(&self.processes()), true);
         content.bytes + held.nameless > bytes || content.files > files
     }
 
@@ -188,57 +232,14 @@ impl Watchdog {
     }
 }
 
-/// Pipes that the processes hold, each once.
-fn pipes_of(processes: &[libc::pid_t]) -> u64 {
-    let mut pipes = HashSet::new();
-    for face in faces(processes) {
-        let paths = face.descriptors().unwrap_or_default();
-        let targets = paths.into_iter().filter_map(|path| fs::read_link(path).ok());
-        pipes.extend(
-            targets.filter(|target| target.as_os_str().as_encoded_bytes().starts_with(b"pipe:")),
-        );
-    }
-    pipes.len() as u64
+/// None if it would take too long: a process may map so much that the walk takes longer than it may live.
+fn proper_shares(faces: &[Face]) -> Option<u64> {
+    let end = Instant::now() + WALK;
+    faces.iter().map(|face| face.proper_share().filter(|_| Instant::now() <= end)).sum()
 }
 
 fn faces(processes: &[libc::pid_t]) -> Vec<Face> {
     processes.iter().filter_map(|pid| Face::of(*pid)).collect()
-}
-
-/// Memory of the processes: their own pages, page tables and swap, and what they share. Shared memory
-/// that nobody has mapped at the moment is counted where it can be found: in the writable file system,
-/// in memfds that are open, in System V segments. Pages that a fork shares count once for each process;
-/// only where that sum is too much, their proper shares are asked for.
-fn memory_in_use(
-    processes: &[libc::pid_t],
-    files: u64,
-    limit: u64,
-    of_kernel: &mut KernelMemory,
-) -> u64 {
-    let faces = faces(processes);
-    let (mut anonymous, mut kernel, mut mapped) = (0, 0, 0);
-    for face in &faces {
-        anonymous += face.bytes("RssAnon:");
-        kernel += face.bytes("VmPTE:") + face.bytes("VmSwap:");
-        mapped += face.bytes("RssShmem:");
-    }
-    let held = Held::by(&faces);
-    kernel = of_kernel.bytes(&faces, &held.descriptors).saturating_add(kernel);
-    let shared = (files + held.memfds + kernel_memory::system_v("shm", "rss")).max(mapped);
-    let sum = kernel.saturating_add(anonymous + shared);
-    if sum <= limit {
-        return sum;
-    }
-    let patience = Instant::now() + WALK;
-    let mut proper = 0;
-    for face in &faces {
-        // A process may map so much that the walk takes longer than it may live.
-        match face.proper_share().filter(|_| Instant::now() <= patience) {
-            Some(share) => proper += share,
-            None => return sum,
-        }
-    }
-    kernel.saturating_add(proper + shared)
 }
 
 /// What processes hold through descriptors, each once.
@@ -252,16 +253,21 @@ struct Held {
 }
 
 impl Held {
-    fn by(faces: &[Face]) -> Held {
+    /// A process that nobody may look at, since its user may execute its program and not read it, could hold
+    /// anything: it is ended if this is all that limits it.
+    fn by(faces: &[Face], end_unseen: bool) -> Held {
         let mut held = Held::default();
         let mut seen = HashSet::new();
         for face in faces {
             let Ok(descriptors) = face.descriptors() else {
-                // It runs a program that its user may execute and not read, so that nobody may look at
-                // it: what such a process holds could not be limited.
-                let _ = sys::kill(face.pid, libc::SIGKILL);
+                if end_unseen {
+                    let _ = sys::kill(face.pid, libc::SIGKILL);
+                }
                 continue;
             };
+            if held.descriptors.all > DESCRIPTORS_MAX {
+                return held;
+            }
             for path in descriptors {
                 held.add(&path, &mut seen);
             }
@@ -275,15 +281,16 @@ impl Held {
         self.descriptors.all += 1;
         let starts = |with: &[u8]| target.starts_with(with);
         let [memfd, socket, pipe] = [starts(b"/memfd:"), starts(b"socket:"), starts(b"pipe:")];
-        let nameless = target.ends_with(b" (deleted)");
-        if !(memfd || socket || pipe || nameless) {
+        // A file without a name, or a pipe with one.
+        let named = starts(b"/");
+        if !(memfd || socket || pipe || named) {
             return;
         }
         let Ok(found) = fs::metadata(path) else { return };
         if !seen.insert((found.dev(), found.ino())) {
         } else if socket {
             self.descriptors.sockets += 1;
-        } else if pipe {
+        } else if found.file_type().is_fifo() {
             self.descriptors.pipes += 1;
         } else if memfd {
             self.memfds += found.blocks() * 512;

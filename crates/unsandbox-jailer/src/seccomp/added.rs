@@ -31,6 +31,18 @@ fn hold(rules: &Rules, answers: &[Answer]) {
 const POINTER: u64 = 0x7f00_0000_0000;
 
 #[test]
+fn memory_that_cannot_be_seen_is_not_to_be_had() {
+    let [everywhere, with_own_files] = Filters::compile().expect("they compile").unseen;
+    for call in [444, 445, 446] {
+        for filter in [&everywhere, &with_own_files] {
+            assert_eq!(verdict(&[filter], &native(call, &[3])), "ENOSYS");
+        }
+    }
+    let memfd = |filter| verdict(&[filter], &native(SYS_memfd_create, &[POINTER, 1]));
+    assert_eq!([memfd(&everywhere), memfd(&with_own_files)], ["allow", "ENOSYS"]);
+}
+
+#[test]
 fn requests_are_allowed_by_name() {
     let filters = Filters::compile().expect("they compile");
     let answer = |request: u64| verdict(&[&filters.every], &native(SYS_ioctl, &[3, request]));
@@ -73,6 +85,9 @@ fn nothing_hides_from_the_watchdog() {
         (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_RCVBUF as u64 | HIGH], "EPERM"),
         (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_ATTACH_FILTER as u64], "EPERM"),
         (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_ATTACH_REUSEPORT_CBPF as u64], "EPERM"),
+        (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_ZEROCOPY as u64], "EPERM"),
+        (SYS_vmsplice, [3, POINTER, 1], "EPERM"),
+        (SYS_splice, [3, 0, 4], "allow"),
         (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_REUSEADDR as u64], "allow"),
         (SYS_setsockopt, [3, IPPROTO_TCP as u64, SO_SNDBUF as u64], "allow"),
     ];
@@ -97,5 +112,7 @@ fn no_file_is_cut_short_below_the_interface_that_guards_it() {
         #[cfg(target_arch = "x86_64")]
         answers.push((SYS_open, [POINTER, cut(access), 0], answer));
     }
-    assert_eq!(first_wrong(&without_truncation().expect("they compile"), &answers), None);
+    let programs =
+        [without_truncation(), without_hidden_flags()].map(|made| made.expect("it compiles"));
+    assert_eq!(first_wrong(&programs, &answers), None);
 }

@@ -207,41 +207,47 @@ fn sockets() -> Vec<Row> {
     let mut rows = Vec::new();
     let (stream, datagram, raw, packet) = (1, 2, 3, 10);
     let flags = 0o2000000 | 0o4000;
-    for (call, allowed_at_reduced) in [(SYS_socket, "EPERM"), (SYS_socketpair, "allow")] {
-        for (family, kind, protocol) in [
-            (1, stream, 0),
-            (1, datagram, 0),
-            (1, 4, 0),
-            (1, 5, 0),
-            (1, stream, 1),
-            (2, stream, 0),
-            (2, stream, 6),
-            (2, datagram, 17),
-            (10, stream, 0),
-            (10, datagram, 17),
-            (2, stream | flags, 6),
-        ] {
+    let kinds = [
+        (1, stream, 0),
+        (1, datagram, 0),
+        (1, 4, 0),
+        (1, 5, 0),
+        (1, stream, 1),
+        (2, stream, 0),
+        (2, stream, 6),
+        (2, datagram, 17),
+        (10, stream, 0),
+        (10, datagram, 17),
+        (2, stream | flags, 6),
+    ];
+    for (family, kind, protocol) in kinds {
+        for high in [0, HIGH] {
+            let args = [family | high, kind | high, protocol | high];
+            rows.push(row(SYS_socket, &args, "allow", "EPERM"));
             // A pair of anything but streams could name another receiver.
-            let stream_only = if kind & 0xf == stream { allowed_at_reduced } else { "EPERM" };
-            for high in [0, HIGH] {
-                let args = [family | high, kind | high, protocol | high];
-                rows.push(row(call, &args, "allow", stream_only));
-            }
+            let pair = if family == 1 { "allow" } else { "EPERM" };
+            let at_reduced = if kind & 0xf == stream { pair } else { "EPERM" };
+            rows.push(row(SYS_socketpair, &args, pair, at_reduced));
         }
-        for family in (0..64).filter(|family| ![1, 2, 10].contains(family)) {
+    }
+    for family in (0..64).filter(|family| ![1, 2, 10].contains(family)) {
+        for call in [SYS_socket, SYS_socketpair] {
             rows.push(row(call, &[family, stream, 0], "EPERM", "EPERM"));
             rows.push(row(call, &[family | HIGH, datagram | flags, 0], "EPERM", "EPERM"));
         }
-        for family in [1, 2, 10] {
-            for kind in [raw, packet, raw | flags, packet | flags] {
-                rows.push(row(call, &[family, kind, 0], "EPERM", "EPERM"));
-            }
-        }
-        for protocol in [1, 33, 58, 132, 136, 255, 262] {
-            rows.push(row(call, &[2, stream, protocol], "EPERM", "EPERM"));
-            rows.push(row(call, &[10, datagram, protocol], "EPERM", "EPERM"));
+    }
+    for family in [1, 2, 10] {
+        for kind in [raw, packet, raw | flags, packet | flags] {
+            rows.push(row(SYS_socket, &[family, kind, 0], "EPERM", "EPERM"));
         }
     }
+    for protocol in [1, 33, 58, 132, 136, 255, 262] {
+        rows.push(row(SYS_socket, &[2, stream, protocol], "EPERM", "EPERM"));
+        rows.push(row(SYS_socket, &[10, datagram, protocol], "EPERM", "EPERM"));
+    }
+    rows.push(row(SYS_setsockopt, &[3, 41 | HIGH, 32 | HIGH], "EPERM", "EPERM"));
+    rows.push(row(SYS_setsockopt, &[3, 41, 26], "allow", "allow"));
+    rows.push(row(SYS_setsockopt, &[3, 1, 32], "allow", "allow"));
     rows
 }
 
@@ -320,6 +326,13 @@ fn flushes() -> Vec<Row> {
         rows.push(row(SYS_open, &[pointer, flags], "allow", "EPERM"));
     }
     rows.push(row(SYS_openat, &[0, pointer, 0o2001101], "allow", "allow"));
+    let direct = O_DIRECT as u64;
+    rows.push(row(SYS_openat, &[0, pointer, direct], "allow", "EPERM"));
+    #[cfg(target_arch = "x86_64")]
+    rows.push(row(SYS_open, &[pointer, direct], "allow", "EPERM"));
+    rows.push(row(SYS_fcntl, &[3, 4, direct | HIGH], "allow", "EPERM"));
+    rows.push(row(SYS_fcntl, &[3, 4, 0o4000], "allow", "allow"));
+    rows.push(row(SYS_fcntl, &[3, 3, direct], "allow", "allow"));
     for flags in [2, 4, 4 | HIGH] {
         rows.push(row(SYS_pwritev2, &[3, pointer, 1, 0, 0, flags], "allow", "EPERM"));
     }
