@@ -41,22 +41,6 @@ fn the_network_counters_tell_nothing_of_the_run_before() {
 }
 
 #[test]
-fn no_flow_label_of_the_run_before_is_left() {
-    // A label has 20 bits and an address of the program's choice, and stays for a minute.
-    let engine = engine();
-    let code = "import socket, struct\nprint(open('/proc/net/ip6_flowlabel').read().count('\\n'))\n\
-                s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n\
-                label = struct.pack('=16s4sBBHHHI', b'\\xfda word of mine', \
-                b'\\0\\1\\2\\3', 0, 255, 1, 60, 60, 0)\ns.setsockopt(41, 32, label)\n\
-                print(open('/proc/net/ip6_flowlabel').read().count('\\n'))";
-    for round in 0..6 {
-        let result = execute_on(&engine, Request::new("python", code)).unwrap();
-        let said = result.stdout_text();
-        assert_eq!(said, "1\n2\n", "round {round}: {}", result.stderr_text());
-    }
-}
-
-#[test]
 fn an_unused_network_is_used_again() {
     // Its making is the dearest part of a jail: what is compared must not always differ.
     let engine = engine();

@@ -70,7 +70,7 @@ fn have_more_than_most() {
     let _ = rustix::thread::set_thread_groups(&[Gid::from_raw(12_345)]);
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }

@@ -23,6 +23,9 @@ pub struct Program {
     /// Runs in a row, each with the same outcome.
     #[serde(default = "one")]
     pub rounds: u32,
+    /// It is for a host that is an ordinary user, who has no control group here and shares quotas with its runs.
+    #[serde(default)]
+    pub as_user: bool,
     /// The one level, or the one processor, that it is for.
     pub level: Option<String>,
     pub only: Option<String>,
@@ -119,6 +122,7 @@ impl Program {
 
     pub fn is_for(&self, level: Level) -> bool {
         self.level.as_deref().is_none_or(|only| only == level.as_str())
+            && !(self.as_user && crate::is_root())
             && self.only.as_deref().is_none_or(|only| only == std::env::consts::ARCH)
     }
 
