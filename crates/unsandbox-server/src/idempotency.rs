@@ -174,7 +174,7 @@ impl Table {
         if keys.entries.len() >= self.max {
             let max = self.max;
             let text = format!(
-                "{max} runs of this key with an Idempotency-Key are under way, which is the limit"
+                "{max} runs of this client with an Idempotency-Key are under way, which is the limit"
             );
             return Err(Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(30_000));
         }
@@ -357,7 +357,7 @@ mod tests {
         let retry = claim();
         assert!(Arc::ptr_eq(retry.entry(), &entry), "a retry never begins a run of its own");
         retry.stay();
-        assert!(!table.is_abandoned(&entry), "whoever has its id comes back for it");
+        assert!(!table.is_abandoned(&entry), "a client that has its id comes back for it");
     }
 
     #[test]

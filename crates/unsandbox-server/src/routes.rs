@@ -90,7 +90,7 @@ async fn take(
     let key = key.map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
     let generation = generation(&state, &parts, with_key)?;
-    // What was submitted before, and is submitted again with its key, is no new work.
+    // A submission that is repeated with its key is not new work.
     if state.is_stopping() && !with_key {
         return Err(reply::stopping().into());
     }
@@ -106,14 +106,9 @@ async fn take(
     })
     .await?;
     let owner = caller.owner;
-    let claim = match (key, print) {
-        (Some(key), Some(fingerprint)) => {
-            Some(state.idempotency.claim(&owner, Keyed { key, generation, fingerprint })?)
-        }
-        _ => None,
-    };
+    let keyed = key.zip(print).map(|(key, fingerprint)| Keyed { key, generation, fingerprint });
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
-    let taken = submit(&state, Order { owner: owner.clone(), request, listed, claim })?;
+    let taken = submit(&state, Order { owner: owner.clone(), request, listed, keyed })?;
     if listed {
         // What was taken before may have its end by now, which is then told with it.
         let now = if taken.is_repeated() {
@@ -215,7 +210,7 @@ async fn get_job(
         state.backend.watch(owner, &id, sink)?;
         let end = tokio::time::timeout(wait, ended(end));
         job = match admitted.exchange.wait_in(Stage::LongPoll, end).await {
-            Some(Ok(end)) => seen(&state, owner, &id, end)?,
+            Ok(Ok(end)) => seen(&state, owner, &id, end)?,
             // It has waited so long, or has to make room.
             _ => state.backend.get(owner, &id)?,
         };

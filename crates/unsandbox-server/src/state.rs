@@ -167,7 +167,8 @@ impl Caps {
 const BODY_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a body may have memory that another party needs more.
 const BODY_SAFE: Duration = Duration::from_secs(1);
-/// The same of a reply, which is lost to its client when it is cut.
+/// How long a reply may have memory that another party needs more. Longer than a body may: a reply that is cut
+/// is lost to its client.
 const REPLY_SAFE: Duration = Duration::from_secs(5);
 
 /// How long the answer to `GET /languages` is reused: anyone may ask, and finding out may start programs.

@@ -49,8 +49,8 @@ pub const IDEMPOTENCY_STORE_HEADER: &str = "x-unsandbox-idempotency-store";
 pub const STORE_CHANGED: &str = "idempotency_store_changed";
 /// The word of a server that takes no new work because it stops; nothing ran.
 pub const STOPPING: &str = "stopping";
-/// The word of a server that is short of memory for a request or a reply. Nothing ran, unless the refusal
-/// names a job.
+/// The word of a server that is short of connections, or of memory for a request or a reply. Nothing ran,
+/// unless the refusal names a job.
 pub const BUSY: &str = "busy";
 
 /// What our server sends as [`FEATURES_HEADER`].
