@@ -159,7 +159,8 @@ pub(crate) fn unhealthy(status: &str) -> Error {
 pub(crate) fn store_changed() -> Error {
     Error::new(
         ErrorCode::Api,
-        "this server does not remember the Idempotency-Keys of the store that the request names; nothing was run",
+        "this server does not remember the keys of the store that the Idempotency-Key names before its first /; \
+         nothing was run",
     )
     .with_wire(wire::STORE_CHANGED)
     .with_http_status(412)

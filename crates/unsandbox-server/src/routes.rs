@@ -86,10 +86,10 @@ async fn take(
     family: Family,
     asynchronous: bool,
 ) -> Reply {
-    let key = parts.headers.get("idempotency-key");
+    let key = parts.headers.get(wire::IDEMPOTENCY_KEY_HEADER);
     let key = key.map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
-    let generation = generation(&state, &parts, with_key)?;
+    let generation = key.as_deref().map(|key| generation(&state, key)).transpose()?.flatten();
     // A submission that is repeated with its key is not new work.
     if state.is_stopping() && !with_key {
         return Err(reply::stopping().into());
@@ -133,16 +133,9 @@ async fn take(
     encoded(&state, &exchange, &id, result, shape, made).await
 }
 
-/// The generation of the store that a submission names, if it names one. A submission that names another
-/// store is refused, and one whose key was lost on the way too: repeated, it would run again.
-fn generation(state: &State, parts: &Parts, with_key: bool) -> Result<Option<u32>, Error> {
-    let Some(store) = parts.headers.get(wire::IDEMPOTENCY_STORE_HEADER) else { return Ok(None) };
-    if !with_key {
-        let header = wire::IDEMPOTENCY_STORE_HEADER;
-        return Err(Error::argument(format!(
-            "the header {header} needs an Idempotency-Key beside it"
-        )));
-    }
+/// The generation of the store that a key names, if it names one. A key of another store is refused.
+fn generation(state: &State, key: &str) -> Result<Option<u32>, Error> {
+    let Some(store) = wire::store_of_key(key) else { return Ok(None) };
     let generation = state.idempotency.store().generation_of(store.as_bytes());
     generation.map(Some).ok_or_else(reply::store_changed)
 }

@@ -51,7 +51,7 @@ pub struct ServerOptions {
     pub body_time: Duration,
     /// Bytes a second at which a body has to come, on average after the first `patience`.
     pub body_rate: u32,
-    /// A connection of which nothing is taken for so long, while there is something to send, is given up.
+    /// A connection is given up when its client takes nothing for so long while there is something to send.
     pub reply_time: Duration,
     /// Bytes a second at which a reply has to be taken, on average after the first `reply_time`.
     pub reply_rate: u32,

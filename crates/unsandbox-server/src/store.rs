@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The name of what remembers idempotency keys. A client that repeats a submission names the store that it
-//! knew before the first attempt; only there a repetition is known for what it is. The name changes with
+//! The name of what remembers idempotency keys. A key names the store that its client knew before the first
+//! attempt; only there a repetition is known for what it is. The name changes with
 //! the process, and, within it, with each generation of keys that is forgotten.
 
 use axum::http::HeaderValue;
