@@ -79,9 +79,10 @@ fn a_gateway_that_drops_headers_of_ours_leads_to_no_second_run() {
     let call = waiting(&client, &old);
     switch.lead_to(&[&new.address]);
     switch.cut();
-    let error = call.join().unwrap().unwrap_err();
-    assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Connect, true), "{error}");
+    let end = call.join().unwrap();
     assert_eq!((old.backend.submissions(), new.backend.submissions()), (1, 0));
+    let error = end.unwrap_err();
+    assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Connect, true), "{error}");
 }
 
 #[test]
