@@ -245,8 +245,8 @@ the key that has the most goes first), an Idempotency-Key remembered for 10 minu
 (GET /jobs/ID?wait=SECONDS) of at most 30 s.
 
 Times: the first head of a connection has 5 s, later ones 30 s, idle time included. A body has 30 s without a
-byte, 1024 bytes/s on average after its first 30 s, and 300 s in all; beyond that 408. A reply is given up of
-which nothing is taken for 60 s, or less than 1024 bytes/s on average after that.
+byte, 1024 bytes/s on average after its first 30 s, and 300 s in all; beyond that 408. A reply is given up when
+its client takes nothing of it for 60 s, or less than 1024 bytes/s on average after that.
 
 Shares: a party is a key; without keys an address (a /64 of IPv6), or a user at a Unix socket. When all
 connections are in use, a new one takes the place of one of the party that has the most: an idle one, else one
@@ -265,8 +265,8 @@ Idempotency-Key 3 s later, so that a retry finds it; one that comes later gets t
 on to its ttl.
 
 Keys, jobs and results are in the memory of the process. Its name for them, idempotency=process:ID, stands
-in the header x-unsandbox-features of every reply and in GET /health. A submission that names another in
-x-unsandbox-idempotency-store is refused with 412 and not run, so that no restart runs a program twice.
+in the header x-unsandbox-features of every reply and in GET /health. A submission whose Idempotency-Key begins
+with another such name (process:ID/...) is refused with 412 and not run, so that no restart runs a program twice.
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
 no keys) goes to standard error. SIGTERM, SIGINT and SIGHUP (but under nohup) stop it: new work is refused,

@@ -420,7 +420,7 @@ fn our_jobs_in_their_shapes() {
 }
 
 #[test]
-fn languages_keys_and_health() {
+fn languages_are_read_in_every_shape_and_written_in_ours() {
     let names = |body: &str| -> Vec<String> {
         wire::decode_languages(body.as_bytes(), 200).unwrap().into_iter().map(|l| l.name).collect()
     };
@@ -445,7 +445,10 @@ fn languages_keys_and_health() {
         "{text}"
     );
     assert_eq!(wire::decode_languages(text.as_bytes(), 200).unwrap(), ours);
+}
 
+#[test]
+fn a_key_is_valid_or_there_is_a_reason() {
     let key = |status, body: &str| wire::decode_key_info(body.as_bytes(), status);
     let valid = key(200, r#"{"valid":true,"tier":3,"status":"active"}"#).unwrap();
     assert_eq!((valid.valid, valid.tier.as_deref(), valid.reason), (true, Some("3"), None));
@@ -472,7 +475,10 @@ fn languages_keys_and_health() {
         wire::encode_key_info(&info(false, None)),
         r#"{"valid":false,"reason":"invalid_key","error":"invalid_key"}"#
     );
+}
 
+#[test]
+fn health_is_any_answer_and_names_the_store_of_ours() {
     let health = wire::decode_health(b"fine, thanks", 200).unwrap();
     assert_eq!((health.healthy, health.status.as_str()), (true, "ok"));
     assert!(wire::decode_health(b"", 503).is_err());

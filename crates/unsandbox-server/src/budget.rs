@@ -22,7 +22,7 @@ struct Inner {
     bytes: usize,
     /// How long a body or a reply may wait for its memory.
     patience: Duration,
-    /// For so long another party's need is no reason to give memory back.
+    /// Memory held for less than this is not taken for another party.
     safe: Duration,
     used: Mutex<Used>,
     freed: Notify,
@@ -84,24 +84,25 @@ impl Budget {
 }
 
 impl Used {
-    /// Parties are compared by this: the one with the most has to give some back.
-    fn rank(&self, party: &Party, bytes: usize) -> (usize, usize) {
-        (if party.is_verified() { bytes } else { self.unverified.max(bytes) }, bytes)
+    /// What a party has.
+    fn held(&self, party: &Party) -> usize {
+        self.parties.get(party).map_or(0, |held| held.bytes)
     }
 
-    /// Takes the connection out of the list whose memory `party`, which would then have `bytes`, needs more.
-    fn victim(&mut self, party: &Party, bytes: usize, safe: Duration) -> Option<Handle> {
-        let mine = self.rank(party, bytes);
-        let others = self.parties.iter().filter(|(other, _)| *other != party);
-        let (rank, other) = others
-            .map(|(other, held)| (self.rank(other, held.bytes), other))
-            .max_by_key(|(r, _)| *r)?;
-        if rank <= mine {
-            return None;
-        }
-        let other = other.clone();
-        let connections = &mut self.parties.get_mut(&other)?.connections;
-        let oldest = connections.first_entry()?;
+    /// Takes out of its list the connection that has to give its memory back where `party` wants `more`: the
+    /// oldest of the party that has the most. None where no party has more than `party` would have then: what
+    /// it lacks is in its own hands. A party of which every connection was told to go already is passed over.
+    fn victim(&mut self, party: &Party, more: usize, safe: Duration) -> Option<Handle> {
+        let unverified = self.unverified + if party.is_verified() { 0 } else { more };
+        let rank =
+            |party: &Party, bytes| (if party.is_verified() { bytes } else { unverified }, bytes);
+        let mine = rank(party, self.held(party) + more);
+        let others = self.parties.iter_mut().filter(|(other, _)| *other != party);
+        let (rank, held) = others
+            .filter(|(_, held)| !held.connections.is_empty())
+            .map(|(other, held)| (rank(other, held.bytes), held))
+            .max_by_key(|(rank, _)| *rank)?;
+        let oldest = held.connections.first_entry().filter(|_| rank > mine)?;
         (oldest.get().0.elapsed() >= safe).then(|| oldest.remove().1)
     }
 }
@@ -123,7 +124,8 @@ impl Reservation {
                 if self.try_enlarge(bytes) {
                     return;
                 }
-                let victim = budget.used().victim(&self.party, bytes, budget.0.safe);
+                let more = bytes.saturating_sub(self.bytes);
+                let victim = budget.used().victim(&self.party, more, budget.0.safe);
                 if let Some(connection) = victim {
                     connection.evict();
                 }
@@ -139,7 +141,7 @@ impl Reservation {
             return true;
         }
         let mut used = self.budget.used();
-        let mine = used.parties.get(&self.party).map_or(0, |held| held.bytes) + more;
+        let mine = used.held(&self.party) + more;
         let Some(free) = self.budget.0.bytes.checked_sub(used.bytes + more) else { return false };
         if !within_share(mine, free) {
             return false;

@@ -112,3 +112,39 @@ fn peers_without_a_key_are_one_party_beside_the_keys() {
         assert!(is_evicted(&many).await && !is_evicted(&a).await && !is_evicted(&few).await);
     });
 }
+
+#[test]
+fn a_party_is_compared_by_all_that_it_would_have() {
+    for [large, small] in [[key("a"), key("b")], [peer(1), peer(2)], [key("a"), peer(1)]] {
+        block_on(async {
+            let (limiter, budget) = (Limiter::new(100), Budget::new(1000, NOW, NOW));
+            let mut held = Vec::new();
+            for (party, bytes) in [(&large, 300), (&large, 290), (&small, 120)] {
+                let exchange = exchange(&limiter, party.clone()).await;
+                let mut memory = budget.reserve(&exchange);
+                assert!(memory.enlarge(bytes).await);
+                held.push((exchange, memory));
+            }
+            let more = exchange(&limiter, large).await;
+            assert!(!budget.reserve(&more).enlarge(100).await);
+            assert!(!is_evicted(&held[2].0).await, "it has less");
+            assert!(!held[2].1.enlarge(320).await);
+            assert!(is_evicted(&held[0].0).await, "it has more");
+        });
+    }
+}
+
+#[test]
+fn the_next_party_gives_memory_back_where_the_largest_is_doing_so() {
+    block_on(async {
+        let (limiter, budget) = (Limiter::new(100), Budget::new(1000, NOW, NOW));
+        let [a, b, c] = ["a", "b", "c"].map(|name| exchange(&limiter, key(name)));
+        let (a, b, c) = (a.await, b.await, c.await);
+        let [mut of_a, mut of_b, mut of_c] = [&a, &b, &c].map(|it| budget.reserve(it));
+        assert!(of_a.enlarge(500).await && of_b.enlarge(300).await);
+        assert!(!of_c.enlarge(200).await);
+        assert!(is_evicted(&a).await && !is_evicted(&b).await);
+        assert!(!of_c.enlarge(200).await);
+        assert!(is_evicted(&b).await);
+    });
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The connection limiter. It knows whom each open connection is counted for and what it waits for. When there is
-//! no place for another one, the party that has the most connections gives one up: the one that is missed least.
+//! The connection limiter. It knows whom each open connection is counted for and for which event it waits. When
+//! there is no place for another one, the party that has the most connections gives one up: the least costly to
+//! close, in the order of [`Stage`].
 
 use crate::party::{Party, Peer, within_share};
 use std::cmp::Reverse;
@@ -22,7 +23,7 @@ const NEW: Duration = Duration::from_secs(1);
 /// closed must leave a way in.
 const NEVER_RUNS: usize = 8;
 
-/// What a connection waits for, in the order in which connections are closed.
+/// What a connection waits for, in the order in which connections are closed: the least costly to close first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Stage {
     /// The head of a request, or the reply to one that needs no key or has none. It is closed without a word.
@@ -37,6 +38,15 @@ pub(crate) enum Stage {
     Reply,
     /// The end of a synchronous run. It is never closed, and so bounded by a share of all places.
     Run,
+}
+
+/// For what a connection has to make room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// Another connection.
+    Place,
+    /// The request or reply of another party.
+    Memory,
 }
 
 /// All connections of a server.
@@ -82,8 +92,8 @@ struct State {
     since: u64,
     /// A request has come.
     asked: bool,
-    /// In which stage it was told to make room.
-    evicted: Option<Stage>,
+    /// In which stage it was told to make room, and for what.
+    evicted: Option<(Stage, Need)>,
     closed: bool,
 }
 
@@ -157,12 +167,12 @@ impl Limiter {
         let _ = self.places.acquire_many(all).await;
     }
 
-    /// Tells the connection to go that is missed least.
+    /// Tells the connection to go that is the least costly to close.
     fn evict_one(&self) {
         let mut table = self.table();
         table.age();
         if let Some(connection) = table.victim() {
-            table.evict(&connection);
+            table.evict(&connection, Need::Place);
         }
     }
 }
@@ -206,10 +216,10 @@ impl Table {
     }
 
     /// Tells a connection to go.
-    fn evict(&mut self, connection: &Arc<Connection>) {
+    fn evict(&mut self, connection: &Arc<Connection>, need: Need) {
         let mut state = connection.state();
         self.remove(&state);
-        state.evicted = state.evicted.or(Some(state.stage));
+        state.evicted = state.evicted.or(Some((state.stage, need)));
         self.insert(connection, &state);
         connection.evicted.notify_waiters();
     }
@@ -247,7 +257,7 @@ impl Table {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RunRefused {
     /// Its connection has to make room.
-    Evicted,
+    Evicted(Need),
     /// So many runs of the party are waited for already, on so many places.
     Share { runs: usize, places: usize },
 }
@@ -259,8 +269,9 @@ impl Connection {
 }
 
 impl Handle {
-    /// Changes what the connection counts as; gives the stage in which it was told to go, if it was.
-    fn change(&self, to: impl FnOnce(&mut State)) -> Option<Stage> {
+    /// Changes what the connection counts as; gives the stage in which it was told to go, and for
+    /// what, if it was.
+    fn change(&self, to: impl FnOnce(&mut State)) -> Option<(Stage, Need)> {
         let mut table = self.limiter.table();
         let mut state = self.connection.state();
         table.remove(&state);
@@ -282,7 +293,7 @@ impl Handle {
         let mut table = self.limiter.table();
         let stage = self.connection.state().stage;
         if stage != Stage::Run {
-            table.evict(&self.connection);
+            table.evict(&self.connection, Need::Memory);
         }
     }
 
@@ -301,7 +312,7 @@ impl Handle {
             let mut evicted = pin!(self.connection.evicted.notified());
             // Registered before the look, so that no eviction between the two is missed.
             evicted.as_mut().enable();
-            if let Some(stage) = self.connection.state().evicted {
+            if let Some((stage, _)) = self.connection.state().evicted {
                 return stage;
             }
             evicted.await;
@@ -361,12 +372,12 @@ impl Exchange {
         }
     }
 
-    /// Waits in a stage, and is at the reply after that; `None` when the connection has to make room.
+    /// Waits in a stage, and is at the reply after that; an error when the connection has to make room.
     pub(crate) async fn wait_in<T>(
         &self,
         stage: Stage,
         waiting: impl Future<Output = T>,
-    ) -> Option<T> {
+    ) -> Result<T, Need> {
         self.handle().change(|state| state.stage = stage);
         let (mut waiting, mut evicted) = (pin!(waiting), pin!(self.handle().evicted()));
         let done = std::future::poll_fn(|context| match waiting.as_mut().poll(context) {
@@ -375,8 +386,8 @@ impl Exchange {
         })
         .await;
         match self.handle().change(|state| state.stage = Stage::Reply) {
-            Some(_) => None,
-            None => done,
+            Some((_, need)) => Err(need),
+            None => Ok(done.expect("it is given up for an eviction alone")),
         }
     }
 
@@ -386,8 +397,8 @@ impl Exchange {
         let Handle { limiter, connection } = self.handle();
         let mut table = limiter.table();
         let mut state = connection.state();
-        if state.evicted.is_some() {
-            return Err(RunRefused::Evicted);
+        if let Some((_, need)) = state.evicted {
+            return Err(RunRefused::Evicted(need));
         }
         let runs = table.parties.get(&state.party).map_or(0, |members| members.runs);
         let places = limiter.places_len;

@@ -31,7 +31,7 @@ fn is_next(limiter: &Limiter, handle: &Handle) {
 }
 
 #[test]
-fn a_party_gives_up_what_is_missed_least_and_never_a_run() {
+fn a_party_gives_up_what_costs_least_and_never_a_run() {
     let limiter = Limiter::new(100);
     let a = key("a");
     let run = open(&limiter, &a, Stage::Run);
@@ -51,16 +51,22 @@ fn a_new_connection_of_a_party_goes_after_all_that_it_could_do_without() {
     let limiter = Limiter::new(100);
     let peer = Party::Peer(address(1), None);
     let reply = open(&limiter, &peer, Stage::Reply);
-    let [new, newer] = [(); 2].map(|()| limiter.open(address(1)));
+    // However long this test takes, they are new.
+    let opened_at = |since: Instant| {
+        limiter.table().new.iter_mut().for_each(|(opened, _)| *opened = since);
+    };
+    let [new, newer] = [(); 2].map(|()| {
+        let handle = limiter.open(address(1));
+        opened_at(Instant::now() + 3600 * NEW);
+        handle
+    });
     let poll = open(&limiter, &peer, Stage::LongPoll);
     is_next(&limiter, &poll);
     is_next(&limiter, &new);
     let body = open(&limiter, &peer, Stage::Body);
     is_next(&limiter, &body);
     // Once it is not new any more, it is idle.
-    for (since, _) in &mut limiter.table().new {
-        *since -= NEW;
-    }
+    opened_at(Instant::now() - NEW);
     let poll = open(&limiter, &peer, Stage::LongPoll);
     is_next(&limiter, &newer);
     is_next(&limiter, &poll);
@@ -74,7 +80,7 @@ fn the_party_with_the_most_connections_gives_one_up() {
     let many = [(); 3].map(|()| open(&limiter, &key("many"), Stage::Reply));
     is_next(&limiter, &many[0]);
     is_next(&limiter, &many[1]);
-    // Of parties with as many, the one whose connection is missed less.
+    // Of parties with as many, the one whose connection costs less to close.
     is_next(&limiter, &few);
     is_next(&limiter, &many[2]);
     assert!(limiter.table().parties.is_empty());
@@ -166,12 +172,13 @@ fn one_that_has_to_go_begins_nothing() {
     let limiter = Limiter::new(100);
     let exchange = open(&limiter, &key("a"), Stage::Reply).begin();
     limiter.evict_one();
-    assert_eq!(exchange.start_run().err(), Some(RunRefused::Evicted));
+    assert_eq!(exchange.start_run().err(), Some(RunRefused::Evicted(Need::Place)));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         assert_eq!(exchange.handle().evicted().await, Stage::Reply);
-        assert_eq!(exchange.wait_in(Stage::Body, async { 1 }).await, None);
-        assert_eq!(exchange.wait_in(Stage::Body, std::future::pending::<()>()).await, None);
+        assert_eq!(exchange.wait_in(Stage::Body, async { 1 }).await, Err(Need::Place));
+        let never = std::future::pending::<()>();
+        assert_eq!(exchange.wait_in(Stage::Body, never).await, Err(Need::Place));
     });
 }
 

@@ -139,7 +139,7 @@ async fn admitted(
     let bytes = if stranger {
         reading.await?
     } else {
-        exchange.wait_in(stage, reading).await.ok_or_else(reply::evicted)??
+        exchange.wait_in(stage, reading).await.map_err(reply::evicted)??
     };
     let caller = match found {
         None => Caller::default(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `Idempotency-Key`: a submission that is repeated gets the job of the first, so that a client may
-//! retry after any fault and no program runs twice. A client that names the store which it knew before its
+//! retry after any fault and no program runs twice. A key that names the store which its client knew before its
 //! first attempt is refused where that store, or a key of that time, is gone.
 
 use crate::reply;
@@ -11,10 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::limits::IDEMPOTENCY_WINDOW;
+use unsandbox_protocol::wire::IDEMPOTENCY_KEY_MAX_CHARS as KEY_MAX_CHARS;
 use unsandbox_protocol::{CancelToken, Error, ErrorCode, Job, Owner};
 
-/// Characters of a key; what clients send is a UUID or a digest.
-const KEY_MAX_CHARS: usize = 255;
 /// Keys of one owner remembered at once. Beyond them the one that ended first makes room, so that
 /// nobody's keys push out another's.
 const KEYS_OF_OWNER_MAX: usize = 10_000;
@@ -29,7 +28,7 @@ pub(crate) struct Entry {
     owner: Owner,
     key: String,
     fingerprint: Fingerprint,
-    /// Of the store's name that came with it.
+    /// Of the store that the key names.
     generation: Option<u32>,
     /// The backend's answer to the submission. A lock of its own: the end of a run may be reported while
     /// `submit_once` still holds it.
@@ -124,7 +123,7 @@ impl Keys {
 /// A submission as far as it concerns its key.
 pub(crate) struct Keyed {
     pub key: String,
-    /// The generation of the store's name that came with it.
+    /// The generation of the store that the key names, if it names one.
     pub generation: Option<u32>,
     pub fingerprint: Fingerprint,
 }
@@ -174,7 +173,7 @@ impl Table {
         if keys.entries.len() >= self.max {
             let max = self.max;
             let text = format!(
-                "{max} runs of this key with an Idempotency-Key are under way, which is the limit"
+                "{max} runs of this client with an Idempotency-Key are under way, which is the limit"
             );
             return Err(Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(30_000));
         }
@@ -357,7 +356,7 @@ mod tests {
         let retry = claim();
         assert!(Arc::ptr_eq(retry.entry(), &entry), "a retry never begins a run of its own");
         retry.stay();
-        assert!(!table.is_abandoned(&entry), "whoever has its id comes back for it");
+        assert!(!table.is_abandoned(&entry), "a client that has its id comes back for it");
     }
 
     #[test]

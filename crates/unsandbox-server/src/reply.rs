@@ -2,7 +2,7 @@
 //! Replies: compact JSON from protocol's encoders, and every refusal in the one envelope.
 
 use crate::budget::Reservation;
-use crate::connections::RunRefused;
+use crate::connections::{Need, RunRefused};
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
@@ -103,20 +103,24 @@ pub(crate) fn encoded_body(encoding: &str) -> Error {
 }
 
 pub(crate) fn no_room() -> Error {
-    busy("too many request bodies are in memory, or this key has its share of it; retry after 1 s")
+    busy("too many request bodies are in memory, or this client has its share of it; retry after 1 s")
         .with_retry_after_ms(1_000)
 }
 
 /// For a request that has not begun to run.
-pub(crate) fn evicted() -> Error {
-    busy("all connections of this server are in use, and this party has the most; retry after 1 s")
+pub(crate) fn evicted(need: Need) -> Error {
+    let short = match need {
+        Need::Place => "all connections of this server are in use",
+        Need::Memory => "the memory for request bodies is in use",
+    };
+    busy(&format!("{short}, and this client has the most; retry after 1 s"))
         .with_retry_after_ms(1_000)
 }
 
 /// The result is there all the same: it is found under its id.
 pub(crate) fn no_room_for_reply(job_id: &str) -> Error {
     let text = format!(
-        "too many large replies are in memory, or this key has its share of it; ask for job {job_id} after 2 s"
+        "too many large replies are in memory, or this client has its share of it; ask for job {job_id} after 2 s"
     );
     busy(&text).with_retry_after_ms(2_000).with_job_id(job_id)
 }
@@ -127,10 +131,13 @@ fn busy(message: &str) -> Error {
 
 /// A synchronous run that is not begun.
 pub(crate) fn run_refused(why: RunRefused) -> Error {
-    let RunRefused::Share { runs, places } = why else { return evicted() };
+    let (runs, places) = match why {
+        RunRefused::Evicted(need) => return evicted(need),
+        RunRefused::Share { runs, places } => (runs, places),
+    };
     let text = format!(
-        "{runs} synchronous runs of this key hold connections already, and those of all keys leave it no more of \
-         the server's {places}; retry after 1 s, or submit jobs (/execute/async)"
+        "this client has {runs} of {places} connections waiting for runs, which is its share; retry after 1 s, or \
+         submit jobs (/execute/async)"
     );
     Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1_000)
 }
@@ -152,7 +159,8 @@ pub(crate) fn unhealthy(status: &str) -> Error {
 pub(crate) fn store_changed() -> Error {
     Error::new(
         ErrorCode::Api,
-        "this server does not remember the Idempotency-Keys of the store that the request names; nothing was run",
+        "this server does not remember the keys of the store that the Idempotency-Key names before its first /; \
+         nothing was run",
     )
     .with_wire(wire::STORE_CHANGED)
     .with_http_status(412)

@@ -86,11 +86,11 @@ async fn take(
     family: Family,
     asynchronous: bool,
 ) -> Reply {
-    let key = parts.headers.get("idempotency-key");
+    let key = parts.headers.get(wire::IDEMPOTENCY_KEY_HEADER);
     let key = key.map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
-    let generation = generation(&state, &parts, with_key)?;
-    // What was submitted before, and is submitted again with its key, is no new work.
+    let generation = key.as_deref().map(|key| generation(&state, key)).transpose()?.flatten();
+    // A submission that is repeated with its key is not new work.
     if state.is_stopping() && !with_key {
         return Err(reply::stopping().into());
     }
@@ -106,14 +106,9 @@ async fn take(
     })
     .await?;
     let owner = caller.owner;
-    let claim = match (key, print) {
-        (Some(key), Some(fingerprint)) => {
-            Some(state.idempotency.claim(&owner, Keyed { key, generation, fingerprint })?)
-        }
-        _ => None,
-    };
+    let keyed = key.zip(print).map(|(key, fingerprint)| Keyed { key, generation, fingerprint });
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
-    let taken = submit(&state, Order { owner: owner.clone(), request, listed, claim })?;
+    let taken = submit(&state, Order { owner: owner.clone(), request, listed, keyed })?;
     if listed {
         // What was taken before may have its end by now, which is then told with it.
         let now = if taken.is_repeated() {
@@ -138,16 +133,9 @@ async fn take(
     encoded(&state, &exchange, &id, result, shape, made).await
 }
 
-/// The generation of the store that a submission names, if it names one. A submission that names another
-/// store is refused, and one whose key was lost on the way too: repeated, it would run again.
-fn generation(state: &State, parts: &Parts, with_key: bool) -> Result<Option<u32>, Error> {
-    let Some(store) = parts.headers.get(wire::IDEMPOTENCY_STORE_HEADER) else { return Ok(None) };
-    if !with_key {
-        let header = wire::IDEMPOTENCY_STORE_HEADER;
-        return Err(Error::argument(format!(
-            "the header {header} needs an Idempotency-Key beside it"
-        )));
-    }
+/// The generation of the store that a key names, if it names one. A key of another store is refused.
+fn generation(state: &State, key: &str) -> Result<Option<u32>, Error> {
+    let Some(store) = wire::store_of_key(key) else { return Ok(None) };
     let generation = state.idempotency.store().generation_of(store.as_bytes());
     generation.map(Some).ok_or_else(reply::store_changed)
 }
@@ -215,7 +203,7 @@ async fn get_job(
         state.backend.watch(owner, &id, sink)?;
         let end = tokio::time::timeout(wait, ended(end));
         job = match admitted.exchange.wait_in(Stage::LongPoll, end).await {
-            Some(Ok(end)) => seen(&state, owner, &id, end)?,
+            Ok(Ok(end)) => seen(&state, owner, &id, end)?,
             // It has waited so long, or has to make room.
             _ => state.backend.get(owner, &id)?,
         };

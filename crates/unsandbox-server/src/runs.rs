@@ -2,7 +2,7 @@
 //! Submissions under way: the end of each is an event that wakes the request that waits for it, and a
 //! request that goes away takes its run along.
 
-use crate::idempotency::{Claim, Entry};
+use crate::idempotency::{Claim, Entry, Keyed};
 use crate::state::State;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -135,8 +135,7 @@ pub(crate) struct Order {
     pub request: Request,
     /// An asynchronous job: listed, and not tied to its connection.
     pub listed: bool,
-    /// The share in what its `Idempotency-Key` stands for.
-    pub claim: Option<Claim>,
+    pub keyed: Option<Keyed>,
 }
 
 /// A job that was taken: by this request, or by an earlier one with the same key.
@@ -147,8 +146,11 @@ pub(crate) struct Taken {
 }
 
 /// Hands an order to the backend, once for each key.
+///
+/// The key is claimed here and no earlier: a key that is claimed and then not submitted would be kept for ever.
 pub(crate) fn submit(state: &Arc<State>, order: Order) -> Result<Taken, Error> {
-    let Order { owner, request, listed, claim } = order;
+    let Order { owner, request, listed, keyed } = order;
+    let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
     let token = CancelToken::new();
     let mut end = None;
     let entry = claim.as_ref().map(|claim| claim.entry().clone());

@@ -51,7 +51,7 @@ pub struct ServerOptions {
     pub body_time: Duration,
     /// Bytes a second at which a body has to come, on average after the first `patience`.
     pub body_rate: u32,
-    /// A connection of which nothing is taken for so long, while there is something to send, is given up.
+    /// A connection is given up when its client takes nothing for so long while there is something to send.
     pub reply_time: Duration,
     /// Bytes a second at which a reply has to be taken, on average after the first `reply_time`.
     pub reply_rate: u32,
@@ -167,7 +167,8 @@ impl Caps {
 const BODY_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a body may have memory that another party needs more.
 const BODY_SAFE: Duration = Duration::from_secs(1);
-/// The same of a reply, which is lost to its client when it is cut.
+/// How long a reply may have memory that another party needs more. Longer than a body may: a reply that is cut
+/// is lost to its client.
 const REPLY_SAFE: Duration = Duration::from_secs(5);
 
 /// How long the answer to `GET /languages` is reused: anyone may ask, and finding out may start programs.

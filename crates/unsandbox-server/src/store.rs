@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The name of what remembers idempotency keys. A client that repeats a submission names the store that it
-//! knew before the first attempt; only there a repetition is known for what it is. The name changes with
+//! The name of what remembers idempotency keys. A key names the store that its client knew before the first
+//! attempt; only there a repetition is known for what it is. The name changes with
 //! the process, and, within it, with each generation of keys that is forgotten.
 
 use axum::http::HeaderValue;
@@ -60,7 +60,9 @@ impl Store {
     /// The generation of a name of this store; `None` for a name of another.
     pub(crate) fn generation_of(&self, name: &[u8]) -> Option<u32> {
         let digits = name.strip_prefix(self.prefix.as_bytes())?;
-        let digits = std::str::from_utf8(digits).ok().filter(|_| name.len() == NAME_CHARS)?;
+        // A number that is parsed may have a sign.
+        let sane = name.len() == NAME_CHARS && digits.iter().all(u8::is_ascii_hexdigit);
+        let digits = std::str::from_utf8(digits).ok().filter(|_| sane)?;
         let generation = u32::from_str_radix(digits, 16).ok()?;
         (generation <= self.generation()).then_some(generation)
     }
@@ -98,7 +100,8 @@ mod tests {
         let longer = format!("{}0", store.name());
         let signed = format!("{}+0000000", store.prefix);
         let future = name(&store.prefix, 1);
-        for wrong in ["", "process:", &longer, &signed[..signed.len() - 1], &future] {
+        assert_eq!(signed.len(), store.name().len());
+        for wrong in ["", "process:", &longer, &signed, &future] {
             assert_eq!(store.generation_of(wrong.as_bytes()), None, "{wrong}");
         }
     }

@@ -91,6 +91,7 @@ fn a_server_that_knows_idempotency_keys_is_asked_again() {
             .collect();
         assert_eq!(keys.len(), 3);
         assert!(keys.iter().all(|key| *key == keys[0]), "one submission has one key: {keys:?}");
+        assert!(keys[0].starts_with("process:0123456789abcdef/"), "it names the store: {keys:?}");
     }
 }
 

@@ -72,6 +72,20 @@ fn a_lost_attempt_is_not_sent_to_the_server_that_took_its_place() {
 }
 
 #[test]
+fn a_gateway_that_drops_headers_of_ours_leads_to_no_second_run() {
+    let (old, new) = (server(), server());
+    let switch = Switch::gateway(&old.address);
+    let client = client(&switch);
+    let call = waiting(&client, &old);
+    switch.lead_to(&[&new.address]);
+    switch.cut();
+    let end = call.join().unwrap();
+    assert_eq!((old.backend.submissions(), new.backend.submissions()), (1, 0));
+    let error = end.unwrap_err();
+    assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Connect, true), "{error}");
+}
+
+#[test]
 fn a_server_that_was_replaced_between_two_calls_is_no_fault() {
     for retries in [0, 1, 3] {
         let (old, new) = (server(), server());

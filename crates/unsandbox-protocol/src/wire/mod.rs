@@ -4,6 +4,7 @@
 
 mod body;
 mod error;
+mod idempotency;
 mod info;
 mod job;
 mod json;
@@ -13,6 +14,10 @@ mod result;
 mod tolerant;
 
 pub use error::{decode_error, encode_error, http_date, retry_after_ms, status_of_error};
+pub use idempotency::{
+    IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY_MAX_CHARS, STORE_CHANGED, STORE_NAME_MAX_CHARS,
+    is_store_name, key_in_store, store_of_key,
+};
 pub use info::{
     decode_health, decode_key_info, decode_languages, encode_health, encode_key_info,
     encode_languages, encode_server_health,
@@ -41,16 +46,10 @@ pub const FEATURE_RUN_JSON: &str = "run-json";
 pub const FEATURE_IDEMPOTENCY: &str = "idempotency";
 /// `GET /jobs/{id}?wait=SECONDS` answers when the job ends, or after that time.
 pub const FEATURE_WAIT: &str = "wait";
-/// Header of a submission with an `Idempotency-Key`: the store whose name the client knew before it sent
-/// the submission for the first time. A server whose store is another refuses it with 412 and
-/// [`STORE_CHANGED`], and runs nothing.
-pub const IDEMPOTENCY_STORE_HEADER: &str = "x-unsandbox-idempotency-store";
-/// The word of that refusal.
-pub const STORE_CHANGED: &str = "idempotency_store_changed";
 /// The word of a server that takes no new work because it stops; nothing ran.
 pub const STOPPING: &str = "stopping";
-/// The word of a server that is short of memory for a request or a reply. Nothing ran, unless the refusal
-/// names a job.
+/// The word of a server that is short of connections, or of memory for a request or a reply. Nothing ran,
+/// unless the refusal names a job.
 pub const BUSY: &str = "busy";
 
 /// What our server sends as [`FEATURES_HEADER`].

@@ -137,41 +137,22 @@ fn outcome(request: &Request) -> ExecutionResult {
             let level = "reduced".to_string();
             result.isolation = Some(Isolation { level, layers: Vec::new(), missing });
         }
-        "artifact" => result.artifacts.push(Artifact {
-            filename: "../out.bin".to_string(),
-            kind: "binary".to_string(),
-            content: b"\x7fELF".to_vec(),
-            url: None,
-        }),
+        "artifact" => result.artifacts.push(artifact("../out.bin", "binary", b"\x7fELF".to_vec())),
         "caps" => {
             result.stdout = vec![0xff; 16 << 20];
             result.stderr = vec![0; 16 << 20];
-            result.artifacts.push(Artifact {
-                filename: "big".to_string(),
-                kind: "file".to_string(),
-                content: vec![7; 32 << 20],
-                url: None,
-            });
+            result.artifacts.push(artifact("big", "file", vec![7; 32 << 20]));
         }
         // More than a Unix socket holds: on each stream over 1 MB that is no text, and a file.
         "large" => {
             result.stdout = vec![0xff; (1 << 20) + 1];
             result.stderr = vec![0; (1 << 20) + 1];
-            result.artifacts.push(Artifact {
-                filename: "large".to_string(),
-                kind: "file".to_string(),
-                content: vec![7; 1 << 20],
-                url: None,
-            });
+            result.artifacts.push(artifact("large", "file", vec![7; 1 << 20]));
         }
         "artifacts" => {
             for filename in ["d/a", "e/a", "../e/a", "plain", "plain"] {
-                result.artifacts.push(Artifact {
-                    filename: filename.to_string(),
-                    kind: "file".to_string(),
-                    content: result.artifacts.len().to_string().into_bytes(),
-                    url: None,
-                });
+                let content = result.artifacts.len().to_string().into_bytes();
+                result.artifacts.push(artifact(filename, "file", content));
             }
         }
         "show" => result.stdout = format!("{request:?}").into_bytes(),
@@ -184,6 +165,10 @@ fn outcome(request: &Request) -> ExecutionResult {
     }
     result.success = result.exit_code == Some(0);
     result
+}
+
+fn artifact(filename: &str, kind: &str, content: Vec<u8>) -> Artifact {
+    Artifact { filename: filename.to_string(), kind: kind.to_string(), content, url: None }
 }
 
 impl Backend for Fake {

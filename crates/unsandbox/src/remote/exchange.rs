@@ -35,8 +35,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Asks for [`wire::Shape::Lean`].
 const LEAN: HeaderValue = HeaderValue::from_static("0");
 const COMPAT: HeaderName = HeaderName::from_static(wire::COMPAT_HEADER);
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENCY_STORE: HeaderName = HeaderName::from_static(wire::IDEMPOTENCY_STORE_HEADER);
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(wire::IDEMPOTENCY_KEY_HEADER);
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 
@@ -226,7 +225,7 @@ impl Exchange {
         let outcome = {
             let interrupted = line.line.clone();
             let _guard = control.cancel.on_cancel(move || interrupted.interrupt());
-            self.send(&line, ask, key, control)
+            self.send(&line, ask, key.as_deref(), control)
         };
         let sent = line.line.was_sent();
         match outcome {
@@ -277,9 +276,6 @@ impl Exchange {
         request = request.header(header::ACCEPT, JSON).header(COMPAT, LEAN);
         if let Some(key) = key {
             request = request.header(IDEMPOTENCY_KEY, key);
-        }
-        if let Some(store) = ask.once.and_then(Once::store) {
-            request = request.header(IDEMPOTENCY_STORE, &*store);
         }
         line.begin(control.until, proof, !ask.body.is_empty());
         let response = if ask.method == Method::POST {

@@ -9,7 +9,7 @@ pub(super) struct Features {
     pub(super) run_json: bool,
     pub(super) wait: bool,
     /// The name of what remembers idempotency keys. The word `idempotency` without a name promises nothing
-    /// beyond the process that said it, and is not one.
+    /// beyond the process that said it, and a name that no key can carry promises nothing either.
     pub(super) store: Option<Arc<str>>,
 }
 
@@ -19,7 +19,7 @@ impl Features {
         let has = |name: &str| words().any(|word| word == name);
         let store = words()
             .filter_map(|word| word.split_once('='))
-            .find(|(name, store)| *name == wire::FEATURE_IDEMPOTENCY && !store.is_empty());
+            .find(|(name, store)| *name == wire::FEATURE_IDEMPOTENCY && wire::is_store_name(store));
         Features {
             run_json: has(wire::FEATURE_RUN_JSON),
             wait: has(wire::FEATURE_WAIT),
@@ -37,7 +37,9 @@ mod tests {
         let parsed = Features::parse(&wire::encode_features("process:0a"));
         let store = Some("process:0a".into());
         assert_eq!(parsed, Features { run_json: true, wait: true, store });
-        for header in ["", "idempotency", "run-json, idempotency, wait", "idempotency=", "x=y"] {
+        let long = format!("idempotency=process:{}", "0".repeat(500));
+        let words = ["", "idempotency", "run-json, idempotency, wait", "idempotency=", "x=y"];
+        for header in words.into_iter().chain(["idempotency=0a", "idempotency=a/b:c", &long]) {
             assert_eq!(Features::parse(header).store, None, "{header}");
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Idempotency keys: the same submission has the same key, however often it arrives.
+//! The unique parts of idempotency keys.
 
 use std::sync::Mutex;
 use unsandbox_protocol::Error;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What makes a submission safe to send again: its key, and the store that has to remember that key. The
+//! What makes a submission safe to send again: its key, which names the store that has to remember it. The
 //! store is the one that was known before the first attempt: a server that answers for another store may
 //! have forgotten that attempt, or never have seen it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
-use unsandbox_protocol::Error;
+use unsandbox_protocol::{Error, wire};
 
 /// How often a submission that was refused for its store is sent to another one. Behind a load balancer the
 /// next server may refuse it again.
@@ -13,7 +13,8 @@ const MOVES_MAX: u32 = 1;
 
 #[derive(Debug, Default)]
 pub(super) struct Once {
-    key: OnceCell<String>,
+    /// What no other submission's key has; the first attempt makes it.
+    unique: OnceCell<String>,
     store: RefCell<Option<Arc<str>>>,
     moves: Cell<u32>,
 }
@@ -24,17 +25,20 @@ impl Once {
         Once { store: RefCell::new(store), ..Once::default() }
     }
 
-    /// The idempotency key, which the first attempt makes.
-    pub(super) fn key(&self, make: impl FnOnce() -> Result<String, Error>) -> Result<&str, Error> {
-        if self.key.get().is_none() {
+    /// The idempotency key, the same for as long as the store is. `make` gives its unique part.
+    pub(super) fn key(
+        &self,
+        make: impl FnOnce() -> Result<String, Error>,
+    ) -> Result<String, Error> {
+        if self.unique.get().is_none() {
             let made = make()?;
-            self.key.get_or_init(|| made);
+            self.unique.get_or_init(|| made);
         }
-        Ok(self.key.get().map_or("", String::as_str))
-    }
-
-    pub(super) fn store(&self) -> Option<Arc<str>> {
-        self.store.borrow().clone()
+        let unique = self.unique.get().map_or("", String::as_str);
+        Ok(match &*self.store.borrow() {
+            Some(store) => wire::key_in_store(store, unique),
+            None => unique.to_string(),
+        })
     }
 
     /// Whether a repetition cannot run the program again.
@@ -61,8 +65,12 @@ mod tests {
     fn a_submission_follows_once_and_is_then_sent_once() {
         let once = Once::new(Some("a".into()));
         assert!(once.is_bound());
-        assert!(once.follow(Some("b".into())) && once.store().as_deref() == Some("b"));
+        let key = || once.key(|| Ok("1".to_string())).unwrap();
+        assert_eq!((key(), key()), ("a/1".to_string(), "a/1".to_string()));
+        assert!(once.follow(Some("b".into())) && once.is_bound());
+        assert_eq!(key(), "b/1");
         assert!(once.follow(Some("c".into())) && !once.is_bound());
+        assert_eq!(key(), "1");
         assert!(!once.follow(Some("d".into())), "a server that refuses what it was not asked");
         let silent = Once::new(Some("a".into()));
         assert!(silent.follow(None) && !silent.is_bound());

@@ -88,7 +88,7 @@ fn attempts(
         };
         if let (Some(once), Some(named)) = (ask.once, &failure.other_store) {
             match acted {
-                Some(first) => return Err(replaced(exchange, first)),
+                Some(first) => return Err(key_forgotten(exchange, first)),
                 None if once.follow(named.store.clone()) => continue,
                 None => return Err(failure.error),
             }
@@ -111,9 +111,10 @@ fn attempts(
 }
 
 /// The end of a submission of which nobody knows any more whether it ran.
-fn replaced(exchange: &Exchange, first: Error) -> Error {
+fn key_forgotten(exchange: &Exchange, first: Error) -> Error {
     let message = format!(
-        "{} was restarted or replaced after the submission had been sent; it is not sent again",
+        "{} no longer remembers the submission's key: it was restarted or replaced, or it has forgotten keys of \
+         that time; the submission is not sent again",
         exchange.endpoint
     );
     Error::new(ErrorCode::Connect, message).with_cause(first).with_may_have_run(true)

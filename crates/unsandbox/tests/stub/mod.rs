@@ -238,61 +238,70 @@ fn serve(socket: Box<dyn Socket>, connection: usize, shared: &Shared) {
         asked.turn = turns.next().unwrap();
         shared.asked.lock().unwrap().push(asked.clone());
         let _ = shared.arrived.lock().unwrap().send(asked.line());
-        let hang = |reader: &mut BufReader<Box<dyn Socket>>| {
-            let _ = reader.read_to_end(&mut Vec::new());
-            let _ = shared.gone.lock().unwrap().send(());
-        };
-        match (shared.script)(&asked) {
-            Play::Answer(status, headers, body) => {
-                let mut head =
-                    format!("HTTP/1.1 {status} Word\r\nContent-Length: {}\r\n", body.len());
-                headers.iter().for_each(|header| head.push_str(&format!("{header}\r\n")));
-                head.push_str("\r\n");
-                if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&body)).is_err()
-                {
-                    return;
-                }
-            }
-            Play::Raw(bytes) => {
-                let _ = writer.write_all(&bytes);
-                writer.end();
-                let _ = shared.gone.lock().unwrap().send(());
-                return;
-            }
-            Play::Close => return writer.end(),
-            Play::Reset(bytes) => {
-                let _ = writer.write_all(&bytes);
-                return writer.make_close_a_reset();
-            }
-            Play::HalfClose(bytes) => {
-                let _ = writer.write_all(&bytes);
-                writer.end_output();
-                return hang(&mut reader);
-            }
-            Play::Drip(bytes) => {
-                for byte in bytes {
-                    if writer.write_all(&[byte]).is_err() {
-                        return;
-                    }
-                    std::thread::sleep(Duration::from_secs(1));
-                }
-            }
-            Play::Trickle(head, body) => {
-                let _ = writer.write_all(&head);
-                for byte in body {
-                    std::thread::sleep(Duration::from_millis(50));
-                    if writer.write_all(&[byte]).is_err() {
-                        return;
-                    }
-                }
-            }
-            Play::Hang => return hang(&mut reader),
-            Play::Stall(bytes) => {
-                let _ = writer.write_all(&bytes);
-                return hang(&mut reader);
-            }
+        let play = (shared.script)(&asked);
+        if !act(play, &mut reader, writer.as_mut(), shared) {
+            return;
         }
     }
+}
+
+/// Whether the connection goes on after that.
+fn act(
+    play: Play,
+    reader: &mut BufReader<Box<dyn Socket>>,
+    writer: &mut dyn Socket,
+    shared: &Shared,
+) -> bool {
+    let hang = |reader: &mut BufReader<Box<dyn Socket>>| {
+        let _ = reader.read_to_end(&mut Vec::new());
+        let _ = shared.gone.lock().unwrap().send(());
+    };
+    match play {
+        Play::Answer(status, headers, body) => {
+            let mut head = format!("HTTP/1.1 {status} Word\r\nContent-Length: {}\r\n", body.len());
+            headers.iter().for_each(|header| head.push_str(&format!("{header}\r\n")));
+            head.push_str("\r\n");
+            return writer
+                .write_all(head.as_bytes())
+                .and_then(|()| writer.write_all(&body))
+                .is_ok();
+        }
+        Play::Raw(bytes) => {
+            let _ = writer.write_all(&bytes);
+            writer.end();
+            let _ = shared.gone.lock().unwrap().send(());
+        }
+        Play::Close => writer.end(),
+        Play::Reset(bytes) => {
+            let _ = writer.write_all(&bytes);
+            writer.make_close_a_reset();
+        }
+        Play::HalfClose(bytes) => {
+            let _ = writer.write_all(&bytes);
+            writer.end_output();
+            hang(reader);
+        }
+        Play::Drip(bytes) => return drip(writer, &bytes, Duration::from_secs(1)),
+        Play::Trickle(head, body) => {
+            let _ = writer.write_all(&head);
+            return drip(writer, &body, Duration::from_millis(50));
+        }
+        Play::Hang => hang(reader),
+        Play::Stall(bytes) => {
+            let _ = writer.write_all(&bytes);
+            hang(reader);
+        }
+    }
+    false
+}
+
+/// Sends bytes one by one, with a pause after each; whether all were sent.
+fn drip(writer: &mut dyn Socket, bytes: &[u8], pause: Duration) -> bool {
+    bytes.iter().all(|byte| {
+        let sent = writer.write_all(&[*byte]).is_ok();
+        std::thread::sleep(pause);
+        sent
+    })
 }
 
 fn read(reader: &mut BufReader<Box<dyn Socket>>, connection: usize) -> Option<Asked> {

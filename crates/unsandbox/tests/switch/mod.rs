@@ -58,6 +58,19 @@ impl Switch {
         })
     }
 
+    /// A gateway that passes on the headers that it knows, and drops the others.
+    pub fn gateway(target: &str) -> Switch {
+        Switch::start(&[target], |mut client, shared| {
+            let Some(request) = read_request(&mut client) else { return };
+            let Some(mut server) = shared.lock().unwrap().turn() else { return };
+            let kept = [client.try_clone().unwrap(), server.try_clone().unwrap()];
+            shared.lock().unwrap().open.extend(kept);
+            server.write_all(&with_known_headers(&request)).unwrap();
+            let _ = std::io::copy(&mut server, &mut client);
+            let _ = client.shutdown(Shutdown::Both);
+        })
+    }
+
     fn start(targets: &[&str], serve: fn(TcpStream, &Mutex<Shared>)) -> Switch {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -85,6 +98,18 @@ impl Switch {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
+}
+
+fn with_known_headers(request: &[u8]) -> Vec<u8> {
+    const KNOWN: [&str; 4] = ["host: ", "content-type: ", "content-length: ", "idempotency-key: "];
+    let end = request.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    let (head, body) = request.split_at(end + 4);
+    let head = std::str::from_utf8(head).unwrap();
+    let is_known = |line: &&str| KNOWN.iter().any(|name| line.to_lowercase().starts_with(name));
+    let mut passed: Vec<&str> = head.lines().take(1).collect();
+    passed.extend(head.lines().skip(1).filter(is_known));
+    passed.extend(["Connection: close", "", ""]);
+    [passed.join("\r\n").as_bytes(), body].concat()
 }
 
 fn read_request(client: &mut TcpStream) -> Option<Vec<u8>> {
