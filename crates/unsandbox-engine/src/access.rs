@@ -91,7 +91,7 @@ impl Access {
     fn check_shown(self, path: &Path, shown: &[PathBuf]) -> Result<(), Blocked> {
         for part in ["", "lib", "lib64", "libexec"] {
             let folder = if part.is_empty() { path.to_path_buf() } else { path.join(part) };
-            // What is no folder was looked at as a program, or is a file that a runtime may do without.
+            // A file was checked as a program, or is one that a runtime may do without.
             if folder.is_dir() {
                 let (real, found) = self.walk(&folder, shown)?;
                 self.may(&real, &found, Asked::EXEC_OK)?;

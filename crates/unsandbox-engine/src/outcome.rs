@@ -27,7 +27,9 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
                 StepKind::Run => format!("{who} ran past its {seconds} s"),
                 // A ttl of 5 does not explain an end after a minute, nor would a larger one help.
                 _ => {
-                    format!("{who} ran past its {seconds} s, which the language has beside the ttl")
+                    format!(
+                        "{who} ran past its {seconds} s, the time limit of the language's compile step, which the ttl does not change"
+                    )
                 }
             };
             limited(result, LimitKind::Wall, EXIT_TIMEOUT, None, words);
@@ -174,7 +176,7 @@ mod tests {
         describe(&mut result, StepKind::Compile, &ended(Cause::Wall, SIGKILL), &ENDING);
         assert_eq!((&result.status, result.exit_code), (&Status::Timeout, Some(EXIT_TIMEOUT)));
         assert_eq!(result.limit, Some(LimitKind::Wall));
-        let words = "the compiler ran past its 60 s, which the language has beside the ttl";
+        let words = "the compiler ran past its 60 s, the time limit of the language's compile step, which the ttl does not change";
         assert_eq!(result.error.as_deref(), Some(words));
         describe(&mut result, StepKind::Run, &ended(Cause::Wall, SIGKILL), &ENDING);
         assert_eq!(result.error.as_deref(), Some("the program ran past its 5 s"));
@@ -187,7 +189,7 @@ mod tests {
             (ended(Cause::Signaled, 11), "was ended by signal 11 (SIGSEGV, invalid memory access)"),
             (
                 ended(Cause::Wall, SIGKILL),
-                "ran past its 60 s, which the language has beside the ttl",
+                "ran past its 60 s, the time limit of the language's compile step, which the ttl does not change",
             ),
             (ended(Cause::Memory, SIGKILL), "used more than its 64 bytes of memory"),
         ] {

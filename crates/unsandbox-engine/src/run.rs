@@ -325,7 +325,7 @@ impl Run {
                 if !succeeded(&end) {
                     let what = if kind == StepKind::Pack { "artifact" } else { "WebAssembly" };
                     let why = outcome::in_words(kind, &end, &self.ending);
-                    self.notes.push(format!("no {what}: {why} (its words are in stderr)"));
+                    self.notes.push(format!("no {what}: {why} (see stderr)"));
                 }
             }
             FromInit::Ended { kind, end } => self.end = Some((kind, end)),

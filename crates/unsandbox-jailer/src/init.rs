@@ -34,7 +34,7 @@ pub enum Level {
     Reduced { id: Option<u32> },
 }
 
-/// What the init has in hand when it is born.
+/// What the init holds when it is born.
 pub struct Birth<'a> {
     pub level: Level,
     /// What the run that it is for needs.
@@ -263,7 +263,7 @@ fn mount_tmp(needs: &Needs) -> io::Result<()> {
     sys::mount(c"tmp", c"/tmp", c"tmpfs", flags, &sys::c_string(&data)?)
 }
 
-/// What an init has in hand for its steps.
+/// What an init holds for its steps.
 struct Hands<'a> {
     locks: Option<Locks<'a>>,
     sockets: Vec<TcpListener>,

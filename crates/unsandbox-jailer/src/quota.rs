@@ -35,7 +35,7 @@ impl Quota {
         }
     }
 
-    /// The most that one run has. Of watches a sixteenth of what the user has, where that is less.
+    /// The most that one run has. For watches it is a sixteenth of the user's quota, where that is less.
     fn max(self) -> u64 {
         match self {
             Quota::EpollWatches => {

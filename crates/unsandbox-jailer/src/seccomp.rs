@@ -21,12 +21,12 @@ use join::{Answer, Answers};
 pub struct Filters {
     /// Of every jail.
     pub every: Vec<libc::sock_filter>,
-    /// The same, and the init hears of each socket of a network; then also of what takes from a quota.
+    /// The same, with sockets of a network handed to the init; then with calls that take from a quota as well.
     pub every_asking: [Vec<libc::sock_filter>; 2],
     /// Added where namespaces do not keep the program away from the rest of the machine.
     pub reduced: Vec<libc::sock_filter>,
-    /// Beside that one: the init sets the times of a file that a program names by a descriptor; then it hears also
-    /// of what takes from a quota.
+    /// Beside that one: setting the times of a descriptor is handed to the init; then calls that take from a quota
+    /// as well.
     pub reduced_asking: [Vec<libc::sock_filter>; 2],
     /// In its place, where the init cannot be asked: nobody sets times.
     pub reduced_unasked: Vec<libc::sock_filter>,
