@@ -15,6 +15,7 @@ pub mod limits;
 pub mod printable;
 pub mod request;
 pub mod result;
+pub mod shell;
 pub mod validate;
 pub mod wire;
 
