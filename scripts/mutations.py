@@ -245,7 +245,7 @@ SERVER_KINDS = [
     Kind("keys file", KEY_FILE, r" \| (0o022)", first=KEY_FILES),
     Kind("keys file", KEY_FILE, r"if (!self\.trusts)\(owner\) \{", "if false {", within=r"fn by_directory.*?^    }", first=KEY_FILES),
     Kind("keys file", KEY_FILE, r"\.filter\((is_read)\)", ".filter(|it| is_read(it) || true)", first=KEY_FILES),
-    Kind("keys file", KEY_FILE, r"if (.*f_type == TMPFS) \{", "if true {", first=KEY_MOUNTS),
+    Kind("keys file", KEY_FILE, r"if ([^\n{]*f_type == TMPFS) \{", "if true {", first=KEY_MOUNTS),
     Kind("saved name", FILENAME, r"^            '\.' \| '-' .*? => (name\.is_empty\(\)),", "            '.' => false,", first=PROTOCOL_UNITS),
     Kind("saved name", FILENAME, r"=> (chars\.peek)\(\)[^\n]*,", "=> false,", first=PROTOCOL_UNITS),
     Kind("saved name", FILENAME, r"c => (is_obeyed)\(c\)", "c => c.is_control()", first=PROTOCOL_UNITS),
