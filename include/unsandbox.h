@@ -1604,7 +1604,7 @@ const char *unsandbox_artifact_filename(const unsandbox_artifact *artifact,
                                         size_t *len);
 
 /**
- * The name reduced to one safe component, to write the file under.
+ * The name reduced to one safe component, to write the file under. It never begins with "." or "-".
  *
  * @param len  receives the length in bytes; may be NULL.
  * @return UTF-8, NUL-terminated, borrowed until its result is freed.
@@ -1663,9 +1663,11 @@ int32_t unsandbox_artifact_save(const unsandbox_artifact *artifact,
                                 unsandbox_error **err);
 
 /**
- * Writes all artifacts of a result into a directory, in the folders that their names have. A plain file
- * that is there is replaced; where two artifacts come to one place, the second gets a number, as in
- * "plot-2.png"; no link is followed. One that cannot be saved keeps none of the others from it.
+ * Writes all artifacts of a result into a directory, in the folders that their names have. No name of a
+ * file or a folder begins with ".": ".git" is saved as "_git". A plain file that is there is replaced;
+ * where two artifacts come to one place, the second gets a number, as in "plot-2.png"; no link is
+ * followed. One that cannot be saved keeps none of the others from it. Programs choose the names: give a
+ * directory that is for artifacts alone.
  *
  * @param result     borrowed for the call.
  * @param directory  made if need be; borrowed for the call.

@@ -292,7 +292,8 @@ public:
         return all;
     }
     /// Writes all artifacts into a directory, which is made if need be, in the folders of their names; of two
-    /// with one name the second gets a number. The error names each that is not saved; all others are.
+    /// with one name the second gets a number, ".git" is saved as "_git", and plain files that are there are
+    /// replaced: give one for artifacts alone. The error names each that is not saved; all others are.
     Expected<Done> try_save_artifacts(std::string_view directory) const {
         unsandbox_error *err = nullptr;
         const auto code = unsandbox_result_save_artifacts(result_.get(), directory.data(),

@@ -235,6 +235,8 @@ CAP_KINDS = [
 
 CONNECTIONS, BUDGET, PACE = SERVER / "connections.rs", SERVER / "budget.rs", SERVER / "pace.rs"
 PARTY, GUARD, ROUTES, KEY_FILE = SERVER / "party.rs", SERVER / "guard.rs", SERVER / "routes.rs", CLIENT / "key_file.rs"
+KEY_MOUNTS = Check("keys files on mounts", ("-p", "unsandbox-cli", "--test", "serve"), ("read_only",))
+FILENAME, KEY_FILES = PROTOCOL / "filename.rs", CLIENT_UNITS.only("key_file")
 
 SERVER_KINDS = [
     Kind("share", PARTY, r"(mine) <= free\.saturating_mul\(3\)", "mine < usize::MAX && free < usize::MAX", first=SERVER_UNITS),
@@ -249,9 +251,16 @@ SERVER_KINDS = [
     Kind("gives way", BUDGET, r"^ +connection\.(evict)\(\);\n", first=SERVER_UNITS),
     Kind("pace", PACE, r"\.min\(self\.begun \+ pause \+ (earned)\)", first=SERVER_UNITS),
     Kind("pace", PACE, r"(deadline)\.map_or\(end, .*?\)\)$", "{ let _ = deadline; end }", first=SERVER_UNITS),
-    Kind("keys file", KEY_FILE, r"^    if (!\[0, me\]\.contains)\(.*?^    \}\n", first=CLIENT_UNITS.only("key_file")),
-    Kind("keys file", KEY_FILE, r"(?<=rights\()(0o0\d\d)(?=\))", "0", first=CLIENT_UNITS.only("key_file")),
-    Kind("keys file", KEY_FILE, r"if (mode & 0o1002 == 0o002) =>", "if mode == 1 =>", first=CLIENT_UNITS.only("key_file")),
+    Kind("keys file", KEY_FILE, r"self\.(by_owner)\(\)\.or_else", "None.or_else", first=KEY_FILES),
+    Kind("keys file", KEY_FILE, r"\.or_else\(\|\| self\.(by_mode|by_directory)\(\)\)", first=KEY_FILES),
+    Kind("keys file", KEY_FILE, r"\b(0o0(?:60|06|20|02)\b)", "0", within=r"self\.file\.who\(.*?\)|around\.who\(.*?\)", first=KEY_FILES),
+    Kind("keys file", KEY_FILE, r" \| (0o022)", first=KEY_FILES),
+    Kind("keys file", KEY_FILE, r"if (!self\.trusts)\(owner\) \{", "if false {", within=r"fn by_directory.*?^    }", first=KEY_FILES),
+    Kind("keys file", KEY_FILE, r"\.filter\((is_read)\)", ".filter(|it| is_read(it) || true)", first=KEY_FILES),
+    Kind("keys file", KEY_FILE, r"if ([^\n{]*f_type == TMPFS) \{", "if true {", first=KEY_MOUNTS),
+    Kind("saved name", FILENAME, r"^            '\.' \| '-' .*? => (name\.is_empty\(\)),", "            '.' => false,", first=PROTOCOL_UNITS),
+    Kind("saved name", FILENAME, r"=> (chars\.peek)\(\)[^\n]*,", "=> false,", first=PROTOCOL_UNITS),
+    Kind("saved name", FILENAME, r"c => (is_obeyed)\(c\)", "c => c.is_control()", first=PROTOCOL_UNITS),
 ]
 
 KINDS = FILTER_KINDS + WALL_KINDS + LIMIT_KINDS + CAP_KINDS + SERVER_KINDS

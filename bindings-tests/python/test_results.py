@@ -71,6 +71,18 @@ def test_all_artifacts_are_saved_or_named(client: unsandbox.Client, tmp_path: Pa
     assert (tmp_path / "plot.png").read_bytes() == artifact.content
 
 
+def test_saving_takes_a_directory_and_gives_no_hidden_name(client: unsandbox.Client, tmp_path: Path) -> None:
+    result = client.execute("python", "fine")
+    (artifact,) = result.artifacts
+    for save in (artifact.save, result.save_artifacts):
+        with pytest.raises(TypeError, match="directory"):
+            save()  # type: ignore[call-arg]
+    hostile = dataclasses.replace(artifact, filename="a/.git/config")
+    (path,) = dataclasses.replace(result, artifacts=(hostile,)).save_artifacts(tmp_path)
+    assert path == tmp_path / "a" / "_git" / "config"
+    assert dataclasses.replace(artifact, filename=".envrc").save(tmp_path) == tmp_path / "_envrc"
+
+
 def test_values_behave_as_values(client: unsandbox.Client) -> None:
     one, two = client.execute("python", "fine"), client.execute("python", "fine")
     assert one == two and hash(one) == hash(two) and one is not two

@@ -58,7 +58,8 @@ class Artifact:
 
     Attributes:
         filename: The name as the program or the server gave it; may hold "/" or "..".
-        safe_filename: The name reduced to one safe component, which `save` writes to.
+        safe_filename: The name reduced to one safe component, which `save` writes to; it never begins
+            with "." or "-".
         kind: "binary", "wasm" or "file"; another server may use other words.
         content: The bytes.
         url: A link in place of content, where a server only gave that.
@@ -75,7 +76,7 @@ class Artifact:
     content: bytes = field(repr=False)
     url: str | None = None
 
-    def save(self, directory: str | os.PathLike[str] = ".") -> Path:
+    def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write the file into a directory, which is made if missing.
 
         Args:
@@ -205,13 +206,14 @@ class ExecutionResult:
             raise ExecutionError(self)
         return self
 
-    def save_artifacts(self, directory: str | os.PathLike[str] = ".") -> tuple[Path, ...]:
+    def save_artifacts(self, directory: str | os.PathLike[str]) -> tuple[Path, ...]:
         """Write all artifacts into a directory, which is made if missing.
 
         Args:
-            directory: Where to write, in the folders that the names have; nothing lands elsewhere. A
-                plain file that is there is replaced; of two artifacts with one name the second gets a
-                number, as in `plot-2.png`.
+            directory: Where to write, in the folders that the names have; nothing lands elsewhere.
+                Programs choose the names: give a directory that is for artifacts alone. No name of a
+                file or a folder begins with ".": `.git` is saved as `_git`. A plain file that is there
+                is replaced; of two artifacts with one name the second gets a number, as in `plot-2.png`.
 
         Returns:
             Their paths, in the order of `artifacts`.

@@ -6,7 +6,7 @@ use crate::error::unsandbox_error;
 use crate::result::{self, keep, keep_optional, unsandbox_result};
 use crate::text::{Text, give_empty, give_raw, text};
 use std::ffi::c_char;
-use unsandbox::{SaveArtifact as _, save_all};
+use unsandbox::{ArtifactRef, SaveArtifact as _, save_all};
 use unsandbox_protocol::{Artifact, Error};
 
 /// A file that a run gave back. Belongs to its result: borrowed until that is freed. Fields are only
@@ -64,9 +64,14 @@ impl ArtifactBox {
         ArtifactBox { public, texts, source, content }
     }
 
-    /// The artifact as the client gave it.
+    /// The artifact as the client gave it, copied.
     pub fn whole(&self) -> Artifact {
         Artifact { content: self.content.bytes().to_vec(), ..self.source.clone() }
+    }
+
+    /// Its parts without a copy: the content may have 32 MB.
+    pub fn parts(&self) -> ArtifactRef<'_> {
+        ArtifactRef { content: self.content.bytes(), ..ArtifactRef::from(&self.source) }
     }
 
     pub fn public(&self) -> *const unsandbox_artifact {
@@ -99,7 +104,7 @@ pub extern "C" fn unsandbox_artifact_filename(
     })
 }
 
-/// The name reduced to one safe component, to write the file under.
+/// The name reduced to one safe component, to write the file under. It never begins with "." or "-".
 ///
 /// @param len  receives the length in bytes; may be NULL.
 /// @return UTF-8, NUL-terminated, borrowed until its result is freed.
@@ -178,13 +183,15 @@ pub extern "C" fn unsandbox_artifact_save(
 ) -> i32 {
     ffi!(err, {
         let artifact = owner(artifact)?;
-        artifact.whole().save(text(directory, directory_len, "directory")?).map(drop)
+        artifact.parts().save(text(directory, directory_len, "directory")?).map(drop)
     })
 }
 
-/// Writes all artifacts of a result into a directory, in the folders that their names have. A plain file
-/// that is there is replaced; where two artifacts come to one place, the second gets a number, as in
-/// "plot-2.png"; no link is followed. One that cannot be saved keeps none of the others from it.
+/// Writes all artifacts of a result into a directory, in the folders that their names have. No name of a
+/// file or a folder begins with ".": ".git" is saved as "_git". A plain file that is there is replaced;
+/// where two artifacts come to one place, the second gets a number, as in "plot-2.png"; no link is
+/// followed. One that cannot be saved keeps none of the others from it. Programs choose the names: give a
+/// directory that is for artifacts alone.
 ///
 /// @param result     borrowed for the call.
 /// @param directory  made if need be; borrowed for the call.
@@ -202,6 +209,20 @@ pub extern "C" fn unsandbox_result_save_artifacts(
     ffi!(err, {
         let result = result::owner(result).ok_or_else(|| Error::argument("result is NULL"))?;
         let directory = text(directory, directory_len, "directory")?;
-        save_all(&result.whole_artifacts(), directory).map(drop)
+        save_all(result.artifacts().map(ArtifactBox::parts), directory).map(drop)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saving_takes_the_content_that_c_sees_and_no_copy() {
+        let (filename, kind) = ("a".to_string(), "file".to_string());
+        let artifact =
+            ArtifactBox::new(Artifact { filename, kind, content: vec![1, 2], url: None });
+        assert_eq!(artifact.parts().content, [1, 2]);
+        assert_eq!(artifact.parts().content.as_ptr(), artifact.public.content);
+    }
 }

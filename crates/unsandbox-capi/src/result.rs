@@ -6,7 +6,7 @@ use crate::status::{limit_number, status_number};
 use crate::text::Text;
 use std::ffi::c_char;
 use std::sync::OnceLock;
-use unsandbox_protocol::{Artifact, ExecutionResult, wire};
+use unsandbox_protocol::{ExecutionResult, wire};
 
 /// What one execution gave. Made by the library and never changed: any thread may read it. Owned by
 /// the caller, free with unsandbox_result_free. Fields are only ever appended: never copy it, never
@@ -185,8 +185,8 @@ impl ResultBox {
         })
     }
 
-    pub fn whole_artifacts(&self) -> Vec<Artifact> {
-        self.artifacts.iter().map(ArtifactBox::whole).collect()
+    pub fn artifacts(&self) -> impl Iterator<Item = &ArtifactBox> {
+        self.artifacts.iter()
     }
 
     /// The result as the client gave it.
@@ -194,7 +194,7 @@ impl ResultBox {
         ExecutionResult {
             stdout: self.stdout.bytes().to_vec(),
             stderr: self.stderr.bytes().to_vec(),
-            artifacts: self.whole_artifacts(),
+            artifacts: self.artifacts().map(ArtifactBox::whole).collect(),
             ..self.source.clone()
         }
     }

@@ -137,8 +137,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_ttl)]
     pub ttl: Option<i64>,
     /// Ask for what was compiled, and save artifacts in DIR, which is made if need be, in their folders;
-    /// of two with one name the second is called NAME-2. One that cannot be saved is named on standard
-    /// error; the exit code stays the program's
+    /// of two with one name the second is called NAME-2. The program chooses the names, and files that are
+    /// there are replaced: give a directory for artifacts alone. `.name` is saved as `_name`. One that cannot
+    /// be saved is named on standard error; the exit code stays the program's
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
     /// Ask for a WebAssembly module; needs --artifacts or --json to put it somewhere
@@ -281,10 +282,12 @@ pub(crate) struct ServeArgs {
     /// HOST:PORT (port 0 takes a free one) or unix:PATH
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: String,
-    /// File with the keys that may come in [and env: UNSANDBOX_SERVE_KEYS]
+    /// File with the keys that may come in, mode 0600; any mode without others' write on a read-only tmpfs, as
+    /// secrets of Kubernetes and Docker Swarm are [and env: UNSANDBOX_SERVE_KEYS]
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
-    /// Serve though others than this user may read or change the keys file; a warning is logged
+    /// Serve though others than this user may read or change the keys file, as on a read-only mount where chmod
+    /// fails; a warning is logged
     #[arg(long)]
     pub allow_readable_keys: bool,
     /// Connections at once; half of the open files that the process may have at most

@@ -23,6 +23,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use failure::Failure;
 use std::ffi::OsString;
 use unsandbox::protocol::language::language_of_extension;
+use unsandbox::protocol::shell::shell_word;
 
 /// Runs the command with these arguments (the first is the program's name) and gives its exit code.
 pub fn run(args: Vec<OsString>) -> i32 {
@@ -61,7 +62,7 @@ fn meant_run(error: &clap::Error) -> Option<String> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     let is_program =
         path.is_file() || extension.is_some_and(|e| language_of_extension(e).is_some());
-    is_program.then(|| format!("hint: did you mean `unsandbox run {word}`?"))
+    is_program.then(|| format!("hint: did you mean `unsandbox run {}`?", shell_word(word)))
 }
 
 /// What a command gives: its exit code, or why it failed.

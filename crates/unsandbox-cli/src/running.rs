@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use unsandbox::protocol::shell::shell_word;
 use unsandbox::{
     CallOptions, CancelToken, Client, Error, ErrorCode, ExecutionResult, Request, Stream,
 };
@@ -89,10 +90,9 @@ impl Running {
         let gone = matches!(error.code(), ErrorCode::NotFound | ErrorCode::JobLost);
         match job_id {
             Some(id) if !self.client.is_local() && !gone => {
-                let (url, word) = (self.client.endpoint(), shell_word(&id));
-                Failure::from(error).hint(format!(
-                    "the job is {id} and may go on; `unsandbox wait --url {url} {word}` asks for its result"
-                ))
+                let command = wait_command(self.client.endpoint(), &id);
+                Failure::from(error)
+                    .hint(format!("the job is {id} and may go on; `{command}` asks for its result"))
             }
             _ => error.into(),
         }
@@ -111,13 +111,10 @@ impl Running {
     }
 }
 
-/// A server chose the id, and the line is there to be pasted into a shell.
-fn shell_word(id: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    if !id.is_empty() && !id.starts_with('-') && id.chars().all(is_plain) {
-        return id.to_string();
-    }
-    format!("-- '{}'", id.replace('\'', r"'\''"))
+/// A server chose the id: one that begins with a dash is no option.
+fn wait_command(url: &str, id: &str) -> String {
+    let end_of_options = if id.starts_with('-') { "-- " } else { "" };
+    format!("unsandbox wait --url {} {end_of_options}{}", shell_word(url), shell_word(id))
 }
 
 fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
@@ -127,17 +124,16 @@ fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::shell_word;
+    use super::wait_command;
 
     #[test]
-    fn an_id_that_a_shell_would_read_as_more_is_quoted() {
-        for (id, word) in [
-            ("job_1-a", "job_1-a"),
-            ("$(id)", "-- '$(id)'"),
-            ("a'; id", r"-- 'a'\''; id'"),
-            ("--url=x", "-- '--url=x'"),
+    fn the_command_that_asks_for_a_result_is_quoted_for_a_shell() {
+        for (url, id, command) in [
+            ("http://h:80", "job_1-a", "unsandbox wait --url http://h:80 job_1-a"),
+            ("http://h/a;id", "$(id)", "unsandbox wait --url 'http://h/a;id' '$(id)'"),
+            ("unix:/a b/s", "--url=x", "unsandbox wait --url 'unix:/a b/s' -- '--url=x'"),
         ] {
-            assert_eq!(shell_word(id), word);
+            assert_eq!(wait_command(url, id), command);
         }
     }
 }

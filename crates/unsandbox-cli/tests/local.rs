@@ -292,6 +292,23 @@ fn a_directory_that_cannot_be_written_is_told_before_the_run_or_names_what_is_no
 }
 
 #[test]
+fn an_artifact_does_not_get_into_the_hidden_files_of_a_directory() {
+    let target = scratch("hidden");
+    std::fs::create_dir_all(target.join(".git")).unwrap();
+    std::fs::write(target.join(".git/config"), "old").unwrap();
+    let code =
+        "cd artifacts; mkdir .git; echo new > .git/config; echo new > .envrc; echo new > -rf";
+    let ended = bash(code, &["--artifacts", target.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert_eq!(std::fs::read_to_string(target.join(".git/config")).unwrap(), "old");
+    for name in ["_git/config", "_envrc", "_rf"] {
+        assert_eq!(std::fs::read_to_string(target.join(name)).unwrap(), "new\n", "{name}");
+    }
+    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 4);
+    std::fs::remove_dir_all(&target).unwrap();
+}
+
+#[test]
 fn artifacts_whose_names_become_one_are_all_saved() {
     let target = scratch("one-name");
     let code = "cd artifacts; echo 1 > $'a\\x01'; mkdir a_; echo 2 > a_/b; echo 3 > A; echo 4 > $'x\\xff'; \

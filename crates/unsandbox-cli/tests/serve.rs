@@ -195,6 +195,57 @@ fn a_keys_file_that_others_may_read_is_refused_unless_told() {
     assert!(log.contains(" WARN the keys file ") && log.contains("chmod 600"), "{log}");
 }
 
+/// Serves with a keys file of this mode on a read-only mount of a file system, in namespaces of its own, at an
+/// address that nobody can listen at: the refusal is of the keys, or else of the address. `None` where this
+/// user may not make namespaces.
+fn serve_from_mount(name: &str, file_system: &str, mode: &str) -> Option<String> {
+    let mount = scratch(name).join("mount");
+    std::fs::create_dir_all(&mount).unwrap();
+    let script = "mount -t $2 none $1 && chmod 755 $1 && echo bear >$1/keys && chmod $3 $1/keys && \
+                  mount -o remount,ro $1 || exit 77; \
+                  exec $0 serve --isolation auto --listen 192.0.2.1:1 --keys $1/keys";
+    let ended = std::process::Command::new("unshare")
+        .args(["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_unsandbox")])
+        .arg(&mount)
+        .args([file_system, mode])
+        .output()
+        .unwrap();
+    let err = String::from_utf8_lossy(&ended.stderr).into_owned();
+    match ended.status.code() {
+        Some(125) => Some(err),
+        Some(77) | Some(1) if !err.contains("keys file") => None,
+        other => panic!("{other:?} {err}"),
+    }
+}
+
+#[test]
+fn a_secret_of_a_container_is_taken_and_other_read_only_mounts_are_named() {
+    let Some(taken) = serve_from_mount("serve-secret", "tmpfs", "444") else { return };
+    assert!(!taken.contains("keys file"), "{taken}");
+    let refused = serve_from_mount("serve-secret-changed", "tmpfs", "466").unwrap();
+    assert!(refused.contains("may read or change it"), "{refused}");
+    let refused = serve_from_mount("serve-read-only", "ramfs", "444").unwrap();
+    for words in ["mode 0444", "it is on a read-only mount: ", "--allow-readable-keys"] {
+        assert!(refused.contains(words), "{refused}");
+    }
+    assert!(!refused.contains("chmod"), "{refused}");
+}
+
+#[test]
+fn advice_for_a_keys_file_on_standard_input_names_the_file() {
+    let file = scratch("serve-stdin").join("keys of mine.csv");
+    private(&file, "bear\n");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let ended = unsandbox(&["serve", "--isolation", "auto", "--keys", "/dev/stdin"])
+        .stdin(std::fs::File::open(&file).unwrap())
+        .output()
+        .unwrap();
+    let err = String::from_utf8_lossy(&ended.stderr);
+    let real = file.canonicalize().unwrap();
+    assert!(err.contains(&format!("chmod 600 '{}'", real.display())), "{err}");
+    assert!(ended.status.code() == Some(125) && !err.contains("/dev/stdin"), "{err}");
+}
+
 #[test]
 fn keys_come_through_a_pipe_too() {
     let directory = scratch("serve-pipe");

@@ -8,12 +8,14 @@ pub mod backend;
 pub mod cancel;
 pub mod detect;
 pub mod error;
+pub mod filename;
 pub mod isolation;
 pub mod language;
 pub mod limits;
 pub mod printable;
 pub mod request;
 pub mod result;
+pub mod shell;
 pub mod validate;
 pub mod wire;
 

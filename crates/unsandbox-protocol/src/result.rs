@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an execution gives back: result, job, artifact, and the words for how it ended.
 
+use crate::filename;
 use crate::isolation::Isolation;
 use std::borrow::Cow;
 use std::fmt;
@@ -118,39 +119,16 @@ pub struct Artifact {
     pub url: Option<String>,
 }
 
-/// Bytes of a name that [`Artifact::safe_filename`] keeps: what a file system takes.
-const SAFE_FILENAME_MAX_BYTES: usize = 255;
-
 impl Artifact {
-    /// The name reduced to one harmless path component: a hostile program or server chose it.
-    ///
-    /// Only what follows the last `/` or `\` stays; control characters and `:` become `_`.
+    /// The name reduced to one harmless path component, see [`filename::safe_filename`].
     pub fn safe_filename(&self) -> String {
-        let last = self.filename.rsplit(['/', '\\']).next().unwrap_or_default();
-        safe_component(last).unwrap_or_else(|| "artifact".to_string())
+        filename::safe_filename(&self.filename)
     }
 
-    /// The name as harmless components of a relative path, of which the last is
-    /// [`Artifact::safe_filename`]. What would lead upwards or to a root is left out.
+    /// The name as harmless components of a relative path, see [`filename::safe_components`].
     pub fn safe_components(&self) -> Vec<String> {
-        let folders = self.filename.rsplit_once(['/', '\\']).map_or("", |(folders, _)| folders);
-        let mut components: Vec<String> =
-            folders.split(['/', '\\']).filter_map(safe_component).collect();
-        components.push(self.safe_filename());
-        components
+        filename::safe_components(&self.filename)
     }
-}
-
-/// `None` for what names no file of its own: nothing, `.` and `..`.
-fn safe_component(text: &str) -> Option<String> {
-    let mut name: String =
-        text.chars().map(|c| if c.is_control() || c == ':' { '_' } else { c }).collect();
-    let mut end = name.len().min(SAFE_FILENAME_MAX_BYTES);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name.truncate(end);
-    (!name.trim_matches(['.', ' ']).is_empty()).then_some(name)
 }
 
 /// What the run used.
@@ -292,50 +270,5 @@ impl Job {
     /// The result for the caller's own, copied only if others have it too.
     pub fn into_result(self) -> Option<ExecutionResult> {
         self.result.map(Arc::unwrap_or_clone)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_safe_filename_is_one_component() {
-        let safe = |name: &str| {
-            let filename = name.to_string();
-            Artifact { filename, kind: String::new(), content: Vec::new(), url: None }
-                .safe_filename()
-        };
-        for (name, expected) in [
-            ("plot.png", "plot.png"),
-            ("../../etc/passwd", "passwd"),
-            ("C:\\x\\y.txt", "y.txt"),
-            ("c:evil", "c_evil"),
-            ("a\0b\nc", "a_b_c"),
-            ("", "artifact"),
-            ("..", "artifact"),
-            ("a/", "artifact"),
-            (". .", "artifact"),
-            (".hidden", ".hidden"),
-        ] {
-            assert_eq!(safe(name), expected, "{name:?}");
-        }
-        assert_eq!(safe(&"é".repeat(200)).len(), 254);
-    }
-
-    #[test]
-    fn safe_components_stay_below_their_folder() {
-        for (name, expected) in [
-            ("d/a", &["d", "a"][..]),
-            ("/etc/passwd", &["etc", "passwd"]),
-            ("../../x/./y", &["x", "y"]),
-            ("C:\\x\\y", &["C_", "x", "y"]),
-            ("d/..", &["d", "artifact"]),
-            ("", &["artifact"]),
-        ] {
-            let (filename, kind) = (name.to_string(), String::new());
-            let artifact = Artifact { filename, kind, content: Vec::new(), url: None };
-            assert_eq!(artifact.safe_components(), expected, "{name:?}");
-        }
     }
 }

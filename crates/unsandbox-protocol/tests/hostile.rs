@@ -3,6 +3,7 @@
 //! The inputs are real messages, cut, spliced and bitten by a small generator with a fixed seed.
 //! `UNSANDBOX_FUZZ_CASES` sets how many each reader gets; `make fuzz` sets a million.
 
+use unsandbox_protocol::filename::safe_filename;
 use unsandbox_protocol::wire::{self, Submitted};
 use unsandbox_protocol::{Artifact, auth, detect};
 
@@ -121,6 +122,9 @@ fn check_name(artifact: &Artifact) {
     let name = artifact.safe_filename();
     let is_path = name.contains(['/', '\\', '\0']) || name == "." || name == "..";
     assert!(!is_path && !name.is_empty() && name.len() <= 255, "{name:?}");
+    for part in artifact.safe_components() {
+        assert!(!part.starts_with(['.', '-']) && safe_filename(&part) == part, "{part:?}");
+    }
 }
 
 fn feed(bytes: &[u8], status: u16) {

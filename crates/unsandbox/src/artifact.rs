@@ -5,17 +5,37 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use unsandbox_protocol::filename::{safe_components, safe_filename};
 use unsandbox_protocol::limits::FILENAME_MAX_BYTES;
 use unsandbox_protocol::{Artifact, Error};
 
-/// Saving, for [`Artifact`].
+/// An artifact's parts, borrowed: what saving takes, wherever the bytes are.
+#[derive(Clone, Copy, Debug)]
+pub struct ArtifactRef<'a> {
+    /// As the program or the server named it.
+    pub filename: &'a str,
+    /// What is `binary` becomes executable.
+    pub kind: &'a str,
+    pub content: &'a [u8],
+    /// With a link there is no content, and nothing to save.
+    pub url: Option<&'a str>,
+}
+
+impl<'a> From<&'a Artifact> for ArtifactRef<'a> {
+    fn from(artifact: &'a Artifact) -> ArtifactRef<'a> {
+        let Artifact { filename, kind, content, url } = artifact;
+        ArtifactRef { filename, kind, content, url: url.as_deref() }
+    }
+}
+
+/// Saving, for [`Artifact`] and [`ArtifactRef`].
 pub trait SaveArtifact {
     /// Writes the file into `directory`, which is made if need be, and gives its path.
     ///
-    /// Only the safe last component of its name is used. A file that is there is replaced once the new one
-    /// is complete; a link, or anything else that is no plain file, is refused. What was compiled becomes
-    /// executable. For all artifacts of a result, of which two may have one name, use [`save_all`] or
-    /// [`save_each`].
+    /// Its name is the safe last component of the artifact's, [`Artifact::safe_filename`], which never begins
+    /// with a dot. A file that is there is replaced once the new one is complete; a link, or anything else that
+    /// is no plain file, is refused. What was compiled becomes executable. For all artifacts of a result, of
+    /// which two may have one name, use [`save_all`] or [`save_each`].
     ///
     /// # Errors
     ///
@@ -25,15 +45,21 @@ pub trait SaveArtifact {
 
 impl SaveArtifact for Artifact {
     fn save(&self, directory: impl AsRef<Path>) -> Result<PathBuf, Error> {
+        ArtifactRef::from(self).save(directory)
+    }
+}
+
+impl SaveArtifact for ArtifactRef<'_> {
+    fn save(&self, directory: impl AsRef<Path>) -> Result<PathBuf, Error> {
         make(directory.as_ref())?;
-        let path = directory.as_ref().join(self.safe_filename());
+        let path = directory.as_ref().join(safe_filename(self.filename));
         match look(&path) {
             Place::Free | Place::File => {}
             Place::Folder | Place::Other => {
-                return Err(unsaved(self, in_the_way(&path, "plain file")));
+                return Err(unsaved(*self, in_the_way(&path, "plain file")));
             }
         }
-        write(self, &path).map_err(|why| unsaved(self, why))?;
+        write(*self, &path).map_err(|why| unsaved(*self, why))?;
         Ok(path)
     }
 }
@@ -46,8 +72,8 @@ impl SaveArtifact for Artifact {
 ///
 /// ARGUMENT where the directory cannot be made, or one or more artifacts cannot be saved: it names each of
 /// them and says why. All others are saved.
-pub fn save_all(
-    artifacts: &[Artifact],
+pub fn save_all<'a>(
+    artifacts: impl IntoIterator<Item = impl Into<ArtifactRef<'a>>>,
     directory: impl AsRef<Path>,
 ) -> Result<Vec<PathBuf>, Error> {
     make(directory.as_ref())?;
@@ -61,7 +87,7 @@ pub fn save_all(
     if failed.is_empty() {
         return Ok(saved);
     }
-    let (count, all, why) = (failed.len(), artifacts.len(), failed.join("; "));
+    let (count, all, why) = (failed.len(), failed.len() + saved.len(), failed.join("; "));
     Err(Error::argument(format!("{count} of {all} artifacts are not saved, the others are: {why}")))
 }
 
@@ -71,14 +97,17 @@ pub fn save_all(
 /// As [`SaveArtifact::save`], but in the folders that their names have, made below `directory` if need be. Where
 /// two of them come to one place (the same name, a file and a folder of one name, or names that are one to the
 /// file system), the second gets a number: `plot-2.png`. A link in the place of a folder is not entered.
-pub fn save_each(
-    artifacts: &[Artifact],
+///
+/// A file that was there before is replaced, so that the same command again leaves its new results under the
+/// same names. Programs choose the names: give a directory that is for artifacts alone.
+pub fn save_each<'a>(
+    artifacts: impl IntoIterator<Item = impl Into<ArtifactRef<'a>>>,
     directory: impl AsRef<Path>,
 ) -> Vec<Result<PathBuf, Error>> {
     let directory = directory.as_ref();
     let mut target = Target { directory, taken: HashSet::new(), folders: HashMap::new() };
     let save = |artifact| target.save(artifact).map_err(|why| unsaved(artifact, why));
-    artifacts.iter().map(save).collect()
+    artifacts.into_iter().map(Into::into).map(save).collect()
 }
 
 /// A directory while one result's artifacts are saved in it.
@@ -91,8 +120,8 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn save(&mut self, artifact: &Artifact) -> Result<PathBuf, Error> {
-        let components = artifact.safe_components();
+    fn save(&mut self, artifact: ArtifactRef<'_>) -> Result<PathBuf, Error> {
+        let components = safe_components(artifact.filename);
         let (name, folders) = components.split_last().expect("a name has a last component");
         let folder = self.enter(folders)?;
         let mut count = 1;
@@ -200,7 +229,7 @@ fn numbered(name: &str, count: usize) -> String {
     format!("{}{end}", &stem[..room])
 }
 
-fn unsaved(artifact: &Artifact, why: Error) -> Error {
+fn unsaved(artifact: ArtifactRef<'_>, why: Error) -> Error {
     let text = format!("artifact {:?} is not saved: {}", artifact.filename, why.message());
     match why.cause() {
         Some(cause) => Error::argument(text).with_cause(cause),
@@ -226,15 +255,15 @@ fn make(directory: &Path) -> Result<(), Error> {
 }
 
 /// Writes it where nothing or a plain file is.
-fn write(artifact: &Artifact, path: &Path) -> Result<(), Error> {
-    if let Some(url) = &artifact.url {
+fn write(artifact: ArtifactRef<'_>, path: &Path) -> Result<(), Error> {
+    if let Some(url) = artifact.url {
         return Err(Error::argument(format!("it is a link to {url:?}, not a file")));
     }
     // A new file beside it, never one opened by name: between the look and the write it may change. What
     // takes its place at the end replaces a link itself, not what the link names.
     let (part, mut file) = create_part(path, artifact.kind == "binary")
         .map_err(|cause| cannot("write", path, cause))?;
-    file.write_all(&artifact.content).and_then(|()| std::fs::rename(&part, path)).map_err(|cause| {
+    file.write_all(artifact.content).and_then(|()| std::fs::rename(&part, path)).map_err(|cause| {
         let _ = std::fs::remove_file(&part);
         cannot("write", path, cause)
     })

@@ -8,6 +8,11 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Mutex;
 use unsandbox_protocol::auth::Secret;
+#[cfg(unix)]
+use {
+    std::{fs::Metadata, os::unix::fs::MetadataExt as _, path::PathBuf},
+    unsandbox_protocol::shell::shell_word,
+};
 
 /// A file with keys that was read.
 #[derive(Debug)]
@@ -20,8 +25,10 @@ pub struct KeyFile {
 /// Reads a file with keys: a regular file by any name, a pipe (process substitution), standard input.
 ///
 /// Others may read or change a file when its mode gives them a right, when it belongs to another user than root
-/// and this one, or when its directory lets them replace it. A right of the group counts for nothing in a
-/// directory that only its owner may enter. What has no name, and what lies in `CREDENTIALS_DIRECTORY`, which
+/// and this one, or when its directory lets them replace it: it belongs to another user, or its group or others
+/// may write there without the sticky bit. A right of the file's group counts for nothing in a directory that
+/// only its owner may enter. A right to read counts for nothing on a read-only tmpfs, on which Kubernetes and
+/// Docker Swarm hand secrets to one container. What has no name, and what lies in `CREDENTIALS_DIRECTORY`, which
 /// systemd makes for this service alone, is not looked at.
 ///
 /// # Errors
@@ -50,57 +57,175 @@ fn exposed(_: &Path, _: &File) -> io::Result<Option<String>> {
 
 #[cfg(unix)]
 fn exposed(path: &Path, file: &File) -> io::Result<Option<String>> {
-    use std::os::unix::fs::MetadataExt;
-
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.nlink() == 0 {
         return Ok(None);
     }
-    // By its real place: the name may be a link, or a descriptor.
-    let place = path.canonicalize().ok();
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty());
-    let credentials = credentials.and_then(|path| Path::new(&path).canonicalize().ok());
-    if let (Some(place), Some(credentials)) = (&place, credentials)
-        && place.starts_with(credentials)
-    {
+    // By its real place: the name may be a link, or a descriptor. What is there now must be the file that was
+    // read, else the look below would be at the directory of another one.
+    let is_read = |place: &PathBuf| place.metadata().is_ok_and(|now| same(&now, &metadata));
+    let place = path.canonicalize().ok().filter(is_read);
+    let Some((place, directory)) = place.as_deref().and_then(|at| Some((at, at.parent()?))) else {
+        let shown = path.display();
+        return Ok(Some(format!(
+            "{shown} is not the file that was read: it was replaced meanwhile, or has no name here; try again"
+        )));
+    };
+    if is_credential(place) {
         return Ok(None);
     }
-    let directory = place.as_deref().and_then(Path::parent);
-    let directory_mode = directory.and_then(|path| path.metadata().ok()).map(|it| it.mode());
-    let (shown, mode) = (path.display(), metadata.mode());
-    let me = rustix::process::geteuid().as_raw();
-    if ![0, me].contains(&metadata.uid()) {
-        return Ok(Some(format!(
-            "{shown} belongs to user {}, who may read and change it; chown {me} {shown} and chmod 600 {shown}",
-            metadata.uid()
-        )));
-    }
-    let is_private = directory_mode.is_some_and(|mode| mode & 0o077 == 0);
-    let rights = |bits: u32| mode & bits != 0;
-    let who = match (rights(0o060) && !is_private, rights(0o006)) {
-        (true, true) => "its group and others",
-        (true, false) => "its group",
-        (false, true) => "others",
-        (false, false) => "",
+    let seen = Seen {
+        place,
+        file: Rights::of(&metadata),
+        directory,
+        around: Rights::of(&directory.metadata()?),
+        me: rustix::process::geteuid().as_raw(),
+        mount: mount(file)?,
     };
-    if !who.is_empty() {
-        let verb = if rights(0o022) { "read or change" } else { "read" };
-        return Ok(Some(format!(
-            "{shown} has mode {:04o}, so that {who} may {verb} it; chmod 600 {shown}",
-            mode & 0o7777
-        )));
+    Ok(seen.exposed())
+}
+
+#[cfg(unix)]
+fn same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(unix)]
+fn is_credential(place: &Path) -> bool {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty());
+    let directory = directory.and_then(|path| Path::new(&path).canonicalize().ok());
+    directory.is_some_and(|directory| place.starts_with(directory))
+}
+
+#[cfg(unix)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mount {
+    Writable,
+    /// `chmod` fails there. Its users may be all users of the machine: a store of packages, a CD.
+    ReadOnly,
+    /// A tmpfs that is read-only: whoever mounted it put the file there, for those who see the mount.
+    Secrets,
+}
+
+#[cfg(unix)]
+fn mount(file: &File) -> io::Result<Mount> {
+    use rustix::fs::StatVfsMountFlags;
+
+    if !rustix::fs::fstatvfs(file)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(Mount::Writable);
     }
-    // In a directory with the sticky bit others may write, but not replace.
-    match (directory, directory_mode) {
-        (Some(directory), Some(mode)) if mode & 0o1002 == 0o002 => {
-            let directory = directory.display();
-            Ok(Some(format!(
-                "{shown} is in {directory}, mode {:04o}, where others may replace it; chmod o-w {directory}",
-                mode & 0o7777
-            )))
+    #[cfg(target_os = "linux")]
+    {
+        const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+        if rustix::fs::fstatfs(file)?.f_type == TMPFS {
+            return Ok(Mount::Secrets);
         }
-        _ => Ok(None),
     }
+    Ok(Mount::ReadOnly)
+}
+
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug)]
+struct Rights {
+    owner: u32,
+    /// The permission bits with the sticky bit and its like.
+    mode: u32,
+}
+
+#[cfg(unix)]
+impl Rights {
+    fn of(metadata: &Metadata) -> Rights {
+        Rights { owner: metadata.uid(), mode: metadata.mode() & 0o7777 }
+    }
+
+    /// Who has one of these rights, of those that may be given to a group and to others.
+    fn who(self, of_group: u32, of_others: u32) -> Option<&'static str> {
+        match (self.mode & of_group != 0, self.mode & of_others != 0) {
+            (true, true) => Some("its group and others"),
+            (true, false) => Some("its group"),
+            (false, true) => Some("others"),
+            (false, false) => None,
+        }
+    }
+}
+
+/// A file with keys, its directory, and who looks.
+#[cfg(unix)]
+struct Seen<'a> {
+    place: &'a Path,
+    file: Rights,
+    directory: &'a Path,
+    around: Rights,
+    me: u32,
+    mount: Mount,
+}
+
+#[cfg(unix)]
+impl Seen<'_> {
+    fn exposed(&self) -> Option<String> {
+        self.by_owner().or_else(|| self.by_mode()).or_else(|| self.by_directory())
+    }
+
+    fn by_owner(&self) -> Option<String> {
+        let (shown, owner) = (self.place.display(), self.file.owner);
+        if self.trusts(owner) {
+            return None;
+        }
+        let (me, word) = (self.me, word(self.place));
+        let advice = self.advice(format!("chown {me} {word} && chmod 600 {word}"));
+        Some(format!("{shown} belongs to user {owner}, who may read and change it; {advice}"))
+    }
+
+    fn by_mode(&self) -> Option<String> {
+        let is_private = self.trusts(self.around.owner) && self.around.mode & 0o077 == 0;
+        let read = if self.mount == Mount::Secrets { 0 } else { 0o044 };
+        let counted = if is_private { 0o006 } else { 0o066 } & (read | 0o022);
+        let who = self.file.who(counted & 0o060, counted & 0o006)?;
+        let verb = if self.file.mode & counted & 0o022 != 0 { "read or change" } else { "read" };
+        let (shown, mode) = (self.place.display(), self.file.mode);
+        let advice = self.advice(format!("chmod 600 {}", word(self.place)));
+        Some(format!("{shown} has mode {mode:04o}, so that {who} may {verb} it; {advice}"))
+    }
+
+    fn by_directory(&self) -> Option<String> {
+        let (shown, directory) = (self.place.display(), self.directory.display());
+        let Rights { owner, mode } = self.around;
+        if !self.trusts(owner) {
+            let advice = self.advice(format!("chown {} {}", self.me, word(self.directory)));
+            return Some(format!(
+                "{shown} is in {directory} of user {owner}, who may replace it; {advice}"
+            ));
+        }
+        // In a directory with the sticky bit others may write, but not replace.
+        if mode & 0o1000 != 0 {
+            return None;
+        }
+        let who = self.around.who(0o020, 0o002)?;
+        let advice = self.advice(format!("chmod go-w {}", word(self.directory)));
+        Some(format!(
+            "{shown} is in {directory}, mode {mode:04o}, where {who} may replace it; {advice}"
+        ))
+    }
+
+    fn trusts(&self, owner: u32) -> bool {
+        [0, self.me].contains(&owner)
+    }
+
+    /// The command that mends it, where one can.
+    fn advice(&self, command: String) -> String {
+        match self.mount {
+            Mount::Writable => command,
+            Mount::ReadOnly | Mount::Secrets => {
+                "it is on a read-only mount: mend it where that comes from, or give a copy of mode 0600"
+                    .to_string()
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn word(path: &Path) -> String {
+    shell_word(&path.to_string_lossy()).into_owned()
 }
 
 #[cfg(all(test, unix))]
@@ -171,7 +296,10 @@ mod tests {
     fn a_directory_where_others_may_replace_the_file_exposes_it() {
         let open = Scratch::new("open", 0o777);
         let said = open.exposed(0o600).expect("it is exposed");
-        assert!(said.contains("mode 0777, where others may replace it; chmod o-w "), "{said}");
+        let words = "mode 0777, where its group and others may replace it; chmod go-w ";
+        assert!(said.contains(words), "{said}");
+        let said = Scratch::new("group", 0o775).exposed(0o600).expect("it is exposed");
+        assert!(said.contains("mode 0775, where its group may replace it; chmod go-w "), "{said}");
         assert_eq!(Scratch::new("sticky", 0o1777).exposed(0o600), None);
     }
 
@@ -214,5 +342,79 @@ mod tests {
         std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
         let said = read(&path).unwrap().exposed.expect("it is exposed");
         assert!(said.contains("belongs to user 12345"), "{said}");
+    }
+
+    #[test]
+    fn the_owner_of_the_directory_may_replace_the_file() {
+        let seen = |owner, me, mode| {
+            let (file, around) = (Rights { owner: me, mode: 0o600 }, Rights { owner, mode });
+            let (place, directory) = (Path::new("/d/keys"), Path::new("/d"));
+            Seen { place, file, directory, around, me, mount: Mount::Writable }.exposed()
+        };
+        for (owner, me) in [(0, 0), (0, 1000), (1000, 1000)] {
+            assert_eq!(seen(owner, me, 0o755), None);
+        }
+        for (owner, me, mode) in [(65534, 0, 0o755), (1000, 0, 0o700), (7, 1000, 0o1777)] {
+            let said = seen(owner, me, mode).expect("it is exposed");
+            assert!(said.contains(&format!("in /d of user {owner}, who may replace it")), "{said}");
+        }
+    }
+
+    /// A file on a mount, in a directory of root, as user 1000 finds it.
+    fn mounted(mount: Mount, file: (u32, u32), mode: u32) -> Option<String> {
+        let (file, around) = (Rights { owner: file.0, mode: file.1 }, Rights { owner: 0, mode });
+        let (place, directory) = (Path::new("/run/secrets/keys"), Path::new("/run/secrets"));
+        Seen { place, file, directory, around, me: 1000, mount }.exposed()
+    }
+
+    #[test]
+    fn secrets_of_containers_may_be_read_by_all_but_changed_by_nobody() {
+        // Docker Swarm; Kubernetes, with fsGroup, and in the directory of the volume itself.
+        for (mode, around) in [(0o444, 0o755), (0o644, 0o755), (0o440, 0o2755), (0o644, 0o1777)] {
+            assert_eq!(mounted(Mount::Secrets, (0, mode), around), None, "{mode:o}");
+        }
+        for (file, around) in [
+            ((0, 0o666), 0o755),
+            ((0, 0o620), 0o755),
+            ((1001, 0o444), 0o755),
+            ((0, 0o444), 0o777),
+            ((0, 0o444), 0o775),
+        ] {
+            assert!(mounted(Mount::Secrets, file, around).is_some(), "{file:?} {around:o}");
+        }
+    }
+
+    #[test]
+    fn on_a_read_only_mount_the_advice_is_not_chmod() {
+        for (file, around) in [((0, 0o444), 0o755), ((7, 0o600), 0o755), ((0, 0o600), 0o777)] {
+            let said = mounted(Mount::ReadOnly, file, around).expect("it is exposed");
+            assert!(
+                said.contains("it is on a read-only mount: ") && !said.contains("chmod"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn advice_names_the_file_itself_and_is_quoted_for_a_shell() {
+        let scratch = Scratch::new("a b;c", 0o755);
+        let path = scratch.file(0o644);
+        let file = File::open(&path).unwrap();
+        let by_descriptor = PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()));
+        let said = read(&by_descriptor).unwrap().exposed.expect("it is exposed");
+        assert!(said.ends_with(&format!("; chmod 600 '{}'", path.display())), "{said}");
+        assert!(!said.contains("/dev/fd"), "{said}");
+    }
+
+    #[test]
+    fn a_name_that_no_longer_is_the_file_that_was_read_is_told() {
+        let scratch = Scratch::new("replaced", 0o755);
+        let path = scratch.file(0o600);
+        let file = File::open(&path).unwrap();
+        fs::rename(&path, scratch.0.join("moved")).unwrap();
+        let replaced = || exposed(&path, &file).unwrap().expect("it is exposed");
+        assert!(replaced().contains("is not the file that was read"));
+        fs::copy(scratch.0.join("moved"), &path).unwrap();
+        assert!(replaced().contains("is not the file that was read"));
     }
 }

@@ -27,7 +27,7 @@ mod observe;
 mod remote;
 mod task;
 
-pub use artifact::{SaveArtifact, save_all, save_each};
+pub use artifact::{ArtifactRef, SaveArtifact, save_all, save_each};
 pub use builder::{ClientBuilder, Timeouts};
 pub use call::{CallOptions, OutputCallback};
 pub use client::Client;

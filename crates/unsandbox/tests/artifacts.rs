@@ -97,6 +97,28 @@ fn a_folder_that_is_a_link_is_not_entered() {
     std::fs::remove_dir_all(&outer).unwrap();
 }
 
+#[test]
+fn nothing_of_a_checkout_or_a_home_that_runs_unasked_is_touched() {
+    let outer = directory("dots");
+    let inside = outer.join("inside");
+    let precious = [".git/config", ".envrc", ".ssh/authorized_keys", "d/.git/hooks/pre-commit"];
+    for name in precious {
+        std::fs::create_dir_all(inside.join(name).parent().unwrap()).unwrap();
+        std::fs::write(inside.join(name), "old").unwrap();
+    }
+    let expected = ["_git/config", "_envrc", "_ssh/authorized_keys", "d/_git/hooks/pre-commit"];
+    assert_eq!(saved_as(&precious, &inside), expected.map(|place| Some(place.to_string())));
+    for name in precious {
+        let alone = artifact(name, "file").save(&inside).unwrap();
+        assert!(!alone.file_name().unwrap().to_str().unwrap().starts_with('.'), "{name}");
+        assert_eq!(std::fs::read(inside.join(name)).unwrap(), b"old", "{name}");
+    }
+    // `.git` and `_git` are one name then, and get numbers as others do.
+    let both = saved_as(&[".git/x", "_git/x", ".x", "_x"], &outer.join("both"));
+    assert_eq!(both, ["_git/x", "_git/x-2", "_x", "_x-2"].map(|place| Some(place.to_string())));
+    std::fs::remove_dir_all(&outer).unwrap();
+}
+
 /// Saves artifacts of these names, each with its number as content, and gives where they are, below `inside`.
 fn saved_as(names: &[&str], inside: &Path) -> Vec<Option<String>> {
     let mut all: Vec<Artifact> = names.iter().map(|name| artifact(name, "file")).collect();
@@ -230,7 +252,7 @@ fn whatever_the_names_all_are_saved_inside_or_named() {
     let (long, wide) = ("x".repeat(254), "é".repeat(126));
     let parts = [
         "a", "A", "a\u{1}", "a_", "a:", "/", "/", "\\", "..", ".", "", " ", "-2", ".txt", "up/",
-        "file", &long, &wide, "\u{202e}", "\0", "artifact", "folder/",
+        "file", &long, &wide, "\u{202e}", "\0", "artifact", "folder/", ".git/", "git~1/",
     ];
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     for round in 0..200 {
@@ -253,6 +275,7 @@ fn whatever_the_names_all_are_saved_inside_or_named() {
         there.dedup();
         assert_eq!(there.len(), count, "round {round}: {names:?}");
         for place in there {
+            assert!(place.split('/').all(|part| !part.starts_with('.')), "{place}");
             let found = inside.join(place).canonicalize().unwrap();
             assert!(found.starts_with(inside.canonicalize().unwrap()), "{place}");
         }
