@@ -64,7 +64,8 @@ fn many_runs_leave_one_jailer_and_its_idle_pool() {
         (open_descriptors(), descendants(std::process::id()).len())
     };
     assert!(within(Duration::from_secs(5), || descendants(std::process::id()).len() == 3));
-    let before = settled(&engine);
+    // A jail that takes the place of a used one may not be there yet.
+    let before = (open_descriptors(), 3);
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {

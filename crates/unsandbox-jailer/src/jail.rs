@@ -83,6 +83,8 @@ pub struct Builder {
     /// their own.
     ids: Option<IdRange>,
     serial: u64,
+    /// Where in their range the ids begin: two engines of root begin at different ones, as a rule.
+    first: u64,
     /// Control groups whose last process was still on its way out.
     doomed: Vec<Group>,
     /// What namespaces need; `None` at the reduced level.
@@ -151,7 +153,8 @@ impl Builder {
             // Looked for before namespaces hide whose they are.
             groups: Groups::find(),
             ids: ids::of_root(sys::effective_uid()),
-            serial: first_serial(),
+            serial: 0,
+            first: first_of_ids(),
             doomed: Vec::new(),
             rooms: None,
         })
@@ -237,7 +240,8 @@ impl Builder {
 
     /// The id that the next jail's program has to the host.
     fn host_id(&self) -> u32 {
-        let next = |ids: &IdRange| ids.first + (self.serial % u64::from(ids.count)) as u32;
+        let next =
+            |ids: &IdRange| ids.first + ((self.first + self.serial) % u64::from(ids.count)) as u32;
         self.ids.as_ref().map_or_else(sys::effective_uid, next)
     }
 
@@ -360,8 +364,7 @@ impl Rooms {
     }
 }
 
-/// Two engines of root begin at different ids, as a rule.
-fn first_serial() -> u64 {
+fn first_of_ids() -> u64 {
     let mut bytes = [0; 4];
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     u64::from(u32::from_ne_bytes(bytes))

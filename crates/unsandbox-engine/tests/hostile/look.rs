@@ -81,9 +81,9 @@ fn rights(status: &str, level: Level) -> Vec<String> {
         }
     }
     let filters: u32 = value("Seccomp_filters:").parse().unwrap_or(0);
-    // One of every jail's; beside it one of the init's, one that stands for the missing namespaces, and one that
-    // keeps the program in sight.
-    let expected = if level == Level::Full { 1 } else { 4 };
+    // One of every jail's; beside it one of the init's, two that stand for the missing namespaces, and two that keep
+    // the program in sight.
+    let expected = if level == Level::Full { 1 } else { 6 };
     if value("NoNewPrivs:") != "1" || value("Seccomp:") != "2" || filters < expected {
         wrong.push(format!("NoNewPrivs {}, {filters} filters", value("NoNewPrivs:")));
     }
@@ -169,6 +169,12 @@ fn mounts(text: &str) -> Vec<String> {
         }
         if fields[6].starts_with("shared:") || fields[6].starts_with("master:") {
             wrong.push(format!("the mount at {place} hears of the host's"));
+        }
+    }
+    for hidden in ["/proc/locks", "/proc/keys", "/proc/key-users"] {
+        let covers = |line: &str| line.split(' ').nth(4) == Some(hidden);
+        if std::path::Path::new(hidden).exists() && !text.lines().any(covers) {
+            wrong.push(format!("{hidden} is not hidden"));
         }
     }
     if text.is_empty() {

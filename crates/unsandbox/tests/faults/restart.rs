@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use unsandbox::protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox::protocol::{Backend, EventSink, Owner, Submission};
 use unsandbox::{CancelToken, Client, Error, ExecutionResult, Job, Request};
@@ -53,6 +53,8 @@ pub struct Restart {
 }
 
 const UNKNOWN: &str = "CONNECT, may have run; 1";
+/// It was asked, and refused what the old one may have.
+const REFUSED: &str = "CONNECT, may have run, refused by the new one; 1";
 
 pub fn rows() -> Vec<Row> {
     let killed = Restart { call: Call::Execute, end: End::Killed, signed: false, comes_back: true };
@@ -62,18 +64,18 @@ pub fn rows() -> Vec<Row> {
     let stopped = |call| Restart { call, end: End::Stopped, ..killed };
     let gone = Restart { comes_back: false, ..killed };
     vec![
-        row("`kill -9` and a new start, in `execute`", UNKNOWN, call(Call::Execute)),
-        row("`kill -9` and a new start, in `run`", UNKNOWN, call(Call::Run)),
-        row("`kill -9` and a new start, in `execute_async`", UNKNOWN, call(Call::ExecuteAsync)),
-        row("`kill -9` and a new start, in `run_async`", UNKNOWN, call(Call::RunAsync)),
-        row("the same in `execute`, signed by a key pair", UNKNOWN, signed(Call::Execute)),
-        row("the same in `run`, signed by a key pair", UNKNOWN, signed(Call::Run)),
+        row("`kill -9` and a new start, in `execute`", REFUSED, call(Call::Execute)),
+        row("`kill -9` and a new start, in `run`", REFUSED, call(Call::Run)),
+        row("`kill -9` and a new start, in `execute_async`", REFUSED, call(Call::ExecuteAsync)),
+        row("`kill -9` and a new start, in `run_async`", REFUSED, call(Call::RunAsync)),
+        row("the same in `execute`, signed by a key pair", REFUSED, signed(Call::Execute)),
+        row("the same in `run`, signed by a key pair", REFUSED, signed(Call::Run)),
         row(
             "the same in `execute_async`, signed by a key pair",
-            UNKNOWN,
+            REFUSED,
             signed(Call::ExecuteAsync),
         ),
-        row("the same in `run_async`, signed by a key pair", UNKNOWN, signed(Call::RunAsync)),
+        row("the same in `run_async`, signed by a key pair", REFUSED, signed(Call::RunAsync)),
         row("`kill -9` and no new start, in `execute`", UNKNOWN, gone),
         row(
             "`kill -9` and a new start, while a job is waited for",
@@ -106,12 +108,14 @@ impl Restart {
         let mut server = Process::start_anywhere(|port| task(hold, port));
         let url = format!("http://127.0.0.1:{}", server.port);
         let client = Client::builder().base_url(url).no_proxy();
+        // Enough attempts that one meets the new process, however late that is.
+        let client = client.retries(if self.comes_back { 7 } else { 3 });
         let client = match self.signed {
             true => client.key_pair(PAIR.0, PAIR.1),
             false => client,
         };
         let waiting = self.call.begin(client.build().unwrap());
-        drop(starts.accept().unwrap());
+        await_start(&starts);
         match self.end {
             End::Killed => server.child.kill().unwrap(),
             End::Stopped => drop(server.child.stdin.take()),
@@ -120,7 +124,6 @@ impl Restart {
         let _new = self.comes_back.then(|| Process::start(task(Hold::Nothing, server.port)));
         let end = waiting.join().unwrap();
         // Whoever started a program has connected before its client had the answer.
-        starts.set_nonblocking(true).unwrap();
         let starts = 1 + std::iter::from_fn(|| starts.accept().ok()).count();
         Outcome { end, submissions: starts, runs: starts }
     }
@@ -134,8 +137,8 @@ impl Call {
         match self {
             Call::Execute => std::thread::spawn(move || told(&client.execute(&named))),
             Call::Run => std::thread::spawn(move || told(&client.run(&detected))),
-            Call::ExecuteAsync => std::thread::spawn(move || end_of(&client.execute_async(&named))),
-            Call::RunAsync => std::thread::spawn(move || end_of(&client.run_async(&detected))),
+            Call::ExecuteAsync => std::thread::spawn(move || job(&client.execute_async(&named))),
+            Call::RunAsync => std::thread::spawn(move || job(&client.run_async(&detected))),
             Call::WaitJob => {
                 let id = client.execute_async(&named).unwrap().job_id;
                 std::thread::spawn(move || told(&client.wait_job(&id, None)))
@@ -147,7 +150,29 @@ impl Call {
 fn told(end: &Result<ExecutionResult, Error>) -> String {
     match end {
         Ok(result) => format!("answered: {}", result.status.as_str()),
-        Err(_) => end_of(end),
+        Err(error) => refused(error, end_of(end)),
+    }
+}
+
+fn job(end: &Result<Job, Error>) -> String {
+    match end {
+        Ok(_) => end_of(end),
+        Err(error) => refused(error, end_of(end)),
+    }
+}
+
+fn refused(error: &Error, told: String) -> String {
+    let by_the_new_one = error.message().contains("restarted or replaced");
+    told + if by_the_new_one { ", refused by the new one" } else { "" }
+}
+
+/// The program has been started; a call that ends without it fails the test.
+fn await_start(starts: &TcpListener) {
+    starts.set_nonblocking(true).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while starts.accept().is_err() {
+        assert!(Instant::now() < deadline, "no program was started");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
