@@ -36,12 +36,14 @@ static inline void hold(int megabytes) {
     sleep(20);
 }
 
-/* Holds a number of megabytes in memfds that it never maps, then sleeps. */
+/* Holds a number of megabytes in memfds that it never maps, or in files without a name where there are none, then
+   sleeps. */
 static inline void hold_memfds(int megabytes) {
     static char block[MB];
     memset(block, 1, sizeof block);
     for (int i = 0; i < megabytes; i += 10) {
         int fd = memfd_create("held", 0);
+        if (fd < 0) fd = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
         for (int k = 0; k < 10; k++)
             if (write(fd, block, sizeof block) < 0) perror("write");
         usleep(10000);

@@ -121,9 +121,16 @@ fn huge_pages_are_refused() {
     let code = "int main() {\n\
         SAY(\"mmap\", mmap(0, 2 * MB, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0));\n\
         SAY(\"memfd\", memfd_create(\"h\", MFD_HUGETLB)); return 0; }";
-    let expected = "mmap: Operation not permitted\nmemfd: Operation not permitted\n";
     for isolation in BOTH {
-        assert_eq!(run_at(isolation, c_program(code)).stdout_text(), expected);
+        let result = run_at(isolation, c_program(code));
+        let said = result.stdout_text();
+        let memfd =
+            said.strip_prefix("mmap: Operation not permitted\nmemfd: ").expect("it is refused");
+        // Without a control group a full jail has no memfds at all.
+        assert!(
+            ["Operation not permitted\n", "Function not implemented\n"].contains(&memfd),
+            "{said}"
+        );
     }
 }
 
