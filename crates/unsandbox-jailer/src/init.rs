@@ -168,7 +168,9 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> Doubt<Prepa
     if !is_left_out(ablation::Layer::User) {
         leave_inotify_to_others().map_err(trouble("user namespace", "limit inotify"))?;
     }
-    guard_proc().map_err(trouble(layer, "guard /proc"))?;
+    if !is_left_out(ablation::Layer::Pid) && !is_left_out(ablation::Layer::Mount) {
+        guard_proc().map_err(trouble(layer, "guard /proc"))?;
+    }
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
     furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
     // A path that the host has removed is not shown.
