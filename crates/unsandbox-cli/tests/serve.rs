@@ -394,17 +394,15 @@ fn a_server_that_is_killed_and_started_again_runs_nothing_twice_and_has_lost_its
     assert!(log.contains("POST /execute 412 ") && !log.contains("POST /execute 200 "), "{log}");
 }
 
-/// A C program that keeps its compiler at work.
-fn never_compiled() -> String {
-    let macros = (1..45).map(|n| format!("#define A{n} A{} A{}\n", n - 1, n - 1));
-    format!("#define A0\n{}A44\nint main(void) {{ return 0; }}\n", macros.collect::<String>())
-}
+/// A C program that keeps its compiler at work: it includes itself 2^40 times, which takes little memory a second.
+const NEVER_COMPILED: &str = "#if __INCLUDE_LEVEL__ < 40\n#include __FILE__\n#include __FILE__\n#endif\n\
+                              int main(void);\n";
 
 #[test]
 fn a_run_that_is_compiled_ends_with_its_job_its_connection_and_its_deadline() {
     let served = serve(&["--listen", "127.0.0.1:0", "--grace", "0", "--concurrency", "1"]);
     let host = served.address.strip_prefix("http://").unwrap();
-    let forever = body("c", &never_compiled());
+    let forever = body("c", NEVER_COMPILED);
     let began = Instant::now();
     // Its place is the only one: what runs next tells that it has gone.
     let next = || {
@@ -427,7 +425,7 @@ fn a_run_that_is_compiled_ends_with_its_job_its_connection_and_its_deadline() {
 
     let client = unsandbox::Client::builder().base_url(&served.address).build().unwrap();
     let options = unsandbox::CallOptions::new().deadline(Duration::from_secs(1));
-    let late = client.execute_with(&unsandbox::Request::new("c", never_compiled()), options);
+    let late = client.execute_with(&unsandbox::Request::new("c", NEVER_COMPILED), options);
     assert_eq!(late.unwrap_err().code(), unsandbox::ErrorCode::Timeout);
     next();
     // Far below the minute that a compiler has, of which there were three.

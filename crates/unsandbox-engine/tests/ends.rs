@@ -256,20 +256,17 @@ fn again_unprivileged() {
     again_as_an_ordinary_user("again_unprivileged");
 }
 
-/// A C program that says when its compiler is at work, and keeps it there: 2^44 macros that come to nothing.
-fn never_compiled() -> String {
-    let macros = (1..45).map(|n| format!("#define A{n} A{} A{}\n", n - 1, n - 1));
-    let macros: String = macros.collect();
-    format!(
-        "#pragma message \"under way\"\n#define A0\n{macros}A44\nint main(void) {{ return 0; }}\n"
-    )
-}
+/// A C program that says when its compiler is at work, and keeps it there: it includes itself 2^40 times, which
+/// takes little memory a second.
+const NEVER_COMPILED: &str = "#if __INCLUDE_LEVEL__ == 0\n#pragma message \"under way\"\n#endif\n\
+                              #if __INCLUDE_LEVEL__ < 40\n#include __FILE__\n#include __FILE__\n#endif\n\
+                              int main(void);\n";
 
 #[test]
 fn a_job_that_is_compiled_is_cancelled_at_once() {
     let engine = engine();
     let (sink, events) = recorder();
-    let submission = Submission::new(Request::new("c", never_compiled()).ttl(1));
+    let submission = Submission::new(Request::new("c", NEVER_COMPILED).ttl(1));
     let owner = submission.owner.clone();
     let job = engine.submit(submission, sink).unwrap();
     await_said(&events, "under way", Duration::from_secs(20));
@@ -290,7 +287,7 @@ fn a_job_that_is_compiled_has_its_place_and_is_its_owners() {
         let request = Request::new(language, code);
         Submission { listed: true, ..Submission::new(request) }
     };
-    let submission = listed(&never_compiled(), "c");
+    let submission = listed(NEVER_COMPILED, "c");
     let (owner, cancel) = (submission.owner.clone(), submission.cancel.clone());
     engine.submit(submission, sink).unwrap();
     await_said(&events, "under way", Duration::from_secs(20));
@@ -319,7 +316,7 @@ fn a_step_that_makes_an_artifact_is_stopped_as_the_program_is() {
     let engine = engine();
     let code = format!(
         "#ifdef __wasm__\n{}#else\nint main(void) {{ return 0; }}\n#endif\n",
-        never_compiled()
+        NEVER_COMPILED
     );
     let request = || Request { return_wasm_artifact: true, ..Request::new("c", code.clone()) };
     let (sink, events) = recorder();
