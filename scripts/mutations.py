@@ -98,7 +98,7 @@ FILTER_KINDS = [
     Kind("unseen", SECCOMP, r"(44[456])(?:, )?", "9999, ", within=r"const LANDLOCK: .*?\];"),
     Kind("flush", SECCOMP, r"libc::(RWF_\w+)(?:, )?", within=r"let each = \[.*?\]"),
     Kind("rule", SECCOMP, r"\(libc::SYS_(\w+), (?:vec!\[\]|opening\(2\)\?)\)(?:, )?", within=r"^pub fn without_truncation.*?^}"),
-    Kind("filter", LOCKS, r"vec!\[filters\.reduced\.clone\(\), (hidden)\]", "{ drop(hidden); vec![filters.reduced.clone()] }", first=UNITS.only("locks")),
+    Kind("filter", LOCKS, r"vec!\[filters\.reduced\.clone\(\), filters\.(hidden_flags)\.clone\(\)\]", "vec![filters.reduced.clone()]", first=UNITS.only("locks")),
     Kind("by user", SECCOMP, r"\(libc::SYS_(\w+), (?:libc::PRIO_USER|3)\),? ?"),
     # Another one of the list in its place: the list's length is part of its type.
     Kind("namespace", SECCOMP, r"^    libc::(CLONE_NEWUSER),\n", "    libc::CLONE_NEWNS,\n"),

@@ -25,6 +25,8 @@ pub struct Filters {
     pub every_asking: [Vec<libc::sock_filter>; 2],
     /// Added where namespaces do not keep the program away from the rest of the machine.
     pub reduced: Vec<libc::sock_filter>,
+    /// Beside that one: opening by flags that no filter sees is not there.
+    pub hidden_flags: Vec<libc::sock_filter>,
     /// Beside that one: setting the times of a descriptor is handed to the init; then calls that take from a quota
     /// as well.
     pub reduced_asking: [Vec<libc::sock_filter>; 2],
@@ -154,6 +156,7 @@ impl Filters {
             every: join::joined(&guard(), &answers, &programs),
             every_asking: asked::at_full(&guard(), &answers, &programs),
             reduced: program(reduced_rules()?, libc::EPERM)?,
+            hidden_flags: without_hidden_flags()?,
             reduced_asking: asked::at_reduced(),
             reduced_unasked: asked::times(refuse(libc::EPERM)),
             watched: program(watched_rules()?, libc::EPERM)?,
@@ -509,7 +512,7 @@ fn signal_rules() -> Result<Rules, Failure> {
 pub const LANDLOCK_WITH_TRUNCATION: i32 = 3;
 
 /// Opening by flags that lie in memory, where no filter looks: programs take the older way.
-pub fn without_hidden_flags() -> Result<Vec<libc::sock_filter>, Failure> {
+fn without_hidden_flags() -> Result<Vec<libc::sock_filter>, Failure> {
     program(whole(&[libc::SYS_openat2]), libc::ENOSYS)
 }
 
