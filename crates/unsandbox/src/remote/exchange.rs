@@ -223,8 +223,11 @@ impl Exchange {
         let key = key.map_err(|error| Fault { error, sent: false })?;
         let line = self.take_line(idle);
         let outcome = {
-            let interrupted = line.line.clone();
-            let _guard = control.cancel.on_cancel(move || interrupted.interrupt());
+            let (interrupted, agent) = (line.line.clone(), line.agent.clone());
+            let _guard = control.cancel.on_cancel(move || {
+                interrupted.interrupt();
+                agent.shutdown();
+            });
             self.send(&line, ask, key.as_deref(), control)
         };
         let sent = line.line.was_sent();

@@ -4,11 +4,10 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::mask::Masked;
-use super::socket::Stream;
 
 #[derive(Default, Debug)]
 pub(super) struct Line {
@@ -28,7 +27,6 @@ struct Inner {
     until: Option<Instant>,
     /// Headers whose values have not left yet.
     masked: Vec<Masked>,
-    streams: Vec<Weak<Stream>>,
 }
 
 impl Line {
@@ -70,17 +68,11 @@ impl Line {
         self.in_body.load(Ordering::SeqCst)
     }
 
-    /// Ends whatever is under way, from any thread; the line is not used again.
+    /// Ends a lookup or a connect that is under way, from any thread; the line is not used again. Sockets are
+    /// shut down by the HTTP client, with which they are registered.
     pub(super) fn interrupt(&self) {
-        let streams = {
-            let mut inner = self.lock();
-            inner.interrupted = true;
-            std::mem::take(&mut inner.streams)
-        };
+        self.lock().interrupted = true;
         self.changed.notify_all();
-        for stream in streams.iter().filter_map(Weak::upgrade) {
-            stream.shutdown();
-        }
     }
 
     pub(super) fn is_interrupted(&self) -> bool {
@@ -107,17 +99,6 @@ impl Line {
             (Some(left), Some(limit)) => Ok(Some(left.min(limit))),
             (left, limit) => Ok(left.or(limit)),
         }
-    }
-
-    /// Makes a new connection known, so that [`Line::interrupt`] reaches it.
-    pub(super) fn register(&self, stream: &Arc<Stream>) -> io::Result<()> {
-        let mut inner = self.lock();
-        if inner.interrupted {
-            return Err(interrupted());
-        }
-        inner.streams.retain(|known| known.strong_count() > 0);
-        inner.streams.push(Arc::downgrade(stream));
-        Ok(())
     }
 
     /// Runs a step that nothing can interrupt (a name lookup, a connect) on a thread of its own, and

@@ -10,12 +10,12 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::time::{Duration, Instant};
-use ureq::config::Config;
 use ureq::unversioned::transport::time::Duration as MaybeDuration;
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, ShutdownHandle,
+    Transport,
 };
 use ureq::{Error, Timeout};
 
@@ -37,12 +37,14 @@ macro_rules! on {
     };
 }
 
-impl Stream {
-    pub(super) fn shutdown(&self) {
+impl ShutdownHandle for Stream {
+    fn shutdown(&self) {
         // An error means that it is closed already.
         let _ = on!(self, socket => socket.shutdown(Shutdown::Both));
     }
+}
 
+impl Stream {
     /// Whether the server neither closed it nor sent what nobody asked for.
     #[cfg(unix)]
     fn is_open(&self) -> io::Result<bool> {
@@ -90,19 +92,24 @@ impl<In: Transport> Connector<In> for SocketConnector {
         if let Some(chained) = chained {
             return Ok(Some(Either::A(chained)));
         }
-        self.open(&details.addrs, details.config).map(|socket| Some(Either::B(socket)))
+        self.open(&details.addrs, details).map(|socket| Some(Either::B(socket)))
     }
 }
 
 impl SocketConnector {
-    /// Opens a socket to the first of `addresses` that answers.
-    pub(super) fn open(&self, addresses: &[SocketAddr], config: &Config) -> Result<Socket, Error> {
+    /// Opens a socket to the first of `addresses` that answers, which ends with the HTTP client.
+    pub(super) fn open(
+        &self,
+        addresses: &[SocketAddr],
+        details: &ConnectionDetails,
+    ) -> Result<Socket, Error> {
         let stream = match &self.target {
             Target::Host => self.connect_tcp(addresses.to_vec()),
             Target::Path(path) => self.connect_unix(path.clone()),
         };
         let stream = Arc::new(stream.map_err(|error| as_timeout(error, Timeout::Connect))?);
-        self.line.register(&stream)?;
+        (details.register_shutdown)(as_handle(&stream))?;
+        let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         let each_read = config.timeout_per_read();
         let line = self.line.clone();
@@ -133,6 +140,11 @@ impl SocketConnector {
     fn connect_unix(&self, _: PathBuf) -> io::Result<Stream> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets"))
     }
+}
+
+fn as_handle(stream: &Arc<Stream>) -> Weak<dyn ShutdownHandle> {
+    let stream: Weak<Stream> = Arc::downgrade(stream);
+    stream
 }
 
 fn with_nodelay(stream: TcpStream) -> io::Result<Stream> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SOCKS5 (RFC 1928, with the password of RFC 1929) over a socket that obeys its line: the HTTP
-//! client's own connector can neither be interrupted nor keep a call's deadline. The proxy looks the
-//! server's name up.
+//! SOCKS5 (RFC 1928, with the password of RFC 1929) over a socket of ours. The HTTP client's own connector
+//! opens its own: its TCP connect cannot be cancelled, and it has one limit for the wait for a reply and for
+//! each read of its body, which would end long executions. The proxy resolves the server's name.
 
 use super::socket::{Socket, SocketConnector};
 use std::io::{self, Read, Write};
@@ -42,7 +42,7 @@ impl<In: Transport> Connector<In> for SocksConnector {
         let place = format!("http://{}:{}", proxy.host(), proxy.port());
         let place = place.parse().map_err(|_| Error::InvalidProxyUrl)?;
         let addresses = details.resolver.resolve(&place, details.config, details.timeout)?;
-        let socket = self.sockets.open(&addresses, details.config)?;
+        let socket = self.sockets.open(&addresses, details)?;
         let mut socket = TransportAdapter::new(socket, details.current_time.clone());
         socket.set_timeout(details.timeout);
         let host = details.uri.host().unwrap_or_default();
