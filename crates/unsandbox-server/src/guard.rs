@@ -17,10 +17,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 use unsandbox_protocol::auth::is_loopback;
 use unsandbox_protocol::wire::{COMPAT_HEADER, Shape};
@@ -58,7 +55,7 @@ pub(crate) async fn guard(
     let exchange = request.extensions_mut().remove::<Exchange>().expect("set by the connection");
     let mut line = LogLine::begin(&request);
     let mut response = match admitted(&state, request, &exchange, &mut line.label).await {
-        Ok(request) => uncrashed(next.run(request)).await,
+        Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
     response.headers_mut().insert(FEATURES_NAME, state.idempotency.store().features());
@@ -214,20 +211,6 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
         Some(encoding) => Err(reply::encoded_body(&String::from_utf8_lossy(encoding))),
         None => Ok(()),
     }
-}
-
-/// A panic becomes a reply: one broken request does not take its connection along.
-async fn uncrashed(running: impl Future<Output = Response<Body>>) -> Response<Body> {
-    let mut running = pin!(running);
-    std::future::poll_fn(|context| {
-        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
-            Ok(poll) => poll,
-            Err(_) => Poll::Ready(
-                Refusal(Error::internal("the server met a defect of its own")).into_response(),
-            ),
-        }
-    })
-    .await
 }
 
 /// A path may hold anything; a log line is one line.

@@ -39,6 +39,11 @@ pub(crate) fn with_status(status: StatusCode, body: String) -> Response<Body> {
     response
 }
 
+/// A panic of this server, or of its backend.
+pub(crate) fn bug() -> Error {
+    Error::internal("internal server error (a bug; please report it with the server's log)")
+}
+
 /// An error on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Refusal(pub Error);

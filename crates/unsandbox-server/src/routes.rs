@@ -15,10 +15,12 @@ use axum::extract::{Extension, Path, RawQuery};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode, Uri};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use std::sync::Arc;
 use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
 use unsandbox_protocol::backend::{Health, KeyInfo};
 use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
@@ -47,6 +49,8 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/health", get(health))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        // Inside the guard: a request that panics has its log line too.
+        .layer(CatchPanicLayer::custom(|_| Refusal(reply::bug()).into_response()))
         .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .layer(Extension(via))
         .with_state(state)

@@ -18,9 +18,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
@@ -115,31 +114,37 @@ impl Bound {
             Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
         };
         let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
-        let door = Door::new(&options, router(state.clone(), via));
-        let hurried = cancelled(hurry);
-        let mut hurried = pin!(hurried);
-        // Accepted until the grace is over: whoever has a job may still ask for it.
+        let acceptor = Acceptor::new(&options, router(state.clone(), via));
+        // Connections are accepted until the grace is over: a client that has a job may still ask for it.
         let until = async {
             cancelled(stop).await;
-            let runs = first(last_runs(&state, options.grace), hurried.as_mut());
-            runs.await;
+            tokio::select! {
+                () = last_runs(&state, options.grace) => {}
+                () = cancelled(hurry) => {}
+            }
         };
         let _file = match socket {
             Socket::Tcp(listener, _) => {
                 let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-                first(accept_tcp(listener, &door), until).await;
+                tokio::select! {
+                    () = accept_tcp(listener, &acceptor) => {}
+                    () = until => {}
+                }
                 None
             }
             Socket::Unix(listener, file) => {
                 let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-                first(accept_unix(listener, &door), until).await;
+                tokio::select! {
+                    () = accept_unix(listener, &acceptor) => {}
+                    () = until => {}
+                }
                 Some(file)
             }
         };
         // For the replies that are under way, and the ends of what is cancelled now.
         state.runs.cancel_all();
         let quiet = async {
-            door.close().await;
+            acceptor.close().await;
             state.runs.idle().await;
         };
         let _ = tokio::time::timeout(LAST_WORDS, quiet).await;
@@ -147,7 +152,7 @@ impl Bound {
     }
 }
 
-/// Takes no new work from here on, and comes when the last run has ended or the grace is over.
+/// Refuses new work from now on. Resolves when the last run has ended or the grace is over.
 async fn last_runs(state: &State, grace: Duration) {
     let had_jobs = state.stop();
     let idle = async {
@@ -160,8 +165,8 @@ async fn last_runs(state: &State, grace: Duration) {
     let _ = tokio::time::timeout(grace, idle).await;
 }
 
-/// What a new connection needs.
-struct Door {
+/// Serves new connections.
+struct Acceptor {
     limiter: Arc<Limiter>,
     /// Becomes true when the server stops: what is under way is the last.
     closing: watch::Sender<bool>,
@@ -172,10 +177,10 @@ struct Door {
     router: Router,
 }
 
-impl Door {
-    fn new(options: &ServerOptions, router: Router) -> Door {
+impl Acceptor {
+    fn new(options: &ServerOptions, router: Router) -> Acceptor {
         let (pause, rate) = (options.reply_time, options.reply_rate);
-        Door {
+        Acceptor {
             limiter: Limiter::new(options.connections),
             closing: watch::Sender::new(false),
             patience: options.patience,
@@ -185,9 +190,9 @@ impl Door {
         }
     }
 
-    /// Answers the requests of one connection until either side ends it. Where there is no place for another
-    /// one, this comes once its task has begun: connections that are accepted faster than they are looked at
-    /// would push each other out before they are heard.
+    /// Answers the requests of one connection until either side ends it. When the server is full, this resolves
+    /// after the connection's task has started: connections that are accepted faster than they are served
+    /// would evict each other before their first request is read.
     async fn open<S>(&self, stream: S, place: Place)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -215,14 +220,14 @@ impl Door {
         }
     }
 
-    /// Comes when the last connection has ended.
+    /// Resolves when the last connection has ended.
     async fn close(&self) {
         self.closing.send_replace(true);
         self.limiter.all_closed().await;
     }
 }
 
-/// Why a connection is not served any longer.
+/// Why a connection is no longer served.
 enum Ending {
     Ended,
     Silent,
@@ -240,28 +245,25 @@ async fn attend<C>(
     C: GracefulConnection<Error: fmt::Display> + Send,
 {
     let mut connection = pin!(connection);
-    let ending = {
-        let evicted = pin!(async { Ending::Evicted(handle.evicted().await) });
-        let served = pin!(async {
-            // A broken connection concerns nobody but its client.
-            if let Err(error) = connection.as_mut().await {
+    let silent = async {
+        tokio::time::sleep(first_head).await;
+        if handle.has_asked() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let ending = tokio::select! {
+        // Evicted before served: the answer then says that the connection closes.
+        biased;
+        stage = handle.evicted() => Ending::Evicted(stage),
+        served = connection.as_mut() => {
+            // A broken connection concerns only its client.
+            if let Err(error) = served {
                 log::debug!("connection: {error}");
             }
             Ending::Ended
-        });
-        let silent = pin!(async {
-            tokio::time::sleep(first_head).await;
-            if handle.has_asked() {
-                std::future::pending::<()>().await;
-            }
-            Ending::Silent
-        });
-        let stopped = pin!(async {
-            let _ = closing.wait_for(|closing| *closing).await;
-            Ending::Stopped
-        });
-        // Evicted before served: the answer then says that the connection closes.
-        race([evicted, served, silent, stopped]).await
+        }
+        () = silent => Ending::Silent,
+        _ = closing.wait_for(|closing| *closing) => Ending::Stopped,
     };
     match ending {
         Ending::Ended | Ending::Silent => {}
@@ -281,27 +283,27 @@ async fn attend<C>(
     }
 }
 
-async fn accept_tcp(listener: tokio::net::TcpListener, door: &Door) {
+async fn accept_tcp(listener: tokio::net::TcpListener, acceptor: &Acceptor) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                let place = door.limiter.admit(Peer::of_address(address.ip())).await;
+                let place = acceptor.limiter.admit(Peer::of_address(address.ip())).await;
                 // A reply is one small write; waiting for more would only delay it.
                 let _ = stream.set_nodelay(true);
-                door.open(stream, place).await;
+                acceptor.open(stream, place).await;
             }
             Err(error) => accept_failed(error).await,
         }
     }
 }
 
-async fn accept_unix(listener: tokio::net::UnixListener, door: &Door) {
+async fn accept_unix(listener: tokio::net::UnixListener, acceptor: &Acceptor) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let user = stream.peer_cred().map(|credentials| credentials.uid()).ok();
-                let place = door.limiter.admit(Peer::User(user)).await;
-                door.open(stream, place).await;
+                let place = acceptor.limiter.admit(Peer::User(user)).await;
+                acceptor.open(stream, place).await;
             }
             Err(error) => accept_failed(error).await,
         }
@@ -313,7 +315,7 @@ async fn accept_failed(error: std::io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-/// Comes when the token is cancelled.
+/// Resolves when the token is cancelled.
 async fn cancelled(token: &CancelToken) {
     let (sender, receiver) = oneshot::channel();
     let _guard = token.on_cancel(move || {
@@ -321,21 +323,4 @@ async fn cancelled(token: &CancelToken) {
     });
     // The sender lives in the token, and the token is borrowed here.
     let _ = receiver.await;
-}
-
-async fn first(a: impl Future<Output = ()> + Send, b: impl Future<Output = ()> + Send) {
-    race([pin!(a), pin!(b)]).await;
-}
-
-/// The output of the first of these that is ready, in their order.
-async fn race<T, const N: usize>(mut futures: [Pin<&mut (dyn Future<Output = T> + Send)>; N]) -> T {
-    std::future::poll_fn(|context| {
-        for future in &mut futures {
-            if let Poll::Ready(output) = future.as_mut().poll(context) {
-                return Poll::Ready(output);
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

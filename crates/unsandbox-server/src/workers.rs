@@ -3,6 +3,7 @@
 //! about the server itself always find a thread; what nobody waits for any more is not begun.
 
 use crate::party::Party;
+use crate::reply;
 use crate::turns::Turns;
 use tokio::task::JoinHandle;
 use unsandbox_protocol::Error;
@@ -46,7 +47,7 @@ pub(crate) async fn beside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let mut task = Wanted(tokio::task::spawn_blocking(work));
-    (&mut task.0).await.map_err(|_| Error::internal("the server met a defect of its own"))?
+    (&mut task.0).await.map_err(|_| reply::bug())?
 }
 
 /// Takes work back that has not begun.
