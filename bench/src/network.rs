@@ -69,7 +69,7 @@ pub fn stop(port: &str, how: &str) -> Result<(), Error> {
             at
         })
     });
-    let end = client.execute_with(&Request::new("python", "hang"), options);
+    let end = client.with(options).execute(&Request::new("python", "hang"));
     let now = Instant::now();
     assert!(end.is_err(), "the server was silent");
     if how == "Ctrl-C" {

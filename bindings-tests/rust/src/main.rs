@@ -91,35 +91,35 @@ fn operate(client: &Client, case: &Case, id: &str, report: &mut Report) -> Resul
         options.cancel = cancel_later(after);
     }
     match case.operation.as_str() {
-        "execute" => report.result(&client.execute_with(&case.request, options)?),
-        "run" => report.result(&client.run_with(&case.request, options)?),
+        "execute" => report.result(&client.with(options).execute(&case.request)?),
+        "run" => report.result(&client.with(options).run(&case.request)?),
         "execute_async" | "run_async" => {
             let job = match case.operation.as_str() {
-                "execute_async" => client.execute_async_with(&case.request, options)?,
-                _ => client.run_async_with(&case.request, options)?,
+                "execute_async" => client.with(options).execute_async(&case.request)?,
+                _ => client.with(options).run_async(&case.request)?,
             };
             report.job(&job);
             report.result(&client.wait_job(&job.job_id, None)?);
         }
         "get_job" => {
-            let job = client.get_job_with(id, options)?;
+            let job = client.with(options).get_job(id)?;
             report.job(&job);
             if let Some(result) = &job.result {
                 report.result(result);
             }
         }
-        "wait_job" => report.result(&client.wait_job_with(id, options)?),
-        "cancel_job" => report.result(&client.cancel_job_with(id, options)?),
+        "wait_job" => report.result(&client.with(options).wait_job(id)?),
+        "cancel_job" => report.result(&client.with(options).cancel_job(id)?),
         "list_jobs" => {
-            let jobs = client.list_jobs_with(options)?;
+            let jobs = client.with(options).list_jobs()?;
             report.value("count", jobs.len());
             if let Some(job) = jobs.iter().find(|job| job.job_id == id || id.is_empty()) {
                 report.job(job);
             }
         }
-        "languages" => report.languages(&client.languages_with(options)?),
-        "validate_key" => report.key(&client.validate_key_with(options)?),
-        "health" => report.health(&client.health_with(options)?),
+        "languages" => report.languages(&client.with(options).languages()?),
+        "validate_key" => report.key(&client.with(options).validate_key()?),
+        "health" => report.health(&client.with(options).health()?),
         other => panic!("no operation is called {other:?}"),
     }
     Ok(())

@@ -141,7 +141,7 @@ pub extern "C" fn unsandbox_client_execute(
         give_out(result, "result", || {
             let client = client_of(client)?;
             let request = &handle(request, "request")?.request;
-            let made = client.execute_with(request, call_options(options))?;
+            let made = client.with(call_options(options)).execute(request)?;
             Ok(ResultBox::new(made).into_raw())
         })
     })
@@ -174,7 +174,7 @@ pub extern "C" fn unsandbox_client_run(
         give_out(result, "result", || {
             let client = client_of(client)?;
             let request = &handle(request, "request")?.request;
-            let made = client.run_with(request, call_options(options))?;
+            let made = client.with(call_options(options)).run(request)?;
             Ok(ResultBox::new(made).into_raw())
         })
     })
@@ -206,7 +206,7 @@ pub extern "C" fn unsandbox_client_execute_async(
         give_out(job, "job", || {
             let client = client_of(client)?;
             let request = &handle(request, "request")?.request;
-            let made = client.execute_async_with(request, call_options(options))?;
+            let made = client.with(call_options(options)).execute_async(request)?;
             Ok(JobBox::new(made).into_raw())
         })
     })
@@ -234,7 +234,7 @@ pub extern "C" fn unsandbox_client_run_async(
         give_out(job, "job", || {
             let client = client_of(client)?;
             let request = &handle(request, "request")?.request;
-            let made = client.run_async_with(request, call_options(options))?;
+            let made = client.with(call_options(options)).run_async(request)?;
             Ok(JobBox::new(made).into_raw())
         })
     })
@@ -264,7 +264,7 @@ pub extern "C" fn unsandbox_client_get_job(
         give_out(job, "job", || {
             let client = client_of(client)?;
             let job_id = text(job_id, job_id_len, "job_id")?;
-            let made = client.get_job_with(job_id, call_options(options))?;
+            let made = client.with(call_options(options)).get_job(job_id)?;
             Ok(JobBox::new(made).into_raw())
         })
     })
@@ -294,7 +294,7 @@ pub extern "C" fn unsandbox_client_wait_job(
         give_out(result, "result", || {
             let client = client_of(client)?;
             let job_id = text(job_id, job_id_len, "job_id")?;
-            let made = client.wait_job_with(job_id, call_options(options))?;
+            let made = client.with(call_options(options)).wait_job(job_id)?;
             Ok(ResultBox::new(made).into_raw())
         })
     })
@@ -323,7 +323,7 @@ pub extern "C" fn unsandbox_client_cancel_job(
         give_out(result, "result", || {
             let client = client_of(client)?;
             let job_id = text(job_id, job_id_len, "job_id")?;
-            let made = client.cancel_job_with(job_id, call_options(options))?;
+            let made = client.with(call_options(options)).cancel_job(job_id)?;
             Ok(ResultBox::new(made).into_raw())
         })
     })
@@ -347,7 +347,7 @@ pub extern "C" fn unsandbox_client_list_jobs(
 ) -> i32 {
     ffi!(err, {
         give_out(jobs, "jobs", || {
-            let made = client_of(client)?.list_jobs_with(call_options(options))?;
+            let made = client_of(client)?.with(call_options(options)).list_jobs()?;
             let jobs = made.into_iter().map(JobBox::new).collect();
             Ok(Box::into_raw(Box::new(unsandbox_job_list { jobs })))
         })
@@ -373,7 +373,7 @@ pub extern "C" fn unsandbox_client_languages(
     ffi!(err, {
         give_out(languages, "languages", || {
             let client = client_of(client)?;
-            let made = client.languages_with(call_options(options))?;
+            let made = client.with(call_options(options)).languages()?;
             Ok(Box::into_raw(unsandbox_language_list::boxed(made)))
         })
     })
@@ -398,7 +398,7 @@ pub extern "C" fn unsandbox_client_validate_key(
     ffi!(err, {
         give_out(key, "key", || {
             let client = client_of(client)?;
-            let made = client.validate_key_with(call_options(options))?;
+            let made = client.with(call_options(options)).validate_key()?;
             Ok(Box::into_raw(unsandbox_key::boxed(made)))
         })
     })
@@ -424,7 +424,7 @@ pub extern "C" fn unsandbox_client_health(
     ffi!(err, {
         give_out(health, "health", || {
             let client = client_of(client)?;
-            let made = client.health_with(call_options(options))?;
+            let made = client.with(call_options(options)).health()?;
             Ok(Box::into_raw(unsandbox_health::boxed(made)))
         })
     })

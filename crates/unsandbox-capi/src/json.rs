@@ -76,22 +76,22 @@ pub extern "C" fn unsandbox_string_free(string: *mut c_char) {
 fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
     let options = CallOptions::default();
     Ok(match method {
-        "execute" => result(client.execute_with(&named(json)?, options)?),
-        "run" => result(client.run_with(&detected(json)?, options)?),
-        "execute_async" => job(client.execute_async_with(&named(json)?, options)?),
-        "run_async" => job(client.run_async_with(&detected(json)?, options)?),
-        "get_job" => job(client.get_job_with(&job_id(json)?, options)?),
+        "execute" => result(client.with(options).execute(&named(json)?)?),
+        "run" => result(client.with(options).run(&detected(json)?)?),
+        "execute_async" => job(client.with(options).execute_async(&named(json)?)?),
+        "run_async" => job(client.with(options).run_async(&detected(json)?)?),
+        "get_job" => job(client.with(options).get_job(&job_id(json)?)?),
         "wait_job" => {
             let deadline = timeout(json)?;
-            result(client.wait_job_with(&job_id(json)?, CallOptions { deadline, ..options })?)
+            result(client.with(CallOptions { deadline, ..options }).wait_job(&job_id(json)?)?)
         }
-        "cancel_job" => result(client.cancel_job_with(&job_id(json)?, options)?),
-        "list_jobs" => wire::encode_jobs(&client.list_jobs_with(options)?),
-        "languages" => wire::encode_languages(&client.languages_with(options)?),
+        "cancel_job" => result(client.with(options).cancel_job(&job_id(json)?)?),
+        "list_jobs" => wire::encode_jobs(&client.with(options).list_jobs()?),
+        "languages" => wire::encode_languages(&client.with(options).languages()?),
         // Not as it came: a server refuses an unknown key with an error, which has no "valid".
-        "validate_key" => wire::encode_key_info(&client.validate_key_with(options)?),
+        "validate_key" => wire::encode_key_info(&client.with(options).validate_key()?),
         "health" => {
-            let mut health = client.health_with(options)?;
+            let mut health = client.with(options).health()?;
             raw_or(health.raw.take(), || wire::encode_health(&health))
         }
         "probe" => probe(&client.probe()?),

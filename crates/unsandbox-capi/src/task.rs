@@ -163,7 +163,7 @@ pub extern "C" fn unsandbox_task_start_wait_job(
             start(notify, user_data, |notify| {
                 let options = call_options(options);
                 Task::spawn(options.cancel.clone(), Some(notify), move |_| {
-                    client.wait_job_with(&job_id, options)
+                    client.with(options).wait_job(&job_id)
                 })
             })
         })

@@ -68,7 +68,7 @@ pub(crate) fn wait(args: WaitArgs) -> Done {
     )?;
     let mut options = CallOptions::new().cancel(cancel);
     options.deadline = args.timeout.map(Duration::from_secs);
-    match client.wait_job_with(&args.id, options) {
+    match client.with(options).wait_job(&args.id) {
         Ok(result) => {
             let artifacts = args.artifacts.as_deref();
             finish(

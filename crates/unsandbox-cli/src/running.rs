@@ -43,8 +43,8 @@ impl Running {
     /// Submits; the end comes as an event.
     pub(crate) fn start(&self, request: &Request, options: CallOptions) -> Result<(), Failure> {
         let job = match request.language {
-            Some(_) => self.client.execute_async_with(request, options)?,
-            None => self.client.run_async_with(request, options)?,
+            Some(_) => self.client.with(options).execute_async(request)?,
+            None => self.client.with(options).run_async(request)?,
         };
         let stopped = {
             let mut state = self.state.lock().expect("no panic under this lock");

@@ -11,7 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
-use unsandbox::{CancelToken, key_file};
+use unsandbox::{Backend, CallContext, CancelToken, key_file};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
 use unsandbox_server::{Caps, Keys, Listen, Server, ServerOptions};
 
@@ -38,7 +38,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         connections: connections(&args),
         ..ServerOptions::default()
     };
-    let engine = Arc::new(Engine::new(EngineOptions {
+    let backend: Arc<dyn Backend> = Arc::new(Engine::new(EngineOptions {
         isolation,
         concurrency,
         queue_max: args.queue,
@@ -47,8 +47,8 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         egress: EgressOptions { allow: args.egress_allow, ..EgressOptions::default() },
         ..EngineOptions::default()
     })?);
-    let server = Server::new(engine.clone(), options).bind(&listen)?;
-    check_isolation(&engine.probe()?, isolation)?;
+    let server = Server::new(backend.clone(), options).bind(&listen)?;
+    check_isolation(&backend.probe(&CallContext::default())?, isolation)?;
     let (stop, hurry) = (CancelToken::new(), CancelToken::new());
     let _signals = Watch::start(
         {
@@ -64,7 +64,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     let _ = line(&format!("listening on {}", server.address()));
     let served = server.run_until(&stop, &hurry);
     // The grace is over: what the server left is ended here.
-    engine.close(Duration::ZERO);
+    backend.close(Duration::ZERO);
     served?;
     Ok(0)
 }

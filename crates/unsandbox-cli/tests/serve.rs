@@ -369,7 +369,7 @@ fn a_server_that_is_killed_and_started_again_runs_nothing_twice_and_has_lost_its
         let client = unsandbox::Client::builder().base_url(&url).build().unwrap();
         let options = unsandbox::CallOptions::new().deadline(Duration::from_secs(60));
         let request = unsandbox::Request::new("bash", format!("exec sleep {longer}"));
-        move || client.execute_with(&request, options).unwrap_err()
+        move || client.with(options).execute(&request).unwrap_err()
     });
     wait_for("both programs run", || running(&long) == 1 && running(&longer) == 1);
     let jobs = call(&["jobs", "--url", &url, "--json"]).out;
@@ -425,7 +425,7 @@ fn a_run_that_is_compiled_ends_with_its_job_its_connection_and_its_deadline() {
 
     let client = unsandbox::Client::builder().base_url(&served.address).build().unwrap();
     let options = unsandbox::CallOptions::new().deadline(Duration::from_secs(1));
-    let late = client.execute_with(&unsandbox::Request::new("c", NEVER_COMPILED), options);
+    let late = client.with(options).execute(&unsandbox::Request::new("c", NEVER_COMPILED));
     assert_eq!(late.unwrap_err().code(), unsandbox::ErrorCode::Timeout);
     next();
     // Far below the minute that a compiler has, of which there were three.

@@ -3,69 +3,34 @@
 
 use crate::access::Access;
 use crate::core::{Core, closed};
-use crate::egress::EgressOptions;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
+use crate::options::EngineOptions;
+use crate::plan::Prepared;
 use crate::reactor::{self, Reactor};
 use crate::run::refusal;
-use crate::start::{Jailer, level_of};
-use crate::{plan, runtimes, stdin, temporary};
+use crate::start::Jailer;
+use crate::{runtimes, stdin};
 use std::collections::HashMap;
 use std::fmt;
-use std::os::fd::AsFd;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use unsandbox_jailer::channel;
-use unsandbox_jailer::message::{FromJailer, LayerReport, ToJailer};
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, Waiter};
-use unsandbox_protocol::isolation::Layer;
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::language::{Language, languages};
+use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
-    Backend, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, IsolationPolicy, Job,
-    Level, NetworkMode, Owner, Probe, Request, Status, Submission, limits,
+    Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
+    ExecutionResult, IsolationPolicy, Job, Level, NetworkMode, Owner, Probe, Status, Submission,
 };
-
-/// How an engine is set up.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    pub isolation: IsolationPolicy,
-    /// Executions at once; 0: twice the cores.
-    pub concurrency: usize,
-    /// Executions that may wait for their turn.
-    pub queue_max: usize,
-    /// How long, and up to how many bytes, finished jobs are kept.
-    pub retention: Duration,
-    pub retention_max_bytes: usize,
-    /// Keep finished jobs that were not `listed` as well, for callers who only remember the id.
-    pub keep_unlisted: bool,
-    /// What `semitrusted` runs may reach.
-    pub egress: EgressOptions,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        EngineOptions {
-            isolation: IsolationPolicy::Auto,
-            concurrency: 0,
-            queue_max: limits::QUEUE_MAX,
-            retention: limits::RETENTION,
-            retention_max_bytes: limits::RETENTION_MAX_BYTES,
-            keep_unlisted: false,
-            egress: EgressOptions::default(),
-        }
-    }
-}
 
 /// The engine. Dropping it ends every run and the jailer.
 pub struct Engine {
     core: Arc<Core>,
-    /// Numbers for the folders of runs.
-    trees: AtomicU64,
     reactor: Mutex<Option<JoinHandle<()>>>,
-    /// Held by whoever waits for the jailer's report: there is one place for it.
-    probing: Mutex<()>,
     /// How its runs see the host, told by the kernel once: every run asks.
     access: OnceLock<Access>,
     runtimes: Mutex<HashMap<(&'static str, String, Access), runtimes::Runtime>>,
@@ -89,9 +54,7 @@ impl Engine {
         let core = Arc::new(Core::new(options)?);
         Ok(Engine {
             core,
-            trees: AtomicU64::new(0),
             reactor: Mutex::new(None),
-            probing: Mutex::default(),
             access: OnceLock::new(),
             runtimes: Mutex::default(),
             versions: Mutex::default(),
@@ -99,119 +62,21 @@ impl Engine {
         })
     }
 
-    /// Which layers this machine gives. Runs nothing of the user's.
-    pub fn probe(&self) -> Result<Probe, Error> {
-        let jailer = self.jailer()?;
-        let _one = self.probing.lock().expect("no panic under this lock");
-        let mut answer = self.core.probe_answer.lock().expect("no panic under this lock");
-        *answer = None;
-        channel::send(jailer.socket.as_fd(), &ToJailer::Probe, &[]).map_err(|error| {
-            Error::new(ErrorCode::Server, format!("the jailer has ended: {error}"))
-        })?;
-        loop {
-            if let Some(FromJailer::Layers { level, layers }) = answer.take() {
-                let level = level_of(level);
-                let mut layers: Vec<Layer> = layers.into_iter().map(layer_of).collect();
-                if let Some(why) = &jailer.fell_back {
-                    // What the full level failed at, which this jailer has not met itself.
-                    layers.retain(|layer| layer.name != why.layer);
-                    let (name, detail, fix) =
-                        (why.layer.clone(), why.what.clone(), why.fix.clone());
-                    layers.insert(0, Layer { name, available: false, detail, fix });
-                }
-                if let Some(detail) = temporary::noexec(Path::new(&jailer.hello.base)) {
-                    let (name, fix) = ("temporary directory", temporary::NOEXEC_FIX.to_string());
-                    layers.push(Layer { name: name.to_string(), available: false, detail, fix });
-                }
-                return Ok(Probe { level, layers });
-            }
-            let patience = Duration::from_secs(10);
-            let (next, waited) = self
-                .core
-                .probe_answered
-                .wait_timeout(answer, patience)
-                .expect("no panic under this lock");
-            answer = next;
-            if waited.timed_out() && answer.is_none() {
-                return Err(Error::new(ErrorCode::Server, "the jailer did not answer within 10 s"));
-            }
-        }
-    }
-
-    /// As [`Backend::languages`], with the version of each language that is there. Asks each runtime
-    /// once, in a jail.
-    pub fn languages_with_versions(&self) -> Result<Vec<LanguageInfo>, Error> {
-        let mut infos = self.languages()?;
-        let asking = self.asks_versions.lock().expect("no panic under this lock");
-        let mut waiting = Vec::new();
-        for language in languages() {
-            let known =
-                self.versions.lock().expect("no panic under this lock").contains_key(language.name);
-            if !known && let Ok(runtime) = self.runtime(language, None) {
-                waiting.push((language.name, self.ask_version(language, &runtime)));
-            }
-        }
-        for (name, waiter) in waiting {
-            let result = waiter.and_then(|waiter| waiter.wait_result());
-            let version = result.ok().and_then(|result| version_in(&result));
-            self.versions.lock().expect("no panic under this lock").insert(name, version);
-        }
-        drop(asking);
-        let versions = self.versions.lock().expect("no panic under this lock");
-        for info in &mut infos {
-            info.version = versions.get(info.name.as_str()).cloned().flatten();
-        }
-        Ok(infos)
-    }
-
     fn ask_version(
         &self,
         language: &'static Language,
-        runtime: &runtimes::Runtime,
+        runtime: runtimes::Runtime,
     ) -> Result<Arc<Waiter>, Error> {
-        let mut request = Request::new(language.name, "");
-        request.ttl = Some(VERSION_SECONDS);
-        let tmp = self.writable_tree()?;
-        let mut prepared = plan::prepare(&request, &request.validate()?, runtime, &tmp)?;
-        plan::only_version(&mut prepared, runtime, VERSION_SECONDS);
+        let full_level = self.has_full_level()?;
+        let prepared = Prepared::version(language, runtime, VERSION_SECONDS)?;
+        let stdin = prepare_stdin(None, None)?;
+        let waiting = Waiting { prepared, stdin, full_level };
+        let mut job = Job::new(new_id()?, Status::Pending);
+        job.language = Some(language.name.to_string());
         let waiter = Arc::new(Waiter::new());
-        let submission = Submission::new(request);
-        self.enqueue(submission, language.name, false, prepared, waiter.clone())?;
+        let record = new_record(job, Owner::default(), waiter.clone(), waiting);
+        self.enqueue(record, &CancelToken::new())?;
         Ok(waiter)
-    }
-
-    /// Refuses new submissions, waits up to `grace` for what runs, then ends everything.
-    pub fn close(&self, grace: Duration) {
-        if self.core.process != std::process::id() {
-            return; // a forked copy: the original goes on
-        }
-        let deadline = Instant::now() + grace;
-        self.core.table().closed = true;
-        self.core.wait_until_idle(deadline);
-        // Not in the loop's head: there it would hold the table's lock for the whole loop.
-        let unfinished = self.core.table().unfinished();
-        for job_id in unfinished {
-            self.core.cancel_by_id(&job_id, CancelReason::Stop);
-        }
-        if reactor::is_this_thread() {
-            // Dropped in a callback: nobody is left to hear of the ends, so they are told here.
-            self.core.abandon();
-        } else {
-            // Inits that were told to stop do so at once; a hanging one is killed by the reactor.
-            self.core.wait_until_idle(Instant::now() + Duration::from_secs(10));
-        }
-        self.core.stopping.store(true, Ordering::SeqCst);
-        self.core.wake();
-        let reactor = self.reactor.lock().expect("no panic under this lock").take();
-        if let Some(reactor) = reactor
-            && !reactor::is_this_thread()
-        {
-            let _ = reactor.join();
-        }
-        if let Some(jailer) = self.core.forget_jailer() {
-            jailer.end();
-        }
-        self.core.egress.close();
     }
 
     /// A forked copy has the locks as they were at the fork, and none of the threads: it leaves them alone.
@@ -227,9 +92,9 @@ impl Engine {
     fn jailer(&self) -> Result<Arc<Jailer>, Error> {
         self.check_process()?;
         let jailer = self.core.ensure_jailer()?;
-        let mut reactor = self.reactor.lock().expect("no panic under this lock");
+        let mut reactor = lock(&self.reactor);
         if reactor.is_none() {
-            if self.core.table().closed {
+            if self.core.jobs().closed {
                 return Err(closed());
             }
             let core = self.core.clone();
@@ -245,25 +110,20 @@ impl Engine {
         Ok(jailer)
     }
 
-    /// Where the next run may write: its own mount, or a folder of its own where it has none. Refuses
-    /// where no jail can be had at all.
-    fn writable_tree(&self) -> Result<String, Error> {
+    /// Whether jails have namespaces here. An error where none can be built.
+    fn has_full_level(&self) -> Result<bool, Error> {
         let jailer = self.jailer()?;
-        if let Some(trouble) = &jailer.hello.trouble {
-            return Err(refusal(trouble));
+        match &jailer.hello.trouble {
+            Some(trouble) => Err(refusal(trouble)),
+            None => Ok(jailer.has_own_trees()),
         }
-        let base = &jailer.hello.base;
-        if base.is_empty() {
-            return Ok(plan::TMP.to_string());
-        }
-        Ok(format!("{base}/{}", self.trees.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// The level that runs have here. Only as root does it matter before a jailer is there: what its runs may
     /// read depends on it.
     fn level(&self) -> Level {
         let hello = |jailer: &Arc<Jailer>| jailer.hello.level;
-        let running = self.core.jailer();
+        let running = self.core.link.get();
         let known = running.as_ref().and_then(hello);
         match self.core.options.isolation {
             IsolationPolicy::Reduced => Level::Reduced,
@@ -284,68 +144,104 @@ impl Engine {
         let access = self.access.get_or_init(Access::by_the_host).at(self.level());
         let key = (language.name, chosen.unwrap_or(&environment).to_string(), access);
         // An upgrade may have put the programs elsewhere since they were found.
-        if let Some(known) = self.runtimes.lock().expect("no panic under this lock").get(&key)
+        if let Some(known) = lock(&self.runtimes).get(&key)
             && known.programs.iter().all(|(_, path)| path.exists())
         {
             return Ok(known.clone());
         }
         let found = runtimes::find(language, chosen, access)?;
-        self.runtimes.lock().expect("no panic under this lock").insert(key, found.clone());
+        lock(&self.runtimes).insert(key, found.clone());
         Ok(found)
     }
 
-    fn enqueue(
-        &self,
-        mut submission: Submission,
-        language: &str,
-        detected: bool,
-        prepared: plan::Prepared,
-        sink: Arc<dyn EventSink>,
-    ) -> Result<Job, Error> {
-        let input = stdin::prepare(submission.request.stdin.as_deref(), submission.stdin.take())
-            .map_err(|error| Error::new(ErrorCode::Server, format!("standard input: {error}")))?;
-        let mut job = Job::new(new_id()?, Status::Pending);
-        job.language = Some(language.to_string());
-        job.detected_language = detected.then(|| language.to_string());
-        job.network_mode = Some(submission.request.network_mode.clone());
-        job.created_at = Some(unix_seconds());
-        let record = Record {
-            job: job.clone(),
-            owner: submission.owner,
-            listed: submission.listed,
-            submitted: Instant::now(),
-            sink,
-            watchers: Vec::new(),
-            waiting: Some(Waiting { prepared, stdin: input }),
-            handle: None,
-            error: None,
-            guard: None,
-        };
-        let (failed, is_orphan) = {
-            let mut table = self.core.table();
-            if table.closed {
+    /// Takes a job: its sink hears that it is accepted, then it waits for its turn.
+    fn enqueue(&self, record: Record, cancel: &CancelToken) -> Result<(), Error> {
+        let (job, sink) = (record.job.clone(), record.sink.clone());
+        let has_deadline = record.deadline.is_some();
+        {
+            let mut jobs = self.core.jobs();
+            if jobs.closed {
                 return Err(closed());
             }
-            let room = self.core.concurrency.saturating_sub(table.running);
-            if table.queue.len() >= self.core.options.queue_max + room {
-                return Err(queue_full(table.queue.len()));
+            let free = self.core.concurrency.saturating_sub(jobs.running);
+            let waiting = jobs.queue.len() + jobs.accepting;
+            if waiting >= self.core.options.queue_max + free {
+                return Err(queue_full(waiting));
             }
-            table.insert(record);
-            table.queue.push_back(job.job_id.clone());
-            (self.core.launch_waiting(&mut table), table.jailer.is_none())
+            jobs.accepting += 1;
+            jobs.insert(record);
+        }
+        sink.event(Event::Accepted(&job));
+        let (failed, is_orphan) = {
+            let mut jobs = self.core.jobs();
+            jobs.accepting -= 1;
+            jobs.queue.push_back(job.job_id.clone());
+            (self.core.launch_waiting(&mut jobs), self.core.link.get().is_none())
         };
         self.core.end_failed(failed);
         if is_orphan {
             self.core.resume(); // the jailer has ended since it was asked for
         }
-        self.core.guard(&job.job_id, &submission.cancel);
-        Ok(job)
+        if has_deadline {
+            self.core.wake();
+        }
+        self.core.guard(&job.job_id, cancel);
+        Ok(())
+    }
+
+    fn accept(
+        &self,
+        submission: Submission<'static>,
+        sink: &Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.check_process()?;
+        let Submission { request, listed, stdin, cancel, context, .. } = submission;
+        let request = if request.language().is_some() { request } else { request.detect()? };
+        let language = request.language().expect("it was detected");
+        let runtime = self.runtime(language, request.runtime.as_deref())?;
+        let full_level = self.has_full_level()?;
+        if request.network_mode() == NetworkMode::Semitrusted && !full_level {
+            let text = "network_mode \"semitrusted\" needs a network namespace, which is unavailable at the \
+                        reduced isolation level of this machine; `unsandbox doctor` shows how to enable it, \
+                        \"zerotrust\" works without";
+            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
+        }
+        let stdin = prepare_stdin(request.stdin.as_deref(), stdin)?;
+        let mut job = Job::new(new_id()?, Status::Pending);
+        job.language = Some(language.name.to_string());
+        job.detected_language = request.is_detected().then(|| language.name.to_string());
+        job.network_mode = Some(request.network_mode.clone());
+        job.created_at = Some(unix_seconds());
+        let waiting =
+            Waiting { prepared: Prepared::new(request, language, runtime)?, stdin, full_level };
+        let record = new_record(job, context.owner, sink.clone(), waiting);
+        let until = context.deadline.filter(|_| !listed);
+        let deadline = until.and_then(|limit| Some((record.submitted.checked_add(limit)?, limit)));
+        self.enqueue(Record { listed, deadline, ..record }, &cancel)
     }
 }
 
-fn layer_of(report: LayerReport) -> Layer {
-    let LayerReport { name, available, detail, fix } = report;
-    Layer { name, available, detail, fix }
+fn prepare_stdin(
+    bytes: Option<&[u8]>,
+    stream: Option<Box<dyn Read + Send>>,
+) -> Result<OwnedFd, Error> {
+    stdin::prepare(bytes, stream)
+        .map_err(|error| Error::new(ErrorCode::Server, format!("standard input: {error}")))
+}
+
+fn new_record(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting) -> Record {
+    Record {
+        job,
+        owner,
+        listed: false,
+        submitted: Instant::now(),
+        sink,
+        watchers: Vec::new(),
+        waiting: Some(waiting),
+        handle: None,
+        guard: None,
+        deadline: None,
+    }
 }
 
 fn queue_full(waiting: usize) -> Error {
@@ -376,57 +272,58 @@ impl Drop for Engine {
 }
 
 impl Backend for Engine {
-    fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
-        self.check_process()?;
-        let valid = submission.request.validate()?;
-        let request = &submission.request;
-        let runtime = self.runtime(valid.language, request.runtime.as_deref())?;
-        let tmp = self.writable_tree()?;
-        if valid.network_mode == NetworkMode::Semitrusted && tmp != plan::TMP {
-            let text = "network_mode \"semitrusted\" needs a network namespace, which the reduced \
-                        isolation level of this machine has not; `unsandbox doctor` shows how to get \
-                        it, \"zerotrust\" works without";
-            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
+    fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
+        if let Err(error) = self.accept(submission, &sink) {
+            sink.finished(Err(error));
         }
-        let prepared = plan::prepare(request, &valid, &runtime, &tmp)?;
-        self.enqueue(submission, valid.language.name, valid.detected, prepared, sink)
     }
 
-    fn cancel(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
-        self.watch(owner, job_id, sink)?;
+    fn cancel(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.watch(job_id, context, sink)?;
         self.core.cancel_by_id(job_id, CancelReason::Caller);
         Ok(())
     }
 
-    fn get(&self, owner: &Owner, job_id: &str) -> Result<Job, Error> {
+    fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
         self.check_process()?;
-        self.core.forget_old();
-        Ok(self.core.table().get(owner, job_id)?.job.clone())
+        let mut jobs = self.core.jobs();
+        jobs.finished.expire();
+        jobs.job(&context.owner, job_id)
     }
 
-    fn watch(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+    fn watch(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
         self.check_process()?;
-        self.core.forget_old();
-        let mut table = self.core.table();
-        let record = table.get(owner, job_id)?;
-        if !record.job.status.is_terminal() {
-            // Whoever asks again and again leaves no trail behind.
-            record.watchers.retain(|watcher| watcher.is_wanted());
-            record.watchers.push(sink);
-            return Ok(());
-        }
-        let job = record.job.clone();
-        drop(table);
+        let job = {
+            let mut jobs = self.core.jobs();
+            jobs.finished.expire();
+            if let Some(record) = jobs.active_of(&context.owner, job_id) {
+                // A caller that asks again and again leaves nothing behind.
+                record.watchers.retain(|watcher| watcher.is_wanted());
+                record.watchers.push(sink);
+                return Ok(());
+            }
+            jobs.job(&context.owner, job_id)?
+        };
         sink.finished(Ok(job));
         Ok(())
     }
 
-    fn list(&self, owner: &Owner) -> Result<Vec<Job>, Error> {
+    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
         self.check_process()?;
-        Ok(self.core.table().active(owner))
+        Ok(self.core.jobs().list(&context.owner))
     }
 
-    fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
+    fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
         let info = |language: &'static Language| {
             let found = self.runtime(language, None).ok();
             let path = found.as_ref().and_then(runtimes::Runtime::main_program);
@@ -444,14 +341,77 @@ impl Backend for Engine {
         Ok(languages().iter().map(info).collect())
     }
 
-    fn validate_key(&self) -> Result<KeyInfo, Error> {
+    /// Asks each runtime once, in a jail.
+    fn languages_with_versions(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
+        let mut infos = self.languages(context)?;
+        let asking = lock(&self.asks_versions);
+        let mut waiting = Vec::new();
+        for language in languages() {
+            let known = lock(&self.versions).contains_key(language.name);
+            if !known && let Ok(runtime) = self.runtime(language, None) {
+                waiting.push((language.name, self.ask_version(language, runtime)));
+            }
+        }
+        for (name, waiter) in waiting {
+            let result = waiter.and_then(|waiter| waiter.wait_result());
+            let version = result.ok().and_then(|result| version_in(&result));
+            lock(&self.versions).insert(name, version);
+        }
+        drop(asking);
+        let versions = lock(&self.versions);
+        for info in &mut infos {
+            info.version = versions.get(info.name.as_str()).cloned().flatten();
+        }
+        Ok(infos)
+    }
+
+    fn validate_key(&self, _: &CallContext) -> Result<KeyInfo, Error> {
         Ok(KeyInfo { valid: true, tier: Some("local".to_string()), reason: None, raw: None })
     }
 
     /// Healthy means that jails can be built here.
-    fn health(&self) -> Result<Health, Error> {
+    fn health(&self, _: &CallContext) -> Result<Health, Error> {
         let trouble = self.jailer()?.hello.trouble.clone();
         let status = trouble.as_ref().map_or("ok".to_string(), |trouble| trouble.what.clone());
         Ok(Health { healthy: trouble.is_none(), status, raw: None })
+    }
+
+    /// Runs nothing of the user's.
+    fn probe(&self, _: &CallContext) -> Result<Probe, Error> {
+        let jailer = self.jailer()?;
+        self.core.link.probe(&jailer)
+    }
+
+    fn close(&self, grace: Duration) {
+        if self.core.process != std::process::id() {
+            return; // a forked copy: the original goes on
+        }
+        let deadline = Instant::now() + grace;
+        self.core.jobs().closed = true;
+        self.core.wait_until_idle(deadline);
+        // Not in the loop's head: there it would hold the table's lock for the whole loop.
+        let unfinished = self.core.jobs().unfinished();
+        for job_id in unfinished {
+            self.core.cancel_by_id(&job_id, CancelReason::Stop);
+        }
+        if reactor::is_this_thread() {
+            // Dropped in a callback: nobody is left to hear of the ends, so they are told here.
+            self.core.abandon();
+        } else {
+            // Inits that were told to stop do so at once; a hanging one is killed by the reactor.
+            self.core.wait_until_idle(Instant::now() + Duration::from_secs(10));
+        }
+        self.core.stopping.store(true, Ordering::SeqCst);
+        self.core.wake();
+        let reactor = lock(&self.reactor).take();
+        if let Some(reactor) = reactor
+            && !reactor::is_this_thread()
+        {
+            let _ = reactor.join();
+        }
+        if let Some(jailer) = self.core.link.forget() {
+            jailer.end();
+        }
+        self.core.egress.close();
     }
 }

@@ -3,106 +3,104 @@
 //! runs that the reactor watches.
 
 use crate::core::Core;
-use crate::jobs::{Table, Waiting, unix_seconds};
-use crate::reactor::JAILER_SOCKET;
-use crate::run::{Handle, Run};
+use crate::ending::Ending;
+use crate::handle::Handle;
+use crate::jobs::{Jobs, Waiting, unix_seconds};
+use crate::run::{Begin, Run};
 use crate::start::Jailer;
 use crate::stdin::sealed;
-use rustix::event::epoll::{self, EventFlags};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::ToJailer;
-use unsandbox_protocol::{Error, Status};
+use unsandbox_jailer::message::{Plan, ToJailer};
+use unsandbox_protocol::{Error, ErrorCode, Status};
 
 /// Beyond its steps, a jail may take this long to be built, to collect and to end.
 const MARGIN: Duration = Duration::from_secs(30);
 
 impl Core {
-    /// Starts queued jobs while there is room. A job that cannot be started is returned, to be ended
-    /// once the lock is gone. Without a jailer they wait (see `resume`).
-    pub fn launch_waiting(&self, table: &mut Table) -> Vec<(String, Error)> {
+    /// Starts queued jobs while there are free places. A job that cannot be started is returned, to be ended
+    /// without the lock. Without a jailer they wait (see `resume`).
+    pub fn launch_waiting(&self, jobs: &mut Jobs) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
-        while table.running < self.concurrency
-            && let Some(jailer) = table.jailer.clone()
-            && let Some(job_id) = table.queue.pop_front()
+        while jobs.running < self.concurrency
+            && let Some(jailer) = self.link.get()
+            && let Some(job_id) = jobs.queue.pop_front()
         {
-            let waiting = table.any(&job_id).and_then(|record| record.waiting.take());
+            let waiting = jobs.active(&job_id).and_then(|record| record.waiting.take());
             let Some(mut waiting) = waiting else { continue };
-            let Err(error) = self.launch(table, &jailer, &job_id, &mut waiting) else { continue };
-            let is_crowded = error.kind() == io::ErrorKind::WouldBlock;
-            if is_crowded || (table.running > 0 && is_passing(&error)) {
+            let Err(error) = self.launch(jobs, &jailer, &job_id, &mut waiting) else { continue };
+            let is_full = error.kind() == io::ErrorKind::WouldBlock;
+            if is_full || (jobs.running > 0 && is_passing(&error)) {
                 // Its turn comes when the jailer has taken a message, or when a run ends.
-                if let Some(record) = table.any(&job_id) {
+                if let Some(record) = jobs.active(&job_id) {
                     record.waiting = Some(waiting);
                 }
-                table.queue.push_front(job_id);
-                if is_crowded {
-                    self.await_room(&jailer);
+                jobs.queue.push_front(job_id);
+                if is_full {
+                    self.link.await_writable(&jailer);
                 }
                 break;
             }
             let what = format!("the run could not be handed to the jailer: {error}");
-            failed.push((job_id, Error::new(unsandbox_protocol::ErrorCode::Server, what)));
+            failed.push((job_id, Error::new(ErrorCode::Server, what)));
         }
         failed
     }
 
-    /// Has the reactor told when the jailer's socket takes a message again.
-    fn await_room(&self, jailer: &Jailer) {
-        self.crowded.store(true, Ordering::SeqCst);
-        self.watch_jailer(jailer, EventFlags::IN | EventFlags::OUT);
-    }
-
-    /// The jailer's socket may have room again.
-    pub fn launch_into_room(&self) {
-        if self.crowded.swap(false, Ordering::SeqCst) {
-            let mut table = self.table();
-            if let Some(jailer) = &table.jailer {
-                self.watch_jailer(jailer, EventFlags::IN);
-            }
-            let failed = self.launch_waiting(&mut table);
-            drop(table);
+    /// The jailer's socket may take a message again.
+    pub fn launch_after_full(&self) {
+        if self.link.was_full() {
+            let failed = self.launch_waiting(&mut self.jobs());
             self.end_failed(failed);
         }
     }
 
-    fn watch_jailer(&self, jailer: &Jailer, events: EventFlags) {
-        let data = epoll::EventData::new_u64(JAILER_SOCKET);
-        let _ = epoll::modify(&self.epoll, &jailer.socket, data, events);
-    }
-
     fn launch(
         &self,
-        table: &mut Table,
+        jobs: &mut Jobs,
         jailer: &Jailer,
         job_id: &str,
         waiting: &mut Waiting,
     ) -> io::Result<()> {
         let gone = || io::Error::other("the job is gone");
-        waiting.prepared.follow(&jailer.hello.base)?;
+        if waiting.full_level != jailer.has_own_trees() {
+            return Err(io::Error::other("the isolation level changed while the job was queued"));
+        }
+        let id = jobs.next_run + 1;
+        let tree = jailer.tree(id);
+        let plan = waiting.prepared.bind(&tree);
+        let bytes = plan.to_bytes();
+        let (ending, wall_ms) = (Ending::new(&plan, waiting.prepared.output_bytes), wall_ms(&plan));
+        waiting.prepared.take_back(plan);
         let (ours, theirs) = channel::pair()?;
         let (out, stdout) = output_pipe()?;
         let (err, stderr) = output_pipe()?;
-        let plan = sealed("unsandbox-plan", &waiting.prepared.plan.to_bytes())?;
-        let wall = Duration::from_millis(waiting.prepared.wall_ms);
+        let plan = sealed("unsandbox-plan", &bytes)?;
+        let wall = Duration::from_millis(wall_ms);
         let handle = Arc::new(Handle::new(ours, Instant::now() + wall + MARGIN));
-        table.next_run += 1;
-        let id = table.next_run;
-        let record = table.any(job_id).ok_or_else(gone)?;
-        let (epoll, egress) = (self.epoll.clone(), self.egress.clone());
-        let pipes = [out, err];
-        let run = Run::new(record, handle.clone(), epoll, egress, pipes, &waiting.prepared);
+        jobs.next_run = id;
+        let record = jobs.active(job_id).ok_or_else(gone)?;
+        let begin = Begin {
+            job_id: job_id.to_string(),
+            owner: record.owner.clone(),
+            sink: record.sink.clone(),
+            handle: handle.clone(),
+            epoll: self.epoll.clone(),
+            egress: self.egress.clone(),
+            pipes: [out, err],
+            ending,
+            base: jailer.base(),
+        };
+        let run = Run::new(&waiting.prepared, begin);
         let fds: [BorrowedFd<'_>; 5] =
             [theirs.as_fd(), plan.as_fd(), waiting.stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
         let needs = waiting.prepared.needs.clone();
-        let tree = waiting.prepared.plan.tmp.clone();
         let spawn = ToJailer::Spawn { id, needs, tree };
         let handed = run.watch(id);
         let handed = handed.and_then(|()| channel::try_send(jailer.socket.as_fd(), &spawn, &fds));
@@ -113,11 +111,16 @@ impl Core {
         record.handle = Some(handle);
         record.job.status = Status::Running;
         record.job.started_at = Some(unix_seconds());
-        table.running += 1;
-        self.inbox.lock().expect("no panic under this lock").push((id, run));
-        self.wake_if_late();
+        jobs.running += 1;
+        jobs.launched.push((id, run));
+        self.wake_if_asleep();
         Ok(())
     }
+}
+
+/// Of all steps together.
+fn wall_ms(plan: &Plan) -> u64 {
+    plan.steps.iter().map(|step| step.wall_ms).sum()
 }
 
 /// What there will be more of when another run has ended: descriptors, here or on their way.

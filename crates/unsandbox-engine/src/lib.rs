@@ -12,9 +12,13 @@
 mod access;
 mod core;
 mod egress;
+mod ending;
 mod engine;
+mod handle;
 mod jobs;
 mod launch;
+mod link;
+mod options;
 mod outcome;
 mod plan;
 mod reactor;
@@ -23,7 +27,10 @@ mod runtimes;
 mod shims;
 mod start;
 mod stdin;
+mod store;
 mod temporary;
+mod token;
 
 pub use egress::{EgressOptions, Resolver, SystemResolver};
-pub use engine::{Engine, EngineOptions};
+pub use engine::Engine;
+pub use options::EngineOptions;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of ends: what a step's end means as status, exit code, signal, limit and words.
 
-use crate::run::Ending;
+use crate::ending::Ending;
 use unsandbox_jailer::message::{Cause, PIPES_MAX, StepEnd, StepKind};
 use unsandbox_protocol::result::{EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT};
 use unsandbox_protocol::{CancelReason, ExecutionResult, LimitKind, Status, Usage};
@@ -35,7 +35,8 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
             limited(result, LimitKind::Wall, EXIT_TIMEOUT, None, words);
         }
         Cause::Cpu => {
-            let words = format!("{who} used up its {} ms of processor time", ending.cpu_time_ms);
+            let words =
+                format!("{who} used up its {} ms of processor time", ending.limits.cpu_time_ms);
             limited(result, LimitKind::Cpu, EXIT_LIMIT, Some(SIGKILL), words);
         }
         Cause::Memory => out_of_memory(result, kind, ending),
@@ -47,7 +48,7 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
         Cause::Files => {
             let words = format!(
                 "{who} put more into its work directory than {} bytes or {} files",
-                ending.work_bytes, ending.work_files
+                ending.limits.work_bytes, ending.limits.work_files
             );
             limited(result, LimitKind::Files, EXIT_LIMIT, Some(SIGKILL), words);
         }
@@ -76,7 +77,7 @@ fn who(kind: StepKind) -> &'static str {
 pub fn out_of_memory(result: &mut ExecutionResult, kind: StepKind, ending: &Ending) {
     result.status = Status::Completed;
     let who = who(kind);
-    let words = format!("{who} used more than its {} bytes of memory", ending.memory_bytes);
+    let words = format!("{who} used more than its {} bytes of memory", ending.limits.memory_bytes);
     limited(result, LimitKind::Memory, EXIT_LIMIT, Some(SIGKILL), words);
 }
 
@@ -153,6 +154,7 @@ fn signal_name(signal: i32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unsandbox_jailer::message::RunLimits;
     use unsandbox_protocol::limits::COMPILE_TIME;
 
     fn ended(cause: Cause, code: i32) -> StepEnd {
@@ -161,10 +163,15 @@ mod tests {
 
     const ENDING: Ending = Ending {
         cancelled: None,
-        memory_bytes: 64,
-        cpu_time_ms: 0,
-        work_bytes: 0,
-        work_files: 0,
+        limits: RunLimits {
+            memory_bytes: 64,
+            cpu_time_ms: 0,
+            processes: 0,
+            open_files: 0,
+            file_size_bytes: 0,
+            work_bytes: 0,
+            work_files: 0,
+        },
         output_bytes: 0,
         compile_ms: COMPILE_TIME.as_millis() as u64,
         run_ms: 5_000,

@@ -3,13 +3,13 @@
 
 use crate::egress;
 use crate::runtimes::Runtime;
-use std::io;
+use std::borrow::Cow;
 use unsandbox_jailer::codec::Blob;
 use unsandbox_jailer::message::{Needs, PlacedFile, Plan, RunLimits, Step, StepKind, Wanted};
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
-use unsandbox_protocol::validate::{Valid, file_names};
-use unsandbox_protocol::{Error, NetworkMode, Request};
+use unsandbox_protocol::validate::file_names;
+use unsandbox_protocol::{Error, NetworkMode, Request, ValidRequest};
 
 /// The writable tree of a jail with namespaces, and how recipes name it in every jail.
 pub const TMP: &str = "/tmp";
@@ -28,14 +28,23 @@ const STANDARD_ENV: &[(&str, &str)] = &[
 ];
 const STANDARD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// A request, ready to be handed to a jail.
+/// A request that waits for its jail. What depends on the jail is bound when that is known: see
+/// [`Prepared::bind`].
 #[derive(Debug)]
 pub struct Prepared {
-    pub plan: Plan,
+    /// Without code and files.
+    request: Request,
+    network_mode: NetworkMode,
+    language: &'static Language,
+    runtime: Runtime,
+    /// The name of the source in the work directory.
+    source: String,
+    files: Vec<PlacedFile>,
+    /// Asks the runtime for its version, and runs nothing else.
+    only_version: bool,
     pub needs: Needs,
+    pub limits: RunLimits,
     pub output_bytes: u64,
-    /// Wall time of all steps together.
-    pub wall_ms: u64,
     /// What could not be done, told beside the ordinary result.
     pub notes: Vec<String>,
 }
@@ -46,87 +55,115 @@ fn limit(limits: &Limits, language: &Language, name: &str) -> u64 {
     limits.get(name).or(row.and_then(|row| language.default_limit(row))).unwrap_or(0)
 }
 
-pub fn prepare(
-    request: &Request,
-    valid: &Valid,
-    runtime: &Runtime,
-    tmp: &str,
-) -> Result<Prepared, Error> {
-    let language = valid.language;
-    let names = file_names(&request.input_files)?;
-    let source = source_name(language.source, &names);
-    let mut files: Vec<PlacedFile> = names
-        .into_iter()
-        .zip(&request.input_files)
-        .map(|(name, file)| PlacedFile { name, content: Blob(file.content.clone()) })
-        .collect();
-    let code = Blob(language.source_text(&request.code).into_owned().into_bytes());
-    files.push(PlacedFile { name: source.clone(), content: code });
-
-    let run_limits = run_limits(request, language);
-    let memory_mb = run_limits.memory_bytes >> 20;
-    let words = Words { source: &source, runtime, args: &request.args, memory_mb, tmp };
-    let mut notes = Vec::new();
-    let steps = steps(request, language, &words, &mut notes);
-    let listen = match valid.network_mode {
-        NetworkMode::Semitrusted => egress::PORTS.to_vec(),
-        NetworkMode::Zerotrust => Vec::new(),
-    };
-    let needs = Needs {
-        show: runtime.show.clone(),
-        memory_bytes: run_limits.memory_bytes,
-        processes: run_limits.processes,
-        work_bytes: run_limits.work_bytes,
-        work_files: run_limits.work_files,
-        listen,
-    };
-    let wall_ms = steps.iter().map(|step| step.wall_ms).sum();
-    let plan = Plan {
-        tmp: tmp.to_string(),
-        files,
-        steps,
-        env: environment(request, valid.network_mode, runtime, tmp),
-        limits: run_limits,
-        collect: wanted(request, language, &words, &mut notes),
-        artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
-        artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
-    };
-    let output_bytes = limit(&request.limits, language, "output_bytes");
-    Ok(Prepared { plan, needs, output_bytes, wall_ms, notes })
-}
-
 impl Prepared {
-    /// A run that has waited for a jailer that ended goes to the next: its folder is then below `base`.
-    pub fn follow(&mut self, base: &str) -> io::Result<()> {
-        let plan = &mut self.plan;
-        let own = match plan.tmp.rsplit_once('/') {
-            Some((own, _)) if plan.tmp != TMP => own.to_string(),
-            _ => String::new(),
+    pub fn new(
+        request: ValidRequest<'_>,
+        language: &'static Language,
+        runtime: Runtime,
+    ) -> Result<Prepared, Error> {
+        let network_mode = request.network_mode();
+        let mut request = request.into_request().into_owned();
+        let names = file_names(&request.input_files)?;
+        let source = source_name(language.source, &names);
+        let contents = std::mem::take(&mut request.input_files);
+        let mut files: Vec<PlacedFile> = names
+            .into_iter()
+            .zip(contents)
+            .map(|(name, file)| PlacedFile { name, content: Blob(file.content) })
+            .collect();
+        let code = std::mem::take(&mut request.code);
+        let code = match language.source_text(&code) {
+            Cow::Borrowed(_) => code,
+            Cow::Owned(text) => text,
         };
-        if own == base {
-            return Ok(());
+        files.push(PlacedFile { name: source.clone(), content: Blob(code.into_bytes()) });
+        let limits = run_limits(&request, language);
+        let listen = match network_mode {
+            NetworkMode::Semitrusted => egress::PORTS.to_vec(),
+            NetworkMode::Zerotrust => Vec::new(),
+        };
+        let needs = Needs {
+            show: runtime.show.clone(),
+            memory_bytes: limits.memory_bytes,
+            processes: limits.processes,
+            work_bytes: limits.work_bytes,
+            work_files: limits.work_files,
+            listen,
+        };
+        let output_bytes = limit(&request.limits, language, "output_bytes");
+        let notes = notes(&request, language, &runtime);
+        Ok(Prepared {
+            request,
+            network_mode,
+            language,
+            runtime,
+            source,
+            files,
+            only_version: false,
+            needs,
+            limits,
+            output_bytes,
+            notes,
+        })
+    }
+
+    /// Asks a runtime for its version.
+    pub fn version(
+        language: &'static Language,
+        runtime: Runtime,
+        seconds: i64,
+    ) -> Result<Prepared, Error> {
+        let request = Request::new(language.name, "").ttl(seconds);
+        let prepared = Prepared::new(request.validate()?, language, runtime)?;
+        Ok(Prepared { only_version: true, ..prepared })
+    }
+
+    /// The plan for a jail whose writable tree is `tree`. It takes the files along; [`Prepared::take_back`]
+    /// returns them.
+    pub fn bind(&mut self, tree: &str) -> Plan {
+        let Prepared { request, language, runtime, .. } = &*self;
+        let memory_mb = self.limits.memory_bytes >> 20;
+        let words =
+            Words { source: &self.source, runtime, args: &request.args, memory_mb, tmp: tree };
+        let (steps, collect) = if self.only_version {
+            let argv = words.command(runtime.recipe.version);
+            (vec![Step { kind: StepKind::Run, argv, wall_ms: run_ms(request) }], Vec::new())
+        } else {
+            (steps(request, language, &words), wanted(request, &words))
+        };
+        Plan {
+            tmp: tree.to_string(),
+            steps,
+            env: environment(request, self.network_mode, runtime, tree),
+            limits: self.limits,
+            collect,
+            artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
+            artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
+            files: std::mem::take(&mut self.files),
         }
-        if own.is_empty() || base.is_empty() {
-            return Err(io::Error::other("isolation has become another level while it waited"));
-        }
-        let words = plan.steps.iter_mut().flat_map(|step| &mut step.argv);
-        let words = words.chain(&mut plan.env).chain(plan.collect.iter_mut().map(|w| &mut w.name));
-        for word in words.chain([&mut plan.tmp]) {
-            *word = word.replace(&own, base);
-        }
-        Ok(())
+    }
+
+    /// The run waits again.
+    pub fn take_back(&mut self, plan: Plan) {
+        self.files = plan.files;
     }
 }
 
-/// Makes of a plan one that only asks the runtime for its version.
-pub fn only_version(prepared: &mut Prepared, runtime: &Runtime, seconds: i64) {
-    let memory_mb = prepared.plan.limits.memory_bytes >> 20;
-    let tmp = prepared.plan.tmp.clone();
-    let words = Words { source: "", runtime, args: &[], memory_mb, tmp: &tmp };
-    let argv = words.command(runtime.recipe.version);
-    let wall_ms = seconds.unsigned_abs() * 1000;
-    prepared.plan.steps = vec![Step { kind: StepKind::Run, argv, wall_ms }];
-    prepared.wall_ms = wall_ms;
+/// What is asked for and cannot be done here.
+fn notes(request: &Request, language: &Language, runtime: &Runtime) -> Vec<String> {
+    let (name, recipe) = (language.name, runtime.recipe);
+    let mut notes = Vec::new();
+    if request.return_wasm_artifact && recipe.wasm.is_empty() {
+        notes.push(format!("no WebAssembly: the {name} toolchain here cannot make it"));
+    }
+    if request.return_artifact && recipe.artifact.is_empty() {
+        notes.push(format!("no artifact: {name} is not compiled"));
+    }
+    notes
+}
+
+fn run_ms(request: &Request) -> u64 {
+    request.ttl_seconds().max(0) as u64 * 1000
 }
 
 /// The recipe's name for the source, or one beside it that no input file has.
@@ -188,12 +225,7 @@ fn in_tree(word: &str, tmp: &str) -> String {
     if tmp == TMP { word.to_string() } else { word.replace(TMP, tmp) }
 }
 
-fn steps(
-    request: &Request,
-    language: &Language,
-    words: &Words<'_>,
-    notes: &mut Vec<String>,
-) -> Vec<Step> {
+fn steps(request: &Request, language: &Language, words: &Words<'_>) -> Vec<Step> {
     let recipe = words.runtime.recipe;
     let compile_ms = u64::try_from(language.compile_time().as_millis()).unwrap_or(u64::MAX);
     let mut steps = Vec::new();
@@ -205,32 +237,19 @@ fn steps(
         let argv = words.command(recipe.pack);
         steps.push(Step { kind: StepKind::Pack, argv, wall_ms: compile_ms });
     }
-    if request.return_wasm_artifact {
-        if recipe.wasm.is_empty() {
-            let name = language.name;
-            notes.push(format!("no WebAssembly: the {name} toolchain here cannot make it"));
-        } else {
-            let argv = words.command(recipe.wasm);
-            steps.push(Step { kind: StepKind::Wasm, argv, wall_ms: compile_ms });
-        }
+    if request.return_wasm_artifact && !recipe.wasm.is_empty() {
+        let argv = words.command(recipe.wasm);
+        steps.push(Step { kind: StepKind::Wasm, argv, wall_ms: compile_ms });
     }
-    let wall_ms = request.ttl_seconds().max(0) as u64 * 1000;
-    steps.push(Step { kind: StepKind::Run, argv: words.command(recipe.run), wall_ms });
+    let argv = words.command(recipe.run);
+    steps.push(Step { kind: StepKind::Run, argv, wall_ms: run_ms(request) });
     steps
 }
 
-fn wanted(
-    request: &Request,
-    language: &Language,
-    words: &Words<'_>,
-    notes: &mut Vec<String>,
-) -> Vec<Wanted> {
+fn wanted(request: &Request, words: &Words<'_>) -> Vec<Wanted> {
     let recipe = words.runtime.recipe;
     let mut wanted = Vec::new();
     if request.return_artifact {
-        if recipe.artifact.is_empty() {
-            notes.push(format!("no artifact: {} is not compiled", language.name));
-        }
         for name in recipe.artifact {
             wanted.push(Wanted { name: words.word(name), kind: "binary".to_string() });
         }
@@ -312,9 +331,11 @@ mod tests {
         }
         let request = Request::new("c", "").ttl(7).limits(asked);
         let valid = request.validate().unwrap();
-        let recipe = &valid.language.recipes[0];
+        let language = valid.language().unwrap();
+        let recipe = &language.recipes[0];
         let runtime = Runtime { recipe, programs: Vec::new(), show: vec!["/opt/c".to_string()] };
-        let prepared = prepare(&request, &valid, &runtime, TMP).unwrap();
+        let mut prepared = Prepared::new(valid, language, runtime).unwrap();
+        let plan = prepared.bind(TMP);
         let of = |name: &str| asked.get(name).unwrap();
         let wanted = RunLimits {
             memory_bytes: of("memory_bytes"),
@@ -325,33 +346,37 @@ mod tests {
             work_bytes: of("work_bytes"),
             work_files: of("work_files"),
         };
-        assert_eq!(prepared.plan.limits, wanted);
+        assert_eq!(plan.limits, wanted);
         let needs = needs(vec!["/opt/c".to_string()], of);
         assert_eq!(prepared.needs, needs);
         assert_eq!(prepared.output_bytes, of("output_bytes"));
-        let times: Vec<u64> = prepared.plan.steps.iter().map(|step| step.wall_ms).collect();
+        let times: Vec<u64> = plan.steps.iter().map(|step| step.wall_ms).collect();
         assert_eq!(times, [limits::COMPILE_TIME.as_millis() as u64, 7_000]);
-        let Plan { artifacts_max_count, artifacts_max_bytes, .. } = prepared.plan;
+        let Plan { artifacts_max_count, artifacts_max_bytes, .. } = plan;
         let most = (limits::ARTIFACTS_MAX_COUNT as u64, limits::ARTIFACTS_MAX_BYTES);
         assert_eq!((artifacts_max_count, artifacts_max_bytes), most);
     }
 
+    /// A jailer that is replaced while a run waits brings another folder; the user's own words are not touched.
     #[test]
-    fn a_plan_follows_to_another_folder() {
-        let step = Step { kind: StepKind::Run, argv: vec!["/a/1/7/x".into()], wall_ms: 1 };
-        let plan = Plan {
-            tmp: "/a/1/7".into(),
-            env: vec!["HOME=/a/1/7/home".into()],
-            steps: vec![step],
-            ..Plan::default()
-        };
-        let (needs, notes) = (Needs::USUAL, Vec::new());
-        let mut prepared = Prepared { plan, needs, output_bytes: 1, wall_ms: 1, notes };
-        prepared.follow("/a/2").unwrap();
-        let plan = &prepared.plan;
-        assert_eq!((&*plan.tmp, &*plan.env[0]), ("/a/2/7", "HOME=/a/2/7/home"));
-        assert_eq!(plan.steps[0].argv, ["/a/2/7/x"]);
-        assert!(prepared.follow("").is_err());
+    fn a_plan_is_bound_to_the_tree_of_its_jail_and_nothing_else_changes() {
+        let request = Request::new("c", "int main;").arg("/a/1/7/x").env("MINE", "/a/1/7 /tmp");
+        let request = request.input_file("data", "1");
+        let valid = request.validate().unwrap();
+        let language = valid.language().unwrap();
+        let runtime =
+            Runtime { recipe: &language.recipes[0], programs: Vec::new(), show: Vec::new() };
+        let mut prepared = Prepared::new(valid, language, runtime).unwrap();
+        let first = prepared.bind("/a/1/7");
+        assert!(first.env.contains(&"HOME=/a/1/7/home".to_string()));
+        let files = first.files.clone();
+        prepared.take_back(first);
+        let plan = prepared.bind("/b/2");
+        assert_eq!((&*plan.tmp, plan.files), ("/b/2", files));
+        assert!(plan.env.contains(&"HOME=/b/2/home".to_string()));
+        assert!(plan.env.contains(&"MINE=/a/1/7 /tmp".to_string()), "{:?}", plan.env);
+        let run = &plan.steps.last().unwrap().argv;
+        assert_eq!(run[..], ["/b/2/build/main".to_string(), "/a/1/7/x".to_string()], "{run:?}");
     }
 
     #[test]

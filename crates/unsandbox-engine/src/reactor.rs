@@ -6,6 +6,7 @@
 use crate::core::Core;
 use crate::run::{Progress, Run, refusal};
 use crate::start::{Jailer, block_signals};
+use crate::token::{self, JAILER_ENDED, JAILER_SOCKET, WAKE};
 use rustix::event::epoll;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -16,12 +17,7 @@ use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{FromJailer, ToJailer};
-use unsandbox_protocol::{Error, ErrorCode};
-
-/// Numbers of the reactor's own descriptors; runs begin above them (see `Run::watch`).
-pub const WAKE: u64 = 0;
-pub const JAILER_SOCKET: u64 = 1;
-pub const JAILER_ENDED: u64 = 2;
+use unsandbox_protocol::{Error, ErrorCode, Event};
 
 /// After the last event the thread looks at its clock for this long before it sleeps for good.
 const LINGER: Duration = Duration::from_secs(5);
@@ -81,7 +77,9 @@ impl Reactor {
             return None;
         }
         let now = Instant::now();
-        let next = self.runs.values().map(|run| run.handle.deadline()).min();
+        let runs = self.runs.values().map(|run| run.handle.deadline()).min();
+        let calls = self.core.jobs().next_deadline();
+        let next = runs.into_iter().chain(calls).min();
         let wait = next.map_or(LINGER, |next| next.saturating_duration_since(now).min(LINGER));
         Some(rustix::event::Timespec {
             tv_sec: wait.as_secs() as i64,
@@ -91,14 +89,15 @@ impl Reactor {
 
     /// Nothing for a while: lets kept jobs go, and sleeps until woken if there are none.
     fn on_quiet(&mut self) {
-        let kept = self.core.forget_old();
-        if self.runs.is_empty() && !kept {
+        let mut jobs = self.core.jobs();
+        jobs.finished.expire();
+        if self.runs.is_empty() && jobs.finished.is_empty() && jobs.next_deadline().is_none() {
             self.core.asleep.store(true, Ordering::SeqCst);
         }
     }
 
     fn take_in_new_runs(&mut self) {
-        let new = std::mem::take(&mut *self.core.inbox.lock().expect("no panic under this lock"));
+        let new = std::mem::take(&mut self.core.jobs().launched);
         self.runs.extend(new);
     }
 
@@ -107,10 +106,13 @@ impl Reactor {
             WAKE => self.core.clear_wake(),
             JAILER_SOCKET => {
                 self.hear_jailer();
-                self.core.launch_into_room();
+                self.core.launch_after_full();
             }
             JAILER_ENDED => self.on_jailer_end(),
-            _ => self.on_run_event(number / 4, number % 4),
+            _ => {
+                let (id, which) = token::run_of(number);
+                self.on_run_event(id, which);
+            }
         }
     }
 
@@ -121,8 +123,9 @@ impl Reactor {
             Progress::Going => {}
             Progress::Started => {
                 let (job_id, sink) = (run.job_id.clone(), run.sink.clone());
-                if let Some(job) = self.core.job(&job_id) {
-                    sink.started(&job);
+                let job = self.core.jobs().active(&job_id).map(|record| record.job.clone());
+                if let Some(job) = job.filter(|_| !run.handle.is_left()) {
+                    sink.event(Event::Started(&job));
                 }
             }
             Progress::Finished => self.end(id),
@@ -137,7 +140,7 @@ impl Reactor {
     }
 
     fn hear_jailer(&mut self) {
-        let Some(jailer) = self.core.jailer() else { return };
+        let Some(jailer) = self.core.link.get() else { return };
         while let Ok(Some((len, _))) =
             channel::receive_into(jailer.socket.as_fd(), false, &mut self.buffer)
         {
@@ -163,7 +166,7 @@ impl Reactor {
                         run.handle.confirm_kill();
                     }
                 }
-                Some(report @ FromJailer::Layers { .. }) => self.core.answer_probe(report),
+                Some(report @ FromJailer::Layers { .. }) => self.core.link.answer_probe(report),
                 Some(FromJailer::Hello { .. }) | None => {}
             }
         }
@@ -171,7 +174,7 @@ impl Reactor {
 
     /// Every run dies with the jailer; those that have not begun get a new one.
     fn on_jailer_end(&mut self) {
-        let Some(jailer) = self.core.forget_jailer() else { return };
+        let Some(jailer) = self.core.link.forget() else { return };
         jailer.wait();
         self.take_in_new_runs();
         let ids: Vec<u64> = self.runs.keys().copied().collect();
@@ -193,6 +196,7 @@ impl Reactor {
     /// no other with it, unless it is the jailer that does not answer.
     fn keep_deadlines(&mut self) {
         let now = Instant::now();
+        self.core.end_overdue(now);
         let late: Vec<u64> = self
             .runs
             .iter()
@@ -200,7 +204,7 @@ impl Reactor {
             .map(|(id, _)| *id)
             .collect();
         for id in late {
-            let Some(jailer) = self.core.jailer() else { continue };
+            let Some(jailer) = self.core.link.get() else { continue };
             let handle = self.runs[&id].handle.clone();
             if !handle.is_given_up() {
                 handle.give_until(now + KILL_GRACE);

@@ -3,24 +3,24 @@
 //! made of that.
 
 use crate::egress::{Egress, Gateway};
-use crate::jobs::Record;
+use crate::ending::Ending;
+use crate::handle::Handle;
 use crate::outcome;
-use crate::plan::{Prepared, TMP};
+use crate::plan::Prepared;
 use crate::temporary;
+use crate::token::{self, CONTROL, STDERR, STDOUT};
 use rustix::event::epoll;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::sync::Arc;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{Cause, FromInit, Plan, StepEnd, StepKind, ToInit, Trouble};
+use unsandbox_jailer::message::{Cause, FromInit, StepEnd, StepKind, Trouble};
 use unsandbox_protocol::{
-    Artifact, CancelReason, Error, ErrorCode, EventSink, ExecutionResult, Owner, Status, Stream,
+    Artifact, Error, ErrorCode, Event, EventSink, ExecutionResult, Owner, Status, Stream,
 };
 
 /// One stream of the program.
@@ -28,87 +28,6 @@ use unsandbox_protocol::{
 struct Output {
     pipe: Option<File>,
     kept: Vec<u8>,
-}
-
-/// What the words about an end need to know.
-#[derive(Clone, Copy, Debug)]
-pub struct Ending {
-    pub cancelled: Option<CancelReason>,
-    pub memory_bytes: u64,
-    pub cpu_time_ms: u64,
-    pub work_bytes: u64,
-    pub work_files: u64,
-    pub output_bytes: u64,
-    /// Of each step beside the run.
-    pub compile_ms: u64,
-    pub run_ms: u64,
-}
-
-impl Ending {
-    pub fn wall_ms_of(&self, kind: StepKind) -> u64 {
-        if kind == StepKind::Run { self.run_ms } else { self.compile_ms }
-    }
-}
-
-/// What other threads may do to a run.
-#[derive(Debug)]
-pub struct Handle {
-    control: OwnedFd,
-    cancelled: OnceLock<CancelReason>,
-    killed: AtomicBool,
-    /// The jailer has said that it kills the init.
-    confirmed: AtomicBool,
-    /// By when the init must have reported, before it is killed from outside.
-    deadline: Mutex<Instant>,
-}
-
-impl Handle {
-    pub fn new(control: OwnedFd, deadline: Instant) -> Handle {
-        let deadline = Mutex::new(deadline);
-        let no = || AtomicBool::new(false);
-        Handle { control, cancelled: OnceLock::new(), killed: no(), confirmed: no(), deadline }
-    }
-
-    pub fn cancel(&self, reason: CancelReason) {
-        if self.cancelled.set(reason).is_ok() {
-            self.stop(false);
-        }
-    }
-
-    /// Asks the init to end the program. An init that is gone needs no asking; one that is being killed keeps
-    /// its last deadline, after which the jailer itself is taken for hanging.
-    fn stop(&self, collect: bool) {
-        let mut deadline = self.deadline.lock().expect("no panic under this lock");
-        if self.is_given_up() {
-            return;
-        }
-        *deadline = (*deadline).min(Instant::now() + STOP_GRACE);
-        // Never waits: an init that does not read is killed at the deadline.
-        let _ = channel::try_send(self.control.as_fd(), &ToInit::Stop { collect }, &[]);
-    }
-
-    pub fn deadline(&self) -> Instant {
-        *self.deadline.lock().expect("no panic under this lock")
-    }
-
-    /// The init is being killed from outside; `until` is the last deadline.
-    pub fn give_until(&self, until: Instant) {
-        let mut deadline = self.deadline.lock().expect("no panic under this lock");
-        *deadline = until;
-        self.killed.store(true, Ordering::SeqCst);
-    }
-
-    pub fn is_given_up(&self) -> bool {
-        self.killed.load(Ordering::SeqCst)
-    }
-
-    pub fn confirm_kill(&self) {
-        self.confirmed.store(true, Ordering::SeqCst);
-    }
-
-    pub fn is_kill_confirmed(&self) -> bool {
-        self.confirmed.load(Ordering::SeqCst)
-    }
 }
 
 /// What the reactor keeps of a run.
@@ -139,6 +58,19 @@ pub struct Run {
     done: bool,
 }
 
+/// What a launch gives its run.
+pub struct Begin {
+    pub job_id: String,
+    pub owner: Owner,
+    pub sink: Arc<dyn EventSink>,
+    pub handle: Arc<Handle>,
+    pub epoll: Arc<OwnedFd>,
+    pub egress: Arc<Egress>,
+    pub pipes: [OwnedFd; 2],
+    pub ending: Ending,
+    pub base: Option<PathBuf>,
+}
+
 /// What an event means to the reactor.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Progress {
@@ -149,13 +81,6 @@ pub enum Progress {
     Finished,
 }
 
-/// The three descriptors that the reactor watches.
-pub const CONTROL: u64 = 0;
-pub const STDOUT: u64 = 1;
-pub const STDERR: u64 = 2;
-
-/// An init that was asked to stop has this long before it is killed.
-const STOP_GRACE: Duration = Duration::from_secs(2);
 /// What the kernel answers where a file may not be executed.
 const EACCES: i32 = 13;
 /// Read at most this often from one stream before looking at the others.
@@ -163,42 +88,18 @@ const READ_AT_ONCE: usize = 4;
 const READ_BYTES: usize = 64 * 1024;
 
 impl Run {
-    pub fn new(
-        record: &Record,
-        handle: Arc<Handle>,
-        epoll: Arc<OwnedFd>,
-        egress: Arc<Egress>,
-        pipes: [OwnedFd; 2],
-        prepared: &Prepared,
-    ) -> Run {
-        let plan: &Plan = &prepared.plan;
-        let wall = |is_run: bool| {
-            let step = plan.steps.iter().find(|step| (step.kind == StepKind::Run) == is_run);
-            step.map_or(0, |step| step.wall_ms)
-        };
-        let ending = Ending {
-            cancelled: None,
-            memory_bytes: plan.limits.memory_bytes,
-            cpu_time_ms: plan.limits.cpu_time_ms,
-            work_bytes: plan.limits.work_bytes,
-            work_files: plan.limits.work_files,
-            output_bytes: prepared.output_bytes,
-            compile_ms: wall(false),
-            run_ms: wall(true),
-        };
+    pub fn new(prepared: &Prepared, begin: Begin) -> Run {
+        let Begin { job_id, owner, sink, handle, epoll, egress, pipes, ending, base } = begin;
         Run {
-            job_id: record.job.job_id.clone(),
-            owner: record.owner.clone(),
-            sink: record.sink.clone(),
+            job_id,
+            owner,
+            sink,
             handle,
             epoll,
             egress,
             is_semitrusted: !prepared.needs.listen.is_empty(),
             gateway: None,
-            base: (plan.tmp != TMP)
-                .then(|| Path::new(&plan.tmp).parent())
-                .flatten()
-                .map(Path::to_path_buf),
+            base,
             control_open: true,
             outputs: pipes.map(|pipe| Output { pipe: Some(pipe.into()), kept: Vec::new() }),
             ending,
@@ -216,7 +117,7 @@ impl Run {
     /// Starts watching; from here on the reactor hears of it under `id`.
     pub fn watch(&self, id: u64) -> io::Result<()> {
         let add = |fd: BorrowedFd<'_>, which| {
-            let data = epoll::EventData::new_u64(id * 4 + which);
+            let data = token::of_run(id, which);
             epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)
         };
         for (output, which) in self.outputs.iter().zip([STDOUT, STDERR]) {
@@ -391,7 +292,11 @@ impl Run {
         let kept = &bytes[..bytes.len().min(room)];
         if !kept.is_empty() {
             output.kept.extend_from_slice(kept);
-            self.sink.output([Stream::Stdout, Stream::Stderr][index], kept);
+            if !self.handle.is_left() {
+                let stream = [Stream::Stdout, Stream::Stderr][index];
+                let offset = (output.kept.len() - kept.len()) as u64;
+                self.sink.event(Event::Output { stream, offset, bytes: kept });
+            }
         }
         if bytes.len() > room && !self.truncated {
             self.truncated = true;
@@ -407,7 +312,7 @@ impl Run {
 
     /// The result, or why there is none.
     pub fn into_result(mut self) -> Result<ExecutionResult, Error> {
-        self.ending.cancelled = self.handle.cancelled.get().copied();
+        self.ending.cancelled = self.handle.cancelled();
         if let Some(trouble) = &self.trouble {
             if let Some(reason) = self.ending.cancelled {
                 let mut result = ExecutionResult::new(Status::Cancelled);
@@ -512,20 +417,5 @@ pub fn refusal(trouble: &Trouble) -> Error {
             ErrorCode::IsolationUnavailable,
             format!("the {layer} could not be set up: {what}; {fix}"),
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cancel_leaves_a_run_that_is_being_killed_its_time() {
-        let (control, _init) = channel::pair().unwrap();
-        let late = Instant::now() + Duration::from_secs(60);
-        let handle = Handle::new(control, late);
-        handle.give_until(late);
-        handle.cancel(CancelReason::Caller);
-        assert_eq!(handle.deadline(), late);
     }
 }

@@ -4,6 +4,7 @@
 //! of the engine: between the one clone and the exec run nothing but raw system calls on memory that
 //! was prepared before, since the host may have any number of threads.
 
+use crate::plan::TMP;
 use crate::temporary;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -12,7 +13,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use unsandbox_jailer::ENGINE_FD;
 use unsandbox_jailer::channel;
@@ -65,6 +66,21 @@ fn unavailable(what: &str, error: &io::Error, fix: &str) -> Error {
 }
 
 impl Jailer {
+    /// Whether each run gets a mount of its own for its writable tree.
+    pub fn has_own_trees(&self) -> bool {
+        self.hello.base.is_empty()
+    }
+
+    /// Folder of the host below which runs have their writable trees; `None` where each mounts its own.
+    pub fn base(&self) -> Option<PathBuf> {
+        (!self.has_own_trees()).then(|| PathBuf::from(&self.hello.base))
+    }
+
+    /// The writable tree of a run, as the run sees it.
+    pub fn tree(&self, id: u64) -> String {
+        if self.has_own_trees() { TMP.to_string() } else { format!("{}/{id}", self.hello.base) }
+    }
+
     /// Starts one at the best level that the policy and this machine allow. One that cannot work says
     /// why in its `hello`.
     pub fn start(policy: IsolationPolicy) -> Result<Jailer, Error> {

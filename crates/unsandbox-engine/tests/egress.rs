@@ -171,7 +171,7 @@ fn go_fetches() {
         mirror.url()
     );
     let engine = mirror.engine();
-    let go = Submission::new(semitrusted("go", code));
+    let go = Submission::validated(semitrusted("go", code)).unwrap();
     let result = match engine.execute(go, Arc::new(NoSink)) {
         Err(error) if error.code() == ErrorCode::LanguageUnavailable => {
             return skip("go is not installed");
@@ -415,7 +415,7 @@ fn connections_that_say_nothing_hold_up_neither_others_nor_their_own_for_long() 
     );
     let (sink, events) = recorder();
     let threads = || threads_called("unsandbox-egres");
-    engine.submit(Submission::new(semitrusted("python", code)), sink).unwrap();
+    engine.submit_job(Submission::validated(semitrusted("python", code)).unwrap(), sink).unwrap();
     await_said(&events, "holding\n", Duration::from_secs(10));
     assert!(within(Duration::from_secs(5), || threads() >= 64), "the limit is reached");
     let other = run(&engine, "bash", format!("curl -sS {url}/hello"));
@@ -480,7 +480,9 @@ fn nothing_of_the_gateway_is_left_after_the_run() {
          print('holding', flush=True)\ninput()\nimport time; time.sleep(60)"
     );
     let (sink, events) = recorder();
-    let job = engine.submit(Submission::new(semitrusted("python", hang)), sink).unwrap();
+    let job = engine
+        .submit_job(Submission::validated(semitrusted("python", hang)).unwrap(), sink)
+        .unwrap();
     // It waits for input, of which there is none, and dies of that: the gateway ends with the program.
     await_said(&events, "holding\n", Duration::from_secs(10));
     assert_eq!(await_end(&events).job_id.as_deref(), Some(job.job_id.as_str()));

@@ -9,16 +9,18 @@ use std::time::{Duration, Instant};
 use unsandbox_engine::{Engine, EngineOptions};
 use unsandbox_protocol::backend::NoSink;
 use unsandbox_protocol::{
-    Backend, Error, ErrorCode, EventSink, Job, LimitKind, Limits, Owner, Request, Status, Stream,
-    Submission,
+    Backend, CallContext, Error, ErrorCode, EventSink, Job, LimitKind, Limits, Owner, Request,
+    Status, Submission,
 };
 
 /// Looks at the first piece of output for a while.
 struct Slow(std::sync::Once);
 
 impl EventSink for Slow {
-    fn output(&self, _: Stream, _: &[u8]) {
-        self.0.call_once(|| std::thread::sleep(Duration::from_millis(500)));
+    fn event(&self, event: unsandbox_protocol::Event<'_>) {
+        if let unsandbox_protocol::Event::Output { .. } = event {
+            self.0.call_once(|| std::thread::sleep(Duration::from_millis(500)));
+        }
     }
     fn finished(&self, _: Result<Job, Error>) {}
 }
@@ -30,7 +32,8 @@ fn output_in_packets_is_all_there_at_the_end() {
         int main() { fcntl(1, F_SETFL, O_DIRECT | O_WRONLY); usleep(100000);\n\
         for (int i = 0; i < 17; i++) if (write(1, \"0123456789\", 10) != 10) return 1; return 0; }";
     let sink = Arc::new(Slow(std::sync::Once::new()));
-    let result = engine().execute(Submission::new(Request::new("c", code)), sink).unwrap();
+    let result =
+        engine().execute(Submission::validated(Request::new("c", code)).unwrap(), sink).unwrap();
     assert_eq!((result.stdout.len(), result.exit_code), (170, Some(0)));
 }
 
@@ -49,9 +52,10 @@ fn an_init_that_the_kernel_ends_for_want_of_memory_is_the_programs_limit() {
         for (;;) memset(malloc(1 << 20), 1, 1 << 20); }";
     let (input, hold) = std::io::pipe().unwrap();
     let memory = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
-    let mut submission = Submission::new(Request::new("c", code).limits(memory).ttl(20));
+    let mut submission =
+        Submission::validated(Request::new("c", code).limits(memory).ttl(20)).unwrap();
     submission.stdin = Some(Box::new(input));
-    engine.submit(submission, recorder).unwrap();
+    engine.submit_job(submission, recorder).unwrap();
     let output = events.iter().find(|event| matches!(event, Event::Output(..)));
     assert!(output.is_some());
     // From outside, as no program can: the init is to go first.
@@ -167,9 +171,9 @@ fn a_running_job_is_cancelled_with_what_it_has_written() {
     let engine = engine();
     let (sink, events) = recorder();
     let request = Request::new("bash", "echo partial; sleep 100");
-    let job = engine.submit(Submission::new(request), sink).unwrap();
+    let job = engine.submit_job(Submission::validated(request).unwrap(), sink).unwrap();
     assert_eq!(await_output(&events), b"partial\n");
-    engine.cancel(&Owner::default(), &job.job_id, Arc::new(NoSink)).unwrap();
+    engine.cancel(&job.job_id, &CallContext::default(), Arc::new(NoSink)).unwrap();
     let result = await_end(&events);
     assert_eq!((result.status.clone(), result.exit_code), (Status::Cancelled, Some(-1)));
     assert_eq!(result.stdout, b"partial\n");
@@ -180,9 +184,9 @@ fn a_running_job_is_cancelled_with_what_it_has_written() {
 fn a_cancel_token_ends_its_execution() {
     let engine = engine();
     let (sink, events) = recorder();
-    let submission = Submission::new(Request::new("bash", "echo on; sleep 100"));
+    let submission = Submission::validated(Request::new("bash", "echo on; sleep 100")).unwrap();
     let token = submission.cancel.clone();
-    engine.submit(submission, sink).unwrap();
+    engine.submit_job(submission, sink).unwrap();
     await_output(&events);
     token.cancel();
     assert_eq!(await_end(&events).status, Status::Cancelled);
@@ -192,16 +196,25 @@ fn a_cancel_token_ends_its_execution() {
 fn a_queued_job_is_cancelled_without_running() {
     let engine = Engine::new(EngineOptions { concurrency: 1, ..EngineOptions::default() }).unwrap();
     let (first, running) = recorder();
-    let blocking =
-        engine.submit(Submission::new(Request::new("bash", "echo on; sleep 100")), first).unwrap();
+    let blocking = engine
+        .submit_job(
+            Submission::validated(Request::new("bash", "echo on; sleep 100")).unwrap(),
+            first,
+        )
+        .unwrap();
     await_output(&running);
     let (second, queued) = recorder();
-    let job = engine.submit(Submission::new(Request::new("bash", "echo never")), second).unwrap();
-    assert_eq!(engine.get(&Owner::default(), &job.job_id).unwrap().status, Status::Pending);
-    engine.cancel(&Owner::default(), &job.job_id, Arc::new(NoSink)).unwrap();
+    let job = engine
+        .submit_job(Submission::validated(Request::new("bash", "echo never")).unwrap(), second)
+        .unwrap();
+    assert_eq!(
+        engine.get_job(&job.job_id, &CallContext::default()).unwrap().status,
+        Status::Pending
+    );
+    engine.cancel(&job.job_id, &CallContext::default(), Arc::new(NoSink)).unwrap();
     let result = await_end(&queued);
     assert_eq!((result.status.clone(), result.stdout.len()), (Status::Cancelled, 0));
-    engine.cancel(&Owner::default(), &blocking.job_id, Arc::new(NoSink)).unwrap();
+    engine.cancel(&blocking.job_id, &CallContext::default(), Arc::new(NoSink)).unwrap();
     await_end(&running);
 }
 
@@ -210,11 +223,11 @@ fn a_full_queue_says_when_to_come_back() {
     let options = EngineOptions { concurrency: 1, queue_max: 1, ..EngineOptions::default() };
     let engine = Engine::new(options).unwrap();
     let (sink, events) = recorder();
-    let sleeper = || Submission::new(Request::new("bash", "echo on; sleep 100"));
-    engine.submit(sleeper(), sink).unwrap();
+    let sleeper = || Submission::validated(Request::new("bash", "echo on; sleep 100")).unwrap();
+    engine.submit_job(sleeper(), sink).unwrap();
     await_output(&events);
-    engine.submit(sleeper(), Arc::new(NoSink)).unwrap();
-    let error = engine.submit(sleeper(), Arc::new(NoSink)).unwrap_err();
+    engine.submit_job(sleeper(), Arc::new(NoSink)).unwrap();
+    let error = engine.submit_job(sleeper(), Arc::new(NoSink)).unwrap_err();
     assert_eq!(error.code(), ErrorCode::RateLimited);
     assert!(error.retry_after_ms().is_some());
 }
@@ -224,21 +237,25 @@ fn a_job_is_listed_while_active_and_kept_after() {
     let engine = engine();
     let owner = Owner("one".to_string());
     let (sink, events) = recorder();
-    let mut submission = Submission::new(Request::new("bash", "echo on; read; echo $REPLY"));
+    let mut submission =
+        Submission::validated(Request::new("bash", "echo on; read; echo $REPLY")).unwrap();
     let (reader, mut writer) = std::io::pipe().unwrap();
-    (submission.owner, submission.listed) = (owner.clone(), true);
+    (submission.context.owner, submission.listed) = (owner.clone(), true);
     submission.stdin = Some(Box::new(reader));
-    let job = engine.submit(submission, sink).unwrap();
+    let job = engine.submit_job(submission, sink).unwrap();
     await_output(&events);
-    assert_eq!(engine.list(&owner).unwrap()[0].job_id, job.job_id);
+    assert_eq!(engine.list_jobs(&CallContext::of(owner.clone())).unwrap()[0].job_id, job.job_id);
     let stranger = Owner("two".to_string());
-    assert_eq!(engine.get(&stranger, &job.job_id).unwrap_err().code(), ErrorCode::NotFound);
-    assert!(engine.list(&stranger).unwrap().is_empty());
+    assert_eq!(
+        engine.get_job(&job.job_id, &CallContext::of(stranger.clone())).unwrap_err().code(),
+        ErrorCode::NotFound
+    );
+    assert!(engine.list_jobs(&CallContext::of(stranger.clone())).unwrap().is_empty());
     std::io::Write::write_all(&mut writer, b"typed\n").unwrap();
     drop(writer);
     assert_eq!(await_end(&events).stdout, b"on\ntyped\n");
-    assert!(engine.list(&owner).unwrap().is_empty());
-    let kept = engine.get(&owner, &job.job_id).unwrap();
+    assert!(engine.list_jobs(&CallContext::of(owner.clone())).unwrap().is_empty());
+    let kept = engine.get_job(&job.job_id, &CallContext::of(owner)).unwrap();
     assert_eq!(kept.result.unwrap().stdout, b"on\ntyped\n");
     assert!(kept.started_at >= kept.created_at && kept.completed_at >= kept.started_at);
 }
@@ -266,12 +283,12 @@ const NEVER_COMPILED: &str = "#if __INCLUDE_LEVEL__ == 0\n#pragma message \"unde
 fn a_job_that_is_compiled_is_cancelled_at_once() {
     let engine = engine();
     let (sink, events) = recorder();
-    let submission = Submission::new(Request::new("c", NEVER_COMPILED).ttl(1));
-    let owner = submission.owner.clone();
-    let job = engine.submit(submission, sink).unwrap();
+    let submission = Submission::validated(Request::new("c", NEVER_COMPILED).ttl(1)).unwrap();
+    let context = submission.context.clone();
+    let job = engine.submit_job(submission, sink).unwrap();
     await_said(&events, "under way", Duration::from_secs(20));
     let began = Instant::now();
-    engine.cancel(&owner, &job.job_id, Arc::new(NoSink)).unwrap();
+    engine.cancel(&job.job_id, &context, Arc::new(NoSink)).unwrap();
     let result = await_end(&events);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!((result.status.clone(), result.exit_code), (Status::Cancelled, Some(-1)));
@@ -285,22 +302,22 @@ fn a_job_that_is_compiled_has_its_place_and_is_its_owners() {
     let (sink, events) = recorder();
     let listed = |code: &str, language: &str| {
         let request = Request::new(language, code);
-        Submission { listed: true, ..Submission::new(request) }
+        Submission { listed: true, ..Submission::validated(request).unwrap() }
     };
     let submission = listed(NEVER_COMPILED, "c");
-    let (owner, cancel) = (submission.owner.clone(), submission.cancel.clone());
-    engine.submit(submission, sink).unwrap();
+    let (owner, cancel) = (submission.context.owner.clone(), submission.cancel.clone());
+    engine.submit_job(submission, sink).unwrap();
     await_said(&events, "under way", Duration::from_secs(20));
-    let jobs = engine.list(&owner).unwrap();
+    let jobs = engine.list_jobs(&CallContext::of(owner.clone())).unwrap();
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0].status, Status::Running);
     let (sink, next) = recorder();
-    engine.submit(listed("echo next", "bash"), sink).unwrap();
-    let waiting = engine.list(&owner).unwrap();
+    engine.submit_job(listed("echo next", "bash"), sink).unwrap();
+    let waiting = engine.list_jobs(&CallContext::of(owner.clone())).unwrap();
     let pending = waiting.iter().filter(|job| job.status == Status::Pending).count();
     assert_eq!((waiting.len(), pending), (2, 1), "the next one waits for the place");
     let (sink, _) = recorder();
-    let full = engine.submit(listed("true", "bash"), sink).unwrap_err();
+    let full = engine.submit_job(listed("true", "bash"), sink).unwrap_err();
     assert_eq!(full.code(), ErrorCode::RateLimited);
     // By its own token, as where its client has gone or its deadline has passed.
     cancel.cancel();
@@ -320,9 +337,9 @@ fn a_step_that_makes_an_artifact_is_stopped_as_the_program_is() {
     );
     let request = || Request { return_wasm_artifact: true, ..Request::new("c", code.clone()) };
     let (sink, events) = recorder();
-    let submission = Submission::new(request());
+    let submission = Submission::validated(request()).unwrap();
     let cancel = submission.cancel.clone();
-    engine.submit(submission, sink).unwrap();
+    engine.submit_job(submission, sink).unwrap();
     await_said(&events, "under way", Duration::from_secs(20));
     cancel.cancel();
     let result = await_end(&events);

@@ -17,9 +17,9 @@ fn the_streams_can_be_opened_again() {
 
 #[test]
 fn the_engine_tells_what_the_machine_gives() {
-    let probe = engine().probe().unwrap();
+    let probe = engine().probe(&unsandbox_protocol::CallContext::default()).unwrap();
     assert_eq!(probe.level.map(|level| level.as_str()), Some("full"));
-    let _ = engine().languages().unwrap();
+    let _ = engine().languages(&unsandbox_protocol::CallContext::default()).unwrap();
     for layer in ["user namespace", "seccomp", "landlock", "rights", "rlimits", "cgroup"] {
         assert!(probe.layers.iter().any(|found| found.name == layer), "{layer}");
     }

@@ -90,7 +90,7 @@ fn dropping_an_engine_ends_what_runs() {
     let engine = engine();
     let (sink, events) = recorder();
     let code = "(setsid sleep 1000 &) ; echo on; sleep 1000";
-    engine.submit(Submission::new(Request::new("bash", code)), sink).unwrap();
+    engine.submit_job(Submission::validated(Request::new("bash", code)).unwrap(), sink).unwrap();
     await_output(&events);
     drop(engine);
     assert_eq!(await_end(&events).status, Status::Cancelled);
@@ -103,12 +103,13 @@ fn of_a_finished_job_its_end_alone_is_kept() {
     let engine = engine();
     let (sink, events) = recorder();
     let held = std::sync::Arc::downgrade(&sink);
-    let submission = Submission { listed: true, ..Submission::new(Request::new("bash", "true")) };
-    let owner = submission.owner.clone();
-    let job = engine.submit(submission, sink).unwrap();
+    let submission =
+        Submission { listed: true, ..Submission::validated(Request::new("bash", "true")).unwrap() };
+    let context = submission.context.clone();
+    let job = engine.submit_job(submission, sink).unwrap();
     assert!(await_end(&events).success);
     assert!(within(Duration::from_secs(10), || held.strong_count() == 0));
-    assert_eq!(engine.get(&owner, &job.job_id).unwrap().status, Status::Completed);
+    assert_eq!(engine.get_job(&job.job_id, &context).unwrap().status, Status::Completed);
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn a_jailer_that_is_killed_is_replaced() {
     let engine = engine();
     let (sink, events) = recorder();
     let request = Request::new("bash", "echo on; sleep 1000");
-    engine.submit(Submission::new(request), sink).unwrap();
+    engine.submit_job(Submission::validated(request).unwrap(), sink).unwrap();
     await_output(&events);
     let children =
         std::fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()));
@@ -146,8 +147,10 @@ struct DropsItsEngine {
 }
 
 impl unsandbox_protocol::EventSink for DropsItsEngine {
-    fn output(&self, _: unsandbox_protocol::Stream, _: &[u8]) {
-        drop(self.engine.lock().unwrap().take());
+    fn event(&self, event: unsandbox_protocol::Event<'_>) {
+        if let unsandbox_protocol::Event::Output { .. } = event {
+            drop(self.engine.lock().unwrap().take());
+        }
     }
     fn finished(&self, end: Result<unsandbox_protocol::Job, unsandbox_protocol::Error>) {
         self.ended.send(end.unwrap().status).unwrap();
@@ -161,10 +164,11 @@ fn an_engine_may_be_dropped_in_its_own_callback() {
     let sink = std::sync::Arc::new(DropsItsEngine { engine: Mutex::new(None), ended });
     let engine = engine();
     // The program waits until the sink holds the engine.
-    let mut submission = Submission::new(Request::new("bash", "read; echo on; sleep 1000"));
+    let mut submission =
+        Submission::validated(Request::new("bash", "read; echo on; sleep 1000")).unwrap();
     let (reader, mut writer) = std::io::pipe().unwrap();
     submission.stdin = Some(Box::new(reader));
-    engine.submit(submission, sink.clone()).unwrap();
+    engine.submit_job(submission, sink.clone()).unwrap();
     *sink.engine.lock().unwrap() = Some(engine);
     std::io::Write::write_all(&mut writer, b"go\n").unwrap();
     assert_eq!(ends.recv_timeout(Duration::from_secs(5)), Ok(Status::Cancelled));
@@ -212,7 +216,7 @@ fn control_groups_are_removed() {
 
 fn submit(engine: &unsandbox_engine::Engine, code: &str) -> std::sync::mpsc::Receiver<Event> {
     let (sink, events) = recorder();
-    engine.submit(Submission::new(Request::new("bash", code)), sink).unwrap();
+    engine.submit_job(Submission::validated(Request::new("bash", code)).unwrap(), sink).unwrap();
     events
 }
 
@@ -264,7 +268,11 @@ fn two_who_probe_at_once_are_both_answered() {
     let engine = engine();
     std::thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| (0..10).for_each(|_| assert!(engine.probe().is_ok())));
+            scope.spawn(|| {
+                (0..10).for_each(|_| {
+                    assert!(engine.probe(&unsandbox_protocol::CallContext::default()).is_ok())
+                })
+            });
         }
     });
 }
@@ -338,7 +346,9 @@ fn a_run_that_does_not_die_takes_no_other_with_it() {
     let engine = engine();
     let (sink, frozen) = recorder();
     let code = "echo on; sleep 1000";
-    let job = engine.submit(Submission::new(Request::new("bash", code)), sink).unwrap();
+    let job = engine
+        .submit_job(Submission::validated(Request::new("bash", code)).unwrap(), sink)
+        .unwrap();
     await_output(&frozen);
     let mut asleep = None;
     let sleeps = || {
@@ -352,12 +362,12 @@ fn a_run_that_does_not_die_takes_no_other_with_it() {
     }
     std::fs::write(freezer.join("freezer.state"), "FROZEN").unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut submission = Submission::new(Request::new("bash", "read; echo end"));
+    let mut submission = Submission::validated(Request::new("bash", "read; echo end")).unwrap();
     submission.stdin = Some(Box::new(reader));
     let (sink, other) = recorder();
-    engine.submit(submission, sink).unwrap();
+    engine.submit_job(submission, sink).unwrap();
     let (sink, _events) = recorder();
-    engine.cancel(&Default::default(), &job.job_id, sink).unwrap();
+    engine.cancel(&job.job_id, &Default::default(), sink).unwrap();
     let end = await_event_within(&frozen, Duration::from_secs(60), |event| match event {
         Event::Finished(end) => Some(*end),
         _ => None,

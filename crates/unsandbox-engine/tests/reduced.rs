@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use unsandbox_engine::{Engine, EngineOptions};
+use unsandbox_protocol::Backend as _;
 use unsandbox_protocol::{ErrorCode, ExecutionResult, IsolationPolicy, Request};
 
 fn engine_at(isolation: IsolationPolicy) -> Engine {
@@ -108,7 +109,7 @@ fn auto_falls_back_and_says_so_where_namespaces_are_refused() {
         (&result.stdout[..], result.isolation.unwrap().level.as_str()),
         (&b"ran\n"[..], "reduced")
     );
-    let probe = engine.probe().unwrap();
+    let probe = engine.probe(&unsandbox_protocol::CallContext::default()).unwrap();
     assert_eq!(probe.level.unwrap().as_str(), "reduced");
     let why = probe.layers.iter().find(|layer| layer.name == "user namespace").unwrap();
     assert!(!why.available && why.fix.contains("max_user_namespaces"), "{why:?}");
@@ -142,7 +143,7 @@ fn a_noexec_temporary_directory_is_named_where_a_program_cannot_start() {
     let result = execute_on(&engine, made).unwrap();
     assert_eq!(result.exit_code, Some(126));
     assert!(is_told(result.error.as_deref().unwrap()), "{:?}", result.error);
-    let probe = engine.probe().unwrap();
+    let probe = engine.probe(&unsandbox_protocol::CallContext::default()).unwrap();
     let layer = probe.layers.iter().find(|layer| layer.name == "temporary directory").unwrap();
     assert!(!layer.available && is_told(&format!("{}; {}", layer.detail, layer.fix)), "{layer:?}");
 }

@@ -87,7 +87,7 @@ fn in_a_process_with_another_path() {
     let (language, code) = order.split_once(' ').unwrap();
     for level in LEVELS {
         let engine = engine_at(level);
-        let listed = engine.languages().unwrap();
+        let listed = engine.languages(&unsandbox_protocol::CallContext::default()).unwrap();
         let found = listed.into_iter().find(|it| it.name == language).unwrap();
         let result = execute_on(&engine, Request::new(language, code)).unwrap();
         assert_eq!(result.stdout_text(), "ran\n", "{level:?}: {result:?}");

@@ -254,15 +254,16 @@ mod soak {
             35 if number % 400 == 35 => Request::new("bash", "sleep 100").ttl(1),
             _ => Request::new("bash", "").runtime(SILENT).ttl(30),
         };
-        engine.execute(Submission::new(request), Arc::new(NoSink))
+        engine.execute(Submission::validated(request).unwrap(), Arc::new(NoSink))
     }
 
     /// At once, after a while, or when it has said something.
     fn cancelled(engine: &Engine, number: usize) -> Result<ExecutionResult, Error> {
         let (sink, events) = recorder();
-        let submission = Submission::new(Request::new("bash", "echo on; sleep 100").ttl(100));
+        let submission =
+            Submission::validated(Request::new("bash", "echo on; sleep 100").ttl(100)).unwrap();
         let token = submission.cancel.clone();
-        engine.submit(submission, sink)?;
+        engine.submit_job(submission, sink)?;
         let mut told = None;
         match number % 3 {
             0 => {}

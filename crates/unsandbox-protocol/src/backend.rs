@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one trait behind which a place runs code: the engine, a remote server, later a fleet.
-//! Completion is an event that the backend sends, never a thread that it parks.
+//! The one trait behind which code is run: the engine, a server, later a store or a fleet around them.
+//!
+//! Submissions have two forms. In the event form (`submit`, `watch`, `cancel`) the backend answers at once and
+//! reports to a sink; in the blocking form (`execute`, `submit_job`, `wait_job`, `cancel_job`) the calling thread
+//! waits. A backend needs to write only the event form.
 
 use crate::cancel::CancelToken;
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
+use crate::isolation::Probe;
 use crate::request::Request;
-use crate::result::{ExecutionResult, Job, RawJson};
+use crate::result::{ExecutionResult, Job, RawJson, Status};
+use crate::validate::ValidRequest;
+use crate::waiter::Waiter;
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Whose job it is. To any other owner it does not exist.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -20,51 +28,98 @@ pub enum Stream {
     Stderr,
 }
 
+/// What happens to a submission before its end.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The backend has taken the job: its id is known, and it will have an end. At most once, and first.
+    Accepted(&'a Job),
+    /// The run step began.
+    Started(&'a Job),
+    /// Bytes as the program writes them, in order within a stream.
+    Output {
+        stream: Stream,
+        /// How many bytes of the stream came before these.
+        offset: u64,
+        bytes: &'a [u8],
+    },
+}
+
 /// Where a backend reports what happens to one submission.
 ///
-/// Called from the backend's own threads, without locks held; must not block.
+/// Called from the backend's own threads or that of the call, without locks held; must not block.
 pub trait EventSink: Send + Sync {
-    /// Bytes as the program writes them, in order within a stream.
-    fn output(&self, _stream: Stream, _bytes: &[u8]) {}
+    fn event(&self, _event: Event<'_>) {}
 
-    /// The run step began.
-    fn started(&self, _job: &Job) {}
-
-    /// Whether anyone still hears: a backend may drop a watcher that is not wanted any more.
+    /// Whether anyone still listens: a backend may drop a watcher that is no longer wanted.
     fn is_wanted(&self) -> bool {
         true
     }
 
-    /// The end, exactly once: a job in a terminal state with its result, or why there is none.
+    /// The end, exactly once: a job in a terminal state with its result, or why there is none. Before
+    /// [`Event::Accepted`] it is a refusal.
     fn finished(&self, end: Result<Job, Error>);
 }
 
-/// One execution on its way to a backend.
-pub struct Submission {
-    /// Already validated.
-    pub request: Request,
+/// What each call carries beside its arguments.
+#[derive(Clone, Debug, Default)]
+pub struct CallContext {
     pub owner: Owner,
-    /// An asynchronous job, which `list` shows and which outlives its caller.
-    pub listed: bool,
-    /// Standard input as a stream; takes the place of `request.stdin`.
-    pub stdin: Option<Box<dyn Read + Send>>,
-    /// Ends this execution from any thread.
+    /// Ends the call from any thread: it fails with CANCELLED.
     pub cancel: CancelToken,
+    /// How long the call may take from now; after that it fails with TIMEOUT. `None`: as long as the backend
+    /// has it.
+    pub deadline: Option<Duration>,
 }
 
-impl Submission {
-    pub fn new(request: Request) -> Self {
-        Submission {
-            request,
-            owner: Owner::default(),
-            listed: false,
-            stdin: None,
-            cancel: CancelToken::new(),
-        }
+impl CallContext {
+    pub fn of(owner: Owner) -> CallContext {
+        CallContext { owner, ..CallContext::default() }
     }
 }
 
-impl fmt::Debug for Submission {
+/// One execution on its way to a backend.
+pub struct Submission<'a> {
+    pub request: ValidRequest<'a>,
+    /// An asynchronous job, which `list_jobs` shows and which outlives its caller.
+    pub listed: bool,
+    /// Standard input as a stream; takes the place of `request.stdin`.
+    pub stdin: Option<Box<dyn Read + Send>>,
+    /// Ends the execution from any thread, that of a listed job too.
+    pub cancel: CancelToken,
+    /// Where the choice exists: submit it as a job, so that it can be cancelled in any case.
+    pub as_job: bool,
+    /// Of the call that submits. Its deadline and its token bound an execution that is not listed, and of a
+    /// listed one only the submission.
+    pub context: CallContext,
+}
+
+impl<'a> Submission<'a> {
+    pub fn new(request: ValidRequest<'a>) -> Self {
+        Submission {
+            request,
+            listed: false,
+            stdin: None,
+            cancel: CancelToken::new(),
+            as_job: false,
+            context: CallContext::default(),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// ARGUMENT if the request breaks a rule.
+    pub fn validated(request: Request) -> Result<Submission<'static>, Error> {
+        ValidRequest::new(Cow::Owned(request)).map(Submission::new)
+    }
+
+    pub fn into_owned(self) -> Submission<'static> {
+        let Submission { request, listed, stdin, cancel, as_job, context } = self;
+        Submission { request: request.into_owned(), listed, stdin, cancel, as_job, context }
+    }
+}
+
+impl fmt::Debug for Submission<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Submission")
             .field("language", &self.request.language)
@@ -109,42 +164,143 @@ pub struct Health {
     pub raw: Option<RawJson>,
 }
 
-/// A place that runs code.
-pub trait Backend: Send + Sync {
-    /// Takes one execution and answers at once; its end goes to the sink.
+/// Runs code. Shared by threads.
+pub trait Backend: Send + Sync + fmt::Debug {
+    /// Checks a request by the rules of this backend. As a rule they are [`ValidRequest::new`]; one that detects
+    /// the language itself leaves it open.
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT if the request breaks a rule.
+    fn validate<'a>(&self, request: Cow<'a, Request>) -> Result<ValidRequest<'a>, Error> {
+        ValidRequest::new(request)
+    }
+
+    /// Takes one execution and returns at once. Whether it is accepted is an event: a backend may have to write
+    /// it to a disk first, or to ask somebody.
     ///
     /// The job's id is empty where an endpoint tells it only with the result.
-    fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error>;
-
-    /// Cancels a pending or running job and asks for its end; a finished one is given as it is.
-    ///
-    /// The end (a job in a terminal state) goes to `sink`, as for a submission.
-    fn cancel(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error>;
-
-    fn get(&self, owner: &Owner, job_id: &str) -> Result<Job, Error>;
+    fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>);
 
     /// Reports the job's end to `sink` when it comes, at once if it has come.
-    fn watch(&self, owner: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error>;
+    fn watch(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error>;
+
+    /// Cancels a pending or running job; one that has ended stays as it is. The end (a job in a terminal
+    /// state) goes to `sink`, as with [`Backend::watch`].
+    fn cancel(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error>;
+
+    fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error>;
 
     /// The pending and running jobs that are `listed`.
-    fn list(&self, owner: &Owner) -> Result<Vec<Job>, Error>;
+    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error>;
 
-    fn languages(&self) -> Result<Vec<LanguageInfo>, Error>;
+    fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error>;
 
-    fn validate_key(&self) -> Result<KeyInfo, Error>;
+    /// As [`Backend::languages`]. Where versions are known only after each runtime was asked, this asks.
+    fn languages_with_versions(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
+        self.languages(context)
+    }
 
-    fn health(&self) -> Result<Health, Error>;
+    fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error>;
 
-    /// Runs and waits on the calling thread.
+    fn health(&self, context: &CallContext) -> Result<Health, Error>;
+
+    /// Which layers of isolation this machine gives.
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT from a backend that runs code elsewhere.
+    fn probe(&self, context: &CallContext) -> Result<Probe, Error>;
+
+    /// Refuses new submissions, waits up to `grace` for what runs, then ends everything. Calls after that are
+    /// CONFLICT, or as before where nothing but idle connections had to be ended.
+    fn close(&self, grace: Duration);
+
+    /// Runs and waits on the calling thread, within the submission's deadline.
     fn execute(
         &self,
-        submission: Submission,
+        submission: Submission<'_>,
         sink: Arc<dyn EventSink>,
     ) -> Result<ExecutionResult, Error> {
+        let cancel = submission.cancel.clone();
         let waiter = Arc::new(Waiter::with_sink(sink));
-        self.submit(submission, waiter.clone())?;
+        self.submit(submission.into_owned(), waiter.clone());
+        result_of(waiter.wait(), &cancel)
+    }
+
+    /// Submits and waits until the job is accepted. A backend may report nothing further to the sink of a listed
+    /// job: its end is found by its id.
+    fn submit_job(
+        &self,
+        submission: Submission<'_>,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<Job, Error> {
+        let waiter = Arc::new(Waiter::before(sink));
+        self.submit(submission.into_owned(), waiter.clone());
+        waiter.wait_accepted()
+    }
+
+    /// Waits for the end of a job. The context's token and deadline end only the waiting.
+    fn wait_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
+        let waiter = Arc::new(Waiter::new());
+        self.watch(job_id, context, waiter.clone())?;
+        let end = waiter.wait_within(job_id, context)?;
+        result_in(end)
+    }
+
+    /// Cancels a job and waits for its end.
+    fn cancel_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
+        let waiter = Arc::new(Waiter::new());
+        self.cancel(job_id, context, waiter.clone())?;
         waiter.wait_result()
     }
+}
+
+/// The result of a finished job.
+///
+/// # Errors
+///
+/// INTERNAL if the backend sent none.
+pub fn result_in(job: Job) -> Result<ExecutionResult, Error> {
+    job.into_result().ok_or_else(|| Error::internal("a finished job came without its result"))
+}
+
+/// The outcome of a call from the end of its job: a call that its own token has cancelled is an error.
+///
+/// # Errors
+///
+/// CANCELLED then; else the end's own.
+pub fn result_of(end: Result<Job, Error>, cancel: &CancelToken) -> Result<ExecutionResult, Error> {
+    let job = end?;
+    if job.status == Status::Cancelled && cancel.is_cancelled() {
+        return Err(cancelled(Some(&job.job_id)));
+    }
+    result_in(job)
+}
+
+/// The error of a call that its own token has ended.
+pub fn cancelled(job_id: Option<&str>) -> Error {
+    let error = Error::new(ErrorCode::Cancelled, "the call was cancelled");
+    match job_id {
+        Some(id) if !id.is_empty() => error.with_job_id(id),
+        _ => error,
+    }
+}
+
+/// The error of a call that took longer than its deadline.
+pub fn past_deadline(deadline: Duration) -> Error {
+    let seconds = deadline.as_secs_f64();
+    Error::new(ErrorCode::Timeout, format!("the call took longer than its deadline of {seconds} s"))
 }
 
 /// A sink that does nothing: for callers who only want the result.
@@ -153,66 +309,4 @@ pub struct NoSink;
 
 impl EventSink for NoSink {
     fn finished(&self, _end: Result<Job, Error>) {}
-}
-
-/// A sink that a thread can wait on; passes output and start on to another sink.
-pub struct Waiter {
-    end: Mutex<Option<Result<Job, Error>>>,
-    arrived: Condvar,
-    sink: Arc<dyn EventSink>,
-}
-
-impl Waiter {
-    pub fn new() -> Self {
-        Self::with_sink(Arc::new(NoSink))
-    }
-
-    /// Passes every event on to `sink`.
-    pub fn with_sink(sink: Arc<dyn EventSink>) -> Self {
-        Waiter { end: Mutex::new(None), arrived: Condvar::new(), sink }
-    }
-
-    /// Blocks until the end has come.
-    pub fn wait(&self) -> Result<Job, Error> {
-        let mut end = self.end.lock().expect("no panic under this lock");
-        loop {
-            if let Some(end) = end.take() {
-                return end;
-            }
-            end = self.arrived.wait(end).expect("no panic under this lock");
-        }
-    }
-
-    /// As [`Waiter::wait`], for the result alone.
-    pub fn wait_result(&self) -> Result<ExecutionResult, Error> {
-        let job = self.wait()?;
-        job.into_result().ok_or_else(|| Error::internal("a finished job came without its result"))
-    }
-}
-
-impl Default for Waiter {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Waiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiter").finish_non_exhaustive()
-    }
-}
-
-impl EventSink for Waiter {
-    fn output(&self, stream: Stream, bytes: &[u8]) {
-        self.sink.output(stream, bytes);
-    }
-
-    fn started(&self, job: &Job) {
-        self.sink.started(job);
-    }
-
-    fn finished(&self, end: Result<Job, Error>) {
-        *self.end.lock().expect("no panic under this lock") = Some(end);
-        self.arrived.notify_all();
-    }
 }

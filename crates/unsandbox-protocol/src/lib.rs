@@ -16,13 +16,16 @@ pub mod printable;
 pub mod request;
 pub mod result;
 pub mod shell;
+pub mod sync;
 pub mod validate;
+pub mod waiter;
 pub mod wire;
 
-pub use backend::{Backend, EventSink, Owner, Stream, Submission};
+pub use backend::{Backend, CallContext, Event, EventSink, Owner, Stream, Submission};
 pub use cancel::{CancelReason, CancelToken};
 pub use error::{Error, ErrorCode};
 pub use isolation::{Isolation, IsolationPolicy, Level, Probe};
 pub use limits::Limits;
 pub use request::{InputFile, NetworkMode, Request};
 pub use result::{Artifact, ExecutionResult, Job, LimitKind, RawJson, Status, Usage};
+pub use validate::ValidRequest;

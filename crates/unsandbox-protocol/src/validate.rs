@@ -7,16 +7,121 @@ use crate::language::Language;
 use crate::limits::{self, LIMIT_TABLE, Limits, TTL_MAX_SECONDS, TTL_MIN_SECONDS};
 use crate::request::{InputFile, NetworkMode, Request};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::ops::Deref;
 
-/// What a valid request means.
-#[derive(Clone, Copy, Debug)]
-pub struct Valid {
-    pub language: &'static Language,
+/// A request that keeps every rule: only validation makes one.
+///
+/// Dereferences to the [`Request`].
+#[derive(Clone, Debug)]
+pub struct ValidRequest<'a> {
+    request: Cow<'a, Request>,
+    /// `None`: the backend detects it.
+    language: Option<&'static Language>,
+    network_mode: NetworkMode,
+}
+
+impl<'a> ValidRequest<'a> {
+    /// Checks every field against its limit and detects the language where none is named.
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT; the message names field, value and limit. LANGUAGE_UNKNOWN for a language that is not in the table.
+    pub fn new(request: Cow<'a, Request>) -> Result<Self, Error> {
+        let valid = ValidRequest::undetected(request)?;
+        if valid.language.is_some() { Ok(valid) } else { valid.detect() }
+    }
+
+    /// As [`ValidRequest::new`], but leaves a language that is not named to the backend, which may know more of
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// As [`ValidRequest::new`].
+    pub fn undetected(request: Cow<'a, Request>) -> Result<Self, Error> {
+        let network_mode = check_options(&request)?;
+        let language = match &request.language {
+            Some(name) => Some(crate::language::require_language(name)?),
+            None => None,
+        };
+        if let Some(language) = language {
+            check_code(&request.code, language)?;
+        }
+        Ok(ValidRequest { request, language, network_mode })
+    }
+
+    /// Detects the language.
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT if the code does not tell it.
+    pub fn detect(self) -> Result<Self, Error> {
+        let language = crate::detect::detect(&self.request.code)?;
+        check_code(&self.request.code, language)?;
+        Ok(ValidRequest { language: Some(language), ..self })
+    }
+
+    pub fn language(&self) -> Option<&'static Language> {
+        self.language
+    }
+
     /// Whether the language was detected rather than named.
-    pub detected: bool,
-    pub network_mode: NetworkMode,
+    pub fn is_detected(&self) -> bool {
+        self.language.is_some() && self.request.language.is_none()
+    }
+
+    pub fn network_mode(&self) -> NetworkMode {
+        self.network_mode
+    }
+
+    /// Its own copy of a request that was borrowed.
+    pub fn into_owned(self) -> ValidRequest<'static> {
+        ValidRequest { request: Cow::Owned(self.request.into_owned()), ..self }
+    }
+
+    /// The request, with the language's own name where that is known: one spelling on the wire, since an alias
+    /// of ours need not be one of the server's.
+    pub fn into_request(self) -> Cow<'a, Request> {
+        let mut request = self.request;
+        if let Some(Language { name, .. }) = self.language
+            && request.language.as_deref() != Some(name)
+        {
+            request.to_mut().language = Some(name.to_string());
+        }
+        request
+    }
+
+    /// Standard input may be any bytes.
+    pub fn set_stdin(&mut self, stdin: Vec<u8>) {
+        self.request.to_mut().stdin = Some(stdin);
+    }
+
+    /// # Errors
+    ///
+    /// ARGUMENT if it is none that a run may have.
+    pub fn set_ttl(&mut self, seconds: i64) -> Result<(), Error> {
+        self.request.to_mut().ttl = Some(ttl(seconds)?);
+        Ok(())
+    }
+
+    /// # Errors
+    ///
+    /// ARGUMENT if a value is out of its bounds.
+    pub fn set_limits(&mut self, limits: Limits) -> Result<(), Error> {
+        check_limits(&limits)?;
+        self.request.to_mut().limits = limits;
+        Ok(())
+    }
+}
+
+impl Deref for ValidRequest<'_> {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.request
+    }
 }
 
 /// Characters of a wrong value that an error shows.
@@ -26,34 +131,35 @@ const RUNTIME_MAX_BYTES: usize = 4096;
 
 impl Request {
     /// Checks every field against its limit; the error names field, value and limit.
-    pub fn validate(&self) -> Result<Valid, Error> {
-        let network_mode = self.validate_options()?;
-        let (language, detected) = match &self.language {
-            Some(name) => (crate::language::require_language(name)?, false),
-            None => (crate::detect::detect(&self.code)?, true),
-        };
-        if !language.allows_nul && self.code.contains('\0') {
-            let name = language.name;
-            return Err(Error::argument(format!(
-                "code contains a NUL byte, which a {name} program cannot hold"
-            )));
-        }
-        Ok(Valid { language, detected, network_mode })
+    ///
+    /// # Errors
+    ///
+    /// As [`ValidRequest::new`].
+    pub fn validate(&self) -> Result<ValidRequest<'_>, Error> {
+        ValidRequest::new(Cow::Borrowed(self))
     }
+}
 
-    /// As [`Request::validate`], but leaves language and code to the server that detects it.
-    pub fn validate_options(&self) -> Result<NetworkMode, Error> {
-        ttl(self.ttl_seconds())?;
-        let network_mode = network_mode(&self.network_mode)?;
-        check_files(&self.input_files)?;
-        check_env(&self.env)?;
-        check_args(&self.args)?;
-        check_limits(&self.limits)?;
-        if let Some(path) = &self.runtime {
-            check_runtime(path)?;
-        }
-        Ok(network_mode)
+/// Everything but language and code.
+fn check_options(request: &Request) -> Result<NetworkMode, Error> {
+    ttl(request.ttl_seconds())?;
+    let network_mode = network_mode(&request.network_mode)?;
+    check_files(&request.input_files)?;
+    check_env(&request.env)?;
+    check_args(&request.args)?;
+    check_limits(&request.limits)?;
+    if let Some(path) = &request.runtime {
+        check_runtime(path)?;
     }
+    Ok(network_mode)
+}
+
+fn check_code(code: &str, language: &Language) -> Result<(), Error> {
+    if language.allows_nul || !code.contains('\0') {
+        return Ok(());
+    }
+    let name = language.name;
+    Err(Error::argument(format!("code contains a NUL byte, which a {name} program cannot hold")))
 }
 
 /// A value from outside as an error shows it: quoted, escaped, at most 40 characters of it.

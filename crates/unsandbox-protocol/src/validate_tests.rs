@@ -25,10 +25,11 @@ fn names(names: &[Option<&str>]) -> Request {
 
 #[test]
 fn a_plain_request_is_valid() {
-    let valid = python().network_mode("semitrusted").ttl(900).validate().unwrap();
-    assert_eq!(valid.language.name, "python");
-    assert!(!valid.detected);
-    assert_eq!(valid.network_mode, NetworkMode::Semitrusted);
+    let request = python().network_mode("semitrusted").ttl(900);
+    let valid = request.validate().unwrap();
+    assert_eq!(valid.language().unwrap().name, "python");
+    assert!(!valid.is_detected());
+    assert_eq!(valid.network_mode(), NetworkMode::Semitrusted);
     assert!(Request::new("bash", "").validate().is_ok(), "an empty program is a program");
 }
 
@@ -146,7 +147,8 @@ fn limits_and_code() {
         ] {
             let mut asked = Limits::default();
             assert!(asked.set(row.name, value));
-            let valid = python().limits(asked).validate();
+            let request = python().limits(asked);
+            let valid = request.validate();
             assert_eq!(valid.is_ok(), good, "{} = {value}", row.name);
             if let Err(error) = valid {
                 assert!(error.message().contains(row.name), "{error}");
@@ -167,4 +169,18 @@ fn no_limit_can_be_asked_away() {
         assert!(limits.set(row.name, 0));
         assert!(refused(python().limits(limits)).contains(row.name));
     }
+}
+
+#[test]
+fn a_backend_that_detects_gets_the_request_without_a_language() {
+    use std::borrow::Cow;
+    let request = Request::detect("#!/bin/bash\necho");
+    let open = ValidRequest::undetected(Cow::Borrowed(&request)).unwrap();
+    assert!(open.language().is_none() && !open.is_detected());
+    let valid = open.detect().unwrap();
+    assert!(valid.is_detected() && valid.language().unwrap().name == "bash");
+    assert_eq!(valid.into_request().language.as_deref(), Some("bash"));
+    let alias = Request::new("py", "");
+    assert_eq!(alias.validate().unwrap().into_request().language.as_deref(), Some("python"));
+    assert!(ValidRequest::undetected(Cow::Owned(Request::detect("").ttl(0))).is_err());
 }

@@ -5,7 +5,7 @@ use crate::convert;
 use crate::error::raise;
 use crate::request::request;
 use crate::settings::{Given, configured};
-use crate::wait::{call, wait};
+use crate::wait::call;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,20 +74,11 @@ impl Client {
     ) -> PyResult<Bound<'py, PyAny>> {
         let request = request(language, code, options)?;
         let (options, failed) = call_options(calling)?;
-        // The local engine runs it without a thread that waits.
-        let ended = if self.client.is_local() {
-            let started = py.detach(|| match request.language {
-                Some(_) => self.client.start_execute(request, options, None),
-                None => self.client.start_run(request, options, None),
-            });
-            wait(py, &started.map_err(|error| raise(py, &error))?)
-        } else {
-            let client = self.client.clone();
-            call(py, options, move |options| match request.language {
-                Some(_) => client.execute_with(&request, options),
-                None => client.run_with(&request, options),
-            })
-        };
+        let client = self.client.clone();
+        let ended = call(py, options, move |options| match request.language {
+            Some(_) => client.with(options).execute(&request),
+            None => client.with(options).run(&request),
+        });
         if let Some(error) = failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
@@ -106,8 +97,8 @@ impl Client {
         let request = request(language, code, options)?;
         let client = self.client.clone();
         let job = call(py, call_options(calling)?.0, move |options| match request.language {
-            Some(_) => client.execute_async_with(&request, options),
-            None => client.run_async_with(&request, options),
+            Some(_) => client.with(options).execute_async(&request),
+            None => client.with(options).run_async(&request),
         })?;
         convert::job(py, job)
     }
@@ -120,7 +111,7 @@ impl Client {
     ) -> PyResult<Bound<'py, PyAny>> {
         let client = self.client.clone();
         let options = call_options(calling)?.0;
-        let job = call(py, options, move |options| client.get_job_with(&job_id, options))?;
+        let job = call(py, options, move |options| client.with(options).get_job(&job_id))?;
         convert::job(py, job)
     }
 
@@ -132,7 +123,7 @@ impl Client {
     ) -> PyResult<Bound<'py, PyAny>> {
         let client = self.client.clone();
         let options = call_options(calling)?.0;
-        let result = call(py, options, move |options| client.wait_job_with(&job_id, options))?;
+        let result = call(py, options, move |options| client.with(options).wait_job(&job_id))?;
         convert::result(py, result)
     }
 
@@ -144,7 +135,7 @@ impl Client {
     ) -> PyResult<Bound<'py, PyAny>> {
         let client = self.client.clone();
         let options = call_options(calling)?.0;
-        let result = call(py, options, move |options| client.cancel_job_with(&job_id, options))?;
+        let result = call(py, options, move |options| client.with(options).cancel_job(&job_id))?;
         convert::result(py, result)
     }
 
@@ -154,7 +145,7 @@ impl Client {
         calling: &Bound<'_, PyDict>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let client = self.client.clone();
-        let jobs = call(py, call_options(calling)?.0, move |it| client.list_jobs_with(it))?;
+        let jobs = call(py, call_options(calling)?.0, move |it| client.with(it).list_jobs())?;
         convert::jobs(py, jobs)
     }
 
@@ -164,7 +155,7 @@ impl Client {
         calling: &Bound<'_, PyDict>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let client = self.client.clone();
-        let languages = call(py, call_options(calling)?.0, move |it| client.languages_with(it))?;
+        let languages = call(py, call_options(calling)?.0, move |it| client.with(it).languages())?;
         convert::languages(py, &languages)
     }
 
@@ -174,7 +165,7 @@ impl Client {
         calling: &Bound<'_, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let client = self.client.clone();
-        let info = call(py, call_options(calling)?.0, move |it| client.validate_key_with(it))?;
+        let info = call(py, call_options(calling)?.0, move |it| client.with(it).validate_key())?;
         convert::key(py, &info)
     }
 
@@ -184,7 +175,7 @@ impl Client {
         calling: &Bound<'_, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let client = self.client.clone();
-        let health = call(py, call_options(calling)?.0, move |it| client.health_with(it))?;
+        let health = call(py, call_options(calling)?.0, move |it| client.with(it).health())?;
         convert::health(py, &health)
     }
 

@@ -14,7 +14,7 @@ const TICK: Duration = Duration::from_millis(50);
 const STOPPING: Duration = Duration::from_millis(100);
 
 /// Waits for a task and gives its end.
-pub fn wait<T: Send + 'static>(py: Python<'_>, task: &Task<T>) -> PyResult<T> {
+fn wait<T: Send + 'static>(py: Python<'_>, task: &Task<T>) -> PyResult<T> {
     let ticks = on_main_thread(py)?.then_some(TICK);
     loop {
         if let Some(end) = py.detach(|| task.wait(ticks)) {

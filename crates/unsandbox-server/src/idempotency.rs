@@ -3,25 +3,23 @@
 //! retry after any fault and no program runs twice. A key that names the store which its client knew before its
 //! first attempt is refused where that store, or a key of that time, is gone.
 
+use crate::acceptance::Acceptance;
 use crate::reply;
 use crate::store::Store;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::limits::IDEMPOTENCY_WINDOW;
 use unsandbox_protocol::wire::IDEMPOTENCY_KEY_MAX_CHARS as KEY_MAX_CHARS;
-use unsandbox_protocol::{CancelToken, Error, ErrorCode, Job, Owner};
+use unsandbox_protocol::{CancelToken, Error, ErrorCode, Owner};
 
 /// Keys of one owner remembered at once. Beyond them the one that ended first makes room, so that
 /// nobody's keys push out another's.
 const KEYS_OF_OWNER_MAX: usize = 10_000;
 
 type Fingerprint = [u8; 32];
-
-/// A job, and how to end it when nobody waits for it any more.
-type Taken = (Job, Option<CancelToken>);
 
 /// What one key stands for.
 pub(crate) struct Entry {
@@ -30,9 +28,10 @@ pub(crate) struct Entry {
     fingerprint: Fingerprint,
     /// Of the store that the key names.
     generation: Option<u32>,
-    /// The backend's answer to the submission. A lock of its own: the end of a run may be reported while
-    /// `submit_once` still holds it.
-    answer: Mutex<Option<Result<Taken, Error>>>,
+    /// Ends the run; set by the request that submits it.
+    token: OnceLock<CancelToken>,
+    /// The backend's answer to the submission.
+    acceptance: Arc<Acceptance>,
     /// Requests that wait for the end; from none to one only under the table's lock.
     waiting: Mutex<usize>,
     /// The run is over: its result is what the key stands for. Set under the table's lock.
@@ -40,15 +39,17 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Runs `submit` unless an earlier call did; gives what that gave.
-    ///
-    /// A second submission with the same key waits here, for the moment that `submit` takes.
-    pub(crate) fn submit_once(
-        &self,
-        submit: impl FnOnce() -> Result<Taken, Error>,
-    ) -> Result<Taken, Error> {
-        let mut answer = self.answer.lock().expect("no panic under this lock");
-        answer.get_or_insert_with(submit).clone()
+    /// True for the first request alone: it submits the run, which `token` ends.
+    pub(crate) fn begin(&self, token: CancelToken) -> bool {
+        self.token.set(token).is_ok()
+    }
+
+    pub(crate) fn token(&self) -> Option<&CancelToken> {
+        self.token.get()
+    }
+
+    pub(crate) fn acceptance(&self) -> &Arc<Acceptance> {
+        &self.acceptance
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, usize> {
@@ -183,7 +184,8 @@ impl Table {
             key: key.clone(),
             fingerprint,
             generation,
-            answer: Mutex::default(),
+            token: OnceLock::new(),
+            acceptance: Arc::default(),
             waiting: Mutex::default(),
             has_ended: AtomicBool::new(false),
         });
@@ -246,7 +248,7 @@ pub(crate) fn parse_key(value: &[u8]) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unsandbox_protocol::{Status, wire};
+    use unsandbox_protocol::{Job, Status, wire};
 
     fn owner(name: &str) -> Owner {
         Owner(name.to_string())
@@ -265,9 +267,12 @@ mod tests {
     fn a_repeated_submission_gets_the_first_job() {
         let table = table();
         let first = table.claim(&owner("a"), keyed("k", "{}")).unwrap();
-        first.entry().submit_once(|| Ok((Job::new("1", Status::Pending), None))).unwrap();
+        assert!(first.entry().begin(CancelToken::new()));
+        first.entry().acceptance().set(Ok(Job::new("1", Status::Pending)));
         let again = table.claim(&owner("a"), keyed("k", "{}")).unwrap();
-        let (job, _) = again.entry().submit_once(|| panic!("a second run")).unwrap();
+        assert!(!again.entry().begin(CancelToken::new()), "a second run");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let job = runtime.block_on(again.entry().acceptance().wait()).unwrap();
         assert_eq!(job.job_id, "1");
     }
 
@@ -284,7 +289,7 @@ mod tests {
     fn a_refused_submission_leaves_its_key_free() {
         let table = table();
         let claim = table.claim(&owner("a"), keyed("k", "1")).unwrap();
-        claim.entry().submit_once(|| Err(Error::argument("no"))).unwrap_err();
+        assert!(claim.entry().begin(CancelToken::new()));
         table.ended(claim.entry());
         table.forget(claim.entry());
         assert!(table.owners.lock().unwrap()[&owner("a")].ended.is_empty());

@@ -4,6 +4,7 @@
 //! programs are run. Blocking from the outside; inside, one small event loop in which a waiting request
 //! costs no thread.
 
+mod acceptance;
 mod body;
 mod budget;
 mod connections;
@@ -20,6 +21,7 @@ mod sent;
 mod serve;
 mod state;
 mod store;
+mod submit;
 mod turns;
 mod workers;
 mod write_deadline;

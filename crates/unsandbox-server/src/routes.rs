@@ -6,8 +6,9 @@ use crate::connections::{Exchange, Stage};
 use crate::guard::{self, Via};
 use crate::idempotency::{Keyed, fingerprint, parse_key};
 use crate::reply::{self, Refusal};
-use crate::runs::{Completion, End, Order, ended, seen, submit};
+use crate::runs::{Completion, End, ended};
 use crate::state::State;
+use crate::submit::{Order, seen, submit};
 use crate::workers::beside;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -18,13 +19,14 @@ use axum::http::{Method, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use unsandbox_protocol::backend::{Health, KeyInfo};
 use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
-use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job};
+use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, ValidRequest};
 
 /// Work on more bytes than this is done beside the event loop, which has other requests to serve.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -102,9 +104,9 @@ async fn take(
     let (request, listed, print) = offload(&state, &exchange, body.len(), move || {
         // Freed with the body, once it is read.
         let _memory = memory;
-        let Incoming { mut request, wants_async } = decode(family, &parts, &body)?;
-        let language = request.validate()?.language;
-        caps.apply(&mut request, language)?;
+        let Incoming { request, wants_async } = decode(family, &parts, &body)?;
+        let mut request = ValidRequest::new(Cow::Owned(request))?;
+        caps.apply(&mut request)?;
         let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
         Ok((request, asynchronous || wants_async, print))
     })
@@ -112,20 +114,20 @@ async fn take(
     let owner = caller.owner;
     let keyed = key.zip(print).map(|(key, fingerprint)| Keyed { key, generation, fingerprint });
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
-    let taken = submit(&state, Order { owner: owner.clone(), request, listed, keyed })?;
+    let accepted = submit(&state, Order { owner: owner.clone(), request, listed, keyed }).await?;
     if listed {
-        // What was taken before may have its end by now, which is then told with it.
-        let now = if taken.is_repeated() {
-            state.backend.get(&owner, &taken.job.job_id).ok()
+        // A job that was accepted before may have its end by now, which is then told with it.
+        let now = if accepted.is_repeated() {
+            state.backend.get_job(&accepted.job.job_id, &CallContext::of(owner)).ok()
         } else {
             None
         };
         return match now.filter(|job| job.status.is_terminal()) {
             Some(job) => told(&state, &exchange, job, shape, wire::encode_job).await,
-            None => Ok(reply::json(wire::encode_submitted(&taken.job))),
+            None => Ok(reply::json(wire::encode_submitted(&accepted.job))),
         };
     }
-    let job = taken.finished(&state, &owner).await?;
+    let job = accepted.finished(&state, &owner).await?;
     drop(wait);
     let result = result_of(job)?;
     let id = result.job_id.clone().unwrap_or_default();
@@ -189,7 +191,9 @@ fn numbered(mut job: Job) -> Job {
 }
 
 async fn list_jobs(axum::extract::State(state): Shared, Extension(admitted): Admitted) -> Reply {
-    Ok(reply::json(wire::encode_jobs(&state.backend.list(&admitted.caller.owner)?)))
+    Ok(reply::json(wire::encode_jobs(
+        &state.backend.list_jobs(&CallContext::of(admitted.caller.owner))?,
+    )))
 }
 
 async fn get_job(
@@ -201,15 +205,16 @@ async fn get_job(
     let id = job_id(id)?;
     let wait = parse_wait(query.as_deref().unwrap_or(""))?;
     let owner = &admitted.caller.owner;
-    let mut job = state.backend.get(owner, &id)?;
+    let context = CallContext::of(owner.clone());
+    let mut job = state.backend.get_job(&id, &context)?;
     if let (Some(wait), false) = (wait, job.status.is_terminal()) {
         let (sink, end) = Completion::watching();
-        state.backend.watch(owner, &id, sink)?;
+        state.backend.watch(&id, &context, sink)?;
         let end = tokio::time::timeout(wait, ended(end));
         job = match admitted.exchange.wait_in(Stage::LongPoll, end).await {
             Ok(Ok(end)) => seen(&state, owner, &id, end)?,
             // It has waited so long, or has to make room.
-            _ => state.backend.get(owner, &id)?,
+            _ => state.backend.get_job(&id, &context)?,
         };
     }
     told(&state, &admitted.exchange, job, admitted.shape, wire::encode_job).await
@@ -250,8 +255,9 @@ async fn cancel_job(
 ) -> Reply {
     let id = job_id(id)?;
     let owner = &admitted.caller.owner;
+    let context = CallContext::of(owner.clone());
     let (sink, end) = Completion::watching();
-    state.backend.cancel(owner, &id, sink)?;
+    state.backend.cancel(&id, &context, sink)?;
     let end: End = ended(end).await;
     let job = seen(&state, owner, &id, end)?;
     told(&state, &admitted.exchange, job, admitted.shape, wire::encode_cancelled).await
@@ -259,7 +265,9 @@ async fn cancel_job(
 
 async fn languages(axum::extract::State(state): Shared) -> Reply {
     let backend = state.backend.clone();
-    let made = state.languages(beside(move || Ok(wire::encode_languages(&backend.languages()?))));
+    let made = state.languages(beside(move || {
+        Ok(wire::encode_languages(&backend.languages(&CallContext::default())?))
+    }));
     let bytes = made.await?;
     let mut response = reply::json(String::new());
     *response.body_mut() = Body::from(bytes);
@@ -269,7 +277,7 @@ async fn languages(axum::extract::State(state): Shared) -> Reply {
 async fn validate_key(axum::extract::State(state): Shared) -> Reply {
     // Whoever comes here has passed the guard: what is left to tell is the backend's.
     let backend = state.backend.clone();
-    let info = beside(move || backend.validate_key()).await?;
+    let info = beside(move || backend.validate_key(&CallContext::default())).await?;
     Ok(reply::json(wire::encode_key_info(&KeyInfo { tier: Some(TIER.to_string()), ..info })))
 }
 
@@ -279,7 +287,8 @@ async fn health(axum::extract::State(state): Shared) -> Reply {
         (wire::STOPPING.to_string(), Some(reply::stopping()))
     } else {
         let backend = state.backend.clone();
-        let Health { healthy, status, .. } = beside(move || backend.health()).await?;
+        let Health { healthy, status, .. } =
+            beside(move || backend.health(&CallContext::default())).await?;
         let trouble = (!healthy).then(|| reply::unhealthy(&status));
         (status, trouble)
     };

@@ -12,12 +12,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use unsandbox_protocol::language::Language;
 use unsandbox_protocol::limits::{
     LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
     TTL_MAX_SECONDS,
 };
-use unsandbox_protocol::{Backend, Error, ErrorCode, Limits, Request, validate};
+use unsandbox_protocol::{Backend, Error, ErrorCode, Limits, ValidRequest, validate};
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -128,9 +127,9 @@ impl Caps {
 
     /// Brings what a valid request leaves open under the caps; ARGUMENT, when it asks for more than this
     /// server gives.
-    pub(crate) fn apply(&self, request: &mut Request, language: &Language) -> Result<(), Error> {
+    pub(crate) fn apply(&self, request: &mut ValidRequest<'_>) -> Result<(), Error> {
         match request.ttl {
-            None => request.ttl = Some(request.ttl_seconds().min(self.ttl_seconds)),
+            None => request.set_ttl(request.ttl_seconds().min(self.ttl_seconds))?,
             Some(asked) if asked > self.ttl_seconds => {
                 let cap = self.ttl_seconds;
                 return Err(Error::argument(format!(
@@ -139,21 +138,27 @@ impl Caps {
             }
             Some(_) => {}
         }
+        let mut limits = request.limits;
         for row in LIMIT_TABLE {
             let Some(cap) = self.limits.get(row.name) else { continue };
-            match request.limits.get(row.name) {
+            let default = match request.language() {
+                Some(language) => language.default_limit(row),
+                None => row.default,
+            };
+            match limits.get(row.name) {
                 Some(asked) if asked > cap => {
                     return Err(Error::argument(format!(
                         "limits.{} is {asked}; this server allows at most {cap}",
                         row.name
                     )));
                 }
-                None if language.default_limit(row).is_none_or(|default| default > cap) => {
-                    request.limits.set(row.name, cap);
+                None if default.is_none_or(|default| default > cap) => {
+                    limits.set(row.name, cap);
                 }
                 _ => {}
             }
         }
+        request.set_limits(limits)?;
         if request.runtime.is_some() {
             return Err(Error::argument(
                 "runtime names a program of the caller's own machine; a server does not take it",
@@ -186,8 +191,8 @@ pub(crate) struct State {
     pub body_pace: Pace,
     pub caps: Caps,
     pub reclaim: Duration,
-    pub idempotency: Table,
-    pub runs: Runs,
+    pub idempotency: Arc<Table>,
+    pub runs: Arc<Runs>,
     stopping: AtomicBool,
     languages: tokio::sync::Mutex<Option<(Instant, Bytes)>>,
 }
@@ -211,8 +216,8 @@ impl State {
             },
             caps: options.caps,
             reclaim: options.reclaim,
-            idempotency: Table::new()?,
-            runs: Runs::default(),
+            idempotency: Arc::new(Table::new()?),
+            runs: Arc::default(),
             stopping: AtomicBool::new(false),
             languages: tokio::sync::Mutex::default(),
         })
@@ -254,18 +259,22 @@ impl fmt::Debug for State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unsandbox_protocol::language::{find_language, languages};
+    use std::borrow::Cow;
+    use unsandbox_protocol::Request;
+    use unsandbox_protocol::language::languages;
 
-    fn bash() -> &'static Language {
-        find_language("bash").unwrap()
+    /// Under the caps, or why not.
+    fn capped(caps: Caps, request: Request) -> Result<Request, Error> {
+        let mut request = ValidRequest::new(Cow::Owned(request)).unwrap();
+        caps.apply(&mut request).map(|()| request.into_request().into_owned())
     }
 
     #[test]
     fn a_request_over_a_cap_is_refused_with_the_cap() {
         let limits = Limits { memory_bytes: Some(1 << 28), ..Limits::default() };
         let caps = Caps { ttl_seconds: 30, limits };
-        let refused = |mut request: Request| caps.apply(&mut request, bash()).unwrap_err();
-        caps.apply(&mut Request::new("bash", "").ttl(30).limits(limits), bash()).unwrap();
+        let refused = |request: Request| capped(caps, request).unwrap_err();
+        capped(caps, Request::new("bash", "").ttl(30).limits(limits)).unwrap();
         let error = refused(Request::new("bash", "").ttl(31));
         assert!(error.message().contains("31") && error.message().contains("30 s"), "{error}");
         let more = Limits { memory_bytes: Some((1 << 28) + 1), ..Limits::default() };
@@ -281,8 +290,7 @@ mod tests {
         let limits =
             Limits { memory_bytes, cpu_time_ms, processes: Some(4096), ..Limits::default() };
         let given = |caps: Caps, name: &str| {
-            let mut request = Request::new(name, "");
-            caps.apply(&mut request, find_language(name).unwrap()).unwrap();
+            let request = capped(caps, Request::new(name, "")).unwrap();
             (request.ttl, request.limits)
         };
         let expected = Limits { memory_bytes, cpu_time_ms, ..Limits::default() };

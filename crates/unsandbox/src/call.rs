@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a single call may have beside its request: a way to stop it, a deadline, streams.
+//! What a single call may have beside its request: a way to stop it, a deadline, streams; and the operations with
+//! them.
 
+use crate::client::{Client, Route};
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
-use unsandbox_protocol::{CancelToken, Stream};
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::{
+    CallContext, CancelToken, Error, Event, EventSink, ExecutionResult, Job, Owner, Probe, Request,
+    Stream,
+};
 
 /// Receives output as the program writes it; called from the library's threads, must not block.
 pub type OutputCallback = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
@@ -61,4 +68,187 @@ impl fmt::Debug for CallOptions {
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
     }
+}
+
+/// The operations of a client with options for one call: what [`Client::with`] gives.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use unsandbox::{CallOptions, Client, Request};
+///
+/// let client = Client::from_env()?;
+/// let options = CallOptions::new().deadline(Duration::from_secs(10));
+/// let result = client.with(options).execute(&Request::new("python", "print(1)"))?;
+/// # Ok::<(), unsandbox::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "it does nothing until an operation is called"]
+pub struct Call<'a> {
+    client: &'a Client,
+    options: CallOptions,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(client: &'a Client, options: CallOptions) -> Self {
+        Call { client, options }
+    }
+
+    /// [`Client::execute`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn execute(self, request: &Request) -> Result<ExecutionResult, Error> {
+        self.execute_by(Route::Execute, request)
+    }
+
+    /// [`Client::run`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn run(self, request: &Request) -> Result<ExecutionResult, Error> {
+        self.execute_by(Route::Run, request)
+    }
+
+    fn execute_by(self, route: Route, request: &Request) -> Result<ExecutionResult, Error> {
+        let backend = self.client.backend()?;
+        let on_output = OutputSink::new(self.options.on_output.clone());
+        let submission = self.client.submission(route, Cow::Borrowed(request), self.options)?;
+        backend.execute(submission, on_output)
+    }
+
+    /// [`Client::execute_async`] with these options, which bound the submission and not the job.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn execute_async(self, request: &Request) -> Result<Job, Error> {
+        self.submit_by(Route::Execute, request)
+    }
+
+    /// [`Client::run_async`] with these options, which bound the submission and not the job.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn run_async(self, request: &Request) -> Result<Job, Error> {
+        self.submit_by(Route::Run, request)
+    }
+
+    fn submit_by(self, route: Route, request: &Request) -> Result<Job, Error> {
+        let backend = self.client.backend()?;
+        let on_output = OutputSink::new(self.options.on_output.clone());
+        let mut submission = self.client.submission(route, Cow::Borrowed(request), self.options)?;
+        submission.listed = true;
+        // The job outlives this call, so that the call's token must not reach it.
+        submission.cancel = CancelToken::new();
+        backend.submit_job(submission, on_output)
+    }
+
+    /// [`Client::get_job`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn get_job(self, job_id: &str) -> Result<Job, Error> {
+        check_job_id(job_id)?;
+        self.client.backend()?.get_job(job_id, &self.context())
+    }
+
+    /// [`Client::wait_job`] with these options; the deadline and the token end only the waiting.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED by the options.
+    pub fn wait_job(self, job_id: &str) -> Result<ExecutionResult, Error> {
+        check_job_id(job_id)?;
+        self.client.backend()?.wait_job(job_id, &self.context())
+    }
+
+    /// [`Client::cancel_job`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn cancel_job(self, job_id: &str) -> Result<ExecutionResult, Error> {
+        check_job_id(job_id)?;
+        self.client.backend()?.cancel_job(job_id, &self.context())
+    }
+
+    /// [`Client::list_jobs`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn list_jobs(self) -> Result<Vec<Job>, Error> {
+        self.client.backend()?.list_jobs(&self.context())
+    }
+
+    /// [`Client::languages`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn languages(self) -> Result<Vec<LanguageInfo>, Error> {
+        self.client.backend()?.languages_with_versions(&self.context())
+    }
+
+    /// [`Client::validate_key`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn validate_key(self) -> Result<KeyInfo, Error> {
+        self.client.backend()?.validate_key(&self.context())
+    }
+
+    /// [`Client::health`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn health(self) -> Result<Health, Error> {
+        self.client.backend()?.health(&self.context())
+    }
+
+    /// [`Client::probe`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn probe(self) -> Result<Probe, Error> {
+        self.client.backend()?.probe(&self.context())
+    }
+
+    fn context(&self) -> CallContext {
+        let CallOptions { cancel, deadline, .. } = &self.options;
+        CallContext { owner: Owner::default(), cancel: cancel.clone(), deadline: *deadline }
+    }
+}
+
+fn check_job_id(job_id: &str) -> Result<(), Error> {
+    match job_id.is_empty() {
+        true => Err(Error::argument("job_id is empty")),
+        false => Ok(()),
+    }
+}
+
+/// Brings output to a call's callback.
+struct OutputSink(Option<OutputCallback>);
+
+impl OutputSink {
+    fn new(callback: Option<OutputCallback>) -> Arc<OutputSink> {
+        Arc::new(OutputSink(callback))
+    }
+}
+
+impl EventSink for OutputSink {
+    fn event(&self, event: Event<'_>) {
+        if let (Some(callback), Event::Output { stream, bytes, .. }) = (&self.0, event) {
+            callback(stream, bytes);
+        }
+    }
+
+    fn finished(&self, _: Result<Job, Error>) {}
 }

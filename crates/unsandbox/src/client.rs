@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One client for every place: the engine in this process, or a server.
+//! One client for every backend: the engine in this process, a server, or one of the caller's own.
 
 use crate::builder::ClientBuilder;
-use crate::call::{CallOptions, OutputCallback};
+use crate::call::{Call, CallOptions, OutputCallback};
 use crate::config::{Chosen, Endpoint};
 use crate::local::{Local, LocalOptions};
 use crate::remote::{Remote, RemoteOptions};
@@ -11,16 +11,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, NoSink, Waiter};
-use unsandbox_protocol::language::Language;
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, result_of};
 use unsandbox_protocol::{
-    CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Owner, Probe, Request, Status,
-    Stream, Submission,
+    Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
+    Owner, Probe, Request, Submission,
 };
 
 /// Whether the caller names the language.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Route {
+pub(crate) enum Route {
     Execute,
     Run,
 }
@@ -42,17 +41,12 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    place: Place,
+    backend: Arc<dyn Backend>,
     endpoint: String,
+    local: bool,
     explicit: bool,
     exposed: Option<String>,
     closed: AtomicBool,
-}
-
-#[derive(Debug)]
-enum Place {
-    Local(Local),
-    Remote(Remote),
 }
 
 impl Client {
@@ -69,22 +63,29 @@ impl Client {
         Self::builder().build()
     }
 
+    /// A client of any backend. `endpoint` is its name in messages.
+    pub fn from_backend(backend: Arc<dyn Backend>, endpoint: impl Into<String>) -> Client {
+        let endpoint = endpoint.into();
+        let (local, explicit, exposed, closed) = (false, true, None, AtomicBool::new(false));
+        Client { inner: Arc::new(Inner { backend, endpoint, local, explicit, exposed, closed }) }
+    }
+
     pub(crate) fn new(
         chosen: Chosen,
         local: LocalOptions,
         remote: RemoteOptions,
     ) -> Result<Client, Error> {
-        let endpoint = chosen.endpoint.to_string();
-        let place = match chosen.endpoint {
-            Endpoint::Local => Place::Local(Local::new(local)),
-            place => {
-                local.refuse_for_server(&endpoint)?;
-                Place::Remote(Remote::new(place, chosen.credentials, remote)?)
-            }
+        let Chosen { endpoint, credentials, explicit, exposed, .. } = chosen;
+        let (name, is_local) = (endpoint.to_string(), matches!(endpoint, Endpoint::Local));
+        let backend: Arc<dyn Backend> = if is_local {
+            Arc::new(Local::new(local))
+        } else {
+            local.refuse_for_server(&name)?;
+            Arc::new(Remote::new(endpoint, credentials, remote)?)
         };
-        let Chosen { explicit, exposed, .. } = chosen;
         let closed = AtomicBool::new(false);
-        Ok(Client { inner: Arc::new(Inner { place, endpoint, explicit, exposed, closed }) })
+        let inner = Inner { backend, endpoint: name, local: is_local, explicit, exposed, closed };
+        Ok(Client { inner: Arc::new(inner) })
     }
 
     /// Where code goes: `local:`, a URL, or `unix:PATH`.
@@ -105,17 +106,14 @@ impl Client {
 
     /// Whether code stays on this machine, in this process's own engine.
     pub fn is_local(&self) -> bool {
-        matches!(self.inner.place, Place::Local(_))
+        self.inner.local
     }
 
     /// Ends the client for every clone: the local engine and what runs in it, idle connections.
     /// Further calls are CONFLICT.
     pub fn close(&self) {
         if !self.inner.closed.swap(true, Ordering::SeqCst) {
-            match &self.inner.place {
-                Place::Local(local) => local.close(),
-                Place::Remote(remote) => remote.close(),
-            }
+            self.inner.backend.close(Duration::ZERO);
         }
     }
 
@@ -123,33 +121,40 @@ impl Client {
         self.inner.closed.load(Ordering::SeqCst)
     }
 
-    fn place(&self) -> Result<&Place, Error> {
+    /// The operations with options for one call: a deadline, a token that cancels it, streams.
+    pub fn with(&self, options: CallOptions) -> Call<'_> {
+        Call::new(self, options)
+    }
+
+    fn call(&self) -> Call<'_> {
+        self.with(CallOptions::default())
+    }
+
+    pub(crate) fn backend(&self) -> Result<&dyn Backend, Error> {
         match self.is_closed() {
             true => Err(Error::new(ErrorCode::Conflict, "the client is closed")),
-            false => Ok(&self.inner.place),
+            false => Ok(&*self.inner.backend),
         }
     }
 
-    /// Every rule that can be checked before anything runs or is sent. The language, unless a server is to
-    /// detect it.
-    fn check(&self, route: Route, request: &Request) -> Result<Option<&'static Language>, Error> {
-        if route == Route::Execute && request.language.is_none() {
-            return Err(Error::argument("language is missing; `run` detects it"));
-        }
-        if self.is_local() {
-            return request.validate().map(|valid| Some(valid.language));
-        }
-        if request.runtime.is_some() {
-            let endpoint = self.endpoint();
-            return Err(Error::argument(format!(
-                "runtime is for local: only, but the endpoint is {endpoint}"
-            )));
-        }
+    /// A submission whose request keeps every rule that can be checked before anything runs or is sent.
+    pub(crate) fn submission<'a>(
+        &self,
+        route: Route,
+        mut request: Cow<'a, Request>,
+        options: CallOptions,
+    ) -> Result<Submission<'a>, Error> {
         match route {
-            Route::Execute => request.validate().map(|valid| Some(valid.language)),
-            // The server detects the language, and may know more of them.
-            Route::Run => request.validate_options().map(|_| None),
+            Route::Execute if request.language.is_none() => {
+                return Err(Error::argument("language is missing; `run` detects it"));
+            }
+            Route::Run if request.language.is_some() => request.to_mut().language = None,
+            _ => {}
         }
+        let request = self.inner.backend.validate(request)?;
+        let CallOptions { cancel, deadline, stdin, cancel_job, .. } = options;
+        let context = CallContext { owner: Owner::default(), cancel: cancel.clone(), deadline };
+        Ok(Submission { stdin, cancel, as_job: cancel_job, context, ..Submission::new(request) })
     }
 
     /// Runs code in the request's language and waits for the result.
@@ -159,16 +164,7 @@ impl Client {
     /// ARGUMENT before anything runs if the request breaks a rule; otherwise why there is no result.
     /// A program that fails is a result.
     pub fn execute(&self, request: &Request) -> Result<ExecutionResult, Error> {
-        self.execute_with(request, CallOptions::default())
-    }
-
-    /// As [`Client::execute`], with options for this call.
-    pub fn execute_with(
-        &self,
-        request: &Request,
-        options: CallOptions,
-    ) -> Result<ExecutionResult, Error> {
-        self.execute_at(Route::Execute, Cow::Borrowed(request), options)
+        self.call().execute(request)
     }
 
     /// Runs code whose language is detected; `request.language` is ignored.
@@ -177,37 +173,7 @@ impl Client {
     ///
     /// As [`Client::execute`]; ARGUMENT too if the language cannot be told.
     pub fn run(&self, request: &Request) -> Result<ExecutionResult, Error> {
-        self.run_with(request, CallOptions::default())
-    }
-
-    /// As [`Client::run`], with options for this call.
-    pub fn run_with(
-        &self,
-        request: &Request,
-        options: CallOptions,
-    ) -> Result<ExecutionResult, Error> {
-        self.execute_at(Route::Run, undetected(request), options)
-    }
-
-    fn execute_at(
-        &self,
-        route: Route,
-        request: Cow<'_, Request>,
-        options: CallOptions,
-    ) -> Result<ExecutionResult, Error> {
-        let place = self.place()?;
-        let language = self.check(route, &request)?;
-        match place {
-            Place::Local(local) => {
-                let deadline = options.deadline.or(local.options.deadline);
-                let task = start_local(local, request.into_owned(), options, None)?;
-                task.wait(deadline).unwrap_or_else(|| {
-                    task.cancel();
-                    Err(past_deadline(deadline))
-                })
-            }
-            Place::Remote(remote) => remote.execute(language, request, options),
-        }
+        self.call().run(request)
     }
 
     /// Submits code in the request's language as a job.
@@ -216,16 +182,7 @@ impl Client {
     ///
     /// As [`Client::execute`].
     pub fn execute_async(&self, request: &Request) -> Result<Job, Error> {
-        self.execute_async_with(request, CallOptions::default())
-    }
-
-    /// As [`Client::execute_async`], with options for this call.
-    pub fn execute_async_with(
-        &self,
-        request: &Request,
-        options: CallOptions,
-    ) -> Result<Job, Error> {
-        self.submit_at(Route::Execute, Cow::Borrowed(request), options)
+        self.call().execute_async(request)
     }
 
     /// Submits code whose language is detected as a job.
@@ -234,51 +191,24 @@ impl Client {
     ///
     /// As [`Client::run`].
     pub fn run_async(&self, request: &Request) -> Result<Job, Error> {
-        self.run_async_with(request, CallOptions::default())
-    }
-
-    /// As [`Client::run_async`], with options for this call.
-    pub fn run_async_with(&self, request: &Request, options: CallOptions) -> Result<Job, Error> {
-        self.submit_at(Route::Run, undetected(request), options)
-    }
-
-    fn submit_at(
-        &self,
-        route: Route,
-        request: Cow<'_, Request>,
-        options: CallOptions,
-    ) -> Result<Job, Error> {
-        let place = self.place()?;
-        let language = self.check(route, &request)?;
-        match place {
-            Place::Local(local) => {
-                // The job outlives this call, so the call's own token does not reach it.
-                let submission = Submission {
-                    listed: true,
-                    stdin: options.stdin,
-                    ..Submission::new(request.into_owned())
-                };
-                let sink = OutputSink { on_output: options.on_output };
-                local.backend()?.submit(submission, Arc::new(sink))
-            }
-            Place::Remote(remote) => remote.submit_job(language, request, options),
-        }
+        self.call().run_async(request)
     }
 
     /// Starts [`Client::execute`] and gives a task for it; `notify` is called once when it is done.
     ///
-    /// On `local:` it needs no thread of its own unless it has a deadline.
+    /// On `local:` it needs no thread of its own.
     ///
     /// # Errors
     ///
-    /// What is known at once: ARGUMENT, CONFLICT, a full queue.
+    /// ARGUMENT if the request breaks a rule, CONFLICT if the client is closed. A refusal of the backend, such as
+    /// that of a full queue, is the end of the task.
     pub fn start_execute(
         &self,
         request: Request,
         options: CallOptions,
         notify: Option<Notify>,
     ) -> Result<Task<ExecutionResult>, Error> {
-        self.start_at(Route::Execute, request, options, notify)
+        self.start(Route::Execute, request, options, notify)
     }
 
     /// Starts [`Client::run`], as [`Client::start_execute`] does for execute.
@@ -288,32 +218,26 @@ impl Client {
     /// As [`Client::start_execute`].
     pub fn start_run(
         &self,
-        mut request: Request,
-        options: CallOptions,
-        notify: Option<Notify>,
-    ) -> Result<Task<ExecutionResult>, Error> {
-        request.language = None;
-        self.start_at(Route::Run, request, options, notify)
-    }
-
-    fn start_at(
-        &self,
-        route: Route,
         request: Request,
         options: CallOptions,
         notify: Option<Notify>,
     ) -> Result<Task<ExecutionResult>, Error> {
-        let place = self.place()?;
-        self.check(route, &request)?;
-        if let Place::Local(local) = place
-            && options.deadline.or(local.options.deadline).is_none()
-        {
-            return start_local(local, request, options, notify);
-        }
-        let client = self.clone();
-        Task::spawn(options.cancel.clone(), notify, move |_| {
-            client.execute_at(route, Cow::Owned(request), options)
-        })
+        self.start(Route::Run, request, options, notify)
+    }
+
+    fn start(
+        &self,
+        route: Route,
+        request: Request,
+        mut options: CallOptions,
+        notify: Option<Notify>,
+    ) -> Result<Task<ExecutionResult>, Error> {
+        let backend = self.backend()?;
+        let (cancel, on_output) = (options.cancel.clone(), options.on_output.take());
+        let submission = self.submission(route, Cow::Owned(request), options)?;
+        let (task, ending) = Task::pending(cancel.clone(), notify);
+        backend.submit(submission, Arc::new(TaskSink { ending, on_output, cancel }));
+        Ok(task)
     }
 
     /// The job as it is now, with its result once it has ended.
@@ -322,16 +246,7 @@ impl Client {
     ///
     /// NOT_FOUND if this key has no such job; JOB_LOST if the server had told this client of it.
     pub fn get_job(&self, job_id: &str) -> Result<Job, Error> {
-        self.get_job_with(job_id, CallOptions::default())
-    }
-
-    /// As [`Client::get_job`], with options for this call.
-    pub fn get_job_with(&self, job_id: &str, options: CallOptions) -> Result<Job, Error> {
-        check_job_id(job_id)?;
-        match self.place()? {
-            Place::Local(local) => local.backend()?.get(&Owner::default(), job_id),
-            Place::Remote(remote) => remote.job(job_id, &options),
-        }
+        self.call().get_job(job_id)
     }
 
     /// Waits for the end of a job; `None` waits as long as it takes.
@@ -345,30 +260,7 @@ impl Client {
         job_id: &str,
         timeout: Option<Duration>,
     ) -> Result<ExecutionResult, Error> {
-        let options = CallOptions { deadline: timeout, ..CallOptions::default() };
-        self.wait_job_with(job_id, options)
-    }
-
-    /// As [`Client::wait_job`]; the limit is `options.deadline`, and cancelling ends only the waiting.
-    pub fn wait_job_with(
-        &self,
-        job_id: &str,
-        options: CallOptions,
-    ) -> Result<ExecutionResult, Error> {
-        check_job_id(job_id)?;
-        match self.place()? {
-            Place::Local(local) => {
-                let (task, ending) = Task::pending(CancelToken::new(), None);
-                let sink = ResultSink { ending: ending.clone(), on_output: None, cancel: None };
-                local.backend()?.watch(&Owner::default(), job_id, Arc::new(sink))?;
-                let id = job_id.to_string();
-                let _guard =
-                    options.cancel.on_cancel(move || ending.finish(Err(cancelled(Some(&id)))));
-                task.wait(options.deadline)
-                    .unwrap_or_else(|| Err(past_deadline(options.deadline).with_job_id(job_id)))
-            }
-            Place::Remote(remote) => remote.wait(job_id, &options),
-        }
+        self.with(CallOptions { deadline: timeout, ..CallOptions::default() }).wait_job(job_id)
     }
 
     /// Cancels a pending or running job and gives its partial output; one that has ended is given as
@@ -378,24 +270,7 @@ impl Client {
     ///
     /// NOT_FOUND if this key has no such job; JOB_LOST if the server had told this client of it.
     pub fn cancel_job(&self, job_id: &str) -> Result<ExecutionResult, Error> {
-        self.cancel_job_with(job_id, CallOptions::default())
-    }
-
-    /// As [`Client::cancel_job`], with options for this call.
-    pub fn cancel_job_with(
-        &self,
-        job_id: &str,
-        options: CallOptions,
-    ) -> Result<ExecutionResult, Error> {
-        check_job_id(job_id)?;
-        match self.place()? {
-            Place::Local(local) => {
-                let waiter = Arc::new(Waiter::new());
-                local.backend()?.cancel(&Owner::default(), job_id, waiter.clone())?;
-                waiter.wait_result()
-            }
-            Place::Remote(remote) => remote.cancel_job(job_id, &options),
-        }
+        self.call().cancel_job(job_id)
     }
 
     /// The pending and running jobs of this key.
@@ -404,18 +279,10 @@ impl Client {
     ///
     /// Why the endpoint did not answer.
     pub fn list_jobs(&self) -> Result<Vec<Job>, Error> {
-        self.list_jobs_with(CallOptions::default())
+        self.call().list_jobs()
     }
 
-    /// As [`Client::list_jobs`], with options for this call.
-    pub fn list_jobs_with(&self, options: CallOptions) -> Result<Vec<Job>, Error> {
-        match self.place()? {
-            Place::Local(local) => local.backend()?.list(&Owner::default()),
-            Place::Remote(remote) => remote.jobs(&options),
-        }
-    }
-
-    /// What the endpoint runs; on `local:` the whole table, with what is there and what to install.
+    /// The languages of the endpoint; on `local:` the whole table, with what is installed and what to install.
     ///
     /// There, the first call asks each runtime for its version, which takes some seconds where many
     /// are installed.
@@ -424,15 +291,7 @@ impl Client {
     ///
     /// Why the endpoint did not answer.
     pub fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
-        self.languages_with(CallOptions::default())
-    }
-
-    /// As [`Client::languages`], with options for this call.
-    pub fn languages_with(&self, options: CallOptions) -> Result<Vec<LanguageInfo>, Error> {
-        match self.place()? {
-            Place::Local(local) => local.languages(),
-            Place::Remote(remote) => remote.list_languages(&options),
-        }
+        self.call().languages()
     }
 
     /// Whether the endpoint takes the key; on `local:` always, with tier `local`.
@@ -441,15 +300,7 @@ impl Client {
     ///
     /// Why the endpoint did not answer.
     pub fn validate_key(&self) -> Result<KeyInfo, Error> {
-        self.validate_key_with(CallOptions::default())
-    }
-
-    /// As [`Client::validate_key`], with options for this call.
-    pub fn validate_key_with(&self, options: CallOptions) -> Result<KeyInfo, Error> {
-        match self.place()? {
-            Place::Local(local) => local.backend()?.validate_key(),
-            Place::Remote(remote) => remote.key_info(&options),
-        }
+        self.call().validate_key()
     }
 
     /// Whether the endpoint is up. A server that says itself that it takes no work, as one that stops does,
@@ -459,15 +310,7 @@ impl Client {
     ///
     /// Why it did not answer, or that its answer says nothing of the server.
     pub fn health(&self) -> Result<Health, Error> {
-        self.health_with(CallOptions::default())
-    }
-
-    /// As [`Client::health`], with options for this call.
-    pub fn health_with(&self, options: CallOptions) -> Result<Health, Error> {
-        match self.place()? {
-            Place::Local(local) => local.backend()?.health(),
-            Place::Remote(remote) => remote.check_health(&options),
-        }
+        self.call().health()
     }
 
     /// Which layers of isolation this machine gives.
@@ -476,98 +319,25 @@ impl Client {
     ///
     /// ARGUMENT for an endpoint that is not `local:`, whose isolation only its results tell.
     pub fn probe(&self) -> Result<Probe, Error> {
-        match self.place()? {
-            Place::Local(local) => local.probe(),
-            Place::Remote(_) => Err(Error::argument(format!(
-                "probe looks at this machine, but the endpoint is {}; use local:",
-                self.inner.endpoint
-            ))),
-        }
+        self.call().probe()
     }
 }
 
-/// The request as `run` takes it: without a language.
-fn undetected(request: &Request) -> Cow<'_, Request> {
-    match request.language {
-        None => Cow::Borrowed(request),
-        Some(_) => Cow::Owned(Request { language: None, ..request.clone() }),
-    }
-}
-
-fn check_job_id(job_id: &str) -> Result<(), Error> {
-    match job_id.is_empty() {
-        true => Err(Error::argument("job_id is empty")),
-        false => Ok(()),
-    }
-}
-
-pub(crate) fn cancelled(job_id: Option<&str>) -> Error {
-    let error = Error::new(ErrorCode::Cancelled, "the call was cancelled");
-    match job_id {
-        Some(id) if !id.is_empty() => error.with_job_id(id),
-        _ => error,
-    }
-}
-
-fn past_deadline(deadline: Option<Duration>) -> Error {
-    let seconds = deadline.unwrap_or_default().as_secs_f64();
-    Error::new(ErrorCode::Timeout, format!("the call took longer than its deadline of {seconds} s"))
-        .with_may_have_run(true)
-}
-
-fn start_local(
-    local: &Local,
-    request: Request,
-    options: CallOptions,
-    notify: Option<Notify>,
-) -> Result<Task<ExecutionResult>, Error> {
-    let (task, ending) = Task::pending(options.cancel.clone(), notify);
-    let sink =
-        ResultSink { ending, on_output: options.on_output, cancel: Some(options.cancel.clone()) };
-    let submission =
-        Submission { stdin: options.stdin, cancel: options.cancel, ..Submission::new(request) };
-    local.backend()?.submit(submission, Arc::new(sink))?;
-    Ok(task)
-}
-
-/// Brings an engine's end to a task.
-struct ResultSink {
+/// Brings the end of a submission to its task.
+struct TaskSink {
     ending: Arc<Ending<ExecutionResult>>,
     on_output: Option<OutputCallback>,
-    /// The token of the call itself; `None` where the call only watches.
-    cancel: Option<CancelToken>,
+    cancel: CancelToken,
 }
 
-impl EventSink for ResultSink {
-    fn output(&self, stream: Stream, bytes: &[u8]) {
-        if let Some(callback) = &self.on_output {
+impl EventSink for TaskSink {
+    fn event(&self, event: Event<'_>) {
+        if let (Some(callback), Event::Output { stream, bytes, .. }) = (&self.on_output, event) {
             callback(stream, bytes);
         }
     }
 
     fn finished(&self, end: Result<Job, Error>) {
-        let by_caller = self.cancel.as_ref().is_some_and(CancelToken::is_cancelled);
-        self.ending.finish(end.and_then(|job| match job.result {
-            _ if by_caller && job.status == Status::Cancelled => Err(cancelled(Some(&job.job_id))),
-            Some(result) => Ok(Arc::unwrap_or_clone(result)),
-            None => Err(Error::internal("a finished job came without its result")),
-        }));
-    }
-}
-
-/// Passes on the output of a job that nobody waits for.
-struct OutputSink {
-    on_output: Option<OutputCallback>,
-}
-
-impl EventSink for OutputSink {
-    fn output(&self, stream: Stream, bytes: &[u8]) {
-        if let Some(callback) = &self.on_output {
-            callback(stream, bytes);
-        }
-    }
-
-    fn finished(&self, end: Result<Job, Error>) {
-        NoSink.finished(end);
+        self.ending.finish(result_of(end, &self.cancel));
     }
 }

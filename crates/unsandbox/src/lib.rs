@@ -29,7 +29,7 @@ mod task;
 
 pub use artifact::{ArtifactRef, SaveArtifact, save_all, save_each};
 pub use builder::{ClientBuilder, Timeouts};
-pub use call::{CallOptions, OutputCallback};
+pub use call::{Call, CallOptions, OutputCallback};
 pub use client::Client;
 pub use config::SERVICE_URL;
 pub use input::read_whole;
@@ -43,7 +43,7 @@ pub use unsandbox_protocol::auth::Secret;
 pub use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 pub use unsandbox_protocol::isolation::Layer;
 pub use unsandbox_protocol::{
-    Artifact, Backend, CancelToken, Error, ErrorCode, ExecutionResult, InputFile, Isolation,
-    IsolationPolicy, Job, Level, LimitKind, Limits, NetworkMode, Probe, RawJson, Request, Status,
-    Stream, Usage,
+    Artifact, Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink,
+    ExecutionResult, InputFile, Isolation, IsolationPolicy, Job, Level, LimitKind, Limits,
+    NetworkMode, Probe, RawJson, Request, Status, Stream, Submission, Usage, ValidRequest,
 };

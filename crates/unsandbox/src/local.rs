@@ -5,8 +5,10 @@
 use crate::fork::PerProcess;
 use std::sync::Arc;
 use std::time::Duration;
-use unsandbox_protocol::backend::LanguageInfo;
-use unsandbox_protocol::{Backend, Error, IsolationPolicy, Probe, limits};
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::{
+    Backend, CallContext, Error, EventSink, IsolationPolicy, Job, Probe, Submission, limits,
+};
 
 #[derive(Clone, Debug)]
 pub(crate) struct LocalOptions {
@@ -94,23 +96,8 @@ impl Local {
         Engine::new(options).map(Arc::new)
     }
 
-    pub(crate) fn backend(&self) -> Result<&dyn Backend, Error> {
+    fn backend(&self) -> Result<&dyn Backend, Error> {
         Ok(self.engine()?.as_ref())
-    }
-
-    pub(crate) fn probe(&self) -> Result<Probe, Error> {
-        self.engine()?.probe()
-    }
-
-    pub(crate) fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
-        self.engine()?.languages_with_versions()
-    }
-
-    /// Ends what runs and the jailer.
-    pub(crate) fn close(&self) {
-        if let Some(Ok(engine)) = self.engine.get() {
-            engine.close(Duration::ZERO);
-        }
     }
 }
 
@@ -126,17 +113,74 @@ impl Local {
         Err(Error::new(code, format!("local: cannot run here: {why}; name a server as endpoint")))
     }
 
-    pub(crate) fn backend(&self) -> Result<&dyn Backend, Error> {
+    fn backend(&self) -> Result<&dyn Backend, Error> {
         match **self.engine()? {}
     }
+}
 
-    pub(crate) fn probe(&self) -> Result<Probe, Error> {
-        match **self.engine()? {}
+impl Backend for Local {
+    fn submit(&self, mut submission: Submission<'static>, sink: Arc<dyn EventSink>) {
+        if !submission.listed {
+            submission.context.deadline = submission.context.deadline.or(self.options.deadline);
+        }
+        match self.backend() {
+            Ok(engine) => engine.submit(submission, sink),
+            Err(error) => sink.finished(Err(error)),
+        }
     }
 
-    pub(crate) fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
-        match **self.engine()? {}
+    fn watch(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.backend()?.watch(job_id, context, sink)
     }
 
-    pub(crate) fn close(&self) {}
+    fn cancel(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.backend()?.cancel(job_id, context, sink)
+    }
+
+    fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
+        self.backend()?.get_job(job_id, context)
+    }
+
+    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
+        self.backend()?.list_jobs(context)
+    }
+
+    fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
+        self.backend()?.languages(context)
+    }
+
+    fn languages_with_versions(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
+        self.backend()?.languages_with_versions(context)
+    }
+
+    fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
+        self.backend()?.validate_key(context)
+    }
+
+    fn health(&self, context: &CallContext) -> Result<Health, Error> {
+        self.backend()?.health(context)
+    }
+
+    fn probe(&self, context: &CallContext) -> Result<Probe, Error> {
+        self.backend()?.probe(context)
+    }
+
+    /// Ends what runs and the jailer. An engine that was never used is not made for it.
+    fn close(&self, grace: Duration) {
+        if let Some(Ok(_)) = self.engine.get()
+            && let Ok(engine) = self.backend()
+        {
+            engine.close(grace);
+        }
+    }
 }

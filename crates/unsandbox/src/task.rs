@@ -61,10 +61,9 @@ impl<T: Send + 'static> Task<T> {
         call: impl FnOnce(CancelToken) -> Result<T, Error> + Send + 'static,
     ) -> Result<Task<T>, Error> {
         let (task, body) = Task::prepare(cancel, notify, call);
-        std::thread::Builder::new()
-            .name("unsandbox-call".to_string())
-            .spawn(body)
-            .map_err(|cause| Error::internal("no thread for a call").with_cause(cause))?;
+        std::thread::Builder::new().name("unsandbox-call".to_string()).spawn(body).map_err(
+            |cause| Error::internal("could not start a thread for this call").with_cause(cause),
+        )?;
         Ok(task)
     }
 

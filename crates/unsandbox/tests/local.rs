@@ -58,7 +58,7 @@ fn streams_in_and_out() {
     let options = CallOptions::new()
         .stdin((&b"in\n"[..]).chain(&b"put\n"[..]))
         .on_output(move |stream, bytes| sink.lock().unwrap().push((stream, bytes.to_vec())));
-    let result = client.execute_with(&Request::new("bash", "cat; echo err >&2"), options).unwrap();
+    let result = client.with(options).execute(&Request::new("bash", "cat; echo err >&2")).unwrap();
     assert_eq!(result.stdout, b"in\nput\n");
     let of = |wanted: Stream| -> Vec<u8> {
         let seen = seen.lock().unwrap();
@@ -75,7 +75,7 @@ fn a_token_ends_the_program() {
     let client = client();
     let (options, cancel, running) = watched();
     let caller = client.clone();
-    let thread = std::thread::spawn(move || caller.execute_with(&endless(), options));
+    let thread = std::thread::spawn(move || caller.with(options).execute(&endless()));
     running.recv_timeout(Duration::from_secs(20)).unwrap();
     let begun = Instant::now();
     cancel.cancel();
@@ -89,7 +89,7 @@ fn a_token_ends_the_program() {
 fn a_deadline_ends_the_program() {
     let client = client();
     let options = CallOptions::new().deadline(Duration::from_millis(500));
-    let error = client.execute_with(&endless(), options).unwrap_err();
+    let error = client.with(options).execute(&endless()).unwrap_err();
     assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, true));
     let options = CallOptions::new().deadline(Duration::from_millis(500));
     let task = client.start_execute(endless(), options, None).unwrap();
@@ -134,7 +134,7 @@ fn jobs_live_as_long_as_the_client() {
     assert_eq!(client.get_job(&job.job_id).unwrap().status, Status::Completed);
 
     let (options, _, running) = watched();
-    let job = client.execute_async_with(&endless(), options).unwrap();
+    let job = client.with(options).execute_async(&endless()).unwrap();
     running.recv_timeout(Duration::from_secs(20)).unwrap();
     assert!(client.list_jobs().unwrap().iter().any(|listed| listed.job_id == job.job_id));
     let error = client.wait_job(&job.job_id, Some(Duration::from_millis(50))).unwrap_err();

@@ -133,7 +133,7 @@ fn a_proxy_that_hangs_is_left_by_token_and_deadline() {
             behind(format!("{kind}://{}", proxy(silent(tell.clone()), &stub))).build().unwrap();
         let cancel = CancelToken::new();
         let options = CallOptions::new().cancel(cancel.clone());
-        let call = std::thread::spawn(move || client.execute_with(&python(), options).unwrap_err());
+        let call = std::thread::spawn(move || client.with(options).execute(&python()).unwrap_err());
         told.recv_timeout(Duration::from_secs(20)).unwrap();
         let begun = Instant::now();
         cancel.cancel();
@@ -149,7 +149,7 @@ fn a_proxy_that_hangs_is_left_by_token_and_deadline() {
             behind(format!("{kind}://{}", proxy(silent(tell.clone()), &stub))).build().unwrap();
         let begun = Instant::now();
         let options = CallOptions::new().deadline(Duration::from_millis(200));
-        let error = client.execute_with(&python(), options).unwrap_err();
+        let error = client.with(options).execute(&python()).unwrap_err();
         assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, false), "{error:?}");
         assert!(begun.elapsed() < PROMPT, "{kind}: {:?}", begun.elapsed());
         told.recv_timeout(Duration::from_secs(20)).unwrap();

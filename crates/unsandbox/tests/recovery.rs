@@ -226,7 +226,7 @@ fn a_token_frees_the_caller_and_closes_the_connection() {
         let client = client(&stub);
         let cancel = CancelToken::new();
         let options = CallOptions::new().cancel(cancel.clone());
-        let call = move || client.execute_with(&python(), options).unwrap_err();
+        let call = move || client.with(options).execute(&python()).unwrap_err();
         let (error, took) = ended(&stub, "POST", call, || cancel.cancel());
         assert_eq!(error.code(), ErrorCode::Cancelled);
         assert!(took < PROMPT, "{took:?}");
@@ -237,7 +237,7 @@ fn a_token_frees_the_caller_and_closes_the_connection() {
     let cancel = CancelToken::new();
     cancel.cancel();
     let error =
-        client(&stub).execute_with(&python(), CallOptions::new().cancel(cancel)).unwrap_err();
+        client(&stub).with(CallOptions::new().cancel(cancel)).execute(&python()).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Cancelled);
     assert!(stub.asked().is_empty());
 }
@@ -248,7 +248,7 @@ fn a_deadline_frees_the_caller() {
         let stub = Stub::start(move |_| play());
         let begun = Instant::now();
         let options = CallOptions::new().deadline(Duration::from_millis(200));
-        let error = client(&stub).execute_with(&python(), options).unwrap_err();
+        let error = client(&stub).with(options).execute(&python()).unwrap_err();
         let took = begun.elapsed();
         assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, true));
         assert!(error.message().contains("0.2 s"), "{error}");
@@ -268,7 +268,7 @@ fn cancelling_a_call_that_waits_for_a_job_cancels_the_job() {
     let cancel = CancelToken::new();
     let options =
         CallOptions { cancel: cancel.clone(), cancel_job: true, ..CallOptions::default() };
-    let call = move || client.execute_with(&python(), options).unwrap_err();
+    let call = move || client.with(options).execute(&python()).unwrap_err();
     let (error, took) = ended(&stub, "GET /jobs/j", call, || cancel.cancel());
     assert_eq!((error.code(), error.job_id()), (ErrorCode::Cancelled, Some("j")));
     assert!(took < PROMPT, "{took:?}");
@@ -373,8 +373,8 @@ fn cancelling_a_submission_under_way_cancels_its_job() {
             options = options.deadline(Duration::from_millis(200));
         }
         let call = move || match wait {
-            true => client.execute_with(&python(), options).unwrap_err(),
-            false => client.execute_async_with(&python(), options).unwrap_err(),
+            true => client.with(options).execute(&python()).unwrap_err(),
+            false => client.with(options).execute_async(&python()).unwrap_err(),
         };
         let (error, took) = ended(&stub, "POST /execute/async", call, || {
             if by_token {
@@ -400,7 +400,7 @@ fn a_deserted_submission_is_not_repeated() {
     let client = client(&stub);
     let cancel = CancelToken::new();
     let options = CallOptions { cancel_job: true, ..CallOptions::default() }.cancel(cancel.clone());
-    let call = move || client.execute_with(&python(), options).unwrap_err();
+    let call = move || client.with(options).execute(&python()).unwrap_err();
     let (error, took) = ended(&stub, "POST", call, || cancel.cancel());
     assert_eq!(error.code(), ErrorCode::Cancelled);
     assert!(took < PROMPT, "{took:?}");
@@ -471,7 +471,7 @@ fn what_may_have_run_once_is_not_forgotten_by_a_later_refusal() {
     let cancel = CancelToken::new();
     let options = CallOptions::new().cancel(cancel.clone());
     let client = builder(&stub).retries(50).build().unwrap();
-    let call = move || client.execute_with(&python(), options).unwrap_err();
+    let call = move || client.with(options).execute(&python()).unwrap_err();
     let (error, took) = ended(&stub, "POST", call, || cancel.cancel());
     assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Cancelled, true), "{error:?}");
     assert!(took < PROMPT, "{took:?}");

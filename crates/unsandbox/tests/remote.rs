@@ -143,7 +143,7 @@ fn run_takes_the_route_that_can_carry_it() {
 fn a_streamed_stdin_is_read_to_its_end() {
     let stub = Stub::start(|_| ok());
     let options = CallOptions::new().stdin(&b"\xff\x00"[..]);
-    client(&stub).execute_with(&Request::new("python", ""), options).unwrap();
+    client(&stub).with(options).execute(&Request::new("python", "")).unwrap();
     assert!(text(&stub.asked()[0].body).contains(r#""stdin_base64":"/wA=""#));
 }
 
@@ -154,7 +154,7 @@ fn output_comes_to_the_callback_too() {
     let sink = seen.clone();
     let options = CallOptions::new()
         .on_output(move |stream, bytes| sink.lock().unwrap().push((stream, bytes.to_vec())));
-    client(&stub).execute_with(&Request::new("python", ""), options).unwrap();
+    client(&stub).with(options).execute(&Request::new("python", "")).unwrap();
     let expected = [(Stream::Stdout, b"out".to_vec()), (Stream::Stderr, b"err".to_vec())];
     assert_eq!(*seen.lock().unwrap(), expected);
 }

@@ -38,7 +38,7 @@ type Waiting = JoinHandle<Result<ExecutionResult, Error>>;
 fn waiting(client: &Client, server: &Running) -> Waiting {
     let client = client.clone();
     let options = CallOptions::new().deadline(Duration::from_secs(60));
-    let call = std::thread::spawn(move || client.execute_with(&code("hold"), options));
+    let call = std::thread::spawn(move || client.with(options).execute(&code("hold")));
     server.backend.wait_for(&Status::Running, 1);
     call
 }

@@ -77,11 +77,11 @@ fn try_all(builder: ClientBuilder) {
     let brief = || CallOptions::new().deadline(std::time::Duration::from_millis(150));
     let request = Request::new("python", "print(1)");
     let ends = [
-        client.execute_with(&request, brief()).map(|result| format!("{result:?}")),
-        client.execute_async_with(&request, brief()).map(|job| format!("{job:?}")),
-        client.get_job_with("j", brief()).map(|job| format!("{job:?}")),
-        client.cancel_job_with("j", brief()).map(|result| format!("{result:?}")),
-        client.health_with(brief()).map(|health| format!("{health:?}")),
+        client.with(brief()).execute(&request).map(|result| format!("{result:?}")),
+        client.with(brief()).execute_async(&request).map(|job| format!("{job:?}")),
+        client.with(brief()).get_job("j").map(|job| format!("{job:?}")),
+        client.with(brief()).cancel_job("j").map(|result| format!("{result:?}")),
+        client.with(brief()).health().map(|health| format!("{health:?}")),
     ];
     for end in ends {
         shown.push_str(&end.unwrap_or_else(|error| format!("{error} {error:?}")));

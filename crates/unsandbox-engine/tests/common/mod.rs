@@ -22,7 +22,10 @@ pub fn execute(request: Request) -> Result<ExecutionResult, Error> {
 }
 
 pub fn execute_on(engine: &Engine, request: Request) -> Result<ExecutionResult, Error> {
-    engine.execute(Submission::new(request), Arc::new(unsandbox_protocol::backend::NoSink))
+    engine.execute(
+        Submission::validated(request).unwrap(),
+        Arc::new(unsandbox_protocol::backend::NoSink),
+    )
 }
 
 /// Runs a bash program that is expected to give a result.
@@ -35,6 +38,7 @@ pub fn c(code: &str) -> ExecutionResult {
 }
 
 pub enum Event {
+    Accepted,
     Output(Stream, Vec<u8>),
     Started,
     Finished(Box<Result<Job, Error>>),
@@ -49,11 +53,14 @@ pub fn recorder() -> (Arc<Recorder>, Receiver<Event>) {
 }
 
 impl EventSink for Recorder {
-    fn output(&self, stream: Stream, bytes: &[u8]) {
-        let _ = self.0.send(Event::Output(stream, bytes.to_vec()));
-    }
-    fn started(&self, _: &Job) {
-        let _ = self.0.send(Event::Started);
+    fn event(&self, event: unsandbox_protocol::Event<'_>) {
+        use unsandbox_protocol::Event as Told;
+        let _ = self.0.send(match event {
+            Told::Output { stream, bytes, .. } => Event::Output(stream, bytes.to_vec()),
+            Told::Started(_) => Event::Started,
+            Told::Accepted(_) => Event::Accepted,
+            _ => return,
+        });
     }
     fn finished(&self, end: Result<Job, Error>) {
         let _ = self.0.send(Event::Finished(Box::new(end)));

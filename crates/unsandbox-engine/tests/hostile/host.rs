@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 use unsandbox_engine::{Engine, EngineOptions};
 use unsandbox_protocol::backend::NoSink;
 use unsandbox_protocol::{
-    Backend, EventSink, ExecutionResult, IsolationPolicy, Job, Level, Owner, Request, Stream,
-    Submission,
+    Backend, EventSink, ExecutionResult, IsolationPolicy, Job, Level, Owner, Request, Submission,
 };
 
 /// After its end a run has this long to be gone (I1, I7), and past its ttl to end (I8).
@@ -118,7 +117,7 @@ impl Host {
     /// The program's result, and whether its end came in time (I8).
     fn run(&self, program: &Program) -> (Option<ExecutionResult>, Vec<String>) {
         let (recorder, events) = recorder();
-        let mut submission = Submission::new(program.request(&self.canaries.told()));
+        let mut submission = Submission::validated(program.request(&self.canaries.told())).unwrap();
         let mut input = None;
         if program.holds() {
             let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -127,7 +126,7 @@ impl Host {
         }
         let sink = Arc::new(Quiet { recorder, loud: program.holds() });
         let mut wrong = Vec::new();
-        if let Err(error) = self.engine.submit(submission, sink) {
+        if let Err(error) = self.engine.submit_job(submission, sink) {
             return (None, vec![format!("it was refused: {error}")]);
         }
         let ttl = Duration::from_secs(program.ttl.unsigned_abs());
@@ -135,6 +134,7 @@ impl Host {
         let patience = started + ttl + Duration::from_secs(90);
         loop {
             match next(&events, patience) {
+                Some(Event::Accepted) => {}
                 Some(Event::Started) => started = Instant::now(),
                 Some(Event::Output(..)) => {
                     if let Some(input) = input.take() {
@@ -164,7 +164,8 @@ impl Host {
     fn play_other(&self, place: &str, other: &Other) -> Vec<String> {
         let play = |round| {
             let owner = Owner("another".to_string());
-            let submission = Submission { owner, ..Submission::new(other.request()) };
+            let mut submission = Submission::validated(other.request()).unwrap();
+            submission.context.owner = owner;
             let complaint = match self.engine.execute(submission, Arc::new(NoSink)) {
                 Ok(result) => other.complaint(self.level, &result),
                 Err(error) => Some(format!("it failed: {error}")),
@@ -297,13 +298,11 @@ struct Quiet {
 }
 
 impl EventSink for Quiet {
-    fn output(&self, stream: Stream, bytes: &[u8]) {
-        if self.loud {
-            self.recorder.output(stream, bytes);
+    fn event(&self, event: unsandbox_protocol::Event<'_>) {
+        let is_output = matches!(event, unsandbox_protocol::Event::Output { .. });
+        if self.loud || !is_output {
+            self.recorder.event(event);
         }
-    }
-    fn started(&self, job: &Job) {
-        self.recorder.started(job);
     }
     fn finished(&self, end: Result<Job, unsandbox_protocol::Error>) {
         self.recorder.finished(end);

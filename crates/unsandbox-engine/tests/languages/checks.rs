@@ -5,9 +5,9 @@ use crate::programs::{CRLF, ODD_ARGS};
 use crate::table::Verdict;
 use std::sync::Arc;
 use unsandbox_engine::Engine;
-use unsandbox_protocol::backend::Waiter;
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::result::EXIT_TIMEOUT;
+use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{Backend, Error, ExecutionResult, LimitKind, Request, Status, Submission};
 
 /// Seconds that a `loop` is given, one after the other, until one is enough for it to have started:
@@ -123,7 +123,7 @@ fn describe(result: &ExecutionResult) -> String {
 /// Starts one request; its waiter gives the end.
 pub fn submit(engine: &Engine, request: Request) -> Result<Arc<Waiter>, Error> {
     let waiter = Arc::new(Waiter::new());
-    engine.submit(Submission::new(request), waiter.clone())?;
+    engine.submit_job(Submission::validated(request).unwrap(), waiter.clone())?;
     Ok(waiter)
 }
 

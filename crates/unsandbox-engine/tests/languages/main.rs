@@ -94,7 +94,7 @@ fn strict() -> bool {
 fn wanted() -> Vec<(&'static Language, LanguageInfo)> {
     let only = env::var("UNSANDBOX_TEST_LANGUAGES").unwrap_or_default();
     let only: Vec<&str> = only.split(',').filter(|name| !name.is_empty()).collect();
-    let infos = ENGINE.languages().expect("the engine knows its languages");
+    let infos = ENGINE.languages(&Default::default()).expect("the engine knows its languages");
     let pairs = languages().iter().zip(infos);
     pairs.filter(|(language, _)| only.is_empty() || only.contains(&language.name)).collect()
 }
@@ -138,7 +138,9 @@ fn every_language_passes_its_programs() {
 
 /// The versions of these languages, asked in jails as for `unsandbox languages`.
 fn versions(names: &[&'static str]) -> BTreeMap<String, Option<String>> {
-    let infos = ENGINE.languages_with_versions().expect("the engine knows its languages");
+    let infos = ENGINE
+        .languages_with_versions(&Default::default())
+        .expect("the engine knows its languages");
     let infos = infos.into_iter().filter(|info| names.contains(&info.name.as_str()));
     infos.map(|info| (info.name, info.version)).collect()
 }
@@ -157,8 +159,9 @@ fn callers_that_ask_for_versions_at_once_do_not_fill_the_queue() {
     let options = EngineOptions { queue_max: languages().len(), ..EngineOptions::default() };
     let engine = Engine::new(options).expect("an engine can be made");
     let answers: Vec<_> = thread::scope(|scope| {
-        let askers: Vec<_> =
-            (0..3).map(|_| scope.spawn(|| engine.languages_with_versions())).collect();
+        let askers: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| engine.languages_with_versions(&Default::default())))
+            .collect();
         askers.into_iter().map(|asker| asker.join().expect("no panic")).collect()
     });
     for infos in answers {

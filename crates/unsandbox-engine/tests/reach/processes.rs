@@ -34,8 +34,8 @@ fn a_run_whose_init_is_killed_leaves_no_process() {
     let engine = engine_at(IsolationPolicy::Reduced);
     let (sink, events) = recorder();
     let code = "setsid sleep 1007 & sleep 1007 & echo $$; wait";
-    let submission = unsandbox_protocol::Submission::new(Request::new("bash", code));
-    unsandbox_protocol::Backend::submit(&engine, submission, sink).unwrap();
+    let submission = unsandbox_protocol::Submission::validated(Request::new("bash", code)).unwrap();
+    unsandbox_protocol::Backend::submit_job(&engine, submission, sink).unwrap();
     let shell: u32 = String::from_utf8(await_output(&events)).unwrap().trim().parse().unwrap();
     let stat = std::fs::read_to_string(format!("/proc/{shell}/stat")).unwrap();
     let init = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().to_string();

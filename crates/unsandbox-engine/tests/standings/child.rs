@@ -58,7 +58,7 @@ fn try_engine(policy: IsolationPolicy) -> String {
     // Twice: what the first leaves behind must not be in the way of the second.
     for round in 0..2 {
         let request = Request::new("bash", "cat; echo err >&2; sleep 100 & echo ran > artifacts/a");
-        let submission = Submission::new(request.ttl(20).stdin("in"));
+        let submission = Submission::validated(request.ttl(20).stdin("in")).unwrap();
         match engine.execute(submission, Arc::new(NoSink)) {
             Ok(result) => {
                 let isolation = result.isolation.clone().expect("every result tells it");
@@ -80,7 +80,7 @@ fn try_engine(policy: IsolationPolicy) -> String {
             }
         }
     }
-    if let Ok(probe) = engine.probe() {
+    if let Ok(probe) = engine.probe(&unsandbox_protocol::CallContext::default()) {
         for layer in probe.layers.iter().filter(|layer| !layer.available) {
             tell("lacks", &format!("{}: {}; {}", layer.name, layer.detail, layer.fix));
         }

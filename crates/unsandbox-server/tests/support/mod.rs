@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -11,8 +12,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::{
-    Artifact, Backend, CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult,
-    Isolation, Job, LimitKind, Owner, Request, Status, Submission,
+    Artifact, Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
+    ExecutionResult, Isolation, Job, LimitKind, Owner, Probe, Request, Status, Submission,
 };
 use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 
@@ -21,10 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs nothing. The code says what happens: `hold` runs until it is released or cancelled, `fail` too, to
 /// fail for a reason of ours then, `busy` is
-/// refused, `panic` panics, and the rest is in [`outcome`].
+/// refused, `panic` panics, `late` and `late refusal` are answered when [`Fake::decide`] is opened, and the rest is in [`outcome`].
 #[derive(Default)]
 pub struct Fake {
     table: Arc<Table>,
+    /// When `late` submissions are answered.
+    pub decide: Arc<Gate>,
 }
 
 #[derive(Default)]
@@ -171,67 +174,103 @@ fn artifact(filename: &str, kind: &str, content: Vec<u8>) -> Artifact {
     Artifact { filename: filename.to_string(), kind: kind.to_string(), content, url: None }
 }
 
-impl Backend for Fake {
-    fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
-        let Submission { request, owner, listed, cancel, .. } = submission;
-        match request.code.as_str() {
-            "panic" => {
-                self.table.inner.lock().unwrap().submissions += 1;
-                panic!("as the code says");
-            }
-            "busy" => {
-                return Err(Error::new(ErrorCode::RateLimited, "the queue is full")
-                    .with_retry_after_ms(1_500));
-            }
-            _ => {}
-        }
-        let mut inner = self.table.inner.lock().unwrap();
+impl fmt::Debug for Fake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fake")
+    }
+}
+
+impl Fake {
+    /// Takes a submission; its acceptance and its end go to the sink.
+    fn accept(table: &Arc<Table>, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
+        let Submission { request, listed, cancel, context, .. } = submission;
+        let mut inner = table.inner.lock().unwrap();
         inner.submissions += 1;
         let id = format!("job-{}", inner.submissions);
         let mut job = Job::new(&id, Status::Running);
         job.language = request.language.clone();
         job.created_at = Some(1_700_000_000);
+        let pending = Job { status: Status::Pending, ..job.clone() };
         let fails = request.code == "fail";
         let held = fails || request.code == "hold";
         if !held {
             let mut result = outcome(&request);
-            result.language = request.language;
+            result.language = request.language.clone();
             result.job_id = Some(id.clone());
             job.status = result.status.clone();
             job.result = Some(result.into());
         }
         let sinks = if held { vec![sink.clone()] } else { Vec::new() };
+        let owner = context.owner;
         inner.jobs.insert(id.clone(), Entry { owner, listed, job: job.clone(), fails, sinks });
         drop(inner);
-        self.table.changed.notify_all();
+        sink.event(Event::Accepted(&pending));
+        table.changed.notify_all();
         if held {
-            let table = self.table.clone();
+            let table = table.clone();
             // Kept for as long as the token: the guard would take the callback back.
             std::mem::forget(cancel.on_cancel_for(move |reason| {
                 table.finish_for(&id, Status::Cancelled, reason);
             }));
         } else {
-            sink.finished(Ok(job.clone()));
+            sink.finished(Ok(job));
         }
-        Ok(Job { status: Status::Pending, result: None, ..job })
     }
 
-    fn cancel(&self, owner: &Owner, id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
-        self.watch(owner, id, sink)?;
+    fn busy() -> Error {
+        Error::new(ErrorCode::RateLimited, "the queue is full").with_retry_after_ms(1_500)
+    }
+}
+
+impl Backend for Fake {
+    fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
+        match submission.request.code.as_str() {
+            "panic" => {
+                self.table.inner.lock().unwrap().submissions += 1;
+                panic!("as the code says");
+            }
+            "busy" => sink.finished(Err(Fake::busy())),
+            // As a backend answers that writes to a disk first.
+            "late" | "late refusal" => {
+                let (table, decide) = (self.table.clone(), self.decide.clone());
+                std::thread::spawn(move || {
+                    decide.wait();
+                    match submission.request.code.as_str() {
+                        "late" => Fake::accept(&table, submission, sink),
+                        _ => sink.finished(Err(Fake::busy())),
+                    }
+                });
+            }
+            _ => Fake::accept(&self.table, submission, sink),
+        }
+    }
+
+    fn cancel(
+        &self,
+        id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.watch(id, context, sink)?;
         self.table.finish(id, Status::Cancelled);
         Ok(())
     }
 
-    fn get(&self, owner: &Owner, id: &str) -> Result<Job, Error> {
+    fn get_job(&self, id: &str, context: &CallContext) -> Result<Job, Error> {
         let inner = self.table.inner.lock().unwrap();
-        let known = inner.jobs.get(id).filter(|entry| entry.owner == *owner);
+        let known = inner.jobs.get(id).filter(|entry| entry.owner == context.owner);
         known
             .map(|entry| entry.job.clone())
             .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("no job {id:?}")))
     }
 
-    fn watch(&self, owner: &Owner, id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
-        let job = self.get(owner, id)?;
+    fn watch(
+        &self,
+        id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        let job = self.get_job(id, context)?;
         if job.status.is_terminal() {
             sink.finished(Ok(job));
         } else {
@@ -244,17 +283,17 @@ impl Backend for Fake {
         Ok(())
     }
 
-    fn list(&self, owner: &Owner) -> Result<Vec<Job>, Error> {
+    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
         let inner = self.table.inner.lock().unwrap();
         let active = inner
             .jobs
             .values()
-            .filter(|entry| entry.listed && entry.owner == *owner)
+            .filter(|entry| entry.listed && entry.owner == context.owner)
             .filter(|entry| !entry.job.status.is_terminal());
         Ok(active.map(|entry| entry.job.clone()).collect())
     }
 
-    fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
+    fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
         Ok(vec![LanguageInfo {
             name: "python".into(),
             aliases: vec!["py".into()],
@@ -266,12 +305,38 @@ impl Backend for Fake {
         }])
     }
 
-    fn validate_key(&self) -> Result<KeyInfo, Error> {
+    fn validate_key(&self, _: &CallContext) -> Result<KeyInfo, Error> {
         Ok(KeyInfo { valid: true, tier: Some("local".into()), reason: None, raw: None })
     }
 
-    fn health(&self) -> Result<Health, Error> {
+    fn health(&self, _: &CallContext) -> Result<Health, Error> {
         Ok(Health { healthy: true, status: "ok".into(), raw: None })
+    }
+
+    fn probe(&self, _: &CallContext) -> Result<Probe, Error> {
+        Ok(Probe { level: None, layers: Vec::new() })
+    }
+
+    fn close(&self, _: Duration) {}
+}
+
+/// Opened once by a test, waited for by any number of threads.
+#[derive(Default)]
+pub struct Gate {
+    open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let open = self.open.lock().unwrap();
+        let (_open, wait) = self.changed.wait_timeout_while(open, PATIENCE, |open| !*open).unwrap();
+        assert!(!wait.timed_out(), "the gate was never opened");
     }
 }
 

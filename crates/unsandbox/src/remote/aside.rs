@@ -5,7 +5,7 @@
 use super::Remote;
 use super::control::Control;
 use super::exchange::Answer;
-use super::submit::Parcel;
+use super::submit::EncodedRequest;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 use unsandbox_protocol::printable::printable;
@@ -56,7 +56,11 @@ impl Shared {
 impl Remote {
     /// Submits a job on a thread of its own. A caller who gives up is free at once, and the job is
     /// cancelled as soon as the server has told its id.
-    pub(super) fn submit_aside(&self, parcel: Parcel, control: &Control) -> Result<Answer, Error> {
+    pub(super) fn submit_aside(
+        &self,
+        encoded: EncodedRequest,
+        control: &Control,
+    ) -> Result<Answer, Error> {
         control.check()?;
         let shared = Arc::new(Shared::default());
         let theirs =
@@ -64,8 +68,10 @@ impl Remote {
         let (remote, place, way) = (self.clone(), shared.clone(), theirs.clone());
         std::thread::Builder::new()
             .name("unsandbox-submit".to_string())
-            .spawn(move || remote.deliver(&parcel, &way, &place))
-            .map_err(|cause| Error::internal("no thread for a call").with_cause(cause))?;
+            .spawn(move || remote.deliver(&encoded, &way, &place))
+            .map_err(|cause| {
+                Error::internal("could not start a thread for this call").with_cause(cause)
+            })?;
         let waker = shared.clone();
         let _guard = control.cancel.on_cancel(move || waker.wake());
         let mut place = shared.lock();
@@ -87,8 +93,8 @@ impl Remote {
         }
     }
 
-    fn deliver(&self, parcel: &Parcel, control: &Control, shared: &Shared) {
-        let answer = self.submit(parcel, control);
+    fn deliver(&self, encoded: &EncodedRequest, control: &Control, shared: &Shared) {
+        let answer = self.submit_encoded(encoded, control);
         let mut place = shared.lock();
         if matches!(*place, Place::Awaited) {
             *place = Place::Here(answer);

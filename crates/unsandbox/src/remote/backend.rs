@@ -1,29 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A server as a [`Backend`], for whoever takes any of them. Its calls block, so each execution has a
-//! thread here; a client's own calls do not come this way.
+//! A server as a [`Backend`]. Its calls block: the blocking form runs on the caller's thread, the event form on a
+//! thread for each call.
 
 use super::Remote;
-use crate::call::CallOptions;
+use super::control::Control;
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
-use unsandbox_protocol::language::require_language;
 use unsandbox_protocol::{
-    Backend, Error, EventSink, ExecutionResult, Job, Owner, Status, Submission,
+    Backend, CallContext, Error, Event, EventSink, ExecutionResult, Job, Probe, Request,
+    Submission, ValidRequest,
 };
 
 impl Remote {
-    fn aside(
+    /// Makes a call on a thread of its own; its end goes to the sink.
+    fn on_a_thread(
         &self,
-        sink: Arc<dyn EventSink>,
+        sink: &Arc<dyn EventSink>,
         call: impl FnOnce(&Remote) -> Result<Job, Error> + Send + 'static,
     ) -> Result<(), Error> {
-        let remote = self.clone();
+        let (remote, sink) = (self.clone(), sink.clone());
+        let body = move || {
+            let end = catch_unwind(AssertUnwindSafe(|| call(&remote)));
+            sink.finished(end.unwrap_or_else(|_| Err(Error::internal("a call panicked"))));
+        };
         std::thread::Builder::new()
-            .name("unsandbox-remote".to_string())
-            .spawn(move || sink.finished(call(&remote)))
+            .name("unsandbox-call".to_string())
+            .spawn(body)
             .map(drop)
-            .map_err(|cause| Error::internal("no thread for a call").with_cause(cause))
+            .map_err(|cause| {
+                Error::internal("could not start a thread for this call").with_cause(cause)
+            })
     }
 }
 
@@ -40,52 +49,104 @@ fn ended(result: ExecutionResult) -> Job {
 }
 
 impl Backend for Remote {
-    fn submit(&self, submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
-        let Submission { request, listed, stdin, cancel, .. } = submission;
-        let language = request.language.as_deref().map(require_language).transpose()?;
-        let options = CallOptions { cancel, stdin, ..CallOptions::default() };
-        if listed {
-            let job = self.submit_job(language, Cow::Owned(request), options)?;
-            self.watch(&Owner::default(), &job.job_id, sink)?;
-            return Ok(job);
+    /// The server detects a language that is not named, and may know more of them.
+    fn validate<'a>(&self, request: Cow<'a, Request>) -> Result<ValidRequest<'a>, Error> {
+        if request.runtime.is_some() {
+            let endpoint = self.endpoint();
+            return Err(Error::argument(format!(
+                "runtime is for local: only, but the endpoint is {endpoint}"
+            )));
         }
-        let output = sink.clone();
-        let options = options.on_output(move |stream, bytes| output.output(stream, bytes));
-        self.aside(sink, move |remote| {
-            remote.execute(language, Cow::Owned(request), options).map(ended)
-        })?;
-        Ok(Job::new("", Status::Pending))
+        ValidRequest::undetected(request)
     }
 
-    fn cancel(&self, _: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
-        let job_id = job_id.to_string();
-        self.aside(sink, move |remote| {
-            remote.cancel_job(&job_id, &CallOptions::default()).map(ended)
-        })
+    fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
+        let events = sink.clone();
+        let spawned = self.on_a_thread(&sink, move |remote| {
+            if !submission.listed {
+                return remote.execute_at(submission, &*events).map(ended);
+            }
+            let cancel = submission.cancel.clone();
+            let job = remote.submit_listed(submission)?;
+            events.event(Event::Accepted(&job));
+            remote.wait_or_cancel(&job.job_id, &Control::new(cancel, None)).map(ended)
+        });
+        if let Err(error) = spawned {
+            sink.finished(Err(error));
+        }
     }
 
-    fn get(&self, _: &Owner, job_id: &str) -> Result<Job, Error> {
-        self.job(job_id, &CallOptions::default())
+    fn watch(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        let (job_id, context) = (job_id.to_string(), context.clone());
+        self.on_a_thread(&sink, move |remote| remote.wait_job(&job_id, &context).map(ended))
     }
 
-    fn watch(&self, _: &Owner, job_id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
-        let job_id = job_id.to_string();
-        self.aside(sink, move |remote| remote.wait(&job_id, &CallOptions::default()).map(ended))
+    fn cancel(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        let (job_id, context) = (job_id.to_string(), context.clone());
+        self.on_a_thread(&sink, move |remote| remote.cancel_job(&job_id, &context).map(ended))
     }
 
-    fn list(&self, _: &Owner) -> Result<Vec<Job>, Error> {
-        self.jobs(&CallOptions::default())
+    fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
+        self.job(job_id, &self.question(context))
     }
 
-    fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
-        self.list_languages(&CallOptions::default())
+    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
+        self.jobs(&self.question(context))
     }
 
-    fn validate_key(&self) -> Result<KeyInfo, Error> {
-        self.key_info(&CallOptions::default())
+    fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
+        self.list_languages(&self.question(context))
     }
 
-    fn health(&self) -> Result<Health, Error> {
-        self.check_health(&CallOptions::default())
+    fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
+        self.key_info(&self.question(context))
+    }
+
+    fn health(&self, context: &CallContext) -> Result<Health, Error> {
+        self.check_health(&self.question(context))
+    }
+
+    fn probe(&self, _: &CallContext) -> Result<Probe, Error> {
+        Err(Error::argument(format!(
+            "probe looks at this machine, but the endpoint is {}; use local:",
+            self.endpoint()
+        )))
+    }
+
+    /// Drops the idle connections.
+    fn close(&self, _: Duration) {
+        self.drop_idle();
+    }
+
+    fn execute(
+        &self,
+        submission: Submission<'_>,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<ExecutionResult, Error> {
+        self.execute_at(submission, &*sink)
+    }
+
+    /// Reports nothing to the sink: output comes with the result, for which the caller asks.
+    fn submit_job(&self, submission: Submission<'_>, _: Arc<dyn EventSink>) -> Result<Job, Error> {
+        self.submit_listed(submission)
+    }
+
+    fn wait_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
+        self.wait(job_id, &Control::new(context.cancel.clone(), context.deadline))
+    }
+
+    fn cancel_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
+        let job = self.cancel_within(job_id, &self.question(context))?;
+        job.into_result().ok_or_else(|| Error::internal("a cancelled job came without its result"))
     }
 }

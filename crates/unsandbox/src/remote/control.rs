@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What bounds one call to a server, over all its attempts: its deadline and the caller's token.
 
-use crate::client::cancelled;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+use unsandbox_protocol::backend::cancelled;
 use unsandbox_protocol::{CancelToken, Error, ErrorCode};
 
 #[derive(Clone, Debug)]

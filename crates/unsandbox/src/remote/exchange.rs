@@ -12,7 +12,6 @@ use super::socket::{SocketConnector, Target, WatchConnector};
 #[cfg(feature = "socks")]
 use super::socks::SocksConnector;
 use super::{RemoteOptions, proxy, tls};
-use crate::client::cancelled;
 use crate::config::Endpoint;
 use crate::fork::PerProcess;
 use std::io::{self, Read as _};
@@ -20,6 +19,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::auth::{Credentials, sign};
+use unsandbox_protocol::backend::cancelled;
 use unsandbox_protocol::wire::{self, http_date};
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};

@@ -22,7 +22,6 @@ mod submit;
 mod tls;
 
 use crate::builder::Timeouts;
-use crate::call::CallOptions;
 use crate::config::{Endpoint, SERVICE_URL};
 use crate::fork::PerProcess;
 use crate::observe::Observer;
@@ -36,7 +35,7 @@ use std::time::Duration;
 use unsandbox_protocol::auth::Credentials;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::wire::{self, percent_encode};
-use unsandbox_protocol::{Error, ErrorCode, ExecutionResult, Job, limits};
+use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, limits};
 
 pub(crate) use proxy::ProxyChoice;
 pub(crate) use resolver::LookUp;
@@ -116,15 +115,18 @@ impl Remote {
         Ok(Remote { inner: Arc::new(Inner { exchange, options, is_service, learned }) })
     }
 
-    /// Drops the idle connections.
-    pub(crate) fn close(&self) {
+    fn endpoint(&self) -> &str {
+        &self.inner.exchange.endpoint
+    }
+
+    fn drop_idle(&self) {
         self.inner.exchange.close();
     }
 
     /// The bounds of a call that executes nothing.
-    fn question(&self, options: &CallOptions) -> Control {
-        let limit = options.deadline.unwrap_or_else(|| self.question_time());
-        Control::new(options.cancel.clone(), Some(limit))
+    fn question(&self, context: &CallContext) -> Control {
+        let limit = context.deadline.unwrap_or_else(|| self.question_time());
+        Control::new(context.cancel.clone(), Some(limit))
     }
 
     /// How long a call that executes nothing may take.
@@ -209,27 +211,12 @@ impl Remote {
         Ok(job)
     }
 
-    pub(crate) fn job(&self, job_id: &str, options: &CallOptions) -> Result<Job, Error> {
-        let control = self.question(options);
-        poll::about(self, job_id, &control, || self.look_at(job_id, None, &control))
+    fn job(&self, job_id: &str, control: &Control) -> Result<Job, Error> {
+        poll::about(self, job_id, control, || self.look_at(job_id, None, control))
     }
 
-    pub(crate) fn wait(
-        &self,
-        job_id: &str,
-        options: &CallOptions,
-    ) -> Result<ExecutionResult, Error> {
-        let control = Control::new(options.cancel.clone(), options.deadline);
-        poll::wait(self, job_id, &control)
-    }
-
-    pub(crate) fn cancel_job(
-        &self,
-        job_id: &str,
-        options: &CallOptions,
-    ) -> Result<ExecutionResult, Error> {
-        let job = self.cancel_within(job_id, &self.question(options))?;
-        job.into_result().ok_or_else(|| Error::internal("a cancelled job came without its result"))
+    fn wait(&self, job_id: &str, control: &Control) -> Result<ExecutionResult, Error> {
+        poll::wait(self, job_id, control)
     }
 
     fn cancel_within(&self, job_id: &str, control: &Control) -> Result<Job, Error> {
@@ -242,33 +229,33 @@ impl Remote {
         })
     }
 
-    pub(crate) fn jobs(&self, options: &CallOptions) -> Result<Vec<Job>, Error> {
-        let answer = self.get("/jobs", options)?;
+    fn jobs(&self, control: &Control) -> Result<Vec<Job>, Error> {
+        let answer = self.get("/jobs", control)?;
         let jobs = wire::decode_jobs(&answer.body, answer.status)?;
         let mut told = self.jobs_told();
         jobs.iter().for_each(|job| told.show(&job.job_id));
         Ok(jobs)
     }
 
-    pub(crate) fn list_languages(&self, options: &CallOptions) -> Result<Vec<LanguageInfo>, Error> {
-        let answer = self.get("/languages", options)?;
+    fn list_languages(&self, control: &Control) -> Result<Vec<LanguageInfo>, Error> {
+        let answer = self.get("/languages", control)?;
         wire::decode_languages(&answer.body, answer.status)
     }
 
-    pub(crate) fn check_health(&self, options: &CallOptions) -> Result<Health, Error> {
+    fn check_health(&self, control: &Control) -> Result<Health, Error> {
         // A server that says itself that it takes no work is an answer, and not asked again.
-        let answer = self.ask(&Ask::get("/health"), &self.question(options), &[503])?;
+        let answer = self.ask(&Ask::get("/health"), control, &[503])?;
         wire::decode_health(&answer.body, answer.status)
     }
 
-    fn get(&self, target: &str, options: &CallOptions) -> Result<Answer, Error> {
-        self.ask(&Ask::get(target), &self.question(options), &[])
+    fn get(&self, target: &str, control: &Control) -> Result<Answer, Error> {
+        self.ask(&Ask::get(target), control, &[])
     }
 
-    pub(crate) fn key_info(&self, options: &CallOptions) -> Result<KeyInfo, Error> {
+    fn key_info(&self, control: &Control) -> Result<KeyInfo, Error> {
         let ask = Ask::post("/keys/validate", b"{}");
         // A key that is refused is an answer here.
-        let answer = self.ask(&ask, &self.question(options), &[401, 403])?;
+        let answer = self.ask(&ask, control, &[401, 403])?;
         wire::decode_key_info(&answer.body, answer.status)
     }
 }

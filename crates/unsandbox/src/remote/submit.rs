@@ -7,7 +7,6 @@ use super::exchange::{Answer, Ask};
 use super::once::Once;
 use super::poll;
 use super::{QUEUE_TIME, Remote, RemoteOptions};
-use crate::call::CallOptions;
 use crate::input::read_whole;
 use std::borrow::Cow;
 use std::io::Read;
@@ -15,11 +14,12 @@ use std::time::Duration;
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::wire::{self, Submitted};
 use unsandbox_protocol::{
-    CancelToken, Error, ErrorCode, ExecutionResult, Job, Request, Stream, detect, limits,
+    CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job, Request, Stream,
+    Submission, ValidRequest, limits,
 };
 
 /// A submission as it is sent.
-pub(super) struct Parcel {
+pub(super) struct EncodedRequest {
     target: Cow<'static, str>,
     content_type: &'static str,
     body: String,
@@ -28,31 +28,31 @@ pub(super) struct Parcel {
 }
 
 impl Remote {
-    /// Without a language the server detects it.
-    pub(crate) fn execute(
+    /// Runs code and waits. Output comes in one piece with the result.
+    pub(super) fn execute_at(
         &self,
-        language: Option<&'static Language>,
-        request: Cow<'_, Request>,
-        options: CallOptions,
+        submission: Submission<'_>,
+        sink: &dyn EventSink,
     ) -> Result<ExecutionResult, Error> {
-        let CallOptions { cancel, deadline, on_output, stdin, cancel_job } = options;
+        let Submission { request, stdin, cancel, as_job, context, .. } = submission;
         let request = with_stdin(request, stdin)?;
         let ttl = Duration::from_secs(request.ttl_seconds().unsigned_abs());
-        let control = self.execution(cancel, deadline, ttl + steps_beside(language, &request));
+        let steps = steps_beside(request.language(), &request);
+        let control = self.execution(cancel, context.deadline, ttl + steps);
         let beyond_the_service =
             !request.args.is_empty() || request.stdin.is_some() || !request.limits.is_default();
         let RemoteOptions { cancel_jobs, job_threshold, .. } = self.inner.options;
-        let as_job = cancel_job || cancel_jobs || ttl > job_threshold;
-        let parcel = self.parcel(language, request, as_job, &control)?;
-        let detected = parcel.detected;
+        let as_job = as_job || cancel_jobs || ttl > job_threshold;
+        let encoded = self.encode(request, as_job, &control)?;
+        let detected = encoded.detected;
         let answer = match as_job {
-            true => self.submit_aside(parcel, &control)?,
-            false => self.submit(&parcel, &control)?,
+            true => self.submit_aside(encoded, &control)?,
+            false => self.submit_encoded(&encoded, &control)?,
         };
         let submitted = wire::decode_submission_or_result(answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
         if beyond_the_service && !self.features().run_json {
-            let endpoint = &self.inner.exchange.endpoint;
+            let endpoint = self.endpoint();
             log::warn!(
                 "{endpoint} does not say that it knows args, stdin and limits; it may have ignored them"
             );
@@ -61,38 +61,31 @@ impl Remote {
             Submitted::Result(result) => result,
             Submitted::Job(job) => {
                 self.jobs_told().accept(&job.job_id);
-                self.wait_submitted(&job.job_id, &control)?
+                sink.event(Event::Accepted(&job));
+                self.wait_or_cancel(&job.job_id, &control)?
             }
         };
         if let Some(name) = detected {
             result.detected_language.get_or_insert_with(|| name.to_string());
         }
-        if let Some(callback) = on_output {
-            for (stream, bytes) in
-                [(Stream::Stdout, &result.stdout), (Stream::Stderr, &result.stderr)]
-            {
-                if !bytes.is_empty() {
-                    callback(stream, bytes);
-                }
+        for (stream, bytes) in [(Stream::Stdout, &result.stdout), (Stream::Stderr, &result.stderr)]
+        {
+            if !bytes.is_empty() {
+                sink.event(Event::Output { stream, offset: 0, bytes });
             }
         }
         Ok(result)
     }
 
-    pub(crate) fn submit_job(
-        &self,
-        language: Option<&'static Language>,
-        request: Cow<'_, Request>,
-        options: CallOptions,
-    ) -> Result<Job, Error> {
-        let request = with_stdin(request, options.stdin)?;
-        let control = Control::new(
-            options.cancel,
-            Some(options.deadline.or(self.inner.options.timeouts.call).unwrap_or(QUEUE_TIME)),
-        );
-        let parcel = self.parcel(language, request, true, &control)?;
-        let detected = parcel.detected;
-        let answer = self.submit_aside(parcel, &control)?;
+    /// Submits a job. The context bounds the submission.
+    pub(super) fn submit_listed(&self, submission: Submission<'_>) -> Result<Job, Error> {
+        let Submission { request, stdin, context, .. } = submission;
+        let request = with_stdin(request, stdin)?;
+        let limit = context.deadline.or(self.inner.options.timeouts.call).unwrap_or(QUEUE_TIME);
+        let control = Control::new(context.cancel, Some(limit));
+        let encoded = self.encode(request, true, &control)?;
+        let detected = encoded.detected;
+        let answer = self.submit_aside(encoded, &control)?;
         let mut job = wire::decode_submission(&answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
         self.jobs_told().accept(&job.job_id);
@@ -115,29 +108,24 @@ impl Remote {
 
     /// Chooses the route: what `/run` cannot carry goes there as JSON if the server takes it, and is
     /// detected here otherwise.
-    fn parcel(
+    fn encode(
         &self,
-        language: Option<&'static Language>,
-        mut request: Cow<'_, Request>,
+        request: ValidRequest<'_>,
         as_job: bool,
         control: &Control,
-    ) -> Result<Parcel, Error> {
+    ) -> Result<EncodedRequest, Error> {
         let (execute, run) = match as_job {
             true => ("/execute/async", "/run/async"),
             false => ("/execute", "/run"),
         };
-        let json = |path: &'static str, request: &Request, detected| Parcel {
+        let json = |path: &'static str, request: &Request, detected| EncodedRequest {
             target: path.into(),
             content_type: "application/json",
             body: wire::encode_execute(request),
             detected,
         };
-        if let Some(Language { name, .. }) = language {
-            // One spelling on the wire: an alias of ours need not be one of the server's.
-            if request.language.as_deref() != Some(name) {
-                request.to_mut().language = Some(name.to_string());
-            }
-            return Ok(json(execute, &request, None));
+        if request.language().is_some() {
+            return Ok(json(execute, &request.into_request(), None));
         }
         let plain = request.input_files.is_empty()
             && request.stdin.is_none()
@@ -146,31 +134,38 @@ impl Remote {
         if plain {
             let query = wire::encode_run_query(&request);
             let target = format!("{run}?{query}").into();
-            let body = request.into_owned().code;
-            return Ok(Parcel { target, content_type: "text/plain", body, detected: None });
+            let body = request.into_request().into_owned().code;
+            return Ok(EncodedRequest { target, content_type: "text/plain", body, detected: None });
         }
         if self.features_asked(control).run_json {
             return Ok(json(run, &request, None));
         }
-        let name = detect::detect(&request.code)?.name;
-        request.to_mut().language = Some(name.to_string());
-        request.validate()?;
-        Ok(json(execute, &request, Some(name)))
+        let request = request.detect()?;
+        let detected = request.language().map(|language| language.name);
+        Ok(json(execute, &request.into_request(), detected))
     }
 
     /// Sends a submission, and again where that cannot run it twice.
-    pub(super) fn submit(&self, parcel: &Parcel, control: &Control) -> Result<Answer, Error> {
+    pub(super) fn submit_encoded(
+        &self,
+        encoded: &EncodedRequest,
+        control: &Control,
+    ) -> Result<Answer, Error> {
         let once = Once::new(self.store_for_submission(control));
         let ask = Ask {
-            content_type: parcel.content_type,
+            content_type: encoded.content_type,
             once: Some(&once),
-            ..Ask::post(&parcel.target, parcel.body.as_bytes())
+            ..Ask::post(&encoded.target, encoded.body.as_bytes())
         };
         self.ask(&ask, control, &[])
     }
 
     /// Waits for a job of this call; if the caller gives up, the job is cancelled too.
-    fn wait_submitted(&self, job_id: &str, control: &Control) -> Result<ExecutionResult, Error> {
+    pub(super) fn wait_or_cancel(
+        &self,
+        job_id: &str,
+        control: &Control,
+    ) -> Result<ExecutionResult, Error> {
         let end = poll::wait(self, job_id, control);
         match &end {
             Err(error) if matches!(error.code(), ErrorCode::Cancelled | ErrorCode::Timeout) => {
@@ -190,13 +185,12 @@ fn steps_beside(language: Option<&Language>, request: &Request) -> Duration {
 }
 
 /// Reads a streamed standard input to its end: a server takes it whole.
-fn with_stdin<'a>(
-    mut request: Cow<'a, Request>,
+fn with_stdin(
+    mut request: ValidRequest<'_>,
     stdin: Option<Box<dyn Read + Send>>,
-) -> Result<Cow<'a, Request>, Error> {
-    let Some(stdin) = stdin else {
-        return Ok(request);
-    };
-    request.to_mut().stdin = Some(read_whole("stdin", stdin)?);
+) -> Result<ValidRequest<'_>, Error> {
+    if let Some(stdin) = stdin {
+        request.set_stdin(read_whole("stdin", stdin)?);
+    }
     Ok(request)
 }

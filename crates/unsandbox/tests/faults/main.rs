@@ -123,7 +123,7 @@ fn submission(fault: fn() -> Play, server: Server, deadline: Option<Duration>) -
     let client = stub::builder(&stub).reply_max_bytes(8_000_000).build().unwrap();
     let mut options = CallOptions::new();
     options.deadline = deadline;
-    let end = client.execute_with(&Request::new("python", "print(1)"), options);
+    let end = client.with(options).execute(&Request::new("python", "print(1)"));
     let posts: Vec<_> = stub.asked().into_iter().filter(|asked| asked.method == "POST").collect();
     let keys: HashSet<_> =
         posts.iter().map(|asked| asked.header("idempotency-key").unwrap()).collect();

@@ -96,7 +96,7 @@ fn nobody() -> String {
 fn submit(client: ClientBuilder, deadline: Option<Duration>) -> Outcome {
     let mut options = CallOptions::new();
     options.deadline = deadline;
-    let end = client.build().unwrap().execute_with(&Request::new("python", ""), options);
+    let end = client.build().unwrap().with(options).execute(&Request::new("python", ""));
     Outcome { end: end_of(&end), submissions: 0, runs: 0 }
 }
 

@@ -4,6 +4,8 @@
 
 use crate::support::Fake;
 use crate::table::{Outcome, Row, end_of};
+use std::borrow::Cow;
+use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -12,8 +14,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox::protocol::backend::{Health, KeyInfo, LanguageInfo};
-use unsandbox::protocol::{Backend, EventSink, Owner, Submission};
-use unsandbox::{CancelToken, Client, Error, ExecutionResult, Job, Request};
+use unsandbox::{
+    Backend, CallContext, CancelToken, Client, Error, EventSink, ExecutionResult, Job, Probe,
+    Request, Submission, ValidRequest,
+};
 use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 
 pub const HEAD: &str = "| fault | outcome | starts | within |\n|---|---|---|---|\n";
@@ -282,13 +286,21 @@ struct Counted {
     hold: Hold,
 }
 
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counted")
+    }
+}
+
 impl Backend for Counted {
-    fn submit(&self, mut submission: Submission, sink: Arc<dyn EventSink>) -> Result<Job, Error> {
+    fn submit(&self, mut submission: Submission<'static>, sink: Arc<dyn EventSink>) {
         if self.hold == Hold::Run {
-            submission.request.code = "hold".to_string();
-            let job = self.fake.submit(submission, sink);
+            let asked = submission.request.clone().into_request().into_owned();
+            let held = Request { code: "hold".to_string(), ..asked };
+            submission.request = ValidRequest::new(Cow::Owned(held)).unwrap();
+            self.fake.submit(submission, sink);
             drop(TcpStream::connect(self.starts).unwrap());
-            return job;
+            return;
         }
         drop(TcpStream::connect(self.starts).unwrap());
         if self.hold == Hold::Submission {
@@ -296,34 +308,52 @@ impl Backend for Counted {
                 std::thread::park();
             }
         }
-        self.fake.submit(submission, sink)
+        self.fake.submit(submission, sink);
     }
 
-    fn cancel(&self, owner: &Owner, id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
-        self.fake.cancel(owner, id, sink)
+    fn cancel(
+        &self,
+        id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.fake.cancel(id, context, sink)
     }
 
-    fn get(&self, owner: &Owner, id: &str) -> Result<Job, Error> {
-        self.fake.get(owner, id)
+    fn get_job(&self, id: &str, context: &CallContext) -> Result<Job, Error> {
+        self.fake.get_job(id, context)
     }
 
-    fn watch(&self, owner: &Owner, id: &str, sink: Arc<dyn EventSink>) -> Result<(), Error> {
-        self.fake.watch(owner, id, sink)
+    fn watch(
+        &self,
+        id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.fake.watch(id, context, sink)
     }
 
-    fn list(&self, owner: &Owner) -> Result<Vec<Job>, Error> {
-        self.fake.list(owner)
+    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
+        self.fake.list_jobs(context)
     }
 
-    fn languages(&self) -> Result<Vec<LanguageInfo>, Error> {
-        self.fake.languages()
+    fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
+        self.fake.languages(context)
     }
 
-    fn validate_key(&self) -> Result<KeyInfo, Error> {
-        self.fake.validate_key()
+    fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
+        self.fake.validate_key(context)
     }
 
-    fn health(&self) -> Result<Health, Error> {
-        self.fake.health()
+    fn health(&self, context: &CallContext) -> Result<Health, Error> {
+        self.fake.health(context)
+    }
+
+    fn probe(&self, context: &CallContext) -> Result<Probe, Error> {
+        self.fake.probe(context)
+    }
+
+    fn close(&self, grace: Duration) {
+        self.fake.close(grace);
     }
 }

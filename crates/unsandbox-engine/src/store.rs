@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where finished jobs are kept: a trait, so that a durable store can take the place of the one in memory.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::time::{Duration, Instant};
+use unsandbox_protocol::{ExecutionResult, Job, Owner};
+
+/// A job that has ended, with its result.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    pub job: Job,
+    pub owner: Owner,
+    /// Of an asynchronous job; the others were waited for by their callers, as a rule.
+    pub listed: bool,
+}
+
+/// Keeps finished jobs. Called under the lock of the jobs, so that it must not block for long.
+pub trait JobStore: Send + fmt::Debug {
+    fn insert(&mut self, finished: Finished);
+
+    /// The job if it is this owner's.
+    fn get(&self, owner: &Owner, job_id: &str) -> Option<&Job>;
+
+    /// Removes what is past its time or over the room for results.
+    fn expire(&mut self);
+
+    fn is_empty(&self) -> bool;
+}
+
+/// Keeps them in memory, for a time and up to so many bytes.
+#[derive(Debug)]
+pub struct MemoryStore {
+    retention: Duration,
+    max_bytes: usize,
+    jobs: HashMap<String, Finished>,
+    owners: HashMap<Owner, Kept>,
+    bytes: usize,
+}
+
+/// The finished jobs of one owner, first to last, by whether they are listed.
+#[derive(Default, Debug)]
+struct Kept {
+    unlisted: VecDeque<Entry>,
+    listed: VecDeque<Entry>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    since: Instant,
+    job_id: String,
+    bytes: usize,
+}
+
+impl Kept {
+    fn queues(&mut self) -> [&mut VecDeque<Entry>; 2] {
+        [&mut self.unlisted, &mut self.listed]
+    }
+
+    /// Removes the first entry that `wanted` says; unlisted ones first.
+    fn pop(&mut self, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let entry = self
+            .queues()
+            .into_iter()
+            .find(|queue| queue.front().is_some_and(&wanted))
+            .and_then(VecDeque::pop_front)?;
+        self.bytes -= entry.bytes;
+        Some(entry)
+    }
+}
+
+impl MemoryStore {
+    pub fn new(retention: Duration, max_bytes: usize) -> MemoryStore {
+        MemoryStore { retention, max_bytes, jobs: HashMap::new(), owners: HashMap::new(), bytes: 0 }
+    }
+}
+
+impl JobStore for MemoryStore {
+    fn insert(&mut self, finished: Finished) {
+        let bytes = size_of(finished.job.result.as_deref());
+        let job_id = finished.job.job_id.clone();
+        let kept = self.owners.entry(finished.owner.clone()).or_default();
+        let queue = if finished.listed { &mut kept.listed } else { &mut kept.unlisted };
+        queue.push_back(Entry { since: Instant::now(), job_id: job_id.clone(), bytes });
+        kept.bytes += bytes;
+        self.bytes += bytes;
+        self.jobs.insert(job_id, finished);
+        self.expire();
+    }
+
+    fn get(&self, owner: &Owner, job_id: &str) -> Option<&Job> {
+        self.jobs.get(job_id).filter(|finished| finished.owner == *owner).map(|it| &it.job)
+    }
+
+    /// When there are too many bytes, the owner that has the most gives up its first: nobody's results push out
+    /// those of another who has less.
+    fn expire(&mut self) {
+        let mut removed = Vec::new();
+        let is_old = |entry: &Entry| entry.since.elapsed() >= self.retention;
+        for kept in self.owners.values_mut() {
+            removed.extend(std::iter::from_fn(|| kept.pop(is_old)));
+        }
+        self.bytes -= removed.iter().map(|entry| entry.bytes).sum::<usize>();
+        while self.bytes > self.max_bytes
+            && let Some(largest) = self.owners.values_mut().max_by_key(|kept| kept.bytes)
+            && let Some(entry) = largest.pop(|_| true)
+        {
+            self.bytes -= entry.bytes;
+            removed.push(entry);
+        }
+        self.owners.retain(|_, kept| kept.bytes > 0);
+        for entry in removed {
+            self.jobs.remove(&entry.job_id);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+}
+
+/// Bytes that keeping a result costs.
+fn size_of(result: Option<&ExecutionResult>) -> usize {
+    const OVERHEAD: usize = 1024;
+    OVERHEAD
+        + result.map_or(0, |result| {
+            let artifacts: usize = result.artifacts.iter().map(|a| a.content.len()).sum();
+            result.stdout.len() + result.stderr.len() + artifacts
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use unsandbox_protocol::Status;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// Has room for so many results of 10,000 bytes.
+    fn store(count: usize) -> MemoryStore {
+        MemoryStore::new(DAY, count * (10_000 + 1024))
+    }
+
+    fn add(store: &mut MemoryStore, owner: &str, job_id: &str, listed: bool) {
+        let mut job = Job::new(job_id, Status::Completed);
+        let mut result = ExecutionResult::new(Status::Completed);
+        result.stdout = vec![0; 10_000];
+        job.result = Some(Arc::new(result));
+        store.insert(Finished { job, owner: Owner(owner.to_string()), listed });
+    }
+
+    fn ids(store: &MemoryStore) -> String {
+        let mut ids: Vec<&str> = store.jobs.keys().map(String::as_str).collect();
+        ids.sort_unstable();
+        ids.join(" ")
+    }
+
+    #[test]
+    fn an_owner_with_many_results_pushes_out_only_its_own() {
+        let mut store = store(4);
+        add(&mut store, "a", "a1", true);
+        for id in ["b1", "b2", "b3", "b4", "b5"] {
+            add(&mut store, "b", id, false);
+        }
+        assert_eq!(ids(&store), "a1 b3 b4 b5");
+        assert!(store.get(&Owner("b".to_string()), "b1").is_none());
+        assert!(store.get(&Owner("a".to_string()), "b3").is_none(), "it is another owner's");
+        assert!(store.get(&Owner("b".to_string()), "b3").is_some());
+    }
+
+    #[test]
+    fn unlisted_jobs_go_first() {
+        let mut store = store(3);
+        add(&mut store, "a", "listed", true);
+        for id in ["run1", "run2", "run3"] {
+            add(&mut store, "a", id, false);
+        }
+        assert_eq!(ids(&store), "listed run2 run3");
+        for id in ["listed2", "listed3", "listed4"] {
+            add(&mut store, "a", id, true);
+        }
+        assert_eq!(ids(&store), "listed2 listed3 listed4");
+    }
+
+    #[test]
+    fn jobs_past_their_time_go_for_every_owner() {
+        let mut store = store(9);
+        add(&mut store, "a", "a1", true);
+        add(&mut store, "b", "b1", false);
+        store.expire();
+        assert_eq!(ids(&store), "a1 b1");
+        store.retention = Duration::ZERO;
+        store.expire();
+        assert!(store.is_empty() && store.bytes == 0 && store.owners.is_empty());
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The numbers by which the reactor's event queue names descriptors.
+
+use rustix::event::epoll::EventData;
+
+pub const WAKE: u64 = 0;
+pub const JAILER_SOCKET: u64 = 1;
+pub const JAILER_ENDED: u64 = 2;
+
+/// The descriptors of one run.
+pub const CONTROL: u64 = 0;
+pub const STDOUT: u64 = 1;
+pub const STDERR: u64 = 2;
+
+/// Numbers for each run; ids of runs begin at 1, so that they lie above the reactor's own.
+const EACH: u64 = 4;
+
+pub fn of_run(id: u64, which: u64) -> EventData {
+    EventData::new_u64(id * EACH + which)
+}
+
+/// The id of a run and which of its descriptors it is.
+pub fn run_of(number: u64) -> (u64, u64) {
+    (number / EACH, number % EACH)
+}

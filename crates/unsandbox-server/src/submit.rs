@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Submissions: each is handed to the backend once for its key, and a request that goes away takes its run along.
+
+use crate::acceptance::Acceptance;
+use crate::idempotency::{Claim, Entry, Keyed};
+use crate::reply;
+use crate::runs::{Completion, End, Submitted, ended};
+use crate::state::State;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use unsandbox_protocol::{
+    CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Owner, Submission,
+    ValidRequest,
+};
+
+/// A submission as the routes hand it over.
+pub(crate) struct Order {
+    pub owner: Owner,
+    pub request: ValidRequest<'static>,
+    /// An asynchronous job: listed, and not tied to its connection.
+    pub listed: bool,
+    pub keyed: Option<Keyed>,
+}
+
+/// A job that was accepted: for this request, or for an earlier one with the same key.
+pub(crate) struct Accepted {
+    pub job: Job,
+    end: Option<oneshot::Receiver<End>>,
+    attachment: Attachment,
+}
+
+/// Hands a submission to the backend, once for each key, and waits until it is accepted.
+///
+/// The key is claimed here and no earlier: a key that is claimed and then not submitted would be kept for ever.
+pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted, Error> {
+    let Order { owner, request, listed, keyed } = order;
+    let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
+    let entry = claim.as_ref().map(|claim| claim.entry().clone());
+    let token = CancelToken::new();
+    let is_first = entry.as_ref().is_none_or(|entry| entry.begin(token.clone()));
+    let acceptance = entry.as_ref().map_or_else(Arc::default, |entry| entry.acceptance().clone());
+    let mut attachment = Attachment { state: state.clone(), token: None, claim: None };
+    if listed {
+        if let Some(claim) = claim {
+            claim.stay();
+        }
+    } else {
+        let shared = entry.as_ref().and_then(|entry| entry.token().cloned());
+        attachment.token = Some(shared.unwrap_or_else(|| token.clone()));
+        attachment.claim = claim;
+    }
+    let end = is_first.then(|| {
+        let context = CallContext::of(owner);
+        let submission = Submission { listed, cancel: token, context, ..Submission::new(request) };
+        hand_over(state, submission, entry, acceptance.clone())
+    });
+    let job = acceptance.wait().await.inspect_err(|_| attachment.token = None)?;
+    Ok(Accepted { job, end, attachment })
+}
+
+fn hand_over(
+    state: &State,
+    submission: Submission<'static>,
+    entry: Option<Arc<Entry>>,
+    acceptance: Arc<Acceptance>,
+) -> oneshot::Receiver<End> {
+    let number = state.runs.add(submission.cancel.clone());
+    let (runs, keys) = (state.runs.clone(), state.idempotency.clone());
+    let (sink, receiver) =
+        Completion::new(Some(Submitted { runs, number, keys, entry, acceptance }));
+    // Looked at after the run is on the list: a stop either sees the run or is seen here.
+    if state.is_stopping() {
+        sink.finished(Err(reply::stopping()));
+        return receiver;
+    }
+    let events: Arc<dyn EventSink> = sink.clone();
+    // Caught here, where the run is on the list. How far it came nobody knows.
+    let submitted = catch_unwind(AssertUnwindSafe(|| state.backend.submit(submission, events)));
+    if submitted.is_err() {
+        sink.finished(Err(reply::bug().with_may_have_run(true)));
+    }
+    receiver
+}
+
+impl Accepted {
+    /// An earlier submission with the same key was the first.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.end.is_none()
+    }
+
+    /// Waits for the end. Dropping this future gives the run up.
+    pub(crate) async fn finished(self, state: &State, owner: &Owner) -> End {
+        let Accepted { job, end, mut attachment } = self;
+        let end = match end {
+            Some(end) => ended(end).await.map_err(|error| about(error, &job.job_id)),
+            None => {
+                let end = ended(watch_again(state, owner, &job)?).await;
+                seen(state, owner, &job.job_id, end)
+            }
+        };
+        attachment.token = None;
+        end
+    }
+}
+
+/// An error that names its job: the caller can still ask for it.
+fn about(error: Error, job_id: &str) -> Error {
+    match error.job_id() {
+        None if !job_id.is_empty() => error.with_job_id(job_id),
+        _ => error,
+    }
+}
+
+/// An end as everyone sees it who asks for a job that is there already: a run that failed for a reason of
+/// ours is a job with that state, and an error only for the request that submitted it.
+pub(crate) fn seen(state: &State, owner: &Owner, job_id: &str, end: End) -> End {
+    end.or_else(|error| match state.backend.get_job(job_id, &CallContext::of(owner.clone())) {
+        Ok(job) if job.status.is_terminal() => Ok(job),
+        _ => Err(about(error, job_id)),
+    })
+}
+
+/// The end of an earlier submission with the same key.
+fn watch_again(state: &State, owner: &Owner, job: &Job) -> Result<oneshot::Receiver<End>, Error> {
+    let gone = |why: &str| {
+        Error::new(
+            ErrorCode::Conflict,
+            format!("a request with this Idempotency-Key was taken before, and {why}"),
+        )
+        .with_job_id(&job.job_id)
+    };
+    if job.job_id.is_empty() {
+        return Err(gone("its job cannot be asked for by an id"));
+    }
+    let (sink, receiver) = Completion::watching();
+    match state.backend.watch(&job.job_id, &CallContext::of(owner.clone()), sink) {
+        Ok(()) => Ok(receiver),
+        Err(error) if error.code() == ErrorCode::NotFound => {
+            Err(gone(&format!("the result of its job {} is no longer kept", job.job_id)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Ties a synchronous run to the requests that wait for it.
+struct Attachment {
+    state: Arc<State>,
+    /// `None` once the run has ended, and for runs that are not tied to a connection.
+    token: Option<CancelToken>,
+    claim: Option<Claim>,
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let Some(token) = self.token.take() else { return };
+        let Some(claim) = self.claim.take() else { return token.cancel_for(CancelReason::Left) };
+        let (state, entry) = (self.state.clone(), claim.entry().clone());
+        drop(claim);
+        let give_up = move || {
+            if state.idempotency.is_abandoned(&entry) {
+                token.cancel_for(CancelReason::Left);
+            }
+        };
+        let reclaim = self.state.reclaim;
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                tokio::time::sleep(reclaim).await;
+                give_up();
+            })),
+            Err(_) => give_up(),
+        }
+    }
+}
