@@ -68,12 +68,13 @@ class Kind:
     within: str = ""
 
 
-REQUESTS, ASKED, QUOTA, NOTIFY = (JAILER / name for name in ("seccomp/requests.rs", "seccomp/asked.rs", "quota.rs", "notify.rs"))
-KERNEL_MEMORY, SUPERVISOR = JAILER / "kernel_memory.rs", JAILER / "supervisor.rs"
-SECCOMP, LOCKS, LANDLOCK = JAILER / "seccomp.rs", JAILER / "locks.rs", JAILER / "files.rs"
-INIT, STEP, JAIL, TEMPLATE = JAILER / "init.rs", JAILER / "step.rs", JAILER / "jail.rs", JAILER / "template.rs"
-GROUPS, WATCH, COLLECT = JAILER / "cgroup.rs", JAILER / "watch.rs", JAILER / "collect.rs"
-NETWORK = JAILER / "network.rs"
+LAYERS, JAIL_INIT = JAILER / "layers", JAILER / "init"
+REQUESTS, ASKED, QUOTA, NOTIFY = (LAYERS / name for name in ("seccomp/requests.rs", "seccomp/asked.rs", "quota.rs", "notify.rs"))
+KERNEL_MEMORY, SUPERVISOR = JAIL_INIT / "kernel_memory.rs", JAILER / "supervisor/mod.rs"
+SECCOMP, LOCKS, LANDLOCK = LAYERS / "seccomp.rs", LAYERS / "locks.rs", LAYERS / "landlock.rs"
+INIT, STEP, JAIL, TEMPLATE = JAIL_INIT / "mod.rs", JAIL_INIT / "step.rs", JAILER / "supervisor/jail.rs", LAYERS / "template.rs"
+GROUPS, WATCH, COLLECT = LAYERS / "cgroup.rs", JAIL_INIT / "watch.rs", JAIL_INIT / "collect.rs"
+NETWORK = JAILER / "supervisor/network.rs"
 RUN, PLAN, ADDRESS = ENGINE / "run.rs", ENGINE / "plan.rs", ENGINE / "egress/address.rs"
 VALIDATE, LIMITS = PROTOCOL / "validate.rs", PROTOCOL / "limits.rs"
 
@@ -156,7 +157,7 @@ WALL_KINDS = [
     Kind("lock", STEP, r"^ +sys::(new_session)\(\);\n", first=SEEN),
     Kind("hidden", INIT, r"(LOCKS|\"/proc/[\w-]+\")(?:, )?", '"/proc/nothing", ', within=r"^const HIDDEN: .*?\];", first=SEEN),
     Kind("mount flag", INIT, r"^    sys::(mount_setattr)\(None, c\"/proc\"[^\n]*\n", "    Ok(())\n", first=SEEN),
-    Kind("lock", STEP, r"^ +self\.order\.iter\(\)\.for_each\(Order::(give_way)\);\n", first=SEEN),
+    Kind("lock", STEP, r"^ +self\.oom_score\.iter\(\)\.for_each\(OomScore::(raise)\);\n", first=SEEN),
 ]
 
 TIMES_64 = r"\g<0>.saturating_mul(64)"
@@ -214,8 +215,8 @@ LIMIT_KINDS = [
     Kind("output", RUN, r"bytes\.len\(\)\.(min)\(room\)", "bytes.len()", first=ENDS.only("writes_too_much")),
     Kind("output", RUN, r"^            self\.handle\.(stop)\(true\);\n", first=ENDS.only("writes_too_much")),
     Kind("asked for", PLAN, r'(?<=^        )(\w+): of\("\w+"\)', TIMES_64, first=ENGINE_UNITS),
-    Kind("asked for", PLAN, r"(?<=^        )(\w+): run_limits\.\w+", TIMES_64, first=ENGINE_UNITS),
-    Kind("asked for", PLAN, r"recipe\.run\), (wall_ms)(?= )", "recipe.run), wall_ms: wall_ms.saturating_mul(64)", first=ENDS.only("past_its_ttl")),
+    Kind("asked for", PLAN, r"(?<=^            )(\w+): limits\.\w+", TIMES_64, first=ENGINE_UNITS),
+    Kind("asked for", PLAN, r"argv, wall_ms: (run_ms)\(request\) \}\);", "argv, wall_ms: run_ms(request).saturating_mul(64) });", first=ENDS.only("past_its_ttl")),
     Kind("asked for", PLAN, r"let (output_bytes) = limit\([^;]*", TIMES_64, first=ENGINE_UNITS),
     Kind("asked for", PLAN, r"let (compile_ms) = [^;]*", TIMES_64, first=ENGINE_UNITS),
     Kind("asked for", PLAN, r"(artifacts_max_\w+): limits::[^,\n]*", r"\1: u64::MAX", first=ENGINE_UNITS),
@@ -228,8 +229,8 @@ CAP_KINDS = [
     Kind("cap", VALIDATE, r"(?<=if )((?:chars|name)\b[^{]*)(?= \{)", "false", first=PROTOCOL_UNITS, within=r"^fn check_file_name.*?^}"),
     Kind("cap", VALIDATE, r"\b(TTL_MIN_SECONDS)\.\.", "i64::MIN..", first=PROTOCOL_UNITS),
     Kind("cap", VALIDATE, r"\.\.=(TTL_MAX_SECONDS)", "..=i64::MAX", first=PROTOCOL_UNITS),
-    Kind("cap", LIMITS, r"(?<=^        )(max): [^\n]*,", "max: u64::MAX,", first=PROTOCOL_UNITS, within=r"^pub const LIMIT_TABLE.*?^\];"),
-    Kind("cap", LIMITS, r"(?<=^        )(min): (?!0,)[^\n]*,", "min: 0,", first=PROTOCOL_UNITS, within=r"^pub const LIMIT_TABLE.*?^\];"),
+    Kind("cap", LIMITS, r"\.\.=(\w[^;]*);", "..=u64::MAX;", first=PROTOCOL_UNITS, within=r"^limits! \{.*?^\}"),
+    Kind("cap", LIMITS, r", (?!0\.\.)(\w[^;,]*)\.\.=", ", 0..=", first=PROTOCOL_UNITS, within=r"^limits! \{.*?^\}"),
     Kind("address", ADDRESS, r"^    \((Ipv[46]Addr::[^\n]*), \"[^\n]*\"\),\n", first=ENGINE_UNITS.only("address")),
 ]
 

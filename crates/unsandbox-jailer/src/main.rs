@@ -1,57 +1,43 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The jailer: one single-threaded process per engine, started from bytes inside the library. It only
-//! clones, passes descriptors, waits and kills; each jail's own init does the rest.
+//! The jailer. Theory of operation:
 //!
-//! Where each layer is set: namespaces in `jail.rs`, the root in `template.rs`, the rest of a jail in
-//! `init.rs`, a program's locks and limits in `step.rs`, system calls in `seccomp.rs` (and `notify.rs`), Landlock in
-//! `files.rs`, control groups in `cgroup.rs`.
+//! Three kinds of processes take part in an execution.
+//!
+//! 1. The **host** is the process that uses the library. Its engine starts one jailer from bytes inside the library.
+//! 2. The **supervisor** (`supervisor/`) is the jailer's only long-lived process: single-threaded, one per engine. It
+//!    builds jails ahead of their runs, hands runs to them, reaps them, and kills what has to end.
+//! 3. An **init** (`init/`) is the first process of a jail. The supervisor clones it into fresh namespaces; it
+//!    finishes the mounts, receives one run, places its files, starts its programs with all locks on, watches them,
+//!    and reports to the engine. It keeps its rights inside the jail; the programs that it starts give theirs up.
+//!
+//! Four channels connect them. Engine and supervisor share one socket ([`unsandbox_jailer::message`]:
+//! `ToJailer`, `FromJailer`). Each init has a **parent socket** to the supervisor: "go", then the run; its end tells the
+//! init that the supervisor is gone. Each run has a **control socket** between the engine and its init (`ToInit`,
+//! `FromInit`), on which results travel past the supervisor, so that no other run can forge them. Output goes through
+//! pipes whose other ends are the engine's.
+//!
+//! A jail is built in this order: control group, namespaces (one clone), root file system (a copy of a template), /proc
+//! and /tmp, shown files, the init's own filter. A program gets its locks between fork and exec: session, streams,
+//! resource limits, Landlock, capabilities, filters, closed descriptors. A jail serves one run and is then destroyed.
+//!
+//! `layers/` has each layer of isolation in a file of its own; files beside these folders serve both processes.
 
-#[cfg(target_os = "linux")]
-mod ablation;
-#[cfg(target_os = "linux")]
-mod cgroup;
-#[cfg(target_os = "linux")]
-mod collect;
-#[cfg(target_os = "linux")]
-mod files;
 #[cfg(target_os = "linux")]
 mod folder;
 #[cfg(target_os = "linux")]
 mod init;
 #[cfg(target_os = "linux")]
-mod jail;
-#[cfg(target_os = "linux")]
-mod kernel_memory;
-#[cfg(target_os = "linux")]
-mod locks;
-#[cfg(target_os = "linux")]
-mod network;
-#[cfg(target_os = "linux")]
-mod notify;
-#[cfg(target_os = "linux")]
-mod oom;
-#[cfg(target_os = "linux")]
-mod probe;
+mod layers;
 #[cfg(target_os = "linux")]
 mod proc;
-#[cfg(target_os = "linux")]
-mod quota;
-#[cfg(target_os = "linux")]
-mod seccomp;
-#[cfg(target_os = "linux")]
-mod step;
 #[cfg(target_os = "linux")]
 mod supervisor;
 #[cfg(target_os = "linux")]
 mod sys;
 #[cfg(target_os = "linux")]
-mod template;
-#[cfg(target_os = "linux")]
 mod tree;
 #[cfg(target_os = "linux")]
-mod watch;
-#[cfg(target_os = "linux")]
-mod workplace;
+mod trouble;
 
 #[cfg(target_os = "linux")]
 fn main() {

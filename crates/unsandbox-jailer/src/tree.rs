@@ -2,8 +2,13 @@
 //! The processes of one run where no namespace bounds them: found by walking down from the init, to
 //! which every orphan returns (it is their subreaper), and ended.
 
-use crate::{proc, sys};
+use crate::proc;
+use crate::sys;
 use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long processes that are being ended are left to do so.
+pub const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// Rounds of stopping before what is left is killed as it is: each round can only meet children that
 /// were forked during the one before.

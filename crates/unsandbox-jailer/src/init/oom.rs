@@ -7,30 +7,30 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 
-pub struct Order {
+pub struct OomScore {
     file: File,
     own: String,
 }
 
-impl Order {
+impl OomScore {
     /// For this process, which for a moment owns its files in /proc: only one that may be dumped does. None
     /// where there is no such file; a short memory then ends what it likes.
-    pub fn of_this_process() -> Option<Order> {
+    pub fn of_this_process() -> Option<OomScore> {
         let _ = sys::prctl(libc::PR_SET_DUMPABLE, 1);
         let mut file =
             File::options().read(true).write(true).open("/proc/self/oom_score_adj").ok()?;
         let mut own = String::new();
         file.read_to_string(&mut own).ok()?;
-        Some(Order { file, own })
+        Some(OomScore { file, own })
     }
 
     /// Before a child is started, which goes first from then on.
-    pub fn give_way(&self) {
+    pub fn raise(&self) {
         let _ = self.file.write_at(b"1000", 0);
     }
 
     /// Once it is: also by the child itself, for its parent.
-    pub fn take_back(&self) {
+    pub fn restore(&self) {
         let _ = self.file.write_at(self.own.trim().as_bytes(), 0);
     }
 }

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Clones a jail's init into its namespaces and gives it one unprivileged id.
 
-use crate::ablation::{Layer, is_left_out};
-use crate::cgroup::{Group, Groups};
-use crate::init::{self, Birth, Level};
-use crate::network::Networks;
-use crate::seccomp::{Filters, LANDLOCK_WITH_SIGNALS};
-use crate::template::{self, JAIL_ID, Sources};
-use crate::{files, probe, sys};
+use crate::init::{self, InitContext};
+use crate::layers::ablation::{Layer, is_left_out};
+use crate::layers::cgroup::{Group, Groups};
+use crate::layers::landlock;
+use crate::layers::level::Level;
+use crate::layers::seccomp::{Filters, LANDLOCK_WITH_SIGNALS};
+use crate::layers::template::{self, JAIL_ID, Sources};
+use crate::supervisor::network::Networks;
+use crate::supervisor::probe;
+use crate::sys;
+use crate::trouble::{JailResult, trouble};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
@@ -47,7 +51,7 @@ const DOOMED_MAX: usize = 32;
 /// A jail that waits for its run, or has it.
 pub struct Jail {
     pub pid: libc::pid_t,
-    pub leash: OwnedFd,
+    pub parent_socket: OwnedFd,
     pub network: Option<OwnedFd>,
     pub group: Option<Group>,
     /// What it shows, as it was found on the host; `None` at the reduced level, which looks anew.
@@ -63,8 +67,8 @@ impl Jail {
     }
 
     /// Waits for its init's word on whether the jail could be finished.
-    pub fn hear(&self) -> Doubt<()> {
-        let heard = channel::receive(self.leash.as_fd()).ok().flatten();
+    pub fn hear(&self) -> JailResult<()> {
+        let heard = channel::receive(self.parent_socket.as_fd()).ok().flatten();
         match heard.and_then(|(bytes, _)| Option::<Trouble>::from_bytes(&bytes)) {
             Some(report) => report.map_or(Ok(()), Err),
             None => {
@@ -105,21 +109,10 @@ struct Template {
     sources: Rc<Sources>,
 }
 
-pub type Doubt<T> = Result<T, Trouble>;
-
-pub fn trouble<'a>(layer: &'a str, what: &'a str) -> impl FnOnce(io::Error) -> Trouble + 'a {
-    move |error| Trouble {
-        layer: layer.to_string(),
-        what: format!("{what}: {error}"),
-        errno: error.raw_os_error().unwrap_or(0),
-        fix: probe::fix_for(layer, error.raw_os_error().unwrap_or(0)),
-    }
-}
-
 impl Builder {
     /// Takes this process to where it can make full jails: into a user namespace of its own unless it
     /// is root, and into a mount namespace of its own.
-    pub fn full() -> Doubt<Builder> {
+    pub fn full() -> JailResult<Builder> {
         let mut builder = Builder::reduced()?;
         let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
         builder.ids = builder.ids.filter(|_| sys::unshare(libc::CLONE_NEWNS).is_ok());
@@ -142,7 +135,7 @@ impl Builder {
     }
 
     /// Without namespaces. Needs Landlock, which then is the only wall around files.
-    pub fn reduced() -> Doubt<Builder> {
+    pub fn reduced() -> JailResult<Builder> {
         own_proc().map_err(trouble("processes", "look at /proc/self"))?;
         let filters = Filters::compile().map_err(|error| {
             trouble("seccomp", "compile the filters")(io::Error::other(error.to_string()))
@@ -165,7 +158,7 @@ impl Builder {
     }
 
     /// Makes a jail for what a run needs; its init waits for it.
-    pub fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
+    pub fn build(&mut self, needs: &Needs) -> JailResult<Jail> {
         if let Some(rooms) = &mut self.rooms {
             rooms.look_at(&needs.show)?;
         }
@@ -174,7 +167,7 @@ impl Builder {
 
     /// As [`Builder::build`], for a run that is not there yet: whether the jail still shows what there is
     /// has to be looked at then (`is_current`), so that it is not looked at now.
-    pub fn build_ahead(&mut self, needs: &Needs) -> Doubt<Jail> {
+    pub fn build_ahead(&mut self, needs: &Needs) -> JailResult<Jail> {
         self.serial += 1;
         let group = self.make_group(needs)?;
         let made = self.build_in(needs, group.as_ref());
@@ -187,22 +180,23 @@ impl Builder {
         }
     }
 
-    fn build_in(&mut self, needs: &Needs, group: Option<&Group>) -> Doubt<Jail> {
+    fn build_in(&mut self, needs: &Needs, group: Option<&Group>) -> JailResult<Jail> {
         let own = group.map(|group| Ok((group.door()?, group.meter()?))).transpose();
         let group = own.map_err(trouble("cgroup", "open its files"))?;
-        let (leash, other) = channel::pair().map_err(trouble("streams", "make a socket"))?;
+        let (parent_socket, other) =
+            channel::pair().map_err(trouble("streams", "make a socket"))?;
         let host_id = self.host_id();
         let level = match &self.rooms {
             Some(_) => Level::Full,
             None => Level::Reduced { id: self.ids.as_ref().map(|_| host_id) },
         };
         let shares_user = self.ids.is_none();
-        let birth = Birth { level, needs, leash: other, group, shares_user };
+        let context = InitContext { level, needs, parent_socket: other, group, shares_user };
         let (pid, network, sources) = match &mut self.rooms {
-            Some(rooms) => rooms.clone_into(birth, &self.filters)?,
-            None => (fork_reduced(birth, &self.filters)?, None, None),
+            Some(rooms) => rooms.clone_into(context, &self.filters)?,
+            None => (fork_reduced(context, &self.filters)?, None, None),
         };
-        let jail = Jail { pid, leash, network, group: None, sources, host_id };
+        let jail = Jail { pid, parent_socket, network, group: None, sources, host_id };
         match self.release(&jail) {
             Ok(()) => Ok(jail),
             Err(trouble) => {
@@ -226,7 +220,7 @@ impl Builder {
         let level = if self.is_full() { LEVEL_FULL } else { LEVEL_REDUCED };
         let namespaces = NAMESPACES.iter().map(|name| (*name, self.is_full()));
         let always = ["seccomp", "rights", "rlimits"].map(|name| (name, true));
-        let abi = files::kernel_abi();
+        let abi = landlock::kernel_abi();
         let kernel = [("landlock", abi > 0), ("cgroup", self.groups.is_ok())];
         // An older Landlock lets a thread's signal through to any process of the same user.
         let exposed = !self.is_full() && self.ids.is_none() && abi < LANDLOCK_WITH_SIGNALS;
@@ -246,14 +240,14 @@ impl Builder {
     }
 
     /// Gives the new init its id, and lets it go on.
-    fn release(&self, jail: &Jail) -> Doubt<()> {
+    fn release(&self, jail: &Jail) -> JailResult<()> {
         if self.is_full() && !is_left_out(Layer::User) {
             // To a jailer in its own user namespace, the only id there is is its root.
             let outside = if self.ids.is_some() { jail.host_id } else { 0 };
             map_ids(&jail.pid.to_string(), (JAIL_ID, outside), (JAIL_ID, outside))
                 .map_err(trouble("user namespace", "map the jail's id"))?;
         }
-        channel::send_bytes(jail.leash.as_fd(), init::GO, &[])
+        channel::send_bytes(jail.parent_socket.as_fd(), init::GO, &[])
             .map_err(trouble("streams", "speak to the init"))
     }
 
@@ -305,7 +299,7 @@ impl Builder {
     }
 
     /// A result says that the kernel counts: where it cannot, after all, there is none.
-    fn make_group(&mut self, needs: &Needs) -> Doubt<Option<Group>> {
+    fn make_group(&mut self, needs: &Needs) -> JailResult<Option<Group>> {
         let groups = self.groups.as_mut().ok().filter(|_| !is_left_out(Layer::Cgroup));
         let Some(groups) = groups else { return Ok(None) };
         let made = groups.create(self.serial, needs.memory_bytes, needs.processes);
@@ -315,7 +309,7 @@ impl Builder {
 
 impl Rooms {
     /// Makes the root with these paths anew, unless there is one that shows what they are now.
-    fn look_at(&mut self, show: &[String]) -> Doubt<()> {
+    fn look_at(&mut self, show: &[String]) -> JailResult<()> {
         let sources = template::sources(show);
         if self.templates.get(show).is_some_and(|template| *template.sources == sources) {
             return Ok(());
@@ -334,10 +328,10 @@ impl Rooms {
     /// Clones an init into its namespaces, from inside the root that it is to have.
     fn clone_into(
         &mut self,
-        birth: Birth<'_>,
+        context: InitContext<'_>,
         filters: &Filters,
-    ) -> Doubt<(libc::pid_t, Option<OwnedFd>, Option<Rc<Sources>>)> {
-        let show = &birth.needs.show;
+    ) -> JailResult<(libc::pid_t, Option<OwnedFd>, Option<Rc<Sources>>)> {
+        let show = &context.needs.show;
         if !self.templates.contains_key(show) {
             self.look_at(show)?;
         }
@@ -350,7 +344,7 @@ impl Rooms {
         }
         let cloned = sys::fork_with(namespaces());
         if let Ok(None) = cloned {
-            init::main(birth, filters);
+            init::main(context, filters);
         }
         sys::setns(self.home.as_fd(), libc::CLONE_NEWNS)
             .map_err(trouble("mount namespace", "return"))?;
@@ -370,9 +364,9 @@ fn first_of_ids() -> u64 {
     u64::from(u32::from_ne_bytes(bytes))
 }
 
-fn fork_reduced(birth: Birth<'_>, filters: &Filters) -> Doubt<libc::pid_t> {
+fn fork_reduced(context: InitContext<'_>, filters: &Filters) -> JailResult<libc::pid_t> {
     match sys::fork_with(0).map_err(trouble("processes", "fork"))? {
-        None => init::main(birth, filters),
+        None => init::main(context, filters),
         Some(pid) => Ok(pid),
     }
 }

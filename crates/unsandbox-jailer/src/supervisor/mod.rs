@@ -2,11 +2,20 @@
 //! The jailer's one loop: it hears the engine, the host's death and its children's ends, and keeps a
 //! few jails ready ahead of the next runs.
 
+pub mod jail;
+mod network;
+mod probe;
+mod workplace;
+
+use crate::folder;
 use crate::init;
-use crate::jail::{Builder, Doubt, Jail, trouble};
-use crate::step::BETWEEN_TRIES;
-use crate::workplace::Workplace;
-use crate::{ablation, files, folder, probe, sys, tree};
+use crate::layers::ablation;
+use crate::layers::landlock;
+use crate::supervisor::jail::{Builder, Jail};
+use crate::supervisor::workplace::Workplace;
+use crate::sys;
+use crate::tree::{self, BETWEEN_TRIES};
+use crate::trouble::{JailResult, trouble};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -124,7 +133,7 @@ struct Active {
 
 struct Supervisor {
     engine: OwnedFd,
-    builder: Doubt<Builder>,
+    builder: JailResult<Builder>,
     /// Where the runs' trees are, at the reduced level.
     workplace: Option<Workplace>,
     runs: HashMap<libc::pid_t, Active>,
@@ -137,7 +146,7 @@ fn hand_over(jail: &Jail, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     for stream in fds.get(2..).unwrap_or_default() {
         let _ = sys::own_pipe(*stream, jail.host_id, jail.host_id);
     }
-    channel::send_bytes(jail.leash.as_fd(), init::RUN, fds)
+    channel::send_bytes(jail.parent_socket.as_fd(), init::RUN, fds)
 }
 
 fn none_yet() -> Trouble {
@@ -145,8 +154,8 @@ fn none_yet() -> Trouble {
 }
 
 /// A builder without namespaces, and the folder for its runs.
-fn reduced(temporary: &Path) -> Doubt<(Builder, Workplace)> {
-    if files::kernel_abi() == 0 {
+fn reduced(temporary: &Path) -> JailResult<(Builder, Workplace)> {
+    if landlock::kernel_abi() == 0 {
         return Err(trouble("landlock", "look for it")(io::Error::from_raw_os_error(libc::ENOSYS)));
     }
     // Orphans of a run whose init has been killed come back here.
@@ -177,7 +186,7 @@ impl Supervisor {
 
     /// Builds a jail and hears from its init whether it could be finished; it becomes the first that
     /// is kept ready.
-    fn try_one(&mut self) -> Doubt<()> {
+    fn try_one(&mut self) -> JailResult<()> {
         let jail = self.build(&Needs::USUAL)?;
         let finished = jail.hear();
         match finished {
@@ -243,7 +252,7 @@ impl Supervisor {
         needs: Needs,
         tree: Option<PathBuf>,
         fds: Vec<OwnedFd>,
-    ) -> Doubt<()> {
+    ) -> JailResult<()> {
         let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
         while let Some(jail) = self.take_ready(&needs) {
             match hand_over(&jail, &fds) {
@@ -261,7 +270,7 @@ impl Supervisor {
         handed.map_err(trouble("streams", "hand over the run"))
     }
 
-    fn build(&mut self, needs: &Needs) -> Doubt<Jail> {
+    fn build(&mut self, needs: &Needs) -> JailResult<Jail> {
         match &mut self.builder {
             Ok(builder) => builder.build(needs),
             Err(trouble) => Err(Trouble::clone(trouble)),
@@ -383,7 +392,7 @@ impl Supervisor {
             let _ = sys::kill(jail.pid, libc::SIGKILL);
         }
         // Inits without a pid namespace end their processes and remove their folders themselves, when
-        // they see that nobody holds their leash.
+        // they see that nobody holds their parent_socket.
         let mut inits: Vec<_> = jails.iter().map(|jail| jail.pid).collect();
         drop(jails);
         while !inits.is_empty()

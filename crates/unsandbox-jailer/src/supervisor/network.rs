@@ -4,8 +4,9 @@
 //! local socket is on its way out. What sockets leave behind cannot be told from outside: delayed reports of
 //! multicast, measured round trips, routes, fragments.
 
-use crate::ablation::{Layer, is_left_out};
-use crate::{proc, sys};
+use crate::layers::ablation::{Layer, is_left_out};
+use crate::proc;
+use crate::sys;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

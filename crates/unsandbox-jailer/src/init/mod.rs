@@ -3,17 +3,27 @@
 //! mounts, waits for a run, places its files, takes it through its steps and reports to the engine.
 //! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
 
-use crate::ablation::{self, is_left_out};
-use crate::cgroup::{Door, Meter};
-use crate::collect;
-use crate::jail::{Doubt, trouble};
-use crate::locks::{self, Locks};
-use crate::notify::{Calls, Listener};
-use crate::oom::Order;
-use crate::seccomp::Filters;
-use crate::step::{BETWEEN_TRIES, Outcome, Stepper};
-use crate::template::{JAIL_ID, NOTHING, place_for, staged};
-use crate::{folder, sys, tree};
+mod collect;
+mod kernel_memory;
+mod oom;
+mod step;
+pub mod streams;
+mod watch;
+
+use crate::folder;
+use crate::init::oom::OomScore;
+use crate::init::step::{Outcome, Stepper};
+use crate::init::streams::{RunStreams, Streams};
+use crate::layers::ablation::{self, is_left_out};
+use crate::layers::cgroup::{GroupEntry, Meter};
+use crate::layers::level::Level;
+use crate::layers::locks::{self, Locks};
+use crate::layers::notify::{Calls, Listener};
+use crate::layers::seccomp::Filters;
+use crate::layers::template::{JAIL_ID, NOTHING, place_for, staged};
+use crate::sys;
+use crate::tree::{self, BETWEEN_TRIES};
+use crate::trouble::{JailResult, trouble};
 use std::fs;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -24,29 +34,19 @@ use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{Cause, FromInit, Needs, PlacedFile, Plan, Step, StepKind};
 
-/// How strong the jail around an init is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Level {
-    /// Namespaces and a root of its own.
-    Full,
-    /// Neither: Landlock and the filters alone. In place of an id of the namespace, one of the host
-    /// to take, where the jailer is root.
-    Reduced { id: Option<u32> },
-}
-
 /// What the init holds when it is born.
-pub struct Birth<'a> {
+pub struct InitContext<'a> {
     pub level: Level,
     /// What the run that it is for needs.
     pub needs: &'a Needs,
     /// To the supervisor: "go", then the run.
-    pub leash: OwnedFd,
-    pub group: Option<(Door, Meter)>,
+    pub parent_socket: OwnedFd,
+    pub group: Option<(GroupEntry, Meter)>,
     /// Whether the run has the id of the host's user, and shares that user's quotas.
     pub shares_user: bool,
 }
 
-impl Birth<'_> {
+impl InitContext<'_> {
     /// Whether the init counts what its run takes of quotas: of those of the host's user, and where nothing else
     /// counts the memory behind them.
     fn counts(&self) -> bool {
@@ -54,7 +54,7 @@ impl Birth<'_> {
     }
 }
 
-/// Words on the leash.
+/// Words on the parent_socket.
 pub const GO: &[u8] = b"go";
 pub const RUN: &[u8] = b"run";
 
@@ -71,48 +71,51 @@ const OWN_DIRECTORIES: [&str; 4] = ["input", ".shm", "home", "build"];
 const OWN_INODES: u64 = 32;
 
 /// Runs the jail to its end.
-pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
-    if birth.level == Level::Full {
+pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
+    if context.level == Level::Full {
         // Dies with the supervisor, and the pid namespace with it; a supervisor that died before this
-        // line has closed the leash. Without that namespace the init outlives it, to clean up.
+        // line has closed the parent_socket. Without that namespace the init outlives it, to clean up.
         let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
     }
     sys::set_name(c"unsandbox-init");
-    let mut keep = vec![birth.leash.as_raw_fd()];
-    keep.extend(birth.group.iter().flat_map(|(door, _)| door.descriptors()));
-    keep.extend(birth.group.iter().flat_map(|(_, meter)| meter.descriptors()));
+    let mut keep = vec![context.parent_socket.as_raw_fd()];
+    keep.extend(context.group.iter().flat_map(|(door, _)| door.descriptors()));
+    keep.extend(context.group.iter().flat_map(|(_, meter)| meter.descriptors()));
     keep.sort();
     sys::close_all_but(3, &keep);
-    let counts = birth.counts();
-    let (door, meter) = birth.group.unzip();
+    let counts = context.counts();
+    let (door, meter) = context.group.unzip();
     let entered = door.map_or(Ok(()), |door| door.enter());
-    match channel::receive_short(birth.leash.as_fd()) {
+    match channel::receive_short(context.parent_socket.as_fd()) {
         Ok(Some((word, _))) if word == GO => {}
         _ => sys::exit_now(1),
     }
     let entered = entered.map_err(trouble("cgroup", "go into it"));
-    let prepared = entered.and_then(|()| match birth.level {
-        Level::Full => prepare(birth.needs, counts, filters),
+    let prepared = entered.and_then(|()| match context.level {
+        Level::Full => prepare(context.needs, counts, filters),
         Level::Reduced { .. } => prepare_reduced(counts, filters),
     });
     let report = prepared.as_ref().err().cloned();
-    let _ = channel::send(birth.leash.as_fd(), &report, &[]);
-    let Ok(Some((_, fds))) = channel::receive_short(birth.leash.as_fd()) else { sys::exit_now(1) };
+    let _ = channel::send(context.parent_socket.as_fd(), &report, &[]);
+    let Ok(Some((_, fds))) = channel::receive_short(context.parent_socket.as_fd()) else {
+        sys::exit_now(1)
+    };
     let Ok([control, plan, stdin, stdout, stderr]) = <[OwnedFd; 5]>::try_from(fds) else {
         sys::exit_now(1)
     };
     let streams = Streams { stdin, stdout, stderr };
-    let show = &birth.needs.show;
-    let (level, shares_user) = (birth.level, birth.shares_user);
-    let run = Run { control, filters, level, shares_user, show, leash: birth.leash };
+    let show = &context.needs.show;
+    let (level, shares_user) = (context.level, context.shares_user);
+    let run =
+        Run { control, filters, level, shares_user, show, parent_socket: context.parent_socket };
     let plan = prepared
         .and_then(|hands| Ok((read_plan(plan).map_err(trouble("plan", "read it"))?, hands)));
     let own_tree = plan.as_ref().ok().map(|(plan, _)| PathBuf::from(&plan.tmp));
     let mut calls = None;
     let end = plan.and_then(|(plan, prepared)| {
-        let Prepared { locks, order, listener, sockets } = prepared;
+        let Prepared { locks, oom_score, listener, sockets } = prepared;
         let calls = calls.insert(Calls::new(listener, !sockets.is_empty()));
-        run.carry_out(plan, streams, Hands { locks, sockets, calls, order, meter })
+        run.carry_out(plan, streams, Resources { locks, sockets, calls, oom_score, meter })
     });
     if let Err(trouble) = end {
         let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
@@ -127,29 +130,22 @@ pub fn main(birth: Birth<'_>, filters: &Filters) -> ! {
     sys::exit_now(if used { 0 } else { NETWORK_UNUSED })
 }
 
-/// Standard streams of the run step; the compiler's words go to `stderr` as well.
-pub struct Streams {
-    pub stdin: OwnedFd,
-    pub stdout: OwnedFd,
-    pub stderr: OwnedFd,
-}
-
 /// What an init has made before its run is here, so that the run waits for less.
 struct Prepared<'a> {
     /// Made already where they depend on no run.
     locks: Option<Locks<'a>>,
-    order: Option<Order>,
+    oom_score: Option<OomScore>,
     listener: Option<Listener>,
     /// For the engine, which takes connections on them from outside.
     sockets: Vec<TcpListener>,
 }
 
-fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> Doubt<Prepared<'a>> {
+fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<Prepared<'a>> {
     let layer = "mount namespace";
     if !is_left_out(ablation::Layer::User) {
         sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
     }
-    let order = Order::of_this_process();
+    let oom_score = OomScore::of_this_process();
     keep_from_the_program().map_err(trouble("rights", "guard the init"))?;
     // Here, and not at the clone: the group that it was put into is then the root that it sees.
     if !is_left_out(ablation::Layer::CgroupNamespace) {
@@ -182,7 +178,7 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> Doubt<Prepa
     let listener = locks::put_on_init(filters, counts)
         .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
     let locks = Some(locks_for(Level::Full, Path::new(TMP), &needs.show, filters)?);
-    Ok(Prepared { locks, order, listener, sockets })
+    Ok(Prepared { locks, oom_score, listener, sockets })
 }
 
 fn listen(ports: &[u16]) -> io::Result<Vec<TcpListener>> {
@@ -194,21 +190,21 @@ fn locks_for<'a>(
     tmp: &Path,
     show: &[String],
     filters: &'a Filters,
-) -> Doubt<Locks<'a>> {
+) -> JailResult<Locks<'a>> {
     let made = Locks::new(level, tmp, show, filters);
     made.map_err(|(layer, error)| trouble(layer, "make a program's locks")(error))
 }
 
 /// Without namespaces there is nothing to mount; orphans of the run come back to this process.
-fn prepare_reduced<'a>(counts: bool, filters: &Filters) -> Doubt<Prepared<'a>> {
-    let order = Order::of_this_process();
+fn prepare_reduced<'a>(counts: bool, filters: &Filters) -> JailResult<Prepared<'a>> {
+    let oom_score = OomScore::of_this_process();
     sys::new_session();
     sys::set_umask(0o022);
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
         .map_err(trouble("processes", "become a subreaper"))?;
     let listener = locks::put_on_reduced_init(filters, counts)
         .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
-    Ok(Prepared { locks: None, order, listener, sockets: Vec::new() })
+    Ok(Prepared { locks: None, oom_score, listener, sockets: Vec::new() })
 }
 
 fn furnish(tmp: &Path) -> io::Result<()> {
@@ -266,11 +262,11 @@ fn mount_tmp(needs: &Needs) -> io::Result<()> {
 }
 
 /// What an init holds for its steps.
-struct Hands<'a> {
+struct Resources<'a> {
     locks: Option<Locks<'a>>,
     sockets: Vec<TcpListener>,
     calls: &'a mut Calls,
-    order: Option<Order>,
+    oom_score: Option<OomScore>,
     meter: Option<Meter>,
 }
 
@@ -280,11 +276,11 @@ struct Run<'a> {
     level: Level,
     shares_user: bool,
     show: &'a [String],
-    leash: OwnedFd,
+    parent_socket: OwnedFd,
 }
 
 impl Run<'_> {
-    fn carry_out(&self, mut plan: Plan, streams: Streams, hands: Hands<'_>) -> Doubt<()> {
+    fn carry_out(&self, mut plan: Plan, streams: Streams, hands: Resources<'_>) -> JailResult<()> {
         let tmp = PathBuf::from(&plan.tmp);
         let done = self.prepare_tree(&tmp).and_then(|()| {
             self.fill(&tmp, std::mem::take(&mut plan.files))?;
@@ -297,7 +293,7 @@ impl Run<'_> {
     }
 
     /// The writable tree where the jail has mounted none: a folder of the host.
-    fn prepare_tree(&self, tmp: &Path) -> Doubt<()> {
+    fn prepare_tree(&self, tmp: &Path) -> JailResult<()> {
         if let Level::Reduced { id } = self.level {
             fs::DirBuilder::new()
                 .mode(0o700)
@@ -316,7 +312,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn fill(&self, tmp: &Path, files: Vec<PlacedFile>) -> Doubt<()> {
+    fn fill(&self, tmp: &Path, files: Vec<PlacedFile>) -> JailResult<()> {
         let work = tmp.join("input");
         // What does not fit is too large for its own file system, or finds the host's one full.
         let layer = if self.level == Level::Full { "files" } else { FOLDER };
@@ -339,15 +335,15 @@ impl Run<'_> {
         tmp: &Path,
         mut plan: Plan,
         streams: Streams,
-        Hands { locks, sockets, calls, order, meter }: Hands<'_>,
-    ) -> Doubt<()> {
+        Resources { locks, sockets, calls, oom_score, meter }: Resources<'_>,
+    ) -> JailResult<()> {
         self.hand_over(sockets).map_err(trouble("streams", "hand over sockets"))?;
         calls.guard(tmp);
         let locks = match locks {
             Some(locks) => locks,
             None => locks_for(self.level, tmp, self.show, self.filters)?,
         };
-        let stepper = Stepper::new(&plan, locks, meter, self.shares_user, order, calls)
+        let stepper = Stepper::new(&plan, locks, meter, self.shares_user, oom_score, calls)
             .map_err(trouble("streams", "prepare the steps"))?;
         let steps = std::mem::take(&mut plan.steps);
         if self.take_steps(steps, stepper, streams)? {
@@ -378,7 +374,7 @@ impl Run<'_> {
         steps: Vec<Step>,
         mut stepper: Stepper<'_>,
         streams: Streams,
-    ) -> Doubt<bool> {
+    ) -> JailResult<bool> {
         let mut streams = Some(streams);
         for step in steps {
             let outcome = if step.kind == StepKind::Run {
@@ -405,23 +401,21 @@ impl Run<'_> {
         step: &Step,
         stepper: &mut Stepper<'_>,
         streams: RunStreams<'_>,
-    ) -> Doubt<Outcome> {
+    ) -> JailResult<Outcome> {
         let say = |message: &FromInit| {
             // An engine that is gone has closed the socket; the next poll sees that.
             let _ = channel::send(self.control.as_fd(), message, &[]);
         };
         let started = || say(&FromInit::Started { kind: step.kind });
-        let outcome =
-            stepper.take(step, streams, [self.control.as_fd(), self.leash.as_fd()], started)?;
+        let outcome = stepper.take(
+            step,
+            streams,
+            [self.control.as_fd(), self.parent_socket.as_fd()],
+            started,
+        )?;
         say(&FromInit::Ended { kind: step.kind, end: outcome.end });
         Ok(outcome)
     }
-}
-
-/// Where a step's streams go.
-pub enum RunStreams<'a> {
-    Own(Streams),
-    Compiler(&'a OwnedFd),
 }
 
 fn read_plan(memfd: OwnedFd) -> io::Result<Plan> {

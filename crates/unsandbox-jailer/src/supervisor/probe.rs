@@ -2,10 +2,11 @@
 //! What this machine gives, layer by layer, found by doing it: a child tries each namespace, a whole
 //! jail is built and thrown away.
 
-use crate::cgroup::{Groups, Version};
-use crate::jail::{Builder, Doubt};
-use crate::{files, sys};
-use std::fs;
+use crate::layers::cgroup::{Groups, Version};
+use crate::layers::landlock;
+use crate::supervisor::jail::Builder;
+use crate::sys;
+use crate::trouble::{JailResult, fix_for};
 use unsandbox_jailer::message::{
     FromJailer, LEVEL_FULL, LEVEL_NONE, LEVEL_REDUCED, LayerReport, Needs, Trouble,
 };
@@ -20,7 +21,7 @@ const NAMESPACES: [(&str, libc::c_int); 6] = [
 ];
 
 /// The trial jail is reaped by the supervisor.
-pub fn layers(builder: &mut Doubt<Builder>) -> FromJailer {
+pub fn layers(builder: &mut JailResult<Builder>) -> FromJailer {
     let mut layers = vec![try_namespace("user namespace", 0)];
     layers.extend(NAMESPACES.map(|(name, flag)| try_namespace(name, flag)));
     let best = match builder {
@@ -64,64 +65,6 @@ fn refuse(layers: &mut Vec<LayerReport>, trouble: &Trouble) {
     });
 }
 
-/// What an operator can do about it.
-pub fn fix_for(layer: &str, errno: i32) -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_string();
-    if layer == "user namespace" || layer == "mount namespace" {
-        if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
-            return "AppArmor restricts user namespaces: install the profile that `make install` ships, \
-                    or set kernel.apparmor_restrict_unprivileged_userns=0"
-                .to_string();
-        }
-        if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
-            return "set kernel.unprivileged_userns_clone=1".to_string();
-        }
-        if read("/proc/sys/user/max_user_namespaces") == "0" {
-            return "set user.max_user_namespaces to a few thousand".to_string();
-        }
-    }
-    if let (libc::ENOSPC, Some(kind)) = (errno, layer.strip_suffix(" namespace")) {
-        let name = if kind == "mount" {
-            "mnt"
-        } else if kind == "network" {
-            "net"
-        } else {
-            kind
-        };
-        return format!("set user.max_{name}_namespaces to a few thousand");
-    }
-    if layer == "user namespace" || layer == "mount namespace" {
-        return "allow user namespaces: in a container, run it with a seccomp profile that permits \
-                unshare and mount (for Docker: --security-opt seccomp=unconfined \
-                --security-opt apparmor=unconfined)"
-            .to_string();
-    }
-    if layer == "pid namespace" {
-        return "a new /proc is refused where the container masks its own: unmask it (for Docker: \
-                --security-opt systempaths=unconfined)"
-            .to_string();
-    }
-    let fix = match (layer, errno) {
-        ("processes", libc::ENOENT | libc::ESRCH) => {
-            "mount the /proc of its own pid namespace (mount -t proc proc /proc)"
-        }
-        ("processes", libc::EAGAIN) => {
-            "raise the limit on processes (ulimit -u, or pids.max of the control group)"
-        }
-        ("temporary directory", _) => {
-            "make room in it, or set TMPDIR to a directory that this user may write to"
-        }
-        ("cgroup", _) => {
-            "look at the limits of the control group that this process runs in, or start it again"
-        }
-        ("landlock", _) => "boot with lsm=landlock,… (Linux 5.13 or newer)",
-        (_, libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
-        (_, libc::ENOMEM) => "free some memory",
-        _ => "see the security page of the documentation",
-    };
-    fix.to_string()
-}
-
 /// The first namespace that this machine refuses, for the words about a clone that asked for them all.
 pub fn missing_namespace() -> &'static str {
     let all = [("user namespace", 0)].into_iter().chain(NAMESPACES);
@@ -147,7 +90,7 @@ fn try_namespace(name: &str, flag: libc::c_int) -> LayerReport {
 }
 
 /// Builds a jail as a run would have it, and hears from its init whether it could be finished.
-fn try_jail(builder: &mut Builder) -> Doubt<()> {
+fn try_jail(builder: &mut Builder) -> JailResult<()> {
     let needs = Needs {
         memory_bytes: 64 << 20,
         processes: 16,
@@ -163,7 +106,7 @@ fn try_jail(builder: &mut Builder) -> Doubt<()> {
 }
 
 fn landlock() -> LayerReport {
-    match files::kernel_abi() {
+    match landlock::kernel_abi() {
         0 => LayerReport {
             name: "landlock".to_string(),
             available: false,
@@ -174,7 +117,7 @@ fn landlock() -> LayerReport {
     }
 }
 
-fn groups(builder: &Doubt<Builder>) -> LayerReport {
+fn groups(builder: &JailResult<Builder>) -> LayerReport {
     let found: Result<&Groups, &str> = match builder {
         Ok(builder) => builder.groups.as_ref().map_err(String::as_str),
         Err(_) => Err("not looked for"),

@@ -2,13 +2,13 @@
 //! What a step's program gives up before it runs, at either level: files by Landlock, capabilities,
 //! new privileges, system calls.
 
-use crate::ablation::{Layer, is_left_out};
-use crate::files;
-use crate::init::Level;
-use crate::notify::Listener;
-use crate::seccomp::{self, Filters};
+use crate::layers::ablation::{Layer, is_left_out};
+use crate::layers::landlock;
+use crate::layers::level::Level;
+use crate::layers::notify::Listener;
+use crate::layers::seccomp::{self, Filters};
+use crate::layers::template;
 use crate::sys;
-use crate::template;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -50,7 +50,7 @@ impl<'a> Locks<'a> {
         let readable: Vec<String> =
             standard.chain(show.iter().cloned()).chain(["/proc".to_string()]).collect();
         let files = files(&readable, &tmp, REDUCED_DEVICES)?;
-        let added = added(files::kernel_abi(), filters)?;
+        let added = added(landlock::kernel_abi(), filters)?;
         Ok(Locks { level, tmp, files, filters, added })
     }
 
@@ -157,7 +157,7 @@ fn files(readable: &[String], tmp: &str, devices: &[&str]) -> Result<Option<Owne
         return Ok(None);
     }
     let readable: Vec<&str> = readable.iter().map(String::as_str).collect();
-    files::lock(&readable, &[tmp], devices)
+    landlock::lock(&readable, &[tmp], devices)
         .map_err(|e| ("landlock", io::Error::other(e.to_string())))
 }
 

@@ -65,8 +65,8 @@ const INOTIFY: &[libc::c_long] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seccomp::Filters;
-    use crate::seccomp::tests::{HIGH, native, verdict};
+    use crate::layers::seccomp::Filters;
+    use crate::layers::seccomp::tests::{HIGH, native, verdict};
     use libc::*;
 
     const POINTER: u64 = 0x7f00_0000_0000;

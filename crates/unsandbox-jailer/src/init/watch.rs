@@ -2,11 +2,13 @@
 //! What a run has used, and whether that is too much: read from the run's control group where there is
 //! one, else summed over the processes of the jail.
 
-use crate::ablation::{Layer, is_left_out};
-use crate::cgroup::Meter;
-use crate::kernel_memory::{self, DESCRIPTORS_MAX, Descriptors, KernelMemory};
+use crate::folder;
+use crate::init::kernel_memory::{self, DESCRIPTORS_MAX, Descriptors, KernelMemory};
+use crate::layers::ablation::{Layer, is_left_out};
+use crate::layers::cgroup::Meter;
 use crate::proc::{self, Face};
-use crate::{folder, sys, tree};
+use crate::sys;
+use crate::tree;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

@@ -3,7 +3,7 @@
 //! program has used its network namespace at all, and how much of a quota the run has. The caller waits in the
 //! kernel for the answer.
 
-use crate::quota::{Quota, Quotas};
+use crate::layers::quota::{Quota, Quotas};
 use crate::sys;
 use std::fs::{self, File};
 use std::io;

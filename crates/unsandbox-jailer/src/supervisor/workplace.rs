@@ -3,7 +3,8 @@
 //! a directory that every user may write to: its name cannot be guessed, and a lock on it, which ends
 //! with its holder however that ends, says whether somebody still uses it.
 
-use crate::{folder, sys};
+use crate::folder;
+use crate::sys;
 use rustix::fs::{self, FlockOperation, Mode};
 use std::io;
 use std::os::fd::OwnedFd;

@@ -219,9 +219,9 @@ impl Group {
     }
 
     /// What a process goes into it by. To be opened with the rights of the jailer.
-    pub fn door(&self) -> io::Result<Door> {
-        let open = |(_, directory): &(&str, PathBuf)| Door::open(self.version, directory);
-        Ok(Door(self.directories.iter().map(open).collect::<io::Result<_>>()?))
+    pub fn door(&self) -> io::Result<GroupEntry> {
+        let open = |(_, directory): &(&str, PathBuf)| GroupEntry::open(self.version, directory);
+        Ok(GroupEntry(self.directories.iter().map(open).collect::<io::Result<_>>()?))
     }
 
     /// Opens what the init reads while and after the program runs.
@@ -267,9 +267,9 @@ impl Group {
 /// The way into a group, for a process that takes it itself. The kernel stops every fork and every exit of
 /// the machine, and waits for all that are on their way, where one process moves another; a single thread
 /// that moves itself (version 1 has a file for that) it just moves.
-pub struct Door(Vec<File>);
+pub struct GroupEntry(Vec<File>);
 
-impl Door {
+impl GroupEntry {
     fn open(version: Version, directory: &Path) -> io::Result<File> {
         let file = if version == Version::One { "tasks" } else { "cgroup.procs" };
         File::create(directory.join(file))
@@ -434,7 +434,7 @@ fn version_one(membership: &str, mounts: &str) -> Result<Groups, String> {
 
 /// Has a short-lived child go into the group, which shows whether runs can.
 fn try_member(version: Version, group: &Path) -> io::Result<()> {
-    let door = Door(vec![Door::open(version, group)?]);
+    let door = GroupEntry(vec![GroupEntry::open(version, group)?]);
     let Some(pid) = crate::sys::fork_with(0)? else {
         let errno =
             door.enter().map_or_else(|error| error.raw_os_error().unwrap_or(libc::EIO), |()| 0);

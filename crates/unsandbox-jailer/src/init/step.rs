@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One program of a run: started with every lock on, watched, and ended with all that it started.
 
-use crate::ablation::{self, Layer, is_left_out};
-use crate::cgroup::Meter;
-use crate::init::{Level, RunStreams};
-use crate::jail::trouble;
-use crate::locks::{Failure, Locks};
-use crate::notify::Calls;
-use crate::oom::Order;
-use crate::watch::{Scope, Watchdog};
-use crate::{folder, proc, sys, tree};
+use crate::folder;
+use crate::init::oom::OomScore;
+use crate::init::streams::RunStreams;
+use crate::init::watch::{Scope, Watchdog};
+use crate::layers::ablation::{self, Layer, is_left_out};
+use crate::layers::cgroup::Meter;
+use crate::layers::level::Level;
+use crate::layers::locks::{Failure, Locks};
+use crate::layers::notify::Calls;
+use crate::proc;
+use crate::sys;
+use crate::tree::{self, BETWEEN_TRIES};
+use crate::trouble::trouble;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -22,16 +26,13 @@ use unsandbox_jailer::message::{Cause, Plan, RunLimits, Step, StepEnd, StepKind,
 
 const MB: u64 = 1 << 20;
 
-/// How long processes that are being ended are left to do so.
-pub const BETWEEN_TRIES: Duration = Duration::from_millis(5);
-
 pub struct Stepper<'a> {
     locks: Locks<'a>,
     limits: RunLimits,
     env: Vec<CString>,
     signals: OwnedFd,
     watchdog: Watchdog,
-    order: Option<Order>,
+    oom_score: Option<OomScore>,
     calls: &'a mut Calls,
 }
 
@@ -47,7 +48,7 @@ impl<'a> Stepper<'a> {
         mut locks: Locks<'a>,
         meter: Option<Meter>,
         shares_user: bool,
-        order: Option<Order>,
+        oom_score: Option<OomScore>,
         calls: &'a mut Calls,
     ) -> io::Result<Stepper<'a>> {
         let mut env: Vec<String> = plan.env.clone();
@@ -74,7 +75,7 @@ impl<'a> Stepper<'a> {
             locks.keep_in_sight();
         }
         let signals = sys::child_signal_fd()?;
-        Ok(Stepper { locks, limits, env, signals, watchdog, order, calls })
+        Ok(Stepper { locks, limits, env, signals, watchdog, oom_score, calls })
     }
 
     pub fn take(
@@ -113,16 +114,16 @@ impl<'a> Stepper<'a> {
         let argv = argv.map_err(|error| broken("read its arguments", error))?;
         let (argv, env) = (sys::Words::of(&argv), sys::Words::of(&self.env));
         let mut failed = None;
-        self.order.iter().for_each(Order::give_way);
+        self.oom_score.iter().for_each(OomScore::raise);
         let child = sys::fork_sharing(&mut || {
-            self.order.iter().for_each(Order::take_back);
+            self.oom_score.iter().for_each(OomScore::restore);
             failed = Some(match self.put_on_everything(&streams) {
                 Ok(()) => ("program", sys::exec(&argv, &env)),
                 Err(stage) => stage,
             });
         });
         let child = child.map_err(|error| {
-            self.order.iter().for_each(Order::take_back);
+            self.oom_score.iter().for_each(OomScore::restore);
             broken("fork", error)
         })?;
         match failed {
@@ -158,7 +159,7 @@ impl<'a> Stepper<'a> {
 
     /// Kills every other process of the run and waits until none is left. In a pid namespace the kernel
     /// walks them all under one lock, so that none forks away meanwhile.
-    fn end_everything(&self, leash: BorrowedFd<'_>) {
+    fn end_everything(&self, parent_socket: BorrowedFd<'_>) {
         if self.locks.level == Level::Full {
             let _ = sys::kill(-1, libc::SIGKILL);
             while sys::reap(true).is_ok() {}
@@ -168,7 +169,7 @@ impl<'a> Stepper<'a> {
             || self.watchdog.members(),
             || {
                 sys::drain(self.signals.as_raw_fd());
-                let fds = [self.signals.as_raw_fd(), leash.as_raw_fd()];
+                let fds = [self.signals.as_raw_fd(), parent_socket.as_raw_fd()];
                 if sys::poll_readable(fds, Some(BETWEEN_TRIES)).is_ok_and(|[_, let_go]| let_go) {
                     self.give_up();
                 }
@@ -201,7 +202,7 @@ impl<'a> Stepper<'a> {
         child: libc::pid_t,
         begin: Instant,
         wall_ms: u64,
-        [control, leash]: [BorrowedFd<'_>; 2],
+        [control, parent_socket]: [BorrowedFd<'_>; 2],
     ) -> (Cause, i32, bool) {
         let deadline = begin + Duration::from_millis(wall_ms);
         let mut next_look = begin + self.watchdog.interval(Duration::ZERO);
@@ -212,7 +213,7 @@ impl<'a> Stepper<'a> {
             }
             let timeout = deadline.min(next_look).saturating_duration_since(now);
             let [signals, control_fd, leash_fd] =
-                [self.signals.as_raw_fd(), control.as_raw_fd(), leash.as_raw_fd()];
+                [self.signals.as_raw_fd(), control.as_raw_fd(), parent_socket.as_raw_fd()];
             let fds = [signals, control_fd, leash_fd, self.calls.descriptor()];
             let Ok([child_ended, spoken, let_go, called]) = sys::poll_readable(fds, Some(timeout))
             else {
