@@ -475,8 +475,7 @@ public:
     Request &&args(std::initializer_list<std::string_view> values) && {
         return std::move(args(values));
     }
-    /// "memory_bytes", "cpu_time_ms", "processes", "open_files", "file_size_bytes", "work_bytes",
-    /// "work_files" or "output_bytes".
+    /// A limit by its name in the table of limits (docs/limits.md), such as "memory_bytes".
     Request &limit(std::string_view name, std::uint64_t value) & {
         return set(unsandbox_request_set_limit, name.data(), name.size(), value);
     }

@@ -230,8 +230,8 @@ pub extern "C" fn unsandbox_request_add_arg(
     })
 }
 
-/// Sets a limit of the run by its name: "memory_bytes", "cpu_time_ms", "processes", "open_files",
-/// "file_size_bytes", "work_bytes", "work_files" or "output_bytes".
+/// Sets a limit of the run by its name, such as "memory_bytes"; docs/limits.md has the table of names, defaults and
+/// bounds.
 ///
 /// @param err  receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT for an unknown name. A value outside the limit's

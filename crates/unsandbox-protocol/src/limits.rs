@@ -69,19 +69,6 @@ pub const EGRESS_CONNECTIONS_MAX: usize = 64;
 pub const EGRESS_CONNECTIONS_ALL_MAX: usize = 1_024;
 pub const EGRESS_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// What one run may use. `None` takes the default; every value is capped.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Limits {
-    pub memory_bytes: Option<u64>,
-    pub cpu_time_ms: Option<u64>,
-    pub processes: Option<u64>,
-    pub open_files: Option<u64>,
-    pub file_size_bytes: Option<u64>,
-    pub work_bytes: Option<u64>,
-    pub work_files: Option<u64>,
-    pub output_bytes: Option<u64>,
-}
-
 /// One row of the table of limits that a request may set.
 #[derive(Debug)]
 pub struct LimitRow {
@@ -95,98 +82,67 @@ pub struct LimitRow {
     pub means: &'static str,
 }
 
+impl LimitRow {
+    /// The default as a command line shows it: `512M`, `256`, `none`.
+    pub fn default_text(&self) -> String {
+        match self.default {
+            None => "none".to_string(),
+            Some(bytes) if bytes % MB == 0 => format!("{}M", bytes / MB),
+            Some(count) => count.to_string(),
+        }
+    }
+}
+
 const MB: u64 = 1024 * 1024;
 
-pub const LIMIT_TABLE: &[LimitRow] = &[
-    LimitRow {
-        name: "memory_bytes",
-        default: Some(512 * MB),
-        min: 16 * MB,
-        max: 16 * 1024 * MB,
-        means: "memory of the whole run",
-    },
-    LimitRow {
-        name: "cpu_time_ms",
-        default: None,
-        min: 10,
-        max: 8 * 900_000,
-        means: "processor time of the whole run",
-    },
-    LimitRow {
-        name: "processes",
-        default: Some(256),
-        min: 1,
-        max: 4096,
-        means: "processes and threads",
-    },
-    LimitRow {
-        name: "open_files",
-        default: Some(1024),
-        min: 16,
-        max: 65_536,
-        means: "open descriptors of one process",
-    },
-    LimitRow {
-        name: "file_size_bytes",
-        default: Some(256 * MB),
-        min: 0,
-        max: 1024 * MB,
-        means: "one file",
-    },
-    LimitRow {
-        name: "work_bytes",
-        default: Some(256 * MB),
-        min: MB,
-        max: 1024 * MB,
-        means: "work directory and /tmp together",
-    },
-    LimitRow {
-        name: "work_files",
-        default: Some(16_384),
-        min: 64,
-        max: 1_048_576,
-        means: "files in them",
-    },
-    LimitRow {
-        name: "output_bytes",
-        default: Some(OUTPUT_DEFAULT_BYTES),
-        min: 1,
-        max: 64 * MB,
-        means: "each of stdout and stderr",
-    },
-];
+/// Gives the struct, the table and the access by name. A row is `name: default, min..=max; "meaning"`.
+macro_rules! limits {
+    ($($name:ident: $default:expr, $min:literal $(* $unit:ident)? ..= $max:expr; $means:literal)*) => {
+        /// What one run may use. `None` takes the default; every value is capped.
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+        pub struct Limits {
+            $(#[doc = $means] pub $name: Option<u64>,)*
+        }
+
+        pub const LIMIT_TABLE: &[LimitRow] = &[$(LimitRow {
+            name: stringify!($name),
+            default: $default,
+            min: $min $(* $unit)?,
+            max: $max,
+            means: $means,
+        },)*];
+
+        impl Limits {
+            fn field(&mut self, name: &str) -> Option<&mut Option<u64>> {
+                match name {
+                    $(stringify!($name) => Some(&mut self.$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+limits! {
+    memory_bytes: Some(512 * MB), 16 * MB..=16 * 1024 * MB; "memory of the whole run"
+    cpu_time_ms: None, 10..=8 * 900_000; "processor time of the whole run"
+    processes: Some(256), 1..=4096; "processes and threads"
+    open_files: Some(1024), 16..=65_536; "open descriptors of one process"
+    file_size_bytes: Some(256 * MB), 0..=1024 * MB; "one file"
+    work_bytes: Some(256 * MB), 1 * MB..=1024 * MB; "work directory and /tmp together"
+    work_files: Some(16_384), 64..=1_048_576; "files in them"
+    output_bytes: Some(OUTPUT_DEFAULT_BYTES), 1..=64 * MB; "each of stdout and stderr"
+}
 
 impl Limits {
     /// The field called `name`, as asked for.
     pub fn get(&self, name: &str) -> Option<u64> {
-        match name {
-            "memory_bytes" => self.memory_bytes,
-            "cpu_time_ms" => self.cpu_time_ms,
-            "processes" => self.processes,
-            "open_files" => self.open_files,
-            "file_size_bytes" => self.file_size_bytes,
-            "work_bytes" => self.work_bytes,
-            "work_files" => self.work_files,
-            "output_bytes" => self.output_bytes,
-            _ => None,
-        }
+        Limits { ..*self }.field(name).and_then(|field| *field)
     }
 
     /// Sets the field called `name`; false if there is none.
     pub fn set(&mut self, name: &str, value: u64) -> bool {
-        let field = match name {
-            "memory_bytes" => &mut self.memory_bytes,
-            "cpu_time_ms" => &mut self.cpu_time_ms,
-            "processes" => &mut self.processes,
-            "open_files" => &mut self.open_files,
-            "file_size_bytes" => &mut self.file_size_bytes,
-            "work_bytes" => &mut self.work_bytes,
-            "work_files" => &mut self.work_files,
-            "output_bytes" => &mut self.output_bytes,
-            _ => return false,
-        };
-        *field = Some(value);
-        true
+        self.field(name).map(|field| *field = Some(value)).is_some()
     }
 
     pub fn is_default(&self) -> bool {
