@@ -26,6 +26,14 @@ const STANDARD_ENV: &[(&str, &str)] = &[
     ("TMPDIR", "/tmp"),
     ("USER", "sandbox"),
 ];
+/// Where runtimes and libraries look for the number of threads that they shall use.
+const CPU_VARIABLES: [&str; 5] = [
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "PYTHON_CPU_COUNT",
+];
 const STANDARD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// A request that waits for its jail. What depends on the jail is bound when that is known: see
@@ -85,6 +93,7 @@ impl Prepared {
         let needs = Needs {
             show: runtime.show.clone(),
             memory_bytes: limits.memory_bytes,
+            cpus: limit(&request.limits, language, "cpus"),
             processes: limits.processes,
             work_bytes: limits.work_bytes,
             work_files: limits.work_files,
@@ -294,11 +303,19 @@ fn environment(
         NetworkMode::Semitrusted => egress::variables(),
         NetworkMode::Zerotrust => Vec::new(),
     };
-    for (name, value) in added.chain(proxies).chain(request.env.iter().cloned()) {
+    let cpus = request.limits.cpus.map(cpu_variables).unwrap_or_default();
+    for (name, value) in added.chain(proxies).chain(cpus).chain(request.env.iter().cloned()) {
         pairs.retain(|(known, _)| *known != name);
         pairs.push((name, value));
     }
     pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// For runtimes that look at the machine and not at their affinity mask.
+fn cpu_variables(cpus: u64) -> Vec<(String, String)> {
+    let here = std::thread::available_parallelism().map_or(u64::MAX, |here| here.get() as u64);
+    let named = |name: &&str| (name.to_string(), cpus.min(here).to_string());
+    CPU_VARIABLES.iter().map(named).collect()
 }
 
 #[cfg(test)]
@@ -309,6 +326,7 @@ mod tests {
         Needs {
             show,
             memory_bytes: of("memory_bytes"),
+            cpus: of("cpus"),
             processes: of("processes"),
             work_bytes: of("work_bytes"),
             work_files: of("work_files"),

@@ -136,6 +136,22 @@ fn limits_of_processes_and_open_files_hold() {
 }
 
 #[test]
+fn runtimes_count_the_processors_that_a_run_may_use() {
+    let count = |request: Request, code: &str| {
+        let python = "python3 -c 'import os; print(len(os.sched_getaffinity(0)), os.cpu_count())'";
+        let request = Request { code: format!("{code}; {python}"), ..request };
+        execute(request).unwrap().stdout_text().into_owned()
+    };
+    let one = Limits { cpus: Some(1), ..Limits::default() };
+    let request = Request::new("bash", "").limits(one);
+    assert_eq!(count(request, "nproc"), "1\n1 1\n");
+    let here = std::thread::available_parallelism().unwrap();
+    let more = Limits { cpus: Some(1024), ..Limits::default() };
+    let all = count(Request::new("bash", "").limits(more), "nproc");
+    assert_eq!(all, format!("{here}\n{here} {here}\n"));
+}
+
+#[test]
 fn a_missing_runtime_is_an_error_that_says_what_to_install() {
     let request = Request::new("bash", "").runtime("/nonexistent/bash");
     let error = execute(request).unwrap_err();

@@ -29,6 +29,8 @@ pub struct Needs {
     /// Paths of the host, outside the standard ones, that the jail shows read-only.
     pub show: Vec<String>,
     pub memory_bytes: u64,
+    /// Processors that the run may use; 0: all.
+    pub cpus: u64,
     pub processes: u64,
     /// Size of the writable tree, where the jail mounts its own.
     pub work_bytes: u64,
@@ -43,13 +45,14 @@ impl Needs {
     pub const USUAL: Needs = Needs {
         show: Vec::new(),
         memory_bytes: 512 << 20,
+        cpus: 0,
         processes: 256,
         work_bytes: 256 << 20,
         work_files: 16_384,
         listen: Vec::new(),
     };
 }
-wire_struct!(Needs { show, memory_bytes, processes, work_bytes, work_files, listen });
+wire_struct!(Needs { show, memory_bytes, cpus, processes, work_bytes, work_files, listen });
 
 /// From the jailer to the engine.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -126,6 +126,7 @@ macro_rules! limits {
 limits! {
     memory_bytes: Some(512 * MB), 16 * MB..=16 * 1024 * MB; "memory of the whole run"
     cpu_time_ms: None, 10..=8 * 900_000; "processor time of the whole run"
+    cpus: None, 1..=1024; "processors that the run may use"
     processes: Some(256), 1..=4096; "processes and threads"
     open_files: Some(1024), 16..=65_536; "open descriptors of one process"
     file_size_bytes: Some(256 * MB), 0..=1024 * MB; "one file"

@@ -184,3 +184,14 @@ fn a_backend_that_detects_gets_the_request_without_a_language() {
     assert_eq!(alias.validate().unwrap().into_request().language.as_deref(), Some("python"));
     assert!(ValidRequest::undetected(Cow::Owned(Request::detect("").ttl(0))).is_err());
 }
+
+#[test]
+fn a_valid_request_stays_valid_when_it_is_changed() {
+    let request = python();
+    let mut valid = request.validate().unwrap();
+    assert!(valid.set_ttl(901).is_err() && valid.ttl.is_none());
+    let below = Limits { memory_bytes: Some(1), ..Limits::default() };
+    assert!(valid.set_limits(below).is_err() && valid.limits.is_default());
+    valid.set_ttl(7).unwrap();
+    assert_eq!(valid.ttl, Some(7));
+}

@@ -93,7 +93,7 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     let entered = entered.map_err(trouble("cgroup", "go into it"));
     let prepared = entered.and_then(|()| match context.level {
         Level::Full => prepare(context.needs, counts, filters),
-        Level::Reduced { .. } => prepare_reduced(counts, filters),
+        Level::Reduced { .. } => prepare_reduced(context.needs, counts, filters),
     });
     let report = prepared.as_ref().err().cloned();
     let _ = channel::send(context.parent_socket.as_fd(), &report, &[]);
@@ -173,12 +173,47 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<
     for (stage, path) in staged(&needs.show).filter(|(stage, _)| Path::new(stage).exists()) {
         bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
     }
+    if needs.cpus != 0 {
+        show_processors(needs.cpus).map_err(trouble(layer, "show the processors"))?;
+    }
     // Sockets first: the filter asks about them, and nobody else could answer.
     let sockets = listen(&needs.listen).map_err(trouble("network namespace", "listen in it"))?;
     let listener = locks::put_on_init(filters, counts)
         .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
+    limit_cpus(needs)?;
     let locks = Some(locks_for(Level::Full, Path::new(TMP), &needs.show, filters)?);
     Ok(Prepared { locks, oom_score, listener, sockets })
+}
+
+fn limit_cpus(needs: &Needs) -> JailResult<()> {
+    match needs.cpus {
+        0 => Ok(()),
+        count => locks::limit_cpus(count)
+            .map_err(|(layer, error)| trouble(layer, "limit the processors")(error)),
+    }
+}
+
+/// The C library counts the lines of this file where it finds no /sys, whatever the affinity mask says.
+fn show_processors(count: u64) -> io::Result<()> {
+    const STAT: &str = "/proc/stat";
+    let mut left = count;
+    let mut shown = String::new();
+    for line in fs::read_to_string(STAT)?.lines() {
+        let is_processor = line.starts_with("cpu") && !line.starts_with("cpu ");
+        if is_processor && left == 0 {
+            continue;
+        }
+        left -= u64::from(is_processor);
+        shown.push_str(line);
+        shown.push('\n');
+    }
+    let own = format!("{TMP}/.stat");
+    fs::write(&own, shown)?;
+    let place = sys::c_string(STAT)?;
+    sys::mount(&sys::c_string(&own)?, &place, c"", libc::MS_BIND, c"")?;
+    sys::mount_setattr(None, &place, sys::MOUNT_ATTR_RDONLY)?;
+    // It stays where it is shown.
+    fs::remove_file(own)
 }
 
 fn listen(ports: &[u16]) -> io::Result<Vec<TcpListener>> {
@@ -196,7 +231,7 @@ fn locks_for<'a>(
 }
 
 /// Without namespaces there is nothing to mount; orphans of the run come back to this process.
-fn prepare_reduced<'a>(counts: bool, filters: &Filters) -> JailResult<Prepared<'a>> {
+fn prepare_reduced<'a>(needs: &Needs, counts: bool, filters: &Filters) -> JailResult<Prepared<'a>> {
     let oom_score = OomScore::of_this_process();
     sys::new_session();
     sys::set_umask(0o022);
@@ -204,6 +239,7 @@ fn prepare_reduced<'a>(counts: bool, filters: &Filters) -> JailResult<Prepared<'
         .map_err(trouble("processes", "become a subreaper"))?;
     let listener = locks::put_on_reduced_init(filters, counts)
         .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
+    limit_cpus(needs)?;
     Ok(Prepared { locks: None, oom_score, listener, sockets: Vec::new() })
 }
 

@@ -9,6 +9,8 @@ use crate::layers::notify::Listener;
 use crate::layers::seccomp::{self, Filters};
 use crate::layers::template;
 use crate::sys;
+use rustix::rand::GetRandomFlags;
+use rustix::thread::CpuSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -107,6 +109,25 @@ pub fn put_on_init(filters: &Filters, counts: bool) -> Result<Option<Listener>, 
 pub fn put_on_reduced_init(filters: &Filters, counts: bool) -> Result<Option<Listener>, Failure> {
     no_new_privileges()?;
     install_asking(&filters.reduced_asking[usize::from(counts)], &filters.reduced_unasked)
+}
+
+/// Keeps this process and all that it starts to `count` of its processors, which they cannot change. Runs begin at
+/// any of them, so that they do not share the first ones. After the init's own filter.
+pub fn limit_cpus(count: u64) -> Result<(), Failure> {
+    let failed = |error: rustix::io::Errno| ("cpus", io::Error::from(error));
+    let own = rustix::thread::sched_getaffinity(None).map_err(failed)?;
+    let own: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| own.is_set(cpu)).collect();
+    let mut first = [0u8; 2];
+    rustix::rand::getrandom(&mut first[..], GetRandomFlags::empty()).map_err(failed)?;
+    let first = usize::from(u16::from_ne_bytes(first));
+    let mut chosen = CpuSet::new();
+    for index in 0..own.len().min(usize::try_from(count).unwrap_or(usize::MAX)) {
+        chosen.set(own[(first + index) % own.len()]);
+    }
+    rustix::thread::sched_setaffinity(None, &chosen).map_err(failed)?;
+    let filter = seccomp::without_affinity();
+    let filter = filter.map_err(|error| ("seccomp", io::Error::other(error.to_string())))?;
+    install([&filter].into_iter())
 }
 
 /// Installs a filter that hands calls to this process, or the other one where the kernel has a listener already

@@ -488,6 +488,11 @@ pub const LANDLOCK_WITH_SIGNALS: i32 = 6;
 const SIGNALS: &[libc::c_long] =
     &[libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
 
+/// The processors of a process are those that it was given.
+pub fn without_affinity() -> Result<Vec<libc::sock_filter>, Failure> {
+    program(whole(&[libc::SYS_sched_setaffinity]), libc::EPERM)
+}
+
 pub fn without_signals() -> Result<Vec<libc::sock_filter>, Failure> {
     program(signal_rules()?, libc::EPERM)
 }
