@@ -116,7 +116,7 @@ typedef enum unsandbox_code {
      */
     UNSANDBOX_ERR_TLS = -4,
     /**
-     * Our own deadline passed. A program that passes its ttl is a result, not this.
+     * The deadline of the call passed. A program that passes its ttl is a result, not this.
      */
     UNSANDBOX_ERR_TIMEOUT = -5,
     /**
@@ -124,7 +124,7 @@ typedef enum unsandbox_code {
      */
     UNSANDBOX_ERR_CANCELLED = -6,
     /**
-     * The reply makes no sense.
+     * The server sent a malformed reply.
      */
     UNSANDBOX_ERR_PROTOCOL = -7,
     /**
@@ -172,7 +172,7 @@ typedef enum unsandbox_code {
      */
     UNSANDBOX_ERR_SERVER = -18,
     /**
-     * A defect of this library.
+     * A bug in this library.
      */
     UNSANDBOX_ERR_INTERNAL = -19,
 } unsandbox_code;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """One vocabulary: module, client, asyncio's client and the types of options name the same things.
 
-Each face writes its signatures out, so that editors and `help` show them; this holds them together.
+`Client.execute` writes its options out, so that editors and `help` show them; the others take them as one typed
+dictionary. This holds them together.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import unsandbox
+from unsandbox import _options
 
 #: Functions of the module that are the client's.
 SHARED = (
@@ -26,6 +28,13 @@ def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     return found[1:] if found and found[0].name == "self" else found
 
 
+def plain(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Parameters without the options of an execution, however they are written."""
+    found = parameters(function)
+    options = set(unsandbox.RunOptions.__annotations__) if "env" in {it.name for it in found} else set()
+    return [it for it in found if it.kind is not it.VAR_KEYWORD and it.name not in options]
+
+
 def public(kind: type) -> dict[str, Callable[..., Any]]:
     return {name: it for name, it in vars(kind).items() if inspect.isfunction(it) and name[0] != "_"}
 
@@ -33,7 +42,7 @@ def public(kind: type) -> dict[str, Callable[..., Any]]:
 @pytest.mark.parametrize("name", SHARED)
 def test_functions_of_the_module_are_those_of_the_client(name: str) -> None:
     module, client = getattr(unsandbox, name), getattr(unsandbox.Client, name)
-    assert parameters(module) == parameters(client)
+    assert plain(module) == plain(client)
     assert inspect.signature(module).return_annotation == inspect.signature(client).return_annotation
 
 
@@ -46,19 +55,20 @@ def test_what_blocks_and_what_is_awaited_are_the_same(blocking: type, awaited: t
     for name, method in public(blocking).items():
         other = public(awaited)[name]
         assert inspect.iscoroutinefunction(other) or inspect.isasyncgenfunction(other), name
-        for one, two in zip(parameters(method), parameters(other), strict=True):
+        for one, two in zip(plain(method), plain(other), strict=True):
             annotation = one.annotation.replace("[Job]", "[AsyncJob]")
             assert one.replace(annotation=annotation) == two, name
 
 
 def test_the_types_of_options_name_all_of_them() -> None:
     options = {it.name: it.annotation for it in parameters(unsandbox.Client.execute)[2:]}
-    shared = {name: text for name, text in options.items() if name not in CALLBACKS}
-    assert set(shared) == set(unsandbox.ExecuteOptions.__annotations__)
+    assert set(options) == set(unsandbox.RunOptions.__annotations__)
+    assert set(options) - CALLBACKS == set(unsandbox.ExecuteOptions.__annotations__)
+    assert (*_options.REQUEST, *_options.CALL) == tuple(options)
     settings = {it.name for it in parameters(unsandbox.Client)[1:]}
     assert settings == set(unsandbox.ClientSettings.__annotations__)
     for types, function in (
-        (unsandbox.ExecuteOptions, unsandbox.Client.execute),
+        (unsandbox.RunOptions, unsandbox.Client.execute),
         (unsandbox.ClientSettings, unsandbox.Client.__init__),
     ):
         written = inspect.signature(function).parameters
@@ -66,8 +76,19 @@ def test_the_types_of_options_name_all_of_them() -> None:
             assert kind.__forward_arg__ == written[name].annotation, name
 
 
+@pytest.mark.parametrize("function", ["run", "execute_async", "run_async"])
+def test_a_wrong_option_names_the_right_one(function: str) -> None:
+    call = getattr(unsandbox.Client(base_url="local:"), function)
+    program = ("bash", "true") if function == "execute_async" else ("#!/bin/bash",)
+    with pytest.raises(TypeError, match="'limit'; did you mean 'limits'"):
+        call(*program, limit={})
+    if function != "run":
+        with pytest.raises(TypeError, match="on_stdout"):
+            call(*program, on_stdout=print)
+
+
 def test_every_option_has_words() -> None:
-    for function in (unsandbox.Client, unsandbox.Client.execute, unsandbox.Client.execute_async):
+    for function in (unsandbox.Client, unsandbox.Client.execute):
         words = inspect.getdoc(function) or ""
         for it in parameters(function):
             assert f"\n    {it.name}: " in words, (function, it.name)

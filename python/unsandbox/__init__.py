@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from ._async import AsyncClient, AsyncJob
     from ._many import Executor
     from ._sandboxed import sandboxed
-    from ._shapes import ClientSettings, Content, ExecuteOptions, InputFiles
+    from ._shapes import ClientSettings, Content, ExecuteOptions, InputFiles, RunOptions
     from ._types import (
         Artifact,
         ExecutionResult,
@@ -114,6 +114,7 @@ __all__ = [
     "RateLimitError",
     "ReplyTooLargeError",
     "RequestTimeoutError",
+    "RunOptions",
     "ServerError",
     "TlsError",
     "UnsandboxError",
@@ -156,6 +157,7 @@ _LAZY = {
     "Language": "_types",
     "Layer": "_types",
     "Probe": "_types",
+    "RunOptions": "_shapes",
     "Usage": "_types",
     "sandboxed": "_sandboxed",
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -23,7 +23,7 @@ from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._shapes import ClientSettings, Content, ExecuteOptions, InputFiles
+    from ._shapes import ClientSettings, ExecuteOptions, RunOptions
 
 T = TypeVar("T")
 
@@ -214,7 +214,7 @@ class AsyncClient:
         language: str | None,
         code: str,
         options: dict[str, Any],
-        timeout: float | None,
+        timeout: float | None = None,
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
     ) -> ExecutionResult:
@@ -230,20 +230,7 @@ class AsyncClient:
         self,
         language: str,
         code: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        network_mode: str | None = None,
-        ttl: int | None = None,
-        return_artifact: bool = False,
-        return_wasm_artifact: bool = False,
-        input_files: InputFiles | None = None,
-        stdin: Content | None = None,
-        args: Sequence[str] | None = None,
-        limits: Mapping[str, int] | None = None,
-        runtime: str | None = None,
-        timeout: float | None = None,
-        on_stdout: Callable[[str], object] | None = None,
-        on_stderr: Callable[[str], object] | None = None,
+        **options: Unpack[RunOptions],
     ) -> ExecutionResult:
         """Run a program and wait for its result.
 
@@ -258,130 +245,51 @@ class AsyncClient:
             >>> asyncio.run(main())
             'hello\\n'
         """
-        options = _options.request_options(
-            env=env,
-            network_mode=network_mode,
-            ttl=ttl,
-            return_artifact=return_artifact,
-            return_wasm_artifact=return_wasm_artifact,
-            input_files=input_files,
-            stdin=stdin,
-            args=args,
-            limits=limits,
-            runtime=runtime,
-        )
-        return await self._execute(language, code, options, timeout, on_stdout, on_stderr)
+        request, call = _options.split(options, callbacks=True)
+        return await self._execute(language, code, request, **call)
 
     async def run(
         self,
         code: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        network_mode: str | None = None,
-        ttl: int | None = None,
-        return_artifact: bool = False,
-        return_wasm_artifact: bool = False,
-        input_files: InputFiles | None = None,
-        stdin: Content | None = None,
-        args: Sequence[str] | None = None,
-        limits: Mapping[str, int] | None = None,
-        runtime: str | None = None,
-        timeout: float | None = None,
-        on_stdout: Callable[[str], object] | None = None,
-        on_stderr: Callable[[str], object] | None = None,
+        **options: Unpack[RunOptions],
     ) -> ExecutionResult:
         """Run a program whose language is detected, and wait for its result.
 
         Options, result and errors are those of `Client.run`; the callbacks are called as those of
         `execute`.
         """
-        options = _options.request_options(
-            env=env,
-            network_mode=network_mode,
-            ttl=ttl,
-            return_artifact=return_artifact,
-            return_wasm_artifact=return_wasm_artifact,
-            input_files=input_files,
-            stdin=stdin,
-            args=args,
-            limits=limits,
-            runtime=runtime,
-        )
-        return await self._execute(None, code, options, timeout, on_stdout, on_stderr)
+        request, call = _options.split(options, callbacks=True)
+        return await self._execute(None, code, request, **call)
 
     async def execute_async(
         self,
         language: str,
         code: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        network_mode: str | None = None,
-        ttl: int | None = None,
-        return_artifact: bool = False,
-        return_wasm_artifact: bool = False,
-        input_files: InputFiles | None = None,
-        stdin: Content | None = None,
-        args: Sequence[str] | None = None,
-        limits: Mapping[str, int] | None = None,
-        runtime: str | None = None,
-        timeout: float | None = None,
+        **options: Unpack[ExecuteOptions],
     ) -> AsyncJob:
         """Submit a program and return at once.
 
         Options, result and errors are those of `Client.execute_async`.
         """
-        options = _options.request_options(
-            env=env,
-            network_mode=network_mode,
-            ttl=ttl,
-            return_artifact=return_artifact,
-            return_wasm_artifact=return_wasm_artifact,
-            input_files=input_files,
-            stdin=stdin,
-            args=args,
-            limits=limits,
-            runtime=runtime,
-        )
+        request, call = _options.split(options)
         submit = self._client._native.submit
         return AsyncJob(self, await self._call(
-            lambda token: submit(language, code, options, {"timeout": timeout, "cancel": token})
+            lambda token: submit(language, code, request, {**call, "cancel": token})
         ))
 
     async def run_async(
         self,
         code: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        network_mode: str | None = None,
-        ttl: int | None = None,
-        return_artifact: bool = False,
-        return_wasm_artifact: bool = False,
-        input_files: InputFiles | None = None,
-        stdin: Content | None = None,
-        args: Sequence[str] | None = None,
-        limits: Mapping[str, int] | None = None,
-        runtime: str | None = None,
-        timeout: float | None = None,
+        **options: Unpack[ExecuteOptions],
     ) -> AsyncJob:
         """Submit a program whose language is detected.
 
         Options, result and errors are those of `Client.run_async`.
         """
-        options = _options.request_options(
-            env=env,
-            network_mode=network_mode,
-            ttl=ttl,
-            return_artifact=return_artifact,
-            return_wasm_artifact=return_wasm_artifact,
-            input_files=input_files,
-            stdin=stdin,
-            args=args,
-            limits=limits,
-            runtime=runtime,
-        )
+        request, call = _options.split(options)
         submit = self._client._native.submit
         return AsyncJob(self, await self._call(
-            lambda token: submit(None, code, options, {"timeout": timeout, "cancel": token})
+            lambda token: submit(None, code, request, {**call, "cancel": token})
         ))
 
     async def map(
@@ -429,15 +337,14 @@ class AsyncClient:
         if isinstance(codes, str):
             raise InvalidRequestError("codes must be a series of programs, got one text")
         source = iter(codes)
-        chosen = _options.request_options(**options)
-        timeout = chosen.pop("timeout", None)
+        chosen, call_options = _options.split(options)
         bar = Progress.over(codes, shown=progress)
         # In the order of the programs. No more are taken from the source than can run.
         running: dict[asyncio.Task[ExecutionResult], None] = {}
         try:
             while True:
                 for code in itertools.islice(source, count - len(running)):
-                    call = self._execute(language, code, chosen, timeout)
+                    call = self._execute(language, code, chosen, **call_options)
                     running[asyncio.ensure_future(call)] = None
                 if not running:
                     return

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._shapes import Content, ExecuteOptions, InputFiles
+    from ._shapes import Content, ExecuteOptions, InputFiles, RunOptions
     from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 
 
@@ -234,25 +234,12 @@ class Client:
             limits=limits,
             runtime=runtime,
         )
-        return self._execute(language, code, options, timeout, on_stdout, on_stderr, None)
+        return self._execute(language, code, options, timeout, on_stdout, on_stderr)
 
     def run(
         self,
         code: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        network_mode: str | None = None,
-        ttl: int | None = None,
-        return_artifact: bool = False,
-        return_wasm_artifact: bool = False,
-        input_files: InputFiles | None = None,
-        stdin: Content | None = None,
-        args: Sequence[str] | None = None,
-        limits: Mapping[str, int] | None = None,
-        runtime: str | None = None,
-        timeout: float | None = None,
-        on_stdout: Callable[[str], object] | None = None,
-        on_stderr: Callable[[str], object] | None = None,
+        **options: Unpack[RunOptions],
     ) -> ExecutionResult:
         """Run a program whose language is detected, and wait for its result.
 
@@ -264,36 +251,14 @@ class Client:
             >>> result.detected_language, result.stdout
             ('bash', 'hello you\\n')
         """
-        options = _options.request_options(
-            env=env,
-            network_mode=network_mode,
-            ttl=ttl,
-            return_artifact=return_artifact,
-            return_wasm_artifact=return_wasm_artifact,
-            input_files=input_files,
-            stdin=stdin,
-            args=args,
-            limits=limits,
-            runtime=runtime,
-        )
-        return self._execute(None, code, options, timeout, on_stdout, on_stderr, None)
+        request, call = _options.split(options, callbacks=True)
+        return self._execute(None, code, request, **call)
 
     def execute_async(
         self,
         language: str,
         code: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        network_mode: str | None = None,
-        ttl: int | None = None,
-        return_artifact: bool = False,
-        return_wasm_artifact: bool = False,
-        input_files: InputFiles | None = None,
-        stdin: Content | None = None,
-        args: Sequence[str] | None = None,
-        limits: Mapping[str, int] | None = None,
-        runtime: str | None = None,
-        timeout: float | None = None,
+        **options: Unpack[ExecuteOptions],
     ) -> Job:
         """Submit a program and return at once.
 
@@ -302,19 +267,7 @@ class Client:
         Args:
             language: Name or alias, such as "python" or "js".
             code: The program.
-            env: Variables of the program's environment.
-            network_mode: "zerotrust" (no network; the default) or "semitrusted".
-            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
-            return_artifact: Whether to give back the compiled program.
-            return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
-            input_files: Files of the working directory: a mapping of names to bytes, text, paths or
-                open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
-                5 MB each, 10 MB together (limits from the API).
-            stdin: Standard input: text, bytes or an open file.
-            args: Arguments of the program.
-            limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
-            runtime: Path of the interpreter or compiler; only for the local engine.
-            timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
+            options: Options of `execute`, without the callbacks.
 
         Returns:
             The job, which goes on by itself.
@@ -329,35 +282,13 @@ class Client:
             >>> job.wait().exit_code
             3
         """
-        options = _options.request_options(
-            env=env,
-            network_mode=network_mode,
-            ttl=ttl,
-            return_artifact=return_artifact,
-            return_wasm_artifact=return_wasm_artifact,
-            input_files=input_files,
-            stdin=stdin,
-            args=args,
-            limits=limits,
-            runtime=runtime,
-        )
-        return Job(self, self._native.submit(language, code, options, {"timeout": timeout}))
+        request, call = _options.split(options)
+        return Job(self, self._native.submit(language, code, request, call))
 
     def run_async(
         self,
         code: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        network_mode: str | None = None,
-        ttl: int | None = None,
-        return_artifact: bool = False,
-        return_wasm_artifact: bool = False,
-        input_files: InputFiles | None = None,
-        stdin: Content | None = None,
-        args: Sequence[str] | None = None,
-        limits: Mapping[str, int] | None = None,
-        runtime: str | None = None,
-        timeout: float | None = None,
+        **options: Unpack[ExecuteOptions],
     ) -> Job:
         """Submit a program whose language is detected, and return at once.
 
@@ -368,29 +299,18 @@ class Client:
             >>> client.run_async("#!/bin/bash\\necho hello").wait(timeout=30).stdout
             'hello\\n'
         """
-        options = _options.request_options(
-            env=env,
-            network_mode=network_mode,
-            ttl=ttl,
-            return_artifact=return_artifact,
-            return_wasm_artifact=return_wasm_artifact,
-            input_files=input_files,
-            stdin=stdin,
-            args=args,
-            limits=limits,
-            runtime=runtime,
-        )
-        return Job(self, self._native.submit(None, code, options, {"timeout": timeout}))
+        request, call = _options.split(options)
+        return Job(self, self._native.submit(None, code, request, call))
 
     def _execute(
         self,
         language: str | None,
         code: str,
         options: dict[str, Any],
-        timeout: float | None,
-        on_stdout: Callable[[str], object] | None,
-        on_stderr: Callable[[str], object] | None,
-        cancel: CancelToken | None,
+        timeout: float | None = None,
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
+        cancel: CancelToken | None = None,
     ) -> ExecutionResult:
         calling: dict[str, Any] = {"timeout": timeout, "cancel": cancel}
         if on_stdout is None and on_stderr is None:

@@ -68,8 +68,10 @@ class UnsandboxError(Exception):
         return f"{text}; {hint}" if hint else text
 
     def _hint(self) -> str | None:
-        """What to do in Python, where the message, which all faces share, cannot say it."""
-        return None
+        """Say what to do in Python, where the message, which all faces share, cannot say it."""
+        from . import _native
+
+        return _native.error_hint(self.code, self.may_have_run)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The keyword-only attributes travel in __dict__, which pickle restores.
@@ -93,11 +95,6 @@ class ConnectError(UnsandboxError, ConnectionError):
 
     code = "CONNECT"
 
-    def _hint(self) -> str | None:
-        if self.may_have_run:
-            return None
-        return "is the server running, and is base_url, else UNSANDBOX_URL, right?"
-
 
 class TlsError(UnsandboxError, ConnectionError):
     """Certificate or handshake failed."""
@@ -106,7 +103,7 @@ class TlsError(UnsandboxError, ConnectionError):
 
 
 class RequestTimeoutError(UnsandboxError, TimeoutError):
-    """Our own deadline passed. A program that passes its ttl is a result, not this."""
+    """The deadline of the call passed. A program that passes its ttl is a result, not this."""
 
     code = "TIMEOUT"
 
@@ -118,7 +115,7 @@ class CancelledError(UnsandboxError):
 
 
 class ProtocolError(UnsandboxError):
-    """The reply makes no sense."""
+    """The server sent a malformed reply."""
 
     code = "PROTOCOL"
 
@@ -133,9 +130,6 @@ class AuthenticationError(UnsandboxError):
     """Key or signature was refused."""
 
     code = "AUTH"
-
-    def _hint(self) -> str | None:
-        return "give the key as api_key, or in UNSANDBOX_API_KEY"
 
 
 class PermissionDeniedError(UnsandboxError, PermissionError):
@@ -173,9 +167,6 @@ class LanguageUnavailableError(UnsandboxError):
 
     code = "LANGUAGE_UNAVAILABLE"
 
-    def _hint(self) -> str | None:
-        return "languages() lists what is there"
-
 
 class IsolationUnavailableError(UnsandboxError):
     """An isolation layer is missing; the message names layer, cause and fix."""
@@ -196,7 +187,7 @@ class ServerError(UnsandboxError):
 
 
 class InternalError(UnsandboxError):
-    """A defect of this library."""
+    """A bug in this library."""
 
     code = "INTERNAL"
 

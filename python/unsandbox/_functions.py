@@ -10,12 +10,12 @@ from ._client import Client
 # Type checkers take this name for true. The module `typing` itself is dear to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator
 
     from typing_extensions import Unpack
 
     from ._job import Job
-    from ._shapes import Content, ExecuteOptions, InputFiles
+    from ._shapes import ExecuteOptions, RunOptions
     from ._types import ExecutionResult, Health, KeyInfo, Language, Probe
 
 _lock = threading.Lock()
@@ -46,20 +46,7 @@ def default_client() -> Client:
 def execute(
     language: str,
     code: str,
-    *,
-    env: Mapping[str, str] | None = None,
-    network_mode: str | None = None,
-    ttl: int | None = None,
-    return_artifact: bool = False,
-    return_wasm_artifact: bool = False,
-    input_files: InputFiles | None = None,
-    stdin: Content | None = None,
-    args: Sequence[str] | None = None,
-    limits: Mapping[str, int] | None = None,
-    runtime: str | None = None,
-    timeout: float | None = None,
-    on_stdout: Callable[[str], object] | None = None,
-    on_stderr: Callable[[str], object] | None = None,
+    **options: Unpack[RunOptions],
 ) -> ExecutionResult:
     """Run a program and wait for its result.
 
@@ -69,41 +56,12 @@ def execute(
         >>> unsandbox.execute("python", "print(6 * 7)").stdout
         '42\\n'
     """
-    return default_client().execute(
-        language,
-        code,
-        env=env,
-        network_mode=network_mode,
-        ttl=ttl,
-        return_artifact=return_artifact,
-        return_wasm_artifact=return_wasm_artifact,
-        input_files=input_files,
-        stdin=stdin,
-        args=args,
-        limits=limits,
-        runtime=runtime,
-        timeout=timeout,
-        on_stdout=on_stdout,
-        on_stderr=on_stderr,
-    )
+    return default_client().execute(language, code, **options)
 
 
 def run(
     code: str,
-    *,
-    env: Mapping[str, str] | None = None,
-    network_mode: str | None = None,
-    ttl: int | None = None,
-    return_artifact: bool = False,
-    return_wasm_artifact: bool = False,
-    input_files: InputFiles | None = None,
-    stdin: Content | None = None,
-    args: Sequence[str] | None = None,
-    limits: Mapping[str, int] | None = None,
-    runtime: str | None = None,
-    timeout: float | None = None,
-    on_stdout: Callable[[str], object] | None = None,
-    on_stderr: Callable[[str], object] | None = None,
+    **options: Unpack[RunOptions],
 ) -> ExecutionResult:
     """Run a program whose language is detected, and wait for its result.
 
@@ -113,39 +71,13 @@ def run(
         >>> unsandbox.run("#!/usr/bin/env python3\\nprint(6 * 7)").stdout
         '42\\n'
     """
-    return default_client().run(
-        code,
-        env=env,
-        network_mode=network_mode,
-        ttl=ttl,
-        return_artifact=return_artifact,
-        return_wasm_artifact=return_wasm_artifact,
-        input_files=input_files,
-        stdin=stdin,
-        args=args,
-        limits=limits,
-        runtime=runtime,
-        timeout=timeout,
-        on_stdout=on_stdout,
-        on_stderr=on_stderr,
-    )
+    return default_client().run(code, **options)
 
 
 def execute_async(
     language: str,
     code: str,
-    *,
-    env: Mapping[str, str] | None = None,
-    network_mode: str | None = None,
-    ttl: int | None = None,
-    return_artifact: bool = False,
-    return_wasm_artifact: bool = False,
-    input_files: InputFiles | None = None,
-    stdin: Content | None = None,
-    args: Sequence[str] | None = None,
-    limits: Mapping[str, int] | None = None,
-    runtime: str | None = None,
-    timeout: float | None = None,
+    **options: Unpack[ExecuteOptions],
 ) -> Job:
     """Submit a program and return at once.
 
@@ -155,37 +87,12 @@ def execute_async(
         >>> unsandbox.execute_async("bash", "echo $GREETING", env={"GREETING": "hi"}).wait().stdout
         'hi\\n'
     """
-    return default_client().execute_async(
-        language,
-        code,
-        env=env,
-        network_mode=network_mode,
-        ttl=ttl,
-        return_artifact=return_artifact,
-        return_wasm_artifact=return_wasm_artifact,
-        input_files=input_files,
-        stdin=stdin,
-        args=args,
-        limits=limits,
-        runtime=runtime,
-        timeout=timeout,
-    )
+    return default_client().execute_async(language, code, **options)
 
 
 def run_async(
     code: str,
-    *,
-    env: Mapping[str, str] | None = None,
-    network_mode: str | None = None,
-    ttl: int | None = None,
-    return_artifact: bool = False,
-    return_wasm_artifact: bool = False,
-    input_files: InputFiles | None = None,
-    stdin: Content | None = None,
-    args: Sequence[str] | None = None,
-    limits: Mapping[str, int] | None = None,
-    runtime: str | None = None,
-    timeout: float | None = None,
+    **options: Unpack[ExecuteOptions],
 ) -> Job:
     """Submit a program whose language is detected.
 
@@ -195,20 +102,7 @@ def run_async(
         >>> unsandbox.run_async("#!/bin/bash\\nexit 4").wait().exit_code
         4
     """
-    return default_client().run_async(
-        code,
-        env=env,
-        network_mode=network_mode,
-        ttl=ttl,
-        return_artifact=return_artifact,
-        return_wasm_artifact=return_wasm_artifact,
-        input_files=input_files,
-        stdin=stdin,
-        args=args,
-        limits=limits,
-        runtime=runtime,
-        timeout=timeout,
-    )
+    return default_client().run_async(code, **options)
 
 
 def map(

@@ -77,7 +77,7 @@ class Executor(_Executor):
         self._client = client
         self._language = language
         # Open files are read here, once, for all the programs.
-        self._options = _options.request_options(**options)
+        self._request, self._call = _options.split(options)
         self._pool = ThreadPoolExecutor(workers(max_workers), thread_name_prefix="unsandbox")
         self._running: dict[Future[ExecutionResult], CancelToken] = {}
 
@@ -104,12 +104,15 @@ class Executor(_Executor):
             ...     executor.submit("exit 2", language="bash").result().exit_code
             2
         """
-        chosen = {**self._options, **_options.request_options(**options)}
-        timeout = chosen.pop("timeout", None)
+        request, call = _options.split(options)
         token = CancelToken()
-        language = language or self._language
         future = self._pool.submit(
-            self._client._execute, language, code, chosen, timeout, None, None, token
+            self._client._execute,
+            language or self._language,
+            code,
+            {**self._request, **request},
+            cancel=token,
+            **{**self._call, **call},
         )
         self._running[future] = token
         future.add_done_callback(self._forget)

@@ -11,7 +11,9 @@ from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 __all__ = [
     "CancelToken",
     "Client",
+    "LazyJson",
     "__version__",
+    "error_hint",
     "error_table",
     "run_command",
     "save_artifact",
@@ -25,6 +27,10 @@ __version__: str
 class CancelToken:
     def __new__(cls) -> CancelToken: ...
     def cancel(self) -> None: ...
+
+@final
+class LazyJson:
+    def __call__(self) -> str: ...
 
 @final
 class Client:
@@ -47,6 +53,7 @@ class Client:
     def health(self, calling: dict[str, Any]) -> Health: ...
     def probe(self) -> Probe: ...
 
+def error_hint(code: str, may_have_run: bool) -> str | None: ...
 def error_table() -> list[tuple[str, str, str]]: ...
 def run_command(args: list[str]) -> int: ...
 def save_artifact(

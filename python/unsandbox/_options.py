@@ -14,7 +14,7 @@ from ._errors import InvalidRequestError
 # Type checkers take this name for true. The module `typing` itself is dear to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from ._shapes import Content, InputFiles
@@ -37,9 +37,9 @@ def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
     if files is None:
         return []
     # Not above: it brings the whole of `collections` into every import of the package.
-    from collections.abc import Mapping
+    from collections.abc import Mapping as MappingType
 
-    if isinstance(files, Mapping):
+    if isinstance(files, MappingType):
         named: Iterable[tuple[str, Any]] = files.items()
         return [(name, _content(name, content)) for name, content in named]
     if isinstance(files, (str, bytes, os.PathLike)) or not hasattr(files, "__iter__"):
@@ -101,6 +101,22 @@ def stdin_bytes(stdin: Content | None) -> bytes | None:
     )
 
 
+#: The options of a request, and those of a call; `_shapes` has their types.
+REQUEST = (
+    "env",
+    "network_mode",
+    "ttl",
+    "return_artifact",
+    "return_wasm_artifact",
+    "input_files",
+    "stdin",
+    "args",
+    "limits",
+    "runtime",
+)
+CALL = ("timeout", "on_stdout", "on_stderr")
+
+
 def request_options(**options: Any) -> dict[str, Any]:
     """Bring the options of an execution to the form that the core takes."""
     if options.get("input_files") is not None:
@@ -108,6 +124,35 @@ def request_options(**options: Any) -> dict[str, Any]:
     if options.get("stdin") is not None:
         options["stdin"] = stdin_bytes(options["stdin"])
     return options
+
+
+def split(
+    options: Mapping[str, Any], *, callbacks: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the options of the request in the form that the core takes, and those of the call.
+
+    Args:
+        options: Keyword arguments of a caller.
+        callbacks: Whether the call takes callbacks for output.
+
+    Raises:
+        TypeError: A name is not that of an option.
+    """
+    known = CALL if callbacks else CALL[:1]
+    for name in options:
+        if name not in REQUEST and name not in known:
+            raise TypeError(_unknown(name, (*REQUEST, *known)))
+    request = {name: value for name, value in options.items() if name in REQUEST}
+    call = {name: value for name, value in options.items() if name in known}
+    return request_options(**request), call
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1)
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unexpected keyword argument {name!r}{guess}"
 
 
 class TextOutput:

@@ -7,7 +7,7 @@ No other module imports it at run time: `typing` is dear to import.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TypeAlias, TypedDict
 
@@ -37,6 +37,13 @@ class ExecuteOptions(TypedDict, total=False):
     limits: Mapping[str, int] | None
     runtime: str | None
     timeout: float | None
+
+
+class RunOptions(ExecuteOptions, total=False):
+    """Options of one program whose end is waited for, with callbacks for its output."""
+
+    on_stdout: Callable[[str], object] | None
+    on_stderr: Callable[[str], object] | None
 
 
 class ClientSettings(TypedDict, total=False):

@@ -353,3 +353,26 @@ class Probe:
 
     level: str | None
     layers: tuple[Layer, ...]
+
+
+class _JsonText:
+    """The slot of a field `json`: text, or what makes it when it is asked for."""
+
+    def __init__(self, owner: type) -> None:
+        self._slot: Any = owner.__dict__["json"]
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        value = self._slot.__get__(instance, owner)
+        if not isinstance(value, str):
+            value = value()
+            self._slot.__set__(instance, value)
+        return value
+
+    def __set__(self, instance: object, value: object) -> None:
+        self._slot.__set__(instance, value)
+
+
+for _owner in (ExecutionResult, JobInfo):
+    setattr(_owner, "json", _JsonText(_owner))

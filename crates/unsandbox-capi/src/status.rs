@@ -23,11 +23,11 @@ pub enum unsandbox_code {
     UNSANDBOX_ERR_CONNECT = -3,
     /// Certificate or handshake failed.
     UNSANDBOX_ERR_TLS = -4,
-    /// Our own deadline passed. A program that passes its ttl is a result, not this.
+    /// The deadline of the call passed. A program that passes its ttl is a result, not this.
     UNSANDBOX_ERR_TIMEOUT = -5,
     /// The caller cancelled the call.
     UNSANDBOX_ERR_CANCELLED = -6,
-    /// The reply makes no sense.
+    /// The server sent a malformed reply.
     UNSANDBOX_ERR_PROTOCOL = -7,
     /// The reply is over our limit.
     UNSANDBOX_ERR_TOO_LARGE = -8,
@@ -51,7 +51,7 @@ pub enum unsandbox_code {
     UNSANDBOX_ERR_API = -17,
     /// The server failed.
     UNSANDBOX_ERR_SERVER = -18,
-    /// A defect of this library.
+    /// A bug in this library.
     UNSANDBOX_ERR_INTERNAL = -19,
 }
 

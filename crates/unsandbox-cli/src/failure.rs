@@ -54,23 +54,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        let hint = match error.code() {
-            ErrorCode::Auth => Some(
-                "give the key with UNSANDBOX_API_KEY, or a row of the accounts file with --account",
-            ),
-            ErrorCode::Connect => {
-                Some("is the server running, and is the URL right? --url, else UNSANDBOX_URL")
-            }
-            ErrorCode::Tls => Some(
-                "--ca-file FILE trusts the certificate of a server of your own; where the server speaks plain \
-                 HTTP, the URL begins with http://",
-            ),
-            ErrorCode::LanguageUnavailable => Some("`unsandbox languages` lists what is there"),
-            ErrorCode::IsolationUnavailable => {
-                Some("`unsandbox doctor` shows each layer and how to get it")
-            }
-            _ => None,
-        };
+        let hint = error.hint(|hint| hint.shell);
         let exit_code = if error.code() == ErrorCode::Argument { EXIT_USAGE } else { EXIT_FAILED };
         Failure { exit_code, message: Some(error.to_string()), hint: hint.map(str::to_string) }
     }

@@ -61,15 +61,28 @@ pub struct ErrorRow {
     pub python_base: &'static str,
     pub retry: Retry,
     pub means: &'static str,
+    /// What to do about it, where the message, which all faces share, cannot say it.
+    pub hint: Hint,
+}
+
+/// The same advice for the faces that show it; empty for none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hint {
+    pub shell: &'static str,
+    pub python: &'static str,
 }
 
 macro_rules! rows {
-    ($( $code:ident $name:literal $number:literal $http:literal $wire:literal $python:literal $base:literal $retry:ident $means:literal; )*) => {
+    (@hint) => { Hint { shell: "", python: "" } };
+    (@hint $shell:literal $in_python:literal) => { Hint { shell: $shell, python: $in_python } };
+    ($( $code:ident $name:literal $number:literal $http:literal $wire:literal $python:literal $base:literal $retry:ident $means:literal
+        $(shell $shell:literal python $in_python:literal)?; )*) => {
         /// Every error code, in the order of the C numbers.
         pub const ERROR_TABLE: &[ErrorRow] = &[
             $( ErrorRow {
                 code: ErrorCode::$code, name: $name, number: $number, http_status: $http,
                 wire: $wire, python: $python, python_base: $base, retry: Retry::$retry, means: $means,
+                hint: rows!(@hint $($shell $in_python)?),
             }, )*
         ];
     };
@@ -78,23 +91,33 @@ macro_rules! rows {
 rows! {
     Argument "ARGUMENT" -1 400 "invalid_request" "InvalidRequestError" "ValueError" No "a value of the request is wrong";
     Config "CONFIG" -2 0 "" "ConfigError" "ValueError" No "endpoint, key file or certificate is unusable";
-    Connect "CONNECT" -3 0 "" "ConnectError" "ConnectionError" IfNotSent "the server could not be reached, or was lost on the way";
-    Tls "TLS" -4 0 "" "TlsError" "ConnectionError" No "certificate or handshake failed";
-    Timeout "TIMEOUT" -5 0 "" "RequestTimeoutError" "TimeoutError" Ask "our own deadline passed";
+    Connect "CONNECT" -3 0 "" "ConnectError" "ConnectionError" IfNotSent "the server could not be reached, or was lost on the way"
+        shell "is the server running, and is the URL right? --url, else UNSANDBOX_URL"
+        python "is the server running, and is base_url, else UNSANDBOX_URL, right?";
+    Tls "TLS" -4 0 "" "TlsError" "ConnectionError" No "certificate or handshake failed"
+        shell "--ca-file FILE trusts the certificate of a server of your own; where the server speaks plain HTTP, the URL begins with http://"
+        python "";
+    Timeout "TIMEOUT" -5 0 "" "RequestTimeoutError" "TimeoutError" Ask "the deadline of the call passed";
     Cancelled "CANCELLED" -6 0 "" "CancelledError" "" No "the caller cancelled the call";
-    Protocol "PROTOCOL" -7 0 "" "ProtocolError" "" No "the reply makes no sense";
+    Protocol "PROTOCOL" -7 0 "" "ProtocolError" "" No "the server sent a malformed reply";
     TooLarge "TOO_LARGE" -8 0 "" "ReplyTooLargeError" "" No "the reply is over our limit";
-    Auth "AUTH" -9 401 "invalid_api_key" "AuthenticationError" "" No "key or signature was refused";
+    Auth "AUTH" -9 401 "invalid_api_key" "AuthenticationError" "" No "key or signature was refused"
+        shell "give the key with UNSANDBOX_API_KEY, or a row of the accounts file with --account"
+        python "give the key as api_key, or in UNSANDBOX_API_KEY";
     Permission "PERMISSION" -10 403 "forbidden" "PermissionDeniedError" "PermissionError" No "the key is known but not allowed";
     NotFound "NOT_FOUND" -11 404 "not_found" "NotFoundError" "LookupError" No "no such job for this key";
     JobLost "JOB_LOST" -12 0 "" "JobLostError" "" Ask "the server forgot a job that it had accepted";
     Conflict "CONFLICT" -13 409 "conflict" "ConflictError" "" No "the state does not allow it";
     RateLimited "RATE_LIMITED" -14 429 "rate_limit_exceeded" "RateLimitError" "" Yes "too many requests";
-    LanguageUnavailable "LANGUAGE_UNAVAILABLE" -15 422 "language_unavailable" "LanguageUnavailableError" "" No "the language's runtime is missing on that machine";
-    IsolationUnavailable "ISOLATION_UNAVAILABLE" -16 501 "isolation_unavailable" "IsolationUnavailableError" "" No "an isolation layer is missing on that machine";
+    LanguageUnavailable "LANGUAGE_UNAVAILABLE" -15 422 "language_unavailable" "LanguageUnavailableError" "" No "the language's runtime is missing on that machine"
+        shell "`unsandbox languages` lists the installed languages"
+        python "languages() lists the installed languages";
+    IsolationUnavailable "ISOLATION_UNAVAILABLE" -16 501 "isolation_unavailable" "IsolationUnavailableError" "" No "an isolation layer is missing on that machine"
+        shell "`unsandbox doctor` shows each layer and how to get it"
+        python "";
     Api "API" -17 0 "" "ApiError" "" No "any other refusal of the server";
     Server "SERVER" -18 0 "" "ServerError" "" Idempotent "the server failed";
-    Internal "INTERNAL" -19 500 "internal" "InternalError" "" No "a defect of this library";
+    Internal "INTERNAL" -19 500 "internal" "InternalError" "" No "a bug in this library";
 }
 
 impl ErrorCode {
@@ -239,6 +262,12 @@ impl Error {
     /// The job that the error is about, so that its result can still be asked for.
     pub fn job_id(&self) -> Option<&str> {
         self.inner.job_id.as_deref()
+    }
+
+    /// What to do about it on one face, as `|hint| hint.shell`. A lost connection needs no other endpoint.
+    pub fn hint(&self, face: impl Fn(&Hint) -> &'static str) -> Option<&'static str> {
+        let is_lost = self.code() == ErrorCode::Connect && self.may_have_run();
+        Some(face(&self.code().row().hint)).filter(|hint| !hint.is_empty() && !is_lost)
     }
 
     pub fn cause(&self) -> Option<&str> {

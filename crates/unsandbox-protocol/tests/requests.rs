@@ -27,7 +27,7 @@ fn a_plain_request_has_only_what_the_service_knows() {
         .return_artifact(true);
     assert_eq!(
         wire::encode_run_query(&request),
-        "network_mode=semitrusted&ttl=5&env=%7B%22A%22%3A%221%20%26%202%22%7D&return_artifact=true"
+        "env=%7B%22A%22%3A%221%20%26%202%22%7D&network_mode=semitrusted&ttl=5&return_artifact=true"
     );
 }
 

@@ -2,16 +2,16 @@
 //! What the core gives becomes the package's dataclasses.
 
 use crate::error::raise;
+use crate::json::LazyJson;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::path::PathBuf;
 use std::sync::Arc;
 use unsandbox::{
     Artifact, ExecutionResult, Health, Isolation, Job, KeyInfo, LanguageInfo, Probe, SaveArtifact,
     Usage, save_all,
 };
-use unsandbox_protocol::wire;
 
 type Made<'py> = PyResult<Bound<'py, PyAny>>;
 
@@ -23,18 +23,14 @@ macro_rules! make {
     }};
 }
 
-/// Takes the result, so that of what is large there are never all copies at once.
-pub fn result(py: Python<'_>, mut result: ExecutionResult) -> Made<'_> {
+pub fn result(py: Python<'_>, result: impl Into<Arc<ExecutionResult>>) -> Made<'_> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let result: Arc<ExecutionResult> = result.into();
     let fields = PyDict::new(py);
-    match result.raw.take() {
-        Some(raw) => fields.set_item("json", &*raw)?,
-        None => fields.set_item("json", wire::encode_result(&result, wire::Shape::Once))?,
-    }
     fields.set_item("success", result.success)?;
     fields.set_item("status", result.status.as_str())?;
-    fields.set_item("stdout_bytes", PyBytes::new(py, &std::mem::take(&mut result.stdout)))?;
-    fields.set_item("stderr_bytes", PyBytes::new(py, &std::mem::take(&mut result.stderr)))?;
+    fields.set_item("stdout_bytes", PyBytes::new(py, &result.stdout))?;
+    fields.set_item("stderr_bytes", PyBytes::new(py, &result.stderr))?;
     fields.set_item("exit_code", result.exit_code)?;
     fields.set_item("signal", result.signal)?;
     fields.set_item("limit", result.limit.map(|limit| limit.as_str()))?;
@@ -50,6 +46,7 @@ pub fn result(py: Python<'_>, mut result: ExecutionResult) -> Made<'_> {
     fields.set_item("truncated", result.truncated)?;
     let isolation = result.isolation.as_ref().map(|it| isolation(py, it)).transpose()?;
     fields.set_item("isolation", isolation)?;
+    fields.set_item("json", Py::new(py, LazyJson::of_result(result))?)?;
     CLASS.import(py, "unsandbox._types", "ExecutionResult")?.call((), Some(&fields))
 }
 
@@ -82,13 +79,9 @@ fn artifact<'py>(py: Python<'py>, artifact: &Artifact) -> Made<'py> {
     )
 }
 
-pub fn job(py: Python<'_>, mut job: Job) -> Made<'_> {
-    let json = match job.raw.take() {
-        Some(raw) => PyString::new(py, &raw),
-        None => PyString::new(py, &wire::encode_job(&job, wire::Shape::Once)),
-    };
-    let ended = job.result.take().map(Arc::unwrap_or_clone);
-    let ended = ended.map(|it| result(py, it)).transpose()?;
+pub fn job(py: Python<'_>, job: Job) -> Made<'_> {
+    let ended = job.result.clone().map(|it| result(py, it)).transpose()?;
+    let json = Py::new(py, LazyJson::of_job(job.clone()))?;
     make!(
         py,
         "JobInfo",

@@ -7,6 +7,7 @@ mod client;
 mod convert;
 mod error;
 mod hand;
+mod json;
 mod logging;
 mod request;
 mod settings;
@@ -14,6 +15,7 @@ mod wait;
 
 use pyo3::prelude::*;
 use std::ffi::OsString;
+use unsandbox::Error;
 use unsandbox_protocol::error::ERROR_TABLE;
 
 /// A row of the table of errors: code, class, builtin that the class also is.
@@ -26,9 +28,11 @@ mod _native {
     #[pymodule_export]
     use super::convert::{save_artifact, save_artifacts};
     #[pymodule_export]
+    use super::json::LazyJson;
+    #[pymodule_export]
     use super::logging::set_log;
     #[pymodule_export]
-    use super::{error_table, run_command};
+    use super::{error_hint, error_table, run_command};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
@@ -39,6 +43,13 @@ mod _native {
 #[pyfunction]
 fn error_table() -> Vec<ErrorRow> {
     ERROR_TABLE.iter().map(|row| (row.name, row.python, row.python_base)).collect()
+}
+
+/// What to do in Python about an error with this code of the table.
+#[pyfunction]
+fn error_hint(code: &str, may_have_run: bool) -> Option<&'static str> {
+    let row = ERROR_TABLE.iter().find(|row| row.name == code)?;
+    Error::new(row.code, "").with_may_have_run(may_have_run).hint(|hint| hint.python)
 }
 
 /// The command line of `unsandbox`; gives its exit code.

@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 use serde_json::Value;
 use unsandbox::{Error, InputFile, Request};
-use unsandbox_protocol::validate::{limit_error, shown_json, ttl_from_json};
+use unsandbox_protocol::validate::{limit_error, shown_json};
+use unsandbox_protocol::wire::{OPTION_TABLE, OptionKind};
 
 /// The request of an execution; `language` is `None` for `run`. Options that are absent or None keep
 /// their defaults.
@@ -32,21 +33,26 @@ pub fn request(
 fn set(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
         "env" => request.env = env(value)?,
-        "network_mode" => request.network_mode = text(name, value)?,
-        "ttl" => {
-            let ttl = ttl_from_json(&json(value)).map_err(|error| raise(value.py(), &error))?;
-            request.ttl = Some(ttl);
-        }
-        "return_artifact" => request.return_artifact = flag(name, value)?,
-        "return_wasm_artifact" => request.return_wasm_artifact = flag(name, value)?,
         "input_files" => request.input_files = input_files(value)?,
         "stdin" => request.stdin = Some(value.extract()?),
         "args" => request.args = args(value)?,
         "limits" => limits(request, value)?,
-        "runtime" => request.runtime = Some(text(name, value)?),
-        _ => return Err(refused(value, format!("there is no option {name:?}"))),
+        _ => return set_scalar(request, name, value),
     }
     Ok(())
+}
+
+/// Sets an option whose value is one number, flag or text.
+fn set_scalar(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Some(row) = OPTION_TABLE.iter().find(|row| row.name == name) else {
+        return Err(refused(value, format!("there is no option {name:?}")));
+    };
+    let value_as_json = match row.kind {
+        OptionKind::Text => Value::from(text(name, value)?),
+        OptionKind::Flag => Value::from(flag(name, value)?),
+        _ => json(value),
+    };
+    row.set(request, value_as_json).map_err(|error| raise(value.py(), &error))
 }
 
 fn refused(value: &Bound<'_, PyAny>, message: String) -> PyErr {

@@ -8,6 +8,7 @@ mod idempotency;
 mod info;
 mod job;
 mod json;
+mod options;
 mod query;
 mod request;
 mod result;
@@ -27,6 +28,7 @@ pub use job::{
     decode_submission_or_result, encode_cancelled, encode_job, encode_jobs, encode_submitted,
     job_bytes,
 };
+pub use options::{OPTION_TABLE, OptionKind, OptionReach, OptionRow, QueryForm};
 pub use query::{percent_decode, percent_encode};
 pub use request::{
     Incoming, decode_request, decode_run, encode_execute, encode_run_query, run_is_json,

@@ -4,12 +4,11 @@
 
 use super::body;
 use super::json::Writer;
+use super::options::{OPTION_TABLE, boolean, field, string, wrong};
 use super::query::{pairs, percent_encode};
-use super::tolerant::decode_base64;
 use crate::error::Error;
-use crate::limits::{LIMIT_TABLE, Limits};
-use crate::request::{InputFile, Request};
-use crate::validate::{limit_error, shown, shown_json, ttl_from_json, ttl_from_text};
+use crate::request::Request;
+use crate::validate::shown_json;
 use serde_json::{Map, Value};
 
 /// A request as a server received it, not validated yet.
@@ -30,66 +29,17 @@ pub fn encode_execute(request: &Request) -> String {
     Writer::document_of(bytes, |w| {
         w.text_if("language", request.language.as_deref());
         w.text("code", &request.code);
-        if !request.env.is_empty() {
-            w.object("env", |w| request.env.iter().for_each(|(name, value)| w.text(name, value)));
-        }
-        // The specification does not state the default.
-        w.text("network_mode", &request.network_mode);
-        // Left out, it is what the server gives at most, if that is less than the default.
-        w.number_if("ttl", request.ttl);
-        for (key, asked) in flags(request) {
-            if asked {
-                w.boolean(key, true);
-            }
-        }
-        if !request.input_files.is_empty() {
-            w.objects("input_files", &request.input_files, |w, file| {
-                w.text_if("filename", file.filename.as_deref());
-                w.base64("content", &file.content);
-            });
-        }
-        match request.stdin.as_deref().map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-            Some((_, Ok(text))) => w.text("stdin", text),
-            Some((bytes, Err(_))) => w.base64("stdin_base64", bytes),
-            None => {}
-        }
-        if !request.args.is_empty() {
-            w.texts("args", &request.args);
-        }
-        if !request.limits.is_default() {
-            w.object("limits", |w| {
-                for row in LIMIT_TABLE {
-                    w.number_if(row.name, request.limits.get(row.name));
-                }
-            });
-        }
+        OPTION_TABLE.iter().for_each(|row| (row.write)(request, w));
     })
-}
-
-fn flags(request: &Request) -> [(&'static str, bool); 2] {
-    [
-        ("return_artifact", request.return_artifact),
-        ("return_wasm_artifact", request.return_wasm_artifact),
-    ]
 }
 
 /// The query string of `/run`, whose body is the code itself.
 pub fn encode_run_query(request: &Request) -> String {
-    let mut query = format!("network_mode={}", percent_encode(&request.network_mode));
-    if let Some(ttl) = request.ttl {
-        query.push_str(&format!("&ttl={ttl}"));
-    }
-    if !request.env.is_empty() {
-        let env = Writer::document(|w| request.env.iter().for_each(|(n, v)| w.text(n, v)));
-        query.push_str("&env=");
-        query.push_str(&percent_encode(&env));
-    }
-    for (key, asked) in flags(request) {
-        if asked {
-            query.push_str(&format!("&{key}=true"));
-        }
-    }
-    query
+    let texts = OPTION_TABLE.iter().filter_map(|row| {
+        let text = (row.query.as_ref()?.write)(request)?;
+        Some(format!("{}={}", row.name, percent_encode(&text)))
+    });
+    texts.collect::<Vec<_>>().join("&")
 }
 
 /// Reads the body of `/execute`. ARGUMENT names the field and the value that is wrong.
@@ -107,7 +57,10 @@ pub fn decode_run(query: &str, content_type: Option<&str>, body: &[u8]) -> Resul
     let mut request = Request::detect("");
     for pair in pairs(query) {
         let (name, value) = pair?;
-        read_query_option(&mut request, &name, &value)?;
+        let row = OPTION_TABLE.iter().find(|row| row.keys.contains(&name.as_ref()));
+        if let Some(query) = row.and_then(|row| row.query.as_ref()) {
+            (query.read)(&mut request, &name, &value)?;
+        }
     }
     if run_is_json(content_type) {
         let map = read_body(body)?;
@@ -130,91 +83,13 @@ pub fn run_is_json(content_type: Option<&str>) -> bool {
     media.trim().eq_ignore_ascii_case("application/json")
 }
 
-fn read_query_option(request: &mut Request, name: &str, value: &str) -> Result<(), Error> {
-    let flag = || match value {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err(Error::argument(format!("{name} must be true or false, got {}", shown(value)))),
-    };
-    match name {
-        "ttl" => request.ttl = Some(ttl_from_text(value)?),
-        "network_mode" | "network" => request.network_mode = full_network_word(value),
-        "return_artifact" | "return_artifacts" => request.return_artifact = flag()?,
-        "return_wasm_artifact" => request.return_wasm_artifact = flag()?,
-        "env" => {
-            let parsed = serde_json::from_str(value);
-            let env = parsed.map_err(|_| wrong("env", "a JSON object", &Value::from(value)))?;
-            request.env = read_env(&env)?;
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// The fields of a body that are read here, with the spellings of other clients.
-const FIELDS: [&str; 16] = [
-    "language",
-    "code",
-    "env",
-    "network",
-    "network_mode",
-    "ttl",
-    "return_artifacts",
-    "return_artifact",
-    "return_wasm_artifact",
-    "input_files",
-    "stdin",
-    "stdin_base64",
-    "args",
-    "limits",
-    "runtime",
-    "async",
-];
-
 fn read_body(body: &[u8]) -> Result<Map<String, Value>, Error> {
     if body.is_empty() {
         return Ok(Map::new());
     }
-    body::read(body, &FIELDS)?.map_err(|other| wrong("the body", "a JSON object", &other))
-}
-
-fn wrong(field: &str, expected: &str, got: &Value) -> Error {
-    Error::argument(format!("{field} must be {expected}, got {}", shown_json(got)))
-}
-
-/// A field that is there and not null.
-fn field<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    map.get(name).filter(|value| !value.is_null())
-}
-
-fn string(map: &Map<String, Value>, name: &str) -> Result<Option<String>, Error> {
-    debug_assert!(FIELDS.contains(&name), "{name} is not kept");
-    match field(map, name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(other) => Err(wrong(name, "a string", other)),
-    }
-}
-
-fn boolean(map: &Map<String, Value>, name: &str) -> Result<Option<bool>, Error> {
-    match field(map, name) {
-        None => Ok(None),
-        Some(Value::Bool(value)) => Ok(Some(*value)),
-        Some(other) => Err(wrong(name, "true or false", other)),
-    }
-}
-
-fn array<'a>(map: &'a Map<String, Value>, name: &str) -> Result<&'a [Value], Error> {
-    match field(map, name) {
-        None => Ok(&[]),
-        Some(Value::Array(items)) => Ok(items),
-        Some(other) => Err(wrong(name, "an array", other)),
-    }
-}
-
-/// Other clients leave out the last two letters.
-fn full_network_word(word: &str) -> String {
-    if word == "semitrust" { "semitrusted" } else { word }.to_string()
+    let options = OPTION_TABLE.iter().flat_map(|row| row.keys).copied();
+    let known: Vec<&str> = ["language", "code", "async"].into_iter().chain(options).collect();
+    body::read(body, &known)?.map_err(|other| wrong("the body", "a JSON object", &other))
 }
 
 /// Reads code and options on top of what a query string said. `vcpu` and unknown keys do nothing;
@@ -222,97 +97,8 @@ fn full_network_word(word: &str) -> String {
 fn read_options(map: &Map<String, Value>, mut request: Request) -> Result<Incoming, Error> {
     let code = string(map, "code")?;
     request.code = code.ok_or_else(|| Error::argument("code is missing"))?;
-    if let Some(env) = field(map, "env") {
-        request.env = read_env(env)?;
+    for row in OPTION_TABLE {
+        (row.read)(&mut request, map)?;
     }
-    for name in ["network", "network_mode"] {
-        if let Some(word) = string(map, name)? {
-            request.network_mode = full_network_word(&word);
-        }
-    }
-    if let Some(value) = field(map, "ttl") {
-        request.ttl = Some(ttl_from_json(value)?);
-    }
-    for name in ["return_artifacts", "return_artifact"] {
-        request.return_artifact = boolean(map, name)?.unwrap_or(request.return_artifact);
-    }
-    let wasm = boolean(map, "return_wasm_artifact")?;
-    request.return_wasm_artifact = wasm.unwrap_or(request.return_wasm_artifact);
-    let files = array(map, "input_files")?.iter().enumerate();
-    request.input_files = files.map(read_file).collect::<Result<_, _>>()?;
-    request.stdin = read_stdin(map)?;
-    let args = array(map, "args")?.iter().enumerate();
-    request.args = args.map(read_arg).collect::<Result<_, _>>()?;
-    request.limits = read_limits(map)?;
-    request.runtime = string(map, "runtime")?;
     Ok(Incoming { request, wants_async: boolean(map, "async")?.unwrap_or(false) })
-}
-
-fn read_env(value: &Value) -> Result<Vec<(String, String)>, Error> {
-    let Value::Object(map) = value else {
-        return Err(wrong("env", "an object", value));
-    };
-    map.iter()
-        .map(|(name, value)| match value {
-            Value::String(text) => Ok((name.clone(), text.clone())),
-            other => Err(wrong(&format!("the value of env {}", shown(name)), "a string", other)),
-        })
-        .collect()
-}
-
-fn read_file((index, value): (usize, &Value)) -> Result<InputFile, Error> {
-    let place = format!("input_files[{index}]");
-    let Value::Object(map) = value else {
-        return Err(wrong(&place, "an object", value));
-    };
-    let at = |name: &str| format!("{place} {name}");
-    let filename = match field(map, "filename") {
-        None => None,
-        Some(Value::String(name)) => Some(name.clone()),
-        Some(other) => return Err(wrong(&at("filename"), "a string", other)),
-    };
-    let content = field(map, "content").or_else(|| field(map, "content_base64"));
-    match content {
-        None => Err(Error::argument(format!("{} is missing", at("content")))),
-        Some(Value::String(text)) => match decode_base64(text) {
-            Some(content) => Ok(InputFile { filename, content }),
-            None => Err(wrong(&at("content"), "base64", &Value::from(text.as_str()))),
-        },
-        Some(other) => Err(wrong(&at("content"), "base64", other)),
-    }
-}
-
-fn read_stdin(map: &Map<String, Value>) -> Result<Option<Vec<u8>>, Error> {
-    match string(map, "stdin_base64")? {
-        None => Ok(string(map, "stdin")?.map(String::into_bytes)),
-        Some(text) => match decode_base64(&text) {
-            Some(bytes) => Ok(Some(bytes)),
-            None => Err(wrong("stdin_base64", "base64", &Value::from(text))),
-        },
-    }
-}
-
-fn read_arg((index, value): (usize, &Value)) -> Result<String, Error> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        other => Err(wrong(&format!("args[{index}]"), "a string", other)),
-    }
-}
-
-fn read_limits(map: &Map<String, Value>) -> Result<Limits, Error> {
-    let mut limits = Limits::default();
-    match field(map, "limits") {
-        None => {}
-        Some(Value::Object(asked)) => {
-            // A limit that is not known is refused: leaving it out would loosen what was asked for.
-            for (name, value) in asked.iter().filter(|(_, value)| !value.is_null()) {
-                let number = value.as_u64().ok_or_else(|| limit_error(name, shown_json(value)))?;
-                if !limits.set(name, number) {
-                    return Err(limit_error(name, number));
-                }
-            }
-        }
-        Some(other) => return Err(wrong("limits", "an object", other)),
-    }
-    Ok(limits)
 }

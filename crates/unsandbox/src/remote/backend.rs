@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::wire::{OPTION_TABLE, OptionReach, OptionRow};
 use unsandbox_protocol::{
     Backend, CallContext, Error, Event, EventSink, ExecutionResult, Job, Probe, Request,
     Submission, ValidRequest,
@@ -51,10 +52,11 @@ fn ended(result: ExecutionResult) -> Job {
 impl Backend for Remote {
     /// The server detects a language that is not named, and may know more of them.
     fn validate<'a>(&self, request: Cow<'a, Request>) -> Result<ValidRequest<'a>, Error> {
-        if request.runtime.is_some() {
+        let is_local = |row: &&OptionRow| row.reach == OptionReach::Local && (row.is_set)(&request);
+        if let Some(OptionRow { name, .. }) = OPTION_TABLE.iter().find(is_local) {
             let endpoint = self.endpoint();
             return Err(Error::argument(format!(
-                "runtime is for local: only, but the endpoint is {endpoint}"
+                "{name} is for local: only, but the endpoint is {endpoint}"
             )));
         }
         ValidRequest::undetected(request)

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::time::Duration;
 use unsandbox_protocol::language::Language;
-use unsandbox_protocol::wire::{self, Submitted};
+use unsandbox_protocol::wire::{self, OPTION_TABLE, OptionReach, OptionRow, Submitted};
 use unsandbox_protocol::{
     CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job, Request, Stream,
     Submission, ValidRequest, limits,
@@ -39,8 +39,10 @@ impl Remote {
         let ttl = Duration::from_secs(request.ttl_seconds().unsigned_abs());
         let steps = steps_beside(request.language(), &request);
         let control = self.execution(cancel, context.deadline, ttl + steps);
-        let beyond_the_service =
-            !request.args.is_empty() || request.stdin.is_some() || !request.limits.is_default();
+        let asked =
+            |row: &&OptionRow| row.reach != OptionReach::Everywhere && (row.is_set)(&request);
+        let beyond_the_service: Vec<&str> =
+            OPTION_TABLE.iter().filter(asked).map(|row| row.name).collect();
         let RemoteOptions { cancel_jobs, job_threshold, .. } = self.inner.options;
         let as_job = as_job || cancel_jobs || ttl > job_threshold;
         let encoded = self.encode(request, as_job, &control)?;
@@ -51,10 +53,10 @@ impl Remote {
         };
         let submitted = wire::decode_submission_or_result(answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
-        if beyond_the_service && !self.features().run_json {
-            let endpoint = self.endpoint();
+        if !beyond_the_service.is_empty() && !self.features().run_json {
+            let (endpoint, names) = (self.endpoint(), beyond_the_service.join(" and "));
             log::warn!(
-                "{endpoint} does not say that it knows args, stdin and limits; it may have ignored them"
+                "{endpoint} does not say that it supports {names}; it may have ignored that"
             );
         }
         let mut result = match submitted {
@@ -127,10 +129,7 @@ impl Remote {
         if request.language().is_some() {
             return Ok(json(execute, &request.into_request(), None));
         }
-        let plain = request.input_files.is_empty()
-            && request.stdin.is_none()
-            && request.args.is_empty()
-            && request.limits.is_default();
+        let plain = OPTION_TABLE.iter().all(|row| row.query.is_some() || !(row.is_set)(&request));
         if plain {
             let query = wire::encode_run_query(&request);
             let target = format!("{run}?{query}").into();

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The one table of a request's options: name, spellings, meaning, who understands it, and how it is read and
+//! written. The wire, the client's choice of a route and the faces follow from it.
+
+use super::json::Writer;
+use super::tolerant::decode_base64;
+use crate::error::Error;
+use crate::limits::{LIMIT_TABLE, Limits};
+use crate::request::{InputFile, Request};
+use crate::validate::{limit_error, shown, shown_json, ttl_from_json, ttl_from_text};
+use serde_json::{Map, Value};
+
+/// What an option's value is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OptionKind {
+    Text,
+    Flag,
+    Seconds,
+    /// Names with values.
+    Pairs,
+    Files,
+    Bytes,
+    Texts,
+    /// Rows of [`LIMIT_TABLE`].
+    Limits,
+}
+
+/// Which endpoints understand an option.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum OptionReach {
+    Everywhere,
+    /// The engine and our own server, not the service.
+    Ours,
+    /// The engine in the caller's process.
+    Local,
+}
+
+/// An option as text in a query string.
+#[derive(Debug)]
+pub struct QueryForm {
+    pub(super) read: fn(&mut Request, &str, &str) -> Result<(), Error>,
+    /// `None`: it is not asked for.
+    pub(super) write: fn(&Request) -> Option<String>,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct OptionRow {
+    /// The name on every face, and the key that our client writes.
+    pub name: &'static str,
+    /// The keys of a body that are read for it, with the spellings of other clients; the last one wins.
+    pub keys: &'static [&'static str],
+    pub kind: OptionKind,
+    pub reach: OptionReach,
+    /// What compiling comes to depends on it: a kept build is found by it.
+    pub builds: bool,
+    pub means: &'static str,
+    /// Whether the request asks for it.
+    pub is_set: fn(&Request) -> bool,
+    /// Where `/run` takes it with code as its body.
+    pub query: Option<QueryForm>,
+    pub(super) read: fn(&mut Request, &Map<String, Value>) -> Result<(), Error>,
+    /// Writes nothing where it is not asked for.
+    pub(super) write: fn(&Request, &mut Writer),
+}
+
+impl OptionRow {
+    /// Sets the option from a value as JSON has it.
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT if it is of another kind.
+    pub fn set(&self, request: &mut Request, value: Value) -> Result<(), Error> {
+        (self.read)(request, &Map::from_iter([(self.name.to_string(), value)]))
+    }
+}
+
+pub const OPTION_TABLE: &[OptionRow] = &[
+    OptionRow {
+        name: "env",
+        keys: &["env"],
+        kind: OptionKind::Pairs,
+        reach: OptionReach::Everywhere,
+        builds: true,
+        means: "variables of the program's environment",
+        is_set: |request| !request.env.is_empty(),
+        query: Some(QueryForm {
+            read: |request, _, text| {
+                let parsed = serde_json::from_str(text);
+                let env = parsed.map_err(|_| wrong("env", "a JSON object", &Value::from(text)))?;
+                request.env = read_env(&env)?;
+                Ok(())
+            },
+            write: |request| {
+                let pairs = &request.env;
+                let json = || Writer::document(|w| pairs.iter().for_each(|(n, v)| w.text(n, v)));
+                (!pairs.is_empty()).then(json)
+            },
+        }),
+        read: |request, map| {
+            if let Some(env) = field(map, "env") {
+                request.env = read_env(env)?;
+            }
+            Ok(())
+        },
+        write: |request, w| {
+            let pairs = &request.env;
+            if !pairs.is_empty() {
+                w.object("env", |w| pairs.iter().for_each(|(name, value)| w.text(name, value)));
+            }
+        },
+    },
+    OptionRow {
+        name: "network_mode",
+        keys: &["network", "network_mode"],
+        kind: OptionKind::Text,
+        reach: OptionReach::Everywhere,
+        builds: false,
+        means: "`zerotrust` (no network) or `semitrusted` (through a gateway)",
+        is_set: |request| request.network_mode != "zerotrust",
+        query: Some(QueryForm {
+            read: |request, _, text| {
+                request.network_mode = full_network_word(text);
+                Ok(())
+            },
+            write: |request| Some(request.network_mode.clone()),
+        }),
+        read: |request, map| {
+            for name in ["network", "network_mode"] {
+                if let Some(word) = string(map, name)? {
+                    request.network_mode = full_network_word(&word);
+                }
+            }
+            Ok(())
+        },
+        // Always: the specification does not state the default.
+        write: |request, w| w.text("network_mode", &request.network_mode),
+    },
+    OptionRow {
+        name: "ttl",
+        keys: &["ttl"],
+        kind: OptionKind::Seconds,
+        reach: OptionReach::Everywhere,
+        builds: false,
+        means: "seconds that the program may run",
+        is_set: |request| request.ttl.is_some(),
+        query: Some(QueryForm {
+            read: |request, _, text| {
+                request.ttl = Some(ttl_from_text(text)?);
+                Ok(())
+            },
+            // Left out, it is what the server gives at most, if that is less than the default.
+            write: |request| request.ttl.map(|ttl| ttl.to_string()),
+        }),
+        read: |request, map| {
+            if let Some(value) = field(map, "ttl") {
+                request.ttl = Some(ttl_from_json(value)?);
+            }
+            Ok(())
+        },
+        write: |request, w| w.number_if("ttl", request.ttl),
+    },
+    flag(
+        "return_artifact",
+        &["return_artifacts", "return_artifact"],
+        "give back the compiled program",
+        |request| request.return_artifact,
+        QueryForm {
+            read: |request, name, text| {
+                request.return_artifact = flag_of(name, text)?;
+                Ok(())
+            },
+            write: |request| request.return_artifact.then(|| "true".to_string()),
+        },
+        |request, map| {
+            for name in ["return_artifacts", "return_artifact"] {
+                request.return_artifact = boolean(map, name)?.unwrap_or(request.return_artifact);
+            }
+            Ok(())
+        },
+        |request, w| write_flag(w, "return_artifact", request.return_artifact),
+    ),
+    flag(
+        "return_wasm_artifact",
+        &["return_wasm_artifact"],
+        "give back the program compiled to WebAssembly",
+        |request| request.return_wasm_artifact,
+        QueryForm {
+            read: |request, name, text| {
+                request.return_wasm_artifact = flag_of(name, text)?;
+                Ok(())
+            },
+            write: |request| request.return_wasm_artifact.then(|| "true".to_string()),
+        },
+        |request, map| {
+            let asked = boolean(map, "return_wasm_artifact")?;
+            request.return_wasm_artifact = asked.unwrap_or(request.return_wasm_artifact);
+            Ok(())
+        },
+        |request, w| write_flag(w, "return_wasm_artifact", request.return_wasm_artifact),
+    ),
+    OptionRow {
+        name: "input_files",
+        keys: &["input_files"],
+        kind: OptionKind::Files,
+        reach: OptionReach::Everywhere,
+        builds: true,
+        means: "files of the working directory",
+        is_set: |request| !request.input_files.is_empty(),
+        query: None,
+        read: |request, map| {
+            let files = array(map, "input_files")?.iter().enumerate();
+            request.input_files = files.map(read_file).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        write: |request, w| {
+            if !request.input_files.is_empty() {
+                w.objects("input_files", &request.input_files, |w, file| {
+                    w.text_if("filename", file.filename.as_deref());
+                    w.base64("content", &file.content);
+                });
+            }
+        },
+    },
+    OptionRow {
+        name: "stdin",
+        keys: &["stdin", "stdin_base64"],
+        kind: OptionKind::Bytes,
+        reach: OptionReach::Ours,
+        builds: false,
+        means: "standard input",
+        is_set: |request| request.stdin.is_some(),
+        query: None,
+        read: |request, map| {
+            request.stdin = read_stdin(map)?;
+            Ok(())
+        },
+        write: |request, w| match request
+            .stdin
+            .as_deref()
+            .map(|bytes| (bytes, std::str::from_utf8(bytes)))
+        {
+            Some((_, Ok(text))) => w.text("stdin", text),
+            Some((bytes, Err(_))) => w.base64("stdin_base64", bytes),
+            None => {}
+        },
+    },
+    OptionRow {
+        name: "args",
+        keys: &["args"],
+        kind: OptionKind::Texts,
+        reach: OptionReach::Ours,
+        builds: false,
+        means: "arguments of the program",
+        is_set: |request| !request.args.is_empty(),
+        query: None,
+        read: |request, map| {
+            let args = array(map, "args")?.iter().enumerate();
+            request.args = args.map(read_arg).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        write: |request, w| {
+            if !request.args.is_empty() {
+                w.texts("args", &request.args);
+            }
+        },
+    },
+    OptionRow {
+        name: "limits",
+        keys: &["limits"],
+        kind: OptionKind::Limits,
+        reach: OptionReach::Ours,
+        builds: false,
+        means: "limits of the run by name",
+        is_set: |request| !request.limits.is_default(),
+        query: None,
+        read: |request, map| {
+            request.limits = read_limits(map)?;
+            Ok(())
+        },
+        write: |request, w| {
+            if !request.limits.is_default() {
+                w.object("limits", |w| {
+                    for row in LIMIT_TABLE {
+                        w.number_if(row.name, request.limits.get(row.name));
+                    }
+                });
+            }
+        },
+    },
+    OptionRow {
+        name: "runtime",
+        keys: &["runtime"],
+        kind: OptionKind::Text,
+        reach: OptionReach::Local,
+        builds: true,
+        means: "path of the interpreter or compiler",
+        is_set: |request| request.runtime.is_some(),
+        query: None,
+        read: |request, map| {
+            request.runtime = string(map, "runtime")?;
+            Ok(())
+        },
+        // A client refuses to send it.
+        write: |_, _| {},
+    },
+];
+
+const fn flag(
+    name: &'static str,
+    keys: &'static [&'static str],
+    means: &'static str,
+    is_set: fn(&Request) -> bool,
+    query: QueryForm,
+    read: fn(&mut Request, &Map<String, Value>) -> Result<(), Error>,
+    write: fn(&Request, &mut Writer),
+) -> OptionRow {
+    let (kind, reach) = (OptionKind::Flag, OptionReach::Everywhere);
+    OptionRow {
+        name,
+        keys,
+        kind,
+        reach,
+        builds: true,
+        means,
+        is_set,
+        query: Some(query),
+        read,
+        write,
+    }
+}
+
+fn write_flag(w: &mut Writer, name: &str, asked: bool) {
+    if asked {
+        w.boolean(name, true);
+    }
+}
+
+fn flag_of(name: &str, text: &str) -> Result<bool, Error> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Error::argument(format!("{name} must be true or false, got {}", shown(text)))),
+    }
+}
+
+pub(super) fn wrong(field: &str, expected: &str, got: &Value) -> Error {
+    Error::argument(format!("{field} must be {expected}, got {}", shown_json(got)))
+}
+
+/// A field that is there and not null.
+pub(super) fn field<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    map.get(name).filter(|value| !value.is_null())
+}
+
+pub(super) fn string(map: &Map<String, Value>, name: &str) -> Result<Option<String>, Error> {
+    match field(map, name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(wrong(name, "a string", other)),
+    }
+}
+
+pub(super) fn boolean(map: &Map<String, Value>, name: &str) -> Result<Option<bool>, Error> {
+    match field(map, name) {
+        None => Ok(None),
+        Some(Value::Bool(value)) => Ok(Some(*value)),
+        Some(other) => Err(wrong(name, "true or false", other)),
+    }
+}
+
+fn array<'a>(map: &'a Map<String, Value>, name: &str) -> Result<&'a [Value], Error> {
+    match field(map, name) {
+        None => Ok(&[]),
+        Some(Value::Array(items)) => Ok(items),
+        Some(other) => Err(wrong(name, "an array", other)),
+    }
+}
+
+/// Other clients leave out the last two letters.
+fn full_network_word(word: &str) -> String {
+    if word == "semitrust" { "semitrusted" } else { word }.to_string()
+}
+
+fn read_env(value: &Value) -> Result<Vec<(String, String)>, Error> {
+    let Value::Object(map) = value else {
+        return Err(wrong("env", "an object", value));
+    };
+    map.iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => Ok((name.clone(), text.clone())),
+            other => Err(wrong(&format!("the value of env {}", shown(name)), "a string", other)),
+        })
+        .collect()
+}
+
+fn read_file((index, value): (usize, &Value)) -> Result<InputFile, Error> {
+    let place = format!("input_files[{index}]");
+    let Value::Object(map) = value else {
+        return Err(wrong(&place, "an object", value));
+    };
+    let at = |name: &str| format!("{place} {name}");
+    let filename = match field(map, "filename") {
+        None => None,
+        Some(Value::String(name)) => Some(name.clone()),
+        Some(other) => return Err(wrong(&at("filename"), "a string", other)),
+    };
+    let content = field(map, "content").or_else(|| field(map, "content_base64"));
+    match content {
+        None => Err(Error::argument(format!("{} is missing", at("content")))),
+        Some(Value::String(text)) => match decode_base64(text) {
+            Some(content) => Ok(InputFile { filename, content }),
+            None => Err(wrong(&at("content"), "base64", &Value::from(text.as_str()))),
+        },
+        Some(other) => Err(wrong(&at("content"), "base64", other)),
+    }
+}
+
+fn read_stdin(map: &Map<String, Value>) -> Result<Option<Vec<u8>>, Error> {
+    match string(map, "stdin_base64")? {
+        None => Ok(string(map, "stdin")?.map(String::into_bytes)),
+        Some(text) => match decode_base64(&text) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => Err(wrong("stdin_base64", "base64", &Value::from(text))),
+        },
+    }
+}
+
+fn read_arg((index, value): (usize, &Value)) -> Result<String, Error> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        other => Err(wrong(&format!("args[{index}]"), "a string", other)),
+    }
+}
+
+fn read_limits(map: &Map<String, Value>) -> Result<Limits, Error> {
+    let mut limits = Limits::default();
+    match field(map, "limits") {
+        None => {}
+        Some(Value::Object(asked)) => {
+            // A limit that is not known is refused: leaving it out would loosen what was asked for.
+            for (name, value) in asked.iter().filter(|(_, value)| !value.is_null()) {
+                let number = value.as_u64().ok_or_else(|| limit_error(name, shown_json(value)))?;
+                if !limits.set(name, number) {
+                    return Err(limit_error(name, number));
+                }
+            }
+        }
+        Some(other) => return Err(wrong("limits", "an object", other)),
+    }
+    Ok(limits)
+}
