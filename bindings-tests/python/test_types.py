@@ -30,9 +30,13 @@ def test_the_package_is_strictly_typed() -> None:
     check("mypy", "--strict", "-p", "unsandbox")
 
 
-def test_the_types_are_true_of_what_runs() -> None:
+def test_the_types_are_true_of_what_runs(tmp_path: Path) -> None:
     # The whole package; the native module's stub is the only one written by hand.
-    check("mypy.stubtest", "unsandbox")
+    # Fields whose text is made when they are read are descriptors at run time.
+    lazy = ["unsandbox._types.ExecutionResult.json", "unsandbox._types.JobInfo.json"]
+    allowlist = tmp_path / "allowlist"
+    allowlist.write_text("\n".join(lazy))
+    check("mypy.stubtest", "unsandbox", "--allowlist", str(allowlist))
 
 
 def test_the_public_surface_is_typed_completely() -> None:

@@ -30,7 +30,7 @@ class CancelToken:
 
 @final
 class LazyJson:
-    def __call__(self) -> str: ...
+    def text(self) -> str: ...
 
 @final
 class Client:

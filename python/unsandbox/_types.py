@@ -366,7 +366,7 @@ class _JsonText:
             return self
         value = self._slot.__get__(instance, owner)
         if not isinstance(value, str):
-            value = value()
+            value = value.text()
             self._slot.__set__(instance, value)
         return value
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the text about a run's end needs to know: its limits, and who has cancelled it.
 
-use unsandbox_jailer::message::{Plan, RunLimits, StepKind};
+use unsandbox_jailer::commands::{Plan, RunLimits, StepKind};
 use unsandbox_protocol::CancelReason;
 
 /// The bounds of a run.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
-use unsandbox_jailer::message::ToInit;
+use unsandbox_jailer::commands::ToInit;
 use unsandbox_protocol::CancelReason;
 use unsandbox_protocol::sync::lock;
 

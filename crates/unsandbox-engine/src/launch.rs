@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::ending::Ending;
 use crate::handle::Handle;
 use crate::jobs::{Jobs, Waiting, unix_seconds};
+use crate::plan::Prepared;
 use crate::run::{Begin, Run};
 use crate::start::Jailer;
 use crate::stdin::sealed;
@@ -17,7 +18,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{Plan, ToJailer};
+use unsandbox_jailer::commands::Plan;
+use unsandbox_jailer::message::ToJailer;
 use unsandbox_protocol::{Error, ErrorCode, Status};
 
 /// Beyond its steps, a jail may take this long to be built, to collect and to end.
@@ -75,13 +77,11 @@ impl Core {
         let id = jobs.next_run + 1;
         let tree = jailer.tree(id);
         let plan = waiting.prepared.bind(&tree);
-        let bytes = plan.to_bytes();
         let (ending, wall_ms) = (Ending::new(&plan, waiting.prepared.output_bytes), wall_ms(&plan));
-        waiting.prepared.take_back(plan);
         let (ours, theirs) = channel::pair()?;
         let (out, stdout) = output_pipe()?;
         let (err, stderr) = output_pipe()?;
-        let plan = sealed("unsandbox-plan", &bytes)?;
+        let plan = plan_memfd(&plan, &waiting.prepared)?;
         let wall = Duration::from_millis(wall_ms);
         let handle = Arc::new(Handle::new(ours, Instant::now() + wall + MARGIN));
         jobs.next_run = id;
@@ -116,6 +116,13 @@ impl Core {
         self.wake_if_asleep();
         Ok(())
     }
+}
+
+/// A plan with the contents of its files.
+fn plan_memfd(plan: &Plan, prepared: &Prepared) -> io::Result<OwnedFd> {
+    let plan = plan.to_bytes();
+    let head = (plan.len() as u64).to_le_bytes();
+    sealed("unsandbox-plan", [&head[..], &plan].into_iter().chain(prepared.contents()))
 }
 
 /// Of all steps together.

@@ -2,7 +2,7 @@
 //! The table of ends: what a step's end means as status, exit code, signal, limit and words.
 
 use crate::ending::Ending;
-use unsandbox_jailer::message::{Cause, PIPES_MAX, StepEnd, StepKind};
+use unsandbox_jailer::commands::{Cause, PIPES_MAX, StepEnd, StepKind};
 use unsandbox_protocol::result::{EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT};
 use unsandbox_protocol::{CancelReason, ExecutionResult, LimitKind, Status, Usage};
 
@@ -154,7 +154,7 @@ fn signal_name(signal: i32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unsandbox_jailer::message::RunLimits;
+    use unsandbox_jailer::commands::RunLimits;
     use unsandbox_protocol::limits::COMPILE_TIME;
 
     fn ended(cause: Cause, code: i32) -> StepEnd {

@@ -4,8 +4,8 @@
 use crate::egress;
 use crate::runtimes::Runtime;
 use std::borrow::Cow;
-use unsandbox_jailer::codec::Blob;
-use unsandbox_jailer::message::{Needs, PlacedFile, Plan, RunLimits, Step, StepKind, Wanted};
+use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Then, Wanted};
+use unsandbox_jailer::message::Needs;
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
 use unsandbox_protocol::validate::file_names;
@@ -47,7 +47,8 @@ pub struct Prepared {
     runtime: Runtime,
     /// The name of the source in the work directory.
     source: String,
-    files: Vec<PlacedFile>,
+    /// Names and contents of the files that are placed, the source last.
+    files: Vec<(String, Vec<u8>)>,
     /// Asks the runtime for its version, and runs nothing else.
     only_version: bool,
     pub needs: Needs,
@@ -74,17 +75,14 @@ impl Prepared {
         let names = file_names(&request.input_files)?;
         let source = source_name(language.source, &names);
         let contents = std::mem::take(&mut request.input_files);
-        let mut files: Vec<PlacedFile> = names
-            .into_iter()
-            .zip(contents)
-            .map(|(name, file)| PlacedFile { name, content: Blob(file.content) })
-            .collect();
+        let contents = contents.into_iter().map(|file| file.content);
+        let mut files: Vec<(String, Vec<u8>)> = names.into_iter().zip(contents).collect();
         let code = std::mem::take(&mut request.code);
         let code = match language.source_text(&code) {
             Cow::Borrowed(_) => code,
             Cow::Owned(text) => text,
         };
-        files.push(PlacedFile { name: source.clone(), content: Blob(code.into_bytes()) });
+        files.push((source.clone(), code.into_bytes()));
         let limits = run_limits(&request, language);
         let listen = match network_mode {
             NetworkMode::Semitrusted => egress::PORTS.to_vec(),
@@ -127,10 +125,13 @@ impl Prepared {
         Ok(Prepared { only_version: true, ..prepared })
     }
 
-    /// The plan for a jail whose writable tree is `tree`. It takes the files along; [`Prepared::take_back`]
-    /// returns them.
-    pub fn bind(&mut self, tree: &str) -> Plan {
-        let Prepared { request, language, runtime, .. } = &*self;
+    /// The plan for a jail whose writable tree is `tree`.
+    pub fn bind(&self, tree: &str) -> Plan {
+        let Prepared { request, language, runtime, .. } = self;
+        let placed = |(name, content): &(String, Vec<u8>)| PlacedFile {
+            name: name.clone(),
+            len: content.len() as u64,
+        };
         let memory_mb = self.limits.memory_bytes >> 20;
         let words =
             Words { source: &self.source, runtime, args: &request.args, memory_mb, tmp: tree };
@@ -148,13 +149,14 @@ impl Prepared {
             collect,
             artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
             artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
-            files: std::mem::take(&mut self.files),
+            files: self.files.iter().map(placed).collect(),
+            then: Then::End,
         }
     }
 
-    /// The run waits again.
-    pub fn take_back(&mut self, plan: Plan) {
-        self.files = plan.files;
+    /// What follows the plan in its memfd.
+    pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(|(_, content)| content.as_slice())
     }
 }
 
@@ -352,7 +354,7 @@ mod tests {
         let language = valid.language().unwrap();
         let recipe = &language.recipes[0];
         let runtime = Runtime { recipe, programs: Vec::new(), show: vec!["/opt/c".to_string()] };
-        let mut prepared = Prepared::new(valid, language, runtime).unwrap();
+        let prepared = Prepared::new(valid, language, runtime).unwrap();
         let plan = prepared.bind(TMP);
         let of = |name: &str| asked.get(name).unwrap();
         let wanted = RunLimits {
@@ -384,13 +386,12 @@ mod tests {
         let language = valid.language().unwrap();
         let runtime =
             Runtime { recipe: &language.recipes[0], programs: Vec::new(), show: Vec::new() };
-        let mut prepared = Prepared::new(valid, language, runtime).unwrap();
+        let prepared = Prepared::new(valid, language, runtime).unwrap();
         let first = prepared.bind("/a/1/7");
         assert!(first.env.contains(&"HOME=/a/1/7/home".to_string()));
-        let files = first.files.clone();
-        prepared.take_back(first);
         let plan = prepared.bind("/b/2");
-        assert_eq!((&*plan.tmp, plan.files), ("/b/2", files));
+        assert_eq!((&*plan.tmp, &plan.files), ("/b/2", &first.files));
+        assert_eq!(prepared.contents().collect::<Vec<_>>(), [&b"1"[..], b"int main;"]);
         assert!(plan.env.contains(&"HOME=/b/2/home".to_string()));
         assert!(plan.env.contains(&"MINE=/a/1/7 /tmp".to_string()), "{:?}", plan.env);
         let run = &plan.steps.last().unwrap().argv;

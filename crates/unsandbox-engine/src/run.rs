@@ -18,7 +18,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{Cause, FromInit, StepEnd, StepKind, Trouble};
+use unsandbox_jailer::commands::{Cause, FromInit, StepEnd, StepKind};
+use unsandbox_jailer::message::Trouble;
 use unsandbox_protocol::{
     Artifact, Error, ErrorCode, Event, EventSink, ExecutionResult, Owner, Status, Stream,
 };
@@ -246,7 +247,8 @@ impl Run {
                 self.start_gateway(fds);
             }
             FromInit::Started { kind } => self.step = kind,
-            FromInit::Listening => {}
+            // No gateway was asked for; a run sends no commands that could be answered.
+            FromInit::Listening | FromInit::Answer { .. } => {}
         }
     }
 

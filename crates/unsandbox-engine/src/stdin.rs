@@ -4,8 +4,11 @@
 use crate::start::block_signals;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
-use std::io::{self, PipeWriter, Read, Seek, Write};
+use std::io::{self, BufWriter, PipeWriter, Read, Seek, Write};
 use std::os::fd::OwnedFd;
+
+/// Bytes that are written in one call.
+const TOGETHER: usize = 16 * 1024;
 
 /// A descriptor at whose end is the end of file.
 pub fn prepare(bytes: Option<&[u8]>, stream: Option<Box<dyn Read + Send>>) -> io::Result<OwnedFd> {
@@ -18,15 +21,19 @@ pub fn prepare(bytes: Option<&[u8]>, stream: Option<Box<dyn Read + Send>>) -> io
     }
     match bytes {
         None | Some([]) => Ok(File::open("/dev/null")?.into()),
-        Some(bytes) => sealed("unsandbox-stdin", bytes),
+        Some(bytes) => sealed("unsandbox-stdin", [bytes].into_iter()),
     }
 }
 
-/// A file in memory that nobody can change, at its beginning.
-pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+/// A file in memory that nobody can change, at its beginning. Small parts are written together, a large one from where
+/// it lies.
+pub fn sealed<'a>(name: &str, parts: impl Iterator<Item = &'a [u8]>) -> io::Result<OwnedFd> {
     let memfd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut file = File::from(memfd);
-    file.write_all(bytes)?;
+    let mut file = BufWriter::with_capacity(TOGETHER, File::from(memfd));
+    for part in parts {
+        file.write_all(part)?;
+    }
+    let mut file = file.into_inner()?;
     file.rewind()?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&file, seals)?;

@@ -49,6 +49,25 @@ fn open_in(parent: BorrowedFd<'_>, name: &CStr, rights: Rights) -> io::Result<Ow
     Ok(opened?)
 }
 
+/// The names of at most `most` entries, and whether there are more.
+pub fn first_entries(folder: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<CString>, bool)> {
+    let mut buffer = [const { MaybeUninit::uninit() }; 8192];
+    let mut listing = RawDir::new(folder, &mut buffer);
+    let mut names = Vec::new();
+    while let Some(entry) = listing.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        if names.len() == most {
+            return Ok((names, true));
+        }
+        names.push(name.to_owned());
+    }
+    Ok((names, false))
+}
+
 /// Read through the descriptor itself, which needs no right that the folder may have lost since.
 fn entries(folder: BorrowedFd<'_>) -> io::Result<Vec<(CString, FileType)>> {
     fs::seek(folder, fs::SeekFrom::Start(0))?;
@@ -111,13 +130,16 @@ fn is_gone(error: &io::Error) -> bool {
 /// Removes a folder and all that is in it, whatever rights the program has taken from it. No process of
 /// the run may be left.
 pub fn remove(path: &Path) -> io::Result<()> {
-    let path = c_path(path)?;
-    match open_in(fs::CWD, &path, Rights::Kept) {
-        Ok(folder) => empty(folder.as_fd())?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+    match remove_in(fs::CWD, &c_path(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
-    Ok(fs::unlinkat(fs::CWD, &path, AtFlags::REMOVEDIR)?)
+}
+
+/// As [`remove`], for the folder `name` in another.
+pub fn remove_in(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    empty(open_in(parent, name, Rights::Kept)?.as_fd())?;
+    Ok(fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
 
 /// Every folder that is found moves up to the top before its turn comes, so that depth costs nothing.

@@ -6,6 +6,7 @@
 #[cfg(target_os = "linux")]
 pub mod channel;
 pub mod codec;
+pub mod commands;
 #[cfg(target_os = "linux")]
 pub mod ids;
 pub mod message;

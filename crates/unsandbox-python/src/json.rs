@@ -15,7 +15,6 @@ enum Source {
     Job(Box<Job>),
 }
 
-/// Calling it gives the text.
 #[pyclass(frozen, module = "unsandbox._native")]
 pub struct LazyJson(Source);
 
@@ -40,7 +39,7 @@ impl LazyJson {
 
 #[pymethods]
 impl LazyJson {
-    fn __call__(&self) -> String {
+    fn text(&self) -> String {
         match &self.0 {
             Source::Raw(raw) => raw.to_string(),
             Source::Result(result) => wire::encode_result(result, wire::Shape::Once),

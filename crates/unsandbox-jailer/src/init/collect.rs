@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use unsandbox_jailer::message::{FromInit, Plan};
+use unsandbox_jailer::commands::{FromInit, Plan};
 
 /// `artifacts/` is searched this deep.
 const DEPTH_MAX: usize = 8;

@@ -4,15 +4,19 @@
 //! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
 
 mod collect;
+mod files;
 mod kernel_memory;
 mod oom;
+mod serve;
 mod step;
 pub mod streams;
 mod watch;
 
 use crate::folder;
+use crate::init::files::PlanFile;
 use crate::init::oom::OomScore;
-use crate::init::step::{Outcome, Stepper};
+use crate::init::serve::Server;
+use crate::init::step::{Heard, Outcome, Stepper};
 use crate::init::streams::{RunStreams, Streams};
 use crate::layers::ablation::{self, is_left_out};
 use crate::layers::cgroup::{GroupEntry, Meter};
@@ -25,14 +29,15 @@ use crate::sys;
 use crate::tree::{self, BETWEEN_TRIES};
 use crate::trouble::{JailResult, trouble};
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{Cause, FromInit, Needs, PlacedFile, Plan, Step, StepKind};
+use unsandbox_jailer::commands::{Cause, FromInit, PlacedFile, Plan, Step, StepKind, Then, ToInit};
+use unsandbox_jailer::message::Needs;
 
 /// What the init holds when it is born.
 pub struct InitContext<'a> {
@@ -74,18 +79,18 @@ const OWN_INODES: u64 = 32;
 pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     if context.level == Level::Full {
         // Dies with the supervisor, and the pid namespace with it; a supervisor that died before this
-        // line has closed the parent_socket. Without that namespace the init outlives it, to clean up.
+        // line has closed the socket. Without that namespace the init outlives it, to clean up.
         let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
     }
     sys::set_name(c"unsandbox-init");
     let mut keep = vec![context.parent_socket.as_raw_fd()];
-    keep.extend(context.group.iter().flat_map(|(door, _)| door.descriptors()));
+    keep.extend(context.group.iter().flat_map(|(entry, _)| entry.descriptors()));
     keep.extend(context.group.iter().flat_map(|(_, meter)| meter.descriptors()));
     keep.sort();
     sys::close_all_but(3, &keep);
     let counts = context.counts();
-    let (door, meter) = context.group.unzip();
-    let entered = door.map_or(Ok(()), |door| door.enter());
+    let (entry, meter) = context.group.unzip();
+    let entered = entry.map_or(Ok(()), |entry| entry.enter());
     match channel::receive_short(context.parent_socket.as_fd()) {
         Ok(Some((word, _))) if word == GO => {}
         _ => sys::exit_now(1),
@@ -109,13 +114,18 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     let run =
         Run { control, filters, level, shares_user, show, parent_socket: context.parent_socket };
     let plan = prepared
-        .and_then(|hands| Ok((read_plan(plan).map_err(trouble("plan", "read it"))?, hands)));
-    let own_tree = plan.as_ref().ok().map(|(plan, _)| PathBuf::from(&plan.tmp));
+        .and_then(|made| Ok((PlanFile::read(plan).map_err(trouble("plan", "read it"))?, made)));
+    let own_tree = plan.as_ref().ok().map(|((plan, _), _)| PathBuf::from(&plan.tmp));
     let mut calls = None;
-    let end = plan.and_then(|(plan, prepared)| {
+    let end = plan.and_then(|((plan, contents), prepared)| {
         let Prepared { locks, oom_score, listener, sockets } = prepared;
         let calls = calls.insert(Calls::new(listener, !sockets.is_empty()));
-        run.carry_out(plan, streams, Resources { locks, sockets, calls, oom_score, meter })
+        run.carry_out(
+            plan,
+            contents,
+            streams,
+            Resources { locks, sockets, calls, oom_score, meter },
+        )
     });
     if let Err(trouble) = end {
         let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
@@ -316,11 +326,17 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn carry_out(&self, mut plan: Plan, streams: Streams, hands: Resources<'_>) -> JailResult<()> {
+    fn carry_out(
+        &self,
+        plan: Plan,
+        contents: PlanFile,
+        streams: Streams,
+        resources: Resources<'_>,
+    ) -> JailResult<()> {
         let tmp = PathBuf::from(&plan.tmp);
         let done = self.prepare_tree(&tmp).and_then(|()| {
-            self.fill(&tmp, std::mem::take(&mut plan.files))?;
-            self.run_in(&tmp, plan, streams, hands)
+            self.fill(&tmp, &plan.files, contents)?;
+            self.run_in(&tmp, plan, streams, resources)
         });
         if self.level != Level::Full {
             tree::end(tree::own, || std::thread::sleep(BETWEEN_TRIES));
@@ -348,7 +364,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn fill(&self, tmp: &Path, files: Vec<PlacedFile>) -> JailResult<()> {
+    fn fill(&self, tmp: &Path, files: &[PlacedFile], mut contents: PlanFile) -> JailResult<()> {
         let work = tmp.join("input");
         // What does not fit is too large for its own file system, or finds the host's one full.
         let layer = if self.level == Level::Full { "files" } else { FOLDER };
@@ -356,7 +372,7 @@ impl Run<'_> {
         std::env::set_current_dir(&work).map_err(trouble(layer, &format!("enter {here}")))?;
         for file in files {
             let what = format!("place {:?} in {here}", file.name);
-            place(&work, &file).map_err(trouble(layer, &what))?;
+            contents.place(&work, file).map_err(trouble(layer, &what))?;
         }
         let artifacts = work.join("artifacts");
         if !artifacts.exists() {
@@ -379,10 +395,17 @@ impl Run<'_> {
             Some(locks) => locks,
             None => locks_for(self.level, tmp, self.show, self.filters)?,
         };
-        let stepper = Stepper::new(&plan, locks, meter, self.shares_user, oom_score, calls)
+        let mut stepper = Stepper::new(&plan, locks, meter, self.shares_user, oom_score, calls)
             .map_err(trouble("streams", "prepare the steps"))?;
         let steps = std::mem::take(&mut plan.steps);
-        if self.take_steps(steps, stepper, streams)? {
+        let collects = self.take_steps(steps, &mut stepper, streams)?;
+        if plan.then == Then::Serve {
+            let ends = [self.control.as_fd(), self.parent_socket.as_fd()];
+            let served = Server::new(ends, &plan, tmp).and_then(|it| it.serve(&mut stepper));
+            // An engine that is gone needs no reason.
+            return served.or(Ok(()));
+        }
+        if collects {
             let send = |message: FromInit, fds: &[BorrowedFd<'_>]| {
                 channel::send(self.control.as_fd(), &message, fds)
             };
@@ -408,7 +431,7 @@ impl Run<'_> {
     fn take_steps(
         &self,
         steps: Vec<Step>,
-        mut stepper: Stepper<'_>,
+        stepper: &mut Stepper<'_>,
         streams: Streams,
     ) -> JailResult<bool> {
         let mut streams = Some(streams);
@@ -416,10 +439,10 @@ impl Run<'_> {
             let outcome = if step.kind == StepKind::Run {
                 // The init lets go of the streams, so that they end with the program.
                 let Some(streams) = streams.take() else { break };
-                self.take(&step, &mut stepper, RunStreams::Own(streams))?
+                self.take(&step, stepper, RunStreams::Own(streams))?
             } else {
                 let Some(streams) = &streams else { break };
-                self.take(&step, &mut stepper, RunStreams::Compiler(&streams.stderr))?
+                self.take(&step, stepper, RunStreams::Compiler(&streams.stderr))?
             };
             if outcome.end.cause == Cause::Stopped {
                 return Ok(outcome.collect);
@@ -448,25 +471,20 @@ impl Run<'_> {
             streams,
             [self.control.as_fd(), self.parent_socket.as_fd()],
             started,
+            &mut || self.hear(),
         )?;
         say(&FromInit::Ended { kind: step.kind, end: outcome.end });
         Ok(outcome)
     }
-}
 
-fn read_plan(memfd: OwnedFd) -> io::Result<Plan> {
-    let file = fs::File::from(memfd);
-    let mut bytes = vec![0; file.metadata()?.len() as usize];
-    file.read_exact_at(&mut bytes, 0)?;
-    Plan::from_bytes(&bytes).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))
-}
-
-/// Writes one file into the work directory. Names were validated; a path here is a defect.
-fn place(work: &Path, file: &PlacedFile) -> io::Result<()> {
-    if file.name.contains('/') || file.name == ".." || file.name == "." {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    /// The one message that a batch hears.
+    fn hear(&self) -> Heard {
+        let Ok(Some((bytes, _))) = channel::receive_short(self.control.as_fd()) else {
+            return Heard::Gone;
+        };
+        match ToInit::from_bytes(&bytes) {
+            Some(ToInit::Stop { collect }) => Heard::Stop { collect },
+            _ => Heard::Nothing,
+        }
     }
-    let path = work.join(&file.name);
-    let mut created = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
-    created.write_all(&file.content.0)
 }

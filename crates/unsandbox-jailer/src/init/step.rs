@@ -20,9 +20,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use unsandbox_jailer::channel;
-use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::message::{Cause, Plan, RunLimits, Step, StepEnd, StepKind, ToInit, Trouble};
+use unsandbox_jailer::commands::{Cause, Plan, RunLimits, Step, StepEnd, StepKind};
+use unsandbox_jailer::message::Trouble;
 
 const MB: u64 = 1 << 20;
 
@@ -34,6 +33,17 @@ pub struct Stepper<'a> {
     watchdog: Watchdog,
     oom_score: Option<OomScore>,
     calls: &'a mut Calls,
+}
+
+/// What came from the engine while a program ran.
+pub enum Heard {
+    Nothing,
+    Stop {
+        collect: bool,
+    },
+    Signal(i32),
+    /// Nobody is there any more.
+    Gone,
 }
 
 pub struct Outcome {
@@ -78,18 +88,25 @@ impl<'a> Stepper<'a> {
         Ok(Stepper { locks, limits, env, signals, watchdog, oom_score, calls })
     }
 
+    /// For the next program. An error where a pair holds a NUL byte.
+    pub fn set_environment(&mut self, env: &[String]) -> io::Result<()> {
+        self.env = env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
+        Ok(())
+    }
+
     pub fn take(
         &mut self,
         step: &Step,
         streams: RunStreams<'_>,
         ends: [BorrowedFd<'_>; 2],
         started: impl FnOnce(),
+        hear: &mut dyn FnMut() -> Heard,
     ) -> Result<Outcome, Trouble> {
         let begin = Instant::now();
         self.watchdog.begin_step();
         let child = self.start(step, streams)?;
         started();
-        let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends);
+        let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends, hear);
         self.end_everything(ends[1]);
         self.make_executable(step);
         let (cause, code) = match (cause, self.watchdog.verdict_at_end()) {
@@ -203,6 +220,7 @@ impl<'a> Stepper<'a> {
         begin: Instant,
         wall_ms: u64,
         [control, parent_socket]: [BorrowedFd<'_>; 2],
+        hear: &mut dyn FnMut() -> Heard,
     ) -> (Cause, i32, bool) {
         let deadline = begin + Duration::from_millis(wall_ms);
         let mut next_look = begin + self.watchdog.interval(Duration::ZERO);
@@ -238,9 +256,12 @@ impl<'a> Stepper<'a> {
                 }
             }
             if spoken {
-                let Ok(Some((bytes, _))) = channel::receive_short(control) else { self.give_up() };
-                if let Some(ToInit::Stop { collect }) = ToInit::from_bytes(&bytes) {
-                    return (Cause::Stopped, libc::SIGKILL, collect);
+                match hear() {
+                    Heard::Nothing => {}
+                    Heard::Stop { collect } => return (Cause::Stopped, libc::SIGKILL, collect),
+                    // A session of its own: the program and what it has started there.
+                    Heard::Signal(signal) => drop(sys::kill(-child, signal)),
+                    Heard::Gone => self.give_up(),
                 }
             }
             // However often it is called, a program gets no more looks than another.

@@ -14,7 +14,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use unsandbox_jailer::message::{Cause, PIPES_MAX, RunLimits};
+use unsandbox_jailer::commands::{Cause, PIPES_MAX, RunLimits};
 
 /// Where a run's processes and files are.
 pub enum Scope {

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the engine and a jail's init say to each other, over the control socket of that jail.
+//!
+//! A run begins with one batch, a [`Plan`], in a sealed memfd: [`PLAN_HEAD`] bytes with the plan's length, the plan, the
+//! contents of its files. The init places the files, takes the steps one after the other (a compiler that fails ends
+//! them) and reports each with [`FromInit::Started`] and [`FromInit::Ended`]. Meanwhile it hears one message,
+//! [`ToInit::Stop`], which ends the program and the steps that are left.
+//!
+//! A one-shot run ends there: the init collects artifacts, says [`FromInit::Done`], and ends. A plan with
+//! [`Then::Serve`] keeps the jail: the init then obeys [`ToInit::Command`]s, one after the other, and answers each with
+//! [`FromInit::Answer`]. Files stay, programs do not: whatever a program has started is ended with it. While a program
+//! of [`Command::Spawn`] runs, files are placed, read, listed and removed all the same, a signal reaches it, and a second
+//! spawn is refused. [`Command::End`], or the end of either socket, ends the jail and everything in it.
+//!
+//! The init never waits for the engine beyond a message that is under way, and never for a program: files that a program
+//! could make to block (pipes, devices) are not opened. A message that is malformed ends the jail; a command that cannot
+//! be obeyed is answered with [`Answer::Refused`].
+//!
+//! Another change adds two commands: `park` starts a runtime up to where it would read its program, `go` gives it one.
+
+use crate::message::Trouble;
+use crate::{wire_enum, wire_struct};
+
+/// The batch with which a run begins.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plan {
+    /// The one writable tree: `/tmp` where the jail mounts its own, a folder of the host otherwise.
+    pub tmp: String,
+    /// Placed in the work directory before the first step. Their contents follow the plan in its memfd, in order.
+    pub files: Vec<PlacedFile>,
+    /// Compile (if any), then run.
+    pub steps: Vec<Step>,
+    pub env: Vec<String>,
+    pub limits: RunLimits,
+    /// Files of the work directory to give back besides `artifacts/`.
+    pub collect: Vec<Wanted>,
+    pub artifacts_max_count: u64,
+    pub artifacts_max_bytes: u64,
+    /// What follows the steps: the end of the jail, or commands.
+    pub then: Then,
+}
+wire_struct!(Plan {
+    tmp,
+    files,
+    steps,
+    env,
+    limits,
+    collect,
+    artifacts_max_count,
+    artifacts_max_bytes,
+    then
+});
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Then {
+    /// Collect, and end.
+    #[default]
+    End,
+    /// Obey [`ToInit::Command`]s until [`Command::End`].
+    Serve,
+}
+wire_enum!(Then { 1 = End, 2 = Serve });
+
+/// Bytes before the plan in its memfd: its length.
+pub const PLAN_HEAD: usize = 8;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlacedFile {
+    pub name: String,
+    pub len: u64,
+}
+wire_struct!(PlacedFile { name, len });
+
+/// A file to give back, and what it is. Relative to the work directory, or below [`Plan::tmp`]; a `*` in the
+/// last part stands for any characters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    pub name: String,
+    pub kind: String,
+}
+wire_struct!(Wanted { name, kind });
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StepKind {
+    Compile,
+    /// Make one more artifact each; a failure is reported and does not stop the run.
+    Pack,
+    Wasm,
+    Run,
+}
+wire_enum!(StepKind { 1 = Compile, 2 = Pack, 3 = Wasm, 4 = Run });
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    pub kind: StepKind,
+    /// Absolute path of the program, then its arguments.
+    pub argv: Vec<String>,
+    pub wall_ms: u64,
+}
+wire_struct!(Step { kind, argv, wall_ms });
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RunLimits {
+    pub memory_bytes: u64,
+    /// 0: none.
+    pub cpu_time_ms: u64,
+    pub processes: u64,
+    pub open_files: u64,
+    pub file_size_bytes: u64,
+    pub work_bytes: u64,
+    pub work_files: u64,
+}
+wire_struct!(RunLimits {
+    memory_bytes,
+    cpu_time_ms,
+    processes,
+    open_files,
+    file_size_bytes,
+    work_bytes,
+    work_files
+});
+
+/// From the engine to a jail's init.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ToInit {
+    /// Kill the program and report; `collect` says whether artifacts are still wanted.
+    Stop { collect: bool },
+    /// Do something, and answer with [`FromInit::Answer`] and the same id.
+    Command { id: u64, command: Command },
+}
+wire_enum!(ToInit { 1 = Stop { collect }, 2 = Command { id, command } });
+
+/// Paths are relative to the writable tree ([`Plan::tmp`]) and opened beneath it; no link is followed, since
+/// programs make links where they like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Writes a file, with what the descriptor that comes along has from its beginning. An older file of that name is
+    /// replaced; folders on the way are made.
+    Place { path: String, len: u64 },
+    /// Opens a regular file: its descriptor comes with the answer.
+    Read { path: String },
+    /// Lists a folder, up to [`ENTRIES_MAX`] entries.
+    List { path: String },
+    /// Removes a file or a folder with all that is in it.
+    Remove { path: String },
+    /// Starts a program in the work directory, with standard streams that come along. One at a time.
+    Spawn { argv: Vec<String>, env: Vec<String>, wall_ms: u64 },
+    /// Sends a signal to the program that runs: 2 interrupts, 9 ends it.
+    Signal { signal: i32 },
+    /// Gives artifacts back, as at the end of a plan, and answers when all have been sent.
+    Collect,
+    /// Ends the jail.
+    End,
+}
+wire_enum!(Command {
+    1 = Place { path, len }, 2 = Read { path }, 3 = List { path }, 4 = Remove { path },
+    5 = Spawn { argv, env, wall_ms }, 6 = Signal { signal }, 7 = Collect, 8 = End,
+});
+
+/// Entries of a folder that one answer has.
+pub const ENTRIES_MAX: usize = 128;
+
+/// What a command came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Of place, remove, signal and collect.
+    Done,
+    /// With the file's descriptor.
+    File {
+        len: u64,
+    },
+    Entries {
+        entries: Vec<Entry>,
+        has_more: bool,
+    },
+    /// The program is running. Its end is a second answer with the same id.
+    Started,
+    Ended {
+        end: StepEnd,
+    },
+    /// It was not done, for this reason; `errno` is 0 where no system call failed.
+    Refused {
+        why: String,
+        errno: i32,
+    },
+}
+wire_enum!(Answer {
+    1 = Done, 2 = File { len }, 3 = Entries { entries, has_more }, 4 = Started, 5 = Ended { end },
+    6 = Refused { why, errno },
+});
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    pub name: String,
+    pub is_folder: bool,
+    /// Of a regular file; 0 for anything else.
+    pub len: u64,
+}
+wire_struct!(Entry { name, is_folder, len });
+
+/// From a jail's init to the engine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FromInit {
+    /// A step's program has been started.
+    Started {
+        kind: StepKind,
+    },
+    Ended {
+        kind: StepKind,
+        end: StepEnd,
+    },
+    /// With the file's descriptor.
+    Artifact {
+        name: String,
+        kind: String,
+        size: u64,
+    },
+    Skipped {
+        name: String,
+        why: String,
+    },
+    /// The jail could not be finished.
+    Refused {
+        trouble: Trouble,
+    },
+    /// The last message: every process but the init itself is gone.
+    Done,
+    /// With a listening socket for each port of [`Needs::listen`]. A socket stays in the network namespace
+    /// that it was made in, so the engine takes connections on it from outside.
+    Listening,
+    /// To the command with this id.
+    Answer {
+        id: u64,
+        answer: Answer,
+    },
+}
+wire_enum!(FromInit {
+    1 = Started { kind }, 2 = Ended { kind, end }, 3 = Artifact { name, kind, size },
+    4 = Skipped { name, why }, 5 = Refused { trouble }, 6 = Done,
+    7 = Listening, 8 = Answer { id, answer },
+});
+
+/// The kernel gives the pipes of a user 16,384 pages, which is 1,024 pipes (fs.pipe-user-pages-soft); beyond that
+/// each holds two pages. A run has three quarters of them at most.
+pub const PIPES_MAX: u64 = 768;
+
+/// Why a step ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    Exited,
+    Signaled,
+    Wall,
+    Cpu,
+    Memory,
+    /// Its folder holds too much, where no file system of its own bounds it.
+    Files,
+    /// The engine said [`ToInit::Stop`].
+    Stopped,
+    /// It has more than [`PIPES_MAX`] pipes of the host's user.
+    Pipes,
+}
+wire_enum!(Cause { 1 = Exited, 2 = Signaled, 3 = Wall, 4 = Cpu, 5 = Memory, 6 = Files, 7 = Stopped, 8 = Pipes });
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StepEnd {
+    pub cause: Cause,
+    /// The program's exit code, or the signal that ended it.
+    pub code: i32,
+    pub cpu_time_us: u64,
+    pub peak_memory_bytes: u64,
+    pub wall_us: u64,
+}
+wire_struct!(StepEnd { cause, code, cpu_time_us, peak_memory_bytes, wall_us });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Wire;
+
+    fn sample() -> Plan {
+        Plan {
+            files: vec![PlacedFile { name: "main.py".into(), len: 3 }],
+            steps: vec![Step { kind: StepKind::Run, argv: vec!["/bin/true".into()], wall_ms: 7 }],
+            env: vec!["A=b".into()],
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn a_message_survives_the_way() {
+        assert_eq!(Plan::from_bytes(&sample().to_bytes()), Some(sample()));
+        let command =
+            Command::Spawn { argv: vec!["/bin/true".into()], env: Vec::new(), wall_ms: 9 };
+        let message = ToInit::Command { id: 3, command };
+        assert_eq!(ToInit::from_bytes(&message.to_bytes()), Some(message));
+    }
+
+    #[test]
+    fn a_cut_or_longer_message_is_refused() {
+        let bytes = sample().to_bytes();
+        for len in 0..bytes.len() {
+            assert_eq!(Plan::from_bytes(&bytes[..len]), None, "cut at {len}");
+        }
+        assert_eq!(Plan::from_bytes(&[&bytes[..], &[0]].concat()), None);
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Files below the writable tree, for the engine: the plan's own, and those of commands. A program may have shaped
+//! everything that is there, and may do so meanwhile: each path is opened beneath the tree without following a link,
+//! and nothing is opened that could block.
+
+use crate::folder;
+use crate::sys;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::{CString, OsStr};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Component, Path};
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::commands::{ENTRIES_MAX, Entry, PLAN_HEAD, PlacedFile, Plan};
+
+/// The plan and small files are read in one call.
+const AT_ONCE: usize = 16 * 1024;
+
+/// A plan's memfd: its beginning, and where the contents of the files begin.
+pub struct PlanFile {
+    file: File,
+    begin: Vec<u8>,
+    next: u64,
+}
+
+impl PlanFile {
+    pub fn read(memfd: OwnedFd) -> io::Result<(Plan, PlanFile)> {
+        let malformed = || io::Error::from_raw_os_error(libc::EBADMSG);
+        let file = File::from(memfd);
+        let size = usize::try_from(file.metadata()?.len()).map_err(|_| malformed())?;
+        let mut begin = vec![0; size.min(AT_ONCE)];
+        file.read_exact_at(&mut begin, 0)?;
+        let (head, rest) = begin.split_at_checked(PLAN_HEAD).ok_or_else(malformed)?;
+        let len = u64::from_bytes(head).and_then(|len| usize::try_from(len).ok());
+        let len = len.filter(|len| *len <= size - PLAN_HEAD).ok_or_else(malformed)?;
+        let plan = match rest.get(..len) {
+            Some(plan) => Plan::from_bytes(plan),
+            None => {
+                let mut plan = vec![0; len];
+                file.read_exact_at(&mut plan, PLAN_HEAD as u64)?;
+                Plan::from_bytes(&plan)
+            }
+        };
+        let next = (PLAN_HEAD + len) as u64;
+        Ok((plan.ok_or_else(malformed)?, PlanFile { file, begin, next }))
+    }
+
+    /// Writes the next file into the work directory, which is empty but for the files before it. Names were
+    /// validated; a path here is a bug.
+    pub fn place(&mut self, work: &Path, placed: &PlacedFile) -> io::Result<()> {
+        if placed.name.contains('/') || placed.name == ".." || placed.name == "." {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let path = work.join(&placed.name);
+        let mut created =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+        let begin = self.next;
+        self.next = begin.saturating_add(placed.len);
+        let in_memory = usize::try_from(begin).ok().zip(usize::try_from(self.next).ok());
+        match in_memory.and_then(|(begin, end)| self.begin.get(begin..end)) {
+            Some(content) => created.write_all(content),
+            None => copy(&self.file, begin, &created, placed.len),
+        }
+    }
+}
+
+/// Copies within the kernel.
+fn copy(from: &File, mut begin: u64, to: &File, mut len: u64) -> io::Result<()> {
+    const PIECE: u64 = 1 << 30;
+    while len > 0 {
+        match rustix::fs::sendfile(to, from, Some(&mut begin), len.min(PIECE) as usize)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => len -= sent as u64,
+        }
+    }
+    Ok(())
+}
+
+/// The writable tree, as commands see it.
+pub struct Tree {
+    root: OwnedFd,
+}
+
+/// A path's folder, opened, and its last component.
+type Place = (OwnedFd, CString);
+
+impl Tree {
+    pub fn open(tmp: &Path) -> io::Result<Tree> {
+        Ok(Tree { root: folder::open(tmp)? })
+    }
+
+    /// Writes the first `len` bytes of `content`; folders on the way are made.
+    pub fn place(&self, path: &str, content: OwnedFd, len: u64) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path, true)?;
+        match rustix::fs::unlinkat(&parent, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let created = rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(0o644))?;
+        copy(&File::from(content), 0, &File::from(created), len)
+    }
+
+    /// A regular file and its length.
+    pub fn read(&self, path: &str) -> io::Result<(OwnedFd, u64)> {
+        let file = File::from(sys::open_beneath(self.root.as_fd(), &c_path(path)?, false)?);
+        let found = file.metadata()?;
+        match found.is_file() {
+            true => Ok((file.into(), found.len())),
+            false => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        }
+    }
+
+    /// The first entries of a folder, by name, and whether there are more.
+    pub fn list(&self, path: &str) -> io::Result<(Vec<Entry>, bool)> {
+        let path = if path.is_empty() { "." } else { path };
+        let opened = sys::open_beneath(self.root.as_fd(), &c_path(path)?, true)?;
+        let (names, has_more) = folder::first_entries(opened.as_fd(), ENTRIES_MAX)?;
+        let mut entries: Vec<Entry> = names.iter().map(|name| entry(&opened, name)).collect();
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok((entries, has_more))
+    }
+
+    /// Removes a file, or a folder with all that is in it; a folder only while no program could refill it.
+    pub fn remove(&self, path: &str, folders: bool) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path, false)?;
+        match rustix::fs::unlinkat(&parent, &name, AtFlags::empty()) {
+            Err(Errno::ISDIR | Errno::PERM) if folders => folder::remove_in(parent.as_fd(), &name),
+            Err(Errno::ISDIR | Errno::PERM) => Err(io::Error::from_raw_os_error(libc::EBUSY)),
+            removed => Ok(removed?),
+        }
+    }
+
+    /// The folder in which a path's last component is.
+    fn parent_of(&self, path: &str, make: bool) -> io::Result<Place> {
+        let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+        let mut parts = Vec::new();
+        for component in Path::new(path).components() {
+            match component {
+                Component::Normal(part) => parts.push(c_name(part)?),
+                _ => return Err(invalid()),
+            }
+        }
+        let name = parts.pop().ok_or_else(invalid)?;
+        let mut parent = self.root.try_clone()?;
+        for part in parts {
+            if make {
+                match rustix::fs::mkdirat(&parent, &part, Mode::from_raw_mode(0o755)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            parent = sys::open_beneath(parent.as_fd(), &part, true)?;
+        }
+        Ok((parent, name))
+    }
+}
+
+fn entry(folder: &OwnedFd, name: &CString) -> Entry {
+    let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    let kind = found.as_ref().map(|found| FileType::from_raw_mode(found.st_mode));
+    let is_file = kind == Ok(FileType::RegularFile);
+    let len = found.as_ref().map_or(0, |found| found.st_size as u64);
+    Entry {
+        name: name.to_string_lossy().into_owned(),
+        is_folder: kind == Ok(FileType::Directory),
+        len: if is_file { len } else { 0 },
+    }
+}
+
+fn c_path(path: &str) -> io::Result<CString> {
+    c_name(OsStr::new(path))
+}
+
+fn c_name(name: &OsStr) -> io::Result<CString> {
+    CString::new(name.as_bytes()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}

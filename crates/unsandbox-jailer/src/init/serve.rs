@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The init of a jail that is kept: it obeys the engine's commands, one after the other (see `commands.rs` for what each
+//! means), until it is told to end or nobody is left to tell it anything.
+
+use crate::init::collect;
+use crate::init::files::Tree;
+use crate::init::step::{Heard, Stepper};
+use crate::init::streams::{RunStreams, Streams};
+use crate::sys;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+use unsandbox_jailer::channel;
+use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::commands::{Answer, Command, FromInit, Plan, Step, StepKind, ToInit};
+
+/// How long an answer may wait for the engine to read others.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// What is left to do after a command.
+enum Next {
+    Command,
+    End,
+}
+
+pub struct Server<'a> {
+    control: BorrowedFd<'a>,
+    parent_socket: BorrowedFd<'a>,
+    plan: &'a Plan,
+    tmp: &'a Path,
+    tree: Tree,
+}
+
+impl<'a> Server<'a> {
+    pub fn new(
+        [control, parent_socket]: [BorrowedFd<'a>; 2],
+        plan: &'a Plan,
+        tmp: &'a Path,
+    ) -> io::Result<Server<'a>> {
+        // An engine that reads no answers must not keep the jail for ever.
+        rustix::net::sockopt::set_socket_timeout(
+            control,
+            rustix::net::sockopt::Timeout::Send,
+            Some(ANSWER_TIME),
+        )?;
+        Ok(Server { control, parent_socket, plan, tmp, tree: Tree::open(tmp)? })
+    }
+
+    /// Obeys until the end. The batch before it counts as command 0.
+    pub fn serve(&self, stepper: &mut Stepper<'_>) -> io::Result<()> {
+        self.answer(0, Answer::Done, &[])?;
+        loop {
+            let ends = [self.control.as_raw_fd(), self.parent_socket.as_raw_fd()];
+            let [spoken, let_go] = sys::poll_readable(ends, None)?;
+            if let_go {
+                return Ok(());
+            }
+            if spoken {
+                let Some((message, fds)) = self.receive()? else { return Ok(()) };
+                if let ToInit::Command { id, command } = message
+                    && let Next::End = self.obey(id, command, fds, stepper)?
+                {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The next message; `None` at the end, and for one that is malformed.
+    fn receive(&self) -> io::Result<Option<(ToInit, Vec<OwnedFd>)>> {
+        let received = channel::receive(self.control)?;
+        Ok(received.and_then(|(bytes, fds)| Some((ToInit::from_bytes(&bytes)?, fds))))
+    }
+
+    fn answer(&self, id: u64, answer: Answer, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        channel::send(self.control, &FromInit::Answer { id, answer }, fds)
+    }
+
+    fn refuse(&self, id: u64, why: &str, errno: i32) -> io::Result<()> {
+        self.answer(id, Answer::Refused { why: why.to_string(), errno }, &[])
+    }
+
+    fn obey(
+        &self,
+        id: u64,
+        command: Command,
+        fds: Vec<OwnedFd>,
+        stepper: &mut Stepper<'_>,
+    ) -> io::Result<Next> {
+        match command {
+            Command::End => return Ok(Next::End),
+            Command::Spawn { argv, env, wall_ms } => {
+                let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else {
+                    self.refuse(id, "spawn needs three streams", 0)?;
+                    return Ok(Next::Command);
+                };
+                let step = Step { kind: StepKind::Run, argv, wall_ms };
+                self.spawn(id, &step, &env, Streams { stdin, stdout, stderr }, stepper)?;
+            }
+            Command::Signal { .. } => self.refuse(id, "no program runs", 0)?,
+            Command::Collect => {
+                let send = |message: FromInit, fds: &[BorrowedFd<'_>]| {
+                    channel::send(self.control, &message, fds)
+                };
+                match collect::collect(self.plan, self.tmp, send) {
+                    Ok(()) => self.answer(id, Answer::Done, &[])?,
+                    Err(error) => self.refuse_for(id, "collect", &error)?,
+                }
+            }
+            command => self.obey_for_files(id, command, fds, false)?,
+        }
+        Ok(Next::Command)
+    }
+
+    fn refuse_for(&self, id: u64, what: &str, error: &io::Error) -> io::Result<()> {
+        self.refuse(id, &format!("{what}: {error}"), error.raw_os_error().unwrap_or(0))
+    }
+
+    fn obey_for_files(
+        &self,
+        id: u64,
+        command: Command,
+        fds: Vec<OwnedFd>,
+        is_running: bool,
+    ) -> io::Result<()> {
+        let (what, done) = match command {
+            Command::Place { path, len } => {
+                let placed = match fds.into_iter().next() {
+                    Some(content) => self.tree.place(&path, content, len),
+                    None => Err(io::Error::from_raw_os_error(libc::EBADF)),
+                };
+                (format!("place {path}"), placed.map(|()| (Answer::Done, None)))
+            }
+            Command::Read { path } => {
+                let read = self.tree.read(&path);
+                (format!("read {path}"), read.map(|(file, len)| (Answer::File { len }, Some(file))))
+            }
+            Command::List { path } => {
+                let listed = self.tree.list(&path);
+                let entries = |(entries, has_more)| (Answer::Entries { entries, has_more }, None);
+                (format!("list {path}"), listed.map(entries))
+            }
+            Command::Remove { path } => {
+                let removed = self.tree.remove(&path, !is_running);
+                (format!("remove {path}"), removed.map(|()| (Answer::Done, None)))
+            }
+            _ => return self.refuse(id, "a program runs already", 0),
+        };
+        match done {
+            Ok((answer, file)) => {
+                let file: Vec<BorrowedFd<'_>> = file.iter().map(AsFd::as_fd).collect();
+                self.answer(id, answer, &file)
+            }
+            Err(error) => self.refuse_for(id, &what, &error),
+        }
+    }
+
+    fn spawn(
+        &self,
+        id: u64,
+        step: &Step,
+        env: &[String],
+        streams: Streams,
+        stepper: &mut Stepper<'_>,
+    ) -> io::Result<()> {
+        let Ok(()) = stepper.set_environment(env) else {
+            return self.refuse(id, "a variable holds a NUL byte", libc::EINVAL);
+        };
+        let started = || drop(self.answer(id, Answer::Started, &[]));
+        let mut hear = || self.hear_meanwhile();
+        let ends = [self.control, self.parent_socket];
+        let taken = stepper.take(step, RunStreams::Own(streams), ends, started, &mut hear);
+        match taken {
+            Ok(outcome) => self.answer(id, Answer::Ended { end: outcome.end }, &[]),
+            Err(trouble) => self.refuse(id, &trouble.what, trouble.errno),
+        }
+    }
+
+    /// Obeys a command that comes while a program runs.
+    fn hear_meanwhile(&self) -> Heard {
+        let Ok(Some((message, fds))) = self.receive() else { return Heard::Gone };
+        let obeyed = match message {
+            ToInit::Stop { collect } => return Heard::Stop { collect },
+            ToInit::Command { command: Command::End, .. } => return Heard::Gone,
+            ToInit::Command { id, command: Command::Signal { signal } } => {
+                if self.answer(id, Answer::Done, &[]).is_ok() {
+                    return Heard::Signal(signal);
+                }
+                return Heard::Gone;
+            }
+            ToInit::Command { id, command } => self.obey_for_files(id, command, fds, true),
+        };
+        if obeyed.is_ok() { Heard::Nothing } else { Heard::Gone }
+    }
+}
