@@ -75,7 +75,7 @@ SECCOMP, LOCKS, LANDLOCK = LAYERS / "seccomp.rs", LAYERS / "locks.rs", LAYERS / 
 INIT, STEP, JAIL, TEMPLATE = JAIL_INIT / "mod.rs", JAIL_INIT / "step.rs", JAILER / "supervisor/jail.rs", LAYERS / "template.rs"
 GROUPS, WATCH, COLLECT = LAYERS / "cgroup.rs", JAIL_INIT / "watch.rs", JAIL_INIT / "collect.rs"
 NETWORK = JAILER / "supervisor/network.rs"
-RUN, PLAN, ADDRESS = ENGINE / "run.rs", ENGINE / "plan.rs", ENGINE / "egress/address.rs"
+RUN, PLAN, ADDRESS = ENGINE / "jailer/run.rs", ENGINE / "programs/plan.rs", ENGINE / "egress/address.rs"
 VALIDATE, LIMITS = PROTOCOL / "validate.rs", PROTOCOL / "limits.rs"
 
 FILTER_KINDS = [

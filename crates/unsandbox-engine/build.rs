@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Builds the jailer's program and leaves it where `start.rs` includes it, so that whatever builds the
+//! Builds the jailer's program and leaves it where `src/jailer/start.rs` includes it, so that whatever builds the
 //! engine (cargo, pip, make) needs no second step.
 
 use std::env;

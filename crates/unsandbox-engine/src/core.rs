@@ -5,13 +5,13 @@
 //! and dropped without any.
 
 use crate::egress::Egress;
+use crate::jailer::link::{JailerLink, system};
+use crate::jailer::start::Jailer;
+use crate::jailer::token;
+use crate::jobs::outcome;
+use crate::jobs::store::MemoryStore;
 use crate::jobs::{Jobs, Record, unix_seconds};
-use crate::link::{JailerLink, system};
 use crate::options::EngineOptions;
-use crate::outcome;
-use crate::start::Jailer;
-use crate::store::MemoryStore;
-use crate::token;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The engine as its callers see it: takes submissions, answers questions about jobs, ends.
 
-use crate::access::Access;
 use crate::core::{Core, closed};
+use crate::jailer::run::refusal;
+use crate::jailer::start::Jailer;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
 use crate::options::EngineOptions;
-use crate::plan::Prepared;
+use crate::programs::access::Access;
+use crate::programs::plan::Prepared;
+use crate::programs::runtimes;
+use crate::programs::stdin;
 use crate::reactor::{self, Reactor};
-use crate::run::refusal;
-use crate::start::Jailer;
-use crate::{runtimes, stdin};
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;

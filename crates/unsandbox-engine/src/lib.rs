@@ -4,32 +4,18 @@
 //! The embedded engine: runs programs on this machine in a rootless sandbox. A
 //! [`Backend`](unsandbox_protocol::Backend).
 //!
-//! One execution: `engine.rs` takes it, `runtimes.rs` finds its language's programs, `plan.rs` says
-//! what to do, `jobs.rs` gives it a place in the queue, `launch.rs` hands it to the jailer (`start.rs`
-//! has started that), `reactor.rs` hears of it, `run.rs` keeps its output and makes the result. What a
-//! `semitrusted` run reaches, it reaches through `egress/`.
+//! One execution: `engine.rs` takes it, `programs/` finds its language's programs and says what to do, `jobs/` gives it a
+//! place in the queue, `jailer/` hands it to the jailer, `reactor.rs` hears of it, and `jobs/` again keeps its result.
+//! `core.rs` is what callers and the reactor share. What a `semitrusted` run reaches, it reaches through `egress/`.
 
-mod access;
 mod core;
 mod egress;
-mod ending;
 mod engine;
-mod handle;
+mod jailer;
 mod jobs;
-mod launch;
-mod link;
 mod options;
-mod outcome;
-mod plan;
+mod programs;
 mod reactor;
-mod run;
-mod runtimes;
-mod shims;
-mod start;
-mod stdin;
-mod store;
-mod temporary;
-mod token;
 
 pub use egress::{EgressOptions, Resolver, SystemResolver};
 pub use engine::Engine;

@@ -4,9 +4,9 @@
 //! ended with its jailer, for the next jailer.
 
 use crate::core::Core;
-use crate::run::{Progress, Run, refusal};
-use crate::start::{Jailer, block_signals};
-use crate::token::{self, JAILER_ENDED, JAILER_SOCKET, WAKE};
+use crate::jailer::run::{Progress, Run, refusal};
+use crate::jailer::start::{Jailer, block_signals};
+use crate::jailer::token::{self, JAILER_ENDED, JAILER_SOCKET, WAKE};
 use rustix::event::epoll;
 use std::cell::Cell;
 use std::collections::HashMap;

@@ -6,10 +6,10 @@
 //! waits. A backend needs to write only the event form.
 
 use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorCode};
+use crate::error::Error;
 use crate::isolation::Probe;
 use crate::request::Request;
-use crate::result::{ExecutionResult, Job, RawJson, Status};
+use crate::result::{ExecutionResult, Job, RawJson};
 use crate::validate::ValidRequest;
 use crate::waiter::Waiter;
 use std::borrow::Cow;
@@ -18,65 +18,10 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Whose job it is. To any other owner it does not exist.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Owner(pub String);
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Stream {
-    Stdout,
-    Stderr,
-}
-
-/// What happens to a submission before its end.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// The backend has taken the job: its id is known, and it will have an end. At most once, and first.
-    Accepted(&'a Job),
-    /// The run step began.
-    Started(&'a Job),
-    /// Bytes as the program writes them, in order within a stream.
-    Output {
-        stream: Stream,
-        /// How many bytes of the stream came before these.
-        offset: u64,
-        bytes: &'a [u8],
-    },
-}
-
-/// Where a backend reports what happens to one submission.
-///
-/// Called from the backend's own threads or that of the call, without locks held; must not block.
-pub trait EventSink: Send + Sync {
-    fn event(&self, _event: Event<'_>) {}
-
-    /// Whether anyone still listens: a backend may drop a watcher that is no longer wanted.
-    fn is_wanted(&self) -> bool {
-        true
-    }
-
-    /// The end, exactly once: a job in a terminal state with its result, or why there is none. Before
-    /// [`Event::Accepted`] it is a refusal.
-    fn finished(&self, end: Result<Job, Error>);
-}
-
-/// What each call carries beside its arguments.
-#[derive(Clone, Debug, Default)]
-pub struct CallContext {
-    pub owner: Owner,
-    /// Ends the call from any thread: it fails with CANCELLED.
-    pub cancel: CancelToken,
-    /// How long the call may take from now; after that it fails with TIMEOUT. `None`: as long as the backend
-    /// has it.
-    pub deadline: Option<Duration>,
-}
-
-impl CallContext {
-    pub fn of(owner: Owner) -> CallContext {
-        CallContext { owner, ..CallContext::default() }
-    }
-}
+pub use crate::events::{
+    CallContext, Event, EventSink, NoSink, Owner, Stream, cancelled, past_deadline, result_in,
+    result_of,
+};
 
 /// One execution on its way to a backend.
 pub struct Submission<'a> {
@@ -264,49 +209,4 @@ pub trait Backend: Send + Sync + fmt::Debug {
         self.cancel(job_id, context, waiter.clone())?;
         waiter.wait_result()
     }
-}
-
-/// The result of a finished job.
-///
-/// # Errors
-///
-/// INTERNAL if the backend sent none.
-pub fn result_in(job: Job) -> Result<ExecutionResult, Error> {
-    job.into_result().ok_or_else(|| Error::internal("a finished job came without its result"))
-}
-
-/// The outcome of a call from the end of its job: a call that its own token has cancelled is an error.
-///
-/// # Errors
-///
-/// CANCELLED then; else the end's own.
-pub fn result_of(end: Result<Job, Error>, cancel: &CancelToken) -> Result<ExecutionResult, Error> {
-    let job = end?;
-    if job.status == Status::Cancelled && cancel.is_cancelled() {
-        return Err(cancelled(Some(&job.job_id)));
-    }
-    result_in(job)
-}
-
-/// The error of a call that its own token has ended.
-pub fn cancelled(job_id: Option<&str>) -> Error {
-    let error = Error::new(ErrorCode::Cancelled, "the call was cancelled");
-    match job_id {
-        Some(id) if !id.is_empty() => error.with_job_id(id),
-        _ => error,
-    }
-}
-
-/// The error of a call that took longer than its deadline.
-pub fn past_deadline(deadline: Duration) -> Error {
-    let seconds = deadline.as_secs_f64();
-    Error::new(ErrorCode::Timeout, format!("the call took longer than its deadline of {seconds} s"))
-}
-
-/// A sink that does nothing: for callers who only want the result.
-#[derive(Debug)]
-pub struct NoSink;
-
-impl EventSink for NoSink {
-    fn finished(&self, _end: Result<Job, Error>) {}
 }

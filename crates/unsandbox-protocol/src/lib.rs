@@ -8,6 +8,7 @@ pub mod backend;
 pub mod cancel;
 pub mod detect;
 pub mod error;
+pub mod events;
 pub mod filename;
 pub mod isolation;
 pub mod language;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A sink that a thread can wait on.
 
-use crate::backend::{CallContext, Event, EventSink, NoSink, cancelled, past_deadline, result_in};
 use crate::error::Error;
+use crate::events::{CallContext, Event, EventSink, NoSink, cancelled, past_deadline, result_in};
 use crate::result::{ExecutionResult, Job};
 use crate::sync::lock;
 use std::fmt;

@@ -44,7 +44,7 @@ impl Gateway {
         let thread = egress.threads.try_take();
         let own = session.clone();
         std::thread::Builder::new().name("unsandbox-egress".to_string()).spawn(move || {
-            crate::start::block_signals();
+            crate::jailer::start::block_signals();
             take_connections(&own);
             drop((own, thread));
         })?;
@@ -106,7 +106,7 @@ fn serve(session: &Arc<Session>, stream: TcpStream, slot: Slot, protocol: Serve)
     let thread = session.egress.threads.try_take();
     let own = session.clone();
     let work = move || {
-        crate::start::block_signals();
+        crate::jailer::start::block_signals();
         let served = Conn::new(&own, stream, REQUEST_TIME).map_err(Halt::from).and_then(protocol);
         if let Err(halt) = served {
             log::debug!("an egress connection ended: {halt:?}");

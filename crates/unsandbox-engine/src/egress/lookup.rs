@@ -50,7 +50,7 @@ pub fn lookup(session: &Session, host: &str, deadline: Instant) -> Result<Vec<Ip
     let (place, resolver) = (answer.clone(), session.egress.resolver.clone());
     let name = host.to_string();
     let work = move || {
-        crate::start::block_signals();
+        crate::jailer::start::block_signals();
         let found = resolver.resolve(&name);
         *place.lock().expect("no panic under this lock") = Some(found);
         drop((own, of_all, finish));

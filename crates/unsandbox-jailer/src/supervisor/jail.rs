@@ -8,8 +8,8 @@ use crate::layers::landlock;
 use crate::layers::level::Level;
 use crate::layers::seccomp::{Filters, LANDLOCK_WITH_SIGNALS};
 use crate::layers::template::{self, JAIL_ID, Sources};
+use crate::supervisor::namespaces;
 use crate::supervisor::network::Networks;
-use crate::supervisor::probe;
 use crate::sys;
 use crate::trouble::{JailResult, trouble};
 use std::collections::HashMap;
@@ -351,7 +351,9 @@ impl Rooms {
         self.networks.leave().map_err(trouble("network namespace", "return"))?;
         let pid = cloned.map_err(|error| {
             let many = error.raw_os_error() == Some(libc::EAGAIN);
-            trouble(if many { "processes" } else { probe::missing_namespace() }, "clone")(error)
+            trouble(if many { "processes" } else { namespaces::missing_namespace() }, "clone")(
+                error,
+            )
         });
         let pid = pid?.expect("the child is gone above");
         Ok((pid, Some(network), Some(sources)))

@@ -3,6 +3,7 @@
 //! few jails ready ahead of the next runs.
 
 pub mod jail;
+mod namespaces;
 mod network;
 mod probe;
 mod workplace;

@@ -5,20 +5,12 @@
 use crate::layers::cgroup::{Groups, Version};
 use crate::layers::landlock;
 use crate::supervisor::jail::Builder;
+use crate::supervisor::namespaces::{NAMESPACES, there, try_namespace};
 use crate::sys;
 use crate::trouble::{JailResult, fix_for};
 use unsandbox_jailer::message::{
     FromJailer, LEVEL_FULL, LEVEL_NONE, LEVEL_REDUCED, LayerReport, Needs, Trouble,
 };
-
-const NAMESPACES: [(&str, libc::c_int); 6] = [
-    ("mount namespace", libc::CLONE_NEWNS),
-    ("pid namespace", libc::CLONE_NEWPID),
-    ("network namespace", libc::CLONE_NEWNET),
-    ("ipc namespace", libc::CLONE_NEWIPC),
-    ("uts namespace", libc::CLONE_NEWUTS),
-    ("cgroup namespace", libc::CLONE_NEWCGROUP),
-];
 
 /// The trial jail is reaped by the supervisor.
 pub fn layers(builder: &mut JailResult<Builder>) -> FromJailer {
@@ -49,11 +41,6 @@ pub fn layers(builder: &mut JailResult<Builder>) -> FromJailer {
     FromJailer::Layers { level: best, layers }
 }
 
-fn there(name: &str, detail: &str) -> LayerReport {
-    let (name, detail) = (name.to_string(), detail.to_string());
-    LayerReport { name, available: true, detail, fix: String::new() }
-}
-
 /// Marks the layer that failed, adding it if it is not among those tried.
 fn refuse(layers: &mut Vec<LayerReport>, trouble: &Trouble) {
     layers.retain(|layer| layer.name != trouble.layer);
@@ -63,30 +50,6 @@ fn refuse(layers: &mut Vec<LayerReport>, trouble: &Trouble) {
         detail: trouble.what.clone(),
         fix: trouble.fix.clone(),
     });
-}
-
-/// The first namespace that this machine refuses, for the words about a clone that asked for them all.
-pub fn missing_namespace() -> &'static str {
-    let all = [("user namespace", 0)].into_iter().chain(NAMESPACES);
-    all.map(|(name, flag)| (name, try_namespace(name, flag)))
-        .find(|(_, tried)| !tried.available)
-        .map_or("processes", |(name, _)| name)
-}
-
-fn try_namespace(name: &str, flag: libc::c_int) -> LayerReport {
-    let tried = match sys::fork_with(libc::CLONE_NEWUSER | flag) {
-        Ok(None) => sys::exit_now(0),
-        Ok(Some(_)) if flag == 0 => return there(name, "one unprivileged id, setgroups denied"),
-        Ok(Some(_)) => return there(name, "its own"),
-        Err(error) => error,
-    };
-    let errno = tried.raw_os_error().unwrap_or(0);
-    LayerReport {
-        name: name.to_string(),
-        available: false,
-        detail: format!("clone: {tried}"),
-        fix: fix_for(name, errno),
-    }
 }
 
 /// Builds a jail as a run would have it, and hears from its init whether it could be finished.

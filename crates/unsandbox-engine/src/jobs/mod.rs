@@ -2,10 +2,14 @@
 //! The jobs of an engine: those that wait for their turn, those that run, and, in a [`JobStore`], those that have
 //! ended. All under one lock, which is never held while a sink is called.
 
-use crate::handle::Handle;
-use crate::plan::Prepared;
-use crate::run::Run;
-use crate::store::{Finished, JobStore};
+pub mod ending;
+pub mod outcome;
+pub mod store;
+
+use crate::jailer::handle::Handle;
+use crate::jailer::run::Run;
+use crate::jobs::store::{Finished, JobStore};
+use crate::programs::plan::Prepared;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //! The folder of the host in which runs without a mount of their own have their trees. Programs are compiled
 //! into it: on a file system that is mounted noexec none of them starts.
 
-use crate::access::Access;
+use crate::programs::access::Access;
 use rustix::fs::{Access as Asked, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 use std::env;
 use std::ffi::OsString;

@@ -3,13 +3,13 @@
 //! runs that the reactor watches.
 
 use crate::core::Core;
-use crate::ending::Ending;
-use crate::handle::Handle;
+use crate::jailer::handle::Handle;
+use crate::jailer::run::{Begin, Run};
+use crate::jailer::start::Jailer;
+use crate::jobs::ending::Ending;
 use crate::jobs::{Jobs, Waiting, unix_seconds};
-use crate::plan::Prepared;
-use crate::run::{Begin, Run};
-use crate::start::Jailer;
-use crate::stdin::sealed;
+use crate::programs::plan::Prepared;
+use crate::programs::stdin::sealed;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::io;

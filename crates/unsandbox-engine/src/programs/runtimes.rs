@@ -2,8 +2,8 @@
 //! Finds a language's programs on this machine, and what a jail has to show of it for them to run:
 //! the installation's own prefix, never the user's home.
 
-use crate::access::{Access, interpreter_of};
-use crate::shims::{self, Resolved};
+use crate::programs::access::{Access, interpreter_of};
+use crate::programs::shims::{self, Resolved};
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

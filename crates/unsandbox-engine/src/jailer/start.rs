@@ -4,8 +4,8 @@
 //! of the engine: between the one clone and the exec run nothing but raw system calls on memory that
 //! was prepared before, since the host may have any number of threads.
 
-use crate::plan::TMP;
-use crate::temporary;
+use crate::programs::plan::TMP;
+use crate::programs::temporary;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;

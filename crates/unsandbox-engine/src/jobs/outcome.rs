@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of ends: what a step's end means as status, exit code, signal, limit and words.
 
-use crate::ending::Ending;
+use crate::jobs::ending::Ending;
 use unsandbox_jailer::commands::{Cause, PIPES_MAX, StepEnd, StepKind};
 use unsandbox_protocol::result::{EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT};
 use unsandbox_protocol::{CancelReason, ExecutionResult, LimitKind, Status, Usage};

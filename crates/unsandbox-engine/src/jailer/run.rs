@@ -3,12 +3,12 @@
 //! made of that.
 
 use crate::egress::{Egress, Gateway};
-use crate::ending::Ending;
-use crate::handle::Handle;
-use crate::outcome;
-use crate::plan::Prepared;
-use crate::temporary;
-use crate::token::{self, CONTROL, STDERR, STDOUT};
+use crate::jailer::handle::Handle;
+use crate::jailer::token::{self, CONTROL, STDERR, STDOUT};
+use crate::jobs::ending::Ending;
+use crate::jobs::outcome;
+use crate::programs::plan::Prepared;
+use crate::programs::temporary;
 use rustix::event::epoll;
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Standard input of a run: nothing, bytes known beforehand, or a stream.
 
-use crate::start::block_signals;
+use crate::jailer::start::block_signals;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, BufWriter, PipeWriter, Read, Seek, Write};

@@ -2,9 +2,9 @@
 //! The link to the jailer: the one that runs now, its start, what it said of this machine, and whether its socket
 //! takes a message.
 
-use crate::start::{Hello, Jailer, level_of};
-use crate::temporary;
-use crate::token;
+use crate::jailer::start::{Hello, Jailer, level_of};
+use crate::jailer::token;
+use crate::programs::temporary;
 use rustix::event::epoll::{self, EventFlags};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -2,7 +2,7 @@
 //! Turns a request into what a jail's init is to do: files, steps, environment, limits.
 
 use crate::egress;
-use crate::runtimes::Runtime;
+use crate::programs::runtimes::Runtime;
 use std::borrow::Cow;
 use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Then, Wanted};
 use unsandbox_jailer::message::Needs;

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What travels beside a submission: the events that a backend reports, the context of a call, and what its end means
+//! to the caller.
+
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorCode};
+use crate::result::{ExecutionResult, Job, Status};
+use std::time::Duration;
+
+/// Whose job it is. To any other owner it does not exist.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Owner(pub String);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// What happens to a submission before its end.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The backend has taken the job: its id is known, and it will have an end. At most once, and first.
+    Accepted(&'a Job),
+    /// The run step began.
+    Started(&'a Job),
+    /// Bytes as the program writes them, in order within a stream.
+    Output {
+        stream: Stream,
+        /// How many bytes of the stream came before these.
+        offset: u64,
+        bytes: &'a [u8],
+    },
+}
+
+/// Where a backend reports what happens to one submission.
+///
+/// Called from the backend's own threads or that of the call, without locks held; must not block.
+pub trait EventSink: Send + Sync {
+    fn event(&self, _event: Event<'_>) {}
+
+    /// Whether anyone still listens: a backend may drop a watcher that is no longer wanted.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
+    /// The end, exactly once: a job in a terminal state with its result, or why there is none. Before
+    /// [`Event::Accepted`] it is a refusal.
+    fn finished(&self, end: Result<Job, Error>);
+}
+
+/// What each call carries beside its arguments.
+#[derive(Clone, Debug, Default)]
+pub struct CallContext {
+    pub owner: Owner,
+    /// Ends the call from any thread: it fails with CANCELLED.
+    pub cancel: CancelToken,
+    /// How long the call may take from now; after that it fails with TIMEOUT. `None`: as long as the backend
+    /// has it.
+    pub deadline: Option<Duration>,
+}
+
+impl CallContext {
+    pub fn of(owner: Owner) -> CallContext {
+        CallContext { owner, ..CallContext::default() }
+    }
+}
+
+/// The result of a finished job.
+///
+/// # Errors
+///
+/// INTERNAL if the backend sent none.
+pub fn result_in(job: Job) -> Result<ExecutionResult, Error> {
+    job.into_result().ok_or_else(|| Error::internal("a finished job came without its result"))
+}
+
+/// The outcome of a call from the end of its job: a call that its own token has cancelled is an error.
+///
+/// # Errors
+///
+/// CANCELLED then; else the end's own.
+pub fn result_of(end: Result<Job, Error>, cancel: &CancelToken) -> Result<ExecutionResult, Error> {
+    let job = end?;
+    if job.status == Status::Cancelled && cancel.is_cancelled() {
+        return Err(cancelled(Some(&job.job_id)));
+    }
+    result_in(job)
+}
+
+/// The error of a call that its own token has ended.
+pub fn cancelled(job_id: Option<&str>) -> Error {
+    let error = Error::new(ErrorCode::Cancelled, "the call was cancelled");
+    match job_id {
+        Some(id) if !id.is_empty() => error.with_job_id(id),
+        _ => error,
+    }
+}
+
+/// The error of a call that took longer than its deadline.
+pub fn past_deadline(deadline: Duration) -> Error {
+    let seconds = deadline.as_secs_f64();
+    Error::new(ErrorCode::Timeout, format!("the call took longer than its deadline of {seconds} s"))
+}
+
+/// A sink that does nothing: for callers who only want the result.
+#[derive(Debug)]
+pub struct NoSink;
+
+impl EventSink for NoSink {
+    fn finished(&self, _end: Result<Job, Error>) {}
+}
