@@ -138,6 +138,18 @@ impl Core {
         }
     }
 
+    /// Forgets watchers of a job that are no longer wanted: a caller that asks again and again leaves nothing behind.
+    /// They are asked, and dropped, without the lock.
+    pub fn drop_unwanted(&self, job_id: &str, mut watchers: Vec<Arc<dyn EventSink>>) {
+        watchers.retain(|watcher| !watcher.is_wanted());
+        if watchers.is_empty() {
+            return;
+        }
+        if let Some(record) = self.jobs().active(job_id) {
+            record.watchers.retain(|it| !watchers.iter().any(|unwanted| Arc::ptr_eq(it, unwanted)));
+        }
+    }
+
     pub fn cancel_by_id(&self, job_id: &str, reason: CancelReason) {
         let mut jobs = self.jobs();
         let Some(record) = jobs.active(job_id) else { return };

@@ -176,7 +176,10 @@ impl Engine {
         let (failed, is_orphan) = {
             let mut jobs = self.core.jobs();
             jobs.accepting -= 1;
-            jobs.queue.push_back(job.job_id.clone());
+            // It may have been cancelled by what heard of it.
+            if jobs.active(&job.job_id).is_some() {
+                jobs.queue.push_back(job.job_id.clone());
+            }
             (self.core.launch_waiting(&mut jobs), self.core.link.get().is_none())
         };
         self.core.end_failed(failed);
@@ -308,9 +311,10 @@ impl Backend for Engine {
             let mut jobs = self.core.jobs();
             jobs.finished.expire();
             if let Some(record) = jobs.active_of(&context.owner, job_id) {
-                // A caller that asks again and again leaves nothing behind.
-                record.watchers.retain(|watcher| watcher.is_wanted());
+                let others = record.watchers.clone();
                 record.watchers.push(sink);
+                drop(jobs);
+                self.core.drop_unwanted(job_id, others);
                 return Ok(());
             }
             jobs.job(&context.owner, job_id)?

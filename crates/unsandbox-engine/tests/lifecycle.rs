@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use unsandbox_protocol::{Backend, ErrorCode, Request, Status, Submission};
 
@@ -98,7 +98,7 @@ fn dropping_an_engine_ends_what_runs() {
 }
 
 #[test]
-fn of_a_finished_job_its_end_alone_is_kept() {
+fn finished_jobs_keep_only_their_result() {
     let _alone = alone();
     let engine = engine();
     let (sink, events) = recorder();
@@ -155,6 +155,62 @@ impl unsandbox_protocol::EventSink for DropsItsEngine {
     fn finished(&self, end: Result<unsandbox_protocol::Job, unsandbox_protocol::Error>) {
         self.ended.send(end.unwrap().status).unwrap();
     }
+}
+
+/// Cancels its job as soon as that is accepted, and asks the engine about it whenever it is asked itself.
+struct CallsBack {
+    engine: Arc<unsandbox_engine::Engine>,
+    ended: std::sync::mpsc::Sender<Status>,
+}
+
+impl unsandbox_protocol::EventSink for CallsBack {
+    fn event(&self, event: unsandbox_protocol::Event<'_>) {
+        if let unsandbox_protocol::Event::Accepted(job) = event {
+            let unheard = Arc::new(unsandbox_protocol::backend::NoSink);
+            self.engine.cancel(&job.job_id, &Default::default(), unheard).unwrap();
+        }
+    }
+    fn is_wanted(&self) -> bool {
+        self.engine.list_jobs(&Default::default()).is_ok()
+    }
+    fn finished(&self, end: Result<unsandbox_protocol::Job, unsandbox_protocol::Error>) {
+        self.ended.send(end.unwrap().status).unwrap();
+    }
+}
+
+#[test]
+fn a_sink_may_call_the_engine_and_a_job_cancelled_when_accepted_takes_no_place() {
+    let _alone = alone();
+    let options = unsandbox_engine::EngineOptions {
+        concurrency: 1,
+        queue_max: 1,
+        ..unsandbox_engine::EngineOptions::default()
+    };
+    let engine = Arc::new(unsandbox_engine::Engine::new(options).unwrap());
+    let (sink, events) = recorder();
+    let mut first = Submission::validated(Request::new("bash", "echo on; read")).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    first.stdin = Some(Box::new(reader));
+    let held = engine.submit_job(first, sink).unwrap();
+    await_output(&events);
+    let (ended, ends) = std::sync::mpsc::channel();
+    let calls_back = || Arc::new(CallsBack { engine: engine.clone(), ended: ended.clone() });
+    for _ in 0..3 {
+        let second = Submission::validated(Request::new("bash", "true")).unwrap();
+        engine.submit(second, calls_back());
+        assert_eq!(ends.recv().unwrap(), Status::Cancelled);
+    }
+    // Each of them is asked whether it is still wanted when the next one comes.
+    for _ in 0..3 {
+        engine.watch(&held.job_id, &Default::default(), calls_back()).unwrap();
+    }
+    let last = Submission::validated(Request::new("bash", "echo last")).unwrap();
+    let (sink, last_events) = recorder();
+    engine.submit_job(last, sink).unwrap();
+    drop(writer);
+    assert_eq!(await_end(&events).status, Status::Completed);
+    assert_eq!(await_end(&last_events).stdout, b"last\n");
+    assert_eq!((0..3).filter(|_| ends.recv().unwrap() == Status::Completed).count(), 3);
 }
 
 #[test]
