@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages runtimes test hostile fuzz standings soak bench docs wheels clean
+.PHONY: build deps languages runtimes test quick hostile fuzz standings soak bench docs wheels clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi
@@ -33,6 +33,10 @@ runtimes:
 
 test:
 	$(PYTHON) scripts/suites $(if $(filter 1,$(STRICT)),--strict)
+
+# At most a minute and a half after a build: what a change breaks first.
+quick:
+	$(PYTHON) scripts/suites quick
 
 # What hostile programs see at each level, as root and as an ordinary user, and what they see without each
 # layer of the jail; both are part of `make test`.
