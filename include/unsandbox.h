@@ -197,7 +197,7 @@ typedef enum unsandbox_status {
     UNSANDBOX_STATUS_TIMEOUT = 4,
     UNSANDBOX_STATUS_CANCELLED = 5,
     /**
-     * The fault of the place that ran it, never the program's.
+     * The engine or server failed, not the program.
      */
     UNSANDBOX_STATUS_FAILED = 6,
 } unsandbox_status;
@@ -1651,7 +1651,7 @@ const char *unsandbox_artifact_url(const unsandbox_artifact *artifact,
  * Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
  * For all of a result, of which two may have one name, use unsandbox_result_save_artifacts.
  *
- * @param directory  made if need be; borrowed for the call.
+ * @param directory  made if missing; borrowed for the call.
  * @param err        receives an error owned by the caller on failure; may be NULL.
  * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where it cannot be written or is only a link.
  * @since 0.1
@@ -1670,7 +1670,7 @@ int32_t unsandbox_artifact_save(const unsandbox_artifact *artifact,
  * directory that is for artifacts alone.
  *
  * @param result     borrowed for the call.
- * @param directory  made if need be; borrowed for the call.
+ * @param directory  made if missing; borrowed for the call.
  * @param err        receives an error owned by the caller on failure; may be NULL. Its message names
  *                   each artifact that is not saved, and why.
  * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where one or more are not saved; all others are.

@@ -194,7 +194,7 @@ public:
     std::optional<std::string> url() const {
         return detail::optional_text(artifact_->url, artifact_->url_len);
     }
-    /// Writes it into a directory, which is made if need be, under its safe name.
+    /// Writes it into a directory, which is made if missing, under its safe name.
     Expected<Done> try_save(std::string_view directory) const {
         unsandbox_error *err = nullptr;
         const auto code =
@@ -291,7 +291,7 @@ public:
             all.emplace_back(result_, result_->artifacts[i]);
         return all;
     }
-    /// Writes all artifacts into a directory, which is made if need be, in the folders of their names; of two
+    /// Writes all artifacts into a directory, which is made if missing, in the folders of their names; of two
     /// with one name the second gets a number, ".git" is saved as "_git", and plain files that are there are
     /// replaced: give one for artifacts alone. The error names each that is not saved; all others are.
     Expected<Done> try_save_artifacts(std::string_view directory) const {

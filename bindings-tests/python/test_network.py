@@ -63,7 +63,7 @@ def test_a_proxy_is_gone_through_and_named(silent: str) -> None:
         with unsandbox.Client(proxy=f"{scheme}://me:hunter2@{silent}", **settings) as client:
             with pytest.raises(unsandbox.RequestTimeoutError):
                 client.health()
-    with pytest.raises(unsandbox.ConfigError, match="proxy is no proxy that can be used") as caught:
+    with pytest.raises(unsandbox.ConfigError, match="proxy is not a supported proxy URL") as caught:
         unsandbox.Client(proxy="ftp://me:hunter2@h", **settings)
     assert "hunter2" not in repr(caught.value)
 

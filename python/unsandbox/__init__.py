@@ -55,7 +55,7 @@ from ._functions import map as map
 from ._job import Job
 from ._native import __version__
 
-# Type checkers take this name for true. The module `typing` itself is dear to import.
+# True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

@@ -8,7 +8,7 @@ from ._job import Job
 from ._native import CancelToken
 from ._native import Client as _NativeClient
 
-# Type checkers take this name for true. The module `typing` itself is dear to import.
+# True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os

@@ -11,7 +11,7 @@ import base64
 import html
 import re
 
-# Type checkers take this name for true. The module `typing` itself is dear to import.
+# True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Artifact, ExecutionResult

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-# Type checkers take this name for true. The module `typing` itself is dear to import.
+# True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar

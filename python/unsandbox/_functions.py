@@ -7,7 +7,7 @@ import threading
 
 from ._client import Client
 
-# Type checkers take this name for true. The module `typing` itself is dear to import.
+# True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

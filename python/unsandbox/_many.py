@@ -15,7 +15,7 @@ from ._errors import InvalidRequestError
 from ._native import CancelToken
 from ._types import ExecutionResult
 
-# Type checkers take this name for true. The module `typing` itself is dear to import.
+# True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType

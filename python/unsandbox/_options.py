@@ -11,7 +11,7 @@ import os
 
 from ._errors import InvalidRequestError
 
-# Type checkers take this name for true. The module `typing` itself is dear to import.
+# True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What options and settings may be, for type checkers and for annotations of programs around the package.
 
-No other module imports it at run time: `typing` is dear to import.
+No other module imports it at run time: importing `typing` is slow.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import linecache
 import sys
 import traceback
 
-# Type checkers take this name for true. The module `typing` itself is dear to import.
+# True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

@@ -109,7 +109,7 @@ class ExecutionResult:
 
     Attributes:
         success: Whether the program ended by itself with exit code 0.
-        status: "completed", "timeout", "cancelled" or "failed" (the fault of the place).
+        status: "completed", "timeout", "cancelled" or "failed" (the engine or server failed, not the program).
         stdout_bytes: What the program wrote to standard output.
         stderr_bytes: What the program wrote to standard error.
         exit_code: None where it is unknown; 124 past the ttl, 128 + n for signal n.

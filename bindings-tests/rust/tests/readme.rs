@@ -26,7 +26,7 @@ fn the_tables_of_the_readme_are_those_of_the_protocol() {
 
 fn errors() -> String {
     let mut table =
-        "\n| code | means | on the wire | Python, also a | again? |\n|---|---|---|---|---|\n"
+        "\n| code | means | on the wire | Python, also a | retry? |\n|---|---|---|---|---|\n"
             .to_string();
     for row in ERROR_TABLE {
         let wire = match (row.http_status, row.wire) {
@@ -41,8 +41,8 @@ fn errors() -> String {
             Retry::No => "no",
             Retry::Yes => "yes",
             Retry::IfNotSent => "if nothing was sent",
-            Retry::Idempotent => "what only asks or cancels",
-            Retry::Ask => "yours to decide",
+            Retry::Idempotent => "GET and DELETE only",
+            Retry::Ask => "the caller decides",
         };
         table += &format!("| `{}` | {} | {wire} | {python} | {retry} |\n", row.name, row.means);
     }
@@ -108,7 +108,10 @@ fn bounds() -> String {
         ),
         ("body of a request", mb(limits::REQUEST_BODY_MAX_BYTES)),
         ("reply that a client reads", format!("{}, a setting", mb(limits::REPLY_MAX_BYTES))),
-        ("at once, and waiting", format!("2 × cores, and {}; both settings", limits::QUEUE_MAX)),
+        (
+            "executions at once, and waiting",
+            format!("2 × CPU cores, and {} (both configurable)", limits::QUEUE_MAX),
+        ),
         (
             "finished jobs kept",
             format!(

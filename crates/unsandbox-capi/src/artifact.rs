@@ -170,7 +170,7 @@ pub extern "C" fn unsandbox_artifact_url(
 /// Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
 /// For all of a result, of which two may have one name, use unsandbox_result_save_artifacts.
 ///
-/// @param directory  made if need be; borrowed for the call.
+/// @param directory  made if missing; borrowed for the call.
 /// @param err        receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where it cannot be written or is only a link.
 /// @since 0.1
@@ -194,7 +194,7 @@ pub extern "C" fn unsandbox_artifact_save(
 /// directory that is for artifacts alone.
 ///
 /// @param result     borrowed for the call.
-/// @param directory  made if need be; borrowed for the call.
+/// @param directory  made if missing; borrowed for the call.
 /// @param err        receives an error owned by the caller on failure; may be NULL. Its message names
 ///                   each artifact that is not saved, and why.
 /// @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT where one or more are not saved; all others are.

@@ -131,7 +131,9 @@ fn fields(json: &str) -> Result<serde_json::Map<String, Value>, Error> {
     match serde_json::from_str(json) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err(Error::argument("json must be an object")),
-        Err(cause) => Err(Error::argument("json is not JSON").with_cause(cause)),
+        Err(cause) => {
+            Err(Error::argument("the `json` argument is not valid JSON").with_cause(cause))
+        }
     }
 }
 

@@ -67,7 +67,7 @@ pub enum unsandbox_status {
     /// The program passed its ttl; what it had written by then is there.
     UNSANDBOX_STATUS_TIMEOUT = 4,
     UNSANDBOX_STATUS_CANCELLED = 5,
-    /// The fault of the place that ran it, never the program's.
+    /// The engine or server failed, not the program.
     UNSANDBOX_STATUS_FAILED = 6,
 }
 

@@ -137,8 +137,8 @@ pub(crate) struct RunArgs {
     /// 60 to 180 s of its own by the language. Default: 60, or what the server allows at most
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_ttl)]
     pub ttl: Option<i64>,
-    /// Ask for what was compiled, and save artifacts in DIR, which is made if need be, in their folders;
-    /// of two with one name the second is called NAME-2. The program chooses the names, and files that are
+    /// Ask for what was compiled, and save artifacts in DIR, which is made if missing, in their folders;
+    /// a second file of the same name becomes NAME-2. The program chooses the names, and files that are
     /// there are replaced: give a directory for artifacts alone. `.name` is saved as `_name`. One that cannot
     /// be saved is named on standard error; the exit code stays the program's
     #[arg(long, value_name = "DIR")]
@@ -359,7 +359,7 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
         _ => (value, 1u64),
     };
     let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    let number = number.ok_or("its value has to be a whole number, with K, M or G if need be")?;
+    let number = number.ok_or("its value has to be a whole number, with K, M or G if necessary")?;
     Ok((name.to_string(), number))
 }
 

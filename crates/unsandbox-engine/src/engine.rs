@@ -89,7 +89,7 @@ impl Engine {
         Err(Error::new(ErrorCode::Conflict, text))
     }
 
-    /// The running jailer, started if need be together with the thread that hears it.
+    /// The running jailer, started if necessary together with the thread that hears it.
     fn jailer(&self) -> Result<Arc<Jailer>, Error> {
         self.check_process()?;
         let jailer = self.core.ensure_jailer()?;

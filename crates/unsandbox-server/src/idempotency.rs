@@ -144,7 +144,7 @@ impl Table {
         &self.store
     }
 
-    /// A share in the entry of a key, which is made if need be. CONFLICT if the key belongs to another
+    /// A share in the entry of a key, which is made if missing. CONFLICT if the key belongs to another
     /// request; [`reply::store_changed`] if it may have been here and is forgotten.
     pub(crate) fn claim(&self, owner: &Owner, keyed: Keyed) -> Result<Claim, Error> {
         let mut owners = self.owners.lock().expect("no panic under this lock");

@@ -51,7 +51,10 @@ impl Keys {
                 continue;
             }
             let pairs = auth::parse_accounts(line).map_err(|_| {
-                config(format!("line {} of the keys file lacks half of its pair", index + 1))
+                config(format!(
+                    "line {} of the keys file is not a PUBLIC:SECRET pair (one half is missing)",
+                    index + 1
+                ))
             })?;
             pairs.into_iter().for_each(|pair| keys.add(Some(pair.public_key), pair.secret_key));
         }
@@ -76,7 +79,7 @@ impl Keys {
                 }
                 Some(_) => {
                     return Err(config(format!(
-                        "key {} of the list lacks half of its pair",
+                        "key {} of the list is not a PUBLIC:SECRET pair (one half is missing)",
                         index + 1
                     )));
                 }

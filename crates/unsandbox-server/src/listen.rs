@@ -148,7 +148,7 @@ fn bind_unix(path: &Path) -> Result<Socket, Error> {
     Ok(Socket::Unix(listener, file))
 }
 
-/// How long another server may hold the lock; whoever keeps it longer is no server that starts.
+/// How long another server may hold the lock; one that is starting releases it sooner.
 const TURN_TIME: Duration = Duration::from_secs(3);
 
 /// A lock on the directory of a socket, among servers that start. Not needed to be safe, and so not waited

@@ -155,7 +155,7 @@ pub(crate) fn stopping() -> Error {
 }
 
 pub(crate) fn unhealthy(status: &str) -> Error {
-    Error::new(ErrorCode::Server, format!("what runs the programs here says {status:?}"))
+    Error::new(ErrorCode::Server, format!("the backend of this server reports {status:?}"))
         .with_wire("unhealthy")
         .with_http_status(503)
 }

@@ -30,11 +30,11 @@ impl<'a> From<&'a Artifact> for ArtifactRef<'a> {
 
 /// Saving, for [`Artifact`] and [`ArtifactRef`].
 pub trait SaveArtifact {
-    /// Writes the file into `directory`, which is made if need be, and gives its path.
+    /// Writes the file into `directory`, which is made if missing, and gives its path.
     ///
     /// Its name is the safe last component of the artifact's, [`Artifact::safe_filename`], which never begins
     /// with a dot. A file that is there is replaced once the new one is complete; a link, or anything else that
-    /// is no plain file, is refused. What was compiled becomes executable. For all artifacts of a result, of
+    /// is not a regular file, is refused. What was compiled becomes executable. For all artifacts of a result, of
     /// which two may have one name, use [`save_all`] or [`save_each`].
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl SaveArtifact for ArtifactRef<'_> {
     }
 }
 
-/// Writes all artifacts of a result into `directory`, which is made if need be, and gives their paths in order.
+/// Writes all artifacts of a result into `directory`, which is made if missing, and gives their paths in order.
 ///
 /// As [`save_each`], for callers to whom one that is not saved is an error.
 ///
@@ -91,10 +91,10 @@ pub fn save_all<'a>(
     Err(Error::argument(format!("{count} of {all} artifacts are not saved, the others are: {why}")))
 }
 
-/// Writes every artifact of a result that can be written into `directory`, which is made if need be, and says of
+/// Writes every artifact of a result that can be written into `directory`, which is made if missing, and says of
 /// each, in order, where it is or why it is not saved (an error ARGUMENT that names it).
 ///
-/// As [`SaveArtifact::save`], but in the folders that their names have, made below `directory` if need be. Where
+/// As [`SaveArtifact::save`], but in the folders that their names have, made below `directory` if necessary. Where
 /// two of them come to one place (the same name, a file and a folder of one name, or names that are one to the
 /// file system), the second gets a number: `plot-2.png`. A link in the place of a folder is not entered.
 ///
@@ -142,7 +142,7 @@ impl Target<'_> {
         }
     }
 
-    /// The folder for these components of a name, made if need be.
+    /// The folder for these components of a name, made if missing.
     fn enter(&mut self, components: &[String]) -> Result<PathBuf, Error> {
         let Some((name, parents)) = components.split_last() else {
             return make(self.directory).map(|()| self.directory.to_path_buf());

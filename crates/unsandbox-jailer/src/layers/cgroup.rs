@@ -24,7 +24,7 @@ pub struct Groups {
     used: Vec<Group>,
 }
 
-/// More than these are not waiting for their next run.
+/// At most this many idle groups are kept for reuse.
 const USED_MAX: usize = 8;
 /// What a group of version 1 may still be charged with once it is empty: the kernel gives pages back in
 /// batches of 256 KB for each processor, and some of its own memory late. Pages of files that a run was the

@@ -125,7 +125,7 @@ impl Exchange {
         let (base, target) = match endpoint {
             Endpoint::Url(url) => (url, Target::Host),
             Endpoint::Unix(path) => ("http://localhost".to_string(), Target::Path(path)),
-            Endpoint::Local => return Err(Error::internal("local: is no server")),
+            Endpoint::Local => return Err(Error::internal("local: is not a server endpoint")),
         };
         let after_scheme = base.split_once("://").map_or("", |(_, rest)| rest);
         let prefix = after_scheme.find('/').map_or("", |at| &after_scheme[at..]).to_string();
@@ -365,10 +365,10 @@ impl Exchange {
                 connect("could not be reached").with_cause(error)
             }
             ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
-                let message = format!("endpoint {endpoint} makes no usable request");
+                let message = format!("cannot build a request for endpoint {endpoint}");
                 Error::new(ErrorCode::Config, message).with_cause(error)
             }
-            other => protocol("answered with what is not HTTP").with_cause(other),
+            other => protocol("sent a response that is not HTTP").with_cause(other),
         }
     }
 

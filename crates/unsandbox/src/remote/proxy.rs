@@ -58,7 +58,7 @@ fn parse(name: &str, url: &str) -> Result<Proxy, Error> {
     };
     let unusable = || {
         // The value is not shown: it may hold a password.
-        Error::new(ErrorCode::Config, format!("{name} is no proxy that can be used; use {kinds}"))
+        Error::new(ErrorCode::Config, format!("{name} is not a supported proxy URL; use {kinds}"))
     };
     // The proxy looks the server's name up in any case: the HTTP client would do it for `socks5`.
     let by_name = url.strip_prefix("socks5://").map(|rest| format!("socks5h://{rest}"));
