@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 import unsandbox
+from table.servers import built_command
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ["index", "tutorial", "limits", *sorted(f"guides/{it.stem}" for it in (DOCS / "guides").glob("*.md"))]
@@ -71,6 +72,27 @@ def play(page: str, directory: Path, python: Path) -> None:
         if block.output is not None:
             pattern = re.sub(r"([\[*?])", r"[\1]", block.output).replace("…", "*")
             assert fnmatch.fnmatchcase(printed, pattern), f"{page}.md:{block.line}\n{printed}"
+
+
+CURL = re.compile(r"^```sh\n(?P<code>.*?)^```$(?:\n\n```json\n(?P<reply>.*?)^```$)?", re.MULTILINE | re.DOTALL)
+
+
+def test_every_curl_line_gets_the_reply_below_it() -> None:
+    written = list(CURL.finditer((DOCS / "reference/http.md").read_text()))
+    command = [built_command(), "serve", "--listen", "127.0.0.1:0", "--isolation", "auto"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().removeprefix("listening on ").strip()
+        try:
+            for block in written:
+                words = ["bash", "-euo", "pipefail", "-c", block["code"]]
+                done = subprocess.run(words, capture_output=True, text=True, timeout=60, env={**os.environ, "URL": url})
+                assert done.returncode == 0, done.stderr
+                pattern = re.sub(r"([\[*?])", r"[\1]", block["reply"].strip()).replace("…", "*")
+                assert fnmatch.fnmatchcase(done.stdout.strip(), pattern), f"{block['code']}\n{done.stdout}"
+        finally:
+            server.terminate()
+    assert len(written) >= 9
 
 
 def test_every_page_is_in_the_site() -> None:

@@ -1,27 +1,52 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The README's tables are the protocol's: compared here, written with `UNSANDBOX_UPDATE=1`.
+//! The tables of the README and of docs/ are the protocol's: compared here, written with `UNSANDBOX_UPDATE=1`.
 
 use std::fs;
 use std::path::Path;
 use unsandbox::protocol::error::{ERROR_TABLE, Retry};
 use unsandbox::protocol::limits::{self, LIMIT_TABLE};
+use unsandbox::protocol::wire::{OPTION_TABLE, OptionReach};
 
 #[test]
 fn the_tables_of_the_readme_are_those_of_the_protocol() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let readme = fs::read_to_string(&path).expect("README.md");
+    compare("README.md", [("errors", errors()), ("limits", limit_rows()), ("bounds", bounds())]);
+}
+
+#[test]
+fn the_options_over_http_are_those_of_the_protocol() {
+    compare("docs/reference/http.md", [("options", options())]);
+}
+
+fn compare<const N: usize>(page: &str, tables: [(&str, String); N]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+    let readme = fs::read_to_string(&path).expect(page);
     let mut wanted = readme.clone();
-    for (name, table) in [("errors", errors()), ("limits", limit_rows()), ("bounds", bounds())] {
+    for (name, table) in tables {
         let begin = format!("<!-- table: {name} -->\n");
         let at = wanted.find(&begin).unwrap_or_else(|| panic!("no place for {name}")) + begin.len();
         let end = at + wanted[at..].find("<!-- end -->").expect("the table's end");
         wanted.replace_range(at..end, &table);
     }
     if std::env::var_os("UNSANDBOX_UPDATE").is_some() {
-        fs::write(&path, &wanted).expect("README.md is writable");
+        fs::write(&path, &wanted).expect("the page is writable");
     } else {
-        assert!(readme == wanted, "README.md is not up to date; run with UNSANDBOX_UPDATE=1");
+        assert!(readme == wanted, "{page} is not up to date; run with UNSANDBOX_UPDATE=1");
     }
+}
+
+fn options() -> String {
+    let head = "\n| key | what | also read | in the query of `/run` | at the service |\n|---|---|---|---|---|\n";
+    let mut table = head.to_string();
+    for row in OPTION_TABLE.iter().filter(|row| row.reach != OptionReach::Local) {
+        let others = row.keys.iter().filter(|key| **key != row.name);
+        let others: Vec<String> = others.map(|key| format!("`{key}`")).collect();
+        let yes = |yes: bool| if yes { "yes" } else { "no" };
+        let (query, service) =
+            (yes(row.query.is_some()), yes(row.reach == OptionReach::Everywhere));
+        let (name, means, others) = (row.name, row.means, others.join(", "));
+        table += &format!("| `{name}` | {means} | {others} | {query} | {service} |\n");
+    }
+    table + "\n"
 }
 
 fn errors() -> String {
