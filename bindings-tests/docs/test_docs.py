@@ -50,7 +50,7 @@ def blocks(page: str) -> list[Block]:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_print_what_it_says(page: str, tmp_path: Path) -> None:
     if not blocks(page):
-        assert page in ("guides/remote", "guides/notebooks")
+        assert page in ("guides/remote", "guides/notebooks", "guides/deployment")
         return
     play(page, tmp_path, Path(sys.executable))
 
@@ -93,6 +93,20 @@ def test_every_curl_line_gets_the_reply_below_it() -> None:
         finally:
             server.terminate()
     assert len(written) >= 9
+
+
+def test_every_variable_that_is_read_is_documented() -> None:
+    page = (DOCS / "reference/environment.md").read_text()
+    root = DOCS.parent
+    sources = [*root.glob("crates/*/src/**/*.rs"), *root.glob("python/unsandbox/*.py")]
+    text = "\n".join(path.read_text() for path in sources)
+    read = set(re.findall(r'"(UNSANDBOX_[A-Z_]+|[A-Za-z]+_(?:proxy|PROXY)|TMPDIR|XDG_\w+|CREDENTIALS_DIRECTORY)"', text))
+    read |= set(re.findall(r'^choose = "(\w+)"', (root / "crates/unsandbox-protocol/languages.toml").read_text(), re.MULTILINE))
+    # Those that the engine sets for programs; of builds and tests. HTTP_PROXY is looked at to be left out: a web server may set it from a request.
+    read -= {"ftp_proxy", "socks_proxy", "UNSANDBOX_UPDATE", "UNSANDBOX_JAILER_PROGRAM", "HTTP_PROXY"}
+    assert {name for name in read if f"`{name}`" not in page} == set()
+    named = set(re.findall(r"`(UNSANDBOX_\w+)`", page))
+    assert named <= read
 
 
 def test_every_page_is_in_the_site() -> None:
