@@ -12,6 +12,68 @@
 //! ```
 //!
 //! A program that fails is a result with `success == false`. An [`Error`] says why there is none.
+//!
+//! # Where code runs
+//!
+//! [`Client::from_env`] takes the endpoint from `UNSANDBOX_URL`, else the service if there is a key, else `local:`, the
+//! engine in this process. A builder names it:
+//!
+//! ```no_run
+//! # use unsandbox::Client;
+//! let here = Client::builder().base_url("local:").build()?;
+//! let server = Client::builder().base_url("https://sandbox.example.org").api_key("key").build()?;
+//! # Ok::<(), unsandbox::Error>(())
+//! ```
+//!
+//! The same calls go to each. [`Client::from_backend`] takes anything else that implements [`Backend`].
+//!
+//! # Options of a program
+//!
+//! ```no_run
+//! # use unsandbox::{Client, Limits, Request};
+//! # let client = Client::from_env()?;
+//! let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
+//! let request = Request::new("python", "print(open('data.csv').read(), input())")
+//!     .input_file("data.csv", "1,2,3")
+//!     .stdin("typed")
+//!     .ttl(5)
+//!     .limits(limits);
+//! let result = client.execute(&request)?;
+//! if let Some(limit) = result.limit {
+//!     println!("ended by its limit on {}", limit.as_str());
+//! }
+//! # Ok::<(), unsandbox::Error>(())
+//! ```
+//!
+//! # Options of a call
+//!
+//! [`Client::with`] adds a deadline, a token that cancels the call from another thread, and a callback for output:
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use unsandbox::{CallOptions, Client, ErrorCode, Request};
+//! # let client = Client::from_env()?;
+//! let options = CallOptions::new()
+//!     .deadline(Duration::from_secs(10))
+//!     .on_output(|_, bytes| print!("{}", String::from_utf8_lossy(bytes)));
+//! match client.with(options).execute(&Request::new("bash", "sleep 60")) {
+//!     Err(error) if error.code() == ErrorCode::Timeout => println!("too slow"),
+//!     other => println!("{:?}", other?.exit_code),
+//! }
+//! # Ok::<(), unsandbox::Error>(())
+//! ```
+//!
+//! # Jobs
+//!
+//! ```no_run
+//! # use unsandbox::{Client, Request};
+//! # let client = Client::from_env()?;
+//! let job = client.execute_async(&Request::new("bash", "sleep 1; echo done"))?;
+//! let result = client.wait_job(&job.job_id, None)?;
+//! # Ok::<(), unsandbox::Error>(())
+//! ```
+//!
+//! [`Client::start_execute`] gives a [`Task`] instead, for event loops: it needs no thread at `local:`.
 
 mod artifact;
 mod builder;
