@@ -3,7 +3,6 @@
 
 use crate::egress;
 use crate::programs::runtimes::Runtime;
-use std::borrow::Cow;
 use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Then, Wanted};
 use unsandbox_jailer::message::Needs;
 use unsandbox_protocol::language::Language;
@@ -77,11 +76,8 @@ impl Prepared {
         let contents = std::mem::take(&mut request.input_files);
         let contents = contents.into_iter().map(|file| file.content);
         let mut files: Vec<(String, Vec<u8>)> = names.into_iter().zip(contents).collect();
-        let code = std::mem::take(&mut request.code);
-        let code = match language.source_text(&code) {
-            Cow::Borrowed(_) => code,
-            Cow::Owned(text) => text,
-        };
+        let code = language.source_text(&request.code).into_owned();
+        request.code = String::new();
         files.push((source.clone(), code.into_bytes()));
         let limits = run_limits(&request, language);
         let listen = match network_mode {
@@ -396,6 +392,17 @@ mod tests {
         assert!(plan.env.contains(&"MINE=/a/1/7 /tmp".to_string()), "{:?}", plan.env);
         let run = &plan.steps.last().unwrap().argv;
         assert_eq!(run[..], ["/b/2/build/main".to_string(), "/a/1/7/x".to_string()], "{run:?}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_does_not_reach_the_compiler() {
+        let request = Request::new("c", "\u{feff}int main;");
+        let valid = request.validate().unwrap();
+        let language = valid.language().unwrap();
+        let runtime =
+            Runtime { recipe: &language.recipes[0], programs: Vec::new(), show: Vec::new() };
+        let prepared = Prepared::new(valid, language, runtime).unwrap();
+        assert_eq!(prepared.contents().collect::<Vec<_>>(), [&b"int main;"[..]]);
     }
 
     #[test]
