@@ -10,7 +10,8 @@
 //! [`Then::Serve`] keeps the jail: the init then obeys [`ToInit::Command`]s, one after the other, and answers each with
 //! [`FromInit::Answer`]. Files stay, programs do not: whatever a program has started is ended with it. While a program
 //! of [`Command::Spawn`] runs, files are placed, read, listed and removed all the same, a signal reaches it, and a second
-//! spawn is refused. [`Command::End`], or the end of either socket, ends the jail and everything in it.
+//! spawn is refused. Wall time is that of each program; processor time, memory and files count over all programs of the
+//! jail. [`Command::End`], or the end of either socket, ends the jail and everything in it.
 //!
 //! The init never waits for the engine beyond a message that is under way, and never for a program: files that a program
 //! could make to block (pipes, devices) are not opened. A message that is malformed ends the jail; a command that cannot
