@@ -22,6 +22,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"ttl": 10**40}, "ttl must be an integer"),
     ({"ttl": [1]}, "got an array"),
     ({"network_mode": "open"}, "network_mode must be"),
+    ({"network_mode": "semitrust"}, "network_mode must be"),
     ({"network_mode": 3}, "network_mode must be"),
     ({"env": {"": "x"}}, "env"),
     ({"env": {"a=b": "x"}}, "a=b"),

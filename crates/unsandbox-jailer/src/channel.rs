@@ -45,6 +45,9 @@ fn send_with(
     fds: &[BorrowedFd<'_>],
     flags: SendFlags,
 ) -> io::Result<()> {
+    if bytes.len() > MESSAGE_MAX {
+        return Err(Errno::MSGSIZE.into()); // the other end would take a part of it for the whole
+    }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     loop {
         let mut control = SendAncillaryBuffer::new(&mut space);

@@ -10,15 +10,18 @@
 //! [`Then::Serve`] keeps the jail: the init then obeys [`ToInit::Command`]s, one after the other, and answers each with
 //! [`FromInit::Answer`]. Files stay, programs do not: whatever a program has started is ended with it. While a program
 //! of [`Command::Spawn`] runs, files are placed, read, listed and removed all the same, a signal reaches it, and a second
-//! spawn is refused. Wall time is that of each program; processor time, memory and files count over all programs of the
-//! jail. [`Command::End`], or the end of either socket, ends the jail and everything in it.
+//! spawn is refused. Wall time, and the processor time of an end, are those of each program; the limits of processor time,
+//! memory and files, and the peak of memory, count over all programs of the jail. [`Command::End`], or the end of either socket, ends the jail and everything in it.
 //!
-//! The init never waits for the engine beyond a message that is under way, and never for a program: files that a program
-//! could make to block (pipes, devices) are not opened. A message that is malformed ends the jail; a command that cannot
-//! be obeyed is answered with [`Answer::Refused`].
+//! The init never waits for a program: files that a program could make to block (pipes, devices) are not opened. An engine
+//! that does not read its answers loses the jail: at once while a program runs, after ten seconds otherwise. A message
+//! that is malformed ends the jail; a command that cannot be obeyed is answered with [`Answer::Refused`], as is one that
+//! comes before the batch is over. [`ToInit::Stop`] without a program does nothing. A message has at most
+//! [`crate::message::MESSAGE_MAX`] bytes, which the sender is told. The engine bounds what it places by itself.
 //!
 //! Another change adds two commands: `park` starts a runtime up to where it would read its program, `go` gives it one.
 
+use crate::codec::Blob;
 use crate::message::Trouble;
 use crate::{wire_enum, wire_struct};
 
@@ -136,7 +139,7 @@ wire_enum!(ToInit { 1 = Stop { collect }, 2 = Command { id, command } });
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// Writes a file, with what the descriptor that comes along has from its beginning. An older file of that name is
-    /// replaced; folders on the way are made.
+    /// replaced; folders on the way are made. At most [`PLACE_MAX`] bytes while a program runs.
     Place { path: String, len: u64 },
     /// Opens a regular file: its descriptor comes with the answer.
     Read { path: String },
@@ -157,6 +160,9 @@ wire_enum!(Command {
     1 = Place { path, len }, 2 = Read { path }, 3 = List { path }, 4 = Remove { path },
     5 = Spawn { argv, env, wall_ms }, 6 = Signal { signal }, 7 = Collect, 8 = End,
 });
+
+/// Bytes that are placed while a program runs: nothing else is looked at meanwhile.
+pub const PLACE_MAX: u64 = 8 << 20;
 
 /// Entries of a folder that one answer has.
 pub const ENTRIES_MAX: usize = 128;
@@ -192,7 +198,8 @@ wire_enum!(Answer {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    pub name: String,
+    /// As it is: a program may choose bytes that are not text.
+    pub name: Blob,
     pub is_folder: bool,
     /// Of a regular file; 0 for anything else.
     pub len: u64,

@@ -9,8 +9,8 @@ use std::process::{Child, Command as Process, Stdio};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::commands::{
-    Answer, Cause, Command, ENTRIES_MAX, FromInit, PlacedFile, Plan, RunLimits, StepEnd, Then,
-    ToInit, Wanted,
+    Answer, Cause, Command, ENTRIES_MAX, FromInit, PLACE_MAX, PlacedFile, Plan, RunLimits, StepEnd,
+    Then, ToInit, Wanted,
 };
 use unsandbox_jailer::message::{FromJailer, LEVEL_FULL, Needs, ToJailer};
 
@@ -147,7 +147,8 @@ impl Jail {
         match self.ask(Command::List { path: path.to_string() }) {
             Answer::Entries { entries, has_more } => {
                 let shown = |it: unsandbox_jailer::commands::Entry| {
-                    if it.is_folder { it.name + "/" } else { format!("{} {}", it.name, it.len) }
+                    let name = String::from_utf8_lossy(&it.name.0).into_owned();
+                    if it.is_folder { name + "/" } else { format!("{name} {}", it.len) }
                 };
                 (entries.into_iter().map(shown).collect(), has_more)
             }
@@ -247,6 +248,16 @@ fn files_stay_from_one_program_to_the_next() {
 }
 
 #[test]
+fn processor_time_is_that_of_each_program() {
+    at_each_level(|jail| {
+        let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+        let (_, first) = jail.run(busy);
+        let (_, second) = jail.run("true");
+        assert!(first.cpu_time_us > 2 * second.cpu_time_us, "{first:?} {second:?}");
+    });
+}
+
+#[test]
 fn a_program_is_signalled_and_files_move_meanwhile() {
     at_each_level(|jail| {
         let (mut output, id) =
@@ -255,11 +266,16 @@ fn a_program_is_signalled_and_files_move_meanwhile() {
         let mut on = [0; 3];
         output.read_exact(&mut on).unwrap();
         let (_other, second) = jail.spawn("true");
-        assert_eq!(Jail::refused(jail.answer(second).0), "a program runs already");
+        assert_eq!(Jail::refused(jail.answer(second).0), "a program runs");
         assert_eq!(jail.place("input/late", b"x"), Answer::Done);
         assert_eq!(jail.read("input/late").unwrap(), b"x");
         let busy = jail.ask(Command::Remove { path: "input/artifacts".into() });
         assert!(Jail::refused(busy).contains("artifacts"));
+        assert!(Jail::refused(jail.ask(Command::Signal { signal: 11 })).contains("11"));
+        let file = memfd(b"x");
+        let large = Command::Place { path: "input/large".into(), len: PLACE_MAX + 1 };
+        let large = jail.send(large, &[file.as_fd()]);
+        assert!(Jail::refused(jail.answer(large).0).contains("8388608"));
         assert_eq!(jail.ask(Command::Signal { signal: 2 }), Answer::Done);
         let Answer::Ended { end } = jail.answer(id).0 else { panic!("no end") };
         assert_eq!((end.cause, end.code), (Cause::Exited, 7));
@@ -305,6 +321,16 @@ fn no_link_leads_out_and_nothing_blocks() {
         let (entries, has_more) = jail.list("input/many");
         assert_eq!((entries.len(), has_more), (ENTRIES_MAX, true));
         assert_eq!(jail.ask(Command::Remove { path: "input/many".into() }), Answer::Done);
+        // Names that are as long as they may be, and no text.
+        let names = "mkdir bad; cd bad; b=$(printf '\\377%.0s' $(seq 250)); for i in $(seq 150); do : > $b$i; done";
+        assert_eq!(jail.run(names).0, "");
+        let (entries, has_more) = jail.list("input/bad");
+        assert_eq!((entries.len(), has_more), (ENTRIES_MAX, true));
+        let long = Command::Read { path: "x/".repeat(30_000) };
+        assert!(Jail::refused(jail.ask(long)).len() < 1000);
+        let longer =
+            ToInit::Command { id: 99, command: Command::Read { path: "x".repeat(70_000) } };
+        assert!(channel::send(jail.control.as_fd(), &longer, &[]).is_err());
         let argv = vec!["/nonexistent".to_string()];
         let null = File::options().read(true).write(true).open("/dev/null").unwrap();
         let spawn = Command::Spawn { argv, env: Vec::new(), wall_ms: 1000 };

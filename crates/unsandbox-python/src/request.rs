@@ -37,6 +37,8 @@ fn set(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
         "stdin" => request.stdin = Some(value.extract()?),
         "args" => request.args = args(value)?,
         "limits" => limits(request, value)?,
+        // The words of the API alone: what other clients write for them is read from JSON only.
+        "network_mode" => request.network_mode = text(name, value)?,
         _ => return set_scalar(request, name, value),
     }
     Ok(())

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path};
-use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::codec::{Blob, Wire};
 use unsandbox_jailer::commands::{ENTRIES_MAX, Entry, PLAN_HEAD, PlacedFile, Plan};
 
 /// The plan and small files are read in one call.
@@ -121,7 +121,7 @@ impl Tree {
         let opened = sys::open_beneath(self.root.as_fd(), &c_path(path)?, true)?;
         let (names, has_more) = folder::first_entries(opened.as_fd(), ENTRIES_MAX)?;
         let mut entries: Vec<Entry> = names.iter().map(|name| entry(&opened, name)).collect();
-        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        entries.sort_by(|one, other| one.name.0.cmp(&other.name.0));
         Ok((entries, has_more))
     }
 
@@ -166,7 +166,7 @@ fn entry(folder: &OwnedFd, name: &CString) -> Entry {
     let is_file = kind == Ok(FileType::RegularFile);
     let len = found.as_ref().map_or(0, |found| found.st_size as u64);
     Entry {
-        name: name.to_string_lossy().into_owned(),
+        name: Blob(name.as_bytes().to_vec()),
         is_folder: kind == Ok(FileType::Directory),
         len: if is_file { len } else { 0 },
     }

@@ -36,7 +36,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::commands::{Cause, FromInit, PlacedFile, Plan, Step, StepKind, Then, ToInit};
+use unsandbox_jailer::commands::{
+    Answer, Cause, FromInit, PlacedFile, Plan, Step, StepKind, Then, ToInit,
+};
 use unsandbox_jailer::message::Needs;
 
 /// What the init holds when it is born.
@@ -398,7 +400,7 @@ impl Run<'_> {
         let mut stepper = Stepper::new(&plan, locks, meter, self.shares_user, oom_score, calls)
             .map_err(trouble("streams", "prepare the steps"))?;
         let steps = std::mem::take(&mut plan.steps);
-        let collects = self.take_steps(steps, &mut stepper, streams)?;
+        let collects = self.take_steps(steps, &mut stepper, streams, plan.then)?;
         if plan.then == Then::Serve {
             let ends = [self.control.as_fd(), self.parent_socket.as_fd()];
             let served = Server::new(ends, &plan, tmp).and_then(|it| it.serve(&mut stepper));
@@ -433,16 +435,17 @@ impl Run<'_> {
         steps: Vec<Step>,
         stepper: &mut Stepper<'_>,
         streams: Streams,
+        then: Then,
     ) -> JailResult<bool> {
         let mut streams = Some(streams);
         for step in steps {
             let outcome = if step.kind == StepKind::Run {
                 // The init lets go of the streams, so that they end with the program.
                 let Some(streams) = streams.take() else { break };
-                self.take(&step, stepper, RunStreams::Own(streams))?
+                self.take(&step, stepper, RunStreams::Own(streams), then)?
             } else {
                 let Some(streams) = &streams else { break };
-                self.take(&step, stepper, RunStreams::Compiler(&streams.stderr))?
+                self.take(&step, stepper, RunStreams::Compiler(&streams.stderr), then)?
             };
             if outcome.end.cause == Cause::Stopped {
                 return Ok(outcome.collect);
@@ -460,6 +463,7 @@ impl Run<'_> {
         step: &Step,
         stepper: &mut Stepper<'_>,
         streams: RunStreams<'_>,
+        then: Then,
     ) -> JailResult<Outcome> {
         let say = |message: &FromInit| {
             // An engine that is gone has closed the socket; the next poll sees that.
@@ -471,20 +475,31 @@ impl Run<'_> {
             streams,
             [self.control.as_fd(), self.parent_socket.as_fd()],
             started,
-            &mut || self.hear(),
+            &mut || self.hear(then),
         )?;
         say(&FromInit::Ended { kind: step.kind, end: outcome.end });
         Ok(outcome)
     }
 
-    /// The one message that a batch hears.
-    fn hear(&self) -> Heard {
-        let Ok(Some((bytes, _))) = channel::receive_short(self.control.as_fd()) else {
-            return Heard::Gone;
+    /// What a batch hears: to stop, and nothing else.
+    fn hear(&self, then: Then) -> Heard {
+        let control = self.control.as_fd();
+        let received = match then {
+            Then::End => channel::receive_short(control),
+            Then::Serve => channel::receive(control),
         };
+        let Ok(Some((bytes, _))) = received else { return Heard::Gone };
         match ToInit::from_bytes(&bytes) {
             Some(ToInit::Stop { collect }) => Heard::Stop { collect },
-            _ => Heard::Nothing,
+            Some(ToInit::Command { id, .. }) => {
+                let why = "the batch is not over".to_string();
+                let answer = Answer::Refused { why, errno: libc::EBUSY };
+                match channel::try_send(control, &FromInit::Answer { id, answer }, &[]) {
+                    Ok(()) => Heard::Nothing,
+                    Err(_) => Heard::Gone,
+                }
+            }
+            None => Heard::Gone,
         }
     }
 }

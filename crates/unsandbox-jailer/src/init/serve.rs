@@ -4,19 +4,24 @@
 
 use crate::init::collect;
 use crate::init::files::Tree;
-use crate::init::step::{Heard, Stepper};
+use crate::init::step::{Heard, Outcome, Stepper};
 use crate::init::streams::{RunStreams, Streams};
 use crate::sys;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::commands::{Answer, Command, FromInit, Plan, Step, StepKind, ToInit};
+use unsandbox_jailer::commands::{
+    Answer, Command, FromInit, PLACE_MAX, Plan, Step, StepKind, ToInit,
+};
 
 /// How long an answer may wait for the engine to read others.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+const WHY_MAX_CHARS: usize = 300;
 
 /// What is left to do after a command.
 enum Next {
@@ -30,6 +35,7 @@ pub struct Server<'a> {
     plan: &'a Plan,
     tmp: &'a Path,
     tree: Tree,
+    is_running: Cell<bool>,
 }
 
 impl<'a> Server<'a> {
@@ -44,7 +50,8 @@ impl<'a> Server<'a> {
             rustix::net::sockopt::Timeout::Send,
             Some(ANSWER_TIME),
         )?;
-        Ok(Server { control, parent_socket, plan, tmp, tree: Tree::open(tmp)? })
+        let (tree, is_running) = (Tree::open(tmp)?, Cell::new(false));
+        Ok(Server { control, parent_socket, plan, tmp, tree, is_running })
     }
 
     /// Obeys until the end. The batch before it counts as command 0.
@@ -74,11 +81,18 @@ impl<'a> Server<'a> {
     }
 
     fn answer(&self, id: u64, answer: Answer, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        channel::send(self.control, &FromInit::Answer { id, answer }, fds)
+        let message = FromInit::Answer { id, answer };
+        // While a program runs it has to be watched.
+        match self.is_running.get() {
+            true => channel::try_send(self.control, &message, fds),
+            false => channel::send(self.control, &message, fds),
+        }
     }
 
     fn refuse(&self, id: u64, why: &str, errno: i32) -> io::Result<()> {
-        self.answer(id, Answer::Refused { why: why.to_string(), errno }, &[])
+        // A path in it may be as long as a message.
+        let why = why.chars().take(WHY_MAX_CHARS).collect();
+        self.answer(id, Answer::Refused { why, errno }, &[])
     }
 
     fn obey(
@@ -108,7 +122,7 @@ impl<'a> Server<'a> {
                     Err(error) => self.refuse_for(id, "collect", &error)?,
                 }
             }
-            command => self.obey_for_files(id, command, fds, false)?,
+            command => self.obey_for_files(id, command, fds)?,
         }
         Ok(Next::Command)
     }
@@ -117,14 +131,13 @@ impl<'a> Server<'a> {
         self.refuse(id, &format!("{what}: {error}"), error.raw_os_error().unwrap_or(0))
     }
 
-    fn obey_for_files(
-        &self,
-        id: u64,
-        command: Command,
-        fds: Vec<OwnedFd>,
-        is_running: bool,
-    ) -> io::Result<()> {
+    fn obey_for_files(&self, id: u64, command: Command, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let is_running = self.is_running.get();
         let (what, done) = match command {
+            Command::Place { len, .. } if is_running && len > PLACE_MAX => {
+                let why = format!("at most {PLACE_MAX} bytes are placed while a program runs");
+                return self.refuse(id, &why, libc::EFBIG);
+            }
             Command::Place { path, len } => {
                 let placed = match fds.into_iter().next() {
                     Some(content) => self.tree.place(&path, content, len),
@@ -145,7 +158,7 @@ impl<'a> Server<'a> {
                 let removed = self.tree.remove(&path, !is_running);
                 (format!("remove {path}"), removed.map(|()| (Answer::Done, None)))
             }
-            _ => return self.refuse(id, "a program runs already", 0),
+            _ => return self.refuse(id, "a program runs", libc::EBUSY),
         };
         match done {
             Ok((answer, file)) => {
@@ -167,12 +180,18 @@ impl<'a> Server<'a> {
         let Ok(()) = stepper.set_environment(env) else {
             return self.refuse(id, "a variable holds a NUL byte", libc::EINVAL);
         };
+        let before = stepper.cpu_time_us();
+        self.is_running.set(true);
         let started = || drop(self.answer(id, Answer::Started, &[]));
         let mut hear = || self.hear_meanwhile();
         let ends = [self.control, self.parent_socket];
         let taken = stepper.take(step, RunStreams::Own(streams), ends, started, &mut hear);
+        self.is_running.set(false);
         match taken {
-            Ok(outcome) => self.answer(id, Answer::Ended { end: outcome.end }, &[]),
+            Ok(Outcome { mut end, .. }) => {
+                end.cpu_time_us = end.cpu_time_us.saturating_sub(before);
+                self.answer(id, Answer::Ended { end }, &[])
+            }
             Err(trouble) => self.refuse(id, &trouble.what, trouble.errno),
         }
     }
@@ -183,13 +202,18 @@ impl<'a> Server<'a> {
         let obeyed = match message {
             ToInit::Stop { collect } => return Heard::Stop { collect },
             ToInit::Command { command: Command::End, .. } => return Heard::Gone,
-            ToInit::Command { id, command: Command::Signal { signal } } => {
+            ToInit::Command { id, command: Command::Signal { signal } }
+                if [libc::SIGINT, libc::SIGKILL].contains(&signal) =>
+            {
                 if self.answer(id, Answer::Done, &[]).is_ok() {
                     return Heard::Signal(signal);
                 }
                 return Heard::Gone;
             }
-            ToInit::Command { id, command } => self.obey_for_files(id, command, fds, true),
+            ToInit::Command { id, command: Command::Signal { signal } } => {
+                self.refuse(id, &format!("signal {signal} is neither 2 nor 9"), libc::EINVAL)
+            }
+            ToInit::Command { id, command } => self.obey_for_files(id, command, fds),
         };
         if obeyed.is_ok() { Heard::Nothing } else { Heard::Gone }
     }

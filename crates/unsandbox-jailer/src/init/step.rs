@@ -88,6 +88,11 @@ impl<'a> Stepper<'a> {
         Ok(Stepper { locks, limits, env, signals, watchdog, oom_score, calls })
     }
 
+    /// Of all programs so far.
+    pub fn cpu_time_us(&mut self) -> u64 {
+        self.watchdog.cpu_time().as_micros() as u64
+    }
+
     /// For the next program. An error where a pair holds a NUL byte.
     pub fn set_environment(&mut self, env: &[String]) -> io::Result<()> {
         self.env = env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
@@ -230,9 +235,9 @@ impl<'a> Stepper<'a> {
                 return (Cause::Wall, libc::SIGKILL, true);
             }
             let timeout = deadline.min(next_look).saturating_duration_since(now);
-            let [signals, control_fd, leash_fd] =
+            let [signals, control_fd, parent_fd] =
                 [self.signals.as_raw_fd(), control.as_raw_fd(), parent_socket.as_raw_fd()];
-            let fds = [signals, control_fd, leash_fd, self.calls.descriptor()];
+            let fds = [signals, control_fd, parent_fd, self.calls.descriptor()];
             let Ok([child_ended, spoken, let_go, called]) = sys::poll_readable(fds, Some(timeout))
             else {
                 sys::exit_now(1)
