@@ -156,9 +156,10 @@ impl Engine {
     }
 
     /// Takes a job: its sink hears that it is accepted, then it waits for its turn.
-    fn enqueue(&self, record: Record, cancel: &CancelToken) -> Result<(), Error> {
+    fn enqueue(&self, mut record: Record, cancel: &CancelToken) -> Result<(), Error> {
         let (job, sink) = (record.job.clone(), record.sink.clone());
-        let has_deadline = record.deadline.is_some();
+        // Not before it is accepted: an end must not be heard of first.
+        let deadline = record.deadline.take();
         {
             let mut jobs = self.core.jobs();
             if jobs.closed {
@@ -179,6 +180,7 @@ impl Engine {
             // It may have been cancelled by what heard of it.
             if jobs.active(&job.job_id).is_some() {
                 jobs.queue.push_back(job.job_id.clone());
+                jobs.set_deadline(&job.job_id, deadline);
             }
             (self.core.launch_waiting(&mut jobs), self.core.link.get().is_none())
         };
@@ -186,7 +188,7 @@ impl Engine {
         if is_orphan {
             self.core.resume(); // the jailer has ended since it was asked for
         }
-        if has_deadline {
+        if deadline.is_some() {
             self.core.wake();
         }
         self.core.guard(&job.job_id, cancel);

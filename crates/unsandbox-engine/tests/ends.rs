@@ -4,7 +4,8 @@
 mod common;
 
 use common::*;
-use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use unsandbox_engine::{Engine, EngineOptions};
 use unsandbox_protocol::backend::NoSink;
@@ -349,4 +350,37 @@ fn a_step_that_makes_an_artifact_is_stopped_as_the_program_is() {
     let result = execute_on(&engine, request().limits(limits)).unwrap();
     assert_eq!((result.limit, result.exit_code), (Some(LimitKind::Output), Some(137)));
     assert_eq!((result.stderr.len(), result.truncated), (8, true), "{:?}", result.error);
+}
+
+/// Runs another program while it hears that its own job is accepted, and notes what it hears.
+struct Busy(Arc<Engine>, Mutex<Vec<&'static str>>, Sender<()>);
+
+impl EventSink for Busy {
+    fn event(&self, event: unsandbox_protocol::Event<'_>) {
+        if let unsandbox_protocol::Event::Accepted(_) = event {
+            assert_eq!(
+                execute_on(&self.0, Request::new("bash", "true")).unwrap().exit_code,
+                Some(0)
+            );
+            self.1.lock().unwrap().push("accepted");
+        }
+    }
+
+    fn finished(&self, end: Result<Job, Error>) {
+        assert_eq!(end.unwrap_err().code(), ErrorCode::Timeout);
+        self.1.lock().unwrap().push("finished");
+        let _ = self.2.send(());
+    }
+}
+
+#[test]
+fn no_end_is_heard_of_before_the_acceptance() {
+    let engine = Arc::new(engine());
+    let (sender, ended) = channel();
+    let sink = Arc::new(Busy(engine.clone(), Mutex::default(), sender));
+    let mut submission = Submission::validated(Request::new("bash", "sleep 60")).unwrap();
+    submission.context.deadline = Some(Duration::from_nanos(1));
+    engine.submit(submission, sink.clone());
+    ended.recv_timeout(Duration::from_secs(20)).expect("the deadline has passed");
+    assert_eq!(*sink.1.lock().unwrap(), ["accepted", "finished"]);
 }

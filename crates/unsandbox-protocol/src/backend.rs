@@ -171,7 +171,7 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// CONFLICT, or as before where nothing but idle connections had to be ended.
     fn close(&self, grace: Duration);
 
-    /// Runs and waits on the calling thread, within the submission's deadline.
+    /// Runs and waits on the calling thread. The submission's deadline is kept by [`Backend::submit`].
     fn execute(
         &self,
         submission: Submission<'_>,
@@ -184,15 +184,16 @@ pub trait Backend: Send + Sync + fmt::Debug {
     }
 
     /// Submits and waits until the job is accepted. A backend may report nothing further to the sink of a listed
-    /// job: its end is found by its id.
+    /// job: its end is found by its id. If the call ends before that, so does the job, whose id nobody has.
     fn submit_job(
         &self,
         submission: Submission<'_>,
         sink: Arc<dyn EventSink>,
     ) -> Result<Job, Error> {
+        let (context, cancel) = (submission.context.clone(), submission.cancel.clone());
         let waiter = Arc::new(Waiter::before(sink));
         self.submit(submission.into_owned(), waiter.clone());
-        waiter.wait_accepted()
+        waiter.wait_accepted(&context).inspect_err(|_| cancel.cancel())
     }
 
     /// Waits for the end of a job. The context's token and deadline end only the waiting.
@@ -203,10 +204,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
         result_in(end)
     }
 
-    /// Cancels a job and waits for its end.
+    /// Cancels a job and waits for its end. The context's token and deadline end only the waiting.
     fn cancel_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
         let waiter = Arc::new(Waiter::new());
         self.cancel(job_id, context, waiter.clone())?;
-        waiter.wait_result()
+        let end = waiter.wait_within(job_id, context)?;
+        result_in(end)
     }
 }

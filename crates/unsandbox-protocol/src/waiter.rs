@@ -56,23 +56,24 @@ impl Waiter {
         result_in(self.wait()?)
     }
 
-    /// Blocks until the job is accepted or refused.
-    pub fn wait_accepted(&self) -> Result<Job, Error> {
-        let (state, changed) = &*self.state;
-        let mut state = lock(state);
-        loop {
-            if let Some(job) = state.accepted.take() {
-                return Ok(job);
-            }
-            if let Some(end) = state.end.take() {
-                return end;
-            }
-            state = changed.wait(state).expect("no panic under this lock");
-        }
+    /// Blocks until the job is accepted or refused, or the context ends the waiting.
+    pub fn wait_accepted(&self, context: &CallContext) -> Result<Job, Error> {
+        self.wait_for(None, context, |state| {
+            state.accepted.take().map(Ok).or_else(|| state.end.take())
+        })
     }
 
     /// Blocks until the end has come, or the context ends the waiting. `job_id` is for the error.
     pub fn wait_within(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
+        self.wait_for(Some(job_id), context, |state| state.end.take())
+    }
+
+    fn wait_for(
+        &self,
+        job_id: Option<&str>,
+        context: &CallContext,
+        take: impl Fn(&mut State) -> Option<Result<Job, Error>>,
+    ) -> Result<Job, Error> {
         let shared = self.state.clone();
         let _guard = context.cancel.on_cancel(move || {
             lock(&shared.0).cancelled = true;
@@ -82,11 +83,11 @@ impl Waiter {
         let (state, changed) = &*self.state;
         let mut state = lock(state);
         loop {
-            if let Some(end) = state.end.take() {
-                return end;
+            if let Some(answer) = take(&mut state) {
+                return answer;
             }
             if state.cancelled {
-                return Err(cancelled(Some(job_id)));
+                return Err(cancelled(job_id));
             }
             let Some(until) = until else {
                 state = changed.wait(state).expect("no panic under this lock");
@@ -95,7 +96,11 @@ impl Waiter {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let error = past_deadline(context.deadline.unwrap_or_default());
-                return Err(error.with_may_have_run(true).with_job_id(job_id));
+                let error = error.with_may_have_run(true);
+                return Err(match job_id {
+                    Some(job_id) => error.with_job_id(job_id),
+                    None => error,
+                });
             }
             state = changed.wait_timeout(state, left).expect("no panic under this lock").0;
         }

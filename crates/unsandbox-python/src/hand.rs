@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The thread that makes the main thread's calls to servers, so that Ctrl-C is seen meanwhile. It is kept for
+//! The thread that makes the main thread's calls, so that Ctrl-C is seen meanwhile. It is kept for
 //! the next call: to start a thread takes longer than all else that a short call needs here.
 
 use crate::error::raise;
@@ -41,7 +41,9 @@ impl Hand {
         let thread = std::thread::Builder::new()
             .name("unsandbox-call".to_string())
             .spawn(move || waiting.into_iter().for_each(|body| body()))
-            .map_err(|cause| Error::internal("no thread for a call").with_cause(cause))
+            .map_err(|cause| {
+                Error::internal("could not start a thread for this call").with_cause(cause)
+            })
             .map_err(|error| raise(py, &error))?;
         Ok(Hand { bodies, thread, process: std::process::id() })
     }

@@ -28,7 +28,7 @@ fn wait<T: Send + 'static>(py: Python<'_>, task: &Task<T>) -> PyResult<T> {
     }
 }
 
-/// Makes a call that has no task of its own.
+/// Makes a blocking call; on the main thread as a task of another thread.
 pub fn call<T: Send + 'static>(
     py: Python<'_>,
     options: CallOptions,

@@ -130,10 +130,15 @@ impl Client {
         self.with(CallOptions::default())
     }
 
-    pub(crate) fn backend(&self) -> Result<&dyn Backend, Error> {
+    /// What runs this client's code, for a backend of one's own that stands before it.
+    ///
+    /// # Errors
+    ///
+    /// CONFLICT if the client is closed.
+    pub fn backend(&self) -> Result<&Arc<dyn Backend>, Error> {
         match self.is_closed() {
             true => Err(Error::new(ErrorCode::Conflict, "the client is closed")),
-            false => Ok(&*self.inner.backend),
+            false => Ok(&self.inner.backend),
         }
     }
 

@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use unsandbox::protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox::{
-    Backend, CallContext, CallOptions, Client, Error, ErrorCode, Event, EventSink, ExecutionResult,
-    Job, Probe, Request, Status, Stream, Submission,
+    Backend, CallContext, CallOptions, CancelToken, Client, Error, ErrorCode, Event, EventSink,
+    ExecutionResult, Job, Probe, Request, Status, Stream, Submission,
 };
 
 /// Accepts when it is told to, from a thread of its own; the code `no` is refused.
 #[derive(Debug, Default)]
 struct Late {
     decide: Mutex<Option<Receiver<()>>>,
+    /// Of the submission.
+    token: Mutex<CancelToken>,
     closed: AtomicUsize,
 }
 
@@ -28,6 +30,7 @@ impl Late {
 impl Backend for Late {
     fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
         let decide = self.decide.lock().unwrap().take().expect("one submission");
+        *self.token.lock().unwrap() = submission.cancel.clone();
         std::thread::spawn(move || {
             decide.recv().unwrap();
             if submission.request.code == "no" {
@@ -56,7 +59,10 @@ impl Backend for Late {
         Ok(())
     }
 
-    fn cancel(&self, _: &str, _: &CallContext, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+    fn cancel(&self, id: &str, at: &CallContext, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+        if id == "held" {
+            return self.watch(id, at, sink);
+        }
         let mut job = Job::new("late-1", Status::Cancelled);
         job.result = Some(ExecutionResult::new(Status::Cancelled).into());
         sink.finished(Ok(job));
@@ -153,4 +159,25 @@ fn deadline_and_token_travel_with_each_call() {
     assert_eq!((error.code(), error.job_id()), (ErrorCode::Cancelled, Some("held")));
     assert_eq!(client.wait_job("other", None).unwrap_err().code(), ErrorCode::NotFound);
     assert_eq!(client.cancel_job("late-1").unwrap().status, Status::Cancelled);
+}
+
+#[test]
+fn a_call_leaves_a_backend_that_does_not_answer() {
+    let (client, backend, _decide) = client();
+    let soon = || CallOptions::new().deadline(Duration::from_millis(5));
+    let error = client.with(soon()).cancel_job("held").unwrap_err();
+    assert_eq!((error.code(), error.job_id()), (ErrorCode::Timeout, Some("held")));
+    let error = client.with(soon()).execute_async(&Request::new("bash", "")).unwrap_err();
+    assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, true));
+    assert!(backend.token.lock().unwrap().is_cancelled(), "nobody has its id");
+}
+
+#[test]
+fn the_backend_of_a_client_is_that_of_another() {
+    let (first, _, decide) = client();
+    decide.send(()).unwrap();
+    let second = Client::from_backend(first.backend().unwrap().clone(), "second:");
+    assert_eq!(second.execute(&Request::new("bash", "")).unwrap().stdout, b"hey\n");
+    first.close();
+    assert_eq!(first.backend().unwrap_err().code(), ErrorCode::Conflict);
 }

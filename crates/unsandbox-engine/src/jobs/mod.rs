@@ -98,11 +98,15 @@ impl Jobs {
     }
 
     pub fn insert(&mut self, record: Record) {
-        let id = &record.job.job_id;
-        if let Some((when, _)) = record.deadline {
-            self.deadlines.insert((when, id.clone()));
+        self.active.insert(record.job.job_id.clone(), record);
+    }
+
+    pub fn set_deadline(&mut self, job_id: &str, deadline: Option<(Instant, Duration)>) {
+        let Some(record) = self.active.get_mut(job_id) else { return };
+        record.deadline = deadline;
+        if let Some((when, _)) = deadline {
+            self.deadlines.insert((when, job_id.to_string()));
         }
-        self.active.insert(id.clone(), record);
     }
 
     /// The job, whether it has ended or not, if it is this owner's.

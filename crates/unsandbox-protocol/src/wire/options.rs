@@ -115,7 +115,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         keys: &["network", "network_mode"],
         kind: OptionKind::Text,
         reach: OptionReach::Everywhere,
-        builds: false,
+        builds: true,
         means: "`zerotrust` (no network) or `semitrusted` (through a gateway)",
         is_set: |request| request.network_mode != "zerotrust",
         query: Some(QueryForm {
@@ -270,7 +270,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         keys: &["limits"],
         kind: OptionKind::Limits,
         reach: OptionReach::Ours,
-        builds: false,
+        builds: true,
         means: "limits of the run by name",
         is_set: |request| !request.limits.is_default(),
         query: None,
