@@ -130,7 +130,7 @@ impl Client {
         self.with(CallOptions::default())
     }
 
-    /// What runs this client's code, for a backend of one's own that stands before it.
+    /// What runs this client's code, to wrap in another backend.
     ///
     /// # Errors
     ///
