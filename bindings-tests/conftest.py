@@ -89,7 +89,7 @@ def stub() -> Iterator[object]:
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No key and no endpoint of whoever runs the tests is used by them."""
+    """The tests use no key and no endpoint of the user who runs them."""
     for name, directory in (("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")):
         monkeypatch.setenv(name, os.environ.get(name) or str(Path.home() / directory))
     for name in list(os.environ):

@@ -2289,7 +2289,7 @@ UNSANDBOX_API const char *unsandbox_health_json(const unsandbox_health *health, 
 UNSANDBOX_API void unsandbox_health_free(unsandbox_health *health);
 
 /**
- * The best level to be had, "full" or "reduced"; NULL where execution would be refused.
+ * The best level available, "full" or "reduced"; NULL where execution would be refused.
  *
  * @param len  receives the length in bytes; may be NULL.
  * @return UTF-8, NUL-terminated, borrowed until the probe is freed.
@@ -2317,7 +2317,7 @@ const char *unsandbox_probe_layer_name(const unsandbox_probe *probe,
                                        size_t *len);
 
 /**
- * 1 where the layer is to be had here, else 0.
+ * 1 where the layer is available here, else 0.
  *
  * @since 0.1
  */
@@ -2459,7 +2459,7 @@ UNSANDBOX_API void unsandbox_task_cancel(const unsandbox_task *task);
 
 /**
  * Frees a task, and cancels it if it is not done; NULL is fine. notify may still be called once, so
- * user_data must outlive that call; whoever cannot promise this waits for the task first.
+ * user_data must outlive that call; a caller that cannot promise this waits for the task first.
  *
  * @since 0.1
  */

@@ -140,7 +140,7 @@ WALL_KINDS = [
     Kind("mount flag", TEMPLATE, r"libc::(MS_NO\w+)", "0", first=SEEN),
     Kind("mount flag", JAIL, r"^        sys::mount\(c\"none\", c\"/\", c\"\", (private), .*?;\n", first=of_engine("standings").only("mounts are shared")),
     Kind("mount size", INIT, r",(nr_inodes)=\{inodes\}", first=HOSTILE.only("fills its file system", "as many empty files as fit")),
-    # 0 is no limit.
+    # 0 means unlimited.
     Kind("mount size", INIT, r"(?<=nr_inodes=\{inodes\}\", )needs\.(work_bytes)", "0", first=HOSTILE.only("fills its file system")),
     Kind("mount size", TEMPLATE, r",(size|nr_inodes)=\w+", first=SEEN),
     Kind("own namespace", JAIL, r"^    \| libc::(CLONE_NEW\w+)", first=SEEN),

@@ -141,7 +141,7 @@ def test_asyncio_takes_the_executor_as_its_own(client: unsandbox.Client) -> None
     async def main() -> str:
         loop = asyncio.get_running_loop()
         with unsandbox.Executor(2, client=client, language="python") as executor:
-            # What runs is source text, which is no function for a type checker.
+            # What runs is source text, which a type checker does not take for a function.
             result: Any = await loop.run_in_executor(executor, "say 5")  # type: ignore[arg-type]
         return str(result.stdout)
 

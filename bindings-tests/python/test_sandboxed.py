@@ -191,7 +191,7 @@ def test_functions_that_cannot_travel() -> None:
         (cached, "only a plain function can be sandboxed"),
         (print, "only a plain function can be sandboxed, got builtin"),
         (int, "only a plain function can be sandboxed, got type"),
-        (namespace["without_source"], "its source is not to be had"),
+        (namespace["without_source"], "its source is not available"),
     ]
     for function, words in refused:
         with pytest.raises(unsandbox.InvalidRequestError, match=words):

@@ -20,7 +20,7 @@ AT_ONCE = 100
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of a server of one's own, as `python -m unsandbox serve` gives it."""
+    """The address of a server of your own, as `python -m unsandbox serve` gives it."""
     command = [sys.executable, "-m", "unsandbox", "serve", "--isolation", "auto"]
     command += ["--listen", "127.0.0.1:0", "--concurrency", str(AT_ONCE)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

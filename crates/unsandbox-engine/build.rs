@@ -55,7 +55,7 @@ fn of_the_hostile_suite() -> bool {
     let profile = env::var("PROFILE").expect("cargo sets PROFILE");
     assert!(
         !asked || profile == "debug",
-        "{ASKED} is for tests; it is no release that leaves layers out"
+        "{ASKED} is for tests; a release does not leave layers out"
     );
     asked
 }

@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (client, listener) = (client.clone(), listener.try_clone()?);
         thread::spawn(move || {
             for caller in listener.incoming().flatten() {
-                // A caller that has gone away is no concern of the others.
+                // A caller that has gone away does not concern the others.
                 let _ = answer(&client, caller);
             }
         });

@@ -62,7 +62,7 @@ class Client:
 
     Raises:
         ConfigError: Endpoint, key, accounts file or certificates are unusable.
-        InvalidRequestError: A setting is no value of its kind.
+        InvalidRequestError: A setting is not a value of its kind.
 
     Examples:
         >>> with unsandbox.Client(base_url="local:", timeout=30) as client:

@@ -53,7 +53,7 @@ class Executor(_Executor):
         options: Options of `Client.execute` for all of them.
 
     Raises:
-        InvalidRequestError: max_workers is no whole number above 0.
+        InvalidRequestError: max_workers is not a whole number above 0.
 
     Examples:
         >>> with unsandbox.Executor(4, client=client, language="bash", ttl=5) as executor:

@@ -2,7 +2,7 @@
 """The decorator `sandboxed`: a function's source runs in the sandbox.
 
 Arguments and result travel as JSON. Nothing that comes from the sandbox is ever unpickled: unpickling
-runs code of whoever wrote the bytes.
+runs code of the one who wrote the bytes.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _source(function: FunctionType) -> str:
         text = "".join(lines)
     except (OSError, TypeError):
         raise InvalidRequestError(
-            f"{function.__qualname__} cannot be sandboxed because its source is not to be had: "
+            f"{function.__qualname__} cannot be sandboxed because its source is not available: "
             "define it in a file or a notebook cell"
         ) from None
     # An indented function is put below an `if`, which leaves the insides of its texts alone.

@@ -331,7 +331,7 @@ class Layer:
 
     Attributes:
         name: What it is called.
-        available: Whether it is to be had here.
+        available: Whether it is available here.
         detail: What it is made of here, or why it is missing.
         fix: How to get it; empty where it is there.
     """

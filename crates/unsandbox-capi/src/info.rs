@@ -322,7 +322,7 @@ impl unsandbox_probe {
     }
 }
 
-/// The best level to be had, "full" or "reduced"; NULL where execution would be refused.
+/// The best level available, "full" or "reduced"; NULL where execution would be refused.
 ///
 /// @param len  receives the length in bytes; may be NULL.
 /// @return UTF-8, NUL-terminated, borrowed until the probe is freed.
@@ -357,7 +357,7 @@ pub extern "C" fn unsandbox_probe_layer_name(
     ffi!(or std::ptr::null(), { give_optional(read(probe).and_then(|it| it.layers.get(index).map(|it| &it.name)), len) })
 }
 
-/// 1 where the layer is to be had here, else 0.
+/// 1 where the layer is available here, else 0.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]

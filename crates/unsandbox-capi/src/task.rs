@@ -242,7 +242,7 @@ pub extern "C" fn unsandbox_task_cancel(task: *const unsandbox_task) {
 }
 
 /// Frees a task, and cancels it if it is not done; NULL is fine. notify may still be called once, so
-/// user_data must outlive that call; whoever cannot promise this waits for the task first.
+/// user_data must outlive that call; a caller that cannot promise this waits for the task first.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]

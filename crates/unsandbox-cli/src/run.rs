@@ -23,7 +23,7 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
         return Err(Failure::usage("--wasm makes a file; give --artifacts DIR, or --json"));
     }
     let isolation = IsolationPolicy::parse(&args.isolation)
-        .ok_or_else(|| Failure::usage(format!("{:?} is no isolation level", args.isolation)))?;
+        .ok_or_else(|| Failure::usage(format!("{:?} is not an isolation level", args.isolation)))?;
     let mut builder = builder(std::mem::take(&mut args.endpoint)).isolation(isolation);
     for host in std::mem::take(&mut args.egress_allow) {
         builder = builder.egress_allow(host);

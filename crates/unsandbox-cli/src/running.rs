@@ -71,7 +71,7 @@ impl Running {
             state.stopped = true;
             state.job_id.clone()
         };
-        // Where no thread is to be had, a second interrupt still ends the command.
+        // Where no thread can be started, a second interrupt still ends the command.
         let _ = match job_id {
             Some(job_id) => self.cancel(job_id),
             None => {
@@ -111,7 +111,7 @@ impl Running {
     }
 }
 
-/// A server chose the id: one that begins with a dash is no option.
+/// A server chose the id: one that begins with a dash is not an option.
 fn wait_command(url: &str, id: &str) -> String {
     let end_of_options = if id.starts_with('-') { "-- " } else { "" };
     format!("unsandbox wait --url {} {end_of_options}{}", shell_word(url), shell_word(id))

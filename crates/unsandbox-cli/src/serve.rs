@@ -15,13 +15,13 @@ use unsandbox::{Backend, CallContext, CancelToken, key_file};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
 use unsandbox_server::{Caps, Keys, Listen, Server, ServerOptions};
 
-/// More processors than a machine of today has; a typing error is no concurrency.
+/// More processors than a machine of today has, so that a typing error is refused.
 const CONCURRENCY_MAX: usize = 4096;
 
 pub(crate) fn serve(args: ServeArgs) -> Done {
     let listen = Listen::parse(&args.listen).map_err(|error| Failure::usage(error.to_string()))?;
     let isolation = IsolationPolicy::parse(&args.isolation)
-        .ok_or_else(|| Failure::usage(format!("{:?} is no isolation level", args.isolation)))?;
+        .ok_or_else(|| Failure::usage(format!("{:?} is not an isolation level", args.isolation)))?;
     let concurrency = args.concurrency.unwrap_or(0);
     if args.concurrency == Some(0) || concurrency > CONCURRENCY_MAX {
         return Err(Failure::usage(format!(

@@ -131,7 +131,7 @@ fn a_server_is_not_opened_to_others_without_keys() {
         .env("UNSANDBOX_SERVE_KEYS", "")
         .output()
         .unwrap();
-    assert_eq!(ended.status.code(), Some(125), "an empty list of keys is no open door");
+    assert_eq!(ended.status.code(), Some(125), "an empty list of keys does not let everyone in");
 }
 
 #[test]

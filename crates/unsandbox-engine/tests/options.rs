@@ -54,7 +54,7 @@ fn artifacts_come_back() {
     for name in ["link", "pipe", "root"] {
         assert!(error.contains(name), "{name} in {error}");
     }
-    assert!(result.success, "a skipped artifact is no failure of the program");
+    assert!(result.success, "a skipped artifact is not a failure of the program");
 }
 
 #[test]

@@ -241,7 +241,7 @@ mod tests {
 
     impl Scratch {
         fn new(name: &str) -> Scratch {
-            // In memory, where that is to be had: some disks take milliseconds for each folder.
+            // In memory, where that is available: some disks take milliseconds for each folder.
             let name = format!("jailer-{name}-{}", std::process::id());
             let places = [PathBuf::from("/dev/shm"), std::env::temp_dir()];
             let mut paths = places.iter().map(|place| place.join(&name));

@@ -6,7 +6,7 @@
 //! waits. A backend needs to write only the event form.
 
 use crate::cancel::CancelToken;
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::isolation::Probe;
 use crate::request::Request;
 use crate::result::{ExecutionResult, Job, RawJson};
@@ -184,7 +184,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
     }
 
     /// Submits and waits until the job is accepted. A backend may report nothing further to the sink of a listed
-    /// job: its end is found by its id. If the call ends before that, so does the job, whose id nobody has.
+    /// job: its end is found by its id. If the context ends the waiting, `submission.cancel` is cancelled: nobody
+    /// has the id of the job.
     fn submit_job(
         &self,
         submission: Submission<'_>,
@@ -193,7 +194,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
         let (context, cancel) = (submission.context.clone(), submission.cancel.clone());
         let waiter = Arc::new(Waiter::before(sink));
         self.submit(submission.into_owned(), waiter.clone());
-        waiter.wait_accepted(&context).inspect_err(|_| cancel.cancel())
+        waiter.wait_accepted(&context).inspect_err(|error| {
+            if matches!(error.code(), ErrorCode::Timeout | ErrorCode::Cancelled) {
+                cancel.cancel();
+            }
+        })
     }
 
     /// Waits for the end of a job. The context's token and deadline end only the waiting.

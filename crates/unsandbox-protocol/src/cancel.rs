@@ -9,7 +9,7 @@ type Callback = Box<dyn FnOnce(CancelReason) + Send>;
 /// On whose account something is cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CancelReason {
-    /// Of whoever called for it or has its id.
+    /// Of the caller, or of somebody who has the job's id.
     Caller,
     /// Of the engine or server that ran it, which ends.
     Stop,

@@ -86,7 +86,7 @@ pub struct Layer {
 /// What this machine gives, asked without running anything of the user's.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Probe {
-    /// The best level to be had; `None` where execution would be refused.
+    /// The best level available; `None` where execution would be refused.
     pub level: Option<Level>,
     pub layers: Vec<Layer>,
 }

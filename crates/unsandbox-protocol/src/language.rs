@@ -73,7 +73,7 @@ pub struct Recipe {
 }
 
 impl Language {
-    /// The recipe that whoever has none should install for: the first that the tests run, if any.
+    /// The recipe to install for where no runtime is there: the first that the tests run, if any.
     pub fn offered(&self) -> &'static Recipe {
         let tested = self.recipes.iter().find(|recipe| !recipe.untested);
         tested.unwrap_or(&self.recipes[0])

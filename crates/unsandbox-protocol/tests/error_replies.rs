@@ -77,7 +77,7 @@ fn our_errors_come_back_as_themselves() {
         let status = wire::status_of_error(&error);
         assert_eq!(status, row.http_status);
         let back = wire::decode_error(status, None, body.as_bytes());
-        // A defect of the server's is not one of ours.
+        // A bug of the server's is not one of ours.
         let expected = if row.code == ErrorCode::Internal { ErrorCode::Server } else { row.code };
         assert_eq!(
             (back.code(), back.message(), back.job_id()),

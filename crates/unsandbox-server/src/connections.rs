@@ -161,7 +161,7 @@ impl Limiter {
         Handle { limiter: self.clone(), connection }
     }
 
-    /// Comes when the last connection is closed.
+    /// Resolves when the last connection is closed.
     pub(crate) async fn all_closed(&self) {
         let all = u32::try_from(self.places_len).unwrap_or(u32::MAX);
         let _ = self.places.acquire_many(all).await;
@@ -306,7 +306,7 @@ impl Handle {
         answered
     }
 
-    /// Comes when this connection has to make room; gives the stage in which it was told to.
+    /// Resolves when this connection has to make room; gives the stage in which it was told to.
     pub(crate) async fn evicted(&self) -> Stage {
         loop {
             let mut evicted = pin!(self.connection.evicted.notified());

@@ -314,7 +314,7 @@ fn strangers_that_ask_and_stay_keep_nobody_out() {
     strangers[0].read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"", "the one that was quiet longest had to go");
     server.backend.release();
-    assert_eq!(read_reply(&mut running).text("status"), "completed", "whoever waits stays");
+    assert_eq!(read_reply(&mut running).text("status"), "completed", "a caller that waits stays");
 }
 
 #[test]

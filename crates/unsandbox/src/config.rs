@@ -136,7 +136,7 @@ struct Key {
 /// Reads a variable of the environment.
 type Env<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
-/// A variable as text; an empty one is as good as none. One that is no text was meant to say something, and
+/// A variable as text; an empty one is as good as none. One that is not text was meant to say something, and
 /// code must not go elsewhere because it cannot be read.
 fn text(env: &Env<'_>, name: &str) -> Result<Option<String>, Error> {
     match env(name).map(OsString::into_string) {

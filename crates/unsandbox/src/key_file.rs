@@ -103,7 +103,7 @@ enum Mount {
     Writable,
     /// `chmod` fails there. Its users may be all users of the machine: a store of packages, a CD.
     ReadOnly,
-    /// A tmpfs that is read-only: whoever mounted it put the file there, for those who see the mount.
+    /// A tmpfs that is read-only: the user who mounted it put the file there, for those who see the mount.
     Secrets,
 }
 

@@ -23,7 +23,7 @@ pub enum RequestEvent<'a> {
         path: &'a str,
         /// Of the last answer; `None` where none came.
         status: Option<u16>,
-        /// Why it failed; `None` for an answer that is no refusal.
+        /// Why it failed; `None` for an answer that is not a refusal.
         error: Option<ErrorCode>,
         bytes_sent: usize,
         /// Of the last answer's body, after decompression.

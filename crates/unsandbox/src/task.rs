@@ -16,7 +16,7 @@ enum State<T> {
     Taken,
 }
 
-/// Where the end of a task is put; shared with whoever produces it.
+/// Where the end of a task is put; shared with what produces it.
 pub(crate) struct Ending<T> {
     state: Mutex<State<T>>,
     done: Condvar,
@@ -67,7 +67,7 @@ impl<T: Send + 'static> Task<T> {
         Ok(task)
     }
 
-    /// A task, and what brings its end, for whoever has a thread to run that on.
+    /// A task, and what brings its end, for a caller that has a thread to run that on.
     pub fn prepare(
         cancel: CancelToken,
         notify: Option<Notify>,

@@ -72,7 +72,7 @@ pub fn signal(child: &Child, name: &str) {
         "TERM" => Signal::TERM,
         "HUP" => Signal::HUP,
         "KILL" => Signal::KILL,
-        _ => panic!("{name} is no signal that the tests send"),
+        _ => panic!("{name} is not a signal that the tests send"),
     };
     kill_process(Pid::from_child(child), signal).unwrap();
 }

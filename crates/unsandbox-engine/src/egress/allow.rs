@@ -69,7 +69,7 @@ mod tests {
 
     #[track_caller]
     fn allows(list: &AllowList, host: &str) -> bool {
-        // What is no host is refused before any list is asked.
+        // What is not a host is refused before any list is asked.
         Host::parse(host.as_bytes()).is_ok_and(|host| list.refusal(&host).is_none())
     }
 

@@ -16,7 +16,7 @@ use std::time::Instant;
 pub enum Sending {
     /// What it likes: a tunnel.
     Everything,
-    /// The body of one request. What follows would be a request to whoever the client means next, which
+    /// The body of one request. What follows would be a request to the server that the client means next, which
     /// need not be this server, so it is thrown away.
     Body(u64),
 }

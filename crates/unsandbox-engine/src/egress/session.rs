@@ -79,7 +79,7 @@ impl Session {
     /// Ends every connection and lets nobody in any more.
     pub fn end(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // Before any connection is cut: whoever comes back after that finds nobody, also where a forked
+        // Before any connection is cut: a client that comes back after that finds nobody, also where a forked
         // copy of the host still holds the sockets.
         for listener in &self.listeners {
             let _ = shutdown(listener, Shutdown::Both);

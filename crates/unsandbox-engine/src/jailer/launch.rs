@@ -39,7 +39,7 @@ impl Core {
             let Err(error) = self.launch(jobs, &jailer, &job_id, &mut waiting) else { continue };
             let is_full = error.kind() == io::ErrorKind::WouldBlock;
             if is_full || (jobs.running > 0 && is_passing(&error)) {
-                // Its turn comes when the jailer has taken a message, or when a run ends.
+                // It is tried again once the jailer has taken a message, or a run ends.
                 if let Some(record) = jobs.active(&job_id) {
                     record.waiting = Some(waiting);
                 }

@@ -117,7 +117,7 @@ impl Jobs {
         }
     }
 
-    /// The record of a job that has not ended, whoever owns it.
+    /// The record of a job that has not ended, of any owner.
     pub fn active(&mut self, job_id: &str) -> Option<&mut Record> {
         self.active.get_mut(job_id)
     }

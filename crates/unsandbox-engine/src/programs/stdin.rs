@@ -40,7 +40,7 @@ pub fn sealed<'a>(name: &str, parts: impl Iterator<Item = &'a [u8]>) -> io::Resu
     Ok(file.into())
 }
 
-/// Copies until either end closes. A program that reads no further is no fault of the host: SIGPIPE,
+/// Copies until either end closes. A program that reads no further is not an error of the host: SIGPIPE,
 /// blocked on this thread, ends with it.
 fn pump(mut stream: Box<dyn Read + Send>, mut writer: PipeWriter) {
     block_signals();

@@ -35,7 +35,7 @@ pub struct Standing {
     pub name: &'static str,
     /// A shell's words, as root, in a mount namespace of their own.
     pub as_root: &'static str,
-    /// A shell's words, as whoever runs the engine.
+    /// A shell's words, as the user who runs the engine.
     pub then: &'static str,
     pub denied: &'static [Denied],
     pub policy: Policy,

@@ -163,7 +163,7 @@ impl Watchdog {
             }
             false => sum,
         };
-        // What is too much by its number is no amount.
+        // A number that is too large is not an amount.
         if used < u64::MAX {
             self.peak = self.peak.max(used);
         }

@@ -13,7 +13,7 @@ const VALUES_MAX: usize = 65_536;
 
 /// The body's fields among `known`; the others are checked to be JSON, and not kept.
 ///
-/// A body that is no object is given as the value it is, with nothing in it.
+/// A body that is not an object is given as the value it is, with nothing in it.
 pub(super) fn read(
     body: &[u8],
     known: &[&str],

@@ -3,7 +3,7 @@
 
 use super::error::{decode_error, write_error};
 use super::json::Writer;
-use super::tolerant::{Content, Fields, Reply, senseless, text};
+use super::tolerant::{Content, Fields, Reply, malformed, text};
 use crate::backend::{Health, KeyInfo, LanguageInfo};
 use crate::error::Error;
 use serde_json::Value;
@@ -47,11 +47,11 @@ pub fn decode_languages(body: &[u8], http_status: u16) -> Result<Vec<LanguageInf
             return Ok(items.into_iter().filter_map(language).collect());
         }
         Content::Object(fields) => fields,
-        _ => return Err(senseless("a list of languages", body)),
+        _ => return Err(malformed("a list of languages", body)),
     };
     let items = fields
         .array(&["details", "languages"])
-        .ok_or_else(|| senseless("a list of languages", body))?;
+        .ok_or_else(|| malformed("a list of languages", body))?;
     let mut languages: Vec<LanguageInfo> = items.into_iter().filter_map(language).collect();
     for (alias, name) in fields.object("aliases").map(Fields::into_texts).unwrap_or_default() {
         let known = languages.iter_mut().find(|language| language.name == name);

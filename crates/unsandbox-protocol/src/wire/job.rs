@@ -7,7 +7,7 @@ use super::result::{
     Identity, Shape, is_result, job_files, lone_result, result_from, write_common, write_extras,
     written_bytes,
 };
-use super::tolerant::{Content, Fields, Reply, senseless};
+use super::tolerant::{Content, Fields, Reply, malformed};
 use crate::error::Error;
 use crate::result::{ExecutionResult, Job, RawJson, Status};
 use serde_json::Value;
@@ -139,7 +139,7 @@ pub fn decode_job<'a>(body: impl Into<Cow<'a, [u8]>>, http_status: u16) -> Resul
     }
 }
 
-/// The object of a reply that is no refusal.
+/// The object of a reply that is not a refusal.
 fn accepted(body: Cow<'_, [u8]>, http_status: u16) -> Result<(Fields, RawJson), Error> {
     match http_status {
         200..300 => Reply::object(body),
@@ -148,14 +148,14 @@ fn accepted(body: Cow<'_, [u8]>, http_status: u16) -> Result<(Fields, RawJson), 
 }
 
 fn no_job(raw: &RawJson, http_status: u16) -> Error {
-    senseless("a job", raw.as_bytes()).with_http_status(http_status)
+    malformed("a job", raw.as_bytes()).with_http_status(http_status)
 }
 
 fn job_id(fields: &mut Fields) -> Option<String> {
     fields.word(&["job_id", "id"])
 }
 
-/// Reads the reply to `GET /jobs`: `{"jobs": […]}` or the array alone; what has no id is no job.
+/// Reads the reply to `GET /jobs`: `{"jobs": […]}` or the array alone; what has no id is left out.
 pub fn decode_jobs(body: &[u8], http_status: u16) -> Result<Vec<Job>, Error> {
     if !(200..300).contains(&http_status) {
         return Err(decode_error(http_status, None, body));
@@ -163,9 +163,9 @@ pub fn decode_jobs(body: &[u8], http_status: u16) -> Result<Vec<Job>, Error> {
     let items = match Reply::read(body.into())?.content {
         Content::Other(Value::Array(items)) => items,
         Content::Object(mut fields) => {
-            fields.array(&["jobs"]).ok_or_else(|| senseless("a list of jobs", body))?
+            fields.array(&["jobs"]).ok_or_else(|| malformed("a list of jobs", body))?
         }
-        _ => return Err(senseless("a list of jobs", body)),
+        _ => return Err(malformed("a list of jobs", body)),
     };
     let read = |item: Value| {
         let raw = item.to_string().into();
@@ -186,7 +186,7 @@ pub fn decode_cancelled(body: &[u8], http_status: u16, asked: &str) -> Result<Jo
     } else {
         let (mut fields, raw) = Reply::object(body.into())?;
         let status = fields.word(&["status", "state"]).map(|word| Status::parse(&word));
-        // A word that is not an end ("cancelling", "ok") is no news: the server said yes to a cancel.
+        // A word that is not an end ("cancelling", "ok") is passed over: the server said yes to a cancel.
         let status = status.filter(Status::is_terminal).unwrap_or(Status::Cancelled);
         let mut job = Job::new(job_id(&mut fields).as_deref().unwrap_or(asked), status);
         read_job(&mut job, fields, raw, true);

@@ -4,7 +4,7 @@
 
 use super::error::decode_error;
 use super::json::Writer;
-use super::tolerant::{Fields, Reply, decode_base64, senseless, text};
+use super::tolerant::{Fields, Reply, decode_base64, malformed, text};
 use crate::error::Error;
 use crate::isolation::Isolation;
 use crate::result::{Artifact, ExecutionResult, LimitKind, RawJson, Status, Usage};
@@ -105,7 +105,7 @@ fn fits_as_text(bytes: &[u8]) -> bool {
     super::json::escaped_len(text) <= bytes.len().div_ceil(3) * 4
 }
 
-/// From here on a stream that is no text is not repeated as text: each of its bytes may take six.
+/// From here on a stream that is not text is not repeated as text: each of its bytes may take six.
 const STREAM_LARGE_BYTES: usize = 1 << 20;
 /// What is shown of one all the same.
 const STREAM_BEGINNING_BYTES: usize = 64 << 10;
@@ -199,14 +199,14 @@ fn write_artifact(w: &mut Writer, artifact: &Artifact, both_keys: bool) {
 
 /// Reads the reply to `/execute` or `/run`; a status of 400 or above becomes its error.
 ///
-/// A value of a wrong type is as if it were absent; what is no result at all is PROTOCOL.
+/// A value of a wrong type is as if it were absent; what is not a result at all is PROTOCOL.
 pub fn decode_result(body: &[u8], http_status: u16) -> Result<ExecutionResult, Error> {
     if !(200..300).contains(&http_status) {
         return Err(decode_error(http_status, None, body));
     }
     let (fields, raw) = Reply::object(body.into())?;
     if !is_result(&fields) {
-        return Err(senseless("a result", body).with_http_status(http_status));
+        return Err(malformed("a result", body).with_http_status(http_status));
     }
     Ok(lone_result(fields, raw))
 }

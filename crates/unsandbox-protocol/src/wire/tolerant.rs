@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads what servers send: any JSON object with the fields in any of their known spellings and types.
-//! Nothing here fails on a strange value; a value that makes no sense is as if it were not there.
+//! Nothing here fails on a strange value; a malformed value is as if it were not there.
 
 use crate::error::{Error, ErrorCode};
 use crate::result::RawJson;
@@ -224,7 +224,7 @@ impl Reply {
     pub(super) fn object(body: Cow<'_, [u8]>) -> Result<(Fields, RawJson), Error> {
         match Reply::read(body)? {
             Reply { content: Content::Object(fields), raw } => Ok((fields, raw)),
-            Reply { raw, .. } => Err(senseless("an object", raw.as_bytes())),
+            Reply { raw, .. } => Err(malformed("an object", raw.as_bytes())),
         }
     }
 }
@@ -249,7 +249,7 @@ fn unreadable(body: &[u8], cause: serde_json::Error) -> Error {
 }
 
 /// PROTOCOL for JSON that is not what was asked for.
-pub(super) fn senseless(expected: &str, body: &[u8]) -> Error {
+pub(super) fn malformed(expected: &str, body: &[u8]) -> Error {
     Error::new(ErrorCode::Protocol, format!("the reply is not {expected}")).with_body(body)
 }
 

@@ -146,7 +146,7 @@ fn outcome(request: &Request) -> ExecutionResult {
             result.stderr = vec![0; 16 << 20];
             result.artifacts.push(artifact("big", "file", vec![7; 32 << 20]));
         }
-        // More than a Unix socket holds: on each stream over 1 MB that is no text, and a file.
+        // More than a Unix socket holds: on each stream over 1 MB that is not text, and a file.
         "large" => {
             result.stdout = vec![0xff; (1 << 20) + 1];
             result.stderr = vec![0; (1 << 20) + 1];

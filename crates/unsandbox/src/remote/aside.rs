@@ -21,7 +21,7 @@ const CANCEL_TIME: Duration = Duration::from_secs(10);
 enum Place {
     #[default]
     Awaited,
-    /// The caller is gone; whoever has the answer cancels the job.
+    /// The caller is gone; the thread that has the answer cancels the job.
     Deserted,
     Here(Result<Answer, Error>),
     /// Taken, or the deserted job was dealt with.

@@ -406,7 +406,7 @@ fn tls_error(endpoint: &str, cause: impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::Tls, format!("{endpoint} cannot be trusted")).with_cause(cause)
 }
 
-/// A target without its query string, which may carry what is nobody's business.
+/// A target without its query string, which may carry something private.
 pub(super) fn path_of(target: &str) -> &str {
     target.split('?').next().unwrap_or_default()
 }

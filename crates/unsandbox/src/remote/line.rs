@@ -49,7 +49,7 @@ impl Line {
         self.body_follows.swap(false, Ordering::SeqCst)
     }
 
-    /// The headers that still have to be revealed; they are for whoever asks first.
+    /// The headers that still have to be revealed; they are for the one that asks first.
     pub(super) fn take_masked(&self) -> Vec<Masked> {
         std::mem::take(&mut self.lock().masked)
     }

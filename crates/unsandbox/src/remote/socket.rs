@@ -54,7 +54,7 @@ impl Stream {
         Ok(seen.is_err_and(|error| error == rustix::io::Errno::WOULDBLOCK))
     }
 
-    /// As above, where a single look that does not wait is not to be had.
+    /// As above, where a single look that does not wait is not available.
     #[cfg(not(unix))]
     fn is_open(&self) -> io::Result<bool> {
         on!(self, socket => socket.set_nonblocking(true))?;
@@ -323,7 +323,7 @@ impl fmt::Debug for Socket {
 #[derive(Debug)]
 pub(super) struct WatchConnector {
     pub(super) line: Arc<Line>,
-    /// What is said to a proxy to get through it is no request yet.
+    /// What is said to a proxy to get through it is not a request yet.
     pub(super) proxied: bool,
 }
 

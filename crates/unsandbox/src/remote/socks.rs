@@ -122,7 +122,7 @@ fn ask(proxy: &mut (impl Read + Write), host: &str, port: u16) -> io::Result<()>
             _ => "the proxy failed",
         }));
     }
-    // The address that the proxy uses itself, which is nobody's business here.
+    // The address that the proxy uses itself, which is not needed here.
     let rest = match kind {
         IPV4 => 4,
         IPV6 => 16,

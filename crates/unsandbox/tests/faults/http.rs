@@ -124,7 +124,7 @@ fn lengths() -> Vec<Row> {
             MENDED,
         ),
         row(
-            "Content-Length that is no number",
+            "Content-Length that is not a number",
             || raw(head("Content-Length: x\r\n")),
             SENSELESS,
             SENSELESS,

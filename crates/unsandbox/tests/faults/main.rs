@@ -72,7 +72,7 @@ fn play(row: &Row) -> (Duration, Vec<String>) {
     let mut longest = Duration::ZERO;
     for (server, expected) in row.expected() {
         let (mut outcome, mut took) = once(row, server);
-        // A machine that is busy with something else is no fault of the client's: the bound holds if it is
+        // A machine that is busy with something else is not an error of the client's: the bound holds if it is
         // kept in one of three.
         for _ in 0..2 {
             if took > row.within {
@@ -127,7 +127,7 @@ fn submission(fault: fn() -> Play, server: Server, deadline: Option<Duration>) -
     let posts: Vec<_> = stub.asked().into_iter().filter(|asked| asked.method == "POST").collect();
     let keys: HashSet<_> =
         posts.iter().map(|asked| asked.header("idempotency-key").unwrap()).collect();
-    // Whoever refuses runs nothing; whoever knows the key runs it once.
+    // A server that refuses runs nothing; one that knows the key runs it once.
     let runs = match (fault().is_refusal(), server) {
         (true, _) => 0,
         (false, Server::Ours) => keys.len(),

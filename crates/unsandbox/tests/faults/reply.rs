@@ -15,8 +15,8 @@ pub fn rows() -> Vec<Row> {
         bad("empty body", || json(200, "")),
         bad("HTML", || json(200, "<html><body>Welcome</body></html>")),
         bad("JSON that is cut", || json(200, r#"{"success":tr"#)),
-        bad("JSON that is no object", || json(200, "[1]")),
-        bad("an object that is no result", || json(200, "{}")),
+        bad("JSON that is not an object", || json(200, "[1]")),
+        bad("an object that is not a result", || json(200, "{}")),
         bad("nulls everywhere", || json(200, r#"{"success":null,"stdout":null,"exit_code":null}"#)),
         bad("nested 10,000 deep", || {
             json(
