@@ -28,7 +28,7 @@ impl<'a> ValidRequest<'a> {
     ///
     /// # Errors
     ///
-    /// ARGUMENT; the message names field, value and limit. LANGUAGE_UNKNOWN for a language that is not in the table.
+    /// ARGUMENT; the message names field, value and limit.
     pub fn new(request: Cow<'a, Request>) -> Result<Self, Error> {
         let valid = ValidRequest::undetected(request)?;
         if valid.language.is_some() { Ok(valid) } else { valid.detect() }

@@ -99,7 +99,10 @@ impl EventSink for Completion {
 /// A backend that drops its sink has lost the run: nobody may wait for it any longer.
 impl Drop for Completion {
     fn drop(&mut self) {
-        self.close(|| Err(Error::internal("the backend lost a run without saying so")));
+        self.close(|| {
+            let error = Error::internal("the backend lost a run without saying so");
+            Err(error.with_may_have_run(true))
+        });
     }
 }
 

@@ -25,7 +25,8 @@ impl Remote {
         let (remote, sink) = (self.clone(), sink.clone());
         let body = move || {
             let end = catch_unwind(AssertUnwindSafe(|| call(&remote)));
-            sink.finished(end.unwrap_or_else(|_| Err(Error::internal("a call panicked"))));
+            let panicked = || Error::internal("a call panicked").with_may_have_run(true);
+            sink.finished(end.unwrap_or_else(|_| Err(panicked())));
         };
         std::thread::Builder::new()
             .name("unsandbox-call".to_string())
