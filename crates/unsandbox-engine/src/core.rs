@@ -30,7 +30,7 @@ pub struct Core {
     /// A forked copy of the host must leave everything here alone.
     pub process: u32,
     jobs: Mutex<Jobs>,
-    /// Signalled when a job ends.
+    /// Signalled when a job ends, or has been accepted.
     ended: Condvar,
     pub link: JailerLink,
     pub epoll: Arc<OwnedFd>,
@@ -110,6 +110,11 @@ impl Core {
 
     pub fn clear_wake(&self) {
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+    }
+
+    /// One job less is on its way into the queue: it may have ended before it came there.
+    pub fn accepted(&self) {
+        self.ended.notify_all();
     }
 
     pub fn wait_until_idle(&self, deadline: Instant) {

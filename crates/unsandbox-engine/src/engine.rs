@@ -184,6 +184,7 @@ impl Engine {
             }
             (self.core.launch_waiting(&mut jobs), self.core.link.get().is_none())
         };
+        self.core.accepted();
         self.core.end_failed(failed);
         if is_orphan {
             self.core.resume(); // the jailer has ended since it was asked for

@@ -384,3 +384,33 @@ fn no_end_is_heard_of_before_the_acceptance() {
     ended.recv_timeout(Duration::from_secs(20)).expect("the deadline has passed");
     assert_eq!(*sink.1.lock().unwrap(), ["accepted", "finished"]);
 }
+
+/// Cancels its job when it hears that it is accepted, while another thread closes the engine.
+struct Closing(Arc<Engine>, Mutex<Option<std::thread::JoinHandle<Duration>>>);
+
+impl EventSink for Closing {
+    fn event(&self, event: unsandbox_protocol::Event<'_>) {
+        let unsandbox_protocol::Event::Accepted(job) = event else { return };
+        self.0.cancel(&job.job_id, &CallContext::default(), Arc::new(NoSink)).unwrap();
+        let engine = self.0.clone();
+        *self.1.lock().unwrap() = Some(std::thread::spawn(move || {
+            let began = Instant::now();
+            engine.close(Duration::from_secs(60));
+            began.elapsed()
+        }));
+        let refused = || execute_on(&self.0, Request::new("bash", "true")).is_err();
+        assert!(within(Duration::from_secs(20), refused), "it is closing");
+    }
+
+    fn finished(&self, _: Result<Job, Error>) {}
+}
+
+#[test]
+fn a_close_does_not_wait_for_a_job_that_ended_before_it_was_queued() {
+    let engine = Arc::new(engine());
+    let sink = Arc::new(Closing(engine.clone(), Mutex::default()));
+    engine.submit(Submission::validated(Request::new("bash", "true")).unwrap(), sink.clone());
+    let closing = sink.1.lock().unwrap().take().expect("it was accepted");
+    let took = closing.join().unwrap();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+}

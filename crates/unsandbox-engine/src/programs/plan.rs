@@ -78,6 +78,7 @@ impl Prepared {
         let mut files: Vec<(String, Vec<u8>)> = names.into_iter().zip(contents).collect();
         let code = language.source_text(&request.code).into_owned();
         request.code = String::new();
+        request.stdin = None; // its descriptor is made already
         files.push((source.clone(), code.into_bytes()));
         let limits = run_limits(&request, language);
         let listen = match network_mode {
