@@ -2,8 +2,10 @@
 //! The command's arguments and its help: defaults, units and limits stand here for the reader, and are
 //! enforced by the same rules as on every other face.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use unsandbox::IsolationPolicy;
 use unsandbox::protocol::auth::Secret;
 use unsandbox::protocol::limits::{LIMIT_TABLE, LimitRow};
 
@@ -101,6 +103,12 @@ Examples:
   unsandbox run -l bash -c 'echo $1' -- world
   unsandbox run --url unix:/run/unsandbox.sock --ttl 5 -f data.csv report.py";
 
+fn isolation_parser() -> impl TypedValueParser<Value = IsolationPolicy> {
+    let policies = [IsolationPolicy::Auto, IsolationPolicy::Full, IsolationPolicy::Reduced];
+    PossibleValuesParser::new(policies.map(IsolationPolicy::as_str))
+        .map(|word| IsolationPolicy::parse(&word).expect("it is the word of a policy"))
+}
+
 fn run_help() -> String {
     let name = |row: &LimitRow| format!("{} ({})", row.name, row.default_text());
     let width = LIMIT_TABLE.iter().map(|row| name(row).len()).max().unwrap_or_default() + 2;
@@ -156,8 +164,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH")]
     pub runtime: Option<String>,
     /// auto (the best that this machine gives), full or reduced; on local: only
-    #[arg(long, value_name = "LEVEL", default_value = "auto", value_parser = ["auto", "full", "reduced"])]
-    pub isolation: String,
+    #[arg(long, value_name = "LEVEL", default_value = "auto", value_parser = isolation_parser())]
+    pub isolation: IsolationPolicy,
     /// Host that a semitrusted program may reach: a name, an address or *.suffix; may be repeated. Default:
     /// every public host; on local: only
     #[arg(long = "egress-allow", value_name = "HOST")]
@@ -298,8 +306,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub grace: u64,
     /// full (required: strangers' code runs here), auto (the best that this machine gives) or reduced
-    #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = ["auto", "full", "reduced"])]
-    pub isolation: String,
+    #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = isolation_parser())]
+    pub isolation: IsolationPolicy,
     /// Programs at once; default: twice the processors
     #[arg(long, value_name = "N")]
     pub concurrency: Option<usize>,

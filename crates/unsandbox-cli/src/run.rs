@@ -16,15 +16,13 @@ use std::sync::mpsc;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
 use unsandbox::protocol::wire;
-use unsandbox::{CallOptions, Client, Error, InputFile, IsolationPolicy, Request, read_whole};
+use unsandbox::{CallOptions, Client, Error, InputFile, Request, read_whole};
 
 pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.wasm && args.artifacts.is_none() && !args.json {
         return Err(Failure::usage("--wasm makes a file; give --artifacts DIR, or --json"));
     }
-    let isolation = IsolationPolicy::parse(&args.isolation)
-        .ok_or_else(|| Failure::usage(format!("{:?} is not an isolation level", args.isolation)))?;
-    let mut builder = builder(std::mem::take(&mut args.endpoint)).isolation(isolation);
+    let mut builder = builder(std::mem::take(&mut args.endpoint)).isolation(args.isolation);
     for host in std::mem::take(&mut args.egress_allow) {
         builder = builder.egress_allow(host);
     }

@@ -20,8 +20,6 @@ const CONCURRENCY_MAX: usize = 4096;
 
 pub(crate) fn serve(args: ServeArgs) -> Done {
     let listen = Listen::parse(&args.listen).map_err(|error| Failure::usage(error.to_string()))?;
-    let isolation = IsolationPolicy::parse(&args.isolation)
-        .ok_or_else(|| Failure::usage(format!("{:?} is not an isolation level", args.isolation)))?;
     let concurrency = args.concurrency.unwrap_or(0);
     if args.concurrency == Some(0) || concurrency > CONCURRENCY_MAX {
         return Err(Failure::usage(format!(
@@ -39,7 +37,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         ..ServerOptions::default()
     };
     let backend: Arc<dyn Backend> = Arc::new(Engine::new(EngineOptions {
-        isolation,
+        isolation: args.isolation,
         concurrency,
         queue_max: args.queue,
         // Clients ask for the jobs of synchronous runs by their id too.
@@ -48,7 +46,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         ..EngineOptions::default()
     })?);
     let server = Server::new(backend.clone(), options).bind(&listen)?;
-    check_isolation(&backend.probe(&CallContext::default())?, isolation)?;
+    check_isolation(&backend.probe(&CallContext::default())?, args.isolation)?;
     let (stop, hurry) = (CancelToken::new(), CancelToken::new());
     let _signals = Watch::start(
         {
