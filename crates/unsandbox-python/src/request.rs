@@ -5,9 +5,9 @@
 use crate::error::raise;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use unsandbox::{Error, InputFile, Request};
-use unsandbox_protocol::validate::{limit_error, shown_json, ttl_from_json};
+use unsandbox_protocol::validate::{limit_error, shown_json};
 use unsandbox_protocol::wire::{OPTION_TABLE, OptionKind};
 
 /// The request of an execution; `language` is `None` for `run`. Options that are absent or None keep
@@ -37,10 +37,6 @@ fn set(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
         "stdin" => request.stdin = Some(value.extract()?),
         "args" => request.args = args(value)?,
         "limits" => limits(request, value)?,
-        "ttl" => {
-            let ttl = ttl_from_json(&json(value));
-            request.ttl = Some(ttl.map_err(|error| raise(value.py(), &error))?);
-        }
         // The words of the API alone: what other clients write for them is read from JSON only.
         "network_mode" => request.network_mode = text(name, value)?,
         _ => return set_scalar(request, name, value),
@@ -93,7 +89,9 @@ pub fn shown(value: &Bound<'_, PyAny>) -> String {
 }
 
 fn float(value: &Bound<'_, PyAny>) -> Value {
-    value.extract::<f64>().map_or(Value::Null, Value::from)
+    let number = value.extract().ok().and_then(Number::from_f64);
+    // One that JSON does not have is shown as Python writes it.
+    number.map_or_else(|| Value::from(value.to_string()), Value::Number)
 }
 
 fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {

@@ -52,8 +52,6 @@ pub struct OptionRow {
     pub keys: &'static [&'static str],
     pub kind: OptionKind,
     pub reach: OptionReach,
-    /// What compiling comes to depends on it: a kept build is found by it.
-    pub builds: bool,
     pub means: &'static str,
     /// Whether the request asks for it.
     pub is_set: fn(&Request) -> bool,
@@ -75,13 +73,44 @@ impl OptionRow {
     }
 }
 
+/// The row of an option that is on or off: the request's field of that name.
+macro_rules! flag {
+    ($field:ident, [$($key:literal),+], $means:literal) => {
+        OptionRow {
+            name: stringify!($field),
+            keys: &[$($key),+],
+            kind: OptionKind::Flag,
+            reach: OptionReach::Everywhere,
+            means: $means,
+            is_set: |request| request.$field,
+            query: Some(QueryForm {
+                read: |request, name, text| {
+                    request.$field = flag_of(name, text)?;
+                    Ok(())
+                },
+                write: |request| request.$field.then(|| "true".to_string()),
+            }),
+            read: |request, map| {
+                for key in [$($key),+] {
+                    request.$field = boolean(map, key)?.unwrap_or(request.$field);
+                }
+                Ok(())
+            },
+            write: |request, w| {
+                if request.$field {
+                    w.boolean(stringify!($field), true);
+                }
+            },
+        }
+    };
+}
+
 pub const OPTION_TABLE: &[OptionRow] = &[
     OptionRow {
         name: "env",
         keys: &["env"],
         kind: OptionKind::Pairs,
         reach: OptionReach::Everywhere,
-        builds: true,
         means: "variables of the program's environment",
         is_set: |request| !request.env.is_empty(),
         query: Some(QueryForm {
@@ -115,7 +144,6 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         keys: &["network", "network_mode"],
         kind: OptionKind::Text,
         reach: OptionReach::Everywhere,
-        builds: true,
         means: "`zerotrust` (no network) or `semitrusted` (through a gateway)",
         is_set: |request| request.network_mode != "zerotrust",
         query: Some(QueryForm {
@@ -141,7 +169,6 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         keys: &["ttl"],
         kind: OptionKind::Seconds,
         reach: OptionReach::Everywhere,
-        builds: false,
         means: "seconds that the program may run",
         is_set: |request| request.ttl.is_some(),
         query: Some(QueryForm {
@@ -160,51 +187,21 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         },
         write: |request, w| w.number_if("ttl", request.ttl),
     },
-    flag(
-        "return_artifact",
-        &["return_artifacts", "return_artifact"],
-        "give back the compiled program",
-        |request| request.return_artifact,
-        QueryForm {
-            read: |request, name, text| {
-                request.return_artifact = flag_of(name, text)?;
-                Ok(())
-            },
-            write: |request| request.return_artifact.then(|| "true".to_string()),
-        },
-        |request, map| {
-            for name in ["return_artifacts", "return_artifact"] {
-                request.return_artifact = boolean(map, name)?.unwrap_or(request.return_artifact);
-            }
-            Ok(())
-        },
-        |request, w| write_flag(w, "return_artifact", request.return_artifact),
+    flag!(
+        return_artifact,
+        ["return_artifacts", "return_artifact"],
+        "give back the compiled program"
     ),
-    flag(
-        "return_wasm_artifact",
-        &["return_wasm_artifact"],
-        "give back the program compiled to WebAssembly",
-        |request| request.return_wasm_artifact,
-        QueryForm {
-            read: |request, name, text| {
-                request.return_wasm_artifact = flag_of(name, text)?;
-                Ok(())
-            },
-            write: |request| request.return_wasm_artifact.then(|| "true".to_string()),
-        },
-        |request, map| {
-            let asked = boolean(map, "return_wasm_artifact")?;
-            request.return_wasm_artifact = asked.unwrap_or(request.return_wasm_artifact);
-            Ok(())
-        },
-        |request, w| write_flag(w, "return_wasm_artifact", request.return_wasm_artifact),
+    flag!(
+        return_wasm_artifact,
+        ["return_wasm_artifact"],
+        "give back the program compiled to WebAssembly"
     ),
     OptionRow {
         name: "input_files",
         keys: &["input_files"],
         kind: OptionKind::Files,
         reach: OptionReach::Everywhere,
-        builds: true,
         means: "files of the working directory",
         is_set: |request| !request.input_files.is_empty(),
         query: None,
@@ -227,7 +224,6 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         keys: &["stdin", "stdin_base64"],
         kind: OptionKind::Bytes,
         reach: OptionReach::Ours,
-        builds: false,
         means: "standard input",
         is_set: |request| request.stdin.is_some(),
         query: None,
@@ -250,7 +246,6 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         keys: &["args"],
         kind: OptionKind::Texts,
         reach: OptionReach::Ours,
-        builds: false,
         means: "arguments of the program",
         is_set: |request| !request.args.is_empty(),
         query: None,
@@ -270,7 +265,6 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         keys: &["limits"],
         kind: OptionKind::Limits,
         reach: OptionReach::Ours,
-        builds: true,
         means: "limits of the run by name",
         is_set: |request| !request.limits.is_default(),
         query: None,
@@ -293,7 +287,6 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         keys: &["runtime"],
         kind: OptionKind::Text,
         reach: OptionReach::Local,
-        builds: true,
         means: "path of the interpreter or compiler",
         is_set: |request| request.runtime.is_some(),
         query: None,
@@ -305,36 +298,6 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         write: |_, _| {},
     },
 ];
-
-const fn flag(
-    name: &'static str,
-    keys: &'static [&'static str],
-    means: &'static str,
-    is_set: fn(&Request) -> bool,
-    query: QueryForm,
-    read: fn(&mut Request, &Map<String, Value>) -> Result<(), Error>,
-    write: fn(&Request, &mut Writer),
-) -> OptionRow {
-    let (kind, reach) = (OptionKind::Flag, OptionReach::Everywhere);
-    OptionRow {
-        name,
-        keys,
-        kind,
-        reach,
-        builds: true,
-        means,
-        is_set,
-        query: Some(query),
-        read,
-        write,
-    }
-}
-
-fn write_flag(w: &mut Writer, name: &str, asked: bool) {
-    if asked {
-        w.boolean(name, true);
-    }
-}
 
 fn flag_of(name: &str, text: &str) -> Result<bool, Error> {
     match text {

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::request::Request;
 use crate::validate::shown_json;
 use serde_json::{Map, Value};
+use std::sync::LazyLock;
 
 /// A request as a server received it, not validated yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,13 +84,17 @@ pub fn run_is_json(content_type: Option<&str>) -> bool {
     media.trim().eq_ignore_ascii_case("application/json")
 }
 
+/// The fields of a body that are read here.
+static FIELDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let options = OPTION_TABLE.iter().flat_map(|row| row.keys).copied();
+    ["language", "code", "async"].into_iter().chain(options).collect()
+});
+
 fn read_body(body: &[u8]) -> Result<Map<String, Value>, Error> {
     if body.is_empty() {
         return Ok(Map::new());
     }
-    let options = OPTION_TABLE.iter().flat_map(|row| row.keys).copied();
-    let known: Vec<&str> = ["language", "code", "async"].into_iter().chain(options).collect();
-    body::read(body, &known)?.map_err(|other| wrong("the body", "a JSON object", &other))
+    body::read(body, &FIELDS)?.map_err(|other| wrong("the body", "a JSON object", &other))
 }
 
 /// Reads code and options on top of what a query string said. `vcpu` and unknown keys do nothing;
