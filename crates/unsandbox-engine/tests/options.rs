@@ -78,7 +78,6 @@ fn artifacts_come_back_where_descriptors_are_few() {
 
 #[test]
 fn the_compiled_program_comes_back_and_runs() {
-    use std::os::unix::fs::PermissionsExt;
     for (language, code) in [
         ("c", "#include <stdio.h>\nint main(void){puts(\"again\");}"),
         ("cpp", "#include <iostream>\nint main(){std::cout<<\"again\\n\";}"),
@@ -94,11 +93,8 @@ fn the_compiled_program_comes_back_and_runs() {
         assert_eq!(result.artifacts[0].kind, "binary");
         let path = std::env::temp_dir()
             .join(format!("unsandbox-artifact-{language}-{}", std::process::id()));
-        std::fs::write(&path, &result.artifacts[0].content).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut command = std::process::Command::new(&path);
-        let output = spawn_fresh(command.stdout(std::process::Stdio::piped()))
-            .and_then(std::process::Child::wait_with_output);
+        write_program(&path, &result.artifacts[0].content, 0o755);
+        let output = std::process::Command::new(&path).output();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(output.expect("it starts").stdout, b"again\n", "{language}");
     }

@@ -38,8 +38,7 @@ impl Place {
     fn program(&self, below: &str, content: &[u8], mode: u32) -> PathBuf {
         let path = self.at(below);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        self.set(below, mode);
+        write_program(&path, content, mode);
         path
     }
 
@@ -72,8 +71,8 @@ fn taken(test: &str, first: &Path, language: &str, code: &str) -> [PathBuf; 2] {
         .env("PATH", path)
         .env("UNSANDBOX_TEST_RUNTIME", format!("{language} {code}"))
         .current_dir("/")
-        .stdout(std::process::Stdio::piped());
-    let output = spawn_fresh(&mut command).unwrap().wait_with_output().unwrap();
+        .stderr(std::process::Stdio::inherit());
+    let output = command.output().unwrap();
     fs::remove_file(&program).unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let told = text.lines().filter_map(|line| line.split_once("taken: "));

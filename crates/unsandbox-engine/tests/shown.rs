@@ -18,11 +18,9 @@ impl Folder {
     }
 
     fn with(&self, name: &str, content: &[u8]) -> String {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.0.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&path, content, 0o755);
         path.to_str().unwrap().to_string()
     }
 }

@@ -191,15 +191,31 @@ pub fn skip(why: &str) {
 
 /// A copy of this test program where any user may read it.
 pub fn readable_copy_of_this_program() -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
     let own = std::env::current_exe().expect("a test has a path");
     let name = own.file_name().expect("a program has a name").to_string_lossy().into_owned();
     static COPIES: AtomicU32 = AtomicU32::new(0);
     let number = COPIES.fetch_add(1, Ordering::Relaxed);
     let copy = std::env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
-    std::fs::copy(own, &copy).expect("the temporary directory is writable");
-    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    write_program(&copy, &std::fs::read(own).expect("a test can read its program"), 0o755);
     copy
+}
+
+/// Writes a file that is started afterwards. Another process writes it: a descriptor of this one would be
+/// inherited by whatever another thread starts at that moment, and until that child's exec the kernel refuses
+/// to start the file (ETXTBSY).
+pub fn write_program(path: &std::path::Path, content: &[u8], mode: u32) {
+    use std::io::Write as _;
+    let mut writer = std::process::Command::new("sh")
+        .args(["-c", "cat >\"$0\" && chmod \"$1\" \"$0\""])
+        .arg(path)
+        .arg(format!("{mode:o}"))
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("sh starts");
+    let mut input = writer.stdin.take().expect("it is piped");
+    input.write_all(content).expect("the folder is writable");
+    drop(input);
+    assert!(writer.wait().expect("sh ends").success(), "{} cannot be written", path.display());
 }
 
 /// As root: runs this file's other tests again as an ordinary user. As an ordinary user they have
@@ -220,24 +236,7 @@ pub fn again_as_an_ordinary_user(except: &str) {
         .current_dir("/")
         .uid(65_534)
         .gid(65_534);
-    let status = spawn_fresh(&mut command).and_then(|mut child| child.wait());
+    let status = command.status();
     let _ = std::fs::remove_file(&copy);
     assert!(status.expect("the copy starts").success(), "a test fails for an ordinary user");
-}
-
-/// Starts a program that was just written. Another thread that starts a process at that moment holds the
-/// program open for writing until its own exec; the kernel tells of it in no other way than by refusing.
-pub fn spawn_fresh(command: &mut std::process::Command) -> std::io::Result<std::process::Child> {
-    let until = Instant::now() + Duration::from_secs(20);
-    loop {
-        match command.spawn() {
-            Err(error)
-                if error.kind() == std::io::ErrorKind::ExecutableFileBusy
-                    && Instant::now() < until =>
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            done => return done,
-        }
-    }
 }

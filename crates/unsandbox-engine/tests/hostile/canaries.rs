@@ -51,7 +51,8 @@ impl Canaries {
         folders.iter().for_each(|(name, mode)| make(name, *mode));
         let files = [("secret", 0o644), ("open", 0o666), ("folder/file", 0o666)];
         files.iter().for_each(|(name, mode)| write(name, *mode));
-        fs::copy("/bin/bash", folder.join("shown/bash")).expect("bash is here");
+        let bash = fs::read("/bin/bash").expect("bash is here");
+        crate::common::write_program(&folder.join("shown/bash"), &bash, 0o755);
         let careless = File::open(folder.join("secret")).expect("just written");
         rustix::io::fcntl_setfd(&careless, rustix::io::FdFlags::empty()).expect("it is open");
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback is there");

@@ -120,11 +120,11 @@ fn play_in_a_process(place: &Place, words: &[String]) -> Column {
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .current_dir(&folder)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+        .stderr(Stdio::inherit());
     if let Some(user) = user {
         command.env("HOME", "/nonexistent").uid(user).gid(user);
     }
-    let output = common::spawn_fresh(&mut command).and_then(std::process::Child::wait_with_output);
+    let output = command.output();
     let _ = std::fs::remove_file(&program);
     let _ = std::fs::remove_dir_all(&folder);
     let output = output.expect("this program starts");

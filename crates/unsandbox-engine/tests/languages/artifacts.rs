@@ -2,9 +2,9 @@
 //! What `return_artifact` gives runs when it is saved: the `hello` of every compiled language here, its
 //! output compared with that of the run in the jail.
 
+use crate::common::write_program;
 use crate::{ENGINE, checks, programs, say, wanted};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use unsandbox_protocol::backend::LanguageInfo;
@@ -26,8 +26,7 @@ impl Folder {
     /// Saves a file that may be executed.
     pub fn save(&self, artifact: &Artifact) -> PathBuf {
         let path = self.0.join(artifact.safe_filename());
-        fs::write(&path, &artifact.content).expect("the temporary directory is writable");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the file is ours");
+        write_program(&path, &artifact.content, 0o755);
         path
     }
 }

@@ -9,6 +9,8 @@
 
 mod artifacts;
 mod checks;
+#[path = "../common/mod.rs"]
+mod common;
 mod programs;
 mod table;
 mod wasm;
