@@ -39,6 +39,7 @@ def of_engine(name: str, *files: str) -> Check:
 UNITS = Check("jailer's units", ("-p", "unsandbox-jailer", "--bin", "unsandbox-jailer"))
 ENGINE_UNITS = Check("engine's units", ("-p", "unsandbox-engine", "--lib"))
 PROTOCOL_UNITS = Check("protocol", ("-p", "unsandbox-protocol", "--lib", "--test", "requests"))
+KEPT = Check("jails that are kept", ("-p", "unsandbox-jailer", "--test", "commands"))
 SERVER_UNITS = Check("server's units", ("-p", "unsandbox-server", "--lib"))
 FLOODS = Check("floods", ("-p", "unsandbox-server", "--test", "flood"))
 CLIENT_UNITS = Check("client's units", ("-p", "unsandbox", "--lib"))
@@ -73,6 +74,7 @@ REQUESTS, ASKED, QUOTA, NOTIFY = (LAYERS / name for name in ("seccomp/requests.r
 KERNEL_MEMORY, SUPERVISOR = JAIL_INIT / "kernel_memory.rs", JAILER / "supervisor/mod.rs"
 SECCOMP, LOCKS, LANDLOCK = LAYERS / "seccomp.rs", LAYERS / "locks.rs", LAYERS / "landlock.rs"
 INIT, STEP, JAIL, TEMPLATE = JAIL_INIT / "mod.rs", JAIL_INIT / "step.rs", JAILER / "supervisor/jail.rs", LAYERS / "template.rs"
+SERVE = JAIL_INIT / "serve.rs"
 GROUPS, WATCH, COLLECT = LAYERS / "cgroup.rs", JAIL_INIT / "watch.rs", JAIL_INIT / "collect.rs"
 NETWORK = JAILER / "supervisor/network.rs"
 RUN, PLAN, ADDRESS = ENGINE / "jailer/run.rs", ENGINE / "programs/plan.rs", ENGINE / "egress/address.rs"
@@ -135,10 +137,10 @@ WALL_KINDS = [
     Kind("landlock", LANDLOCK, r"^        \.(handle_access)\([^\n]*\n", first=UNITS.only("files")),
     Kind("landlock", LANDLOCK, r"Ok\((rules)\.into\(\)\)", "Ok(Some(rules).filter(|_| false).and_then(Into::into))", first=UNITS.only("files")),
     Kind("landlock", LOCKS, r"^            sys::(restrict_files)\([^\n]*\n", first=HOSTILE.only("what the host keeps", "signals its parents")),
-    Kind("mount flag", INIT, r"libc::(MS_NO\w+)", "0", first=SEEN),
+    Kind("mount flag", INIT, r"MountFlags::(NO\w+)", "MountFlags::empty()", first=SEEN),
     Kind("mount flag", TEMPLATE, r"(?<=[ (|])(MOUNT_ATTR_(?:RDONLY|NOSUID|NODEV|NOEXEC))(?=[ ;,)|])(?!\s*!= 0)", "0", first=SEEN),
-    Kind("mount flag", TEMPLATE, r"libc::(MS_NO\w+)", "0", first=SEEN),
-    Kind("mount flag", JAIL, r"^        sys::mount\(c\"none\", c\"/\", c\"\", (private), .*?;\n", first=of_engine("standings").only("mounts are shared")),
+    Kind("mount flag", TEMPLATE, r"MountFlags::(NO\w+)", "MountFlags::empty()", first=SEEN),
+    Kind("mount flag", JAIL, r"^        rustix::mount::mount_change\(c\"/\", (private)\).*?;\n", first=of_engine("standings").only("mounts are shared")),
     Kind("mount size", INIT, r",(nr_inodes)=\{inodes\}", first=HOSTILE.only("fills its file system", "as many empty files as fit")),
     # 0 means unlimited.
     Kind("mount size", INIT, r"(?<=nr_inodes=\{inodes\}\", )needs\.(work_bytes)", "0", first=HOSTILE.only("fills its file system")),
@@ -163,10 +165,10 @@ WALL_KINDS = [
 TIMES_64 = r"\g<0>.saturating_mul(64)"
 
 LIMIT_KINDS = [
-    Kind("limit", STEP, r"^        \(libc::(RLIMIT_\w+), [^\n]*\),[^\n]*\n", first=UNITS.only("step")),
+    Kind("limit", STEP, r"^        \(Resource::(\w+), [^\n]*\),[^\n]*\n", first=UNITS.only("step")),
     Kind("limit", STEP, r"\.chain\((time)\)", first=UNITS.only("step")),
-    Kind("limit", STEP, r"^ +(set_rlimits)\(&self\.limits\)[^\n]*\n", first=SEEN),
-    Kind("limit", STEP, r"^    sys::set_rlimit\(libc::(RLIMIT_STACK), .*?\)\n\}", "    let _ = stack;\n    Ok(())\n}", first=SEEN),
+    Kind("limit", STEP, r"^ +(set_rlimits)\(&self\.limits[^\n]*\n", first=SEEN),
+    Kind("limit", STEP, r"^    sys::set_rlimit\(Resource::(Stack), .*?\)\n\}", "    let _ = stack;\n    Ok(())\n}", first=SEEN),
     Kind("limit", LOCKS, r"^ +sys::(no_core_file)\(\)[^\n]*\n", first=SEEN),
     Kind("limit", STEP, r"^ +sys::(no_core_file)\(\)[^\n]*\n", first=SEEN),
     Kind("limit", STEP, r"^            if now >= deadline \{\n +return \(Cause::(Wall), .*?\n            \}\n", first=ENDS.only("past_its_ttl")),
@@ -208,6 +210,12 @@ LIMIT_KINDS = [
     Kind("watched", WATCH, r"content\.(bytes) \+ held\.nameless > bytes \|\| ", first=HOSTILE.only("fills its file system")),
     Kind("watched", WATCH, r"^ +let _ = sys::(kill)\(face\.pid, libc::SIGKILL\);\n", first=AS_USER),
     Kind("watched", WATCH, r"\.max\(self\.seen\.(total)\(\)\)", first=AS_USER),
+    Kind("kept", STEP, r"^ +(system_v::remove_all)\(\);\n", first=KEPT),
+    Kind("kept", STEP, r"(if is_kept \{ 0 \} else \{ MB \})", "MB", first=KEPT),
+    Kind("kept", STEP, r"^ +self\.limits\.processes = self\.(processes) \+ [^\n]*\n", first=AS_USER),
+    Kind("kept", SERVE, r"^ +if let Err\(error\) = self\.tree\.(enter_work)\(\) \{\n.*?\n        \}\n", first=KEPT),
+    Kind("kept", SERVE, r"if (stepper\.cpu_is_used_up\(\)) \{", "if false {", first=KEPT),
+    Kind("kept", WATCH, r"^        self\.(held) = Held::default\(\);\n", first=UNITS.only("watch")),
     Kind("artifacts", COLLECT, r"^        if (self\.count_left == 0|found\.len\(\) > self\.bytes_left) \{\n.*?\n        \}\n", first=HOSTILE.only("artifacts")),
     Kind("artifacts", COLLECT, r"(depth) < DEPTH_MAX", "true", first=HOSTILE.only("artifacts")),
     Kind("artifacts", COLLECT, r"\.(take)\(most\)", first=HOSTILE.only("artifacts")),

@@ -11,10 +11,14 @@
 //! [`FromInit::Answer`]. Files stay, programs do not: whatever a program has started is ended with it. While a program
 //! of [`Command::Spawn`] runs, files are placed, read, listed and removed all the same, a signal reaches it, and a second
 //! spawn is refused. Wall time, and the processor time of an end, are those of each program; the limits of processor time,
-//! memory and files, and the peak of memory, count over all programs of the jail. [`Command::End`], or the end of either socket, ends the jail and everything in it.
+//! memory and files, and the peak of memory, count over all programs of the jail: once its processor time is used up, a
+//! spawn is refused. System V objects are removed with the program that made them, and POSIX message queues, which
+//! nothing here could find again, cannot be made in a jail that is kept. [`Command::End`], or the end of either socket,
+//! ends the jail and everything in it.
 //!
 //! The init never waits for a program: files that a program could make to block (pipes, devices) are not opened. An engine
-//! that does not read its answers loses the jail: at once while a program runs, after ten seconds otherwise. A message
+//! that does not read its answers loses the jail: at once while a program runs, after ten seconds otherwise. One that
+//! leaves more descriptors in the socket than the kernel allows a user (RLIMIT_NOFILE) is refused the next. A message
 //! that is malformed ends the jail; a command that cannot be obeyed is answered with [`Answer::Refused`], as is one that
 //! comes before the batch is over. [`ToInit::Stop`] without a program does nothing. A message has at most
 //! [`crate::message::MESSAGE_MAX`] bytes, which the sender is told. The engine bounds what it places by itself.
@@ -139,15 +143,16 @@ wire_enum!(ToInit { 1 = Stop { collect }, 2 = Command { id, command } });
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// Writes a file, with what the descriptor that comes along has from its beginning. An older file of that name is
-    /// replaced; folders on the way are made. At most [`PLACE_MAX`] bytes while a program runs.
+    /// replaced when the new one is whole; folders on the way are made. At most [`PLACE_MAX`] bytes while a program
+    /// runs.
     Place { path: String, len: u64 },
     /// Opens a regular file: its descriptor comes with the answer.
     Read { path: String },
-    /// Lists a folder, up to [`ENTRIES_MAX`] entries.
-    List { path: String },
+    /// Lists a folder by name: the first [`ENTRIES_MAX`] entries whose names follow `after`, which is empty at first.
+    List { path: String, after: Blob },
     /// Removes a file or a folder with all that is in it.
     Remove { path: String },
-    /// Starts a program in the work directory, with standard streams that come along. One at a time.
+    /// Starts a program in the work directory (`input`), with standard streams that come along. One at a time.
     Spawn { argv: Vec<String>, env: Vec<String>, wall_ms: u64 },
     /// Sends a signal to the program that runs: 2 interrupts, 9 ends it.
     Signal { signal: i32 },
@@ -157,7 +162,7 @@ pub enum Command {
     End,
 }
 wire_enum!(Command {
-    1 = Place { path, len }, 2 = Read { path }, 3 = List { path }, 4 = Remove { path },
+    1 = Place { path, len }, 2 = Read { path }, 3 = List { path, after }, 4 = Remove { path },
     5 = Spawn { argv, env, wall_ms }, 6 = Signal { signal }, 7 = Collect, 8 = End,
 });
 

@@ -4,6 +4,7 @@
 //! be too long, no link followed, never more than a few descriptors for a removal.
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir};
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,6 +13,9 @@ use std::path::Path;
 
 /// Folders in folders that are measured; each costs a descriptor. What lies deeper counts as too much.
 pub const DEPTH_MAX: usize = 128;
+
+/// Entries that a listing looks at: more would keep an init from its program too long.
+const LISTED_MAX: usize = 1 << 17;
 
 /// Opens a folder, if it is one and no link.
 pub fn open(path: &Path) -> io::Result<OwnedFd> {
@@ -49,23 +53,34 @@ fn open_in(parent: BorrowedFd<'_>, name: &CStr, rights: Rights) -> io::Result<Ow
     Ok(opened?)
 }
 
-/// The names of at most `most` entries, and whether there are more.
-pub fn first_entries(folder: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<CString>, bool)> {
+/// The first `most` names that follow `after`, in order, and whether there are more. A folder with more than
+/// [`LISTED_MAX`] entries is an error.
+pub fn entries_after(
+    folder: BorrowedFd<'_>,
+    after: &[u8],
+    most: usize,
+) -> io::Result<(Vec<CString>, bool)> {
     let mut buffer = [const { MaybeUninit::uninit() }; 8192];
     let mut listing = RawDir::new(folder, &mut buffer);
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
+    let (mut seen, mut has_more) = (0, false);
     while let Some(entry) = listing.next() {
+        seen += 1;
+        if seen > LISTED_MAX {
+            return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
+        }
         let entry = entry?;
         let name = entry.file_name();
-        if name == c"." || name == c".." {
+        if name == c"." || name == c".." || name.to_bytes() <= after {
             continue;
         }
-        if names.len() == most {
-            return Ok((names, true));
+        names.insert(name.to_owned());
+        if names.len() > most {
+            names.pop_last();
+            has_more = true;
         }
-        names.push(name.to_owned());
     }
-    Ok((names, false))
+    Ok((names.into_iter().collect(), has_more))
 }
 
 /// Read through the descriptor itself, which needs no right that the folder may have lost since.

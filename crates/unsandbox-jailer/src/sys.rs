@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The system calls that the jailer needs and std does not have, each as a function that returns
-//! `io::Result`. The jailer is single-threaded, so that a fork may go on in ordinary Rust.
+//! `io::Result`: by rustix where it has them, raw where not. The jailer is single-threaded, so that a fork may go on
+//! in ordinary Rust.
 
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timestamps, Uid};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitOptions, WaitStatus};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
@@ -78,53 +83,44 @@ pub fn kill(pid: libc::pid_t, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
-/// A child that has ended, as wait4 tells it.
+/// A child that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Reaped {
     pub pid: libc::pid_t,
-    status: libc::c_int,
+    status: WaitStatus,
 }
 
 impl Reaped {
     /// The exit code, or the signal as the error.
     pub fn end(&self) -> Result<i32, i32> {
-        if libc::WIFSIGNALED(self.status) {
-            Err(libc::WTERMSIG(self.status))
-        } else {
-            Ok(libc::WEXITSTATUS(self.status))
+        match self.status.terminating_signal() {
+            Some(signal) => Err(signal),
+            None => Ok(self.status.exit_status().unwrap_or_default()),
         }
     }
 }
 
+/// Every child, whatever clone it came from.
+const ALL: WaitOptions = WaitOptions::from_bits_retain(libc::__WALL as u32);
+
 /// Reaps one child; `Ok(None)` if none has ended and `block` is false. ECHILD when there is none.
 pub fn reap(block: bool) -> io::Result<Option<Reaped>> {
-    let mut status = 0;
-    let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
-    loop {
-        // SAFETY: `status` outlives the call.
-        match check(unsafe { libc::waitpid(-1, &mut status, flags) }) {
-            Ok(0) => return Ok(None),
-            Ok(pid) => return Ok(Some(Reaped { pid, status })),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let options = if block { ALL } else { ALL | WaitOptions::NOHANG };
+    let reaped = rustix::io::retry_on_intr(|| rustix::process::wait(options))?;
+    Ok(reaped.map(|(pid, status)| Reaped { pid: pid.as_raw_pid(), status }))
 }
 
 /// Reaps one child, if it has ended.
 pub fn reap_child(pid: libc::pid_t) -> io::Result<()> {
-    // SAFETY: no status is asked for.
-    check(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) })
-        .map(drop)
+    rustix::process::waitpid(Pid::from_raw(pid), ALL | WaitOptions::NOHANG)?;
+    Ok(())
 }
 
 /// The exit code of a child, once it has ended.
 #[cfg(test)]
 pub fn wait_for(pid: libc::pid_t) -> Option<i32> {
-    let mut status = 0;
-    // SAFETY: `status` outlives the call.
-    check(unsafe { libc::waitpid(pid, &mut status, 0) }).ok()?;
-    Reaped { pid, status }.end().ok()
+    let (_, status) = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()).ok()??;
+    status.exit_status()
 }
 
 /// Processor time and largest resident size of every descendant that was reaped.
@@ -139,57 +135,38 @@ pub fn children_usage() -> (Duration, u64) {
     (time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss as u64 * 1024)
 }
 
+/// With an empty `kind` and `data` where the flags need none.
 pub fn mount(
     source: &CStr,
     target: &CStr,
     kind: &CStr,
-    flags: libc::c_ulong,
+    flags: MountFlags,
     data: &CStr,
 ) -> io::Result<()> {
-    // SAFETY: all four strings outlive the call.
-    check(unsafe {
-        libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast())
-    })
-    .map(drop)
+    Ok(rustix::mount::mount(source, target, kind, flags, data)?)
 }
 
 pub fn umount_lazily(target: &CStr) -> io::Result<()> {
-    // SAFETY: the string outlives the call.
-    check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }).map(drop)
+    Ok(rustix::mount::unmount(target, UnmountFlags::DETACH)?)
 }
 
 /// Makes "." the root and leaves the old one mounted over it.
 pub fn pivot_root_here() -> io::Result<()> {
-    // SAFETY: both strings are constants.
-    check_long(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) })
-        .map(drop)
+    Ok(rustix::process::pivot_root(c".", c".")?)
 }
-
-const OPEN_TREE_CLONE: libc::c_uint = 1;
-const AT_RECURSIVE: libc::c_uint = 0x8000;
-const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
 
 /// A detached copy of the mount tree at `path`.
 pub fn open_tree(path: &CStr) -> io::Result<OwnedFd> {
-    let flags = OPEN_TREE_CLONE | AT_RECURSIVE | libc::O_CLOEXEC as libc::c_uint;
-    // SAFETY: the string outlives the call.
-    owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    Ok(rustix::mount::open_tree(CWD, path, flags)?)
 }
 
 /// Attaches a detached tree at `target`.
 pub fn move_mount(tree: BorrowedFd<'_>, target: &CStr) -> io::Result<()> {
-    // SAFETY: both strings outlive the call.
-    check_long(unsafe {
-        libc::syscall(
-            libc::SYS_move_mount,
-            tree.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_FDCWD,
-            target.as_ptr(),
-            MOVE_MOUNT_F_EMPTY_PATH,
-        )
-    })
-    .map(drop)
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(tree, c"", CWD, target, flags)?)
 }
 
 pub const MOUNT_ATTR_RDONLY: u64 = 1;
@@ -209,7 +186,7 @@ struct MountAttr {
 pub fn mount_setattr(tree: Option<BorrowedFd<'_>>, path: &CStr, set: u64) -> io::Result<()> {
     let attr = MountAttr { set, clear: 0, propagation: 0, userns_fd: 0 };
     let (fd, flags) = match tree {
-        Some(tree) => (tree.as_raw_fd(), libc::AT_EMPTY_PATH as libc::c_uint | AT_RECURSIVE),
+        Some(tree) => (tree.as_raw_fd(), (AtFlags::EMPTY_PATH.bits() | libc::AT_RECURSIVE as u32)),
         None => (libc::AT_FDCWD, 0),
     };
     // SAFETY: path and attr outlive the call, and the size is attr's.
@@ -228,33 +205,13 @@ pub fn mount_setattr(tree: Option<BorrowedFd<'_>>, path: &CStr, set: u64) -> io:
 
 /// Opens a file, or (with `directory`) a folder, below `dir` for reading: no link in any component, no other file system.
 pub fn open_beneath(dir: BorrowedFd<'_>, path: &CStr, directory: bool) -> io::Result<OwnedFd> {
-    #[repr(C)]
-    struct OpenHow {
-        flags: u64,
-        mode: u64,
-        resolve: u64,
-    }
-    const NO_XDEV: u64 = 1;
-    const NO_MAGICLINKS: u64 = 2;
-    const NO_SYMLINKS: u64 = 4;
-    const BENEATH: u64 = 8;
-    let kind = if directory { libc::O_DIRECTORY } else { libc::O_NONBLOCK };
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY | kind;
-    let how = OpenHow {
-        flags: flags as u64,
-        mode: 0,
-        resolve: NO_XDEV | NO_MAGICLINKS | NO_SYMLINKS | BENEATH,
-    };
-    // SAFETY: path and how outlive the call, and the size is how's.
-    owned(unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            dir.as_raw_fd(),
-            path.as_ptr(),
-            &how as *const OpenHow,
-            size_of::<OpenHow>(),
-        )
-    })
+    let kind = if directory { OFlags::DIRECTORY } else { OFlags::NONBLOCK };
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY | kind;
+    let within = ResolveFlags::NO_XDEV
+        | ResolveFlags::NO_MAGICLINKS
+        | ResolveFlags::NO_SYMLINKS
+        | ResolveFlags::BENEATH;
+    Ok(rustix::fs::openat2(dir, path, flags, Mode::empty(), within)?)
 }
 
 /// Closes every descriptor from `first` on, except those in `keep` (in ascending order).
@@ -282,23 +239,17 @@ pub fn dup2(from: RawFd, to: RawFd) -> io::Result<()> {
 
 /// Gives a pipe to an owner; anything else (a device of the host, say) stays as it is.
 pub fn own_pipe(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
-    // SAFETY: an all-zero stat is valid and outlives the calls.
-    unsafe {
-        let mut found: libc::stat = std::mem::zeroed();
-        check(libc::fstat(fd.as_raw_fd(), &mut found))?;
-        if found.st_mode & libc::S_IFMT == libc::S_IFIFO {
-            check(libc::fchown(fd.as_raw_fd(), uid, gid))?;
-        }
+    if FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Fifo {
+        rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
     Ok(())
 }
 
+/// Of this thread, which is all there is.
 pub fn set_ids(uid: u32, gid: u32) -> io::Result<()> {
-    // The raw calls: libc's would signal other threads, of which there are none.
-    // SAFETY: takes no pointers.
-    check_long(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
-    // SAFETY: takes no pointers.
-    check_long(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    Ok(rustix::thread::set_thread_res_uid(uid, uid, uid)?)
 }
 
 pub fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
@@ -308,9 +259,8 @@ pub fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
 }
 
 /// What ps shows; at most 15 bytes. An exec from a memfd has a number for a name.
-pub fn set_name(name: &std::ffi::CStr) {
-    // SAFETY: the string outlives the call.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+pub fn set_name(name: &CStr) {
+    let _ = rustix::thread::set_name(name);
 }
 
 /// Takes every capability from whatever is executed later. Needs the right to; who has not that right
@@ -332,43 +282,53 @@ pub fn drop_bounding_set() -> io::Result<()> {
 pub fn drop_capabilities() -> io::Result<()> {
     // NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE set and locked, KEEP_CAPS locked clear.
     const SECURE_BITS: libc::c_ulong = 0xef;
-    const PR_CAP_AMBIENT_CLEAR_ALL: libc::c_ulong = 4;
     match prctl(libc::PR_SET_SECUREBITS, SECURE_BITS) {
         // Outside a user namespace of its own an ordinary process has none to lock or to lose.
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
         other => other?,
     }
-    prctl(libc::PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)?;
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    let header = Header { version: 0x2008_0522, pid: 0 };
-    let none = [0u32; 6];
-    // SAFETY: header and the two 3-word sets of version 3 outlive the call.
-    check_long(unsafe { libc::syscall(libc::SYS_capset, &header as *const Header, none.as_ptr()) })
-        .map(drop)
+    rustix::thread::clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
-pub fn set_rlimit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: `limit` outlives the call.
-    check(unsafe { libc::setrlimit(resource, &limit) }).map(drop)
+/// `u64::MAX` stands for none.
+pub fn set_rlimit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = Rlimit { current: Some(soft), maximum: Some(hard) };
+    Ok(rustix::process::setrlimit(resource, limit)?)
+}
+
+/// The most that this process may set.
+pub fn hard_rlimit(resource: Resource) -> u64 {
+    rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX)
 }
 
 /// Not 0: a core pattern that is a pipe ignores that, and would run the host's program on our core. The
 /// kernel takes 1 as "none, whatever the pattern"; the filter keeps it there.
 pub fn no_core_file() -> io::Result<()> {
-    let hard = get_rlimit(libc::RLIMIT_CORE).rlim_max.min(1);
-    set_rlimit(libc::RLIMIT_CORE, hard, hard)
+    let hard = hard_rlimit(Resource::Core).min(1);
+    set_rlimit(Resource::Core, hard, hard)
 }
 
-pub fn get_rlimit(resource: libc::__rlimit_resource_t) -> libc::rlimit {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` outlives the call.
-    unsafe { libc::getrlimit(resource, &mut limit) };
-    limit
+/// Kinds of System V objects.
+#[derive(Clone, Copy)]
+pub enum SystemV {
+    SharedMemory,
+    Semaphores,
+    Messages,
+}
+
+pub fn remove_system_v(kind: SystemV, id: i32) -> io::Result<()> {
+    // SAFETY: IPC_RMID reads and writes no memory of the caller.
+    let removed = unsafe {
+        match kind {
+            SystemV::SharedMemory => libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()),
+            SystemV::Semaphores => libc::semctl(id, 0, libc::IPC_RMID),
+            SystemV::Messages => libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()),
+        }
+    };
+    check(removed).map(drop)
 }
 
 /// Blocks SIGCHLD and gives a descriptor that is readable while one is pending.
@@ -467,23 +427,13 @@ pub fn restrict_files(rules: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Whether pages can leave memory at all.
 pub fn has_swap() -> bool {
-    // SAFETY: an all-zero sysinfo is valid, and outlives the call.
-    unsafe {
-        let mut info: libc::sysinfo = std::mem::zeroed();
-        libc::sysinfo(&mut info) != 0 || info.totalswap > 0
-    }
+    rustix::system::sysinfo().totalswap > 0
 }
 
 /// Bytes that are taken of the file system that holds `path`; 0 where it cannot be asked.
 pub fn bytes_used(path: &CStr) -> u64 {
-    // SAFETY: an all-zero statfs is valid; it and the path outlive the call.
-    unsafe {
-        let mut stat: libc::statfs = std::mem::zeroed();
-        if libc::statfs(path.as_ptr(), &mut stat) != 0 {
-            return 0;
-        }
-        stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_bsize as u64
-    }
+    rustix::fs::statfs(path)
+        .map_or(0, |stat| stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_bsize as u64)
 }
 
 /// Brings the loopback interface of this network namespace up.
@@ -503,28 +453,24 @@ pub fn loopback_up() -> io::Result<()> {
 }
 
 pub fn set_host_name(name: &str) -> io::Result<()> {
-    // SAFETY: pointer and length are one string's.
-    check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }).map(drop)
+    Ok(rustix::system::sethostname(name.as_bytes())?)
 }
 
 pub fn effective_uid() -> u32 {
-    // SAFETY: takes no pointers.
-    unsafe { libc::geteuid() }
+    rustix::process::geteuid().as_raw()
 }
 
 pub fn effective_gid() -> u32 {
-    // SAFETY: takes no pointers.
-    unsafe { libc::getegid() }
+    rustix::process::getegid().as_raw()
 }
 
-pub fn set_umask(mask: libc::mode_t) {
-    // SAFETY: takes no pointers.
-    unsafe { libc::umask(mask) };
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(Mode::from_raw_mode(mask));
 }
 
+/// An error means that this process leads one already.
 pub fn new_session() {
-    // SAFETY: takes no pointers.
-    unsafe { libc::setsid() };
+    let _ = rustix::process::setsid();
 }
 
 /// Installs a compiled filter on this thread, for good.
@@ -553,24 +499,20 @@ fn add_filter(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result
     })
 }
 
-/// Access and change of a file; both now without times.
-pub fn set_times(path: &CStr, times: Option<&[libc::timespec; 2]>) -> io::Result<()> {
-    let times = times.map_or(std::ptr::null(), |times| times.as_ptr());
-    // SAFETY: path and times outlive the call; null stands for now.
-    check(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times, 0) }).map(drop)
+/// Access and change of a file.
+pub fn set_times(path: &CStr, times: &Timestamps) -> io::Result<()> {
+    Ok(rustix::fs::utimensat(CWD, path, times, AtFlags::empty())?)
 }
 
 /// A descriptor that becomes readable when the process dies.
 pub fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
-    let zero: libc::c_uint = 0;
-    // SAFETY: takes no pointers.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, zero) })
+    let pid = Pid::from_raw(pid).ok_or(rustix::io::Errno::INVAL)?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// May be denied in a user namespace, where the groups mean nothing more.
 pub fn drop_groups() {
-    // May be denied in a user namespace, where the groups mean nothing more.
-    // SAFETY: no list is passed.
-    unsafe { libc::setgroups(0, std::ptr::null()) };
+    let _ = rustix::thread::set_thread_groups(&[]);
 }
 
 pub fn is_open(fd: RawFd) -> bool {
@@ -585,6 +527,6 @@ pub fn set_close_on_exec(fd: RawFd) {
 
 /// As many descriptors as the host may have: each run holds a few here.
 pub fn raise_open_files() {
-    let limit = get_rlimit(libc::RLIMIT_NOFILE);
-    let _ = set_rlimit(libc::RLIMIT_NOFILE, limit.rlim_max, limit.rlim_max);
+    let most = hard_rlimit(Resource::Nofile);
+    let _ = set_rlimit(Resource::Nofile, most, most);
 }

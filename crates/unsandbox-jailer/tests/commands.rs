@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command as Process, Stdio};
 use unsandbox_jailer::channel;
-use unsandbox_jailer::codec::Wire;
+use unsandbox_jailer::codec::{Blob, Wire};
 use unsandbox_jailer::commands::{
     Answer, Cause, Command, ENTRIES_MAX, FromInit, PLACE_MAX, PlacedFile, Plan, RunLimits, StepEnd,
     Then, ToInit, Wanted,
@@ -35,11 +35,17 @@ fn memfd(bytes: &[u8]) -> OwnedFd {
 
 /// `None` where this machine does not give the level.
 fn start(level: &str) -> Option<Jail> {
+    start_with(level, 0, ":")
+}
+
+/// `first`: what a shell does before the jailer starts.
+fn start_with(level: &str, cpu_time_ms: u64, first: &str) -> Option<Jail> {
     let (socket, theirs) = channel::pair().unwrap();
     let temporary = std::env::temp_dir();
     // The shell puts the socket where the jailer expects it.
     let mut jailer = Process::new("/bin/sh")
-        .args(["-c", "exec \"$0\" \"$@\" 3<&0 </dev/null", env!("CARGO_BIN_EXE_unsandbox-jailer")])
+        .args(["-c", &format!("{first}; exec \"$0\" \"$@\" 3<&0 </dev/null")])
+        .arg(env!("CARGO_BIN_EXE_unsandbox-jailer"))
         .args([&std::process::id().to_string(), level, temporary.to_str().unwrap()])
         .stdin(Stdio::from(theirs))
         .spawn()
@@ -62,7 +68,7 @@ fn start(level: &str) -> Option<Jail> {
     let (control, of_init) = channel::pair().unwrap();
     let limits = RunLimits {
         memory_bytes: 256 * MB,
-        cpu_time_ms: 0,
+        cpu_time_ms,
         processes: 64,
         open_files: 256,
         file_size_bytes: 64 * MB,
@@ -144,7 +150,12 @@ impl Jail {
     }
 
     fn list(&mut self, path: &str) -> (Vec<String>, bool) {
-        match self.ask(Command::List { path: path.to_string() }) {
+        self.list_after(path, b"")
+    }
+
+    fn list_after(&mut self, path: &str, after: &[u8]) -> (Vec<String>, bool) {
+        let after = Blob(after.to_vec());
+        match self.ask(Command::List { path: path.to_string(), after }) {
             Answer::Entries { entries, has_more } => {
                 let shown = |it: unsandbox_jailer::commands::Entry| {
                     let name = String::from_utf8_lossy(&it.name.0).into_owned();
@@ -312,7 +323,8 @@ fn no_link_leads_out_and_nothing_blocks() {
         for path in ["input/out/new", "../new", "/tmp/new", "", "..", "input/../../new"] {
             Jail::refused(jail.place(path, b"x"));
         }
-        Jail::refused(jail.ask(Command::List { path: "input/out".into() }));
+        let out = Command::List { path: "input/out".into(), after: Blob(Vec::new()) };
+        Jail::refused(jail.ask(out));
         Jail::refused(jail.ask(Command::Remove { path: "input/out/passwd".into() }));
         // The link itself goes, and a place that a link has is taken by a file.
         assert_eq!(jail.ask(Command::Remove { path: "input/out".into() }), Answer::Done);
@@ -320,6 +332,12 @@ fn no_link_leads_out_and_nothing_blocks() {
         assert_eq!(jail.read("input/file").unwrap(), b"own");
         let (entries, has_more) = jail.list("input/many");
         assert_eq!((entries.len(), has_more), (ENTRIES_MAX, true));
+        // The pages of a listing are in one order and have every name once.
+        let last = entries.last().unwrap().strip_suffix(" 0").unwrap().to_string();
+        let (rest, has_more) = jail.list_after("input/many", last.as_bytes());
+        let mut names: Vec<String> = (1..=200).map(|number| format!("{number} 0")).collect();
+        names.sort();
+        assert_eq!(([entries, rest].concat(), has_more), (names, false));
         assert_eq!(jail.ask(Command::Remove { path: "input/many".into() }), Answer::Done);
         // Names that are as long as they may be, and no text.
         let names = "mkdir bad; cd bad; b=$(printf '\\377%.0s' $(seq 250)); for i in $(seq 150); do : > $b$i; done";
@@ -340,6 +358,98 @@ fn no_link_leads_out_and_nothing_blocks() {
         assert_eq!(Jail::refused(jail.answer(id).0), "spawn needs three streams");
         assert_eq!(jail.run("echo alive").0, "alive\n");
     });
+}
+
+#[test]
+fn a_placed_file_has_its_name_when_it_is_whole() {
+    at_each_level(|jail| {
+        assert_eq!(jail.place("input/first", b"before"), Answer::Done);
+        // Shorter than its length says, as where the sender was interrupted.
+        let file = memfd(b"12");
+        let id = jail.send(Command::Place { path: "input/first".into(), len: 3 }, &[file.as_fd()]);
+        Jail::refused(jail.answer(id).0);
+        assert_eq!(jail.read("input/first").unwrap(), b"before");
+        assert_eq!(jail.list("input").0, ["artifacts/", "first 6"]);
+    });
+}
+
+#[test]
+fn nothing_of_a_program_is_left_for_the_next_but_files() {
+    at_each_level(|jail| {
+        if jail.tree != "/tmp" {
+            return; // without an ipc namespace the filter allows none of these
+        }
+        let code = "import ctypes, os\n\
+                    libc = ctypes.CDLL(None, use_errno=True)\n\
+                    made = [libc.shmget(7, 4096, 0o1666), libc.semget(7, 1, 0o1666), libc.msgget(7, 0o1666)]\n\
+                    queue = ctypes.CDLL('librt.so.1', use_errno=True).mq_open(b'/q', os.O_CREAT | os.O_RDWR, 0o600, None)\n\
+                    print([number >= 0 for number in made], queue, flush=True)\n";
+        assert_eq!(jail.place("input/make.py", code.as_bytes()), Answer::Done);
+        let (text, _) = jail.run("python3 make.py 2>&1; tail -qn +2 /proc/sysvipc/* | wc -l");
+        assert_eq!(text, "[True, True, True] -1\n3\n");
+        assert_eq!(jail.run("tail -qn +2 /proc/sysvipc/* | wc -l").0, "0\n");
+    });
+}
+
+#[test]
+fn a_program_starts_in_the_work_directory_whatever_became_of_it() {
+    at_each_level(|jail| {
+        let (text, _) =
+            jail.run("cd ..; mv input old && mkdir input && echo new > input/made; pwd");
+        let tree = jail.tree.clone();
+        assert_eq!(text, format!("{tree}\n"));
+        assert_eq!(jail.run("cat made; pwd -P").0, format!("new\n{tree}/input\n"));
+        let refused = |jail: &mut Jail| {
+            let (_output, id) = jail.spawn("pwd");
+            assert!(Jail::refused(jail.answer(id).0).contains("work directory"));
+        };
+        jail.run("rm -r ../input");
+        refused(jail);
+        assert_eq!(jail.place("input/again", b"x"), Answer::Done);
+        jail.run("rm -r ../input; ln -s /etc ../input");
+        refused(jail);
+        Jail::refused(jail.place("input/again", b"x"));
+    });
+}
+
+#[test]
+fn no_program_starts_once_the_processor_time_is_used_up() {
+    for level in ["full", "reduced"] {
+        let Some(mut jail) = start_with(level, 200, ":") else { continue };
+        let (_, end) = jail.run("while :; do :; done");
+        assert_eq!(end.cause, Cause::Cpu, "{end:?}");
+        let (_output, id) = jail.spawn("true");
+        assert!(Jail::refused(jail.answer(id).0).contains("processor time"));
+        assert_eq!(jail.read("input/first").unwrap(), b"hello");
+    }
+}
+
+/// A user may have as many descriptors under way as one process may have open.
+#[test]
+fn answers_that_are_not_read_cost_a_refusal_and_not_the_jail() {
+    for level in ["full", "reduced"] {
+        let Some(mut jail) = start_with(level, 0, "ulimit -n 100") else { continue };
+        let read = || Command::Read { path: "input/first".into() };
+        let ids: Vec<u64> = (0..130).map(|_| jail.send(read(), &[])).collect();
+        let mut refused = 0;
+        // A program that has run shows that all before it were answered.
+        let (mut output, spawned) = jail.spawn("true");
+        output.read_to_end(&mut Vec::new()).unwrap();
+        for id in ids {
+            match jail.answer(id) {
+                (Answer::File { len: 5 }, fds) => assert_eq!(fds.len(), 1),
+                (Answer::Refused { errno, .. }, _) => {
+                    assert_eq!(errno, rustix::io::Errno::TOOMANYREFS.raw_os_error());
+                    refused += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(jail.answer(spawned).0, Answer::Started);
+        assert!(matches!(jail.answer(spawned).0, Answer::Ended { .. }));
+        assert!(refused > 0, "{level}: nothing was refused");
+        assert_eq!(jail.read("input/first").unwrap(), b"hello");
+    }
 }
 
 #[test]

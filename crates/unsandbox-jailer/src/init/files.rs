@@ -7,6 +7,7 @@ use crate::folder;
 use crate::sys;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::rand::GetRandomFlags;
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -93,16 +94,22 @@ impl Tree {
         Ok(Tree { root: folder::open(tmp)? })
     }
 
-    /// Writes the first `len` bytes of `content`; folders on the way are made.
+    /// Writes the first `len` bytes of `content`; folders on the way are made. The file has its name once it is whole.
     pub fn place(&self, path: &str, content: OwnedFd, len: u64) -> io::Result<()> {
         let (parent, name) = self.parent_of(path, true)?;
-        match rustix::fs::unlinkat(&parent, &name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
+        let (unfinished, file) = create_unfinished(&parent)?;
+        let placed = copy(&File::from(content), 0, &file, len)
+            .and_then(|()| Ok(rustix::fs::renameat(&parent, &unfinished, &parent, &name)?));
+        if placed.is_err() {
+            let _ = rustix::fs::unlinkat(&parent, &unfinished, AtFlags::empty());
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let created = rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(0o644))?;
-        copy(&File::from(content), 0, &File::from(created), len)
+        placed
+    }
+
+    /// Makes `input` the work directory again: a program may have moved or removed the folder that it was.
+    pub fn enter_work(&self) -> io::Result<()> {
+        let work = sys::open_beneath(self.root.as_fd(), c"input", true)?;
+        Ok(rustix::process::fchdir(work)?)
     }
 
     /// A regular file and its length.
@@ -115,14 +122,12 @@ impl Tree {
         }
     }
 
-    /// The first entries of a folder, by name, and whether there are more.
-    pub fn list(&self, path: &str) -> io::Result<(Vec<Entry>, bool)> {
+    /// The first entries of a folder whose names follow `after`, and whether there are more.
+    pub fn list(&self, path: &str, after: &[u8]) -> io::Result<(Vec<Entry>, bool)> {
         let path = if path.is_empty() { "." } else { path };
         let opened = sys::open_beneath(self.root.as_fd(), &c_path(path)?, true)?;
-        let (names, has_more) = folder::first_entries(opened.as_fd(), ENTRIES_MAX)?;
-        let mut entries: Vec<Entry> = names.iter().map(|name| entry(&opened, name)).collect();
-        entries.sort_by(|one, other| one.name.0.cmp(&other.name.0));
-        Ok((entries, has_more))
+        let (names, has_more) = folder::entries_after(opened.as_fd(), after, ENTRIES_MAX)?;
+        Ok((names.iter().map(|name| entry(&opened, name)).collect(), has_more))
     }
 
     /// Removes a file, or a folder with all that is in it; a folder only while no program could refill it.
@@ -158,6 +163,16 @@ impl Tree {
         }
         Ok((parent, name))
     }
+}
+
+/// A new file under a name that a program cannot guess.
+fn create_unfinished(folder: &OwnedFd) -> io::Result<(CString, File)> {
+    let mut random = [0u8; 8];
+    rustix::rand::getrandom(&mut random[..], GetRandomFlags::empty())?;
+    let name = c_name(OsStr::new(&format!(".unfinished-{:016x}", u64::from_ne_bytes(random))))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let created = rustix::fs::openat(folder, &name, flags, Mode::from_raw_mode(0o644))?;
+    Ok((name, created.into()))
 }
 
 fn entry(folder: &OwnedFd, name: &CString) -> Entry {

@@ -2,6 +2,7 @@
 //! What the kernel itself keeps for a run where no control group counts it: an estimate by what /proc tells, a
 //! little more than it is rather than less.
 
+use crate::init::system_v;
 use crate::proc::{Face, Mapped};
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -163,18 +164,9 @@ fn sockets() -> u64 {
 /// Semaphores and messages of this ipc namespace.
 fn system_v_bytes(processes: u64) -> u64 {
     // Each process may have a list of what is to be undone at its end.
-    system_v("sem", "nsems") * (SEMAPHORE + 2 * processes)
-        + system_v("msg", "cbytes")
-        + system_v("msg", "qnum") * MESSAGE
-}
-
-/// The sum of a column of a table of this ipc namespace.
-pub fn system_v(table: &str, column: &str) -> u64 {
-    let text = fs::read_to_string(format!("/proc/sysvipc/{table}")).unwrap_or_default();
-    let mut lines = text.lines();
-    let head = lines.next().unwrap_or_default();
-    let Some(at) = head.split_whitespace().position(|name| name == column) else { return 0 };
-    lines.filter_map(|line| line.split_whitespace().nth(at)?.parse::<u64>().ok()).sum()
+    system_v::sum("sem", "nsems") * (SEMAPHORE + 2 * processes)
+        + system_v::sum("msg", "cbytes")
+        + system_v::sum("msg", "qnum") * MESSAGE
 }
 
 #[cfg(test)]

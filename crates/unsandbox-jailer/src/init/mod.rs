@@ -10,6 +10,7 @@ mod oom;
 mod serve;
 mod step;
 pub mod streams;
+mod system_v;
 mod watch;
 
 use crate::folder;
@@ -28,6 +29,7 @@ use crate::layers::template::{JAIL_ID, NOTHING, place_for, staged};
 use crate::sys;
 use crate::tree::{self, BETWEEN_TRIES};
 use crate::trouble::{JailResult, trouble};
+use rustix::mount::MountFlags;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -168,7 +170,7 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<
     if !is_left_out(ablation::Layer::Uts) {
         sys::set_host_name("sandbox").map_err(trouble("uts namespace", "set the host name"))?;
     }
-    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     if !is_left_out(ablation::Layer::Pid) {
         sys::mount(c"proc", c"/proc", c"proc", flags, c"")
             .map_err(trouble("pid namespace", "mount /proc"))?;
@@ -222,7 +224,7 @@ fn show_processors(count: u64) -> io::Result<()> {
     let own = format!("{TMP}/.stat");
     fs::write(&own, shown)?;
     let place = sys::c_string(STAT)?;
-    sys::mount(&sys::c_string(&own)?, &place, c"", libc::MS_BIND, c"")?;
+    sys::mount(&sys::c_string(&own)?, &place, c"", MountFlags::BIND, c"")?;
     sys::mount_setattr(None, &place, sys::MOUNT_ATTR_RDONLY)?;
     // It stays where it is shown.
     fs::remove_file(own)
@@ -290,7 +292,7 @@ const HIDDEN: [&str; 3] = ["/proc/locks", "/proc/keys", "/proc/key-users"];
 /// it before the init (`oom.rs`), or give itself another place among the host's.
 fn guard_proc() -> io::Result<()> {
     for path in HIDDEN.into_iter().filter(|path| Path::new(path).exists()) {
-        sys::mount(NOTHING, &sys::c_string(path)?, c"", libc::MS_BIND, c"")?;
+        sys::mount(NOTHING, &sys::c_string(path)?, c"", MountFlags::BIND, c"")?;
     }
     sys::mount_setattr(None, c"/proc", sys::MOUNT_ATTR_RDONLY)
 }
@@ -298,14 +300,14 @@ fn guard_proc() -> io::Result<()> {
 /// Shows below /tmp what the template has staged.
 fn bind(stage: &str, path: &str) -> io::Result<()> {
     place_for(Path::new(path), fs::metadata(stage)?.is_dir())?;
-    let flags = libc::MS_BIND | libc::MS_REC;
+    let flags = MountFlags::BIND | MountFlags::REC;
     sys::mount(&sys::c_string(stage)?, &sys::c_string(path)?, c"", flags, c"")
 }
 
 fn mount_tmp(needs: &Needs) -> io::Result<()> {
     let inodes = needs.work_files + OWN_INODES;
     let data = format!("mode=1777,size={},nr_inodes={inodes}", needs.work_bytes);
-    let flags = libc::MS_NOSUID | libc::MS_NODEV;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
     sys::mount(c"tmp", c"/tmp", c"tmpfs", flags, &sys::c_string(&data)?)
 }
 
@@ -399,6 +401,10 @@ impl Run<'_> {
         };
         let mut stepper = Stepper::new(&plan, locks, meter, self.shares_user, oom_score, calls)
             .map_err(trouble("streams", "prepare the steps"))?;
+        if plan.then == Then::Serve {
+            serve::limit_answers(self.control.as_fd())
+                .map_err(trouble("streams", "limit the time of an answer"))?;
+        }
         let steps = std::mem::take(&mut plan.steps);
         let collects = self.take_steps(steps, &mut stepper, streams, plan.then)?;
         if plan.then == Then::Serve {
@@ -465,10 +471,7 @@ impl Run<'_> {
         streams: RunStreams<'_>,
         then: Then,
     ) -> JailResult<Outcome> {
-        let say = |message: &FromInit| {
-            // An engine that is gone has closed the socket; the next poll sees that.
-            let _ = channel::send(self.control.as_fd(), message, &[]);
-        };
+        let say = |message: &FromInit| channel::send(self.control.as_fd(), message, &[]);
         let started = || say(&FromInit::Started { kind: step.kind });
         let outcome = stepper.take(
             step,
@@ -477,7 +480,8 @@ impl Run<'_> {
             started,
             &mut || self.hear(then),
         )?;
-        say(&FromInit::Ended { kind: step.kind, end: outcome.end });
+        // An engine that is gone has closed the socket; the next message meets the same.
+        let _ = say(&FromInit::Ended { kind: step.kind, end: outcome.end });
         Ok(outcome)
     }
 

@@ -29,6 +29,12 @@ enum Next {
     End,
 }
 
+/// An engine that reads no answers must not keep the jail for ever.
+pub fn limit_answers(control: BorrowedFd<'_>) -> io::Result<()> {
+    let send = rustix::net::sockopt::Timeout::Send;
+    Ok(rustix::net::sockopt::set_socket_timeout(control, send, Some(ANSWER_TIME))?)
+}
+
 pub struct Server<'a> {
     control: BorrowedFd<'a>,
     parent_socket: BorrowedFd<'a>,
@@ -44,12 +50,6 @@ impl<'a> Server<'a> {
         plan: &'a Plan,
         tmp: &'a Path,
     ) -> io::Result<Server<'a>> {
-        // An engine that reads no answers must not keep the jail for ever.
-        rustix::net::sockopt::set_socket_timeout(
-            control,
-            rustix::net::sockopt::Timeout::Send,
-            Some(ANSWER_TIME),
-        )?;
         let (tree, is_running) = (Tree::open(tmp)?, Cell::new(false));
         Ok(Server { control, parent_socket, plan, tmp, tree, is_running })
     }
@@ -149,8 +149,8 @@ impl<'a> Server<'a> {
                 let read = self.tree.read(&path);
                 (format!("read {path}"), read.map(|(file, len)| (Answer::File { len }, Some(file))))
             }
-            Command::List { path } => {
-                let listed = self.tree.list(&path);
+            Command::List { path, after } => {
+                let listed = self.tree.list(&path, &after.0);
                 let entries = |(entries, has_more)| (Answer::Entries { entries, has_more }, None);
                 (format!("list {path}"), listed.map(entries))
             }
@@ -163,7 +163,12 @@ impl<'a> Server<'a> {
         match done {
             Ok((answer, file)) => {
                 let file: Vec<BorrowedFd<'_>> = file.iter().map(AsFd::as_fd).collect();
-                self.answer(id, answer, &file)
+                match self.answer(id, answer, &file) {
+                    Err(error) if error.raw_os_error() == Some(libc::ETOOMANYREFS) => {
+                        self.refuse_for(id, &what, &error)
+                    }
+                    answered => answered,
+                }
             }
             Err(error) => self.refuse_for(id, &what, &error),
         }
@@ -177,12 +182,19 @@ impl<'a> Server<'a> {
         streams: Streams,
         stepper: &mut Stepper<'_>,
     ) -> io::Result<()> {
-        let Ok(()) = stepper.set_environment(env) else {
+        let Ok(()) = stepper.prepare(env) else {
             return self.refuse(id, "a variable holds a NUL byte", libc::EINVAL);
         };
+        if let Err(error) = self.tree.enter_work() {
+            return self.refuse_for(id, "enter the work directory", &error);
+        }
         let before = stepper.cpu_time_us();
+        if stepper.cpu_is_used_up() {
+            let why = format!("the jail has used its processor time ({} ms)", before / 1000);
+            return self.refuse(id, &why, 0);
+        }
         self.is_running.set(true);
-        let started = || drop(self.answer(id, Answer::Started, &[]));
+        let started = || self.answer(id, Answer::Started, &[]);
         let mut hear = || self.hear_meanwhile();
         let ends = [self.control, self.parent_socket];
         let taken = stepper.take(step, RunStreams::Own(streams), ends, started, &mut hear);

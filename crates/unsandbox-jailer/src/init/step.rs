@@ -4,6 +4,7 @@
 use crate::folder;
 use crate::init::oom::OomScore;
 use crate::init::streams::RunStreams;
+use crate::init::system_v;
 use crate::init::watch::{Scope, Watchdog};
 use crate::layers::ablation::{self, Layer, is_left_out};
 use crate::layers::cgroup::Meter;
@@ -14,20 +15,26 @@ use crate::proc;
 use crate::sys;
 use crate::tree::{self, BETWEEN_TRIES};
 use crate::trouble::trouble;
+use rustix::process::Resource;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use unsandbox_jailer::commands::{Cause, Plan, RunLimits, Step, StepEnd, StepKind};
+use unsandbox_jailer::commands::{Cause, Plan, RunLimits, Step, StepEnd, StepKind, Then};
 use unsandbox_jailer::message::Trouble;
 
 const MB: u64 = 1 << 20;
 
 pub struct Stepper<'a> {
     locks: Locks<'a>,
+    /// `processes` among them with those that are not the run's, where the kernel counts these too.
     limits: RunLimits,
+    /// Of the run.
+    processes: u64,
+    /// Whether further programs follow in this jail.
+    is_kept: bool,
     env: Vec<CString>,
     signals: OwnedFd,
     watchdog: Watchdog,
@@ -75,17 +82,24 @@ impl<'a> Stepper<'a> {
                 looked: Instant::now(),
             },
         };
-        let mut limits = plan.limits;
-        if locks.level != Level::Full {
-            // Without a user namespace the kernel counts every process of this user.
-            limits.processes += proc::tasks_of(sys::effective_uid());
-        }
         let watchdog = Watchdog::new(&plan.limits, scope, meter, shares_user);
         if watchdog.is_all() {
             locks.keep_in_sight();
         }
         let signals = sys::child_signal_fd()?;
-        Ok(Stepper { locks, limits, env, signals, watchdog, oom_score, calls })
+        let mut stepper = Stepper {
+            locks,
+            processes: plan.limits.processes,
+            limits: plan.limits,
+            is_kept: plan.then == Then::Serve,
+            env,
+            signals,
+            watchdog,
+            oom_score,
+            calls,
+        };
+        stepper.count_other_processes();
+        Ok(stepper)
     }
 
     /// Of all programs so far.
@@ -93,10 +107,23 @@ impl<'a> Stepper<'a> {
         self.watchdog.cpu_time().as_micros() as u64
     }
 
-    /// For the next program. An error where a pair holds a NUL byte.
-    pub fn set_environment(&mut self, env: &[String]) -> io::Result<()> {
+    /// Whether no processor time is left for a further program.
+    pub fn cpu_is_used_up(&mut self) -> bool {
+        self.watchdog.cpu_is_used_up()
+    }
+
+    /// For the next program. An error where a pair of `env` holds a NUL byte.
+    pub fn prepare(&mut self, env: &[String]) -> io::Result<()> {
         self.env = env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
+        self.count_other_processes();
         Ok(())
+    }
+
+    /// Without a user namespace the kernel counts every process of this user.
+    fn count_other_processes(&mut self) {
+        if self.locks.level != Level::Full {
+            self.limits.processes = self.processes + proc::tasks_of(sys::effective_uid());
+        }
     }
 
     pub fn take(
@@ -104,13 +131,15 @@ impl<'a> Stepper<'a> {
         step: &Step,
         streams: RunStreams<'_>,
         ends: [BorrowedFd<'_>; 2],
-        started: impl FnOnce(),
+        started: impl FnOnce() -> io::Result<()>,
         hear: &mut dyn FnMut() -> Heard,
     ) -> Result<Outcome, Trouble> {
         let begin = Instant::now();
         self.watchdog.begin_step();
         let child = self.start(step, streams)?;
-        started();
+        if started().is_err() {
+            self.give_up();
+        }
         let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends, hear);
         self.end_everything(ends[1]);
         self.make_executable(step);
@@ -168,7 +197,7 @@ impl<'a> Stepper<'a> {
             sys::no_core_file().map_err(|e| ("rlimits", e))?;
         }
         if !is_left_out(Layer::Rlimits) {
-            set_rlimits(&self.limits).map_err(|e| ("rlimits", e))?;
+            set_rlimits(&self.limits, self.is_kept).map_err(|e| ("rlimits", e))?;
         }
         self.locks.put_on()?;
         if is_left_out(Layer::Descriptors) {
@@ -185,6 +214,9 @@ impl<'a> Stepper<'a> {
         if self.locks.level == Level::Full {
             let _ = sys::kill(-1, libc::SIGKILL);
             while sys::reap(true).is_ok() {}
+            if self.is_kept {
+                system_v::remove_all();
+            }
             return;
         }
         tree::end(
@@ -313,31 +345,31 @@ fn set_streams(streams: &RunStreams<'_>) -> io::Result<()> {
 }
 
 /// What the kernel keeps each process to, soft and hard at once.
-fn rlimits(limits: &RunLimits) -> Vec<(libc::__rlimit_resource_t, u64)> {
+fn rlimits(limits: &RunLimits, is_kept: bool) -> Vec<(Resource, u64)> {
     // The watchdog counts the time of all processes together.
     let seconds = (limits.cpu_time_ms != 0).then(|| limits.cpu_time_ms.div_ceil(1000) + 1);
     let fixed = [
-        (libc::RLIMIT_NPROC, limits.processes + 1), // the init counts too
-        (libc::RLIMIT_NOFILE, limits.open_files),
-        (libc::RLIMIT_FSIZE, limits.file_size_bytes),
-        (libc::RLIMIT_MEMLOCK, 8 * MB),
-        (libc::RLIMIT_MSGQUEUE, MB),
-        (libc::RLIMIT_SIGPENDING, 1024),
-        (libc::RLIMIT_RTPRIO, 0),
-        (libc::RLIMIT_NICE, 0),
+        (Resource::Nproc, limits.processes + 1), // the init counts too
+        (Resource::Nofile, limits.open_files),
+        (Resource::Fsize, limits.file_size_bytes),
+        (Resource::Memlock, 8 * MB),
+        (Resource::Msgqueue, if is_kept { 0 } else { MB }),
+        (Resource::Sigpending, 1024),
+        (Resource::Rtprio, 0),
+        (Resource::Nice, 0),
     ];
-    let time = seconds.map(|seconds| (libc::RLIMIT_CPU, seconds));
+    let time = seconds.map(|seconds| (Resource::Cpu, seconds));
     fixed.into_iter().chain(time).collect()
 }
 
-fn set_rlimits(limits: &RunLimits) -> io::Result<()> {
-    for (resource, value) in rlimits(limits) {
+fn set_rlimits(limits: &RunLimits, is_kept: bool) -> io::Result<()> {
+    for (resource, value) in rlimits(limits, is_kept) {
         // A host that has less itself gives what it has.
-        let hard = sys::get_rlimit(resource).rlim_max.min(value);
+        let hard = sys::hard_rlimit(resource).min(value);
         sys::set_rlimit(resource, hard, hard)?;
     }
-    let stack = sys::get_rlimit(libc::RLIMIT_STACK).rlim_max;
-    sys::set_rlimit(libc::RLIMIT_STACK, (8 * MB).min(stack), (64 * MB).min(stack))
+    let stack = sys::hard_rlimit(Resource::Stack);
+    sys::set_rlimit(Resource::Stack, (8 * MB).min(stack), (64 * MB).min(stack))
 }
 
 #[cfg(test)]
@@ -357,18 +389,18 @@ mod tests {
             work_files: 50,
         };
         let mut expected = vec![
-            (libc::RLIMIT_NPROC, 11),
-            (libc::RLIMIT_NOFILE, 20),
-            (libc::RLIMIT_FSIZE, 30),
-            (libc::RLIMIT_MEMLOCK, 8 << 20),
-            (libc::RLIMIT_MSGQUEUE, 1 << 20),
-            (libc::RLIMIT_SIGPENDING, 1024),
-            (libc::RLIMIT_RTPRIO, 0),
-            (libc::RLIMIT_NICE, 0),
-            (libc::RLIMIT_CPU, 3),
+            (Resource::Nproc, 11),
+            (Resource::Nofile, 20),
+            (Resource::Fsize, 30),
+            (Resource::Memlock, 8 << 20),
+            (Resource::Msgqueue, 1 << 20),
+            (Resource::Sigpending, 1024),
+            (Resource::Rtprio, 0),
+            (Resource::Nice, 0),
+            (Resource::Cpu, 3),
         ];
-        assert_eq!(rlimits(&limits), expected);
+        assert_eq!(rlimits(&limits, false), expected);
         expected.pop();
-        assert_eq!(rlimits(&RunLimits { cpu_time_ms: 0, ..limits }), expected);
+        assert_eq!(rlimits(&RunLimits { cpu_time_ms: 0, ..limits }, false), expected);
     }
 }

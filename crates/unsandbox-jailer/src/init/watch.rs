@@ -3,7 +3,8 @@
 //! one, else summed over the processes of the jail.
 
 use crate::folder;
-use crate::init::kernel_memory::{self, DESCRIPTORS_MAX, Descriptors, KernelMemory};
+use crate::init::kernel_memory::{DESCRIPTORS_MAX, Descriptors, KernelMemory};
+use crate::init::system_v;
 use crate::layers::ablation::{Layer, is_left_out};
 use crate::layers::cgroup::Meter;
 use crate::proc::{self, Face};
@@ -77,8 +78,11 @@ impl Watchdog {
     }
 
     /// A new step answers for itself only: what the kernel ended in one that went before, the packing
-    /// of an artifact say, is not this one's want of memory.
+    /// of an artifact say, is not this one's want of memory, and what that one held is gone.
     pub fn begin_step(&mut self) {
+        self.held = Held::default();
+        self.next_walk = Instant::now();
+        self.kernel = KernelMemory::new(matches!(self.scope, Scope::Jail));
         self.ended_before = self.meter.as_ref().map_or(0, Meter::out_of_memory_kills);
     }
 
@@ -150,7 +154,7 @@ impl Watchdog {
             mapped += face.bytes("RssShmem:");
         }
         kernel = self.kernel.bytes(faces, &self.held.descriptors).saturating_add(kernel);
-        let segments = kernel_memory::system_v("shm", "rss");
+        let segments = system_v::sum("shm", "rss");
         let shared = (files + self.held.memfds + segments).max(mapped);
         // What is mapped and not there any more, as far as these pages are told, may be there all the same.
         if self.kernel.shared_bytes() > self.memory_limit {
@@ -339,4 +343,21 @@ impl Seen {
 
 fn time(ticks: u64) -> Duration {
     TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_program_held_does_not_count_against_the_next() {
+        let limits = RunLimits { memory_bytes: 1 << 40, ..RunLimits::default() };
+        let mut watchdog = Watchdog::new(&limits, Scope::Jail, None, false);
+        watchdog.held.memfds = 1 << 50;
+        watchdog.next_walk = Instant::now() + Duration::from_secs(3600);
+        assert!(watchdog.memory_in_use(&[]) >= 1 << 50);
+        watchdog.begin_step();
+        watchdog.look_at_descriptors(&[]);
+        assert!(watchdog.memory_in_use(&[]) < 1 << 50);
+    }
 }

@@ -5,6 +5,7 @@
 
 use crate::layers::quota::{Quota, Quotas};
 use crate::sys;
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
 use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
@@ -126,21 +127,27 @@ fn set_times(listener: &Listener, call: &Call, tree: &Path) -> io::Result<()> {
     if !fs::read_link(&own)?.starts_with(tree) {
         return errno(libc::EPERM);
     }
-    let times = (times != 0).then(|| times_at(call.pid, times)).transpose()?;
+    let times = if times == 0 { NOW } else { times_at(call.pid, times)? };
     if !listener.still_waits(call) {
         return errno(libc::ESRCH); // the number may be another process's by now
     }
-    sys::set_times(&sys::c_string(&own)?, times.as_ref())
+    sys::set_times(&sys::c_string(&own)?, &times)
 }
 
+/// What stands for no times at all.
+const NOW: Timestamps = {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    Timestamps { last_access: now, last_modification: now }
+};
+
 /// Two times in the caller's memory. EACCES where the kernel lets nobody look there (Yama's ptrace_scope).
-fn times_at(pid: u32, address: u64) -> io::Result<[libc::timespec; 2]> {
+fn times_at(pid: u32, address: u64) -> io::Result<Timestamps> {
     let mut bytes = [0u8; 32];
     let memory = File::open(format!("/proc/{pid}/mem"))?;
     memory
         .read_exact_at(&mut bytes, address)
         .map_err(|_| io::Error::from_raw_os_error(libc::EFAULT))?;
     let word = |at: usize| i64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-    let time = |at| libc::timespec { tv_sec: word(at), tv_nsec: word(at + 8) };
-    Ok([time(0), time(16)])
+    let time = |at| Timespec { tv_sec: word(at), tv_nsec: word(at + 8) };
+    Ok(Timestamps { last_access: time(0), last_modification: time(16) })
 }

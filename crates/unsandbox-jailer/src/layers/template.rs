@@ -3,6 +3,7 @@
 //! gets a copy of it by being cloned from inside it, so that a run itself mounts only /proc and /tmp.
 
 use crate::sys::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use rustix::mount::MountFlags;
 use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -141,7 +142,7 @@ fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
     // Sources are opened before the new root covers anything of the host.
     let binds = collect_binds(show)?;
     let links = system_links();
-    let options = libc::MS_NOSUID | libc::MS_NODEV;
+    let options = MountFlags::NOSUID | MountFlags::NODEV;
     let data = c"mode=0755,size=1m,nr_inodes=4096";
     let cover = [c"/tmp", c"/mnt", c"/run", c"/var", c"/home"]
         .into_iter()

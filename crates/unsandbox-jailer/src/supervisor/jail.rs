@@ -12,6 +12,7 @@ use crate::supervisor::namespaces;
 use crate::supervisor::network::Networks;
 use crate::sys;
 use crate::trouble::{JailResult, trouble};
+use rustix::mount::MountPropagationFlags;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
@@ -124,8 +125,9 @@ impl Builder {
                 if uid == 0 { Trouble { fix: ROOT_IN_PART.to_string(), ..found } } else { found }
             })?;
         }
-        let private = libc::MS_REC | libc::MS_PRIVATE;
-        sys::mount(c"none", c"/", c"", private, c"")
+        let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+        rustix::mount::mount_change(c"/", private)
+            .map_err(io::Error::from)
             .map_err(trouble("mount namespace", "make / private"))?;
         let home = File::open("/proc/self/ns/mnt").map_err(trouble("mount namespace", "open"))?;
         let networks = Networks::new().map_err(trouble("network namespace", "unshare"))?;
