@@ -402,5 +402,7 @@ mod tests {
         assert_eq!(rlimits(&limits, false), expected);
         expected.pop();
         assert_eq!(rlimits(&RunLimits { cpu_time_ms: 0, ..limits }, false), expected);
+        // A queue has no name that the init could find, so that it would be the next program's.
+        assert!(rlimits(&limits, true).contains(&(Resource::Msgqueue, 0)));
     }
 }

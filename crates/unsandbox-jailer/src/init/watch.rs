@@ -80,7 +80,6 @@ impl Watchdog {
     /// A new step answers for itself only: what the kernel ended in one that went before, the packing
     /// of an artifact say, is not this one's want of memory, and what that one held is gone.
     pub fn begin_step(&mut self) {
-        self.held = Held::default();
         self.next_walk = Instant::now();
         self.kernel = KernelMemory::new(matches!(self.scope, Scope::Jail));
         self.ended_before = self.meter.as_ref().map_or(0, Meter::out_of_memory_kills);
