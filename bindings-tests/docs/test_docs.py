@@ -92,7 +92,38 @@ def test_every_curl_line_gets_the_reply_below_it() -> None:
                 assert fnmatch.fnmatchcase(done.stdout.strip(), pattern), f"{block['code']}\n{done.stdout}"
         finally:
             server.terminate()
-    assert len(written) >= 9
+
+
+def routes() -> set[str]:
+    """The operations of the server, as `METHOD /path`, read from the source of its router."""
+    source = (DOCS.parent / "crates/unsandbox-server/src/routes.rs").read_text()
+    rows = re.findall(r'\.route\("([^"]+)", ([^\n]+)\)\n', source)
+    assert rows and len(rows) == source.count(".route(")
+    found = set()
+    for path, handlers in rows:
+        methods = re.findall(r"\b(get|post|put|patch|delete)\(\w+\)", handlers)
+        assert methods, f"no method is read from {handlers!r}"
+        found |= {f"{method.upper()} {path}" for method in methods}
+    return found
+
+
+def calls(code: str) -> set[str]:
+    """The operations that the curl lines of a block ask for."""
+    found = set()
+    for line in re.findall(r'curl -sS [^\n|]*"\$URL[^\n|]*', code):
+        named = re.search(r" -X (\w+)", line)
+        method = named[1] if named else "POST" if re.search(r" (?:-d|--data-binary) ", line) else "GET"
+        path = re.search(r'"\$URL([^"?]*)', line)
+        assert path, line
+        found.add(f"{method} {path[1].replace('$id', '{id}')}")
+    return found
+
+
+def test_the_operations_over_http_are_those_of_the_server() -> None:
+    page = (DOCS / "reference/http.md").read_text()
+    assert set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", page, re.MULTILINE)) == routes()
+    assert set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`", page)) <= routes()
+    assert set().union(*(calls(block["code"]) for block in CURL.finditer(page))) == routes()
 
 
 def test_every_variable_that_is_read_is_documented() -> None:
