@@ -22,7 +22,7 @@ import unsandbox
 from table.servers import built_command
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ["index", "tutorial", "limits", *sorted(f"guides/{it.stem}" for it in (DOCS / "guides").glob("*.md"))]
+PAGES = ["index", "tutorial", "limits", "security", *sorted(f"guides/{it.stem}" for it in (DOCS / "guides").glob("*.md"))]
 BLOCK = re.compile(
     r'^```python(?P<title> title="[^"]+")?\n(?P<code>.*?)^```$(?:\n\n```text\n(?P<output>.*?)^```$)?',
     re.MULTILINE | re.DOTALL,
