@@ -140,6 +140,21 @@ def test_every_variable_that_is_read_is_documented() -> None:
     assert named <= read
 
 
+def test_the_page_on_rust_names_every_function_of_the_client() -> None:
+    """And no other: a name with `::` is a public function of a source that has its type."""
+    page = (DOCS / "reference/rust.md").read_text()
+    root = DOCS.parent / "crates"
+    sources = [path.read_text() for crate in ("unsandbox", "unsandbox-protocol") for path in (root / crate / "src").rglob("*.rs")]
+    named = set(re.findall(r"`(\w+)::(\w+)`", page))
+    for kind, function in named:
+        homes = [it for it in sources if re.search(rf"^(?:impl|pub trait) {kind}\b", it, re.MULTILINE)]
+        assert any(re.search(rf"\bfn {function}\b", it) for it in homes), f"{kind}::{function} is not there"
+    for kind, file in (("Client", "client.rs"), ("ClientBuilder", "builder.rs")):
+        text = re.sub(r"#\[doc\(hidden\)\]\n *pub fn \w+", "", (root / "unsandbox/src" / file).read_text())
+        public = {(kind, it) for it in re.findall(r"^    pub fn (\w+)", text, re.MULTILINE)}
+        assert public <= named, public - named
+
+
 def test_every_page_is_in_the_site() -> None:
     site = (DOCS.parent / "mkdocs.yml").read_text()
     for page in DOCS.rglob("*.md"):

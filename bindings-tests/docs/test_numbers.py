@@ -101,6 +101,7 @@ STATED = [
     ("docs/limits.md", r"with its result, for (\d+ minutes), and all results together up to (\d+ MB)", "retention retention_together"),
     ("docs/reference/http.md", r"for (\d+ seconds) at most", "wait"),
     ("docs/reference/operations.md", r"a ttl over\s+(\d+ s):", "job_threshold"),
+    ("docs/reference/rust.md", r"needs Rust ([\d.]+) or later", "rust"),
     ("docs/security.md", r"has its place within (\d+ s)", "place"),
     ("docs/troubleshooting.md", r"`limits.memory_bytes` \((\d+ MB) unless set\)", "memory"),
     ("docs/troubleshooting.md", r"`ttl` \((\d+ s) unless set\)", "ttl_default"),
@@ -110,7 +111,7 @@ STATED = [
     ("docs/tutorial.md", r"Rust toolchain \(([\d.]+) or later\)", "rust"),
 ]
 
-#: Numbers that are no limits of ours: a page, and a pattern.
+#: Numbers that are not limits: a page, and a pattern.
 OTHERS = [
     ("docs/guides/own-server.md", r"Ours pause: 50 ms,\s+then longer, 2 s at most"),
 ]
@@ -162,4 +163,4 @@ def test_every_number_with_a_unit_has_a_row(page: str) -> None:
     text = prose(page)
     spans = list(covered(page, text))
     missing = [match[0] for match in NUMBER.finditer(text) if not any(match.start() in span for span in spans)]
-    assert not missing, f"{page} states {missing}: give each a row in STATED, or in OTHERS if it is no limit"
+    assert not missing, f"{page} states {missing}: give each a row in STATED, or in OTHERS if it is not a limit"
