@@ -113,7 +113,7 @@ STATED = [
 
 #: Numbers that are not limits: a page, and a pattern.
 OTHERS = [
-    ("docs/guides/own-server.md", r"Ours pause: 50 ms,\s+then longer, 2 s at most"),
+    ("docs/guides/own-server.md", r"Our clients pause\s+for 50 ms, then longer, for 2 s at most"),
 ]
 
 #: Printed by tests and benchmarks, or about quotas of the kernel, which the hostile suite holds.
