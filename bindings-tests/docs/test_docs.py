@@ -140,6 +140,18 @@ def test_every_variable_that_is_read_is_documented() -> None:
     assert named <= read
 
 
+def test_the_page_on_operations_has_every_option_and_every_field_of_a_result() -> None:
+    page = (DOCS / "reference/operations.md").read_text()
+    options, results = page.split("## Options\n")[1].split("\n## ")[0], page.split("## Results\n\n")[1].split("\n\n")[0]
+    # The table over HTTP is written from the table of options; `runtime` is for the local engine alone.
+    over_http = (DOCS / "reference/http.md").read_text().split("<!-- table: options -->")[1].split("<!-- end -->")[0]
+    named = {name for cell in re.findall(r"^\| (`[^|]+`) \|", options, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
+    assert named == {*re.findall(r"^\| `(\w+)` \|", over_http, re.MULTILINE), "runtime"}
+    source = (DOCS.parent / "crates/unsandbox-protocol/src/result.rs").read_text()
+    fields = source.split("pub struct ExecutionResult {")[1].split("\n}")[0]
+    assert set(re.findall(r"`(\w+)`", results.split("Files that")[0])) == set(re.findall(r"pub (\w+):", fields)) - {"raw"}
+
+
 def test_the_page_on_rust_names_every_function_of_the_client() -> None:
     """And no other: a name with `::` is a public function of a source that has its type."""
     page = (DOCS / "reference/rust.md").read_text()
