@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The numbers in the prose of README and docs/ are those of the tables and of the sources.
+"""The numbers in the prose of README, docs/, headers and help texts are those of the tables and of the sources.
 
-A number with a unit that no row of STATED covers fails, so that a new one gets a row. docs/limits.md is itself
+A number with a unit on a page that no row of STATED covers fails, so that a new one gets a row. docs/limits.md is itself
 compared with the table of limits, by bindings-tests/rust/tests/tables.rs.
 """
 
@@ -17,12 +17,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Where a number stands: a file, the pattern of its value, and the unit where the file leaves it out.
 SOURCES = {
+    "ttl_min": ("docs/limits.md", r"^\| ttl \| (\d+) to \d+ s", "s"),
     "ttl_max": ("docs/limits.md", r"^\| ttl \| \d+ to (\d+) s", "s"),
     "ttl_default": ("docs/limits.md", r"^\| ttl \|.*?(\d+) s unless given", "s"),
     "input_files": ("docs/limits.md", r"^\| input files \| (\d+),", "files"),
     "input_file": ("docs/limits.md", r"^\| input files \|.*?(\d+) MB each", "MB"),
     "input_files_together": ("docs/limits.md", r"^\| input files \|.*?(\d+) MB together", "MB"),
     "filename": ("docs/limits.md", r"^\| name of an input file \|.*?(\d+) bytes", "bytes"),
+    "compiling": ("docs/limits.md", r"^\| compiling \| (\d+) s", "s"),
+    "compiling_max": ("docs/limits.md", r"^\| compiling \|.*?never above (\d+) s", "s"),
+    "idempotency": ("crates/unsandbox-protocol/src/limits.rs", r"IDEMPOTENCY_WINDOW: Duration = Duration::from_secs\((\d+)\)", "s"),
+    "reclaim": ("crates/unsandbox-server/src/state.rs", r"reclaim: Duration::from_secs\((\d+)\)", "s"),
     "artifacts": ("docs/limits.md", r"^\| artifacts \| (\d+) files", "files"),
     "artifacts_together": ("docs/limits.md", r"^\| artifacts \|.*?(\d+) MB together", "MB"),
     "body": ("docs/limits.md", r"^\| body of a request \| (\d+) MB", "MB"),
@@ -64,6 +69,28 @@ SOURCES = {
 
 #: A page, a pattern whose groups are numbers, and what they are.
 STATED = [
+    (
+        "crates/unsandbox-cli/src/args.rs",
+        r"Limits: (\d+ MB) of request body, ttl (\d+ s), finished jobs kept for (\d+ minutes) and up to (\d+ MB)",
+        "body ttl_max retention retention_together",
+    ),
+    ("crates/unsandbox-cli/src/args.rs", r"remembered for (\d+ minutes), a long poll\n.* of at most (\d+ s)", "idempotency wait"),
+    ("crates/unsandbox-cli/src/args.rs", r"the first head of a connection has (\d+ s), later ones (\d+ s)", "head pause"),
+    ("crates/unsandbox-cli/src/args.rs", r"A body has (\d+ s) without a\nbyte, (\d+ bytes)/s .* first (\d+ s), and (\d+ s) in all", "pause body_rate pause body_time"),
+    ("crates/unsandbox-cli/src/args.rs", r"takes nothing of it for (\d+ s), or less than (\d+ bytes)/s", "reply_time reply_rate"),
+    ("crates/unsandbox-cli/src/args.rs", r"the (\d+ MB) of request bodies and the (\d+ MB) of large replies", "bodies replies"),
+    ("crates/unsandbox-cli/src/args.rs", r"Retry-After after (\d+ s), of a reply after (\d+ s)", "body_room reply_room"),
+    ("crates/unsandbox-cli/src/args.rs", r"at most (\d+ s) a step", "compiling_max"),
+    ("crates/unsandbox-cli/src/args.rs", r"Idempotency-Key (\d+ s) later", "reclaim"),
+    ("crates/unsandbox-cli/src/args.rs", r"at most (\d+ files), (\d+ MB) each, (\d+ MB)\n", "input_files input_file input_files_together"),
+    ("crates/unsandbox-cli/src/args.rs", r"may run, (\d+) to (\d+); the queue", "ttl_min ttl_max"),
+    ("crates/unsandbox-cli/src/args.rs", r"(\d+) to (\d+ s) of its own by the language. Default: (\d+),", "compiling compiling_max ttl_default"),
+    ("include/unsandbox.h", r"may run: (\d+) to (\d+ seconds) \(limit from the API\), (\d+) unless set", "ttl_min ttl_max ttl_default"),
+    ("include/unsandbox.h", r"Limits from the API: (\d+ files), (\d+ MB) each,\n \* (\d+ MB) together", "input_files input_file input_files_together"),
+    ("include/unsandbox.hpp", r"(\d+) to (\d+ seconds)\.", "ttl_min ttl_max"),
+    ("python/unsandbox/_client.py", r"may run, (\d+) to (\d+); (\d+) unless given", "ttl_min ttl_max ttl_default"),
+    ("python/unsandbox/_client.py", r"At most (\d+),\n +(\d+ MB) each, (\d+ MB) together", "input_files input_file input_files_together"),
+    ("python/unsandbox/_sandboxed.py", r"may run, (\d+) to (\d+); (\d+) unless given", "ttl_min ttl_max ttl_default"),
     ("README.md", r"Rust toolchain \(([\d.]+) or later\)", "rust"),
     ("README.md", r"adds ([\d.]+ ms) to the start of a program here, and ([\d.]+ ms) with bubblewrap", "cold bubblewrap"),
     ("CONTRIBUTING.md", r"Rust toolchain \(([\d.]+) or later\)", "rust"),
