@@ -47,7 +47,7 @@
 /** MAJOR * 10000 + MINOR * 100 + PATCH, to compare in the preprocessor. */
 #define UNSANDBOX_VERSION_NUMBER 100
 /** Goes up with every addition; unsandbox_abi_version tells the library's. */
-#define UNSANDBOX_ABI_VERSION 1
+#define UNSANDBOX_ABI_VERSION 2
 
 /** As a length: the text ends at its first NUL. */
 #define UNSANDBOX_NUL_TERMINATED ((size_t)-1)
@@ -339,8 +339,8 @@ typedef struct unsandbox_artifact {
 
 /**
  * What one execution gave. Made by the library and never changed: any thread may read it. Owned by
- * the caller, free with unsandbox_result_free. Fields are only ever appended: never copy it, never
- * ask for its size. Text is UTF-8 with a NUL behind it that the length does not count; optional
+ * the caller, free with unsandbox_result_free. unsandbox_result_… has a function for every field; the struct has those
+ * of version 0.1, and gets no others. Never copy it, never ask for its size. Text is UTF-8 with a NUL behind it that the length does not count; optional
  * text is NULL where there is none.
  */
 typedef struct unsandbox_result {
@@ -641,6 +641,15 @@ UNSANDBOX_API const char *unsandbox_error_cause(const unsandbox_error *error, si
 UNSANDBOX_API
 const char *unsandbox_error_job_id(const unsandbox_error *error,
                                    size_t *len);
+
+/**
+ * What to do about it, where the message does not say. NULL where there is no advice.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the error is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_error_hint(const unsandbox_error *error, size_t *len);
 
 /**
  * Frees an error; NULL is fine.

@@ -29,10 +29,14 @@ pub enum Absent {
     Omitted,
 }
 
-/// Who has defined a field: the service, whose clients expect an order, or this project.
+/// Where a field is written: the service has defined an order of what it knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Origin {
-    Service,
+pub enum Group {
+    /// After the streams.
+    Outcome,
+    /// After the artifacts.
+    Run,
+    /// After all that the service knows.
     Ours,
 }
 
@@ -44,7 +48,7 @@ pub struct ResultField {
     /// Keys of other servers.
     pub also: &'static [&'static str],
     pub kind: FieldKind,
-    pub origin: Origin,
+    pub group: Group,
     pub absent: Absent,
     pub get: fn(&ExecutionResult) -> FieldValue<'_>,
     /// A value of another kind, or beyond the field's range, is as if it were unknown.
@@ -52,12 +56,12 @@ pub struct ResultField {
 }
 
 macro_rules! field {
-    ($name:ident, $kind:ident, $origin:ident, $absent:ident, $also:expr, $get:expr, $set:expr) => {
+    ($name:ident, $kind:ident, $group:ident, $absent:ident, $also:expr, $get:expr, $set:expr) => {
         ResultField {
             name: stringify!($name),
             also: &$also,
             kind: FieldKind::$kind,
-            origin: Origin::$origin,
+            group: Group::$group,
             absent: Absent::$absent,
             get: $get,
             set: $set,
@@ -66,11 +70,11 @@ macro_rules! field {
 }
 
 macro_rules! number {
-    ($name:ident, $origin:ident, $absent:ident, $also:expr) => {
+    ($name:ident, $group:ident, $absent:ident, $also:expr) => {
         field!(
             $name,
             Number,
-            $origin,
+            $group,
             $absent,
             $also,
             |it| FieldValue::Number(it.$name.and_then(|value| value.try_into().ok())),
@@ -83,11 +87,11 @@ macro_rules! number {
 }
 
 macro_rules! text {
-    ($name:ident, $kind:ident, $origin:ident, $absent:ident) => {
+    ($name:ident, $kind:ident, $group:ident, $absent:ident) => {
         field!(
             $name,
             $kind,
-            $origin,
+            $group,
             $absent,
             [],
             |it| FieldValue::Text(it.$name.as_deref()),
@@ -100,8 +104,8 @@ macro_rules! text {
 }
 
 macro_rules! flag {
-    ($name:ident, $origin:ident) => {
-        field!($name, Flag, $origin, Null, [], |it| FieldValue::Flag(it.$name), |it, value| {
+    ($name:ident, $group:ident) => {
+        field!($name, Flag, $group, Null, [], |it| FieldValue::Flag(it.$name), |it, value| {
             let FieldValue::Flag(value) = value else { return };
             it.$name = value;
         })
@@ -110,15 +114,15 @@ macro_rules! flag {
 
 /// In the order in which they are written.
 pub const RESULT_FIELDS: &[ResultField] = &[
-    number!(exit_code, Service, Null, ["exitCode"]),
-    text!(error, Message, Service, Null),
-    text!(language, Word, Service, Null),
-    text!(detected_language, Word, Service, Omitted),
-    text!(execution_mode, Word, Service, Omitted),
-    text!(network_mode, Word, Service, Omitted),
+    number!(exit_code, Outcome, Null, ["exitCode"]),
+    text!(error, Message, Outcome, Null),
+    text!(language, Word, Outcome, Null),
+    text!(detected_language, Word, Outcome, Omitted),
+    text!(execution_mode, Word, Run, Omitted),
+    text!(network_mode, Word, Run, Omitted),
     number!(
         total_time_ms,
-        Service,
+        Run,
         Omitted,
         ["execution_time_ms", "execution_time", "executionTime", "duration_ms", "runtime_ms"]
     ),
