@@ -31,6 +31,24 @@
  *   A client, a cancel token and a task may be used by many threads at once; results, jobs, lists and
  *   errors never change; a configuration, a request and options belong to one thread at a time.
  *   The library prints nothing, installs no signal handler, and keeps no state per thread.
+ *   A result and a job have a function for each field; their structs have the fields of version 0.1.
+ *
+ * Contents (search for the words):
+ *   Numbers and their words: unsandbox_code
+ *   Version: unsandbox_version, unsandbox_abi
+ *   Errors: unsandbox_error
+ *   Configuration of a client: unsandbox_config
+ *   Clients: unsandbox_client
+ *   Requests: unsandbox_request
+ *   Options of one call (deadline, cancelling, streams): unsandbox_cancel, unsandbox_options
+ *   Artifacts: unsandbox_artifact, unsandbox_result
+ *   Results, field by field: unsandbox_result
+ *   Lists of jobs: unsandbox_job
+ *   Jobs, field by field: unsandbox_job
+ *   Languages, keys, health and isolation: unsandbox_language, unsandbox_key, unsandbox_health, unsandbox_probe
+ *   Tasks, for event loops: unsandbox_task
+ *   JSON in and out: three functions and no structs: unsandbox_client, unsandbox_string
+ *   Log: unsandbox_set
  */
 
 #ifndef LIBUNSANDBOX_H
@@ -1477,7 +1495,7 @@ int32_t unsandbox_request_set_runtime(unsandbox_request *request,
  */
 UNSANDBOX_API void unsandbox_request_free(unsandbox_request *request);
 
-/* Options of one call: deadline, cancelling, streams */
+/* Options of one call (deadline, cancelling, streams) */
 
 /**
  * Makes a token that ends the calls it is given to.
@@ -2474,7 +2492,7 @@ UNSANDBOX_API void unsandbox_task_cancel(const unsandbox_task *task);
  */
 UNSANDBOX_API void unsandbox_task_free(unsandbox_task *task);
 
-/* JSON in, JSON out: three functions and no structs */
+/* JSON in and out: three functions and no structs */
 
 /**
  * Calls a method by its name, with JSON in and JSON out, and waits for it.
