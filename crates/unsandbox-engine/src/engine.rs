@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
@@ -173,26 +174,12 @@ impl Engine {
             jobs.accepting += 1;
             jobs.insert(record);
         }
-        sink.event(Event::Accepted(&job));
-        let (failed, is_orphan) = {
-            let mut jobs = self.core.jobs();
-            jobs.accepting -= 1;
-            // It may have been cancelled by what heard of it.
-            if jobs.active(&job.job_id).is_some() {
-                jobs.queue.push_back(job.job_id.clone());
-                jobs.set_deadline(&job.job_id, deadline);
-            }
-            (self.core.launch_waiting(&mut jobs), self.core.link.get().is_none())
-        };
-        self.core.accepted();
-        self.core.end_failed(failed);
-        if is_orphan {
-            self.core.resume(); // the jailer has ended since it was asked for
+        // The panic is the caller's own, but the place that the job has here must not be lost by it.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink.event(Event::Accepted(&job)))) {
+            self.core.end_unqueued(&job.job_id);
+            resume_unwind(panic);
         }
-        if deadline.is_some() {
-            self.core.wake();
-        }
-        self.core.guard(&job.job_id, cancel);
+        self.core.queue(&job.job_id, deadline, cancel);
         Ok(())
     }
 
@@ -247,6 +234,8 @@ fn new_record(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting
         waiting: Some(waiting),
         handle: None,
         guard: None,
+        is_accepted: false,
+        cancelled: None,
         deadline: None,
     }
 }

@@ -7,6 +7,7 @@ use crate::core::Core;
 use crate::jailer::run::{Progress, Run, refusal};
 use crate::jailer::start::{Jailer, block_signals};
 use crate::jailer::token::{self, JAILER_ENDED, JAILER_SOCKET, WAKE};
+use crate::jobs::tell;
 use rustix::event::epoll;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -124,8 +125,10 @@ impl Reactor {
             Progress::Started => {
                 let (job_id, sink) = (run.job_id.clone(), run.sink.clone());
                 let job = self.core.jobs().active(&job_id).map(|record| record.job.clone());
-                if let Some(job) = job.filter(|_| !run.handle.is_left()) {
-                    sink.event(Event::Started(&job));
+                if let Some(job) = job.filter(|_| !run.handle.is_left())
+                    && !tell::event(&*sink, Event::Started(&job))
+                {
+                    run.handle.leave();
                 }
             }
             Progress::Finished => self.end(id),

@@ -21,7 +21,8 @@ pub enum Stream {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The backend has taken the job: its id is known, and it will have an end. At most once, and first.
+    /// The backend has taken the job: its id is known, and it will have an end. At most once, and first: a job that
+    /// is cancelled while this is reported ends after it.
     Accepted(&'a Job),
     /// The run step began.
     Started(&'a Job),
