@@ -68,15 +68,15 @@ impl Engine {
         &self,
         language: &'static Language,
         runtime: runtimes::Runtime,
-    ) -> Result<Arc<Waiter>, Error> {
+    ) -> Result<Waiter, Error> {
         let full_level = self.has_full_level()?;
         let prepared = Prepared::version(language, runtime, VERSION_SECONDS)?;
         let stdin = prepare_stdin(None, None)?;
         let waiting = Waiting { prepared, stdin, full_level };
         let mut job = Job::new(new_id()?, Status::Pending);
         job.language = Some(language.name.to_string());
-        let waiter = Arc::new(Waiter::new());
-        let record = new_record(job, Owner::default(), waiter.clone(), waiting);
+        let waiter = Waiter::new();
+        let record = new_record(job, Owner::default(), waiter.sink(), waiting);
         self.enqueue(record, &CancelToken::new())?;
         Ok(waiter)
     }

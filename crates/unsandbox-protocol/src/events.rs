@@ -47,7 +47,7 @@ pub trait EventSink: Send + Sync {
     }
 
     /// The end, exactly once: a job in a terminal state with its result, or why there is none. Before
-    /// [`Event::Accepted`] it is a refusal.
+    /// [`Event::Accepted`] it is a refusal. A backend that drops a sink without an end has lost the run ([`lost`]).
     fn finished(&self, end: Result<Job, Error>);
 }
 
@@ -103,6 +103,16 @@ pub fn cancelled(job_id: Option<&str>) -> Error {
 pub fn past_deadline(deadline: Duration) -> Error {
     let seconds = deadline.as_secs_f64();
     Error::new(ErrorCode::Timeout, format!("the call took longer than its deadline of {seconds} s"))
+}
+
+/// The error of a run whose sink a backend has dropped without an end: nobody may wait for it any longer.
+pub fn lost(job_id: Option<&str>) -> Error {
+    let error = Error::internal("the backend dropped the run without reporting its end");
+    let error = error.with_may_have_run(true);
+    match job_id {
+        Some(id) if !id.is_empty() => error.with_job_id(id),
+        _ => error,
+    }
 }
 
 /// A sink that does nothing: for callers who only want the result.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::{
-    Backend, CallContext, Error, EventSink, IsolationPolicy, Job, Probe, Submission, limits,
+    Backend, CallContext, Error, EventSink, ExecutionResult, IsolationPolicy, Job, Probe,
+    Submission, limits,
 };
 
 #[derive(Clone, Debug)]
@@ -74,6 +75,14 @@ impl Local {
         Local { options, engine: PerProcess::new() }
     }
 
+    /// The submission with the deadline of the client's setting, where it has none of its own.
+    fn bounded<'a>(&self, mut submission: Submission<'a>) -> Submission<'a> {
+        if !submission.listed {
+            submission.context.deadline = submission.context.deadline.or(self.options.deadline);
+        }
+        submission
+    }
+
     fn engine(&self) -> Result<&Arc<Engine>, Error> {
         self.engine.get_or_init(|| self.make()).as_ref().map_err(Clone::clone)
     }
@@ -119,14 +128,19 @@ impl Local {
 }
 
 impl Backend for Local {
-    fn submit(&self, mut submission: Submission<'static>, sink: Arc<dyn EventSink>) {
-        if !submission.listed {
-            submission.context.deadline = submission.context.deadline.or(self.options.deadline);
-        }
+    fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
         match self.backend() {
-            Ok(engine) => engine.submit(submission, sink),
+            Ok(engine) => engine.submit(self.bounded(submission), sink),
             Err(error) => sink.finished(Err(error)),
         }
+    }
+
+    fn execute(
+        &self,
+        submission: Submission<'_>,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<ExecutionResult, Error> {
+        self.backend()?.execute(self.bounded(submission), sink)
     }
 
     fn watch(

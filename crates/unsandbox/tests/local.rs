@@ -96,6 +96,30 @@ fn a_deadline_ends_the_program() {
     assert_eq!(task.wait(None).unwrap().unwrap_err().code(), ErrorCode::Timeout);
 }
 
+#[test]
+fn a_call_ends_at_its_deadline_although_a_callback_blocks_the_engine() {
+    let deadline = Duration::from_millis(300);
+    let builder = || Client::builder().base_url("local:");
+    let settings = [
+        (builder(), CallOptions::new().deadline(deadline)),
+        (builder().timeout(deadline), CallOptions::new()),
+    ];
+    for (builder, options) in settings {
+        let client = builder.build().unwrap();
+        let (release, gate) = channel::<()>();
+        let gate = Mutex::new(gate);
+        let options = options.on_output(move |_, _| {
+            let _ = gate.lock().unwrap().recv();
+        });
+        let begun = Instant::now();
+        let error = client.with(options).execute(&endless()).unwrap_err();
+        assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, true));
+        assert!(error.job_id().is_some());
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        drop(release);
+    }
+}
+
 fn own_threads() -> usize {
     let own = |entry: std::io::Result<std::fs::DirEntry>| {
         let name = std::fs::read_to_string(entry.ok()?.path().join("comm")).ok()?;
