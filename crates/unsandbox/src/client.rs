@@ -80,8 +80,7 @@ impl Client {
         let backend: Arc<dyn Backend> = if is_local {
             Arc::new(Local::new(local))
         } else {
-            local.refuse_for_server(&name)?;
-            Arc::new(Remote::new(endpoint, credentials, remote)?)
+            Arc::new(Remote::chosen(endpoint, credentials, &local, remote)?)
         };
         let closed = AtomicBool::new(false);
         let inner = Inner { backend, endpoint: name, local: is_local, explicit, exposed, closed };
