@@ -66,6 +66,21 @@ impl CallContext {
     pub fn of(owner: Owner) -> CallContext {
         CallContext { owner, ..CallContext::default() }
     }
+
+    /// For an operation that answers at once.
+    ///
+    /// # Errors
+    ///
+    /// CANCELLED or TIMEOUT where the call is over before it has begun.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.cancel.is_cancelled() {
+            return Err(cancelled(None));
+        }
+        match self.deadline {
+            Some(deadline) if deadline.is_zero() => Err(past_deadline(deadline)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The result of a finished job.

@@ -76,6 +76,7 @@
 //! [`Client::start_execute`] gives a [`Task`] instead, for event loops: it needs no thread at `local:`.
 
 mod artifact;
+mod bounded;
 mod builder;
 mod call;
 mod client;

@@ -6,7 +6,9 @@ use std::io::Read;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use unsandbox::{CallOptions, CancelToken, Client, ErrorCode, Request, Status, Stream, Task};
+use unsandbox::{
+    Call, CallOptions, CancelToken, Client, Error, ErrorCode, Request, Status, Stream, Task,
+};
 
 fn client() -> Client {
     Client::builder().base_url("local:").build().unwrap()
@@ -182,4 +184,53 @@ fn closing_ends_what_runs() {
     let error = client.execute(&Request::new("bash", "")).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Conflict);
     client.close();
+}
+
+/// A question with options, for a job of the client.
+type Question = fn(Call<'_>, &str) -> Result<(), Error>;
+
+const QUESTIONS: [(&str, Question); 6] = [
+    ("get_job", |call, id| call.get_job(id).map(drop)),
+    ("list_jobs", |call, _| call.list_jobs().map(drop)),
+    ("languages", |call, _| call.languages().map(drop)),
+    ("validate_key", |call, _| call.validate_key().map(drop)),
+    ("health", |call, _| call.health().map(drop)),
+    ("probe", |call, _| call.probe().map(drop)),
+];
+
+#[test]
+fn every_question_keeps_the_deadline_and_the_token_of_its_call() {
+    let client = client();
+    let id = client.execute_async(&Request::new("bash", "true")).unwrap().job_id;
+    for (name, ask) in QUESTIONS {
+        let over = CallOptions::new().deadline(Duration::ZERO);
+        let error = ask(client.with(over), &id).expect_err(name);
+        assert_eq!(error.code(), ErrorCode::Timeout, "{name}");
+        let cancelled = CallOptions::new();
+        cancelled.cancel.cancel();
+        let error = ask(client.with(cancelled), &id).expect_err(name);
+        assert_eq!(error.code(), ErrorCode::Cancelled, "{name}");
+    }
+}
+
+#[test]
+fn a_question_that_takes_long_is_left_at_its_deadline() {
+    // Every runtime is asked for its version, which takes some seconds.
+    let soon = Duration::from_millis(1);
+    let begun = Instant::now();
+    let client = client();
+    let error = client.with(CallOptions::new().deadline(soon)).languages().unwrap_err();
+    assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, false));
+    let set = Client::builder().base_url("local:").timeout(soon).build().unwrap();
+    assert_eq!(set.languages().unwrap_err().code(), ErrorCode::Timeout, "the client's setting");
+    let options = CallOptions::new();
+    let cancel = options.cancel.clone();
+    let canceller = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(10));
+        cancel.cancel();
+    });
+    let other = Client::builder().base_url("local:").build().unwrap();
+    assert_eq!(other.with(options).languages().unwrap_err().code(), ErrorCode::Cancelled);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    canceller.join().unwrap();
 }
