@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{
-    Health, KeyInfo, LanguageInfo, cancelled, past_deadline, result_in,
+    Capabilities, Health, KeyInfo, LanguageInfo, cancelled, past_deadline, result_in,
 };
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::sync::lock;
@@ -308,6 +308,10 @@ impl Drop for Engine {
 }
 
 impl Backend for Engine {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::IN_PROCESS
+    }
+
     fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
         if let Err(error) = self.accept(submission, &sink) {
             sink.finished(Err(error));

@@ -109,8 +109,33 @@ pub struct Health {
     pub raw: Option<RawJson>,
 }
 
+/// What callers have to know of a backend before they call it. The default is what a server has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Its jobs go on, and can be asked for, when this process has ended.
+    pub keeps_jobs: bool,
+    /// Standard input reaches the program as it is read. Elsewhere all of it is read before the program starts.
+    pub streams_stdin: bool,
+}
+
+impl Capabilities {
+    /// Of a backend that runs code in the process of its caller.
+    pub const IN_PROCESS: Capabilities = Capabilities { keeps_jobs: false, streams_stdin: true };
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Capabilities { keeps_jobs: true, streams_stdin: false }
+    }
+}
+
 /// Runs code. Shared by threads.
 pub trait Backend: Send + Sync + fmt::Debug {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
     /// Checks a request by the rules of this backend. As a rule they are [`ValidRequest::new`]; one that detects
     /// the language itself leaves it open.
     ///

@@ -103,7 +103,7 @@ pub use task::{Notify, Task};
 /// The protocol in full: tables of errors, limits and languages, and the JSON of the wire.
 pub use unsandbox_protocol as protocol;
 pub use unsandbox_protocol::auth::Secret;
-pub use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+pub use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
 pub use unsandbox_protocol::isolation::Layer;
 pub use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink,

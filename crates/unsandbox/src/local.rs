@@ -6,7 +6,7 @@ use crate::bounded;
 use crate::fork::PerProcess;
 use std::sync::Arc;
 use std::time::Duration;
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::{
     Backend, CallContext, Error, EventSink, ExecutionResult, IsolationPolicy, Job, Probe,
     Submission, limits,
@@ -157,6 +157,10 @@ impl Local {
 }
 
 impl Backend for Local {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::IN_PROCESS
+    }
+
     fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
         match self.backend() {
             Ok(engine) => engine.submit(self.bounded(submission), sink),

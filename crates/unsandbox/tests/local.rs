@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use unsandbox::{
-    Call, CallOptions, CancelToken, Client, Error, ErrorCode, Request, Status, Stream, Task,
+    Call, CallOptions, CancelToken, Capabilities, Client, Error, ErrorCode, Request, Status,
+    Stream, Task,
 };
 
 fn client() -> Client {
@@ -34,6 +35,10 @@ fn watched() -> (CallOptions, CancelToken, Receiver<()>) {
 fn execute_and_run() {
     let client = client();
     assert!(client.is_local() && client.endpoint_is_explicit());
+    // Also behind another name.
+    let wrapped = Client::from_backend(client.backend().unwrap().clone(), "wrapped:");
+    assert!(!wrapped.is_local());
+    assert_eq!(wrapped.backend().unwrap().capabilities(), Capabilities::IN_PROCESS);
     let result = client.execute(&Request::new("sh", "echo hello; exit 7")).unwrap();
     assert_eq!(
         (&result.stdout[..], result.exit_code, result.success),

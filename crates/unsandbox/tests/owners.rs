@@ -79,6 +79,8 @@ fn a_remote_is_the_backend_of_a_client_and_never_local() {
     let upstream = start(ServerOptions::default());
     let remote = Client::builder().base_url(&upstream.address).no_proxy().remote().unwrap();
     let client = Client::from_backend(Arc::new(remote), &upstream.address);
+    let capabilities = client.backend().unwrap().capabilities();
+    assert!(capabilities.keeps_jobs && !capabilities.streams_stdin);
     assert_eq!(client.execute(&code("hello")).unwrap().stdout, b"hello");
     let error = Client::builder().base_url("local:").remote().unwrap_err();
     assert_eq!(error.code(), ErrorCode::Config);
