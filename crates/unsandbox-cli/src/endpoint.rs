@@ -43,24 +43,23 @@ pub(crate) fn builder(args: EndpointArgs) -> ClientBuilder {
     builder
 }
 
-/// A client for jobs, which `local:` cannot keep: its engine ends with the command.
+/// A client for jobs, which its endpoint has to keep when this command has ended.
 pub(crate) fn job_client(args: EndpointArgs) -> Result<Client, Failure> {
     let client = client(args, IsolationPolicy::Auto)?;
-    refuse_local(&client)?;
+    need_kept_jobs(&client)?;
     Ok(client)
 }
 
-pub(crate) fn refuse_local(client: &Client) -> Result<(), Failure> {
-    if client.is_local() {
-        return Err(Failure::failed(
-            "the engine of local: ends with this command, so that it keeps no jobs",
-        )
-        .hint(
-            "start a server with `unsandbox serve --listen unix:$HOME/unsandbox.sock` and give \
-             --url unix:$HOME/unsandbox.sock",
-        ));
+pub(crate) fn need_kept_jobs(client: &Client) -> Result<(), Failure> {
+    if client.backend()?.capabilities().keeps_jobs {
+        return Ok(());
     }
-    Ok(())
+    let endpoint = client.endpoint();
+    let text = format!("the engine of {endpoint} ends with this command, so that it keeps no jobs");
+    Err(Failure::failed(text).hint(
+        "start a server with `unsandbox serve --listen unix:$HOME/unsandbox.sock` and give \
+         --url unix:$HOME/unsandbox.sock",
+    ))
 }
 
 /// Whether code sent to this endpoint goes to another machine.

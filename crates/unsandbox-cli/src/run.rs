@@ -3,7 +3,7 @@
 
 use crate::Done;
 use crate::args::RunArgs;
-use crate::endpoint::{build, builder, leaves_this_machine, refuse_local};
+use crate::endpoint::{build, builder, leaves_this_machine, need_kept_jobs};
 use crate::failure::Failure;
 use crate::output::{Printer, Show, finish};
 use crate::running::{Event, Running};
@@ -28,7 +28,7 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     }
     let client = build(builder)?;
     if args.asynchronous {
-        refuse_local(&client)?;
+        need_kept_jobs(&client)?;
     }
     if let Some(directory) = &args.artifacts {
         // Before the program runs, so that a typing error costs nothing.
@@ -46,7 +46,7 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
         say(&format!("runs at {endpoint}"));
     }
     let stdin = stdin(&args)?;
-    let stdin = if client.is_local() {
+    let stdin = if client.backend()?.capabilities().streams_stdin {
         stdin
     } else {
         send_whole(stdin, &mut request)?;

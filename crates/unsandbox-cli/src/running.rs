@@ -88,8 +88,9 @@ impl Running {
     pub(crate) fn lost(&self, error: Error) -> Failure {
         let job_id = self.state.lock().expect("no panic under this lock").job_id.clone();
         let gone = matches!(error.code(), ErrorCode::NotFound | ErrorCode::JobLost);
+        let kept = self.client.backend().is_ok_and(|backend| backend.capabilities().keeps_jobs);
         match job_id {
-            Some(id) if !self.client.is_local() && !gone => {
+            Some(id) if kept && !gone => {
                 let command = wait_command(self.client.endpoint(), &id);
                 Failure::from(error)
                     .hint(format!("the job is {id} and may go on; `{command}` asks for its result"))

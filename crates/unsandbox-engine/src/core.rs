@@ -8,15 +8,14 @@ use crate::egress::Egress;
 use crate::jailer::link::{JailerLink, system};
 use crate::jailer::start::Jailer;
 use crate::jailer::token;
-use crate::jobs::outcome;
 use crate::jobs::store::MemoryStore;
-use crate::jobs::{Jobs, Record, unix_seconds};
+use crate::jobs::{Jobs, Record, outcome, tell, unix_seconds};
 use crate::options::EngineOptions;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{NoSink, past_deadline};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
@@ -30,7 +29,7 @@ pub struct Core {
     /// A forked copy of the host must leave everything here alone.
     pub process: u32,
     jobs: Mutex<Jobs>,
-    /// Signalled when a job ends, or has been accepted.
+    /// Signalled when a job ends.
     ended: Condvar,
     pub link: JailerLink,
     pub epoll: Arc<OwnedFd>,
@@ -112,9 +111,42 @@ impl Core {
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
     }
 
-    /// One job less is on its way into the queue: it may have ended before it came there.
-    pub fn accepted(&self) {
-        self.ended.notify_all();
+    /// Queues a job whose sink has heard that it is accepted, or ends it, if somebody asked for that meanwhile.
+    pub fn queue(
+        self: &Arc<Self>,
+        job_id: &str,
+        deadline: Option<(Instant, Duration)>,
+        cancel: &CancelToken,
+    ) {
+        let mut jobs = self.jobs();
+        if let Some(reason) = jobs.accepted(job_id) {
+            drop(jobs);
+            return self.end(job_id, Ok(cancelled(reason)));
+        }
+        jobs.queue.push_back(job_id.to_string());
+        jobs.set_deadline(job_id, deadline);
+        // Before the launch. Asked after it, a jailer that another call has started between the two would hide that
+        // this job found none.
+        let is_orphan = self.link.get().is_none();
+        let failed = self.launch_waiting(&mut jobs);
+        drop(jobs);
+        // First what bounds the job: sinks and the start of a jailer take their time.
+        if deadline.is_some() {
+            self.wake();
+        }
+        self.guard(job_id, cancel);
+        self.end_failed(failed);
+        if is_orphan {
+            self.resume();
+        }
+    }
+
+    /// Ends a job whose sink panicked when it heard that it is accepted.
+    pub fn end_unqueued(&self, job_id: &str) {
+        self.jobs().accepted(job_id);
+        let text =
+            "the job was not run: its sink panicked when it was told that the job is accepted";
+        self.end(job_id, Err(Error::internal(text)));
     }
 
     pub fn wait_until_idle(&self, deadline: Instant) {
@@ -146,7 +178,7 @@ impl Core {
     /// Forgets watchers of a job that are no longer wanted: a caller that asks again and again leaves nothing behind.
     /// They are asked, and dropped, without the lock.
     pub fn drop_unwanted(&self, job_id: &str, mut watchers: Vec<Arc<dyn EventSink>>) {
-        watchers.retain(|watcher| !watcher.is_wanted());
+        watchers.retain(|watcher| !tell::is_wanted(&**watcher));
         if watchers.is_empty() {
             return;
         }
@@ -157,6 +189,9 @@ impl Core {
 
     pub fn cancel_by_id(&self, job_id: &str, reason: CancelReason) {
         let mut jobs = self.jobs();
+        if jobs.cancel_when_accepted(job_id, reason) {
+            return;
+        }
         let Some(record) = jobs.active(job_id) else { return };
         if let Some(handle) = &record.handle {
             handle.cancel(reason);
@@ -180,7 +215,7 @@ impl Core {
                 handle.leave();
             }
             drop(jobs);
-            sink.finished(Err(past_deadline(limit).with_may_have_run(true)));
+            tell::end(&*sink, Err(past_deadline(limit).with_may_have_run(true)));
             self.cancel_by_id(&job_id, CancelReason::Caller);
         }
     }
@@ -195,7 +230,9 @@ impl Core {
     pub fn abandon(&self) {
         let unfinished = self.jobs().unfinished();
         for job_id in unfinished {
-            self.end(&job_id, Ok(cancelled(CancelReason::Stop)));
+            if !self.jobs().cancel_when_accepted(&job_id, CancelReason::Stop) {
+                self.end(&job_id, Ok(cancelled(CancelReason::Stop)));
+            }
         }
     }
 
@@ -233,9 +270,9 @@ impl Core {
         drop(guard);
         let end = error.map_or(Ok(job), Err);
         for watcher in watchers {
-            watcher.finished(end.clone());
+            tell::end(&*watcher, end.clone());
         }
-        sink.finished(end);
+        tell::end(&*sink, end);
     }
 
     /// The job with its result, and what every result says, however it ended.

@@ -15,11 +15,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::backend::{
+    Capabilities, Health, KeyInfo, LanguageInfo, cancelled, past_deadline, result_in,
+};
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::waiter::Waiter;
@@ -67,17 +70,55 @@ impl Engine {
         &self,
         language: &'static Language,
         runtime: runtimes::Runtime,
-    ) -> Result<Arc<Waiter>, Error> {
+        stop: &CancelToken,
+    ) -> Result<Waiter, Error> {
         let full_level = self.has_full_level()?;
         let prepared = Prepared::version(language, runtime, VERSION_SECONDS)?;
         let stdin = prepare_stdin(None, None)?;
         let waiting = Waiting { prepared, stdin, full_level };
         let mut job = Job::new(new_id()?, Status::Pending);
         job.language = Some(language.name.to_string());
-        let waiter = Arc::new(Waiter::new());
-        let record = new_record(job, Owner::default(), waiter.clone(), waiting);
-        self.enqueue(record, &CancelToken::new())?;
+        let waiter = Waiter::new();
+        let record = new_record(job, Owner::default(), waiter.sink(), waiting);
+        self.enqueue(record, stop)?;
         Ok(waiter)
+    }
+
+    /// Asks each runtime for its version that has not told it yet. A call that is over takes its questions along.
+    fn ask_versions(&self, context: &CallContext) -> Result<(), Error> {
+        let until = context.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
+        let _asking = lock(&self.asks_versions);
+        let (stop, mut waiting) = (CancelToken::new(), Vec::new());
+        for language in languages() {
+            let known = lock(&self.versions).contains_key(language.name);
+            if !known && let Ok(runtime) = self.runtime(language, None) {
+                waiting.push((language.name, self.ask_version(language, runtime, &stop)));
+            }
+        }
+        for (name, waiter) in waiting {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let rest = CallContext { deadline: left, ..context.clone() };
+            let end = waiter.and_then(|waiter| waiter.wait_within("", &rest));
+            let over = match end.as_ref().map_err(Error::code) {
+                Err(ErrorCode::Timeout) => past_deadline(context.deadline.unwrap_or_default()),
+                Err(ErrorCode::Cancelled) => cancelled(None),
+                _ => {
+                    self.keep_version(name, end.and_then(result_in).ok());
+                    continue;
+                }
+            };
+            stop.cancel();
+            return Err(over);
+        }
+        Ok(())
+    }
+
+    fn keep_version(&self, name: &'static str, result: Option<ExecutionResult>) {
+        // One that was stopped with the engine has not been asked.
+        if result.as_ref().is_none_or(|result| result.status != Status::Cancelled) {
+            let version = result.and_then(|result| version_in(&result));
+            lock(&self.versions).insert(name, version);
+        }
     }
 
     /// A forked copy has the locks as they were at the fork, and none of the threads: it leaves them alone.
@@ -173,26 +214,12 @@ impl Engine {
             jobs.accepting += 1;
             jobs.insert(record);
         }
-        sink.event(Event::Accepted(&job));
-        let (failed, is_orphan) = {
-            let mut jobs = self.core.jobs();
-            jobs.accepting -= 1;
-            // It may have been cancelled by what heard of it.
-            if jobs.active(&job.job_id).is_some() {
-                jobs.queue.push_back(job.job_id.clone());
-                jobs.set_deadline(&job.job_id, deadline);
-            }
-            (self.core.launch_waiting(&mut jobs), self.core.link.get().is_none())
-        };
-        self.core.accepted();
-        self.core.end_failed(failed);
-        if is_orphan {
-            self.core.resume(); // the jailer has ended since it was asked for
+        // The panic is the caller's own, but the place that the job has here must not be lost by it.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink.event(Event::Accepted(&job)))) {
+            self.core.end_unqueued(&job.job_id);
+            resume_unwind(panic);
         }
-        if deadline.is_some() {
-            self.core.wake();
-        }
-        self.core.guard(&job.job_id, cancel);
+        self.core.queue(&job.job_id, deadline, cancel);
         Ok(())
     }
 
@@ -247,6 +274,8 @@ fn new_record(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting
         waiting: Some(waiting),
         handle: None,
         guard: None,
+        is_accepted: false,
+        cancelled: None,
         deadline: None,
     }
 }
@@ -279,6 +308,10 @@ impl Drop for Engine {
 }
 
 impl Backend for Engine {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::IN_PROCESS
+    }
+
     fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
         if let Err(error) = self.accept(submission, &sink) {
             sink.finished(Err(error));
@@ -352,20 +385,7 @@ impl Backend for Engine {
     /// Asks each runtime once, in a jail.
     fn languages_with_versions(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
         let mut infos = self.languages(context)?;
-        let asking = lock(&self.asks_versions);
-        let mut waiting = Vec::new();
-        for language in languages() {
-            let known = lock(&self.versions).contains_key(language.name);
-            if !known && let Ok(runtime) = self.runtime(language, None) {
-                waiting.push((language.name, self.ask_version(language, runtime)));
-            }
-        }
-        for (name, waiter) in waiting {
-            let result = waiter.and_then(|waiter| waiter.wait_result());
-            let version = result.ok().and_then(|result| version_in(&result));
-            lock(&self.versions).insert(name, version);
-        }
-        drop(asking);
+        self.ask_versions(context)?;
         let versions = lock(&self.versions);
         for info in &mut infos {
             info.version = versions.get(info.name.as_str()).cloned().flatten();

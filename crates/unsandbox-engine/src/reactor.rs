@@ -7,6 +7,7 @@ use crate::core::Core;
 use crate::jailer::run::{Progress, Run, refusal};
 use crate::jailer::start::{Jailer, block_signals};
 use crate::jailer::token::{self, JAILER_ENDED, JAILER_SOCKET, WAKE};
+use crate::jobs::tell;
 use rustix::event::epoll;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -91,7 +92,8 @@ impl Reactor {
     fn on_quiet(&mut self) {
         let mut jobs = self.core.jobs();
         jobs.finished.expire();
-        if self.runs.is_empty() && jobs.finished.is_empty() && jobs.next_deadline().is_none() {
+        // A run that was launched before this look has woken nobody, and has a deadline.
+        if self.runs.is_empty() && jobs.is_quiet() {
             self.core.asleep.store(true, Ordering::SeqCst);
         }
     }
@@ -124,8 +126,10 @@ impl Reactor {
             Progress::Started => {
                 let (job_id, sink) = (run.job_id.clone(), run.sink.clone());
                 let job = self.core.jobs().active(&job_id).map(|record| record.job.clone());
-                if let Some(job) = job.filter(|_| !run.handle.is_left()) {
-                    sink.event(Event::Started(&job));
+                if let Some(job) = job.filter(|_| !run.handle.is_left())
+                    && !tell::event(&*sink, Event::Started(&job))
+                {
+                    run.handle.leave();
                 }
             }
             Progress::Finished => self.end(id),
@@ -223,5 +227,64 @@ impl Reactor {
     fn kill_jailer(&self, jailer: &Jailer) {
         log::error!("the jailer does not answer and is killed");
         let _ = rustix::process::pidfd_send_signal(&jailer.pidfd, rustix::process::Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::{Record, Waiting};
+    use crate::options::EngineOptions;
+    use crate::programs::access::Access;
+    use crate::programs::plan::Prepared;
+    use crate::programs::{runtimes, stdin};
+    use unsandbox_protocol::backend::NoSink;
+    use unsandbox_protocol::{CancelToken, Job, Owner, Request, Status, language};
+
+    /// A job that is accepted in a moment.
+    fn record(core: &Core) -> Record {
+        let bash = language::find_language("bash").unwrap();
+        let runtime = runtimes::find(bash, None, Access::by_the_host()).unwrap();
+        let request = Request::new("bash", "true");
+        let waiting = Waiting {
+            prepared: Prepared::new(request.validate().unwrap(), bash, runtime).unwrap(),
+            stdin: stdin::prepare(None, None).unwrap(),
+            full_level: core.link.get().unwrap().has_own_trees(),
+        };
+        Record {
+            job: Job::new("job", Status::Pending),
+            owner: Owner::default(),
+            listed: false,
+            submitted: Instant::now(),
+            sink: Arc::new(NoSink),
+            watchers: Vec::new(),
+            waiting: Some(waiting),
+            handle: None,
+            guard: None,
+            is_accepted: false,
+            cancelled: None,
+            deadline: None,
+        }
+    }
+
+    #[test]
+    fn the_reactor_does_not_sleep_for_good_beside_a_run_that_was_just_launched() {
+        let core = Arc::new(Core::new(EngineOptions::default()).unwrap());
+        let mut reactor = Reactor { core: core.clone(), runs: HashMap::new(), buffer: Vec::new() };
+        let jailer = core.ensure_jailer().unwrap();
+        // As after an event, before the look at the time.
+        core.asleep.store(false, Ordering::SeqCst);
+        {
+            let mut jobs = core.jobs();
+            jobs.accepting += 1;
+            jobs.insert(record(&core));
+        }
+        core.queue("job", None, &CancelToken::new());
+        assert_eq!(core.jobs().launched.len(), 1);
+        reactor.on_quiet();
+        reactor.take_in_new_runs();
+        assert!(reactor.timeout().is_some(), "the run's deadline is to be kept");
+        core.link.forget();
+        jailer.end();
     }
 }

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::events::{
-    CallContext, Event, EventSink, NoSink, Owner, Stream, cancelled, past_deadline, result_in,
-    result_of,
+    CallContext, Event, EventSink, NoSink, Owner, Stream, cancelled, lost, past_deadline,
+    result_in, result_of,
 };
 
 /// One execution on its way to a backend.
@@ -109,8 +109,33 @@ pub struct Health {
     pub raw: Option<RawJson>,
 }
 
+/// What callers have to know of a backend before they call it. The default is what a server has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Its jobs go on, and can be asked for, when this process has ended.
+    pub keeps_jobs: bool,
+    /// Standard input reaches the program as it is read. Elsewhere all of it is read before the program starts.
+    pub streams_stdin: bool,
+}
+
+impl Capabilities {
+    /// Of a backend that runs code in the process of its caller.
+    pub const IN_PROCESS: Capabilities = Capabilities { keeps_jobs: false, streams_stdin: true };
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Capabilities { keeps_jobs: true, streams_stdin: false }
+    }
+}
+
 /// Runs code. Shared by threads.
 pub trait Backend: Send + Sync + fmt::Debug {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
     /// Checks a request by the rules of this backend. As a rule they are [`ValidRequest::new`]; one that detects
     /// the language itself leaves it open.
     ///
@@ -171,16 +196,21 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// CONFLICT, or as before where nothing but idle connections had to be ended.
     fn close(&self, grace: Duration);
 
-    /// Runs and waits on the calling thread. The submission's deadline is kept by [`Backend::submit`].
+    /// Runs and waits on the calling thread. Deadline and tokens are kept by [`Backend::submit`]; a backend that has
+    /// not reported the end a second after that is left, and the call fails with TIMEOUT or CANCELLED.
     fn execute(
         &self,
         submission: Submission<'_>,
         sink: Arc<dyn EventSink>,
     ) -> Result<ExecutionResult, Error> {
-        let cancel = submission.cancel.clone();
-        let waiter = Arc::new(Waiter::with_sink(sink));
-        self.submit(submission.into_owned(), waiter.clone());
-        result_of(waiter.wait(), &cancel)
+        let (mut context, cancel) = (submission.context.clone(), submission.cancel.clone());
+        if submission.listed {
+            // It bounds only the submission.
+            context = CallContext::default();
+        }
+        let waiter = Waiter::with_sink(sink);
+        self.submit(submission.into_owned(), waiter.sink());
+        result_of(waiter.wait_executed(&context, &cancel), &cancel)
     }
 
     /// Submits and waits until the job is accepted. A backend may report nothing further to the sink of a listed
@@ -192,8 +222,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
         sink: Arc<dyn EventSink>,
     ) -> Result<Job, Error> {
         let (context, cancel) = (submission.context.clone(), submission.cancel.clone());
-        let waiter = Arc::new(Waiter::before(sink));
-        self.submit(submission.into_owned(), waiter.clone());
+        let waiter = Waiter::before(sink);
+        self.submit(submission.into_owned(), waiter.sink());
         waiter.wait_accepted(&context).inspect_err(|error| {
             if matches!(error.code(), ErrorCode::Timeout | ErrorCode::Cancelled) {
                 cancel.cancel();
@@ -203,16 +233,16 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Waits for the end of a job. The context's token and deadline end only the waiting.
     fn wait_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
-        let waiter = Arc::new(Waiter::new());
-        self.watch(job_id, context, waiter.clone())?;
+        let waiter = Waiter::new();
+        self.watch(job_id, context, waiter.sink())?;
         let end = waiter.wait_within(job_id, context)?;
         result_in(end)
     }
 
     /// Cancels a job and waits for its end. The context's token and deadline end only the waiting.
     fn cancel_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
-        let waiter = Arc::new(Waiter::new());
-        self.cancel(job_id, context, waiter.clone())?;
+        let waiter = Waiter::new();
+        self.cancel(job_id, context, waiter.sink())?;
         let end = waiter.wait_within(job_id, context)?;
         result_in(end)
     }

@@ -21,7 +21,8 @@ pub enum Stream {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The backend has taken the job: its id is known, and it will have an end. At most once, and first.
+    /// The backend has taken the job: its id is known, and it will have an end. At most once, and first: a job that
+    /// is cancelled while this is reported ends after it.
     Accepted(&'a Job),
     /// The run step began.
     Started(&'a Job),
@@ -46,7 +47,7 @@ pub trait EventSink: Send + Sync {
     }
 
     /// The end, exactly once: a job in a terminal state with its result, or why there is none. Before
-    /// [`Event::Accepted`] it is a refusal.
+    /// [`Event::Accepted`] it is a refusal. A backend that drops a sink without an end has lost the run ([`lost`]).
     fn finished(&self, end: Result<Job, Error>);
 }
 
@@ -64,6 +65,21 @@ pub struct CallContext {
 impl CallContext {
     pub fn of(owner: Owner) -> CallContext {
         CallContext { owner, ..CallContext::default() }
+    }
+
+    /// For an operation that answers at once.
+    ///
+    /// # Errors
+    ///
+    /// CANCELLED or TIMEOUT where the call is over before it has begun.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.cancel.is_cancelled() {
+            return Err(cancelled(None));
+        }
+        match self.deadline {
+            Some(deadline) if deadline.is_zero() => Err(past_deadline(deadline)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -102,6 +118,16 @@ pub fn cancelled(job_id: Option<&str>) -> Error {
 pub fn past_deadline(deadline: Duration) -> Error {
     let seconds = deadline.as_secs_f64();
     Error::new(ErrorCode::Timeout, format!("the call took longer than its deadline of {seconds} s"))
+}
+
+/// The error of a run whose sink a backend has dropped without an end: nobody may wait for it any longer.
+pub fn lost(job_id: Option<&str>) -> Error {
+    let error = Error::internal("the backend dropped the run without reporting its end");
+    let error = error.with_may_have_run(true);
+    match job_id {
+        Some(id) if !id.is_empty() => error.with_job_id(id),
+        _ => error,
+    }
 }
 
 /// A sink that does nothing: for callers who only want the result.

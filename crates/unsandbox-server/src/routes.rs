@@ -118,7 +118,7 @@ async fn take(
     if listed {
         // A job that was accepted before may have its end by now, which is then told with it.
         let now = if accepted.is_repeated() {
-            state.backend.get_job(&accepted.job.job_id, &CallContext::of(owner)).ok()
+            state.job(exchange.party(), &owner, &accepted.job.job_id).await.ok()
         } else {
             None
         };
@@ -127,7 +127,7 @@ async fn take(
             None => Ok(reply::json(wire::encode_submitted(&accepted.job))),
         };
     }
-    let job = accepted.finished(&state, &owner).await?;
+    let job = accepted.finished(&state, exchange.party(), &owner).await?;
     drop(wait);
     let result = result_of(job)?;
     let id = result.job_id.clone().unwrap_or_default();
@@ -191,9 +191,8 @@ fn numbered(mut job: Job) -> Job {
 }
 
 async fn list_jobs(axum::extract::State(state): Shared, Extension(admitted): Admitted) -> Reply {
-    Ok(reply::json(wire::encode_jobs(
-        &state.backend.list_jobs(&CallContext::of(admitted.caller.owner))?,
-    )))
+    let party = admitted.exchange.party();
+    Ok(reply::json(wire::encode_jobs(&state.jobs(party, &admitted.caller.owner).await?)))
 }
 
 async fn get_job(
@@ -205,16 +204,16 @@ async fn get_job(
     let id = job_id(id)?;
     let wait = parse_wait(query.as_deref().unwrap_or(""))?;
     let owner = &admitted.caller.owner;
-    let context = CallContext::of(owner.clone());
-    let mut job = state.backend.get_job(&id, &context)?;
+    let party = admitted.exchange.party();
+    let mut job = state.job(party.clone(), owner, &id).await?;
     if let (Some(wait), false) = (wait, job.status.is_terminal()) {
         let (sink, end) = Completion::watching();
-        state.backend.watch(&id, &context, sink)?;
+        state.backend.watch(&id, &CallContext::of(owner.clone()), sink)?;
         let end = tokio::time::timeout(wait, ended(end));
         job = match admitted.exchange.wait_in(Stage::LongPoll, end).await {
-            Ok(Ok(end)) => seen(&state, owner, &id, end)?,
+            Ok(Ok(end)) => seen(&state, party, owner, &id, end).await?,
             // It has waited so long, or has to make room.
-            _ => state.backend.get_job(&id, &context)?,
+            _ => state.job(party, owner, &id).await?,
         };
     }
     told(&state, &admitted.exchange, job, admitted.shape, wire::encode_job).await
@@ -259,7 +258,7 @@ async fn cancel_job(
     let (sink, end) = Completion::watching();
     state.backend.cancel(&id, &context, sink)?;
     let end: End = ended(end).await;
-    let job = seen(&state, owner, &id, end)?;
+    let job = seen(&state, admitted.exchange.party(), owner, &id, end).await?;
     told(&state, &admitted.exchange, job, admitted.shape, wire::encode_cancelled).await
 }
 

@@ -7,6 +7,7 @@ use crate::idempotency::{Entry, Table};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, oneshot};
+use unsandbox_protocol::backend::lost;
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{CancelReason, CancelToken, Error, Event, EventSink, Job, Status};
 
@@ -96,13 +97,9 @@ impl EventSink for Completion {
     }
 }
 
-/// A backend that drops its sink has lost the run: nobody may wait for it any longer.
 impl Drop for Completion {
     fn drop(&mut self) {
-        self.close(|| {
-            let error = Error::internal("the backend lost a run without saying so");
-            Err(error.with_may_have_run(true))
-        });
+        self.close(|| Err(lost(None)));
     }
 }
 

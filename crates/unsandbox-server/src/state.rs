@@ -5,6 +5,7 @@ use crate::budget::Budget;
 use crate::idempotency::Table;
 use crate::keys::Keys;
 use crate::pace::Pace;
+use crate::party::Party;
 use crate::runs::Runs;
 use crate::workers::Workers;
 use axum::body::Bytes;
@@ -16,7 +17,9 @@ use unsandbox_protocol::limits::{
     LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
     TTL_MAX_SECONDS,
 };
-use unsandbox_protocol::{Backend, Error, ErrorCode, Limits, ValidRequest, validate};
+use unsandbox_protocol::{
+    Backend, CallContext, Error, ErrorCode, Job, Limits, Owner, ValidRequest, validate,
+};
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -231,6 +234,24 @@ impl State {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// The job as it is now, if it is this owner's.
+    pub(crate) async fn job(
+        &self,
+        party: Party,
+        owner: &Owner,
+        job_id: &str,
+    ) -> Result<Job, Error> {
+        let (backend, job_id) = (self.backend.clone(), job_id.to_string());
+        let context = CallContext::of(owner.clone());
+        self.workers.question(party, move || backend.get_job(&job_id, &context)).await
+    }
+
+    /// The jobs of this owner that have not ended.
+    pub(crate) async fn jobs(&self, party: Party, owner: &Owner) -> Result<Vec<Job>, Error> {
+        let (backend, context) = (self.backend.clone(), CallContext::of(owner.clone()));
+        self.workers.question(party, move || backend.list_jobs(&context)).await
     }
 
     /// The reply to `GET /languages`, made by one request at a time.

@@ -3,6 +3,7 @@
 
 use crate::acceptance::Acceptance;
 use crate::idempotency::{Claim, Entry, Keyed};
+use crate::party::Party;
 use crate::reply;
 use crate::runs::{Completion, End, Submitted, ended};
 use crate::state::State;
@@ -90,13 +91,13 @@ impl Accepted {
     }
 
     /// Waits for the end. Dropping this future gives the run up.
-    pub(crate) async fn finished(self, state: &State, owner: &Owner) -> End {
+    pub(crate) async fn finished(self, state: &State, party: Party, owner: &Owner) -> End {
         let Accepted { job, end, mut attachment } = self;
         let end = match end {
             Some(end) => ended(end).await.map_err(|error| about(error, &job.job_id)),
             None => {
                 let end = ended(watch_again(state, owner, &job)?).await;
-                seen(state, owner, &job.job_id, end)
+                seen(state, party, owner, &job.job_id, end).await
             }
         };
         attachment.token = None;
@@ -114,11 +115,18 @@ fn about(error: Error, job_id: &str) -> Error {
 
 /// An end as everyone sees it who asks for a job that is there already: a run that failed for a reason of
 /// ours is a job with that state, and an error only for the request that submitted it.
-pub(crate) fn seen(state: &State, owner: &Owner, job_id: &str, end: End) -> End {
-    end.or_else(|error| match state.backend.get_job(job_id, &CallContext::of(owner.clone())) {
+pub(crate) async fn seen(
+    state: &State,
+    party: Party,
+    owner: &Owner,
+    job_id: &str,
+    end: End,
+) -> End {
+    let Err(error) = end else { return end };
+    match state.job(party, owner, job_id).await {
         Ok(job) if job.status.is_terminal() => Ok(job),
         _ => Err(about(error, job_id)),
-    })
+    }
 }
 
 /// The end of an earlier submission with the same key.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Work beside the event loop. What grows with a request or a result takes its turn, so that questions
-//! about the server itself always find a thread; what nobody waits for any more is not begun.
+//! Work beside the event loop. What grows with a request or a result takes its turn, and so do questions about jobs,
+//! which a backend may have to ask another server; questions about the server itself always find a thread. What
+//! nobody waits for any more is not begun.
 
 use crate::party::Party;
 use crate::reply;
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 use tokio::task::JoinHandle;
 use unsandbox_protocol::Error;
 
@@ -12,17 +13,23 @@ use unsandbox_protocol::Error;
 pub(crate) const THREADS: usize = 16;
 /// At most so many of them have work that grows.
 const HEAVY_MAX: usize = THREADS / 2;
+/// At most so many of them wait for the backend's answer about a job.
+const QUESTIONS_MAX: usize = THREADS / 4;
 
 #[derive(Debug)]
 pub(crate) struct Workers {
     turns: Turns,
+    questions: Turns,
 }
 
 impl Default for Workers {
     fn default() -> Self {
         // It is the processors that do such work: more at once would only hold more memory.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Workers { turns: Turns::new(cores.clamp(2, HEAVY_MAX)) }
+        Workers {
+            turns: Turns::new(cores.clamp(2, HEAVY_MAX)),
+            questions: Turns::new(QUESTIONS_MAX),
+        }
     }
 }
 
@@ -33,13 +40,29 @@ impl Workers {
         party: Party,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = self.turns.take(party).await;
-        beside(move || {
-            let _turn = turn;
-            work()
-        })
-        .await
+        in_turn(self.turns.take(party).await, work).await
     }
+
+    /// Asks the backend about a job, in the turn of its party.
+    pub(crate) async fn question<T: Send + 'static>(
+        &self,
+        party: Party,
+        ask: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        in_turn(self.questions.take(party).await, ask).await
+    }
+}
+
+/// Does work while it has its turn.
+async fn in_turn<T: Send + 'static>(
+    turn: Turn,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    beside(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
 }
 
 /// Does short work that may block.

@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::config::{Said, choose};
 use crate::local::LocalOptions;
 use crate::observe::{Observer, RequestEvent};
-use crate::remote::{LookUp, ProxyChoice, RemoteOptions, Roots};
+use crate::remote::{LookUp, ProxyChoice, Remote, RemoteOptions, Roots};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -223,5 +223,26 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let chosen = choose(&self.said, &|name| std::env::var_os(name))?;
         Client::new(chosen, self.local, self.remote)
+    }
+
+    /// Chooses a server and its key, as [`ClientBuilder::build`] does, and gives it as a
+    /// [`Backend`](crate::Backend): for another backend around it, or for a server in front of it. Connects to nothing
+    /// yet.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use unsandbox::Client;
+    ///
+    /// let remote = Client::builder().base_url("unix:/run/unsandbox.sock").remote()?;
+    /// let client = Client::from_backend(Arc::new(remote), "unix:/run/unsandbox.sock");
+    /// # Ok::<(), unsandbox::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientBuilder::build`]; CONFIG too if the choice comes to `local:`, which is not a server.
+    pub fn remote(self) -> Result<Remote, Error> {
+        let chosen = choose(&self.said, &|name| std::env::var_os(name))?;
+        Remote::chosen(chosen.endpoint, chosen.credentials, &self.local, self.remote)
     }
 }

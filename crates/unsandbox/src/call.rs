@@ -216,7 +216,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As there; CANCELLED and TIMEOUT by the options.
     pub fn probe(self) -> Result<Probe, Error> {
         self.client.backend()?.probe(&self.context())
     }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, result_of};
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, lost, result_of};
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
     Owner, Probe, Request, Submission,
@@ -80,8 +80,7 @@ impl Client {
         let backend: Arc<dyn Backend> = if is_local {
             Arc::new(Local::new(local))
         } else {
-            local.refuse_for_server(&name)?;
-            Arc::new(Remote::new(endpoint, credentials, remote)?)
+            Arc::new(Remote::chosen(endpoint, credentials, &local, remote)?)
         };
         let closed = AtomicBool::new(false);
         let inner = Inner { backend, endpoint: name, local: is_local, explicit, exposed, closed };
@@ -344,5 +343,12 @@ impl EventSink for TaskSink {
 
     fn finished(&self, end: Result<Job, Error>) {
         self.ending.finish(result_of(end, &self.cancel));
+    }
+}
+
+impl Drop for TaskSink {
+    fn drop(&mut self) {
+        // Only the first end counts.
+        self.ending.finish(Err(lost(None)));
     }
 }

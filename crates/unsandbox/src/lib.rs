@@ -185,6 +185,7 @@
 //! | `platform-verifier` | no | `ClientBuilder::platform_verifier`: this system judges certificates |
 
 mod artifact;
+mod bounded;
 mod builder;
 mod call;
 mod client;
@@ -211,7 +212,7 @@ pub use task::{Notify, Task};
 /// The protocol in full: tables of errors, limits and languages, and the JSON of the wire.
 pub use unsandbox_protocol as protocol;
 pub use unsandbox_protocol::auth::Secret;
-pub use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+pub use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
 pub use unsandbox_protocol::isolation::Layer;
 pub use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink,

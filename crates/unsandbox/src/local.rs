@@ -2,12 +2,14 @@
 //! The engine inside this process, behind `local:`. Without it (another system, or the feature left
 //! out) every use is a typed error that says why.
 
+use crate::bounded;
 use crate::fork::PerProcess;
 use std::sync::Arc;
 use std::time::Duration;
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::{
-    Backend, CallContext, Error, EventSink, IsolationPolicy, Job, Probe, Submission, limits,
+    Backend, CallContext, Error, EventSink, ExecutionResult, IsolationPolicy, Job, Probe,
+    Submission, limits,
 };
 
 #[derive(Clone, Debug)]
@@ -74,6 +76,42 @@ impl Local {
         Local { options, engine: PerProcess::new() }
     }
 
+    /// The submission with the deadline of the client's setting, where it has none of its own.
+    fn bounded<'a>(&self, mut submission: Submission<'a>) -> Submission<'a> {
+        if !submission.listed {
+            submission.context = self.within(&submission.context);
+        }
+        submission
+    }
+
+    /// The context of a call that ends by the client's setting, where it has no deadline of its own.
+    fn within(&self, context: &CallContext) -> CallContext {
+        let deadline = context.deadline.or(self.options.deadline);
+        CallContext { deadline, ..context.clone() }
+    }
+
+    /// Asks the engine what it answers from its memory.
+    fn ask<T>(
+        &self,
+        context: &CallContext,
+        question: impl FnOnce(&dyn Backend, &CallContext) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let context = self.within(context);
+        context.check()?;
+        question(&*self.backend()?, &context)
+    }
+
+    /// Asks the engine what may take it long: the jailer may have to start first, and programs to be run.
+    fn ask_at_length<T: Send + 'static>(
+        &self,
+        context: &CallContext,
+        question: impl FnOnce(&dyn Backend, &CallContext) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (engine, context) = (self.backend()?, self.within(context));
+        let theirs = context.clone();
+        bounded::ask(&context, move || question(&*engine, &theirs))
+    }
+
     fn engine(&self) -> Result<&Arc<Engine>, Error> {
         self.engine.get_or_init(|| self.make()).as_ref().map_err(Clone::clone)
     }
@@ -96,8 +134,8 @@ impl Local {
         Engine::new(options).map(Arc::new)
     }
 
-    fn backend(&self) -> Result<&dyn Backend, Error> {
-        Ok(self.engine()?.as_ref())
+    fn backend(&self) -> Result<Arc<dyn Backend>, Error> {
+        Ok(self.engine()?.clone())
     }
 }
 
@@ -113,20 +151,29 @@ impl Local {
         Err(Error::new(code, format!("local: cannot run here: {why}; name a server as endpoint")))
     }
 
-    fn backend(&self) -> Result<&dyn Backend, Error> {
+    fn backend(&self) -> Result<Arc<dyn Backend>, Error> {
         match **self.engine()? {}
     }
 }
 
 impl Backend for Local {
-    fn submit(&self, mut submission: Submission<'static>, sink: Arc<dyn EventSink>) {
-        if !submission.listed {
-            submission.context.deadline = submission.context.deadline.or(self.options.deadline);
-        }
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::IN_PROCESS
+    }
+
+    fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
         match self.backend() {
-            Ok(engine) => engine.submit(submission, sink),
+            Ok(engine) => engine.submit(self.bounded(submission), sink),
             Err(error) => sink.finished(Err(error)),
         }
+    }
+
+    fn execute(
+        &self,
+        submission: Submission<'_>,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<ExecutionResult, Error> {
+        self.backend()?.execute(self.bounded(submission), sink)
     }
 
     fn watch(
@@ -148,31 +195,35 @@ impl Backend for Local {
     }
 
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
-        self.backend()?.get_job(job_id, context)
+        self.ask(context, |engine, context| engine.get_job(job_id, context))
     }
 
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
-        self.backend()?.list_jobs(context)
+        self.ask(context, |engine, context| engine.list_jobs(context))
     }
 
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
-        self.backend()?.languages(context)
+        self.ask_at_length(context, |engine, context| engine.languages(context))
     }
 
     fn languages_with_versions(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
-        self.backend()?.languages_with_versions(context)
+        self.ask_at_length(context, |engine, context| engine.languages_with_versions(context))
     }
 
     fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
-        self.backend()?.validate_key(context)
+        self.ask(context, |engine, context| engine.validate_key(context))
     }
 
     fn health(&self, context: &CallContext) -> Result<Health, Error> {
-        self.backend()?.health(context)
+        self.ask_at_length(context, |engine, context| engine.health(context))
     }
 
     fn probe(&self, context: &CallContext) -> Result<Probe, Error> {
-        self.backend()?.probe(context)
+        self.ask_at_length(context, |engine, context| engine.probe(context))
+    }
+
+    fn cancel_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
+        self.backend()?.cancel_job(job_id, &self.within(context))
     }
 
     /// Ends what runs and the jailer. An engine that was never used is not made for it.

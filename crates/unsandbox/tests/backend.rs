@@ -11,7 +11,7 @@ use unsandbox::{
     ExecutionResult, Job, Probe, Request, Status, Stream, Submission,
 };
 
-/// Accepts when it is told to, from a thread of its own; the code `no` is refused.
+/// Accepts when it is told to, from a thread of its own; the code `no` is refused, and `lost` dropped without an end.
 #[derive(Debug, Default)]
 struct Late {
     decide: Mutex<Option<Receiver<()>>>,
@@ -38,6 +38,9 @@ impl Backend for Late {
             }
             let mut job = Job::new("late-1", Status::Pending);
             sink.event(Event::Accepted(&job));
+            if submission.request.code == "lost" {
+                return;
+            }
             sink.event(Event::Started(&job));
             for (offset, bytes) in [(0, b"he"), (2, b"y\n")] {
                 sink.event(Event::Output { stream: Stream::Stdout, offset, bytes });
@@ -143,6 +146,21 @@ fn a_late_refusal_is_the_error_of_the_call_and_of_the_task() {
     assert!(task.wait(Some(Duration::from_millis(1))).is_none(), "it is not answered yet");
     decide.send(()).unwrap();
     assert_eq!(task.wait(None).unwrap().unwrap_err().code(), ErrorCode::RateLimited);
+}
+
+#[test]
+fn a_run_whose_sink_is_dropped_ends_its_task_and_its_call() {
+    let request = || Request::new("bash", "lost");
+    let (starting, _, decide) = client();
+    let task = starting.start_execute(request(), CallOptions::new(), None).unwrap();
+    decide.send(()).unwrap();
+    let end = task.wait(Some(Duration::from_secs(20))).expect("the task ends");
+    let (waiting, _, decide) = client();
+    decide.send(()).unwrap();
+    for end in [end, waiting.execute(&request())] {
+        let error = end.unwrap_err();
+        assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Internal, true), "{error}");
+    }
 }
 
 #[test]

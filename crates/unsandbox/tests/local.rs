@@ -6,7 +6,10 @@ use std::io::Read;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use unsandbox::{CallOptions, CancelToken, Client, ErrorCode, Request, Status, Stream, Task};
+use unsandbox::{
+    Call, CallOptions, CancelToken, Capabilities, Client, Error, ErrorCode, Request, Status,
+    Stream, Task,
+};
 
 fn client() -> Client {
     Client::builder().base_url("local:").build().unwrap()
@@ -32,6 +35,10 @@ fn watched() -> (CallOptions, CancelToken, Receiver<()>) {
 fn execute_and_run() {
     let client = client();
     assert!(client.is_local() && client.endpoint_is_explicit());
+    // Also behind another name.
+    let wrapped = Client::from_backend(client.backend().unwrap().clone(), "wrapped:");
+    assert!(!wrapped.is_local());
+    assert_eq!(wrapped.backend().unwrap().capabilities(), Capabilities::IN_PROCESS);
     let result = client.execute(&Request::new("sh", "echo hello; exit 7")).unwrap();
     assert_eq!(
         (&result.stdout[..], result.exit_code, result.success),
@@ -96,6 +103,30 @@ fn a_deadline_ends_the_program() {
     assert_eq!(task.wait(None).unwrap().unwrap_err().code(), ErrorCode::Timeout);
 }
 
+#[test]
+fn a_call_ends_at_its_deadline_although_a_callback_blocks_the_engine() {
+    let deadline = Duration::from_millis(300);
+    let builder = || Client::builder().base_url("local:");
+    let settings = [
+        (builder(), CallOptions::new().deadline(deadline)),
+        (builder().timeout(deadline), CallOptions::new()),
+    ];
+    for (builder, options) in settings {
+        let client = builder.build().unwrap();
+        let (release, gate) = channel::<()>();
+        let gate = Mutex::new(gate);
+        let options = options.on_output(move |_, _| {
+            let _ = gate.lock().unwrap().recv();
+        });
+        let begun = Instant::now();
+        let error = client.with(options).execute(&endless()).unwrap_err();
+        assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, true));
+        assert!(error.job_id().is_some());
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        drop(release);
+    }
+}
+
 fn own_threads() -> usize {
     let own = |entry: std::io::Result<std::fs::DirEntry>| {
         let name = std::fs::read_to_string(entry.ok()?.path().join("comm")).ok()?;
@@ -158,4 +189,53 @@ fn closing_ends_what_runs() {
     let error = client.execute(&Request::new("bash", "")).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Conflict);
     client.close();
+}
+
+/// A question with options, for a job of the client.
+type Question = fn(Call<'_>, &str) -> Result<(), Error>;
+
+const QUESTIONS: [(&str, Question); 6] = [
+    ("get_job", |call, id| call.get_job(id).map(drop)),
+    ("list_jobs", |call, _| call.list_jobs().map(drop)),
+    ("languages", |call, _| call.languages().map(drop)),
+    ("validate_key", |call, _| call.validate_key().map(drop)),
+    ("health", |call, _| call.health().map(drop)),
+    ("probe", |call, _| call.probe().map(drop)),
+];
+
+#[test]
+fn every_question_keeps_the_deadline_and_the_token_of_its_call() {
+    let client = client();
+    let id = client.execute_async(&Request::new("bash", "true")).unwrap().job_id;
+    for (name, ask) in QUESTIONS {
+        let over = CallOptions::new().deadline(Duration::ZERO);
+        let error = ask(client.with(over), &id).expect_err(name);
+        assert_eq!(error.code(), ErrorCode::Timeout, "{name}");
+        let cancelled = CallOptions::new();
+        cancelled.cancel.cancel();
+        let error = ask(client.with(cancelled), &id).expect_err(name);
+        assert_eq!(error.code(), ErrorCode::Cancelled, "{name}");
+    }
+}
+
+#[test]
+fn a_question_that_takes_long_is_left_at_its_deadline() {
+    // Every runtime is asked for its version, which takes some seconds.
+    let soon = Duration::from_millis(1);
+    let begun = Instant::now();
+    let client = client();
+    let error = client.with(CallOptions::new().deadline(soon)).languages().unwrap_err();
+    assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Timeout, false));
+    let set = Client::builder().base_url("local:").timeout(soon).build().unwrap();
+    assert_eq!(set.languages().unwrap_err().code(), ErrorCode::Timeout, "the client's setting");
+    let options = CallOptions::new();
+    let cancel = options.cancel.clone();
+    let canceller = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(10));
+        cancel.cancel();
+    });
+    let other = Client::builder().base_url("local:").build().unwrap();
+    assert_eq!(other.with(options).languages().unwrap_err().code(), ErrorCode::Cancelled);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    canceller.join().unwrap();
 }

@@ -7,6 +7,7 @@ use crate::jailer::handle::Handle;
 use crate::jailer::token::{self, CONTROL, STDERR, STDOUT};
 use crate::jobs::ending::Ending;
 use crate::jobs::outcome;
+use crate::jobs::tell;
 use crate::programs::plan::Prepared;
 use crate::programs::temporary;
 use rustix::event::epoll;
@@ -297,7 +298,9 @@ impl Run {
             if !self.handle.is_left() {
                 let stream = [Stream::Stdout, Stream::Stderr][index];
                 let offset = (output.kept.len() - kept.len()) as u64;
-                self.sink.event(Event::Output { stream, offset, bytes: kept });
+                if !tell::event(&*self.sink, Event::Output { stream, offset, bytes: kept }) {
+                    self.handle.leave();
+                }
             }
         }
         if bytes.len() > room && !self.truncated {

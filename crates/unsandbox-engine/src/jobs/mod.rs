@@ -5,6 +5,7 @@
 pub mod ending;
 pub mod outcome;
 pub mod store;
+pub mod tell;
 
 use crate::jailer::handle::Handle;
 use crate::jailer::run::Run;
@@ -15,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::cancel::CancelGuard;
-use unsandbox_protocol::{Error, ErrorCode, EventSink, Job, Owner};
+use unsandbox_protocol::{CancelReason, Error, ErrorCode, EventSink, Job, Owner};
 
 /// A job that has not ended.
 pub struct Record {
@@ -31,6 +32,10 @@ pub struct Record {
     /// While it runs.
     pub handle: Option<Arc<Handle>>,
     pub guard: Option<CancelGuard>,
+    /// Its sink has heard that it is accepted. Until then the job is not ended: an end never overtakes that.
+    pub is_accepted: bool,
+    /// Why it is to end as soon as it is accepted.
+    pub cancelled: Option<CancelReason>,
     /// When the call that submitted it ends, and how long that may take.
     pub deadline: Option<(Instant, Duration)>,
 }
@@ -122,7 +127,27 @@ impl Jobs {
         self.active.get_mut(job_id)
     }
 
-    /// The same if it is this owner's.
+    /// The sink has heard that the job is accepted. Gives why it is to end now, if somebody asked for that
+    /// meanwhile.
+    pub fn accepted(&mut self, job_id: &str) -> Option<CancelReason> {
+        self.accepting -= 1;
+        let record = self.active.get_mut(job_id)?;
+        record.is_accepted = true;
+        record.cancelled
+    }
+
+    /// Has a job that is being accepted end right after that; false for any other job.
+    pub fn cancel_when_accepted(&mut self, job_id: &str, reason: CancelReason) -> bool {
+        match self.active.get_mut(job_id) {
+            Some(record) if !record.is_accepted => {
+                record.cancelled.get_or_insert(reason);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The record of a job of this owner that has not ended.
     pub fn active_of(&mut self, owner: &Owner, job_id: &str) -> Option<&mut Record> {
         self.active.get_mut(job_id).filter(|record| record.owner == *owner)
     }
@@ -155,6 +180,11 @@ impl Jobs {
 
     pub fn is_idle(&self) -> bool {
         self.running == 0 && self.queue.is_empty() && self.accepting == 0
+    }
+
+    /// Nothing here needs the reactor's clock.
+    pub fn is_quiet(&self) -> bool {
+        self.launched.is_empty() && self.finished.is_empty() && self.deadlines.is_empty()
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {

@@ -28,6 +28,8 @@ pub struct Fake {
     table: Arc<Table>,
     /// When `late` submissions are answered.
     pub decide: Arc<Gate>,
+    /// Where `get_job` and `list_jobs` wait while it is closed.
+    pub questions: Hold,
 }
 
 #[derive(Default)]
@@ -217,6 +219,14 @@ impl Fake {
         }
     }
 
+    fn job(&self, id: &str, context: &CallContext) -> Result<Job, Error> {
+        let inner = self.table.inner.lock().unwrap();
+        let known = inner.jobs.get(id).filter(|entry| entry.owner == context.owner);
+        known
+            .map(|entry| entry.job.clone())
+            .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("no job {id:?}")))
+    }
+
     fn busy() -> Error {
         Error::new(ErrorCode::RateLimited, "the queue is full").with_retry_after_ms(1_500)
     }
@@ -257,11 +267,8 @@ impl Backend for Fake {
     }
 
     fn get_job(&self, id: &str, context: &CallContext) -> Result<Job, Error> {
-        let inner = self.table.inner.lock().unwrap();
-        let known = inner.jobs.get(id).filter(|entry| entry.owner == context.owner);
-        known
-            .map(|entry| entry.job.clone())
-            .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("no job {id:?}")))
+        self.questions.pass();
+        self.job(id, context)
     }
 
     fn watch(
@@ -270,7 +277,7 @@ impl Backend for Fake {
         context: &CallContext,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
-        let job = self.get_job(id, context)?;
+        let job = self.job(id, context)?;
         if job.status.is_terminal() {
             sink.finished(Ok(job));
         } else {
@@ -284,6 +291,7 @@ impl Backend for Fake {
     }
 
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
+        self.questions.pass();
         let inner = self.table.inner.lock().unwrap();
         let active = inner
             .jobs
@@ -337,6 +345,46 @@ impl Gate {
         let open = self.open.lock().unwrap();
         let (_open, wait) = self.changed.wait_timeout_while(open, PATIENCE, |open| !*open).unwrap();
         assert!(!wait.timed_out(), "the gate was never opened");
+    }
+}
+
+/// Holds the threads that pass while it is closed, for as long as a test waits at most.
+#[derive(Default)]
+pub struct Hold {
+    state: Mutex<Held>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Held {
+    is_closed: bool,
+    count: usize,
+}
+
+impl Hold {
+    pub fn close(&self) {
+        self.state.lock().unwrap().is_closed = true;
+    }
+
+    pub fn open(&self) {
+        self.state.lock().unwrap().is_closed = false;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.count += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_timeout_while(state, PATIENCE, |state| state.is_closed).unwrap());
+    }
+
+    /// Waits until so many have come, and gives how many they are then.
+    pub fn wait_for(&self, count: usize) -> usize {
+        let state = self.state.lock().unwrap();
+        let fewer = |state: &mut Held| state.count < count;
+        let (state, wait) = self.changed.wait_timeout_while(state, PATIENCE, fewer).unwrap();
+        assert!(!wait.timed_out(), "{count} never came");
+        state.count
     }
 }
 

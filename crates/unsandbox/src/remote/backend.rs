@@ -85,6 +85,7 @@ impl Backend for Remote {
         context: &CallContext,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
+        self.check_owner(&context.owner, job_id)?;
         let (job_id, context) = (job_id.to_string(), context.clone());
         self.on_a_thread(&sink, move |remote| remote.wait_job(&job_id, &context).map(ended))
     }
@@ -95,16 +96,21 @@ impl Backend for Remote {
         context: &CallContext,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
+        self.check_owner(&context.owner, job_id)?;
         let (job_id, context) = (job_id.to_string(), context.clone());
         self.on_a_thread(&sink, move |remote| remote.cancel_job(&job_id, &context).map(ended))
     }
 
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
+        self.check_owner(&context.owner, job_id)?;
         self.job(job_id, &self.question(context))
     }
 
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
-        self.jobs(&self.question(context))
+        let mut jobs = self.jobs(&self.question(context))?;
+        let owners = self.owners();
+        jobs.retain(|job| owners.owns(&context.owner, &job.job_id));
+        Ok(jobs)
     }
 
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
@@ -145,10 +151,12 @@ impl Backend for Remote {
     }
 
     fn wait_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
+        self.check_owner(&context.owner, job_id)?;
         self.wait(job_id, &Control::new(context.cancel.clone(), context.deadline))
     }
 
     fn cancel_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
+        self.check_owner(&context.owner, job_id)?;
         let job = self.cancel_within(job_id, &self.question(context))?;
         job.into_result().ok_or_else(|| Error::internal("a cancelled job came without its result"))
     }

@@ -11,6 +11,7 @@ mod key;
 mod line;
 mod mask;
 mod once;
+mod owners;
 mod poll;
 mod proxy;
 mod resolver;
@@ -24,18 +25,20 @@ mod tls;
 use crate::builder::Timeouts;
 use crate::config::{Endpoint, SERVICE_URL};
 use crate::fork::PerProcess;
+use crate::local::LocalOptions;
 use crate::observe::Observer;
 use accepted::Jobs;
 use control::Control;
 use exchange::{Answer, Ask, Exchange};
 use features::Features;
+use owners::Owners;
 use retry::Terms;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use unsandbox_protocol::auth::Credentials;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::wire::{self, percent_encode};
-use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, limits};
+use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, Owner, limits};
 
 pub(crate) use proxy::ProxyChoice;
 pub(crate) use resolver::LookUp;
@@ -79,7 +82,12 @@ impl Default for RemoteOptions {
     }
 }
 
-/// A server. Cheap to clone; shared by threads.
+/// A server, as a [`Backend`](unsandbox_protocol::Backend). Cheap to clone; shared by threads.
+///
+/// [`ClientBuilder::remote`](crate::ClientBuilder::remote) gives one. To the server all its calls are those of one key.
+/// An [`Owner`] with a name, as a server in front of it gives one to each of its keys, has only the jobs that this
+/// remote, and its clones, have submitted for it, the last 10,000 of them; the nameless owner, as a client is one, has
+/// all others of the key.
 #[derive(Clone, Debug)]
 pub struct Remote {
     inner: Arc<Inner>,
@@ -101,14 +109,22 @@ struct Learned {
     /// `None` until a reply has told.
     features: Mutex<Option<Features>>,
     jobs: Mutex<Jobs>,
+    owners: Mutex<Owners>,
 }
 
 impl Remote {
-    pub(crate) fn new(
+    /// The server at an endpoint, without options that only `local:` would keep to.
+    pub(crate) fn chosen(
         endpoint: Endpoint,
         credentials: Option<Credentials>,
+        local: &LocalOptions,
         options: RemoteOptions,
     ) -> Result<Remote, Error> {
+        if endpoint == Endpoint::Local {
+            let text = "local: is not a server; use http://HOST:PORT, https://HOST or unix:/PATH";
+            return Err(Error::new(ErrorCode::Config, text));
+        }
+        local.refuse_for_server(&endpoint.to_string())?;
         let is_service = matches!(&endpoint, Endpoint::Url(url) if url == SERVICE_URL);
         let exchange = Exchange::new(endpoint, credentials, options.clone())?;
         let learned = PerProcess::new();
@@ -169,6 +185,20 @@ impl Remote {
     fn jobs_told(&self) -> MutexGuard<'_, Jobs> {
         let Learned { jobs, .. } = self.inner.learned.get_or_init(Learned::default);
         jobs.lock().expect("no panic under this lock")
+    }
+
+    fn owners(&self) -> MutexGuard<'_, Owners> {
+        let Learned { owners, .. } = self.inner.learned.get_or_init(Learned::default);
+        owners.lock().expect("no panic under this lock")
+    }
+
+    /// NOT_FOUND, where the job is another owner's.
+    fn check_owner(&self, owner: &Owner, job_id: &str) -> Result<(), Error> {
+        if self.owners().owns(owner, job_id) {
+            return Ok(());
+        }
+        let shown: String = job_id.chars().take(80).collect();
+        Err(Error::new(ErrorCode::NotFound, format!("job {shown:?} is not known to this key")))
     }
 
     /// What the server can do, as far as it is known.

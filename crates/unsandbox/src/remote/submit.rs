@@ -34,6 +34,23 @@ impl Remote {
         submission: Submission<'_>,
         sink: &dyn EventSink,
     ) -> Result<ExecutionResult, Error> {
+        let owner = submission.context.owner.clone();
+        let end = self.execute_unnoted(submission, sink);
+        let job_id = match &end {
+            Ok(result) => result.job_id.as_deref(),
+            Err(error) => error.job_id(),
+        };
+        if let Some(job_id) = job_id {
+            self.owners().note(&owner, job_id);
+        }
+        end
+    }
+
+    fn execute_unnoted(
+        &self,
+        submission: Submission<'_>,
+        sink: &dyn EventSink,
+    ) -> Result<ExecutionResult, Error> {
         let Submission { request, stdin, cancel, as_job, context, .. } = submission;
         let request = with_stdin(request, stdin)?;
         let ttl = Duration::from_secs(request.ttl_seconds().unsigned_abs());
@@ -63,6 +80,7 @@ impl Remote {
             Submitted::Result(result) => result,
             Submitted::Job(job) => {
                 self.jobs_told().accept(&job.job_id);
+                self.owners().note(&context.owner, &job.job_id);
                 sink.event(Event::Accepted(&job));
                 self.wait_or_cancel(&job.job_id, &control)?
             }
@@ -91,6 +109,7 @@ impl Remote {
         let mut job = wire::decode_submission(&answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
         self.jobs_told().accept(&job.job_id);
+        self.owners().note(&context.owner, &job.job_id);
         if let Some(name) = detected {
             job.detected_language.get_or_insert_with(|| name.to_string());
         }

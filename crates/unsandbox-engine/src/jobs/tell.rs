@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Calls to sinks, which are the code of others. One that panics must neither end the engine's thread nor keep an
+//! end from another sink.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use unsandbox_protocol::{Error, Event, EventSink, Job};
+
+/// Reports an event; false if the sink panicked.
+pub fn event(sink: &dyn EventSink, event: Event<'_>) -> bool {
+    caught("an event", || sink.event(event)).is_some()
+}
+
+/// Reports the end.
+pub fn end(sink: &dyn EventSink, end: Result<Job, Error>) {
+    caught("the end of its job", || sink.finished(end));
+}
+
+/// Asks whether anyone still listens; a sink that panics is kept, so that it has its end.
+pub fn is_wanted(sink: &dyn EventSink) -> bool {
+    caught("a question", || sink.is_wanted()).unwrap_or(true)
+}
+
+fn caught<T>(what: &str, call: impl FnOnce() -> T) -> Option<T> {
+    let outcome = catch_unwind(AssertUnwindSafe(call));
+    if outcome.is_err() {
+        log::error!("a sink panicked when it was told of {what}");
+    }
+    outcome.ok()
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A server in front of a server: `Remote` is a backend like any other, and its jobs have owners.
+
+#[path = "../../unsandbox-server/tests/support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use support::{keyed, start};
+use unsandbox::{CancelToken, Client, ErrorCode, Request, Status};
+use unsandbox_server::{Listen, Server, ServerOptions};
+
+/// A server with two keys whose programs run at another one.
+struct Front {
+    address: String,
+    stop: CancelToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Front {
+    fn of(upstream: &str) -> Front {
+        let remote = Client::builder().base_url(upstream).no_proxy().remote().unwrap();
+        let server = Server::new(Arc::new(remote), keyed("alice-0123456789 bob-0123456789"));
+        let bound = server.bind(&Listen::parse("127.0.0.1:0").unwrap()).unwrap();
+        let (address, stop) = (bound.address().to_string(), CancelToken::new());
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || bound.run_until(&stopped, &stopped).unwrap());
+        Front { address, stop, thread: Some(thread) }
+    }
+
+    fn client(&self, key: &str) -> Client {
+        Client::builder().base_url(&self.address).api_key(key).no_proxy().build().unwrap()
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn code(code: &str) -> Request {
+    Request::new("python", code)
+}
+
+#[test]
+fn the_jobs_of_one_key_are_unknown_to_another() {
+    let upstream = start(ServerOptions::default());
+    let front = Front::of(&upstream.address);
+    let (alice, bob) = (front.client("alice-0123456789"), front.client("bob-0123456789"));
+    let held = alice.execute_async(&code("hold")).unwrap().job_id;
+    let done = alice.execute(&code("done")).unwrap().job_id.expect("it is told");
+    let others = bob.execute_async(&code("hold")).unwrap().job_id;
+    let ids = |client: &Client| -> Vec<String> {
+        client.list_jobs().unwrap().into_iter().map(|job| job.job_id).collect()
+    };
+    assert_eq!((ids(&alice), ids(&bob)), (vec![held.clone()], vec![others.clone()]));
+    for (stranger, id) in [(&bob, &held), (&bob, &done), (&alice, &others)] {
+        let asked = [
+            stranger.get_job(id).map(drop),
+            stranger.wait_job(id, None).map(drop),
+            stranger.cancel_job(id).map(drop),
+        ];
+        for answer in asked {
+            assert_eq!(answer.unwrap_err().code(), ErrorCode::NotFound, "{id}");
+        }
+    }
+    assert_eq!(alice.get_job(&held).unwrap().status, Status::Running);
+    assert_eq!(alice.get_job(&done).unwrap().status, Status::Completed);
+    assert_eq!(alice.cancel_job(&held).unwrap().status, Status::Cancelled);
+    // The holder of the key upstream sees what it holds.
+    let direct = Client::builder().base_url(&upstream.address).no_proxy().build().unwrap();
+    assert_eq!(ids(&direct), [others]);
+}
+
+#[test]
+fn a_remote_is_the_backend_of_a_client_and_never_local() {
+    let upstream = start(ServerOptions::default());
+    let remote = Client::builder().base_url(&upstream.address).no_proxy().remote().unwrap();
+    let client = Client::from_backend(Arc::new(remote), &upstream.address);
+    let capabilities = client.backend().unwrap().capabilities();
+    assert!(capabilities.keeps_jobs && !capabilities.streams_stdin);
+    assert_eq!(client.execute(&code("hello")).unwrap().stdout, b"hello");
+    let error = Client::builder().base_url("local:").remote().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Config);
+    assert!(error.message().contains("local:"), "{error}");
+    let error = Client::builder().base_url(&upstream.address).egress_allow("x").remote();
+    assert_eq!(error.unwrap_err().code(), ErrorCode::Config);
+}
