@@ -25,6 +25,7 @@ pub struct Waiter {
 }
 
 impl Waiter {
+    /// A waiter that passes nothing on.
     pub fn new() -> Self {
         Self::with_sink(Arc::new(NoSink))
     }
