@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
+    /// Takes text that is never shown and is wiped when it is dropped.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(Zeroizing::new(text.into()))
     }
@@ -52,8 +53,15 @@ impl fmt::Display for Secret {
 /// looks: the service's own documents use a secret-looking key as a bearer.
 #[derive(Clone, Debug)]
 pub enum Credentials {
+    /// One key, sent as `Authorization: Bearer`; requests are not signed.
     Bearer(Secret),
-    Pair { public: String, secret: Secret },
+    /// A key pair: requests are signed with the secret key, which is never sent.
+    Pair {
+        /// The key that is sent as `Authorization: Bearer`.
+        public: String,
+        /// The key that signs requests.
+        secret: Secret,
+    },
 }
 
 impl Credentials {
@@ -94,6 +102,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// A signed request as a server received it.
 #[derive(Clone, Copy, Debug)]
 pub struct Signed<'a> {
+    /// HTTP method as received, as `POST`.
     pub method: &'a str,
     /// The request target as sent, with its query string.
     pub target: &'a str,
@@ -101,6 +110,7 @@ pub struct Signed<'a> {
     pub time: &'a str,
     /// `X-Signature`.
     pub signature: &'a str,
+    /// The body as received; empty for none.
     pub body: &'a [u8],
 }
 
@@ -161,8 +171,11 @@ pub fn is_loopback(authority: &str) -> bool {
 /// One row of an accounts file.
 #[derive(Clone, Debug)]
 pub struct Account {
+    /// The key that is sent as `Authorization: Bearer`.
     pub public_key: String,
+    /// The key that signs requests; it is never sent.
     pub secret_key: Secret,
+    /// The text behind the second comma; `None` if empty or missing.
     pub comment: Option<String>,
 }
 

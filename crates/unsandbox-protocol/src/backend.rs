@@ -25,6 +25,7 @@ pub use crate::events::{
 
 /// One execution on its way to a backend.
 pub struct Submission<'a> {
+    /// What to run, after validation.
     pub request: ValidRequest<'a>,
     /// An asynchronous job, which `list_jobs` shows and which outlives its caller.
     pub listed: bool,
@@ -40,6 +41,7 @@ pub struct Submission<'a> {
 }
 
 impl<'a> Submission<'a> {
+    /// A submission that is not listed, with a new token and the default context.
     pub fn new(request: ValidRequest<'a>) -> Self {
         Submission {
             request,
@@ -51,6 +53,8 @@ impl<'a> Submission<'a> {
         }
     }
 
+    /// Checks a request by [`ValidRequest::new`] and makes a submission of it.
+    ///
     /// # Errors
     ///
     /// ARGUMENT if the request breaks a rule.
@@ -58,6 +62,7 @@ impl<'a> Submission<'a> {
         ValidRequest::new(Cow::Owned(request)).map(Submission::new)
     }
 
+    /// The same submission with a request of its own, for a backend that keeps it longer than the call.
     pub fn into_owned(self) -> Submission<'static> {
         let Submission { request, listed, stdin, cancel, as_job, context } = self;
         Submission { request: request.into_owned(), listed, stdin, cancel, as_job, context }
@@ -76,11 +81,15 @@ impl fmt::Debug for Submission<'_> {
 /// A language as an endpoint offers it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LanguageInfo {
+    /// Canonical name, which requests use.
     pub name: String,
+    /// Other names that the endpoint takes for it.
     pub aliases: Vec<String>,
     /// `None` where the endpoint does not say.
     pub available: Option<bool>,
+    /// Version of its runtime, as `3.12.1`; `None` where it was not asked for or not found.
     pub version: Option<String>,
+    /// Path of its main program on the endpoint's machine; `None` where that is missing or not told.
     pub path: Option<String>,
     /// What to install where it is missing.
     pub install: Option<String>,
@@ -91,11 +100,13 @@ pub struct LanguageInfo {
 /// What `validate_key` gives.
 #[derive(Clone, PartialEq, Debug)]
 pub struct KeyInfo {
+    /// Whether the endpoint takes the key.
     pub valid: bool,
     /// `local` for the engine, `self-hosted` at a server of our own; as text whatever a server sends.
     pub tier: Option<String>,
     /// Why it is not valid.
     pub reason: Option<String>,
+    /// The server's own JSON; `None` on the local engine.
     pub raw: Option<RawJson>,
 }
 
@@ -106,6 +117,7 @@ pub struct Health {
     pub healthy: bool,
     /// `ok`, `stopping`, or the server's own word.
     pub status: String,
+    /// The server's own JSON; `None` on the local engine, or if the reply was not a JSON object.
     pub raw: Option<RawJson>,
 }
 
@@ -169,11 +181,21 @@ pub trait Backend: Send + Sync + fmt::Debug {
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error>;
 
+    /// The job as it is now, with its result once it has ended.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND if the owner has no such job; JOB_LOST if a server has forgotten one that it had accepted.
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error>;
 
     /// The pending and running jobs that are `listed`.
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error>;
 
+    /// The languages that the endpoint knows; the engine gives no versions here.
+    ///
+    /// # Errors
+    ///
+    /// Why the endpoint did not answer.
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error>;
 
     /// As [`Backend::languages`]. Where versions are known only after each runtime was asked, this asks.
@@ -181,8 +203,18 @@ pub trait Backend: Send + Sync + fmt::Debug {
         self.languages(context)
     }
 
+    /// Whether the endpoint takes the key. A key that is refused is an answer, not an error.
+    ///
+    /// # Errors
+    ///
+    /// Why the endpoint did not answer.
     fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error>;
 
+    /// Whether the endpoint takes work now.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not answer, or that its answer tells nothing about the server.
     fn health(&self, context: &CallContext) -> Result<Health, Error>;
 
     /// Which layers of isolation this machine gives.

@@ -42,6 +42,7 @@ pub struct CancelToken {
 }
 
 impl CancelToken {
+    /// A token that is not cancelled, with a state of its own.
     pub fn new() -> Self {
         Self::default()
     }
@@ -63,6 +64,7 @@ impl CancelToken {
         }
     }
 
+    /// Whether the token was cancelled, for any reason.
     pub fn is_cancelled(&self) -> bool {
         self.state.lock().expect("no panic under this lock").cancelled.is_some()
     }

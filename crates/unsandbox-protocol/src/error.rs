@@ -9,31 +9,52 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ErrorCode {
+    /// A value of the request, or of another call, is wrong.
     Argument,
+    /// Endpoint, key file or certificate is unusable.
     Config,
+    /// The server could not be reached, or was lost on the way.
     Connect,
+    /// The certificate was not trusted, or the TLS handshake failed.
     Tls,
+    /// The deadline of the call passed. A program that passes its ttl is a result.
     Timeout,
+    /// The caller cancelled the call.
     Cancelled,
+    /// The server sent a malformed reply.
     Protocol,
+    /// The reply has more bytes than the client reads.
     TooLarge,
+    /// The key or the signature was refused (HTTP 401).
     Auth,
+    /// The key is known but not allowed to do this (HTTP 403).
     Permission,
+    /// No such job for this key (HTTP 404).
     NotFound,
+    /// The server forgot a job that it had accepted.
     JobLost,
+    /// The state does not allow it, as with a closed client (HTTP 409).
     Conflict,
+    /// Too many requests or waiting executions (HTTP 429).
     RateLimited,
+    /// The language's runtime is missing on that machine.
     LanguageUnavailable,
+    /// An isolation layer is missing on that machine.
     IsolationUnavailable,
+    /// Any other refusal of the server.
     Api,
+    /// The server failed or takes no work now (HTTP 5xx).
     Server,
+    /// A bug in this library.
     Internal,
 }
 
 /// Whether a caller may try the same call again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Retry {
+    /// The call should not be repeated as it is.
     No,
+    /// It may be repeated, after [`Error::retry_after_ms`] where that is given.
     Yes,
     /// Only if nothing was sent (`may_have_run` is false).
     IfNotSent,
@@ -46,6 +67,7 @@ pub enum Retry {
 /// One row of the table: the same error on every face.
 #[derive(Debug)]
 pub struct ErrorRow {
+    /// The code that this row describes.
     pub code: ErrorCode,
     /// Upper-case name, as in `UNSANDBOX_ERR_<name>`.
     pub name: &'static str,
@@ -59,7 +81,9 @@ pub struct ErrorRow {
     pub python: &'static str,
     /// The builtin that the Python class also is; empty for none.
     pub python_base: &'static str,
+    /// Whether a call that ended with it may be repeated.
     pub retry: Retry,
+    /// Its meaning in a few words: lower case, no final stop.
     pub means: &'static str,
     /// What to do about it, where the message, which all faces share, cannot say it.
     pub hint: Hint,
@@ -68,8 +92,11 @@ pub struct ErrorRow {
 /// The same advice for the faces that show it; empty for none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hint {
+    /// For the command line: flags and subcommands of `unsandbox`.
     pub shell: &'static str,
+    /// For Python: arguments and methods of the package.
     pub python: &'static str,
+    /// For C: functions of the library.
     pub c: &'static str,
 }
 
@@ -133,10 +160,12 @@ impl ErrorCode {
         &ERROR_TABLE[self as usize]
     }
 
+    /// Upper-case name, as in `UNSANDBOX_ERR_<name>`.
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
+    /// The code with this C status; `None` for 0 and for numbers that this version does not know.
     pub fn from_number(number: i32) -> Option<ErrorCode> {
         ERROR_TABLE.iter().find(|row| row.number == number).map(|row| row.code)
     }
@@ -184,10 +213,12 @@ impl Error {
         }
     }
 
+    /// An ARGUMENT error; the message is as in [`Error::new`].
     pub fn argument(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Argument, message)
     }
 
+    /// An INTERNAL error, for a bug in this library; the message is as in [`Error::new`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Internal, message)
     }
@@ -198,6 +229,7 @@ impl Error {
         self
     }
 
+    /// Sets the HTTP status of the reply; 0, the default, for none.
     pub fn with_http_status(mut self, status: u16) -> Self {
         self.inner.http_status = status;
         self
@@ -210,16 +242,19 @@ impl Error {
         self
     }
 
+    /// Sets how many milliseconds to wait before the call is repeated.
     pub fn with_retry_after_ms(mut self, ms: u64) -> Self {
         self.inner.retry_after_ms = Some(ms);
         self
     }
 
+    /// Sets whether the program may have run although no result came back; false by default.
     pub fn with_may_have_run(mut self, may_have_run: bool) -> Self {
         self.inner.may_have_run = may_have_run;
         self
     }
 
+    /// Sets the id of the job that the error is about.
     pub fn with_job_id(mut self, job_id: impl Into<String>) -> Self {
         self.inner.job_id = Some(job_id.into());
         self
@@ -234,10 +269,12 @@ impl Error {
         self
     }
 
+    /// The kind of error, for a program to branch on.
     pub fn code(&self) -> ErrorCode {
         self.inner.code
     }
 
+    /// One sentence in one line, without the cause; control characters are escaped.
     pub fn message(&self) -> &str {
         &self.inner.message
     }
@@ -252,10 +289,12 @@ impl Error {
         self.inner.wire.as_deref().unwrap_or(self.inner.code.row().wire)
     }
 
+    /// The reply's body as text, from its first [`ERROR_BODY_LIMIT`] bytes; `None` if it was not kept.
     pub fn body(&self) -> Option<&str> {
         self.inner.body.as_deref()
     }
 
+    /// Milliseconds to wait before the call is repeated; `None` where nothing says how long.
     pub fn retry_after_ms(&self) -> Option<u64> {
         self.inner.retry_after_ms
     }
@@ -276,6 +315,7 @@ impl Error {
         Some(face(&self.code().row().hint)).filter(|hint| !hint.is_empty() && !is_lost)
     }
 
+    /// What lay underneath, as text in one line; `None` if unknown.
     pub fn cause(&self) -> Option<&str> {
         self.inner.cause.as_deref()
     }

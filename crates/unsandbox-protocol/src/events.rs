@@ -11,9 +11,12 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Owner(pub String);
 
+/// One of the two output streams of a program.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Stream {
+    /// Standard output.
     Stdout,
+    /// Standard error.
     Stderr,
 }
 
@@ -28,9 +31,11 @@ pub enum Event<'a> {
     Started(&'a Job),
     /// Bytes as the program writes them, in order within a stream.
     Output {
+        /// The stream that the program wrote to.
         stream: Stream,
         /// How many bytes of the stream came before these.
         offset: u64,
+        /// The bytes as written; a piece may end within a line or a character.
         bytes: &'a [u8],
     },
 }
@@ -39,6 +44,7 @@ pub enum Event<'a> {
 ///
 /// Called from the backend's own threads or that of the call, without locks held; must not block.
 pub trait EventSink: Send + Sync {
+    /// Takes an event before the end; by default it does nothing.
     fn event(&self, _event: Event<'_>) {}
 
     /// Whether anyone still listens: a backend may drop a watcher that is no longer wanted.
@@ -54,6 +60,7 @@ pub trait EventSink: Send + Sync {
 /// What each call carries beside its arguments.
 #[derive(Clone, Debug, Default)]
 pub struct CallContext {
+    /// Whose jobs the call submits and finds; the empty owner by default.
     pub owner: Owner,
     /// Ends the call from any thread: it fails with CANCELLED.
     pub cancel: CancelToken,
@@ -63,6 +70,7 @@ pub struct CallContext {
 }
 
 impl CallContext {
+    /// The context of a call for `owner`, with a new token and no deadline.
     pub fn of(owner: Owner) -> CallContext {
         CallContext { owner, ..CallContext::default() }
     }

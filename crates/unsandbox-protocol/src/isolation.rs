@@ -14,6 +14,7 @@ pub enum Level {
 }
 
 impl Level {
+    /// The word of the wire: `reduced` or `full`.
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Reduced => "reduced",
@@ -35,6 +36,7 @@ pub enum IsolationPolicy {
 }
 
 impl IsolationPolicy {
+    /// Reads `auto`, `full` or `reduced` in lower case; `None` for any other word.
     pub fn parse(word: &str) -> Option<IsolationPolicy> {
         match word {
             "auto" => Some(IsolationPolicy::Auto),
@@ -44,6 +46,7 @@ impl IsolationPolicy {
         }
     }
 
+    /// The word for it: `auto`, `full` or `reduced`.
     pub fn as_str(self) -> &'static str {
         match self {
             IsolationPolicy::Auto => "auto",
@@ -68,14 +71,18 @@ impl IsolationPolicy {
 pub struct Isolation {
     /// `full` or `reduced`; other servers may use other words.
     pub level: String,
+    /// Names of the layers that the jail had.
     pub layers: Vec<String>,
+    /// Names of the layers that the machine could not give.
     pub missing: Vec<String>,
 }
 
 /// One layer as this machine gives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layer {
+    /// Name of the layer, as `seccomp`.
     pub name: String,
+    /// Whether this machine gives it.
     pub available: bool,
     /// What it is made of here, or why it is missing.
     pub detail: String,
@@ -88,5 +95,6 @@ pub struct Layer {
 pub struct Probe {
     /// The best level available; `None` where execution would be refused.
     pub level: Option<Level>,
+    /// Every layer, available or not.
     pub layers: Vec<Layer>,
 }

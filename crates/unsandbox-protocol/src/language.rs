@@ -10,8 +10,11 @@ use std::time::Duration;
 /// One language: how it is called, and how it is compiled and run.
 #[derive(Debug)]
 pub struct Language {
+    /// Canonical name, which goes on the wire.
     pub name: &'static str,
+    /// Other names that requests may use, in any case.
     pub aliases: &'static [&'static str],
+    /// Extensions of its source files, without the dot.
     pub extensions: &'static [&'static str],
     /// Interpreters in a shebang line, without version suffix.
     pub interpreters: &'static [&'static str],
@@ -43,6 +46,7 @@ pub struct Recipe {
     pub programs: &'static [(&'static str, &'static [&'static str])],
     /// Compile command; empty for none.
     pub compile: &'static [&'static str],
+    /// Command that runs the program.
     pub run: &'static [&'static str],
     /// Variables of the jail beyond the standard ones.
     pub env: &'static [(&'static str, &'static str)],
@@ -65,6 +69,7 @@ pub struct Recipe {
     pub debian: &'static str,
     /// Package of PyPI, and packages of npm, that bring it; empty where there is none.
     pub pypi: &'static str,
+    /// Packages of npm, separated by spaces; empty where there are none.
     pub npm: &'static str,
     /// Another way to get it, in words.
     pub install: &'static str,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 /// Run time of a program in seconds: the smallest, largest and default `ttl` (specification).
 pub const TTL_MIN_SECONDS: i64 = 1;
+/// Largest `ttl` in seconds (specification).
 pub const TTL_MAX_SECONDS: i64 = 900;
+/// `ttl` in seconds of a request that names none (specification).
 pub const TTL_DEFAULT_SECONDS: i64 = 60;
 
 /// Input files of one execution (specification).
@@ -27,6 +29,7 @@ pub const ENV_MAX_COUNT: usize = 4096;
 pub const ENV_VALUE_MAX_BYTES: usize = 120 * 1024;
 /// Program arguments: count and bytes together (ours).
 pub const ARGS_MAX_COUNT: usize = 4096;
+/// Bytes of all arguments together (ours).
 pub const ARGS_MAX_BYTES: usize = 1024 * 1024;
 /// Bytes of one argument (as for a value of the environment).
 pub const ARG_MAX_BYTES: usize = 120 * 1024;
@@ -34,10 +37,12 @@ pub const ARG_MAX_BYTES: usize = 120 * 1024;
 /// The compile step, on top of the ttl (ours): unless the table of languages gives a language more, and at
 /// most. The steps that make what comes back (`return_artifact`, `return_wasm_artifact`) have as much each.
 pub const COMPILE_TIME: Duration = Duration::from_secs(60);
+/// Longest compile step that the table of languages may ask for (ours).
 pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(180);
 
 /// Artifacts: files and bytes together; what is skipped is named in `error` (ours).
 pub const ARTIFACTS_MAX_COUNT: usize = 100;
+/// Bytes of all artifacts of one run together (ours).
 pub const ARTIFACTS_MAX_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Largest request body of the server (ours).
@@ -57,6 +62,7 @@ pub const REPLY_MAX_BYTES: usize =
 pub const QUEUE_MAX: usize = 1_000;
 /// Finished jobs are kept this long, and up to this many bytes, oldest first out (ours).
 pub const RETENTION: Duration = Duration::from_secs(600);
+/// Bytes of finished jobs that are kept; beyond them the oldest goes first (ours).
 pub const RETENTION_MAX_BYTES: usize = 256 * 1024 * 1024;
 /// An `Idempotency-Key` maps to its job for this long (ours).
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(600);
@@ -66,7 +72,9 @@ pub const SIGNATURE_WINDOW: Duration = Duration::from_secs(300);
 /// Connections that a `semitrusted` run has at once, and all runs together; bytes that one carries, both
 /// ways together (ours).
 pub const EGRESS_CONNECTIONS_MAX: usize = 64;
+/// Connections of all `semitrusted` runs of an engine together (ours).
 pub const EGRESS_CONNECTIONS_ALL_MAX: usize = 1_024;
+/// Bytes through the gateway in one `semitrusted` run, both ways together (ours).
 pub const EGRESS_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// One row of the table of limits that a request may set.
@@ -76,9 +84,11 @@ pub struct LimitRow {
     pub name: &'static str,
     /// `None`: unlimited unless asked for.
     pub default: Option<u64>,
+    /// The smallest value a server accepts.
     pub min: u64,
     /// The largest value a server accepts.
     pub max: u64,
+    /// What it limits, in a few words without a final stop.
     pub means: &'static str,
 }
 
@@ -104,6 +114,7 @@ macro_rules! limits {
             $(#[doc = $means] pub $name: Option<u64>,)*
         }
 
+        /// Every limit that a request may set, in the order of the fields of [`Limits`].
         pub const LIMIT_TABLE: &[LimitRow] = &[$(LimitRow {
             name: stringify!($name),
             default: $default,
@@ -146,6 +157,7 @@ impl Limits {
         self.field(name).map(|field| *field = Some(value)).is_some()
     }
 
+    /// Whether the request leaves every limit to its default.
     pub fn is_default(&self) -> bool {
         *self == Limits::default()
     }

@@ -14,6 +14,7 @@ pub enum NetworkMode {
 }
 
 impl NetworkMode {
+    /// The word of the wire: `zerotrust` or `semitrusted`.
     pub fn as_str(self) -> &'static str {
         match self {
             NetworkMode::Zerotrust => "zerotrust",
@@ -21,6 +22,7 @@ impl NetworkMode {
         }
     }
 
+    /// Reads `zerotrust` or `semitrusted` in lower case; `None` for any other word.
     pub fn parse(word: &str) -> Option<NetworkMode> {
         match word {
             "zerotrust" => Some(NetworkMode::Zerotrust),
@@ -35,6 +37,7 @@ impl NetworkMode {
 pub struct InputFile {
     /// `None`: called by its index, "0", "1", ….
     pub filename: Option<String>,
+    /// The bytes of the file, at most 5 MiB (limit from the API).
     pub content: Vec<u8>,
 }
 
@@ -43,19 +46,26 @@ pub struct InputFile {
 pub struct Request {
     /// `None` for `run`: detected from the code.
     pub language: Option<String>,
+    /// Source text of the program.
     pub code: String,
+    /// Variables of the environment: name, value. At most 4096, and 1 MiB together.
     pub env: Vec<(String, String)>,
     /// As the caller wrote it; validated with the rest.
     pub network_mode: String,
     /// Seconds that the program may run; queue and compiler are not counted. `None`: the default, or what
     /// the endpoint gives if that is less.
     pub ttl: Option<i64>,
+    /// Whether the compiled program comes back as an artifact; false by default.
     pub return_artifact: bool,
+    /// Whether the program compiled to WebAssembly comes back as an artifact; false by default.
     pub return_wasm_artifact: bool,
+    /// Files of the working directory: at most 10, and 10 MiB together (limits from the API).
     pub input_files: Vec<InputFile>,
     /// `None`: end of file at once.
     pub stdin: Option<Vec<u8>>,
+    /// Arguments of the program: at most 4096, and 1 MiB together.
     pub args: Vec<String>,
+    /// What the run may use; a limit that is `None` has its default.
     pub limits: Limits,
     /// Local engine only: path of the interpreter or compiler to use.
     pub runtime: Option<String>,
@@ -85,16 +95,19 @@ impl Request {
         }
     }
 
+    /// Adds a variable of the program's environment.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
+    /// Sets the network mode: `zerotrust`, the default, or `semitrusted`; checked by validation.
     pub fn network_mode(mut self, mode: impl Into<String>) -> Self {
         self.network_mode = mode.into();
         self
     }
 
+    /// Sets how many seconds the program may run, 1 to 900; by default 60, or the endpoint's limit if that is less.
     pub fn ttl(mut self, seconds: i64) -> Self {
         self.ttl = Some(seconds);
         self
@@ -105,37 +118,44 @@ impl Request {
         self.ttl.unwrap_or(TTL_DEFAULT_SECONDS)
     }
 
+    /// Sets whether the compiled program comes back as an artifact.
     pub fn return_artifact(mut self, yes: bool) -> Self {
         self.return_artifact = yes;
         self
     }
 
+    /// Sets whether the program compiled to WebAssembly comes back as an artifact.
     pub fn return_wasm_artifact(mut self, yes: bool) -> Self {
         self.return_wasm_artifact = yes;
         self
     }
 
+    /// Adds a file of the working directory: a name without `/` and its bytes, at most 5 MiB.
     pub fn input_file(mut self, filename: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
         self.input_files
             .push(InputFile { filename: Some(filename.into()), content: content.into() });
         self
     }
 
+    /// Sets the bytes of standard input; without them it is at its end at once.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
+    /// Adds an argument of the program.
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self
     }
 
+    /// Sets what the run may use, in place of all limits set before.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
+    /// Sets the path of the interpreter or compiler; only the local engine takes it.
     pub fn runtime(mut self, path: impl Into<String>) -> Self {
         self.runtime = Some(path.into());
         self

@@ -12,10 +12,15 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Status {
+    /// Accepted, and waiting for its turn.
     Pending,
+    /// Started, and not ended yet.
     Running,
+    /// Ended with an exit code, by a signal or at a limit other than run time, with success or not.
     Completed,
+    /// Ended because the program passed its ttl, or the compiler its own time limit.
     Timeout,
+    /// Ended by a cancel before it was done.
     Cancelled,
     /// Our fault, never the program's.
     Failed,
@@ -24,6 +29,7 @@ pub enum Status {
 }
 
 impl Status {
+    /// The word of the wire in lower case; the server's own for [`Status::Other`].
     pub fn as_str(&self) -> &str {
         match self {
             Status::Pending => "pending",
@@ -36,6 +42,7 @@ impl Status {
         }
     }
 
+    /// Whether the job has ended: completed, timeout, cancelled or failed.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Status::Completed | Status::Timeout | Status::Cancelled | Status::Failed)
     }
@@ -63,15 +70,22 @@ impl fmt::Display for Status {
 /// The limit that ended a program.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LimitKind {
+    /// Run time: the ttl, or the time limit of the compile step.
     Wall,
+    /// Processor time, `cpu_time_ms`.
     Cpu,
+    /// Memory, `memory_bytes`; also too many pipes at a time.
     Memory,
+    /// Processes and threads, `processes`; the engine never reports it.
     Processes,
+    /// Bytes of one output stream, `output_bytes`.
     Output,
+    /// Size or number of files: `file_size_bytes`, `work_bytes` or `work_files`.
     Files,
 }
 
 impl LimitKind {
+    /// Every kind, in the order of declaration.
     pub const ALL: [LimitKind; 6] = [
         LimitKind::Wall,
         LimitKind::Cpu,
@@ -81,6 +95,7 @@ impl LimitKind {
         LimitKind::Files,
     ];
 
+    /// The word of the wire, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             LimitKind::Wall => "wall",
@@ -92,6 +107,7 @@ impl LimitKind {
         }
     }
 
+    /// Reads a word as [`LimitKind::as_str`] writes it; `None` for any other.
     pub fn parse(word: &str) -> Option<LimitKind> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
@@ -114,6 +130,7 @@ pub struct Artifact {
     pub filename: String,
     /// `binary`, `wasm` or `file`; other servers may use other words.
     pub kind: String,
+    /// The bytes of the file; empty where a server only gave a link.
     pub content: Vec<u8>,
     /// Set instead of content where a server only gave a link.
     pub url: Option<String>,
@@ -134,7 +151,9 @@ impl Artifact {
 /// What the run used.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Usage {
+    /// Processor time of the run in milliseconds.
     pub cpu_time_ms: u64,
+    /// Largest memory of the run in bytes.
     pub peak_memory_bytes: u64,
 }
 
@@ -167,9 +186,13 @@ impl Deref for RawJson {
 /// What one execution gave. A program that fails is a result with `success == false`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ExecutionResult {
+    /// Whether the program ended by itself with exit code 0; the server's word where it gives one.
     pub success: bool,
+    /// How the execution ended.
     pub status: Status,
+    /// Bytes of standard output; `truncated` tells whether some are missing.
     pub stdout: Vec<u8>,
+    /// Bytes of standard error; `truncated` tells whether some are missing.
     pub stderr: Vec<u8>,
     /// Unknown (`None`) where a server did not say.
     pub exit_code: Option<i32>,
@@ -179,19 +202,25 @@ pub struct ExecutionResult {
     pub limit: Option<LimitKind>,
     /// One sentence on why it did not succeed, or what could not be collected.
     pub error: Option<String>,
+    /// Name of the language that ran; `None` where a server did not say.
     pub language: Option<String>,
     /// Only for `run`.
     pub detected_language: Option<String>,
+    /// Id of the job; `None` where a server did not say.
     pub job_id: Option<String>,
+    /// Files that the run gave back; empty for none.
     pub artifacts: Vec<Artifact>,
     /// `cold` or `pooled`.
     pub execution_mode: Option<String>,
+    /// `zerotrust` or `semitrusted`; `None` where a server did not say.
     pub network_mode: Option<String>,
     /// Queue, compile and run together.
     pub total_time_ms: Option<u64>,
+    /// Processor time and memory; `None` where unknown.
     pub usage: Option<Usage>,
     /// A stream reached the output limit, and the rest of it is gone.
     pub truncated: bool,
+    /// What the jail was made of; `None` where a server did not say.
     pub isolation: Option<Isolation>,
     /// The server's own JSON; `None` on the local engine.
     pub raw: Option<RawJson>,
@@ -237,13 +266,21 @@ impl ExecutionResult {
 /// An execution that was submitted. Times are Unix seconds.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Job {
+    /// Id by which the job is asked for, waited for and cancelled.
     pub job_id: String,
+    /// State of the job when this was read.
     pub status: Status,
+    /// Name of its language; `None` where unknown.
     pub language: Option<String>,
+    /// Only for `run`: name of the language that was detected.
     pub detected_language: Option<String>,
+    /// `zerotrust` or `semitrusted`; `None` where a server did not say.
     pub network_mode: Option<String>,
+    /// When it was submitted; `None` where a server did not say.
     pub created_at: Option<i64>,
+    /// When it began to run; `None` before that, or where a server did not say.
     pub started_at: Option<i64>,
+    /// When it ended; `None` before that, or where a server did not say.
     pub completed_at: Option<i64>,
     /// Present once the status is terminal. Shared: it may be large, and many may ask for it.
     pub result: Option<Arc<ExecutionResult>>,
@@ -252,6 +289,7 @@ pub struct Job {
 }
 
 impl Job {
+    /// A job of which only id and status are known.
     pub fn new(job_id: impl Into<String>, status: Status) -> Self {
         Job {
             job_id: job_id.into(),

@@ -7,16 +7,22 @@ use crate::result::{ExecutionResult, LimitKind};
 /// What a field holds. `None` where it is unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldValue<'a> {
+    /// True or false; always known.
     Flag(bool),
+    /// An integer.
     Number(Option<i64>),
+    /// A word or a sentence.
     Text(Option<&'a str>),
 }
 
 /// How a reply gives a field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldKind {
+    /// `true` or `false`.
     Flag,
+    /// An integer.
     Number,
+    /// One text.
     Word,
     /// A word, or an object that has one as its message.
     Message,
@@ -25,7 +31,9 @@ pub enum FieldKind {
 /// What is written where a field is unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Absent {
+    /// The key with `null`.
     Null,
+    /// Nothing, not even the key.
     Omitted,
 }
 
@@ -47,9 +55,13 @@ pub struct ResultField {
     pub name: &'static str,
     /// Keys of other servers.
     pub also: &'static [&'static str],
+    /// How a reply gives its value.
     pub kind: FieldKind,
+    /// The part of a reply in which it is written.
     pub group: Group,
+    /// What a reply has instead of an unknown value.
     pub absent: Absent,
+    /// Gives its value in a result.
     pub get: fn(&ExecutionResult) -> FieldValue<'_>,
     /// A value of another kind, or beyond the field's range, is as if it were unknown.
     pub set: fn(&mut ExecutionResult, FieldValue<'_>),

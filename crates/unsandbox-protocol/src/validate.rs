@@ -63,6 +63,7 @@ impl<'a> ValidRequest<'a> {
         Ok(ValidRequest { language: Some(language), ..self })
     }
 
+    /// The language, named or detected; `None` if the backend has to detect it.
     pub fn language(&self) -> Option<&'static Language> {
         self.language
     }
@@ -72,6 +73,7 @@ impl<'a> ValidRequest<'a> {
         self.language.is_some() && self.request.language.is_none()
     }
 
+    /// The network mode that the request names.
     pub fn network_mode(&self) -> NetworkMode {
         self.network_mode
     }
@@ -98,6 +100,8 @@ impl<'a> ValidRequest<'a> {
         self.request.to_mut().stdin = Some(stdin);
     }
 
+    /// Sets how many seconds the program may run, from 1 to 900.
+    ///
     /// # Errors
     ///
     /// ARGUMENT if it is none that a run may have.
@@ -106,6 +110,8 @@ impl<'a> ValidRequest<'a> {
         Ok(())
     }
 
+    /// Sets what the run may use, in place of all limits set before.
+    ///
     /// # Errors
     ///
     /// ARGUMENT if a value is out of its bounds.

@@ -57,6 +57,7 @@ struct Bounds<'a> {
 }
 
 impl Waiter {
+    /// A waiter that passes nothing on.
     pub fn new() -> Self {
         Self::with_sink(Arc::new(NoSink))
     }

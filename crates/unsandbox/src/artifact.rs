@@ -16,6 +16,7 @@ pub struct ArtifactRef<'a> {
     pub filename: &'a str,
     /// What is `binary` becomes executable.
     pub kind: &'a str,
+    /// The bytes of the file; empty where a server only gave a link.
     pub content: &'a [u8],
     /// With a link there is no content, and nothing to save.
     pub url: Option<&'a str>,

@@ -98,6 +98,7 @@ impl ClientBuilder {
         self
     }
 
+    /// Replaces all time limits of calls to a server, that of [`ClientBuilder::timeout`] too.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.remote.timeouts = timeouts;
         self
@@ -138,6 +139,7 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets the `User-Agent` of requests to a server. Default: `unsandbox-rust/` and the version.
     pub fn user_agent(mut self, name: impl Into<String>) -> Self {
         self.remote.user_agent = name.into();
         self

@@ -36,25 +36,30 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
+    /// Options with a new token, the client's deadline and no streams.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// Sets the token that ends the call from any thread.
     pub fn cancel(mut self, cancel: CancelToken) -> Self {
         self.cancel = cancel;
         self
     }
 
+    /// Sets how long the call may take before it fails with TIMEOUT.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
+    /// Sets what receives output: live from the local engine, in one piece from a server. It must not block.
     pub fn on_output(mut self, callback: impl Fn(Stream, &[u8]) + Send + Sync + 'static) -> Self {
         self.on_output = Some(Arc::new(callback));
         self
     }
 
+    /// Sets a stream as standard input, in place of [`Request::stdin`](field@Request::stdin).
     pub fn stdin(mut self, stdin: impl Read + Send + 'static) -> Self {
         self.stdin = Some(Box::new(stdin));
         self

@@ -50,6 +50,7 @@ struct Inner {
 }
 
 impl Client {
+    /// A builder on which nothing is set; the environment fills what stays open.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
@@ -116,6 +117,7 @@ impl Client {
         }
     }
 
+    /// Whether [`Client::close`] was called on this client or a clone of it.
     pub fn is_closed(&self) -> bool {
         self.inner.closed.load(Ordering::SeqCst)
     }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![warn(rustdoc::broken_intra_doc_links, rustdoc::bare_urls)]
 //! Runs code in any language in a sandbox: on this machine, on a server of your own, or at unsandbox.com.
 //!
 //! # First program

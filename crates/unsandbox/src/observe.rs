@@ -11,20 +11,26 @@ use unsandbox_protocol::ErrorCode;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RequestEvent<'a> {
+    /// A request is about to be sent for the first time.
     Started {
+        /// HTTP method in upper case, as `POST`.
         method: &'a str,
         /// Without the query string.
         path: &'a str,
         /// Of the request's body.
         bytes_sent: usize,
     },
+    /// A request has its answer, or was given up.
     Ended {
+        /// HTTP method in upper case, as `POST`.
         method: &'a str,
+        /// Without the query string.
         path: &'a str,
         /// Of the last answer; `None` where none came.
         status: Option<u16>,
         /// Why it failed; `None` for an answer that is not a refusal.
         error: Option<ErrorCode>,
+        /// Of the request's body, counted once however often it was sent.
         bytes_sent: usize,
         /// Of the last answer's body, after decompression.
         bytes_received: usize,

@@ -128,6 +128,7 @@ impl<T> Task<T> {
         &self.cancel
     }
 
+    /// Whether the call has ended, its end taken already or not; never waits.
     pub fn is_done(&self) -> bool {
         !matches!(*self.ending.state.lock().expect("no panic under this lock"), State::Running(_))
     }

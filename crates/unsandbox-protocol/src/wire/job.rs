@@ -99,6 +99,7 @@ pub fn encode_cancelled(job: &Job, shape: Shape) -> String {
 pub enum Submitted {
     /// It waits or runs, and has to be asked for.
     Job(Job),
+    /// It has ended, and this is its result.
     Result(ExecutionResult),
 }
 

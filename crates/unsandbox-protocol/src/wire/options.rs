@@ -13,15 +13,21 @@ use serde_json::{Map, Value};
 /// What an option's value is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OptionKind {
+    /// One string.
     Text,
     /// Text that names a file.
     Path,
+    /// True or false.
     Flag,
+    /// An integer number of seconds.
     Seconds,
     /// Names with values.
     Pairs,
+    /// Input files: names with bytes.
     Files,
+    /// Any bytes: a string, or base64 under another key.
     Bytes,
+    /// A list of strings.
     Texts,
     /// Rows of [`LIMIT_TABLE`].
     Limits,
@@ -30,6 +36,7 @@ pub enum OptionKind {
 /// Which endpoints understand an option.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum OptionReach {
+    /// The service, our own server and the engine.
     Everywhere,
     /// The engine and our own server, not the service.
     Ours,
@@ -52,8 +59,11 @@ pub struct OptionRow {
     pub name: &'static str,
     /// The keys of a body that are read for it, with the spellings of other clients; the last one wins.
     pub keys: &'static [&'static str],
+    /// What its value is.
     pub kind: OptionKind,
+    /// Which endpoints understand it.
     pub reach: OptionReach,
+    /// What it does, in a few words without a final stop.
     pub means: &'static str,
     /// Whether the request asks for it.
     pub is_set: fn(&Request) -> bool,
@@ -107,6 +117,7 @@ macro_rules! flag {
     };
 }
 
+/// Every option of a request but language and code, in the order in which a body is written.
 pub const OPTION_TABLE: &[OptionRow] = &[
     OptionRow {
         name: "env",

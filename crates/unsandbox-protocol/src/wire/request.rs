@@ -15,6 +15,7 @@ use std::sync::LazyLock;
 /// A request as a server received it, not validated yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Incoming {
+    /// Code and options; what was not sent has its default.
     pub request: Request,
     /// The body said `"async": true`: the reply is a job, as from `/execute/async`.
     pub wants_async: bool,
