@@ -100,7 +100,9 @@ impl EventSink for Completion {
 impl Drop for Completion {
     fn drop(&mut self) {
         self.close(|| {
-            let error = Error::internal("the backend lost a run without saying so");
+            let error = Error::internal(
+                "the backend dropped a run without a result; the program may have run (a bug; please report it)",
+            );
             Err(error.with_may_have_run(true))
         });
     }
@@ -108,7 +110,8 @@ impl Drop for Completion {
 
 /// Waits for an end that a [`Completion`] reports; it always does, at the latest when it is dropped.
 pub(crate) async fn ended(receiver: oneshot::Receiver<End>) -> End {
-    receiver.await.unwrap_or_else(|_| Err(Error::internal("a completion reported no end")))
+    let lost = "the call ended without a result (a bug; please report it)";
+    receiver.await.unwrap_or_else(|_| Err(Error::internal(lost)))
 }
 
 /// Every run of this server that has not ended, so that a stop can wait for it or cancel it.
