@@ -52,13 +52,11 @@ pub(crate) fn job_client(args: EndpointArgs) -> Result<Client, Failure> {
 
 pub(crate) fn refuse_local(client: &Client) -> Result<(), Failure> {
     if client.is_local() {
-        return Err(Failure::failed(
-            "the engine of local: ends with this command, so that it keeps no jobs",
-        )
-        .hint(
-            "start a server with `unsandbox serve --listen unix:$HOME/unsandbox.sock` and give \
+        return Err(Failure::failed("local: has no jobs after the command that started them ends")
+            .hint(
+                "start a server with `unsandbox serve --listen unix:$HOME/unsandbox.sock` and give \
              --url unix:$HOME/unsandbox.sock",
-        ));
+            ));
     }
     Ok(())
 }

@@ -281,7 +281,7 @@ fn connections_are_at_most_half_of_the_open_files() {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let (_, log) = Served { address: line, child }.stop();
-    assert!(log.contains(" WARN 100 connections in place of 4096: "), "{log}");
+    assert!(log.contains(" WARN --connections was lowered from 4096 to 100, "), "{log}");
 }
 
 #[test]
