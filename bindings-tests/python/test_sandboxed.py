@@ -149,7 +149,7 @@ def test_calls_that_do_not_fit(client: unsandbox.Client) -> None:
 
     ring: list[Any] = []
     ring.append(ring)
-    with pytest.raises(unsandbox.InvalidRequestError, match="holds itself"):
+    with pytest.raises(unsandbox.InvalidRequestError, match="contains itself"):
         take(ring)
     with pytest.raises(TypeError, match="missing a required argument"):
         take()  # type: ignore[call-arg]
