@@ -126,7 +126,7 @@ typedef enum unsandbox_code {
      */
     UNSANDBOX_ERR_CONFIG = -2,
     /**
-     * The server could not be reached, or was lost on the way.
+     * The server could not be reached, or the connection broke.
      */
     UNSANDBOX_ERR_CONNECT = -3,
     /**
@@ -146,7 +146,7 @@ typedef enum unsandbox_code {
      */
     UNSANDBOX_ERR_PROTOCOL = -7,
     /**
-     * The reply is over our limit.
+     * The reply is larger than reply_max_bytes.
      */
     UNSANDBOX_ERR_TOO_LARGE = -8,
     /**
@@ -162,11 +162,11 @@ typedef enum unsandbox_code {
      */
     UNSANDBOX_ERR_NOT_FOUND = -11,
     /**
-     * The server forgot a job that it had accepted.
+     * The server accepted the job and now answers 404 for it.
      */
     UNSANDBOX_ERR_JOB_LOST = -12,
     /**
-     * The state does not allow it.
+     * The request conflicts with the current state.
      */
     UNSANDBOX_ERR_CONFLICT = -13,
     /**

@@ -99,7 +99,7 @@ def test_the_text_of_an_error_has_its_cause_and_what_to_do() -> None:
     assert str(unsandbox.ProtocolError("no way", cause="cut off")) == "no way: cut off"
     assert str(unsandbox.ProtocolError("no way")) == "no way"
     refused = unsandbox.ConnectError("no way", cause="refused")
-    assert str(refused).startswith("no way: refused; is the server running, and is base_url")
+    assert str(refused).startswith("no way: refused; check that the server runs and that the URL (base_url")
     assert str(unsandbox.ConnectError("lost", may_have_run=True)) == "lost"
     assert "api_key, or in UNSANDBOX_API_KEY" in str(unsandbox.AuthenticationError("unknown key"))
     assert "languages()" in str(unsandbox.LanguageUnavailableError("no dart"))

@@ -82,7 +82,7 @@ def test_wrong_numbers_of_workers(client: unsandbox.Client, wrong: Any) -> None:
 
 
 def test_one_text_is_no_series(client: unsandbox.Client) -> None:
-    with pytest.raises(unsandbox.InvalidRequestError, match="codes must be a series"):
+    with pytest.raises(unsandbox.InvalidRequestError, match="codes must be an iterable of str"):
         client.map("print(1)")
 
 

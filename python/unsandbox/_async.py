@@ -335,7 +335,7 @@ class AsyncClient:
         """
         count = workers(max_workers)
         if isinstance(codes, str):
-            raise InvalidRequestError("codes must be a series of programs, got one text")
+            raise InvalidRequestError("codes must be an iterable of str, got one str")
         source = iter(codes)
         chosen, call_options = _options.split(options)
         bar = Progress.over(codes, shown=progress)

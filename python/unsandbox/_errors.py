@@ -91,7 +91,7 @@ class ConfigError(UnsandboxError, ValueError):
 
 
 class ConnectError(UnsandboxError, ConnectionError):
-    """The server could not be reached, or was lost on the way (see `may_have_run`)."""
+    """The server could not be reached, or the connection broke (see `may_have_run`)."""
 
     code = "CONNECT"
 
@@ -121,7 +121,7 @@ class ProtocolError(UnsandboxError):
 
 
 class ReplyTooLargeError(UnsandboxError):
-    """The reply is over our limit."""
+    """The reply is larger than `reply_max_bytes`."""
 
     code = "TOO_LARGE"
 
@@ -145,13 +145,13 @@ class NotFoundError(UnsandboxError, LookupError):
 
 
 class JobLostError(UnsandboxError):
-    """The server forgot a job that it had accepted."""
+    """The server accepted the job and now answers 404 for it."""
 
     code = "JOB_LOST"
 
 
 class ConflictError(UnsandboxError):
-    """The state does not allow it."""
+    """The request conflicts with the current state."""
 
     code = "CONFLICT"
 

@@ -226,7 +226,7 @@ def results(
     """The body of `Client.map`; what is wrong with its arguments is said at once."""
     count = workers(max_workers)
     if isinstance(codes, str):
-        raise InvalidRequestError("codes must be a series of programs, got one text")
+        raise InvalidRequestError("codes must be an iterable of str, got one str")
     executor = Executor(count, client=client, language=language, **options)
     return _as_they_come(executor, count, codes, ordered, progress)
 

@@ -180,7 +180,7 @@ class _Program:
         try:
             return json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise ExecutionError(result, f"{self.name}() gave no JSON: {error}") from None
+            raise ExecutionError(result, f"{self.name}() returned no JSON: {error}") from None
 
 
 def _inner_half() -> str:
@@ -197,7 +197,7 @@ def _refuse_kinds(function: object) -> None:
         raise InvalidRequestError("a lambda cannot be sandboxed: give it a name with def")
     if hasattr(function, "__wrapped__"):
         raise InvalidRequestError(
-            f"{name} has another decorator below sandboxed, which would not travel: "
+            f"{name} has another decorator below sandboxed, which would not be sent: "
             "make sandboxed the last one, directly above def"
         )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
@@ -214,7 +214,7 @@ def _refuse_kinds(function: object) -> None:
     if around:
         names = ", ".join(around)
         raise InvalidRequestError(
-            f"{name} is a closure over {names}, which does not travel into the sandbox: "
+            f"{name} is a closure over {names}, which is not sent to the sandbox: "
             "pass it as an argument"
         )
 
@@ -273,6 +273,6 @@ def _refuse_names(name: str, source: str) -> None:
     strange = sorted(used - made)
     if strange:
         raise InvalidRequestError(
-            f"{name}() uses {', '.join(strange)} from outside itself, which does not travel into "
-            "the sandbox: import or define it inside the function, or pass it as an argument"
+            f"{name}() uses global names that are not sent to the sandbox: {', '.join(strange)}; "
+            "import or define them inside the function, or pass them as arguments"
         )

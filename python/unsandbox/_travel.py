@@ -25,7 +25,7 @@ def foreign(value: Any, where: str) -> str | None:
     try:
         return _foreign(value, where)
     except RecursionError:
-        return f"{where} is nested too deep, or holds itself"
+        return f"{where} is nested too deeply or contains itself"
 
 
 def _foreign(value: Any, where: str) -> str | None:
@@ -40,7 +40,7 @@ def _foreign(value: Any, where: str) -> str | None:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                return f"{where} has a key of type {type(key).__name__}, and keys of JSON are text"
+                return f"{where} has a key of type {type(key).__name__}; JSON keys must be str"
             found = _foreign(item, f"{where}[{key!r}]")
             if found:
                 return found

@@ -48,7 +48,7 @@ pub fn fallible<T: Outcome>(
         Ok(Ok(outcome)) => return outcome.status(),
         Ok(Err(error)) => error,
         Err(text) => {
-            Error::internal("the library panicked, which is a defect of it").with_cause(text)
+            Error::internal("the library panicked (a bug; please report it)").with_cause(text)
         }
     };
     let status = error.code().row().number;

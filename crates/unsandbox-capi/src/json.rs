@@ -52,7 +52,10 @@ pub extern "C" fn unsandbox_client_call_json(
             let len = reply.len();
             // JSON writes NUL as \u0000; a server's own text may still be wrong.
             let reply = CString::new(reply).map_err(|_| {
-                Error::new(unsandbox_protocol::ErrorCode::Protocol, "the reply holds NUL")
+                Error::new(
+                    unsandbox_protocol::ErrorCode::Protocol,
+                    "the reply contains a NUL byte, which a C string cannot hold",
+                )
             })?;
             crate::text::give_raw(std::ptr::null::<u8>(), len, out_len);
             Ok(reply.into_raw())

@@ -103,7 +103,11 @@ impl Read for Stdin {
         let count = (self.call)(self.user_data.ptr(), buffer.as_mut_ptr(), buffer.len());
         match usize::try_from(count) {
             Ok(count) if count <= buffer.len() => Ok(count),
-            _ => Err(io::Error::other(format!("the read callback returned {count}"))),
+            _ => {
+                let max = buffer.len();
+                let text = format!("the read callback returned {count}; it must return 0 to {max}");
+                Err(io::Error::other(text))
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ pub enum unsandbox_code {
     UNSANDBOX_ERR_ARGUMENT = -1,
     /// Endpoint, key file or certificate is unusable.
     UNSANDBOX_ERR_CONFIG = -2,
-    /// The server could not be reached, or was lost on the way.
+    /// The server could not be reached, or the connection broke.
     UNSANDBOX_ERR_CONNECT = -3,
     /// Certificate or handshake failed.
     UNSANDBOX_ERR_TLS = -4,
@@ -29,7 +29,7 @@ pub enum unsandbox_code {
     UNSANDBOX_ERR_CANCELLED = -6,
     /// The server sent a malformed reply.
     UNSANDBOX_ERR_PROTOCOL = -7,
-    /// The reply is over our limit.
+    /// The reply is larger than reply_max_bytes.
     UNSANDBOX_ERR_TOO_LARGE = -8,
     /// Key or signature was refused.
     UNSANDBOX_ERR_AUTH = -9,
@@ -37,9 +37,9 @@ pub enum unsandbox_code {
     UNSANDBOX_ERR_PERMISSION = -10,
     /// No such job for this key.
     UNSANDBOX_ERR_NOT_FOUND = -11,
-    /// The server forgot a job that it had accepted.
+    /// The server accepted the job and now answers 404 for it.
     UNSANDBOX_ERR_JOB_LOST = -12,
-    /// The state does not allow it.
+    /// The request conflicts with the current state.
     UNSANDBOX_ERR_CONFLICT = -13,
     /// Too many requests; unsandbox_error_retry_after_ms says how long to wait.
     UNSANDBOX_ERR_RATE_LIMITED = -14,

@@ -56,8 +56,11 @@ impl Signal {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         if ends.reader.is_none() {
             let pair = std::os::unix::net::UnixStream::pair();
-            let (reader, writer) = pair
-                .map_err(|cause| Error::internal("no descriptor for a task").with_cause(cause))?;
+            let (reader, writer) = pair.map_err(|cause| {
+                let text = "no file descriptor could be created for the task; raise the limit on open files \
+                            (ulimit -n)";
+                Error::internal(text).with_cause(cause)
+            })?;
             ends.writer = (!ends.done).then_some(writer);
             ends.reader = Some(reader);
         }

@@ -77,7 +77,8 @@ pub fn bytes<'a>(data: *const u8, len: usize, name: &str) -> Result<&'a [u8], Er
         };
     }
     if len > isize::MAX as usize {
-        return Err(Error::argument(format!("{name} has the impossible length {len}")));
+        let max = isize::MAX;
+        return Err(Error::argument(format!("the length of {name} is {len}, the limit is {max}")));
     }
     // SAFETY: `data` is readable for `len` bytes, by the contract of the ABI.
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
@@ -97,7 +98,7 @@ pub fn text<'a>(data: *const c_char, len: usize, name: &str) -> Result<&'a str, 
     std::str::from_utf8(bytes).map_err(|error| {
         Error::new(
             ErrorCode::Argument,
-            format!("{name} is not UTF-8 from byte {} of {len} on", error.valid_up_to()),
+            format!("{name} is not UTF-8: invalid byte at offset {} of {len}", error.valid_up_to()),
         )
     })
 }

@@ -337,14 +337,14 @@ fn parse_connections(text: &str) -> Result<usize, String> {
     let range = CONNECTIONS_MIN..=CONNECTIONS_MAX;
     match text.parse() {
         Ok(count) if range.contains(&count) => Ok(count),
-        _ => Err(format!("it takes {CONNECTIONS_MIN} to {CONNECTIONS_MAX}")),
+        _ => Err(format!("must be {CONNECTIONS_MIN} to {CONNECTIONS_MAX}")),
     }
 }
 
 fn parse_env(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) => Ok((name.to_string(), value.to_string())),
-        None => Err("it has to be NAME=VALUE".to_string()),
+        None => Err("expected NAME=VALUE".to_string()),
     }
 }
 
@@ -354,7 +354,7 @@ fn parse_ttl(text: &str) -> Result<i64, String> {
 }
 
 fn parse_limit(text: &str) -> Result<(String, u64), String> {
-    let (name, value) = text.split_once('=').ok_or("it has to be NAME=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     let known = LIMIT_TABLE.iter().map(|row| row.name);
     if !known.clone().any(|known| known == name) {
         let names: Vec<&str> = known.collect();
@@ -367,7 +367,7 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
         _ => (value, 1u64),
     };
     let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    let number = number.ok_or("its value has to be a whole number, with K, M or G if necessary")?;
+    let number = number.ok_or("VALUE must be a whole number, optionally followed by K, M or G")?;
     Ok((name.to_string(), number))
 }
 

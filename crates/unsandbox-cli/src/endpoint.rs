@@ -55,7 +55,7 @@ pub(crate) fn need_kept_jobs(client: &Client) -> Result<(), Failure> {
         return Ok(());
     }
     let endpoint = client.endpoint();
-    let text = format!("the engine of {endpoint} ends with this command, so that it keeps no jobs");
+    let text = format!("{endpoint} has no jobs after the command that started them ends");
     Err(Failure::failed(text).hint(
         "start a server with `unsandbox serve --listen unix:$HOME/unsandbox.sock` and give \
          --url unix:$HOME/unsandbox.sock",

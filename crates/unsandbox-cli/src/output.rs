@@ -57,7 +57,7 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
     if let Some(isolation) = result.isolation.as_ref().filter(|i| i.level != "full") {
         let missing = isolation.missing.join(", ");
         say(&format!(
-            "isolation is {}, without: {missing} (`unsandbox doctor` shows how to get it)",
+            "isolation level {}; missing layers: {missing}; `unsandbox doctor` shows how to enable them",
             isolation.level
         ));
     }

@@ -20,7 +20,7 @@ use unsandbox::{CallOptions, Client, Error, InputFile, Request, read_whole};
 
 pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.wasm && args.artifacts.is_none() && !args.json {
-        return Err(Failure::usage("--wasm makes a file; give --artifacts DIR, or --json"));
+        return Err(Failure::usage("--wasm needs --artifacts DIR or --json"));
     }
     let mut builder = builder(std::mem::take(&mut args.endpoint)).isolation(args.isolation);
     for host in std::mem::take(&mut args.egress_allow) {
@@ -111,7 +111,10 @@ fn watch(
                 }
             }
             Ok(Event::Output(..)) => {}
-            Err(_) => break Err(Error::internal("a call gave no end")),
+            Err(_) => {
+                let text = "the call ended without a result (a bug; please report it)";
+                break Err(Error::internal(text));
+            }
         }
     };
     if let Some(failure) = unheard {

@@ -93,7 +93,7 @@ impl Running {
             Some(id) if kept && !gone => {
                 let command = wait_command(self.client.endpoint(), &id);
                 Failure::from(error)
-                    .hint(format!("the job is {id} and may go on; `{command}` asks for its result"))
+                    .hint(format!("job {id} may still be running; get its result with `{command}`"))
             }
             _ => error.into(),
         }

@@ -71,9 +71,11 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
 /// `select`, which nothing here does. Programs in the sandbox have a limit of their own.
 fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
+    let shown = |limit: Option<u64>| limit.map_or("unlimited".to_string(), |it| it.to_string());
+    let (soft, hard) = (shown(limit.current), shown(limit.maximum));
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        log::warn!("the limit of open descriptors stays as it is: {error}");
+        log::warn!("the limit on open files could not be raised from {soft} to {hard}: {error}");
     }
 }
 
@@ -83,7 +85,7 @@ fn connections(args: &ServeArgs) -> usize {
     let most = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
     if args.connections > most {
         log::warn!(
-            "{most} connections in place of {}: half of the {descriptors} open files that this process may have \
+            "--connections was lowered from {} to {most}, half of the limit on open files ({descriptors}); raise it \
              (ulimit -Hn, or LimitNOFILE= of systemd)",
             args.connections
         );
@@ -107,13 +109,15 @@ fn check_isolation(probe: &Probe, policy: IsolationPolicy) -> Result<(), Failure
         .map(|layer| format!("{} ({})", layer.name, layer.detail))
         .collect();
     let failure = Failure::failed(format!(
-        "this machine does not give the isolation that was asked for; missing: {}",
+        "isolation {} is not available on this machine; missing: {}",
+        policy.as_str(),
         missing.join(", ")
     ));
     Err(match probe.level {
-        Some(_) => failure
-            .hint("`unsandbox doctor` shows how to get it; --isolation auto takes what is there"),
-        None => failure.hint("`unsandbox doctor` shows how to get it"),
+        Some(_) => failure.hint(
+            "`unsandbox doctor` shows how to enable them; --isolation auto uses the best available level",
+        ),
+        None => failure.hint("`unsandbox doctor` shows how to enable them"),
     })
 }
 
@@ -127,7 +131,7 @@ fn keys(args: &ServeArgs) -> Result<Keys, Failure> {
             Some(exposed) if args.allow_readable_keys => log::warn!("the keys file {exposed}"),
             Some(exposed) => {
                 return Err(Failure::failed(format!("the keys file {exposed}"))
-                    .hint("--allow-readable-keys serves with it all the same"));
+                    .hint("give --allow-readable-keys to start anyway"));
             }
             None => {}
         }

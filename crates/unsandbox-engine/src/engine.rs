@@ -126,7 +126,7 @@ impl Engine {
         if self.core.process == std::process::id() {
             return Ok(());
         }
-        let text = "this engine belongs to the process that was forked; make one of your own";
+        let text = "this engine was created before a fork; create an engine in the child process";
         Err(Error::new(ErrorCode::Conflict, text))
     }
 
@@ -259,8 +259,9 @@ fn prepare_stdin(
     bytes: Option<&[u8]>,
     stream: Option<Box<dyn Read + Send>>,
 ) -> Result<OwnedFd, Error> {
-    stdin::prepare(bytes, stream)
-        .map_err(|error| Error::new(ErrorCode::Server, format!("standard input: {error}")))
+    stdin::prepare(bytes, stream).map_err(|error| {
+        Error::new(ErrorCode::Server, format!("standard input could not be prepared: {error}"))
+    })
 }
 
 fn new_record(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting) -> Record {
@@ -281,8 +282,7 @@ fn new_record(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting
 }
 
 fn queue_full(waiting: usize) -> Error {
-    let text =
-        format!("{waiting} executions are waiting already, which is the limit; try again soon");
+    let text = format!("{waiting} executions are queued, which is the limit; retry after 1 s");
     Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1000)
 }
 

@@ -75,7 +75,7 @@ fn an_init_that_the_kernel_ends_for_want_of_memory_is_the_programs_limit() {
     let result = end.unwrap().unwrap().into_result().unwrap();
     assert_eq!((result.exit_code, result.limit), (Some(137), Some(LimitKind::Memory)));
     assert_eq!(result.stdout, b"ready\n");
-    assert!(result.error.unwrap().contains("67108864 bytes of memory"));
+    assert!(result.error.unwrap().contains("limits.memory_bytes (67108864)"));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_program_that_takes_too_much_memory() {
     let result = execute(Request::new("c", code).limits(limits)).unwrap();
     assert_eq!((result.status.clone(), result.exit_code), (Status::Completed, Some(137)));
     assert_eq!((result.limit, result.signal), (Some(LimitKind::Memory), Some(9)));
-    assert!(result.error.unwrap().contains("67108864 bytes of memory"));
+    assert!(result.error.unwrap().contains("limits.memory_bytes (67108864)"));
 }
 
 #[test]

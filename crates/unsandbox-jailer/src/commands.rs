@@ -228,6 +228,7 @@ pub enum FromInit {
         kind: String,
         size: u64,
     },
+    /// Without a name, `why` is about several files and is a whole sentence.
     Skipped {
         name: String,
         why: String,

@@ -29,7 +29,7 @@ pub fn fix_for(layer: &str, errno: i32) -> String {
             return "set kernel.unprivileged_userns_clone=1".to_string();
         }
         if read("/proc/sys/user/max_user_namespaces") == "0" {
-            return "set user.max_user_namespaces to a few thousand".to_string();
+            return "set user.max_user_namespaces to 4096 (sysctl -w)".to_string();
         }
     }
     if let (libc::ENOSPC, Some(kind)) = (errno, layer.strip_suffix(" namespace")) {
@@ -40,7 +40,7 @@ pub fn fix_for(layer: &str, errno: i32) -> String {
         } else {
             kind
         };
-        return format!("set user.max_{name}_namespaces to a few thousand");
+        return format!("set user.max_{name}_namespaces to 4096 (sysctl -w)");
     }
     if layer == "user namespace" || layer == "mount namespace" {
         return "allow user namespaces: in a container, run it with a seccomp profile that permits \
@@ -64,12 +64,13 @@ pub fn fix_for(layer: &str, errno: i32) -> String {
             "make room in it, or set TMPDIR to a directory that this user may write to"
         }
         ("cgroup", _) => {
-            "look at the limits of the control group that this process runs in, or start it again"
+            "check memory.max, pids.max and cgroup.max.descendants of the control group of this process, or restart \
+             it"
         }
         ("landlock", _) => "boot with lsm=landlock,… (Linux 5.13 or newer)",
         (_, libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
         (_, libc::ENOMEM) => "free some memory",
-        _ => "see the security page of the documentation",
+        _ => "see https://github.com/unsandbox/unsandbox/blob/main/docs/security.md",
     };
     fix.to_string()
 }

@@ -122,15 +122,17 @@ fn refused(message: &str) -> Error {
 /// read.
 pub fn check_time(now: i64, time: &str) -> Result<(), Error> {
     let window = SIGNATURE_WINDOW.as_secs();
-    let stale = |what: &str| {
-        refused(&format!(
-            "request timestamp {what}; it has to be within {window} seconds of the server's clock"
-        ))
-        .with_wire("invalid_timestamp")
-    };
-    let time: i64 = time.parse().map_err(|_| stale("is not in Unix seconds"))?;
+    // Clients of the service look for the word "timestamp" near "expired".
+    let stale =
+        |what: &str| refused(&format!("request timestamp {what}")).with_wire("invalid_timestamp");
+    let time: i64 = time.parse().map_err(|_| {
+        stale("is not a number: X-Timestamp must be the Unix time in whole seconds")
+    })?;
     if now.abs_diff(time) > window {
-        return Err(stale("expired or in the future"));
+        return Err(stale(&format!(
+            "expired or in the future: X-Timestamp is {time}, more than {window} s from the server's clock \
+             ({now}); set the client's clock"
+        )));
     }
     Ok(())
 }

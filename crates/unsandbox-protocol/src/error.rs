@@ -119,26 +119,26 @@ macro_rules! rows {
 rows! {
     Argument "ARGUMENT" -1 400 "invalid_request" "InvalidRequestError" "ValueError" No "a value of the request is wrong";
     Config "CONFIG" -2 0 "" "ConfigError" "ValueError" No "endpoint, key file or certificate is unusable";
-    Connect "CONNECT" -3 0 "" "ConnectError" "ConnectionError" IfNotSent "the server could not be reached, or was lost on the way"
-        shell "is the server running, and is the URL right? --url, else UNSANDBOX_URL"
-        python "is the server running, and is base_url, else UNSANDBOX_URL, right?"
-        c "is the server running, and is the URL (unsandbox_config_set_base_url, else UNSANDBOX_URL) right?";
+    Connect "CONNECT" -3 0 "" "ConnectError" "ConnectionError" IfNotSent "the server could not be reached, or the connection broke"
+        shell "check that the server runs and that the URL (--url, or UNSANDBOX_URL) is right"
+        python "check that the server runs and that the URL (base_url, or UNSANDBOX_URL) is right"
+        c "check that the server runs and that the URL (unsandbox_config_set_base_url, or UNSANDBOX_URL) is right";
     Tls "TLS" -4 0 "" "TlsError" "ConnectionError" No "certificate or handshake failed"
-        shell "--ca-file FILE trusts the certificate of a server of your own; where the server speaks plain HTTP, the URL begins with http://"
-        python "ca_file trusts the certificate of a server of your own; where the server speaks plain HTTP, base_url begins with http://"
-        c "unsandbox_config_set_ca_file trusts the certificate of a server of your own; where the server speaks plain HTTP, the URL begins with http://";
+        shell "give --ca-file FILE for a private certificate; use an http:// URL for a server without TLS"
+        python "give ca_file for a private certificate; use an http:// URL for a server without TLS"
+        c "give a file by unsandbox_config_set_ca_file for a private certificate; use an http:// URL for a server without TLS";
     Timeout "TIMEOUT" -5 0 "" "RequestTimeoutError" "TimeoutError" Ask "the deadline of the call passed";
     Cancelled "CANCELLED" -6 0 "" "CancelledError" "" No "the caller cancelled the call";
     Protocol "PROTOCOL" -7 0 "" "ProtocolError" "" No "the server sent a malformed reply";
-    TooLarge "TOO_LARGE" -8 0 "" "ReplyTooLargeError" "" No "the reply is over our limit";
+    TooLarge "TOO_LARGE" -8 0 "" "ReplyTooLargeError" "" No "the reply is larger than reply_max_bytes";
     Auth "AUTH" -9 401 "invalid_api_key" "AuthenticationError" "" No "key or signature was refused"
         shell "give the key with UNSANDBOX_API_KEY, or a row of the accounts file with --account"
         python "give the key as api_key, or in UNSANDBOX_API_KEY"
         c "give the key by unsandbox_config_set_api_key, or in UNSANDBOX_API_KEY";
     Permission "PERMISSION" -10 403 "forbidden" "PermissionDeniedError" "PermissionError" No "the key is known but not allowed";
     NotFound "NOT_FOUND" -11 404 "not_found" "NotFoundError" "LookupError" No "no such job for this key";
-    JobLost "JOB_LOST" -12 0 "" "JobLostError" "" Ask "the server forgot a job that it had accepted";
-    Conflict "CONFLICT" -13 409 "conflict" "ConflictError" "" No "the state does not allow it";
+    JobLost "JOB_LOST" -12 0 "" "JobLostError" "" Ask "the server accepted the job and now answers 404 for it";
+    Conflict "CONFLICT" -13 409 "conflict" "ConflictError" "" No "the request conflicts with the current state";
     RateLimited "RATE_LIMITED" -14 429 "rate_limit_exceeded" "RateLimitError" "" Yes "too many requests";
     LanguageUnavailable "LANGUAGE_UNAVAILABLE" -15 422 "language_unavailable" "LanguageUnavailableError" "" No "the language's runtime is missing on that machine"
         shell "`unsandbox languages` lists the installed languages"

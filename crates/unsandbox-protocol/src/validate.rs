@@ -245,7 +245,7 @@ pub fn file_names(files: &[InputFile]) -> Result<Vec<String>, Error> {
         if !seen.insert(name.clone()) {
             return Err(file_error(
                 index,
-                format!("is called {}, as another file is; names must be unique", shown(&name)),
+                format!("has the name {} of another file; names must be unique", shown(&name)),
             ));
         }
         names.push(name);

@@ -83,7 +83,7 @@ fn other_clients_names() {
     assert!(run.unwrap().request.return_artifact);
     let told = wire::decode_run("", Some("application/json"), br#"{"language":"c","code":""}"#);
     let words = told.unwrap_err().to_string();
-    assert!(words.contains("language is \"c\"") && words.contains("/execute takes it"), "{words}");
+    assert!(words.contains("(got \"c\")") && words.contains("use /execute"), "{words}");
     let open = br##"{"language":null,"code":"#!/bin/sh"}"##;
     assert!(wire::decode_run("", Some("Application/JSON ; charset=utf-8"), open).is_ok());
     let runtime = read(r#"{"language":"c","code":"","runtime":"/bin/sh"}"#);

@@ -142,7 +142,7 @@ fn args(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     // A string is a series of strings too, and never what was meant.
     if value.is_instance_of::<PyString>() || value.try_iter().is_err() {
         let got = shown(value);
-        return Err(refused(value, format!("args must be a series of text, got {got}")));
+        return Err(refused(value, format!("args must be an iterable of str, got {got}")));
     }
     let mut args = Vec::new();
     for (index, arg) in value.try_iter()?.enumerate() {

@@ -124,10 +124,19 @@ impl<'a, 'py> Given<'a, 'py> {
             true => None,
             false => self.value.try_iter().ok(),
         };
-        let wanted = "a series of text";
+        let wanted = "an iterable of str";
         let items = items.ok_or_else(|| self.refused(wanted, &shown(self.value)))?;
-        let text = |item: PyResult<Bound<'py, PyAny>>| item?.extract::<String>();
-        items.map(text).collect::<PyResult<_>>().map_err(|_| self.refused(wanted, "other things"))
+        let text = |item: PyResult<Bound<'py, PyAny>>| {
+            let item = item?;
+            item.extract::<String>().map_err(|_| {
+                let got = match item.is_instance_of::<PyString>() {
+                    true => "a lone surrogate, which is not UTF-8".to_string(),
+                    false => format!("an item of type {}", kind_of(&item)),
+                };
+                self.refused(wanted, &got)
+            })
+        };
+        items.map(text).collect()
     }
 
     fn path(&self) -> PyResult<PathBuf> {
@@ -149,11 +158,15 @@ impl<'a, 'py> Given<'a, 'py> {
     }
 
     fn kind(&self) -> String {
-        self.value.get_type().name().map_or_else(|_| "?".to_string(), |name| name.to_string())
+        kind_of(self.value)
     }
 
     fn refused(&self, wanted: &str, got: &str) -> PyErr {
         let message = format!("{} must be {wanted}, got {got}", self.name);
         raise(self.value.py(), &Error::argument(message))
     }
+}
+
+fn kind_of(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map_or_else(|_| "?".to_string(), |name| name.to_string())
 }

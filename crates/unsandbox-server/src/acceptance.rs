@@ -35,7 +35,10 @@ impl Acceptance {
         match answer.as_deref() {
             Ok(Some(answer)) => answer.clone(),
             // The sender is borrowed here.
-            _ => Err(Error::internal("a submission got no answer")),
+            _ => {
+                let text = "the call ended without a result (a bug; please report it)";
+                Err(Error::internal(text))
+            }
         }
     }
 }

@@ -39,7 +39,9 @@ pub(crate) async fn read(
             }
             Ok(None) => return Ok(Bytes::from(bytes)),
             Ok(Some(Err(error))) => {
-                return Err(Error::argument("the request body broke off").with_cause(error).into());
+                let all = announced(headers).map_or(String::new(), |all| format!(" of {all}"));
+                let text = format!("the request body ended after {}{all} bytes", bytes.len());
+                return Err(Error::argument(text).with_cause(error).into());
             }
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
@@ -53,7 +55,7 @@ pub(crate) async fn read(
                     drop(bytes);
                     memory.give_back();
                     drain(headers, body, limit).await;
-                    return Err(reply::no_room().into());
+                    return Err(reply::no_room(memory.limit()).into());
                 }
                 progress.moved(data.len());
                 bytes.extend_from_slice(&data);

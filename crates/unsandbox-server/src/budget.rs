@@ -108,6 +108,11 @@ impl Used {
 }
 
 impl Reservation {
+    /// The bytes of its budget.
+    pub(crate) fn limit(&self) -> usize {
+        self.budget.0.bytes
+    }
+
     /// Makes it at least `bytes` large, once they are free and within the party's share; false if they are not
     /// in time. What is larger than any share counts as much as that.
     pub(crate) async fn enlarge(&mut self, bytes: usize) -> bool {

@@ -20,6 +20,7 @@ use axum::response::IntoResponse;
 use std::sync::Arc;
 use std::time::Instant;
 use unsandbox_protocol::auth::is_loopback;
+use unsandbox_protocol::validate::shown;
 use unsandbox_protocol::wire::{COMPAT_HEADER, Shape};
 use unsandbox_protocol::{Error, ErrorCode};
 
@@ -188,18 +189,24 @@ fn is_open(path: &str) -> bool {
 /// Without keys, a web page must not run code here: neither by a simple request, which carries its
 /// `Origin`, nor by a name of its own that resolves to this machine (DNS rebinding).
 fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> Result<(), Error> {
-    let forbidden = |message: &str| Err(Error::new(ErrorCode::Permission, message));
-    let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
-    if headers.contains_key(ORIGIN) || site.is_some_and(|site| site != b"none") {
-        return forbidden(
-            "a server without keys refuses requests of web pages (the header Origin); give it keys",
-        );
+    let forbidden = |message: String| Err(Error::new(ErrorCode::Permission, message));
+    let site = headers.get("sec-fetch-site").filter(|site| site.as_bytes() != b"none");
+    let page = headers.get(ORIGIN).map(|value| ("Origin", value));
+    if let Some((name, value)) = page.or(site.map(|value| ("Sec-Fetch-Site", value))) {
+        let shown = shown(value.to_str().unwrap_or("?"));
+        return forbidden(format!(
+            "requests of web pages (the header {name}, {shown}) are refused while the server has no keys; start it \
+             with --keys"
+        ));
     }
     let hosts = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or("?"));
-    if via == Via::Tcp && !hosts.chain(authority).all(is_loopback) {
-        return forbidden(
-            "a server without keys answers only to a loopback name (the header Host); give it keys",
-        );
+    if via == Via::Tcp
+        && let Some(host) = hosts.chain(authority).find(|host| !is_loopback(host))
+    {
+        let shown = shown(host);
+        return forbidden(format!(
+            "the header Host, {shown}, is not a loopback name, and the server has no keys; start it with --keys"
+        ));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::limits::IDEMPOTENCY_WINDOW;
 use unsandbox_protocol::wire::IDEMPOTENCY_KEY_MAX_CHARS as KEY_MAX_CHARS;
-use unsandbox_protocol::{CancelToken, Error, ErrorCode, Owner};
+use unsandbox_protocol::{CancelToken, Error, ErrorCode, Owner, wire};
 
 /// Keys of one owner remembered at once. Beyond them the one that ended first makes room, so that
 /// nobody's keys push out another's.
@@ -160,7 +160,8 @@ impl Table {
             }
             None if keyed.generation.is_some_and(|generation| generation < keys.whole_from) => {
                 self.store.move_beyond(keys.whole_from - 1);
-                return Err(reply::store_changed());
+                let named = wire::store_of_key(&keyed.key).unwrap_or_default();
+                return Err(reply::store_changed(named, &self.store.name()));
             }
             None => self.enter(owner, keys, keyed)?,
         };

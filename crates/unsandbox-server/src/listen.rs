@@ -30,7 +30,7 @@ impl Listen {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.is_empty() {
-                return Err(config("the address \"unix:\" lacks the path of its socket"));
+                return Err(config("the address \"unix:\" has no path; give unix:PATH"));
             }
             return Ok(Listen::Unix(PathBuf::from(path)));
         }
@@ -93,9 +93,7 @@ fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
         .unwrap_or_else(|| Err(std::io::ErrorKind::AddrNotAvailable.into()))
         .map_err(|error| {
             let hint = match error.kind() {
-                std::io::ErrorKind::AddrInUse => {
-                    "; another port, or 0 for one that is free, will do"
-                }
+                std::io::ErrorKind::AddrInUse => "; choose another port, or 0 for a free one",
                 std::io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
                 _ => "",
             };
@@ -131,11 +129,11 @@ fn bind_unix(path: &Path) -> Result<Socket, Error> {
     // to its place: at no moment can another user connect, and a stale socket is replaced in one step.
     let nursery = Nursery::beside(path).map_err(failed)?;
     let made = nursery.path.join("s");
-    if made.as_os_str().len() > SOCKET_PATH_MAX_BYTES
-        || path.as_os_str().len() > SOCKET_PATH_MAX_BYTES
-    {
+    let longest = made.as_os_str().len().max(path.as_os_str().len());
+    if longest > SOCKET_PATH_MAX_BYTES {
         return Err(config(format!(
-            "the socket path {} is too long; with ten bytes to spare it has to fit in {SOCKET_PATH_MAX_BYTES}",
+            "the socket path {} is too long: a path of {longest} bytes is necessary to listen there, the limit is \
+             {SOCKET_PATH_MAX_BYTES}; choose a shorter one",
             path.display()
         )));
     }

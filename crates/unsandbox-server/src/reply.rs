@@ -88,9 +88,10 @@ pub(crate) fn not_found(path: &str) -> Error {
 
 pub(crate) fn method_not_allowed(method: &str, path: &str) -> Error {
     let shown: String = path.chars().take(100).collect();
-    Error::new(ErrorCode::Api, format!("{shown:?} does not take the method {method}"))
-        .with_wire("method_not_allowed")
-        .with_http_status(405)
+    let text = format!(
+        "method {method} is not allowed for {shown:?}; the header Allow of this reply names those that are"
+    );
+    Error::new(ErrorCode::Api, text).with_wire("method_not_allowed").with_http_status(405)
 }
 
 pub(crate) fn body_too_large(limit: usize) -> Error {
@@ -101,15 +102,15 @@ pub(crate) fn body_too_large(limit: usize) -> Error {
 
 pub(crate) fn encoded_body(encoding: &str) -> Error {
     let shown: String = encoding.chars().take(40).collect();
-    let text = format!(
-        "the header Content-Encoding is {shown:?}; this server reads bodies only as they are, without it"
-    );
+    let text = format!("Content-Encoding {shown:?} is not supported; send the body without it");
     Error::new(ErrorCode::Api, text).with_wire("unsupported_media_type").with_http_status(415)
 }
 
-pub(crate) fn no_room() -> Error {
-    busy("too many request bodies are in memory, or this client has its share of it; retry after 1 s")
-        .with_retry_after_ms(1_000)
+pub(crate) fn no_room(limit: usize) -> Error {
+    let text = format!(
+        "the {limit} bytes for request bodies are in use, or this client uses its share of them; retry after 1 s"
+    );
+    busy(&text).with_retry_after_ms(1_000)
 }
 
 /// For a request that has not begun to run.
@@ -123,9 +124,10 @@ pub(crate) fn evicted(need: Need) -> Error {
 }
 
 /// The result is there all the same: it is found under its id.
-pub(crate) fn no_room_for_reply(job_id: &str) -> Error {
+pub(crate) fn no_room_for_reply(limit: usize, job_id: &str) -> Error {
     let text = format!(
-        "too many large replies are in memory, or this client has its share of it; ask for job {job_id} after 2 s"
+        "the {limit} bytes for large replies are in use, or this client uses its share of them; ask for job \
+         {job_id} after 2 s"
     );
     busy(&text).with_retry_after_ms(2_000).with_job_id(job_id)
 }
@@ -161,14 +163,13 @@ pub(crate) fn unhealthy(status: &str) -> Error {
 }
 
 /// What remembered the keys when this client asked for the first time does not do so any more.
-pub(crate) fn store_changed() -> Error {
-    Error::new(
-        ErrorCode::Api,
-        "this server does not remember the keys of the store that the Idempotency-Key names before its first /; \
-         nothing was run",
-    )
-    .with_wire(wire::STORE_CHANGED)
-    .with_http_status(412)
+pub(crate) fn store_changed(named: &str, own: &str) -> Error {
+    let text = format!(
+        "the Idempotency-Key names the key store {named:?}, but this server has {own:?}; nothing was run; use a key \
+         for the store in the header {}",
+        wire::FEATURES_HEADER
+    );
+    Error::new(ErrorCode::Api, text).with_wire(wire::STORE_CHANGED).with_http_status(412)
 }
 
 #[cfg(test)]

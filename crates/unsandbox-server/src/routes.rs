@@ -142,8 +142,9 @@ async fn take(
 /// The generation of the store that a key names, if it names one. A key of another store is refused.
 fn generation(state: &State, key: &str) -> Result<Option<u32>, Error> {
     let Some(store) = wire::store_of_key(key) else { return Ok(None) };
-    let generation = state.idempotency.store().generation_of(store.as_bytes());
-    generation.map(Some).ok_or_else(reply::store_changed)
+    let own = state.idempotency.store();
+    let generation = own.generation_of(store.as_bytes());
+    generation.map(Some).ok_or_else(|| reply::store_changed(store, &own.name()))
 }
 
 fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
@@ -225,7 +226,7 @@ type JobId = Result<Path<String>, PathRejection>;
 fn job_id(id: JobId) -> Result<String, Error> {
     match id {
         Ok(Path(id)) => Ok(id),
-        Err(_) => Err(Error::new(ErrorCode::NotFound, "a job id is text; there is no such job")),
+        Err(_) => Err(Error::new(ErrorCode::NotFound, "the job id in the path is not UTF-8 text")),
     }
 }
 
@@ -333,7 +334,7 @@ async fn encoded<T: Send + Sync + 'static>(
     let (source, size) = state.workers.heavy(party.clone(), measure).await?;
     let mut memory = state.replies.reserve(exchange);
     if !memory.enlarge(size).await {
-        return Err(reply::no_room_for_reply(job_id).into());
+        return Err(reply::no_room_for_reply(memory.limit(), job_id).into());
     }
     // The memory goes along: a text that is being made takes it even when its client has gone.
     let work = move || Ok((memory, encode(&source, shape)));

@@ -94,7 +94,7 @@ impl ServerOptions {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         if self.connections < CONNECTIONS_MIN {
             let text = format!(
-                "a server for {} connections answers nobody; it needs {CONNECTIONS_MIN} at least",
+                "connections is {}; it must be at least {CONNECTIONS_MIN}",
                 self.connections
             );
             return Err(Error::new(ErrorCode::Config, text));
@@ -124,7 +124,10 @@ impl Caps {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let ttl = validate::ttl(self.ttl_seconds).map(|_| ());
         ttl.and(validate::check_limits(&self.limits)).map_err(|error| {
-            Error::new(ErrorCode::Config, format!("a cap of this server: {}", error.message()))
+            Error::new(
+                ErrorCode::Config,
+                format!("invalid cap of this server: {}", error.message()),
+            )
         })
     }
 
@@ -163,9 +166,7 @@ impl Caps {
         }
         request.set_limits(limits)?;
         if request.runtime.is_some() {
-            return Err(Error::argument(
-                "runtime names a program of the caller's own machine; a server does not take it",
-            ));
+            return Err(Error::argument("runtime is not supported by servers; remove it"));
         }
         Ok(())
     }

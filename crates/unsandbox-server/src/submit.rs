@@ -134,12 +134,12 @@ fn watch_again(state: &State, owner: &Owner, job: &Job) -> Result<oneshot::Recei
     let gone = |why: &str| {
         Error::new(
             ErrorCode::Conflict,
-            format!("a request with this Idempotency-Key was taken before, and {why}"),
+            format!("this Idempotency-Key was used before, and {why}; use a new key"),
         )
         .with_job_id(&job.job_id)
     };
     if job.job_id.is_empty() {
-        return Err(gone("its job cannot be asked for by an id"));
+        return Err(gone("its job has no id"));
     }
     let (sink, receiver) = Completion::watching();
     match state.backend.watch(&job.job_id, &CallContext::of(owner.clone()), sink) {

@@ -89,7 +89,7 @@ pub fn save_all<'a>(
         return Ok(saved);
     }
     let (count, all, why) = (failed.len(), failed.len() + saved.len(), failed.join("; "));
-    Err(Error::argument(format!("{count} of {all} artifacts are not saved, the others are: {why}")))
+    Err(Error::argument(format!("{count} of {all} artifacts could not be saved: {why}")))
 }
 
 /// Writes every artifact of a result that can be written into `directory`, which is made if missing, and says of
@@ -239,7 +239,10 @@ fn unsaved(artifact: ArtifactRef<'_>, why: Error) -> Error {
 }
 
 fn in_the_way(path: &Path, wanted: &str) -> Error {
-    Error::argument(format!("there is something at {:?} that is no {wanted}", path.display()))
+    let shown = path.display();
+    Error::argument(format!(
+        "{shown:?} exists and is not a {wanted}; remove it or choose another directory"
+    ))
 }
 
 fn cannot(what: &str, path: &Path, cause: std::io::Error) -> Error {

@@ -50,7 +50,7 @@ impl Endpoint {
         let authority = rest.split('/').next().unwrap_or_default();
         if authority.is_empty() || rest.contains(['?', '#', ' ']) || rest.contains(char::is_control)
         {
-            return unusable("is not the base of a URL");
+            return unusable("has no host, or has a query, fragment, space or control character");
         }
         if authority.contains('@') {
             // Not shown: it may be a password.
@@ -60,7 +60,7 @@ impl Endpoint {
         }
         let after_host = authority.rsplit(']').next().unwrap_or_default();
         if after_host.split_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_err()) {
-            return unusable("has no number for a port");
+            return unusable("has an invalid port (0 to 65535)");
         }
         let url = format!("{scheme}://{rest}");
         match ureq::http::Uri::try_from(&url) {

@@ -19,7 +19,7 @@ pub fn read_whole(what: &str, source: impl Read) -> Result<Vec<u8>, Error> {
         .map_err(|cause| Error::argument(format!("{what} cannot be read")).with_cause(cause))?;
     if bytes.len() > max {
         return Err(Error::argument(format!(
-            "{what} has more than {max} bytes, the limit of a request"
+            "{what} has more than {max} bytes, the most that a request may have; give a smaller input"
         )));
     }
     Ok(bytes)

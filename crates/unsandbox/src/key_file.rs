@@ -68,7 +68,7 @@ fn exposed(path: &Path, file: &File) -> io::Result<Option<String>> {
     let Some((place, directory)) = place.as_deref().and_then(|at| Some((at, at.parent()?))) else {
         let shown = path.display();
         return Ok(Some(format!(
-            "{shown} is not the file that was read: it was replaced meanwhile, or has no name here; try again"
+            "{shown} is not the file that was read (replaced during the read, or without a path); try again"
         )));
     };
     if is_credential(place) {
@@ -216,7 +216,7 @@ impl Seen<'_> {
         match self.mount {
             Mount::Writable => command,
             Mount::ReadOnly | Mount::Secrets => {
-                "it is on a read-only mount: mend it where that comes from, or give a copy of mode 0600"
+                "the file is on a read-only mount: correct it at the source of the mount, or use a copy with mode 0600"
                     .to_string()
             }
         }
@@ -389,7 +389,7 @@ mod tests {
         for (file, around) in [((0, 0o444), 0o755), ((7, 0o600), 0o755), ((0, 0o600), 0o777)] {
             let said = mounted(Mount::ReadOnly, file, around).expect("it is exposed");
             assert!(
-                said.contains("it is on a read-only mount: ") && !said.contains("chmod"),
+                said.contains("the file is on a read-only mount: ") && !said.contains("chmod"),
                 "{said}"
             );
         }

@@ -47,7 +47,9 @@ impl LocalOptions {
             let code = unsandbox_protocol::ErrorCode::Config;
             Err(Error::new(
                 code,
-                format!("{what} is for local:; {endpoint} decides itself ({option})"),
+                format!(
+                    "{what} works only with local:, but the endpoint is {endpoint}; set it on the server ({option})"
+                ),
             ))
         };
         if !self.egress_allow.is_empty() {
@@ -57,7 +59,7 @@ impl LocalOptions {
             let what = format!("isolation {:?}", self.isolation.as_str());
             return refused(
                 &what,
-                "`unsandbox serve --isolation`, and each result tells what it had",
+                "`unsandbox serve --isolation`; the field isolation of a result shows its level",
             );
         }
         Ok(())
@@ -148,7 +150,8 @@ impl Local {
             "the embedded engine needs Linux"
         };
         let code = unsandbox_protocol::ErrorCode::IsolationUnavailable;
-        Err(Error::new(code, format!("local: cannot run here: {why}; name a server as endpoint")))
+        let fix = "set the URL of a server (base_url, --url or UNSANDBOX_URL)";
+        Err(Error::new(code, format!("local: is not available: {why}; {fix}")))
     }
 
     fn backend(&self) -> Result<Arc<dyn Backend>, Error> {

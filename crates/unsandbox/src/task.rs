@@ -102,7 +102,11 @@ impl<T> Task<T> {
             if !matches!(*state, State::Running(_)) {
                 return Some(match std::mem::replace(&mut *state, State::Taken) {
                     State::Done(end) => end,
-                    _ => Err(Error::new(ErrorCode::Conflict, "the task's end was taken already")),
+                    _ => {
+                        let text =
+                            "the result of this task was already returned; wait returns it once";
+                        Err(Error::new(ErrorCode::Conflict, text))
+                    }
                 });
             }
             state = match until {

@@ -195,7 +195,7 @@ fn socks_is_spoken_with_and_without_a_password() {
         (vec![turn(b"\x05\x01\x00", b"\x04\x00")], "does not speak SOCKS5"),
         (
             vec![turn(b"\x05\x01\x00", b"\x05\x00"), turn(host, b"\x05\x05\x00\x01")],
-            "was refused by the host",
+            "connection refused by the host",
         ),
     ] {
         let client = behind(format!("socks5://{}", proxy(steps(turns), &stub))).build().unwrap();

@@ -24,8 +24,8 @@ impl AllowList {
         for entry in entries {
             let wrong = |why: &str| {
                 Error::argument(format!(
-                    "the egress allow-list has {}: {why}; it takes host names, *.suffix and \
-                     addresses, names beyond ASCII as xn--",
+                    "egress_allow entry {} is invalid: {why}; give a host name, *.SUFFIX or an IP address, \
+                     non-ASCII names in punycode (xn--)",
                     shown(entry)
                 ))
             };
@@ -47,7 +47,7 @@ impl AllowList {
         if let Host::Name(name) = host
             && name.rsplit('.').next().is_some_and(|last| INNER.contains(&last))
         {
-            return Some("a name of an inner network");
+            return Some("names under localhost, local, internal and localdomain are not allowed");
         }
         if self.hosts.is_empty() && self.suffixes.is_empty() {
             return None;

@@ -100,7 +100,9 @@ fn is_passing(error: &io::Error) -> bool {
 /// On a thread of its own. Where there is no place, or no thread, the connection is closed.
 fn serve(session: &Arc<Session>, stream: TcpStream, slot: Slot, protocol: Serve) {
     let Some(of_all) = session.egress.connections.try_take() else {
-        session.refuse("a connection", "too many of all runs together");
+        let max = session.egress.connections.max();
+        let why = format!("all runs together have {max} connections, the limit");
+        session.refuse("a connection", &why);
         return;
     };
     let thread = session.egress.threads.try_take();

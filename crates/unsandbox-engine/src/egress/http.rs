@@ -7,6 +7,7 @@ use super::dial::{Denied, dial};
 use super::host::{Host, split_authority};
 use super::relay::{Sending, relay};
 use super::session::Halt;
+use super::{LOOKUPS_EACH, LOOKUPS_MAX, LOOKUPS_OWNER};
 
 /// Bytes of a request's head, and lines in it.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -90,7 +91,13 @@ fn refuse(client: Conn<'_>, denied: Denied) -> Result<(), Halt> {
         Denied::Refused(words) => answer("403 Forbidden", words),
         Denied::NotFound(words) => answer("502 Bad Gateway", words),
         Denied::Unreachable(words) => answer("502 Bad Gateway", words),
-        Denied::Busy => answer("503 Service Unavailable", "too many lookups are under way"),
+        Denied::Busy => {
+            let words = format!(
+                "too many DNS lookups are in progress (the limits are {LOOKUPS_EACH} for a run, {LOOKUPS_OWNER} for \
+                 a key and {LOOKUPS_MAX} in all); retry"
+            );
+            answer("503 Service Unavailable", &words)
+        }
         Denied::Halt(_) => Vec::new(),
     };
     match denied {
@@ -137,7 +144,7 @@ fn understand(bytes: &[u8]) -> Result<Wanted, &'static str> {
 /// `http://authority/path` as authority and path.
 fn split_target(target: &str) -> Result<(&str, String), &'static str> {
     let (scheme, rest) = target.split_once("://").ok_or(
-        "this is a proxy: it takes CONNECT, and requests that name a whole http:// address",
+        "the request target is not an absolute http:// URL; this is an HTTP proxy, use CONNECT or an absolute URL",
     )?;
     if !scheme.eq_ignore_ascii_case("http") {
         return Err("only http:// is passed on; other schemes go through CONNECT");

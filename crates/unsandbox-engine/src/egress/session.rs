@@ -142,7 +142,9 @@ impl Session {
             return Ok(());
         }
         if before <= max {
-            self.tell(format!("egress ended: more than {max} bytes"));
+            self.tell(format!(
+                "egress ended: the run transferred more than {max} bytes, the limit"
+            ));
             self.end();
         }
         Err(Halt::Over)
@@ -175,7 +177,7 @@ impl Session {
         };
         let mut notes: Vec<String> = refusals.told.iter().map(line).collect();
         if refusals.others > 0 {
-            notes.push(format!("egress refused {} more", refusals.others));
+            notes.push(format!("egress refused {} further connections", refusals.others));
         }
         notes
     }

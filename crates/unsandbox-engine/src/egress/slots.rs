@@ -31,6 +31,10 @@ impl Slots {
         self.used.lock().expect("no panic under this lock")
     }
 
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     pub fn try_take(self: &Arc<Self>) -> Option<Slot> {
         let mut used = self.used();
         (*used < self.max).then(|| {

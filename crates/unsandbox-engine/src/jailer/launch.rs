@@ -70,7 +70,7 @@ impl Core {
         job_id: &str,
         waiting: &mut Waiting,
     ) -> io::Result<()> {
-        let gone = || io::Error::other("the job is gone");
+        let gone = || io::Error::other("its job has already ended");
         if waiting.full_level != jailer.has_own_trees() {
             return Err(io::Error::other("the isolation level changed while the job was queued"));
         }

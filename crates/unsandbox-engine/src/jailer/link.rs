@@ -6,6 +6,7 @@ use crate::jailer::start::{Hello, Jailer, level_of};
 use crate::jailer::token;
 use crate::programs::temporary;
 use rustix::event::epoll::{self, EventFlags};
+use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,9 +38,12 @@ pub struct JailerLink {
 }
 
 /// An operating system's refusal while the engine is set up.
-pub fn system(what: &str) -> impl FnOnce(rustix::io::Errno) -> Error + '_ {
+pub fn system(what: &str) -> impl FnOnce(Errno) -> Error + '_ {
     move |error| {
-        Error::new(ErrorCode::Server, format!("the engine could not be set up: {what}: {error}"))
+        let is_full = [Errno::MFILE, Errno::NFILE].contains(&error);
+        let fix = if is_full { "; raise the limit on open files (ulimit -n)" } else { "" };
+        let text = format!("the engine could not be started: {what} failed: {error}{fix}");
+        Error::new(ErrorCode::Server, text)
     }
 }
 

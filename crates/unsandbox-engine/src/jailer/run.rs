@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
-use unsandbox_jailer::commands::{Cause, FromInit, StepEnd, StepKind};
+use unsandbox_jailer::commands::{Cause, FromInit, RunLimits, StepEnd, StepKind};
 use unsandbox_jailer::message::Trouble;
 use unsandbox_protocol::{
     Artifact, Error, ErrorCode, Event, EventSink, ExecutionResult, Owner, Status, Stream,
@@ -85,6 +85,7 @@ pub enum Progress {
 
 /// What the kernel answers where a file may not be executed.
 const EACCES: i32 = 13;
+const NO_SPACE: i32 = 28; // ENOSPC
 /// Read at most this often from one stream before looking at the others.
 const READ_AT_ONCE: usize = 4;
 const READ_BYTES: usize = 64 * 1024;
@@ -226,9 +227,10 @@ impl Run {
                 if end.cause != Cause::Stopped =>
             {
                 if !succeeded(&end) {
-                    let what = if kind == StepKind::Pack { "artifact" } else { "WebAssembly" };
+                    let what =
+                        if kind == StepKind::Pack { "artifact" } else { "WebAssembly artifact" };
                     let why = outcome::in_words(kind, &end, &self.ending);
-                    self.notes.push(format!("no {what}: {why} (see stderr)"));
+                    self.notes.push(format!("the {what} was not created: {why} (see stderr)"));
                 }
             }
             FromInit::Ended { kind, end } => self.end = Some((kind, end)),
@@ -239,6 +241,7 @@ impl Run {
                     Err(note) => self.notes.push(note),
                 }
             }
+            FromInit::Skipped { name, why } if name.is_empty() => self.notes.push(why),
             FromInit::Skipped { name, why } => {
                 self.notes.push(format!("artifact {name:?} was skipped: {why}"));
             }
@@ -329,6 +332,9 @@ impl Run {
                     ErrorCode::LanguageUnavailable,
                     format!("the program cannot be started: {why}; {}", temporary::NOEXEC_FIX),
                 ),
+                _ if trouble.layer == "files" && trouble.errno == NO_SPACE => {
+                    do_not_fit(&trouble.what, &self.ending.limits)
+                }
                 _ => refusal(trouble),
             });
         }
@@ -354,7 +360,7 @@ impl Run {
         }
         if self.truncated && result.limit.is_none() && result.status == Status::Completed {
             // It ended by itself before it could be stopped; what it wrote was too much all the same.
-            outcome::too_much_output(&mut result, &self.ending);
+            outcome::too_much_output(&mut result, self.step, &self.ending);
         }
         if temporary::is_like_noexec(&result)
             && let Some(why) = noexec
@@ -402,19 +408,23 @@ fn read_artifact(
     }
 }
 
+fn do_not_fit(what: &str, limits: &RunLimits) -> Error {
+    let RunLimits { work_bytes, work_files, .. } = limits;
+    Error::argument(format!(
+        "input_files do not fit into the work directory: {what}; limits.work_bytes is {work_bytes} and \
+         limits.work_files is {work_files}; raise them"
+    ))
+}
+
 /// A jail that could not be built, as an error that names layer, cause and fix.
 pub fn refusal(trouble: &Trouble) -> Error {
-    const NO_SPACE: i32 = 28; // ENOSPC
-    let Trouble { layer, what, errno, fix } = trouble;
-    // A program that is missing, or files that do not fit, are no fault of the isolation.
+    let Trouble { layer, what, fix, .. } = trouble;
+    // A program that is missing, or files that cannot be placed, are no fault of the isolation.
     match layer.as_str() {
         "program" => Error::new(
             ErrorCode::LanguageUnavailable,
             format!("the language's program could not be started in the jail: {what}"),
         ),
-        "files" if *errno == NO_SPACE => Error::argument(format!(
-            "input_files do not fit into the work directory: {what}; raise limits.work_bytes or work_files"
-        )),
         "files" | "plan" | "streams" => {
             Error::new(ErrorCode::Server, format!("the run could not be prepared: {what}"))
         }

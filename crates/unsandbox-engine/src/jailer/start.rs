@@ -65,6 +65,10 @@ fn unavailable(what: &str, error: &io::Error, fix: &str) -> Error {
     )
 }
 
+fn not_running(what: &str, fix: &str) -> Error {
+    Error::new(ErrorCode::IsolationUnavailable, format!("the jailer {what}; {fix}"))
+}
+
 impl Jailer {
     /// Whether each run gets a mount of its own for its writable tree.
     pub fn has_own_trees(&self) -> bool {
@@ -128,16 +132,21 @@ impl Jailer {
         let null = high(&null)?;
         clone_and_exec(&program, level, [&null, &null, &null, &theirs]).map_err(broken("clone"))?;
         drop((program, theirs, null));
-        let first = receive_within(&socket, START_TIME).map_err(broken("hear from it"))?;
+        let first = receive_within(&socket, START_TIME).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => {
+                let seconds = START_TIME.as_secs();
+                let what = format!("did not answer within {seconds} s after its start");
+                not_running(&what, general)
+            }
+            _ => unavailable("receive its first message", &error, general),
+        })?;
         let hello = first.and_then(|(bytes, fds)| {
             Some((FromJailer::from_bytes(&bytes)?, fds.into_iter().next()?))
         });
         let Some((FromJailer::Hello { trouble, level, layers, missing, base }, pidfd)) = hello
         else {
-            let error = io::Error::other("it ended at once");
-            return Err(unavailable(
-                "run it",
-                &error,
+            return Err(not_running(
+                "exited immediately after its start",
                 "where memfds may not be executed (vm.memfd_noexec), set UNSANDBOX_JAILER to the \
                  copy that `make install` puts in libexec",
             ));

@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::cancel::CancelGuard;
+use unsandbox_protocol::limits::{RETENTION, RETENTION_MAX_BYTES};
 use unsandbox_protocol::{CancelReason, Error, ErrorCode, EventSink, Job, Owner};
 
 /// A job that has not ended.
@@ -81,8 +82,10 @@ pub fn unknown(job_id: &str) -> Error {
     Error::new(
         ErrorCode::NotFound,
         format!(
-            "job {shown:?} is not known to this key; a finished job is kept for ten minutes at most, and goes \
-             earlier when its key's results fill the room for them"
+            "there is no job {shown:?} for this key; a finished job is removed after its retention time ({} s by \
+             default), or earlier when the results of the key exceed their limit ({} MB by default)",
+            RETENTION.as_secs(),
+            RETENTION_MAX_BYTES >> 20
         ),
     )
 }

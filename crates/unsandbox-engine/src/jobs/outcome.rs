@@ -24,11 +24,11 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
             result.status = Status::Timeout;
             let seconds = ending.wall_ms_of(kind) / 1000;
             let words = match kind {
-                StepKind::Run => format!("{who} ran past its {seconds} s"),
+                StepKind::Run => format!("{who} exceeded its ttl of {seconds} s"),
                 // A ttl of 5 does not explain an end after a minute, nor would a larger one help.
                 _ => {
                     format!(
-                        "{who} ran past its {seconds} s, the time limit of the language's compile step, which the ttl does not change"
+                        "{who} exceeded the {seconds} s that its language has for compiling; ttl does not change them"
                     )
                 }
             };
@@ -36,25 +36,25 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
         }
         Cause::Cpu => {
             let words =
-                format!("{who} used up its {} ms of processor time", ending.limits.cpu_time_ms);
+                format!("{who} exceeded limits.cpu_time_ms ({})", ending.limits.cpu_time_ms);
             limited(result, LimitKind::Cpu, EXIT_LIMIT, Some(SIGKILL), words);
         }
         Cause::Memory => out_of_memory(result, kind, ending),
         Cause::Pipes => {
             let words =
-                format!("{who} had more than {PIPES_MAX} pipes at a time, which one run may have");
+                format!("{who} had more than {PIPES_MAX} pipes open at once, the limit of a run");
             limited(result, LimitKind::Memory, EXIT_LIMIT, Some(SIGKILL), words);
         }
         Cause::Files => {
             let words = format!(
-                "{who} put more into its work directory than {} bytes or {} files",
+                "{who} exceeded limits.work_bytes ({}) or limits.work_files ({})",
                 ending.limits.work_bytes, ending.limits.work_files
             );
             limited(result, LimitKind::Files, EXIT_LIMIT, Some(SIGKILL), words);
         }
         Cause::Stopped => match ending.cancelled {
             Some(reason) => cancelled(result, reason),
-            None => too_much_output(result, ending),
+            None => too_much_output(result, kind, ending),
         },
     }
 }
@@ -69,7 +69,7 @@ pub fn in_words(kind: StepKind, end: &StepEnd, ending: &Ending) -> String {
 fn who(kind: StepKind) -> &'static str {
     match kind {
         StepKind::Compile => "the compiler",
-        StepKind::Pack | StepKind::Wasm => "the command that makes it",
+        StepKind::Pack | StepKind::Wasm => "the artifact's command",
         StepKind::Run => "the program",
     }
 }
@@ -77,12 +77,22 @@ fn who(kind: StepKind) -> &'static str {
 pub fn out_of_memory(result: &mut ExecutionResult, kind: StepKind, ending: &Ending) {
     result.status = Status::Completed;
     let who = who(kind);
-    let words = format!("{who} used more than its {} bytes of memory", ending.limits.memory_bytes);
+    let words = format!("{who} exceeded limits.memory_bytes ({})", ending.limits.memory_bytes);
     limited(result, LimitKind::Memory, EXIT_LIMIT, Some(SIGKILL), words);
 }
 
-pub fn too_much_output(result: &mut ExecutionResult, ending: &Ending) {
-    let words = format!("it wrote more than {} bytes to one stream", ending.output_bytes);
+pub fn too_much_output(result: &mut ExecutionResult, kind: StepKind, ending: &Ending) {
+    let is_full = |kept: &[u8]| kept.len() as u64 >= ending.output_bytes;
+    let stream = match (is_full(&result.stdout), is_full(&result.stderr)) {
+        (true, false) => "stdout",
+        (false, true) => "stderr",
+        _ => "stdout or stderr",
+    };
+    let words = format!(
+        "{} wrote more than limits.output_bytes ({}) to {stream}; the output is truncated",
+        who(kind),
+        ending.output_bytes
+    );
     result.success = false;
     limited(result, LimitKind::Output, EXIT_LIMIT, Some(SIGKILL), words);
 }
@@ -183,10 +193,10 @@ mod tests {
         describe(&mut result, StepKind::Compile, &ended(Cause::Wall, SIGKILL), &ENDING);
         assert_eq!((&result.status, result.exit_code), (&Status::Timeout, Some(EXIT_TIMEOUT)));
         assert_eq!(result.limit, Some(LimitKind::Wall));
-        let words = "the compiler ran past its 60 s, the time limit of the language's compile step, which the ttl does not change";
+        let words = "the compiler exceeded the 60 s that its language has for compiling; ttl does not change them";
         assert_eq!(result.error.as_deref(), Some(words));
         describe(&mut result, StepKind::Run, &ended(Cause::Wall, SIGKILL), &ENDING);
-        assert_eq!(result.error.as_deref(), Some("the program ran past its 5 s"));
+        assert_eq!(result.error.as_deref(), Some("the program exceeded its ttl of 5 s"));
     }
 
     #[test]
@@ -196,12 +206,12 @@ mod tests {
             (ended(Cause::Signaled, 11), "was ended by signal 11 (SIGSEGV, invalid memory access)"),
             (
                 ended(Cause::Wall, SIGKILL),
-                "ran past its 60 s, the time limit of the language's compile step, which the ttl does not change",
+                "exceeded the 60 s that its language has for compiling; ttl does not change them",
             ),
-            (ended(Cause::Memory, SIGKILL), "used more than its 64 bytes of memory"),
+            (ended(Cause::Memory, SIGKILL), "exceeded limits.memory_bytes (64)"),
         ] {
             let words = in_words(StepKind::Pack, &end, &ENDING);
-            assert_eq!(words, format!("the command that makes it {why}"));
+            assert_eq!(words, format!("the artifact's command {why}"));
         }
     }
 }

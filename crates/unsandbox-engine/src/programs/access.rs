@@ -44,10 +44,12 @@ impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Blocked::Rights(path) => {
-                write!(f, "the user that programs run as here has no right to use {path:?}")
+                write!(f, "the user that programs run as may not read or execute {path:?}")
             }
-            Blocked::Hidden(path) => write!(f, "it leads to {path:?}, which a jail does not show"),
-            Blocked::Nowhere(path) => write!(f, "it leads to {path:?}, which is not there"),
+            Blocked::Hidden(path) => {
+                write!(f, "it needs {path:?}, which is outside the folders of a jail")
+            }
+            Blocked::Nowhere(path) => write!(f, "it needs {path:?}, which does not exist"),
         }
     }
 }

@@ -162,10 +162,12 @@ fn notes(request: &Request, language: &Language, runtime: &Runtime) -> Vec<Strin
     let (name, recipe) = (language.name, runtime.recipe);
     let mut notes = Vec::new();
     if request.return_wasm_artifact && recipe.wasm.is_empty() {
-        notes.push(format!("no WebAssembly: the {name} toolchain here cannot make it"));
+        notes.push(format!(
+            "return_wasm_artifact has no effect: the installed {name} toolchain does not compile to WebAssembly"
+        ));
     }
     if request.return_artifact && recipe.artifact.is_empty() {
-        notes.push(format!("no artifact: {name} is not compiled"));
+        notes.push(format!("return_artifact has no effect: {name} has no compile step"));
     }
     notes
 }

@@ -105,7 +105,10 @@ fn chosen_runtime(
         .or(language.recipes.first())
         .ok_or_else(|| search.missing(language))?;
     let Some(program) = program() else {
-        return Err(wrong("is a version manager's stand-in that leads to no installed version"));
+        return Err(wrong(
+            "is a version-manager shim without an installed version; install a version, or give the path of the \
+             interpreter",
+        ));
     };
     if let Err(blocked) = search.access.check(&program.path, &program.show) {
         return Err(wrong(&format!("cannot be run in a jail: {blocked}")));
@@ -214,8 +217,8 @@ impl Search {
                 "{name} is not installed on this machine: {programs} was not found; install it with {ways}"
             ),
             Some(first) => format!(
-                "{name} cannot be run on this machine: of what was found, {first}; let others read it, or install \
-                 {programs} for all users with {ways}"
+                "{name} cannot be run on this machine: {first}; give all users the right to read and execute it \
+                 (chmod o+rx), or install {programs} for all users with {ways}"
             ),
         };
         Error::new(ErrorCode::LanguageUnavailable, text)

@@ -48,8 +48,7 @@ pub fn noexec(base: &Path) -> Option<String> {
     let folder = base.parent().unwrap_or(base);
     is_noexec(base).then(|| {
         format!(
-            "{folder:?} is on a file system mounted noexec, and at the reduced level programs that are compiled \
-             start from it"
+            "compiled programs run from {folder:?} at the reduced level, but its file system is mounted noexec"
         )
     })
 }

@@ -146,7 +146,10 @@ fn a_language_that_is_not_compiled_says_so_and_keeps_its_result() {
     let waiter = checks::submit(&ENGINE, request).expect("bash is here");
     let result = waiter.wait_result().expect("bash runs");
     assert!(result.success && result.stdout == b"kept\n" && result.artifacts.is_empty());
-    assert_eq!(result.error.as_deref(), Some("no artifact: bash is not compiled"));
+    assert_eq!(
+        result.error.as_deref(),
+        Some("return_artifact has no effect: bash has no compile step")
+    );
 }
 
 #[test]

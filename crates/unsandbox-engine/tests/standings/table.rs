@@ -64,7 +64,7 @@ const NO_NETWORKS: &str = "exec unshare --user --map-root-user --mount sh -c \
 const NO_PIDS: &str = "exec unshare --user --map-root-user --mount sh -c \
      'echo 0 > /proc/sys/user/max_pid_namespaces; exec \"$0\" \"$@\"' \"$0\" \"$@\"";
 const BY_LIMIT: &[&str] =
-    &["user namespace", "os error 28", "set user.max_user_namespaces to a few thousand"];
+    &["user namespace", "os error 28", "set user.max_user_namespaces to 4096"];
 const BY_FILTER: &[&str] = &["namespace", "os error 1", "seccomp profile that permits unshare"];
 
 const NEITHER: &[&str] =

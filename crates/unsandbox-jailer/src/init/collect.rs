@@ -33,6 +33,8 @@ pub fn collect(
         send,
         count_left: plan.artifacts_max_count,
         bytes_left: plan.artifacts_max_bytes,
+        count_max: plan.artifacts_max_count,
+        bytes_max: plan.artifacts_max_bytes,
         untold: 0,
         told: 0,
     };
@@ -52,6 +54,8 @@ struct Basket<F> {
     send: F,
     count_left: u64,
     bytes_left: u64,
+    count_max: u64,
+    bytes_max: u64,
     told: u64,
     untold: u64,
 }
@@ -67,13 +71,17 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         };
         let found = file.metadata()?;
         if !found.is_file() {
-            return self.skip(name, "not a regular file");
+            return self.skip(name, "it is not a regular file");
         }
         if self.count_left == 0 {
-            return self.skip(name, "over the limit on the number of artifacts");
+            let why = format!("the run has more than {} artifacts, the limit", self.count_max);
+            return self.skip(name, &why);
         }
         if found.len() > self.bytes_left {
-            return self.skip(name, &format!("{} bytes, over the limit on artifacts", found.len()));
+            let (len, left, max) = (found.len(), self.bytes_left, self.bytes_max);
+            let why =
+                format!("it has {len} bytes, and {left} of {max} bytes for artifacts are left");
+            return self.skip(name, &why);
         }
         self.count_left -= 1;
         self.bytes_left -= found.len();
@@ -118,7 +126,7 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
             })
             .collect();
         if matching.is_empty() {
-            return self.skip(&name, "was not made");
+            return self.skip(&name, "it was not created");
         }
         matching.iter().try_for_each(|found| self.give(&folder.join(found), found, kind))
     }
@@ -162,8 +170,11 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         }
         if looked_at == LOOKED_AT_MAX {
             // Told however many names were told before it: what was not looked at may be what was wanted.
-            let why = format!("has more than {LOOKED_AT_MAX} entries; the rest was not looked at");
-            (self.send)(FromInit::Skipped { name: "artifacts/".to_string(), why }, &[])?;
+            let why = format!(
+                "artifacts/ has more than {LOOKED_AT_MAX} entries; the others were not collected; put them into \
+                 one archive"
+            );
+            (self.send)(FromInit::Skipped { name: String::new(), why }, &[])?;
         }
         Ok(())
     }
@@ -172,9 +183,11 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         if self.untold == 0 {
             return Ok(());
         }
-        let name = format!("{} more", self.untold);
-        let why = "for the same kinds of reasons".to_string();
-        (self.send)(FromInit::Skipped { name, why }, &[])
+        let why = format!(
+            "{} more artifacts were skipped (only the first {TOLD_MAX} are listed)",
+            self.untold
+        );
+        (self.send)(FromInit::Skipped { name: String::new(), why }, &[])
     }
 }
 
@@ -185,9 +198,9 @@ fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
 
 fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(libc::ENOENT) => "was not made".to_string(),
-        Some(libc::ELOOP) => "is a link".to_string(),
-        Some(libc::ENXIO) => "not a regular file".to_string(),
+        Some(libc::ENOENT) => "it was not created".to_string(),
+        Some(libc::ELOOP) => "it is a link".to_string(),
+        Some(libc::ENXIO) => "it is not a regular file".to_string(),
         _ => error.to_string(),
     }
 }

@@ -99,7 +99,7 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
         Ok(Some((word, _))) if word == GO => {}
         _ => sys::exit_now(1),
     }
-    let entered = entered.map_err(trouble("cgroup", "go into it"));
+    let entered = entered.map_err(trouble("cgroup", "put the init into its group"));
     let prepared = entered.and_then(|()| match context.level {
         Level::Full => prepare(context.needs, counts, filters),
         Level::Reduced { .. } => prepare_reduced(context.needs, counts, filters),
@@ -160,7 +160,7 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<
         sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
     }
     let oom_score = OomScore::of_this_process();
-    keep_from_the_program().map_err(trouble("rights", "guard the init"))?;
+    keep_from_the_program().map_err(trouble("rights", "make the init undumpable"))?;
     // Here, and not at the clone: the group that it was put into is then the root that it sees.
     if !is_left_out(ablation::Layer::CgroupNamespace) {
         sys::unshare(libc::CLONE_NEWCGROUP).map_err(trouble("cgroup namespace", "unshare"))?;
@@ -179,10 +179,10 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<
         leave_inotify_to_others().map_err(trouble("user namespace", "limit inotify"))?;
     }
     if !is_left_out(ablation::Layer::Pid) && !is_left_out(ablation::Layer::Mount) {
-        guard_proc().map_err(trouble(layer, "guard /proc"))?;
+        guard_proc().map_err(trouble(layer, "cover the files of /proc"))?;
     }
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
-    furnish(Path::new(TMP)).map_err(trouble(layer, "furnish /tmp"))?;
+    furnish(Path::new(TMP)).map_err(trouble(layer, "create the directories of /tmp"))?;
     // A path that the host has removed is not shown.
     for (stage, path) in staged(&needs.show).filter(|(stage, _)| Path::new(stage).exists()) {
         bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
@@ -191,9 +191,10 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<
         show_processors(needs.cpus).map_err(trouble(layer, "show the processors"))?;
     }
     // Sockets first: the filter asks about them, and nobody else could answer.
-    let sockets = listen(&needs.listen).map_err(trouble("network namespace", "listen in it"))?;
+    let sockets = listen(&needs.listen)
+        .map_err(trouble("network namespace", "open the sockets of the gateway"))?;
     let listener = locks::put_on_init(filters, counts)
-        .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
+        .map_err(|(layer, error)| trouble(layer, "install the rules of the init")(error))?;
     limit_cpus(needs)?;
     let locks = Some(locks_for(Level::Full, Path::new(TMP), &needs.show, filters)?);
     Ok(Prepared { locks, oom_score, listener, sockets })
@@ -241,7 +242,7 @@ fn locks_for<'a>(
     filters: &'a Filters,
 ) -> JailResult<Locks<'a>> {
     let made = Locks::new(level, tmp, show, filters);
-    made.map_err(|(layer, error)| trouble(layer, "make a program's locks")(error))
+    made.map_err(|(layer, error)| trouble(layer, "build the rules of the program")(error))
 }
 
 /// Without namespaces there is nothing to mount; orphans of the run come back to this process.
@@ -252,7 +253,7 @@ fn prepare_reduced<'a>(needs: &Needs, counts: bool, filters: &Filters) -> JailRe
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
         .map_err(trouble("processes", "become a subreaper"))?;
     let listener = locks::put_on_reduced_init(filters, counts)
-        .map_err(|(layer, error)| trouble(layer, "lock the init")(error))?;
+        .map_err(|(layer, error)| trouble(layer, "install the rules of the init")(error))?;
     limit_cpus(needs)?;
     Ok(Prepared { locks: None, oom_score, listener, sockets: Vec::new() })
 }
@@ -356,14 +357,18 @@ impl Run<'_> {
                 .create(tmp)
                 .map_err(trouble(FOLDER, &format!("make {}", tmp.display())))?;
             if let Some(id) = id {
-                std::os::unix::fs::chown(tmp, Some(id), Some(id))
-                    .map_err(trouble("rights", "give the folder away"))?;
+                std::os::unix::fs::chown(tmp, Some(id), Some(id)).map_err(trouble(
+                    "rights",
+                    &format!("change the owner of {}", tmp.display()),
+                ))?;
                 // Root's is lost with the id, before a step could empty it.
                 sys::drop_bounding_set().map_err(trouble("rights", "empty the bounding set"))?;
                 sys::set_ids(id, id).map_err(trouble("rights", "take an unprivileged id"))?;
             }
-            sys::prctl(libc::PR_SET_DUMPABLE, 0).map_err(trouble("rights", "guard the init"))?;
-            return furnish(tmp).map_err(trouble(FOLDER, &format!("furnish {}", tmp.display())));
+            sys::prctl(libc::PR_SET_DUMPABLE, 0)
+                .map_err(trouble("rights", "make the init undumpable"))?;
+            return furnish(tmp)
+                .map_err(trouble(FOLDER, &format!("create the directories of {}", tmp.display())));
         }
         Ok(())
     }

@@ -151,13 +151,13 @@ fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
         return Err(("mount a tmpfs".to_string(), io::Error::last_os_error()));
     };
     std::env::set_current_dir(cover.to_str().expect("a constant")).map_err(at("enter the root"))?;
-    furnish(&links).map_err(at("furnish the root"))?;
+    furnish(&links).map_err(at("create the directories of the root"))?;
     for bind in binds {
         let step = format!("show {}", bind.source);
         attach(&bind).map_err(at(&step))?;
     }
     sys::pivot_root_here().map_err(at("pivot_root"))?;
-    sys::umount_lazily(c".").map_err(at("leave the old root"))?;
+    sys::umount_lazily(c".").map_err(at("unmount the old root"))?;
     std::env::set_current_dir("/").map_err(at("enter the root"))?;
     sys::mount_setattr(None, c"/", MOUNT_ATTR_RDONLY).map_err(at("make the root read-only"))
 }

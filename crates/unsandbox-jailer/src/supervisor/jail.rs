@@ -250,7 +250,7 @@ impl Builder {
                 .map_err(trouble("user namespace", "map the jail's id"))?;
         }
         channel::send_bytes(jail.parent_socket.as_fd(), init::GO, &[])
-            .map_err(trouble("streams", "speak to the init"))
+            .map_err(trouble("streams", "send the start message to the init"))
     }
 
     /// Takes back what the next jail can use again, and removes the rest.
@@ -383,8 +383,8 @@ fn map_ids(process: &str, uid: (u32, u32), gid: (u32, u32)) -> io::Result<()> {
 }
 
 /// What a root without capabilities can do: the kernel gives its own id to no user namespace.
-const ROOT_IN_PART: &str = "this root has not the capabilities of one: run it as an ordinary user, or with \
-                            CAP_CHOWN, CAP_SETUID, CAP_SETGID, CAP_SETFCAP and CAP_SYS_ADMIN";
+const ROOT_IN_PART: &str = "the process runs as root without capabilities that it needs: add CAP_CHOWN, \
+                            CAP_SETUID, CAP_SETGID, CAP_SETFCAP and CAP_SYS_ADMIN, or run it as an ordinary user";
 
 /// Processes are found, watched and ended through /proc: one that is missing, or that shows another pid
 /// namespace, would let them go unseen.

@@ -157,7 +157,9 @@ fn none_yet() -> Trouble {
 /// A builder without namespaces, and the folder for its runs.
 fn reduced(temporary: &Path) -> JailResult<(Builder, Workplace)> {
     if landlock::kernel_abi() == 0 {
-        return Err(trouble("landlock", "look for it")(io::Error::from_raw_os_error(libc::ENOSYS)));
+        return Err(trouble("landlock", "the kernel has no Landlock")(
+            io::Error::from_raw_os_error(libc::ENOSYS),
+        ));
     }
     // Orphans of a run whose init has been killed come back here.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)

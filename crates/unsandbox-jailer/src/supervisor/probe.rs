@@ -81,17 +81,20 @@ fn landlock() -> LayerReport {
 }
 
 fn groups(builder: &JailResult<Builder>) -> LayerReport {
-    let found: Result<&Groups, &str> = match builder {
-        Ok(builder) => builder.groups.as_ref().map_err(String::as_str),
-        Err(_) => Err("not looked for"),
+    let found: Result<&Groups, String> = match builder {
+        Ok(builder) => builder
+            .groups
+            .as_ref()
+            .map_err(|why| format!("{why}; a watchdog counts memory and processor time instead")),
+        Err(_) => Err("not checked, because no jail could be built".to_string()),
     };
     match found {
         Ok(groups) if groups.version == Version::Two => there("cgroup", "version 2"),
         Ok(_) => there("cgroup", "version 1"),
-        Err(why) => LayerReport {
+        Err(detail) => LayerReport {
             name: "cgroup".to_string(),
             available: false,
-            detail: format!("{why}; a watchdog counts memory and processor time instead"),
+            detail,
             fix: "run under a delegated group (systemd-run --user --scope -p Delegate=yes), or as root"
                 .to_string(),
         },

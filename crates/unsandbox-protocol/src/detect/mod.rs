@@ -42,13 +42,13 @@ pub fn detect(code: &str) -> Result<&'static Language, Error> {
     let candidates: Vec<&str> =
         ranking.iter().take(CANDIDATES_NAMED).map(|(_, language)| language.name).collect();
     let found = match candidates.len() {
-        0 => "nothing in it is known".to_string(),
+        0 => "no language matches".to_string(),
         1 => format!("it may be {}", candidates[0]),
         _ => format!("it may be {}", candidates.join(", ")),
     };
     Err(Error::argument(format!(
-        "the language of the code could not be told: {found}; begin with a shebang line such as \
-         \"#!/usr/bin/env python3\", or use execute, which is told the language"
+        "the language could not be detected: {found}; begin the code with a shebang line such as \
+         \"#!/usr/bin/env python3\", or call execute with a language"
     )))
 }
 

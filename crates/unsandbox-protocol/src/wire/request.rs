@@ -68,7 +68,7 @@ pub fn decode_run(query: &str, content_type: Option<&str>, body: &[u8]) -> Resul
         let map = read_body(body)?;
         if let Some(language) = field(&map, "language") {
             return Err(Error::argument(format!(
-                "language is {}, which /run detects from the code; /execute takes it",
+                "/run detects the language and does not take `language` (got {}); use /execute",
                 shown_json(language)
             )));
         }

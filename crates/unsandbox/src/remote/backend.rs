@@ -57,7 +57,7 @@ impl Backend for Remote {
         if let Some(OptionRow { name, .. }) = OPTION_TABLE.iter().find(is_local) {
             let endpoint = self.endpoint();
             return Err(Error::argument(format!(
-                "{name} is for local: only, but the endpoint is {endpoint}"
+                "{name} works only with local:, but the endpoint is {endpoint}"
             )));
         }
         ValidRequest::undetected(request)
@@ -127,7 +127,7 @@ impl Backend for Remote {
 
     fn probe(&self, _: &CallContext) -> Result<Probe, Error> {
         Err(Error::argument(format!(
-            "probe looks at this machine, but the endpoint is {}; use local:",
+            "probe reports the layers of this machine and works only with local:, but the endpoint is {}",
             self.endpoint()
         )))
     }

@@ -319,8 +319,9 @@ impl Exchange {
             return false;
         }
         log::warn!(
-            "the clock is {skew} s behind {}; its time is used for signatures",
-            self.endpoint
+            "the local clock and that of {} differ by {} s; requests are signed with the time of the server",
+            self.endpoint,
+            skew.unsigned_abs()
         );
         true
     }
@@ -358,7 +359,11 @@ impl Exchange {
             ureq::Error::Io(cause) if !sent && cause.kind() == io::ErrorKind::InvalidData => {
                 tls_error(endpoint, cause)
             }
-            ureq::Error::Io(cause) if sent => connect("was lost on the way").with_cause(cause),
+            ureq::Error::Io(cause) if sent => {
+                let message =
+                    format!("the connection to {endpoint} broke before the reply was complete");
+                Error::new(ErrorCode::Connect, message).with_cause(cause)
+            }
             ureq::Error::Io(cause) => connect("could not be reached").with_cause(cause),
             ureq::Error::ConnectProxyFailed(why) => connect("could not be reached").with_cause(why),
             ureq::Error::InvalidProxyUrl | ureq::Error::ConnectionFailed => {
@@ -376,12 +381,16 @@ impl Exchange {
     fn slow(&self, step: Timeout, endpoint: &str) -> Error {
         let timeouts = self.options.timeouts;
         let (code, what, limit) = match step {
-            Timeout::Resolve => (ErrorCode::Connect, "was not looked up", Some(timeouts.resolve)),
+            Timeout::Resolve => {
+                let seconds = timeouts.resolve.as_secs_f64();
+                let text = format!("the name of {endpoint} was not resolved within {seconds} s");
+                return Error::new(ErrorCode::Connect, text);
+            }
             Timeout::SendRequest | Timeout::SendBody => {
                 (ErrorCode::Timeout, "did not take the request", timeouts.send)
             }
             Timeout::RecvResponse => (ErrorCode::Timeout, "did not answer", timeouts.first_byte),
-            Timeout::PerRead => (ErrorCode::Timeout, "did not go on with its reply", timeouts.read),
+            Timeout::PerRead => (ErrorCode::Timeout, "sent no more of its reply", timeouts.read),
             _ => (ErrorCode::Connect, "did not connect", Some(timeouts.connect)),
         };
         let seconds = limit.unwrap_or_default().as_secs_f64();
@@ -403,7 +412,8 @@ fn bearer(credentials: &Credentials) -> Masked {
 }
 
 fn tls_error(endpoint: &str, cause: impl std::fmt::Display) -> Error {
-    Error::new(ErrorCode::Tls, format!("{endpoint} cannot be trusted")).with_cause(cause)
+    Error::new(ErrorCode::Tls, format!("the TLS handshake with {endpoint} failed"))
+        .with_cause(cause)
 }
 
 /// A target without its query string, which may carry something private.

@@ -29,7 +29,7 @@ pub(super) fn about<T>(
         let missing = remote.jobs_told().miss(job_id);
         match missing {
             Missing::NotFound => return Err(error),
-            Missing::Lost => return Err(lost(job_id, error)),
+            Missing::Lost => return Err(lost(remote, job_id, error)),
             Missing::NotYet(looks) => {
                 control.sleep(jitter(Duration::from_millis(PAUSES_MS[looks])))?;
             }
@@ -107,8 +107,11 @@ fn look(remote: &Remote, job_id: &str, wait: Option<u64>, control: &Control) -> 
     remote.look_at(job_id, wait, &control.within(limit))
 }
 
-fn lost(job_id: &str, cause: Error) -> Error {
-    let message = format!("the server forgot job {job_id:?}, which it had accepted");
+fn lost(remote: &Remote, job_id: &str, cause: Error) -> Error {
+    let (endpoint, status) = (remote.endpoint(), cause.http_status());
+    let message = format!(
+        "{endpoint} accepted job {job_id:?} and now answers {status} for it; the program may have run"
+    );
     Error::new(ErrorCode::JobLost, message)
         .with_http_status(cause.http_status())
         .with_job_id(job_id)

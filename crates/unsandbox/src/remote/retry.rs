@@ -113,8 +113,8 @@ fn attempts(
 /// The end of a submission of which nobody knows any more whether it ran.
 fn key_forgotten(exchange: &Exchange, first: Error) -> Error {
     let message = format!(
-        "{} no longer remembers the submission's key: it was restarted or replaced, or it has forgotten keys of \
-         that time; the submission is not sent again",
+        "{} has no record of the Idempotency-Key of this submission (the server was restarted or replaced, or the \
+         key has expired); the program may have run, so it is not sent again",
         exchange.endpoint
     );
     Error::new(ErrorCode::Connect, message).with_cause(first).with_may_have_run(true)

@@ -115,10 +115,10 @@ fn ask(proxy: &mut (impl Read + Write), host: &str, port: u16) -> io::Result<()>
     if reply != 0 {
         return Err(refused(match reply {
             2 => "the proxy does not allow the connection",
-            3 => "the proxy has no way to the network",
-            4 => "the proxy cannot reach the host",
-            5 => "the proxy was refused by the host",
-            6 => "the proxy's packets expired on the way",
+            3 => "the proxy reports: network unreachable",
+            4 => "the proxy reports: host unreachable",
+            5 => "the proxy reports: connection refused by the host",
+            6 => "the proxy reports: TTL expired",
             _ => "the proxy failed",
         }));
     }

@@ -72,9 +72,7 @@ impl Remote {
             .map_err(|error| error.with_may_have_run(true))?;
         if !beyond_the_service.is_empty() && !self.features().run_json {
             let (endpoint, names) = (self.endpoint(), beyond_the_service.join(" and "));
-            log::warn!(
-                "{endpoint} does not say that it supports {names}; it may have ignored that"
-            );
+            log::warn!("{endpoint} may have ignored {names}: it does not announce support");
         }
         let mut result = match submitted {
             Submitted::Result(result) => result,
