@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The result struct: plain fields for C, owned by a box behind it that keeps what they point to.
+//! The result struct: plain fields for C, in a box that owns the memory they point to.
 
 use crate::artifact::{ArtifactBox, unsandbox_artifact};
 use crate::status::{limit_number, status_number};
@@ -75,7 +75,7 @@ pub struct unsandbox_result {
     pub isolation_missing_count: usize,
 }
 
-/// The struct that C sees, and behind it what its pointers point to.
+/// The struct that C sees, and the memory that its pointers point to.
 #[repr(C)]
 pub struct ResultBox {
     public: unsandbox_result,
@@ -105,16 +105,16 @@ impl Names {
     }
 }
 
-/// Keeps a text and gives what C sees of it.
-pub fn keep(texts: &mut Vec<Text>, text: Text) -> (*const c_char, usize) {
+/// Stores a text in `texts`, and returns its pointer and length for C.
+pub fn store_text(texts: &mut Vec<Text>, text: Text) -> (*const c_char, usize) {
     let seen = (text.ptr(), text.len());
     texts.push(text);
     seen
 }
 
-/// As [`keep`]; absent is NULL.
-pub fn keep_optional(texts: &mut Vec<Text>, text: Option<&str>) -> (*const c_char, usize) {
-    text.map_or((std::ptr::null(), 0), |text| keep(texts, Text::copy(text)))
+/// As [`store_text`]; absent is NULL.
+pub fn store_optional_text(texts: &mut Vec<Text>, text: Option<&str>) -> (*const c_char, usize) {
+    text.map_or((std::ptr::null(), 0), |text| store_text(texts, Text::copy(text)))
 }
 
 impl ResultBox {
@@ -127,7 +127,7 @@ impl ResultBox {
         let missing = Names::new(isolation.map_or(&[], |it| &it.missing));
         let artifacts: Vec<_> = artifacts.into_iter().map(ArtifactBox::new).collect();
         let artifact_pointers: Vec<_> = artifacts.iter().map(|it| it.public()).collect();
-        // As many as a result without errors has.
+        // The number of texts of a result without errors.
         let mut texts = Vec::with_capacity(8);
         let public = public_fields(&source, &mut texts);
         let mut boxed = Box::new(ResultBox {
@@ -157,7 +157,7 @@ impl ResultBox {
 
     /// Hands the result to C.
     pub fn into_raw(self: Box<Self>) -> *mut unsandbox_result {
-        // The box and not its first field: the pointer must stay valid for the whole of it.
+        // A pointer to the box and not to its first field, so that it is valid for the whole box.
         Box::into_raw(self).cast()
     }
 
@@ -200,10 +200,10 @@ impl ResultBox {
     }
 }
 
-/// The fields that need no more than the source; the boxed ones are set by the caller.
+/// The fields that need only the source; the caller sets those that point into the box.
 fn public_fields(source: &ExecutionResult, texts: &mut Vec<Text>) -> unsandbox_result {
-    let (status_text, status_text_len) = keep(texts, Text::copy(source.status.as_str()));
-    let mut optional = |text: &Option<String>| keep_optional(texts, text.as_deref());
+    let (status_text, status_text_len) = store_text(texts, Text::copy(source.status.as_str()));
+    let mut optional = |text: &Option<String>| store_optional_text(texts, text.as_deref());
     let (error, error_len) = optional(&source.error);
     let (language, language_len) = optional(&source.language);
     let (detected_language, detected_language_len) = optional(&source.detected_language);
@@ -260,7 +260,7 @@ pub fn read<'a>(result: *const unsandbox_result) -> Option<&'a unsandbox_result>
     owner(result).map(|it| &it.public)
 }
 
-/// What stands behind a result that the library handed out.
+/// The box of a result that the library has given to C.
 pub fn owner<'a>(result: *const unsandbox_result) -> Option<&'a ResultBox> {
     // SAFETY: NULL, or the first field of a `ResultBox` that nobody has freed.
     unsafe { result.cast::<ResultBox>().as_ref() }
