@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_read_as_text_all_the_same() {
+    fn bytes_that_are_not_utf8_are_replaced() {
         let body = b"\xef\xbb\xbf{\"a\":\"\xff\"}";
         for body in [Cow::Borrowed(&body[..]), Cow::Owned(body.to_vec())] {
             let (mut fields, raw) = Reply::object(body).unwrap();
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn of_fields_with_one_name_the_last_counts() {
+    fn the_last_of_several_fields_with_one_name_counts() {
         let read = |body: &str| Reply::object(body.as_bytes().into()).unwrap().0;
         let mut fields = read(r#"{"a":1,"b":2,"a":3,"b":null}"#);
         assert!(fields.has("a") && !fields.has("b"));
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_in_all_their_dresses() {
+    fn scalars_are_read_as_numbers_and_as_strings() {
         let read = |value: Value| {
             let Value::Object(map) = json!({ "k": value }) else { unreachable!() };
             Fields::new(map)
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_as_it_is_found() {
+    fn base64_is_read_with_and_without_padding_and_line_breaks() {
         for text in ["aGk=", "aGk", "aG\nk=", " aGk=\r\n"] {
             assert_eq!(decode_base64(text).unwrap(), b"hi", "{text:?}");
         }
