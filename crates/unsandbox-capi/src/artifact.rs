@@ -3,7 +3,7 @@
 
 use crate::boundary::{ffi, handle};
 use crate::error::unsandbox_error;
-use crate::result::{self, keep, keep_optional, unsandbox_result};
+use crate::result::{self, store_optional_text, store_text, unsandbox_result};
 use crate::text::{Text, give_empty, give_raw, text};
 use std::ffi::c_char;
 use unsandbox::{ArtifactRef, SaveArtifact as _, save_all};
@@ -30,7 +30,7 @@ pub struct unsandbox_artifact {
     pub url_len: usize,
 }
 
-/// The struct that C sees, and behind it what its pointers point to.
+/// The struct that C sees, and the memory that its pointers point to.
 #[repr(C)]
 pub struct ArtifactBox {
     public: unsandbox_artifact,
@@ -44,11 +44,11 @@ impl ArtifactBox {
     pub fn new(mut source: Artifact) -> ArtifactBox {
         let content = Text::new(std::mem::take(&mut source.content));
         let mut texts = Vec::new();
-        let (filename, filename_len) = keep(&mut texts, Text::copy(&source.filename));
+        let (filename, filename_len) = store_text(&mut texts, Text::copy(&source.filename));
         let (safe_filename, safe_filename_len) =
-            keep(&mut texts, Text::new(source.safe_filename()));
-        let (kind, kind_len) = keep(&mut texts, Text::copy(&source.kind));
-        let (url, url_len) = keep_optional(&mut texts, source.url.as_deref());
+            store_text(&mut texts, Text::new(source.safe_filename()));
+        let (kind, kind_len) = store_text(&mut texts, Text::copy(&source.kind));
+        let (url, url_len) = store_optional_text(&mut texts, source.url.as_deref());
         let public = unsandbox_artifact {
             filename,
             filename_len,
@@ -79,7 +79,7 @@ impl ArtifactBox {
     }
 }
 
-/// What stands behind an artifact that the library handed out.
+/// The box of an artifact that the library has given to C.
 fn owner<'a>(artifact: *const unsandbox_artifact) -> Result<&'a ArtifactBox, Error> {
     handle(artifact.cast::<ArtifactBox>(), "artifact")
 }

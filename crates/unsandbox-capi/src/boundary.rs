@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The boundary that every exported function stands behind: panics stop here, and errors become a
-//! number and an object.
+//! The boundary of every exported function: it stops panics, and turns errors into a number and an object.
 
 use crate::error::unsandbox_error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +21,7 @@ macro_rules! ffi {
 }
 pub(crate) use ffi;
 
-/// What the body of an operation may give beside an error.
+/// The value of an operation's body that did not fail.
 pub trait Outcome {
     fn status(self) -> i32;
 }
@@ -66,7 +65,7 @@ pub fn infallible<T>(default: T, body: impl FnOnce() -> T) -> T {
 
 fn guarded<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     silence_panics();
-    // What a panicking body leaves behind is behind a lock or not reachable any more.
+    // State that a panicking body has changed is protected by a lock or not reachable any more.
     catch_unwind(AssertUnwindSafe(|| {
         #[cfg(feature = "panic-injection")]
         injection::panic_if_armed();
@@ -82,8 +81,8 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     }
 }
 
-/// The library has its own copy of the standard library, so this hook is not the host's: a panic
-/// is told to the log callback and never to the host's standard error.
+/// Reports panics to the log callback and never to the host's standard error. The library has its own copy of the
+/// standard library, so this does not change the host's hook.
 fn silence_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -96,7 +95,7 @@ pub fn required<T>(pointer: *mut T, name: &str) -> Result<*mut T, Error> {
     if pointer.is_null() { Err(null(name)) } else { Ok(pointer) }
 }
 
-/// Gives a value to the caller; ARGUMENT, before the value is made, where there is no place for it.
+/// Gives a value to the caller. ARGUMENT, before the value is made, if the output pointer is NULL.
 pub fn give_out<T>(
     out: *mut T,
     name: &str,
@@ -120,7 +119,7 @@ pub fn handle<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Error> {
     optional_handle(pointer).ok_or_else(|| null(name))
 }
 
-/// A handle that the caller alone uses, and that may not be NULL.
+/// A handle that only the caller uses, and that may not be NULL.
 pub fn handle_mut<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T, Error> {
     // SAFETY: as for `optional_handle`; types that are changed through it belong to one thread.
     unsafe { pointer.as_mut() }.ok_or_else(|| null(name))

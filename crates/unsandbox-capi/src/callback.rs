@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What belongs to every callback: the host's pointer, and the function that ends it.
+//! The parts of every callback: the host's pointer, and the function that frees it.
 
 use std::ffi::c_void;
 

@@ -2,7 +2,7 @@
 //! The job struct and the list of jobs.
 
 use crate::boundary::{ffi, free};
-use crate::result::{ResultBox, keep, keep_optional, unsandbox_result};
+use crate::result::{ResultBox, store_optional_text, store_text, unsandbox_result};
 use crate::status::status_number;
 use crate::text::Text;
 use std::ffi::c_char;
@@ -41,7 +41,7 @@ pub struct unsandbox_job {
     pub result: *const unsandbox_result,
 }
 
-/// The struct that C sees, and behind it what its pointers point to.
+/// The struct that C sees, and the memory that its pointers point to.
 #[repr(C)]
 pub struct JobBox {
     public: unsandbox_job,
@@ -56,9 +56,10 @@ impl JobBox {
     pub fn new(mut source: Job) -> JobBox {
         let result = source.result.take().map(|it| ResultBox::new(Arc::unwrap_or_clone(it)));
         let mut texts = Vec::new();
-        let (job_id, job_id_len) = keep(&mut texts, Text::copy(&source.job_id));
-        let (status_text, status_text_len) = keep(&mut texts, Text::copy(source.status.as_str()));
-        let mut optional = |text: &Option<String>| keep_optional(&mut texts, text.as_deref());
+        let (job_id, job_id_len) = store_text(&mut texts, Text::copy(&source.job_id));
+        let (status_text, status_text_len) =
+            store_text(&mut texts, Text::copy(source.status.as_str()));
+        let mut optional = |text: &Option<String>| store_optional_text(&mut texts, text.as_deref());
         let (language, language_len) = optional(&source.language);
         let (detected_language, detected_language_len) = optional(&source.detected_language);
         let (network_mode, network_mode_len) = optional(&source.network_mode);
@@ -112,7 +113,7 @@ pub fn read<'a>(job: *const unsandbox_job) -> Option<&'a unsandbox_job> {
     owner(job).map(|it| &it.public)
 }
 
-/// What stands behind a job that the library handed out.
+/// The box of a job that the library has given to C.
 pub fn owner<'a>(job: *const unsandbox_job) -> Option<&'a JobBox> {
     // SAFETY: NULL, or the first field of a `JobBox` that nobody has freed.
     unsafe { job.cast::<JobBox>().as_ref() }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The JSON door: a method by its name, JSON in the form of the wire in and out. A binding needs
-//! unsandbox_client_from_env, this function, and two that free.
+//! Calls a method by its name, with JSON in and out. A binding for another language needs only this function,
+//! unsandbox_client_from_env, and the two functions that free their results.
 
 use crate::boundary::{ffi, give_out};
 use crate::client::{client_of, unsandbox_client};
@@ -50,7 +50,7 @@ pub extern "C" fn unsandbox_client_call_json(
             let json = text(json, json_len, "json")?;
             let reply = call(client, method, if json.is_empty() { "{}" } else { json })?;
             let len = reply.len();
-            // JSON writes NUL as \u0000; a server's own text may still be wrong.
+            // Valid JSON has no NUL, but a server's text may be invalid.
             let reply = CString::new(reply).map_err(|_| {
                 Error::new(
                     unsandbox_protocol::ErrorCode::Protocol,
@@ -91,7 +91,7 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
         "cancel_job" => result(client.with(options).cancel_job(&job_id(json)?)?),
         "list_jobs" => wire::encode_jobs(&client.with(options).list_jobs()?),
         "languages" => wire::encode_languages(&client.with(options).languages()?),
-        // Not as it came: a server refuses an unknown key with an error, which has no "valid".
+        // Encoded anew: a server's reply about an unknown key is an error without "valid".
         "validate_key" => wire::encode_key_info(&client.with(options).validate_key()?),
         "health" => {
             let mut health = client.with(options).health()?;

@@ -2,7 +2,7 @@
 //! The C ABI of the client. Translates types, errors and ownership, and holds no rule of its own;
 //! `include/unsandbox.h` is generated from the signatures and comments of this crate.
 
-// The names are C's, and a C programmer reads the comments: there are no Rust callers.
+// Names and comments are for C programmers: there are no Rust callers.
 #![allow(non_camel_case_types, clippy::missing_safety_doc, clippy::not_unsafe_ptr_arg_deref)]
 #![allow(missing_debug_implementations)]
 

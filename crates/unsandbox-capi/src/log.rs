@@ -65,7 +65,7 @@ pub extern "C" fn unsandbox_set_log(
         let user_data = UserData::new(user_data, free_data);
         let filter = level_filter(level)?;
         INSTALLED.call_once(|| {
-            // Only fails where another logger is installed in this copy of the library: then ours.
+            // Fails only if this logger is already installed in this copy of the library.
             let _ = log::set_logger(&Logger);
         });
         let hook = call.map(|call| Arc::new(Hook { call, user_data }));

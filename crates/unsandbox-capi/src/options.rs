@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Options of one call: deadline, cancel token, output as it comes, standard input as it is needed.
+//! Options of one call: deadline, cancel token, live output, standard input as a stream.
 
 use crate::boundary::{ffi, free, give_out, handle, handle_mut, optional_handle};
 use crate::callback::{UserData, unsandbox_free_fn};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The request builder. Setters copy; limits are checked by the protocol when the request is used,
-//! so that every face refuses the same values with the same words.
+//! The request builder. Setters copy. The protocol checks the limits when the request is used, so that every face
+//! refuses the same values with the same message.
 
 use crate::boundary::{ffi, free, give_out, handle_mut};
 use crate::error::unsandbox_error;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The result struct: plain fields for C, owned by a box behind it that keeps what they point to.
+//! The result struct: plain fields for C, in a box that owns the memory they point to.
 
 use crate::artifact::{ArtifactBox, unsandbox_artifact};
 use crate::status::{limit_number, status_number};
@@ -76,7 +76,7 @@ pub struct unsandbox_result {
     pub isolation_missing_count: usize,
 }
 
-/// The struct that C sees, and behind it what its pointers point to.
+/// The struct that C sees, and the memory that its pointers point to.
 #[repr(C)]
 pub struct ResultBox {
     public: unsandbox_result,
@@ -107,16 +107,16 @@ impl Names {
     }
 }
 
-/// Keeps a text and gives what C sees of it.
-pub fn keep(texts: &mut Vec<Text>, text: Text) -> (*const c_char, usize) {
+/// Stores a text in `texts`, and returns its pointer and length for C.
+pub fn store_text(texts: &mut Vec<Text>, text: Text) -> (*const c_char, usize) {
     let seen = (text.ptr(), text.len());
     texts.push(text);
     seen
 }
 
-/// As [`keep`]; absent is NULL.
-pub fn keep_optional(texts: &mut Vec<Text>, text: Option<&str>) -> (*const c_char, usize) {
-    text.map_or((std::ptr::null(), 0), |text| keep(texts, Text::copy(text)))
+/// As [`store_text`]; absent is NULL.
+pub fn store_optional_text(texts: &mut Vec<Text>, text: Option<&str>) -> (*const c_char, usize) {
+    text.map_or((std::ptr::null(), 0), |text| store_text(texts, Text::copy(text)))
 }
 
 impl ResultBox {
@@ -158,7 +158,7 @@ impl ResultBox {
 
     /// Hands the result to C.
     pub fn into_raw(self: Box<Self>) -> *mut unsandbox_result {
-        // The box and not its first field: the pointer must stay valid for the whole of it.
+        // A pointer to the box and not to its first field, so that it is valid for the whole box.
         Box::into_raw(self).cast()
     }
 
@@ -288,7 +288,7 @@ pub fn read<'a>(result: *const unsandbox_result) -> Option<&'a unsandbox_result>
     owner(result).map(|it| &it.public)
 }
 
-/// What stands behind a result that the library handed out.
+/// The box of a result that the library has given to C.
 pub fn owner<'a>(result: *const unsandbox_result) -> Option<&'a ResultBox> {
     // SAFETY: NULL, or the first field of a `ResultBox` that nobody has freed.
     unsafe { result.cast::<ResultBox>().as_ref() }

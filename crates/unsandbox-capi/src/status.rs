@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every number of the ABI and its word. The tests hold them equal to the protocol's tables.
+//! Every number of the ABI and its name. Tests compare them with the protocol's tables.
 
 // C reads the constants by name; Rust itself uses few of them.
 #![allow(dead_code)]

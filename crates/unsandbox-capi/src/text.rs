@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Text and bytes across the boundary: in as pointer and length, out with a NUL behind as a courtesy.
+//! Text and bytes across the boundary: input as pointer and length, output with an additional NUL at its end.
 
 use std::ffi::c_char;
 use unsandbox_protocol::{Error, ErrorCode};
@@ -7,7 +7,7 @@ use unsandbox_protocol::{Error, ErrorCode};
 /// As a length: the text ends at its first NUL.
 pub const NUL_TERMINATED: usize = usize::MAX;
 
-/// Bytes that the library owns, with a NUL behind them that the length does not count.
+/// Bytes that the library owns, with a NUL at their end that the length does not count.
 pub struct Text(Box<[u8]>);
 
 impl Text {
@@ -42,7 +42,7 @@ impl Text {
     }
 }
 
-/// Gives a text to a getter's caller: the pointer as value, the length where it is wanted.
+/// Gives a text to the caller of a getter: returns the pointer, and writes the length unless that pointer is NULL.
 pub fn give(text: &Text, len: *mut usize) -> *const c_char {
     give_raw(text.ptr(), text.len(), len)
 }
@@ -55,7 +55,7 @@ pub fn give_optional(text: Option<&Text>, len: *mut usize) -> *const c_char {
     }
 }
 
-/// What a getter of text that is always there gives for a NULL handle.
+/// The value of a getter for a NULL handle, where the text is never absent.
 pub fn give_empty(len: *mut usize) -> *const c_char {
     give_raw(c"".as_ptr(), 0, len)
 }
@@ -68,7 +68,7 @@ pub fn give_raw<T>(pointer: *const T, value: usize, len: *mut usize) -> *const T
     pointer
 }
 
-/// Bytes that the caller lends for the call. NULL with length 0 is empty.
+/// Bytes borrowed from the caller for the call. NULL with length 0 is empty.
 pub fn bytes<'a>(data: *const u8, len: usize, name: &str) -> Result<&'a [u8], Error> {
     if data.is_null() {
         return match len {
@@ -84,7 +84,7 @@ pub fn bytes<'a>(data: *const u8, len: usize, name: &str) -> Result<&'a [u8], Er
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
 }
 
-/// Text that the caller lends for the call: UTF-8, of the given length or up to its NUL.
+/// Text borrowed from the caller for the call: UTF-8, of the given length or up to its NUL.
 pub fn text<'a>(data: *const c_char, len: usize, name: &str) -> Result<&'a str, Error> {
     let len = match len {
         NUL_TERMINATED if data.is_null() => {

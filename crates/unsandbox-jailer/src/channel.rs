@@ -46,7 +46,7 @@ fn send_with(
     flags: SendFlags,
 ) -> io::Result<()> {
     if bytes.len() > MESSAGE_MAX {
-        return Err(Errno::MSGSIZE.into()); // the other end would take a part of it for the whole
+        return Err(Errno::MSGSIZE.into()); // the other end would receive a part of it only
     }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     loop {
@@ -72,8 +72,8 @@ pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<OwnedF
     }))
 }
 
-/// As [`receive`], for a message of few bytes. A jail's init has no buffer for the largest one: each page of
-/// that would be its own to be copied, filled and charged to the run.
+/// As [`receive`], for a message of few bytes. A jail's init uses no buffer for the largest message, because its pages
+/// would be copied, filled and charged to the run.
 pub fn receive_short(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
     let mut buffer = [0; SHORT_MAX];
     let received = receive_with(socket, RecvFlags::empty(), &mut buffer)?;

@@ -8,7 +8,7 @@ pub struct Writer {
     pub bytes: Vec<u8>,
 }
 
-/// Takes a message apart. `None` means that it ended too early.
+/// Reads a message. `None` means that it ended too early.
 #[derive(Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -99,7 +99,7 @@ impl<T: Wire> Wire for Vec<T> {
     }
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let len = u64::read(from)?;
-        // Grows as items are really read: a false length costs nothing.
+        // The memory grows with the items that are read, so a false length costs nothing.
         let mut items = Vec::new();
         for _ in 0..len {
             items.push(T::read(from)?);

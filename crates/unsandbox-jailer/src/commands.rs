@@ -1,29 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the engine and a jail's init say to each other, over the control socket of that jail.
+//! The messages between the engine and a jail's init, over the control socket of that jail.
 //!
 //! A run begins with one batch, a [`Plan`], in a sealed memfd: [`PLAN_HEAD`] bytes with the plan's length, the plan, the
 //! contents of its files. The init places the files, takes the steps one after the other (a compiler that fails ends
-//! them) and reports each with [`FromInit::Started`] and [`FromInit::Ended`]. Meanwhile it hears one message,
+//! them) and reports each with [`FromInit::Started`] and [`FromInit::Ended`]. Meanwhile it accepts one message,
 //! [`ToInit::Stop`], which ends the program and the steps that are left.
 //!
 //! A one-shot run ends there: the init collects artifacts, says [`FromInit::Done`], and ends. A plan with
-//! [`Then::Serve`] keeps the jail: the init then obeys [`ToInit::Command`]s, one after the other, and answers each with
-//! [`FromInit::Answer`]. Files stay, programs do not: whatever a program has started is ended with it. While a program
-//! of [`Command::Spawn`] runs, files are placed, read, listed and removed all the same, a signal reaches it, and a second
+//! [`Then::Serve`] keeps the jail: the init then executes [`ToInit::Command`]s, one after the other, and answers each with
+//! [`FromInit::Answer`]. Files stay, processes do not: all that a program has started are ended with it. While a program
+//! of [`Command::Spawn`] runs, files can be placed, read, listed and removed, a signal can be sent to it, and a second
 //! spawn is refused. Wall time, and the processor time of an end, are those of each program; the limits of processor time,
 //! memory and files, and the peak of memory, count over all programs of the jail: once its processor time is used up, a
-//! spawn is refused. System V objects are removed with the program that made them, and POSIX message queues, which
-//! nothing here could find again, cannot be made in a jail that is kept. [`Command::End`], or the end of either socket,
+//! spawn is refused. System V objects are removed with the program that made them. POSIX message queues, which
+//! the init could not find to remove them, cannot be made in a jail that is kept. [`Command::End`], or the end of either socket,
 //! ends the jail and everything in it.
 //!
 //! The init never waits for a program: files that a program could make to block (pipes, devices) are not opened. An engine
 //! that does not read its answers loses the jail: at once while a program runs, after ten seconds otherwise. One that
 //! leaves more descriptors in the socket than the kernel allows a user (RLIMIT_NOFILE) is refused the next. A message
-//! that is malformed ends the jail; a command that cannot be obeyed is answered with [`Answer::Refused`], as is one that
+//! that is malformed ends the jail; a command that cannot be executed is answered with [`Answer::Refused`], as is one that
 //! comes before the batch is over. [`ToInit::Stop`] without a program does nothing. A message has at most
-//! [`crate::message::MESSAGE_MAX`] bytes, which the sender is told. The engine bounds what it places by itself.
-//!
-//! Another change adds two commands: `park` starts a runtime up to where it would read its program, `go` gives it one.
+//! [`crate::message::MESSAGE_MAX`] bytes, else the sender gets an error. The engine itself limits the files that it places.
 
 use crate::codec::Blob;
 use crate::message::Trouble;
@@ -64,7 +62,7 @@ pub enum Then {
     /// Collect, and end.
     #[default]
     End,
-    /// Obey [`ToInit::Command`]s until [`Command::End`].
+    /// Execute [`ToInit::Command`]s until [`Command::End`].
     Serve,
 }
 wire_enum!(Then { 1 = End, 2 = Serve });
@@ -79,7 +77,7 @@ pub struct PlacedFile {
 }
 wire_struct!(PlacedFile { name, len });
 
-/// A file to give back, and what it is. Relative to the work directory, or below [`Plan::tmp`]; a `*` in the
+/// A file to give back, and its kind. Relative to the work directory, or below [`Plan::tmp`]; a `*` in the
 /// last part stands for any characters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
@@ -133,7 +131,7 @@ wire_struct!(RunLimits {
 pub enum ToInit {
     /// Kill the program and report; `collect` says whether artifacts are still wanted.
     Stop { collect: bool },
-    /// Do something, and answer with [`FromInit::Answer`] and the same id.
+    /// Execute a command, and answer with [`FromInit::Answer`] and the same id.
     Command { id: u64, command: Command },
 }
 wire_enum!(ToInit { 1 = Stop { collect }, 2 = Command { id, command } });
@@ -142,8 +140,8 @@ wire_enum!(ToInit { 1 = Stop { collect }, 2 = Command { id, command } });
 /// programs make links where they like.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Writes a file, with what the descriptor that comes along has from its beginning. An older file of that name is
-    /// replaced when the new one is whole; folders on the way are made. At most [`PLACE_MAX`] bytes while a program
+    /// Writes a file from the beginning of the descriptor that comes with the message. An older file of that name is
+    /// replaced once the new one is complete; missing folders are made. At most [`PLACE_MAX`] bytes while a program
     /// runs.
     Place { path: String, len: u64 },
     /// Opens a regular file: its descriptor comes with the answer.
@@ -152,7 +150,7 @@ pub enum Command {
     List { path: String, after: Blob },
     /// Removes a file or a folder with all that is in it.
     Remove { path: String },
-    /// Starts a program in the work directory (`input`), with standard streams that come along. One at a time.
+    /// Starts a program in the work directory (`input`), with standard streams that come with the message. One at a time.
     Spawn { argv: Vec<String>, env: Vec<String>, wall_ms: u64 },
     /// Sends a signal to the program that runs: 2 interrupts, 9 ends it.
     Signal { signal: i32 },
@@ -166,16 +164,16 @@ wire_enum!(Command {
     5 = Spawn { argv, env, wall_ms }, 6 = Signal { signal }, 7 = Collect, 8 = End,
 });
 
-/// Bytes that are placed while a program runs: nothing else is looked at meanwhile.
+/// The most bytes to place while a program runs, because the init does not watch the program meanwhile.
 pub const PLACE_MAX: u64 = 8 << 20;
 
-/// Entries of a folder that one answer has.
+/// The most entries of a folder in one answer.
 pub const ENTRIES_MAX: usize = 128;
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// Of place, remove, signal and collect.
+    /// The answer to place, remove, signal and collect.
     Done,
     /// With the file's descriptor.
     File {
@@ -190,7 +188,7 @@ pub enum Answer {
     Ended {
         end: StepEnd,
     },
-    /// It was not done, for this reason; `errno` is 0 where no system call failed.
+    /// The command was not executed, for this reason; `errno` is 0 where no system call failed.
     Refused {
         why: String,
         errno: i32,
@@ -203,7 +201,7 @@ wire_enum!(Answer {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// As it is: a program may choose bytes that are not text.
+    /// The raw bytes: a program may choose a name that is not text.
     pub name: Blob,
     pub is_folder: bool,
     /// Of a regular file; 0 for anything else.
@@ -266,7 +264,7 @@ pub enum Cause {
     Wall,
     Cpu,
     Memory,
-    /// Its folder holds too much, where no file system of its own bounds it.
+    /// Its folder holds too much; only where it has no file system of its own.
     Files,
     /// The engine said [`ToInit::Stop`].
     Stopped,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Folders of runs that have no file system of their own: measured, emptied and removed. The program
-//! shapes what lies in them, so every step goes from one open directory to the next: no path that could
-//! be too long, no link followed, never more than a few descriptors for a removal.
+//! Measures, empties and removes folders of runs that have no file system of their own. The program controls their
+//! contents, so every step goes from one open directory to the next: paths cannot become too long, no link is followed,
+//! and a removal needs only a few descriptors.
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir};
 use std::collections::BTreeSet;
@@ -11,13 +11,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Folders in folders that are measured; each costs a descriptor. What lies deeper counts as too much.
+/// How deep nested folders are measured; each level needs a descriptor. Deeper nesting counts as too much.
 pub const DEPTH_MAX: usize = 128;
 
-/// Entries that a listing looks at: more would keep an init from its program too long.
+/// The most entries that a listing reads: with more, an init would not watch its program for too long.
 const LISTED_MAX: usize = 1 << 17;
 
-/// Opens a folder, if it is one and no link.
+/// Opens a folder; fails for a link.
 pub fn open(path: &Path) -> io::Result<OwnedFd> {
     Ok(fs::open(path, FOLDER, Mode::empty())?)
 }
@@ -25,14 +25,14 @@ pub fn open(path: &Path) -> io::Result<OwnedFd> {
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// What becomes of the rights that had to be taken to look into a folder.
+/// Whether the mode of a folder that had to be changed to read it is restored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rights {
     GivenBack,
     Kept,
 }
 
-/// Opens the folder `name`, also where its owner has forbidden that to himself.
+/// Opens the folder `name`, even if its mode denies that to its owner.
 fn open_in(parent: BorrowedFd<'_>, name: &CStr, rights: Rights) -> io::Result<OwnedFd> {
     let opened = fs::openat(parent, name, FOLDER, Mode::empty());
     if !matches!(opened, Err(rustix::io::Errno::ACCESS)) && rights == Rights::GivenBack {
@@ -83,7 +83,7 @@ pub fn entries_after(
     Ok((names.into_iter().collect(), has_more))
 }
 
-/// Read through the descriptor itself, which needs no right that the folder may have lost since.
+/// Reads through the descriptor itself, so the mode that the folder has now does not matter.
 fn entries(folder: BorrowedFd<'_>) -> io::Result<Vec<(CString, FileType)>> {
     fs::seek(folder, fs::SeekFrom::Start(0))?;
     let mut buffer = [const { MaybeUninit::uninit() }; 8192];
@@ -99,18 +99,18 @@ fn entries(folder: BorrowedFd<'_>) -> io::Result<Vec<(CString, FileType)>> {
     Ok(found)
 }
 
-/// What lies in a folder and below.
+/// The size of a folder and everything below it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Content {
     pub bytes: u64,
     pub files: u64,
 }
 
-/// None if a part of it cannot be measured, as one that is nested too deeply.
+/// `None` if a part of it cannot be measured, for example because it is nested too deeply.
 pub fn measure(folder: &Path) -> Option<Content> {
     let mut sum = Content::default();
     let top = open(folder).or_else(|_| open_in(fs::CWD, &c_path(folder)?, Rights::GivenBack));
-    // Gone, or never made: nothing is in it.
+    // It was removed, or never made.
     let Ok(top) = top else { return Some(sum) };
     add(top, DEPTH_MAX, &mut sum).then_some(sum)
 }
@@ -118,7 +118,7 @@ pub fn measure(folder: &Path) -> Option<Content> {
 fn add(folder: OwnedFd, depth: usize, sum: &mut Content) -> bool {
     let Ok(found) = entries(folder.as_fd()) else { return false };
     for (name, _) in found {
-        // What has been removed meanwhile is not counted; what lies in it has gone before it.
+        // An entry that was removed meanwhile is not counted; a folder had to be empty for that.
         let Ok(stat) = fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         sum.bytes += stat.st_blocks as u64 * 512;
         sum.files += 1;
@@ -142,8 +142,7 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP))
 }
 
-/// Removes a folder and all that is in it, whatever rights the program has taken from it. No process of
-/// the run may be left.
+/// Removes a folder and all that is in it, whatever modes the program has set. No process of the run may be left.
 pub fn remove(path: &Path) -> io::Result<()> {
     match remove_in(fs::CWD, &c_path(path)?) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -157,7 +156,7 @@ pub fn remove_in(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     Ok(fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
 
-/// Every folder that is found moves up to the top before its turn comes, so that depth costs nothing.
+/// Each folder is moved to the top before it is emptied, so deep nesting needs no more descriptors.
 fn empty(top: BorrowedFd<'_>) -> io::Result<()> {
     let mut serial = 0;
     loop {
@@ -176,7 +175,7 @@ fn empty(top: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Empties the folder `name`: its files go, its folders move up to `top`.
+/// Empties the folder `name`: removes its files and moves its folders to `top`.
 fn raise(top: BorrowedFd<'_>, name: &CStr, serial: &mut u64) -> io::Result<()> {
     let folder = open_in(top, name, Rights::Kept)?;
     for (name, kind) in entries(folder.as_fd())? {
@@ -189,7 +188,7 @@ fn raise(top: BorrowedFd<'_>, name: &CStr, serial: &mut u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Some file systems do not tell in a listing what is a folder.
+/// Removes a file. Some file systems do not say in a listing which entries are folders, so it may be one.
 fn remove_file(
     folder: BorrowedFd<'_>,
     name: &CStr,
@@ -212,13 +211,13 @@ fn move_up(
     top: BorrowedFd<'_>,
     serial: &mut u64,
 ) -> io::Result<()> {
-    // To be moved it must be writable: its entry ".." changes.
+    // A folder must be writable to be moved, because its entry ".." changes.
     drop(open_in(folder, name, Rights::Kept)?);
     loop {
         *serial += 1;
         let place = format!("raised-{serial}");
         match fs::renameat(folder, name, top, &place) {
-            // The program has something of that name there.
+            // The program has made an entry of that name there.
             Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST) => {}
             Err(rustix::io::Errno::NOTDIR) => {}
             other => return Ok(other?),
@@ -226,7 +225,7 @@ fn move_up(
     }
 }
 
-/// Gives every regular file right in the folder `name` of `parent` the right to be executed.
+/// Makes every regular file executable that is directly in the folder `name` of `parent`.
 pub fn make_executable(parent: &Path, name: &CStr) -> io::Result<()> {
     let parent = open(parent)?;
     let folder = fs::openat(&parent, name, FOLDER, Mode::empty())?;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which ids programs run as. The jailer takes them; the engine asks whether a program that it found can be
-//! reached with them.
+//! The ids that programs run as. The jailer uses them; the engine checks with them whether a runtime is accessible.
 
 use std::fs;
 
@@ -14,8 +13,8 @@ pub struct IdRange {
     pub count: u32,
 }
 
-/// Ids for jails of a root host: in the high range, or (in a container that maps few) the last of it.
-/// None for others, and for a root who has no other id: their programs run as they are.
+/// Ids for jails of a root host: in the high range, or (in a container that maps few ids) the last ones that it maps.
+/// `None` for other users, and for root without other ids: their programs run with the user's own id.
 pub fn of_root(effective_uid: u32) -> Option<IdRange> {
     if effective_uid != 0 || !may_change_ids() {
         return None;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![forbid(unsafe_code)]
-//! What the engine and the jailer both know: where the jailer's source is, and the messages between
-//! them. The program itself (`main.rs` and the modules below it) is linked by nobody.
+//! The part that the engine and the jailer share: the place of the jailer's source, and the messages between them. No
+//! other crate links the program itself (`main.rs` and its modules).
 
 #[cfg(target_os = "linux")]
 pub mod channel;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The messages between the engine and the supervisor, which speak over one socket. What the engine and a jail's
-//! init say to each other is in `commands.rs`.
+//! The messages between the engine and the supervisor, over one socket. Those between the engine and a jail's init are in
+//! `commands.rs`.
 
 use crate::{wire_enum, wire_struct};
 
@@ -22,7 +22,7 @@ pub enum ToJailer {
 }
 wire_enum!(ToJailer { 1 = Spawn { id, needs, tree }, 2 = Kill { id }, 3 = Probe, 4 = Quit });
 
-/// What the jailer itself has to know of a run; the rest is for the init alone.
+/// What the supervisor has to know about a run; the rest is only for the init.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Needs {
     /// Paths of the host, outside the standard ones, that the jail shows read-only.
@@ -39,7 +39,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What most runs need, for the jail that is made before the first is known: the defaults of the
+    /// The needs of most runs, for the jail that is made before the first run is known: the defaults of the
     /// protocol's table (a test of the engine compares them).
     pub const USUAL: Needs = Needs {
         show: Vec::new(),
@@ -68,7 +68,7 @@ pub enum FromJailer {
     /// The run's init is gone, and with it every process of the run.
     Exited {
         id: u64,
-        /// The kernel has ended the init for want of the run's memory.
+        /// The kernel has ended the init because the run's memory was exhausted.
         out_of_memory: bool,
     },
     /// The jail could not be built.
@@ -107,7 +107,7 @@ wire_struct!(LayerReport { name, available, detail, fix });
 /// Which step of building a jail failed, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trouble {
-    /// The layer, in the words of the probe.
+    /// The layer, named as in [`LayerReport::name`].
     pub layer: String,
     pub what: String,
     pub errno: i32,

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What /proc tells of single processes. A program chooses its name, which stands in these files, so
-//! they are read as bytes; and it chooses which of its threads live, so a process is seen through one
-//! that does.
+//! Reads /proc for single processes. A program chooses its name, which is in these files, so they are read as bytes. It
+//! also chooses which of its threads live, so a process is read through a thread that does.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The text of a file, whatever bytes a name in it has.
+/// The text of a file; bytes that are not UTF-8 are replaced.
 pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The text of an open file of the kernel's, from its beginning. Such files have no length, by which std
-/// would know how much to ask for at once; it begins with 32 bytes, and each asking costs.
+/// The text of an open file of the kernel, from its beginning. Such files have no length, so std would begin with
+/// reads of 32 bytes, and each read costs time.
 pub fn whole(file: &File) -> io::Result<String> {
     const AT_ONCE: usize = 4096;
     let mut bytes = vec![0; AT_ONCE];
@@ -32,7 +31,7 @@ pub fn whole(file: &File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Every process in sight.
+/// Every process that this /proc shows.
 pub fn all() -> impl Iterator<Item = libc::pid_t> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -61,27 +60,27 @@ pub fn tasks_of(uid: u32) -> u64 {
         .sum()
 }
 
-/// A process that has memory, through a thread that lives.
-pub struct Face {
+/// A process that has memory, read through one of its live threads.
+pub struct ProcessInfo {
     pub pid: libc::pid_t,
     folder: PathBuf,
     status: String,
 }
 
-impl Face {
-    /// None for a process that has ended. The leader of a process may end before its other threads:
-    /// what all of them share is then told of them alone.
-    pub fn of(pid: libc::pid_t) -> Option<Face> {
+impl ProcessInfo {
+    /// `None` for a process that has ended. The leader of a process may end before its other threads; the files of
+    /// those then show what all threads share.
+    pub fn of(pid: libc::pid_t) -> Option<ProcessInfo> {
         let folder = PathBuf::from(format!("/proc/{pid}"));
-        Face::at(pid, folder.clone()).or_else(|| {
+        ProcessInfo::at(pid, folder.clone()).or_else(|| {
             let tasks = fs::read_dir(folder.join("task")).into_iter().flatten().flatten();
-            tasks.map(|task| task.path()).find_map(|task| Face::at(pid, task))
+            tasks.map(|task| task.path()).find_map(|task| ProcessInfo::at(pid, task))
         })
     }
 
-    fn at(pid: libc::pid_t, folder: PathBuf) -> Option<Face> {
+    fn at(pid: libc::pid_t, folder: PathBuf) -> Option<ProcessInfo> {
         let status = text(folder.join("status")).ok()?;
-        status.contains("\nRssAnon:").then_some(Face { pid, folder, status })
+        status.contains("\nRssAnon:").then_some(ProcessInfo { pid, folder, status })
     }
 
     /// The value of a line of its status, in bytes.
@@ -99,7 +98,7 @@ impl Face {
         line.and_then(|pid| pid.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// What it has mapped; the kernel gives a process 65,530 mappings at most. One that is small has few.
+    /// Its mappings, of which the kernel allows 65,530. For a small process the number is estimated from its size.
     pub fn mapped(&self) -> Mapped {
         const SMALL: u64 = 4 << 20;
         const PAGES_EACH: u64 = 8;
@@ -119,8 +118,8 @@ impl Face {
         mapped
     }
 
-    /// Its share of the anonymous pages that forks have in common. None if the kernel does not tell in
-    /// parts; where it may not be looked at, all that it has counts as its own.
+    /// Its proportional share of the anonymous pages that forks share. `None` if the kernel does not report it; where
+    /// reading is denied, all its pages count as its own.
     pub fn proper_share(&self) -> Option<u64> {
         match text(self.folder.join("smaps_rollup")) {
             Ok(rollup) => rollup.contains("Pss_Anon:").then(|| kilobytes(&rollup, "Pss_Anon:")),
@@ -129,7 +128,7 @@ impl Face {
         }
     }
 
-    /// The descriptors that its threads share, as paths: the filters keep threads from having others.
+    /// The descriptors that its threads share, as paths. The filters prevent threads from having their own.
     pub fn descriptors(&self) -> io::Result<Vec<PathBuf>> {
         match fs::read_dir(self.folder.join("fd")) {
             Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
@@ -143,7 +142,7 @@ impl Face {
 #[derive(Clone, Debug)]
 pub struct Mapped {
     pub count: u64,
-    /// Memory that is nobody's file, by inode, with how much of it is mapped.
+    /// Shared memory that has no file, by inode, with the bytes that are mapped.
     pub shared: Vec<(u64, u64)>,
 }
 

@@ -43,8 +43,8 @@ pub fn fork_with(flags: libc::c_int) -> io::Result<Option<libc::pid_t>> {
 /// The stack of a child that shares this process's memory.
 const SHARED_STACK: usize = 64 * 1024;
 
-/// As vfork: `child` runs in a process of its own in this one's memory, while this one waits until it
-/// executes a program or ends. Nothing is copied, which is most of what a fork costs.
+/// As vfork: `child` runs in a new process that shares this one's memory, and this one waits until it executes a program
+/// or ends. Nothing is copied, and copying is the largest part of a fork's time.
 pub fn fork_sharing(child: &mut dyn FnMut()) -> io::Result<libc::pid_t> {
     extern "C" fn enter(argument: *mut libc::c_void) -> libc::c_int {
         // SAFETY: the parent's frame, where this points, waits for the child.
@@ -62,7 +62,7 @@ pub fn fork_sharing(child: &mut dyn FnMut()) -> io::Result<libc::pid_t> {
     check(pid)
 }
 
-/// Ends this process at once, running nothing of Rust's or libc's.
+/// Ends this process at once, without exit handlers or destructors.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: does not return.
     unsafe { libc::_exit(code) }
@@ -100,7 +100,7 @@ impl Reaped {
     }
 }
 
-/// Every child, whatever clone it came from.
+/// Every child, by whichever kind of clone it was made.
 const ALL: WaitOptions = WaitOptions::from_bits_retain(libc::__WALL as u32);
 
 /// Reaps one child; `Ok(None)` if none has ended and `block` is false. ECHILD when there is none.
@@ -135,7 +135,7 @@ pub fn children_usage() -> (Duration, u64) {
     (time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss as u64 * 1024)
 }
 
-/// With an empty `kind` and `data` where the flags need none.
+/// `kind` and `data` are empty where the flags do not need them.
 pub fn mount(
     source: &CStr,
     target: &CStr,
@@ -237,7 +237,7 @@ pub fn dup2(from: RawFd, to: RawFd) -> io::Result<()> {
     check(unsafe { libc::dup2(from, to) }).map(drop)
 }
 
-/// Gives a pipe to an owner; anything else (a device of the host, say) stays as it is.
+/// Changes the owner of a pipe; any other file (a device of the host, for example) stays as it is.
 pub fn own_pipe(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     if FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Fifo {
         rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
@@ -245,7 +245,7 @@ pub fn own_pipe(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Of this thread, which is all there is.
+/// Sets the ids of this thread, which is the only one of the process.
 pub fn set_ids(uid: u32, gid: u32) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
@@ -258,18 +258,18 @@ pub fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
     check(unsafe { libc::prctl(option, value, zero, zero, zero) }).map(drop)
 }
 
-/// What ps shows; at most 15 bytes. An exec from a memfd has a number for a name.
+/// Sets the name that ps shows; at most 15 bytes. A program executed from a memfd has a number as its name.
 pub fn set_name(name: &CStr) {
     let _ = rustix::thread::set_name(name);
 }
 
-/// Takes every capability from whatever is executed later. Needs the right to; who has not that right
-/// has none to pass on either.
+/// Takes every capability from programs that are executed later. This needs CAP_SETPCAP; a process without it has no
+/// capabilities to pass on.
 pub fn drop_bounding_set() -> io::Result<()> {
     const LAST: libc::c_ulong = 63;
     for capability in 0..=LAST {
         match prctl(libc::PR_CAPBSET_DROP, capability) {
-            // Past the last one that this kernel knows.
+            // The number is above the last one that this kernel knows.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => break,
             other => other?,
@@ -293,7 +293,7 @@ pub fn drop_capabilities() -> io::Result<()> {
     Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
-/// `u64::MAX` stands for none.
+/// `u64::MAX` means unlimited.
 pub fn set_rlimit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let limit = Rlimit { current: Some(soft), maximum: Some(hard) };
     Ok(rustix::process::setrlimit(resource, limit)?)
@@ -304,8 +304,8 @@ pub fn hard_rlimit(resource: Resource) -> u64 {
     rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX)
 }
 
-/// Not 0: a core pattern that is a pipe ignores that, and would run the host's program on our core. The
-/// kernel takes 1 as "none, whatever the pattern"; the filter keeps it there.
+/// Forbids core files. The limit is 1 and not 0: with a pipe as core pattern the kernel ignores 0 and would run the host's
+/// program on the core. The kernel treats 1 as "none, for every pattern"; the filter prevents a change.
 pub fn no_core_file() -> io::Result<()> {
     let hard = hard_rlimit(Resource::Core).min(1);
     set_rlimit(Resource::Core, hard, hard)
@@ -343,7 +343,7 @@ pub fn child_signal_fd() -> io::Result<OwnedFd> {
     }
 }
 
-/// Forgets what the host and the language's runtime have said of signals; children inherit that.
+/// Resets the signal actions that the host and Rust's runtime have set, because children inherit them.
 pub fn reset_signals() {
     // The kernel's structure, all zero: SIG_DFL, no flags, no mask. Not libc's call, which refuses the two
     // signals that it keeps for itself: `posix_spawn` of glibc leaves them ignored in what it starts.
@@ -356,7 +356,7 @@ pub fn reset_signals() {
     unblock_signals();
 }
 
-/// Gives a program that is about to start the signals that programs expect.
+/// Unblocks all signals, as a program that is about to start expects.
 pub fn unblock_signals() {
     // SAFETY: an all-zero sigset is initialised by sigemptyset before use, and outlives the calls.
     unsafe {
@@ -366,14 +366,14 @@ pub fn unblock_signals() {
     }
 }
 
-/// Reads and throws away what a signalfd or eventfd holds.
+/// Reads the pending data of a signalfd or eventfd and drops it.
 pub fn drain(fd: RawFd) {
     let mut buffer = [0u8; 4096];
     // SAFETY: the buffer outlives the call and has the length given.
     while unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) } > 0 {}
 }
 
-/// Waits until one of `fds` is readable or `timeout` has passed; tells which are.
+/// Waits until one of `fds` is readable or `timeout` has passed; returns which are readable.
 pub fn poll_readable<const N: usize>(
     fds: [RawFd; N],
     timeout: Option<Duration>,
@@ -395,7 +395,7 @@ pub fn poll_readable<const N: usize>(
     }
 }
 
-/// Strings as the kernel takes them.
+/// Strings in the form that execve takes.
 pub struct Words<'a> {
     pointers: Vec<*const libc::c_char>,
     strings: std::marker::PhantomData<&'a [CString]>,
@@ -408,7 +408,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Replaces this process by a program. Returns only to say why it could not.
+/// Replaces this process by a program. Returns only the error if that fails.
 pub fn exec(argv: &Words<'_>, env: &Words<'_>) -> io::Error {
     let path = argv.pointers[0];
     // SAFETY: both arrays end with NULL, and they and their strings outlive the call; execve refuses a
@@ -425,12 +425,12 @@ pub fn restrict_files(rules: BorrowedFd<'_>) -> io::Result<()> {
     check_long(done).map(drop)
 }
 
-/// Whether pages can leave memory at all.
+/// Whether the machine has swap.
 pub fn has_swap() -> bool {
     rustix::system::sysinfo().totalswap > 0
 }
 
-/// Bytes that are taken of the file system that holds `path`; 0 where it cannot be asked.
+/// Used bytes of the file system of `path`; 0 on an error.
 pub fn bytes_used(path: &CStr) -> u64 {
     rustix::fs::statfs(path)
         .map_or(0, |stat| stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_bsize as u64)
@@ -468,7 +468,7 @@ pub fn set_umask(mask: u32) {
     rustix::process::umask(Mode::from_raw_mode(mask));
 }
 
-/// An error means that this process leads one already.
+/// Begins a new session; an error means that this process leads one already, and is ignored.
 pub fn new_session() {
     let _ = rustix::process::setsid();
 }
@@ -478,10 +478,10 @@ pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
     add_filter(program, 0).map(drop)
 }
 
-/// As [`install_filter`]; gives the descriptor by which calls are received that the filter hands over.
+/// As [`install_filter`]; returns the descriptor by which the calls are received that the filter hands over.
 pub fn install_listening_filter(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
     let listen = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    // Once a call is received, no signal but one that kills takes it back (since Linux 5.19).
+    // Once a call is received, only a signal that kills interrupts it (since Linux 5.19).
     let made = add_filter(program, listen | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
     let made = made.or_else(|error| match error.raw_os_error() {
         Some(libc::EINVAL) => add_filter(program, listen),
@@ -499,18 +499,18 @@ fn add_filter(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result
     })
 }
 
-/// Access and change of a file.
+/// Sets the access and modification times of a file.
 pub fn set_times(path: &CStr, times: &Timestamps) -> io::Result<()> {
     Ok(rustix::fs::utimensat(CWD, path, times, AtFlags::empty())?)
 }
 
-/// A descriptor that becomes readable when the process dies.
+/// A pidfd, which becomes readable when the process ends.
 pub fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(pid).ok_or(rustix::io::Errno::INVAL)?;
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// May be denied in a user namespace, where the groups mean nothing more.
+/// Drops supplementary groups. May be denied in a user namespace, where they have no effect.
 pub fn drop_groups() {
     let _ = rustix::thread::set_thread_groups(&[]);
 }
@@ -525,7 +525,7 @@ pub fn set_close_on_exec(fd: RawFd) {
     unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
 }
 
-/// As many descriptors as the host may have: each run holds a few here.
+/// Raises the limit on open files to the hard limit, because each run needs a few here.
 pub fn raise_open_files() {
     let most = hard_rlimit(Resource::Nofile);
     let _ = set_rlimit(Resource::Nofile, most, most);

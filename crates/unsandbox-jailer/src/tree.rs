@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The processes of one run where no namespace bounds them: found by walking down from the init, to
-//! which every orphan returns (it is their subreaper), and ended.
+//! Finds and ends the processes of a run without a pid namespace. They are the descendants of the init, because it is
+//! the subreaper of every orphan.
 
 use crate::proc;
 use crate::sys;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How long processes that are being ended are left to do so.
+/// How long to wait between tries to end processes.
 pub const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
-/// Rounds of stopping before what is left is killed as it is: each round can only meet children that
-/// were forked during the one before.
+/// How many rounds stop processes before the rest is killed: each round can only find children that were forked during
+/// the previous one.
 const ROUNDS: usize = 64;
 
 /// Every descendant of `root`, without it.
@@ -43,7 +43,7 @@ pub fn own() -> Vec<libc::pid_t> {
 }
 
 /// Ends every process that `find` finds, and every child of this one, and reaps them. Between the tries
-/// it waits: a process may be in the kernel's hands for long, and the caller may have other duties.
+/// it calls `wait`: a process may be in the kernel for long, and the caller may have other work.
 pub fn end(find: impl Fn() -> Vec<libc::pid_t>, mut wait: impl FnMut()) {
     while !end_once(&find) {
         wait();
@@ -54,7 +54,7 @@ pub fn end(find: impl Fn() -> Vec<libc::pid_t>, mut wait: impl FnMut()) {
 /// children of this process.
 fn end_once(find: impl Fn() -> Vec<libc::pid_t>) -> bool {
     kill_all(&find);
-    // Those that die are orphaned to us, and reaped.
+    // Orphans become children of this process and are reaped.
     loop {
         match sys::reap(false) {
             Ok(Some(_)) => {}

@@ -214,7 +214,7 @@ impl Drop for Jail {
     }
 }
 
-/// At each level that is here; one has to be.
+/// Runs a test at each level that this machine gives; there has to be one.
 fn at_each_level(test: impl Fn(&mut Jail)) {
     let mut played = 0;
     for level in ["full", "reduced"] {
@@ -294,7 +294,7 @@ fn a_program_is_signalled_and_files_move_meanwhile() {
         output.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "caught\n");
         assert_eq!(Jail::refused(jail.ask(Command::Signal { signal: 9 })), "no program runs");
-        // Stopped as a run is, with all that it has started.
+        // The program is stopped with all processes that it has started.
         let (_output, id) = jail.spawn("sleep 60 & sleep 60");
         assert_eq!(jail.answer(id).0, Answer::Started);
         channel::send(jail.control.as_fd(), &ToInit::Stop { collect: false }, &[]).unwrap();
@@ -326,7 +326,7 @@ fn no_link_leads_out_and_nothing_blocks() {
         let out = Command::List { path: "input/out".into(), after: Blob(Vec::new()) };
         Jail::refused(jail.ask(out));
         Jail::refused(jail.ask(Command::Remove { path: "input/out/passwd".into() }));
-        // The link itself goes, and a place that a link has is taken by a file.
+        // Removing a link removes the link itself, and a placed file replaces a link.
         assert_eq!(jail.ask(Command::Remove { path: "input/out".into() }), Answer::Done);
         assert_eq!(jail.place("input/file", b"own"), Answer::Done);
         assert_eq!(jail.read("input/file").unwrap(), b"own");
@@ -339,7 +339,7 @@ fn no_link_leads_out_and_nothing_blocks() {
         names.sort();
         assert_eq!(([entries, rest].concat(), has_more), (names, false));
         assert_eq!(jail.ask(Command::Remove { path: "input/many".into() }), Answer::Done);
-        // Names that are as long as they may be, and no text.
+        // Names of the greatest length, which are not text.
         let names = "mkdir bad; cd bad; b=$(printf '\\377%.0s' $(seq 250)); for i in $(seq 150); do : > $b$i; done";
         assert_eq!(jail.run(names).0, "");
         let (entries, has_more) = jail.list("input/bad");
@@ -364,7 +364,7 @@ fn no_link_leads_out_and_nothing_blocks() {
 fn a_placed_file_has_its_name_when_it_is_whole() {
     at_each_level(|jail| {
         assert_eq!(jail.place("input/first", b"before"), Answer::Done);
-        // Shorter than its length says, as where the sender was interrupted.
+        // The content is shorter than its stated length, as if the sender was interrupted.
         let file = memfd(b"12");
         let id = jail.send(Command::Place { path: "input/first".into(), len: 3 }, &[file.as_fd()]);
         Jail::refused(jail.answer(id).0);
@@ -424,7 +424,7 @@ fn no_program_starts_once_the_processor_time_is_used_up() {
     }
 }
 
-/// A user may have as many descriptors under way as one process may have open.
+/// The kernel lets a user have as many descriptors in transit as one process may have open.
 #[test]
 fn answers_that_are_not_read_cost_a_refusal_and_not_the_jail() {
     for level in ["full", "reduced"] {

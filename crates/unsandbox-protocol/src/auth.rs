@@ -10,7 +10,7 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// Text that is nobody else's business.
+/// Private text: wiped when dropped, and never shown by `Debug`.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
@@ -49,8 +49,8 @@ impl fmt::Display for Secret {
     }
 }
 
-/// What a client proves itself with. The scheme follows from what was configured, never from how a key
-/// looks: the service's own documents use a secret-looking key as a bearer.
+/// The credentials of a client. The scheme follows from the configuration and never from the form of a key: the service's
+/// own documents use a key that looks secret as a bearer.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     /// One key, sent as `Authorization: Bearer`; requests are not signed.
@@ -65,7 +65,7 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// What stands behind `Authorization: Bearer`.
+    /// The value after `Authorization: Bearer`.
     pub fn bearer(&self) -> &str {
         match self {
             Credentials::Bearer(key) => key.expose(),
@@ -118,8 +118,8 @@ fn refused(message: &str) -> Error {
     Error::new(ErrorCode::Auth, message).with_http_status(401)
 }
 
-/// Whether `time` (`X-Timestamp`) is within five minutes of `now` (Unix seconds). Known before a body is
-/// read.
+/// Whether `time` (`X-Timestamp`) is within five minutes of `now` (Unix seconds). A server can check it before it reads
+/// the body.
 pub fn check_time(now: i64, time: &str) -> Result<(), Error> {
     let window = SIGNATURE_WINDOW.as_secs();
     // Clients of the service look for the word "timestamp" near "expired".
@@ -137,7 +137,7 @@ pub fn check_time(now: i64, time: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a request was signed with `secret`; [`check_time`] says whether it was lately.
+/// Whether a request was signed with `secret`; [`check_time`] checks the time.
 ///
 /// Clients disagree on what they sign: the path is taken with and without its query string, and a body
 /// of `{}` may have been signed as empty.
@@ -187,8 +187,8 @@ pub struct Account {
 ///
 /// # Errors
 ///
-/// CONFIG, with its number, for a line without two keys: were it left out, the rows behind it would change
-/// their numbers, and code would go out under another key.
+/// CONFIG, with its number, for a line without two keys. Skipping it would change the numbers of the later rows, and code
+/// would be sent with another key.
 pub fn parse_accounts(text: &str) -> Result<Vec<Account>, Error> {
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).enumerate();
     let rows = lines.filter(|(_, line)| {

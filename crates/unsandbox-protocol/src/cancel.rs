@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex};
 
 type Callback = Box<dyn FnOnce(CancelReason) + Send>;
 
-/// On whose account something is cancelled.
+/// Who cancels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CancelReason {
-    /// Of the caller, or of somebody who has the job's id.
+    /// The caller, or another client that has the job's id.
     Caller,
-    /// Of the engine or server that ran it, which ends.
+    /// The engine or server that ran it, because it stops.
     Stop,
-    /// Of a server whose client has left, and has not come back for the run in time.
+    /// A server whose client has disconnected and has not asked for the run again in time.
     Left,
 }
 
 impl CancelReason {
-    /// What a result says of it.
+    /// The text for the error of a result.
     pub fn words(self) -> &'static str {
         match self {
             CancelReason::Caller => "Job cancelled by user",
@@ -69,12 +69,12 @@ impl CancelToken {
         self.state.lock().expect("no panic under this lock").cancelled.is_some()
     }
 
-    /// Calls `callback` when the token is cancelled (now, if it is). The guard takes it back.
+    /// Calls `callback` when the token is cancelled (now, if it is). Dropping the guard removes the callback.
     pub fn on_cancel(&self, callback: impl FnOnce() + Send + 'static) -> CancelGuard {
         self.on_cancel_for(move |_| callback())
     }
 
-    /// As [`CancelToken::on_cancel`], for who wants the reason.
+    /// As [`CancelToken::on_cancel`], with the reason.
     pub fn on_cancel_for(
         &self,
         callback: impl FnOnce(CancelReason) + Send + 'static,
@@ -98,7 +98,7 @@ impl fmt::Debug for CancelToken {
     }
 }
 
-/// Takes its callback back when dropped.
+/// Removes its callback when dropped.
 #[derive(Debug)]
 #[must_use = "the callback is taken back when the guard is dropped"]
 pub struct CancelGuard {

@@ -130,7 +130,9 @@ pub fn past_deadline(deadline: Duration) -> Error {
 
 /// The error of a run whose sink a backend has dropped without an end: nobody may wait for it any longer.
 pub fn lost(job_id: Option<&str>) -> Error {
-    let error = Error::internal("the backend dropped the run without a result; the program may have run (a bug; please report it)");
+    let error = Error::internal(
+        "the backend dropped the run without a result; the program may have run (a bug; please report it)",
+    );
     let error = error.with_may_have_run(true);
     match job_id {
         Some(id) if !id.is_empty() => error.with_job_id(id),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names of artifacts as names to save them under. A hostile program or server chose them, and some names do harm
-//! wherever they are: git, ssh, shells and editors run what `.git/config` or `.envrc` says, unasked.
+//! Makes safe file names from the names of artifacts. A hostile program or server may have chosen them, and some names do
+//! harm in any folder: git, ssh, shells and editors execute settings of `.git/config` or `.envrc` without asking.
 
 use crate::limits::FILENAME_MAX_BYTES;
 use crate::printable::is_obeyed;
@@ -24,7 +24,7 @@ pub fn safe_components(name: &str) -> Vec<String> {
     components
 }
 
-/// `None` for what names no file of its own: nothing, `.` and `..`.
+/// `None` for components that do not name a file: the empty one, `.` and `..`.
 fn safe_component(text: &str) -> Option<String> {
     if text.trim_matches(['.', ' ']).is_empty() {
         return None;
@@ -33,8 +33,8 @@ fn safe_component(text: &str) -> Option<String> {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         let harms = match c {
-            // A file system may leave the joiners out, so that the dot behind one comes first. `*` in a shell
-            // hands a `-` at the beginning to a command as an option.
+            // A file system may drop joiners, so that a dot after one becomes the first character. `*` in a shell
+            // passes a name with a `-` at its beginning to a command as an option.
             '.' | '-' | '\u{200c}' | '\u{200d}' => name.is_empty(),
             // `git~1` is the short name of `.git` on Windows.
             '~' => chars.peek().is_some_and(char::is_ascii_digit),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The honest word about a jail: which layers a machine gives, and which a run had.
+//! Which layers of isolation a machine has, and which a run had.
 
 use crate::error::Error;
 use crate::validate::shown;
@@ -26,12 +26,12 @@ impl Level {
 /// Which level an engine accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum IsolationPolicy {
-    /// The better of the two that the machine gives, reported in every result.
+    /// The best level that the machine supports; every result reports it.
     #[default]
     Auto,
     /// `full`, or ISOLATION_UNAVAILABLE.
     Full,
-    /// `reduced`, even where `full` could be had.
+    /// `reduced`, even where `full` is available.
     Reduced,
 }
 

@@ -39,7 +39,7 @@ pub struct Language {
 /// In commands, `{name}` is the path of a program of `programs`; `{source}` the source file, `{stem}`
 /// it without extension, `{out}` the compiled program, `{work}` the work directory, `{memory}` the
 /// run's limit of memory in MB; `{args}`, alone in a word, becomes the program's arguments. Commands
-/// start in the work directory; what is between braces and none of these stays as it is.
+/// start in the work directory; other text in braces stays as it is.
 #[derive(Debug)]
 pub struct Recipe {
     /// Programs by the name used in commands, each with the file names to look for; the main one first.
@@ -84,7 +84,7 @@ impl Language {
         tested.unwrap_or(&self.recipes[0])
     }
 
-    /// What a run of it has of a limit that its request leaves open; `None` for no limit.
+    /// The value of a limit that a request does not set; `None` for no limit.
     pub fn default_limit(&self, row: &LimitRow) -> Option<u64> {
         match row.name {
             "memory_bytes" => row.default.max(Some(self.memory_mb << 20)),
@@ -92,7 +92,7 @@ impl Language {
         }
     }
 
-    /// How long its compile step may take, and each that makes what comes back with the result.
+    /// The time limit of its compile step, and of each step that makes an artifact.
     pub fn compile_time(&self) -> Duration {
         limits::COMPILE_TIME.max(Duration::from_secs(self.compile_seconds))
     }
@@ -110,7 +110,7 @@ impl Language {
 
 include!(concat!(env!("OUT_DIR"), "/languages.rs"));
 
-/// A table that gives a language more than the bound that is told does not compile.
+/// A table that gives a language more than the documented bound does not compile.
 const _: () = {
     let mut at = 0;
     while at < LANGUAGES.len() {
@@ -126,7 +126,7 @@ pub fn languages() -> &'static [Language] {
 
 /// Finds a language by its name or an alias; upper and lower case are the same.
 pub fn find_language(name: &str) -> Option<&'static Language> {
-    // Most often the name itself, which every call asks for more than once.
+    // The exact name first: it is the usual case, and a call looks it up several times.
     LANGUAGES.iter().find(|language| language.name == name).or_else(|| {
         LANGUAGES.iter().find(|language| {
             language.name.eq_ignore_ascii_case(name)

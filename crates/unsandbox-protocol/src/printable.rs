@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Text that is safe to print. A server, a program or a file name may hold what a terminal obeys (cursor,
-//! title, clipboard), what turns the direction of a line, and line ends that forge a second line of a log.
+//! Makes text safe to print. Text of a server, a program or a file name may contain control sequences for a terminal
+//! (cursor, title, clipboard), marks that change the direction of a line, and line ends that forge a second log line.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a terminal, or a reader of lines, takes this character for more than a sign to show.
+/// Whether this character has an effect on a terminal or a reader of lines.
 pub(crate) fn is_obeyed(c: char) -> bool {
     c.is_control() // C0, DEL and C1
         || matches!(c, '\u{2028}' | '\u{2029}') // separators of lines and paragraphs
@@ -29,7 +29,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let wanted = |c| !matches!(c, '\n' | '\r' | '\t') && is_obeyed(c);
     escaped(json, wanted, |out, c| {
-        // None of them is beyond the sixteen bits of one escape.
+        // Each of them fits into the sixteen bits of one escape.
         let _ = write!(out, "\\u{:04x}", u32::from(c));
     })
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Words of the commands that a message proposes: they are there to be pasted into a shell, and a server, a
-//! program or a file name may have chosen them.
+//! Quotes words of the commands that a message proposes: users paste them into a shell, and a server or a program may have
+//! chosen them.
 
 use std::borrow::Cow;
 
-/// `text` as one word of a shell: in quotes where the shell would read it as more, or as less.
+/// `text` as one word of a shell, in quotes if the shell would not read it as exactly this word.
 pub fn shell_word(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/,@%+".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {

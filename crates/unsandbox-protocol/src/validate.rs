@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The rules of a request, applied on every face and again at the server: one wrong value gets one
-//! message, wherever it came in.
+//! The rules of a request, applied on every face and again at the server: a wrong value gets the same message
+//! everywhere.
 
 use crate::error::Error;
 use crate::language::Language;
@@ -168,14 +168,14 @@ fn check_code(code: &str, language: &Language) -> Result<(), Error> {
     Err(Error::argument(format!("code contains a NUL byte, which a {name} program cannot hold")))
 }
 
-/// A value from outside as an error shows it: quoted, escaped, at most 40 characters of it.
+/// A value from outside, as shown in an error: quoted, escaped, at most 40 characters.
 pub fn shown(value: &str) -> String {
     let short: String = value.chars().take(SHOWN_MAX_CHARS).collect();
     let dots = if short.len() < value.len() { "…" } else { "" };
     format!("{short:?}{dots}")
 }
 
-/// A JSON value as an error shows it; arrays and objects only by their kind.
+/// A JSON value, as shown in an error; only the kind of arrays and objects.
 pub fn shown_json(value: &Value) -> String {
     match value {
         Value::String(text) => shown(text),
@@ -204,7 +204,7 @@ pub fn ttl(seconds: i64) -> Result<i64, Error> {
 pub fn ttl_from_text(text: &str) -> Result<i64, Error> {
     match text.parse::<i64>() {
         Ok(seconds) if !text.starts_with('+') => ttl(seconds),
-        // What is a number, though not a right one, is shown as a number, as from JSON.
+        // A number out of range is shown as a number, as for JSON.
         _ if text.parse::<f64>().is_ok_and(f64::is_finite) => {
             Err(ttl_error(text.chars().take(SHOWN_MAX_CHARS).collect::<String>()))
         }

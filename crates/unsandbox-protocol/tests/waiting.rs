@@ -188,7 +188,7 @@ impl EventSink for Ends {
 fn assert_lost<T: std::fmt::Debug>(end: Result<T, Error>) {
     let error = end.unwrap_err();
     assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Internal, true), "{error}");
-    assert!(error.message().contains("without reporting its end"), "{error}");
+    assert!(error.message().contains("dropped the run without a result"), "{error}");
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl Client {
     }
 }
 
-/// What a callback of Python's raised; the call is stopped then, and raises it.
+/// The exception that a Python callback raised; the call is stopped and raises it again.
 type Failed = Arc<Mutex<Option<PyErr>>>;
 
 /// The options of one call: `timeout` in seconds, `cancel` a token, `on_output(is_stderr, bytes)`.
@@ -204,7 +204,7 @@ fn call_options(calling: &Bound<'_, PyDict>) -> PyResult<(CallOptions, Failed)> 
         let (cancel, failed) = (options.cancel.clone(), failed.clone());
         options = options.on_output(move |stream, bytes| {
             let is_stderr = stream == Stream::Stderr;
-            // An interpreter that is shutting down has no use for it any more.
+            // An interpreter that is shutting down cannot run it.
             let raised = Python::try_attach(|py| {
                 callback.call1(py, (is_stderr, PyBytes::new(py, bytes))).err()
             });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the core gives becomes the package's dataclasses.
+//! Makes the package's dataclasses from the client's types.
 
 use crate::error::raise;
 use crate::json::LazyJson;
@@ -129,7 +129,7 @@ pub fn probe<'py>(py: Python<'py>, probe: &Probe) -> Made<'py> {
     make!(py, "Probe", (probe.level.map(|level| level.as_str()), layers))
 }
 
-/// An artifact as Python hands it over: name, kind, content, link.
+/// An artifact from Python: name, kind, content, link.
 type Parts = (String, String, Vec<u8>, Option<String>);
 
 /// Writes all artifacts of a result into a directory, by the client's rules, and gives their paths.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The JSON of a result or a job, made when it is asked for: of a large output it is as large again.
+//! The JSON of a result or a job. It is made on request, because for a large output it is as large again.
 
 use pyo3::prelude::*;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use unsandbox::{ExecutionResult, Job, RawJson};
 use unsandbox_protocol::wire;
 
-/// What the text is made of.
+/// The source of the text.
 enum Source {
     /// The server's own.
     Raw(RawJson),

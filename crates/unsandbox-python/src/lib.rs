@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![forbid(unsafe_code)]
-//! The native module of the Python package: private, small, and without rules of its own. What Python
-//! users see is in `python/unsandbox`.
+//! The native module of the Python package: private, small, and without rules of its own. The public classes are in
+//! `python/unsandbox`.
 
+mod call_thread;
 mod client;
 mod convert;
 mod error;
-mod hand;
 mod json;
 mod logging;
 mod request;

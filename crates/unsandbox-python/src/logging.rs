@@ -25,9 +25,9 @@ impl log::Log for Logger {
             log::Level::Debug => 10,
             log::Level::Trace => 5,
         };
-        // A server's word may be in it, and a handler writes it to a terminal or a file of lines.
+        // It may contain text of a server, and a handler may write it to a terminal or a log file.
         let message = printable(&record.args().to_string()).into_owned();
-        // An interpreter that is shutting down has no use for it any more.
+        // An interpreter that is shutting down cannot run it.
         Python::try_attach(|py| {
             let sink = SINK.read().ok()?.as_ref()?.clone_ref(py);
             sink.call1(py, (level, message)).err().map(|error| error.write_unraisable(py, None))
@@ -43,7 +43,7 @@ pub fn set_log(sink: Py<PyAny>, level: u32) {
     static INSTALLED: Once = Once::new();
     *SINK.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(sink);
     INSTALLED.call_once(|| {
-        // Only fails where this copy of the library has a logger already: then it is this one.
+        // Fails only if this logger is already set in this copy of the library.
         let _ = log::set_logger(&Logger);
     });
     log::set_max_level(match level {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Python values become a request. Types are checked here, because Python does not; limits are the
-//! protocol's, and so are the words in which both are refused.
+//! Makes a request from Python values. Types are checked here, because Python does not check them. The limits and all
+//! error messages come from the protocol.
 
 use crate::error::raise;
 use pyo3::prelude::*;
@@ -37,7 +37,7 @@ fn set(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
         "stdin" => request.stdin = Some(value.extract()?),
         "args" => request.args = args(value)?,
         "limits" => limits(request, value)?,
-        // The words of the API alone: what other clients write for them is read from JSON only.
+        // Only the names of the API: the spellings of other clients are accepted only in JSON.
         "network_mode" => request.network_mode = text(name, value)?,
         _ => return set_scalar(request, name, value),
     }
@@ -61,14 +61,14 @@ fn refused(value: &Bound<'_, PyAny>, message: String) -> PyErr {
     raise(value.py(), &Error::argument(message))
 }
 
-/// A Python value as JSON would have it, for the protocol's own words about it.
+/// A Python value as JSON, for the protocol's error messages.
 fn json(value: &Bound<'_, PyAny>) -> Value {
     if value.is_none() {
         Value::Null
     } else if let Ok(flag) = value.cast::<PyBool>() {
         Value::Bool(flag.is_true())
     } else if value.is_instance_of::<PyInt>() {
-        // What does not fit is shown as a number all the same, and refused.
+        // A number that does not fit is shown as a number, and refused.
         value.extract::<i64>().map_or_else(|_| float(value), Value::from)
     } else if value.is_instance_of::<PyFloat>() {
         float(value)
@@ -139,7 +139,7 @@ fn input_files(value: &Bound<'_, PyAny>) -> PyResult<Vec<InputFile>> {
 }
 
 fn args(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-    // A string is a series of strings too, and never what was meant.
+    // A string is a sequence of strings, too, but never the intended value.
     if value.is_instance_of::<PyString>() || value.try_iter().is_err() {
         let got = shown(value);
         return Err(refused(value, format!("args must be an iterable of str, got {got}")));

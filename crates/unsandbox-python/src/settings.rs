@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Settings of a client, each a keyword. Types are checked here, because Python does not; a value is
-//! shown in a refusal only where it cannot be a secret.
+//! Settings of a client, each a keyword. Types are checked here, because Python does not check them. A wrong value is
+//! shown in the error only where it cannot be a secret.
 
 use crate::error::raise;
 use crate::request::shown;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use unsandbox::{ClientBuilder, Error, ErrorCode, IsolationPolicy, Timeouts};
 
-/// What was given so far; timeouts and pairs of keys are handed on as a whole.
+/// The settings so far; timeouts and pairs of keys are passed on together at the end.
 #[derive(Default)]
 struct Chosen {
     builder: ClientBuilder,
@@ -43,7 +43,7 @@ pub fn configured(settings: &Bound<'_, PyDict>) -> PyResult<ClientBuilder> {
     }
 }
 
-/// Sets one of the time limits; whether it is one.
+/// Sets a time limit; returns whether the setting is one.
 fn time_limit(timeouts: &mut Timeouts, given: &Given<'_, '_>) -> PyResult<bool> {
     match given.name {
         "timeout" => timeouts.call = Some(given.seconds()?),
@@ -119,7 +119,7 @@ impl<'a, 'py> Given<'a, 'py> {
     }
 
     fn texts(&self) -> PyResult<Vec<String>> {
-        // A string is a series of strings too, and never what was meant.
+        // A string is a sequence of strings, too, but never the intended value.
         let items = match self.value.is_instance_of::<PyString>() {
             true => None,
             false => self.value.try_iter().ok(),

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Waiting without the GIL. On the main thread the wait goes in ticks, so that Ctrl-C is seen and the
-//! call behind it is stopped; other threads are never told of signals and simply wait.
+//! Waits without the GIL. The main thread waits in short intervals, so that Ctrl-C stops the call; Python delivers no
+//! signals to other threads, which simply wait.
 
+use crate::call_thread::CallThread;
 use crate::error::raise;
-use crate::hand::Hand;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::time::Duration;
 use unsandbox::{CallOptions, CancelToken, Error, Task};
 
 const TICK: Duration = Duration::from_millis(50);
-/// How long a stopped call may take to end before it is left to itself.
-const STOPPING: Duration = Duration::from_millis(100);
+/// How long to wait for the end of a cancelled call.
+const CANCEL_WAIT: Duration = Duration::from_millis(100);
 
 /// Waits for a task and gives its end.
 fn wait<T: Send + 'static>(py: Python<'_>, task: &Task<T>) -> PyResult<T> {
@@ -22,7 +22,7 @@ fn wait<T: Send + 'static>(py: Python<'_>, task: &Task<T>) -> PyResult<T> {
         }
         if let Err(interrupt) = py.check_signals() {
             task.cancel();
-            py.detach(|| task.wait(Some(STOPPING)));
+            py.detach(|| task.wait(Some(CANCEL_WAIT)));
             return Err(interrupt);
         }
     }
@@ -37,10 +37,10 @@ pub fn call<T: Send + 'static>(
     if on_main_thread(py)? {
         let cancel: CancelToken = options.cancel.clone();
         let (task, body) = Task::prepare(cancel, None, move |_| call(options));
-        let hand = Hand::take(py, Box::new(body))?;
+        let call_thread = CallThread::start(py, Box::new(body))?;
         let end = wait(py, &task);
         if task.is_done() {
-            hand.rest();
+            call_thread.keep_idle();
         }
         return end;
     }
@@ -50,7 +50,7 @@ pub fn call<T: Send + 'static>(
 fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
     static MAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    // Asked each time: after a fork another thread may be the main one.
+    // Checked each time, because after a fork another thread may be the main one.
     let main = MAIN.import(py, "threading", "main_thread")?.call0()?;
     let current = CURRENT.import(py, "threading", "get_ident")?.call0()?;
     main.getattr("ident")?.eq(current)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a client is set up. Everything has a default; the environment fills what is not said.
+//! How a client is set up. Every setting has a default; the environment provides those that the caller does not make.
 
 use crate::client::Client;
-use crate::config::{Said, choose};
+use crate::config::{ExplicitSettings, choose};
 use crate::local::LocalOptions;
 use crate::observe::{Observer, RequestEvent};
 use crate::remote::{LookUp, ProxyChoice, Remote, RemoteOptions, Roots};
@@ -54,7 +54,7 @@ impl Default for Timeouts {
 /// ```
 #[derive(Clone, Default, Debug)]
 pub struct ClientBuilder {
-    pub(crate) said: Said,
+    pub(crate) settings: ExplicitSettings,
     pub(crate) local: LocalOptions,
     pub(crate) remote: RemoteOptions,
 }
@@ -63,38 +63,38 @@ impl ClientBuilder {
     /// `local:`, `http://HOST:PORT`, `https://HOST` or `unix:/PATH`. Default: `UNSANDBOX_URL`, else the
     /// service if a key is configured, else `local:`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.said.base_url = Some(url.into());
+        self.settings.base_url = Some(url.into());
         self
     }
 
     /// One key, sent as a bearer. Default: `UNSANDBOX_API_KEY`.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.said.api_key = Some(Secret::new(key));
+        self.settings.api_key = Some(Secret::new(key));
         self
     }
 
     /// A public and a secret key: requests are signed, the secret is never sent. Default:
     /// `UNSANDBOX_PUBLIC_KEY` and `UNSANDBOX_SECRET_KEY`.
     pub fn key_pair(mut self, public: impl Into<String>, secret: impl Into<String>) -> Self {
-        self.said.key_pair = Some((public.into(), Secret::new(secret)));
+        self.settings.key_pair = Some((public.into(), Secret::new(secret)));
         self
     }
 
     /// A row, from 0, of the accounts file; keys in the environment do not count then.
     pub fn account(mut self, row: usize) -> Self {
-        self.said.account = Some(row);
+        self.settings.account = Some(row);
         self
     }
 
     /// Default: `~/.unsandbox/accounts.csv`.
     pub fn accounts_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.said.accounts_file = Some(path.into());
+        self.settings.accounts_file = Some(path.into());
         self
     }
 
     /// Allows a key over plain `http` to another machine, where it can be read on the way.
     pub fn allow_plain_http_key(mut self, allow: bool) -> Self {
-        self.said.allow_plain_http_key = allow;
+        self.settings.allow_plain_http_key = allow;
         self
     }
 
@@ -223,7 +223,7 @@ impl ClientBuilder {
     ///
     /// CONFIG if the endpoint, a key, the accounts file or the certificates are unusable.
     pub fn build(self) -> Result<Client, Error> {
-        let chosen = choose(&self.said, &|name| std::env::var_os(name))?;
+        let chosen = choose(&self.settings, &|name| std::env::var_os(name))?;
         Client::new(chosen, self.local, self.remote)
     }
 
@@ -244,7 +244,7 @@ impl ClientBuilder {
     ///
     /// As [`ClientBuilder::build`]; CONFIG too if the choice comes to `local:`, which is not a server.
     pub fn remote(self) -> Result<Remote, Error> {
-        let chosen = choose(&self.said, &|name| std::env::var_os(name))?;
+        let chosen = choose(&self.settings, &|name| std::env::var_os(name))?;
         Remote::chosen(chosen.endpoint, chosen.credentials, &self.local, self.remote)
     }
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a single call may have beside its request: a way to stop it, a deadline, streams; and the operations with
-//! them.
+//! Options of a single call besides its request (a way to stop it, a deadline, streams), and the operations with them.
 
 use crate::client::{Client, Route};
 use std::borrow::Cow;

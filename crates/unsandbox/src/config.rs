@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where code goes and with which key: what the caller said, then the environment, then the accounts
-//! file. The file alone, with nothing that names it, never sends code anywhere.
+//! Chooses the endpoint and the key: the caller's settings come first, then the environment, then the accounts file. The
+//! accounts file is used only where a setting or a variable names an account.
 
 use crate::key_file;
 use std::ffi::OsString;
@@ -69,7 +69,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether a key would travel readable to another machine.
+    /// Whether a key would be sent unencrypted to another machine.
     pub(crate) fn is_plain_to_another_machine(&self) -> bool {
         let Endpoint::Url(url) = self else { return false };
         let Some(rest) = url.strip_prefix("http://") else { return false };
@@ -92,9 +92,9 @@ fn config(message: impl Into<String>) -> Error {
     Error::new(ErrorCode::Config, message)
 }
 
-/// What the caller said about endpoint and key.
+/// The caller's settings of endpoint and key.
 #[derive(Clone, Default)]
-pub(crate) struct Said {
+pub(crate) struct ExplicitSettings {
     pub(crate) base_url: Option<String>,
     pub(crate) api_key: Option<Secret>,
     pub(crate) key_pair: Option<(String, Secret)>,
@@ -103,11 +103,11 @@ pub(crate) struct Said {
     pub(crate) allow_plain_http_key: bool,
 }
 
-impl fmt::Debug for Said {
+impl fmt::Debug for ExplicitSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A user and password that stand in a URL are refused later, and not shown until then.
+        // A URL with user and password is refused later, and must not be shown before that.
         let url = self.base_url.as_deref().filter(|url| !url.contains('@'));
-        f.debug_struct("Said")
+        f.debug_struct("ExplicitSettings")
             .field("base_url", &url)
             .field("api_key", &self.api_key)
             .field("key_pair", &self.key_pair)
@@ -117,12 +117,12 @@ impl fmt::Debug for Said {
     }
 }
 
-/// What the choice came to.
+/// The chosen endpoint and key.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) endpoint: Endpoint,
     pub(crate) credentials: Option<Credentials>,
-    /// The caller named the endpoint; neither the environment nor a key did.
+    /// Whether the caller named the endpoint, and not the environment or a key.
     pub(crate) explicit: bool,
     /// Who else may read the file from which the key comes.
     pub(crate) exposed: Option<String>,
@@ -136,8 +136,8 @@ struct Key {
 /// Reads a variable of the environment.
 type Env<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
-/// A variable as text; an empty one is as good as none. One that is not text was meant to say something, and
-/// code must not go elsewhere because it cannot be read.
+/// A variable as text; an empty one counts as unset. One that is not text is an error, because ignoring it could send
+/// code to another endpoint.
 fn text(env: &Env<'_>, name: &str) -> Result<Option<String>, Error> {
     match env(name).map(OsString::into_string) {
         Some(Err(_)) => Err(config(format!("{name} in the environment is not UTF-8 text"))),
@@ -147,18 +147,18 @@ fn text(env: &Env<'_>, name: &str) -> Result<Option<String>, Error> {
 }
 
 /// Chooses endpoint and key.
-pub(crate) fn choose(said: &Said, env: &Env<'_>) -> Result<Chosen, Error> {
-    let named = match &said.base_url {
+pub(crate) fn choose(settings: &ExplicitSettings, env: &Env<'_>) -> Result<Chosen, Error> {
+    let named = match &settings.base_url {
         Some(url) => Some(Endpoint::parse(url)?),
         None => text(env, "UNSANDBOX_URL")?.map(|url| Endpoint::parse(&url)).transpose()?,
     };
-    let explicit = said.base_url.is_some();
+    let explicit = settings.base_url.is_some();
     if named == Some(Endpoint::Local) {
-        // No key is looked at: none is needed, and a broken accounts file must not matter.
+        // No key is read: none is needed, and a broken accounts file must not matter.
         let endpoint = Endpoint::Local;
         return Ok(Chosen { endpoint, credentials: None, explicit, exposed: None });
     }
-    let (credentials, exposed) = match choose_key(said, env)? {
+    let (credentials, exposed) = match choose_key(settings, env)? {
         Some(Key { credentials, exposed }) => (Some(credentials), exposed),
         None => (None, None),
     };
@@ -167,7 +167,9 @@ pub(crate) fn choose(said: &Said, env: &Env<'_>) -> Result<Chosen, Error> {
         (None, Some(_)) => Endpoint::Url(SERVICE_URL.to_string()),
         (None, None) => Endpoint::Local,
     };
-    if credentials.is_some() && endpoint.is_plain_to_another_machine() && !said.allow_plain_http_key
+    if credentials.is_some()
+        && endpoint.is_plain_to_another_machine()
+        && !settings.allow_plain_http_key
     {
         return Err(config(format!(
             "a key over plain http to {endpoint} can be read on the way; use https, or allow it with \
@@ -180,22 +182,23 @@ pub(crate) fn choose(said: &Said, env: &Env<'_>) -> Result<Chosen, Error> {
     Ok(Chosen { endpoint, credentials, explicit, exposed })
 }
 
-fn choose_key(said: &Said, env: &Env<'_>) -> Result<Option<Key>, Error> {
-    let ways = [said.key_pair.is_some(), said.api_key.is_some(), said.account.is_some()];
+fn choose_key(settings: &ExplicitSettings, env: &Env<'_>) -> Result<Option<Key>, Error> {
+    let ways =
+        [settings.key_pair.is_some(), settings.api_key.is_some(), settings.account.is_some()];
     if ways.iter().filter(|way| **way).count() > 1 {
         return Err(config(
             "more than one key is given: name an API key, a pair of keys, or an account, not several",
         ));
     }
-    if let Some((public, secret)) = &said.key_pair {
+    if let Some((public, secret)) = &settings.key_pair {
         let pair = Credentials::Pair { public: public.clone(), secret: secret.clone() };
         return usable(pair).map(Some);
     }
-    if let Some(key) = &said.api_key {
+    if let Some(key) = &settings.api_key {
         return usable(Credentials::Bearer(key.clone())).map(Some);
     }
-    if let Some(row) = said.account {
-        return account(said, env, row).map(Some);
+    if let Some(row) = settings.account {
+        return account(settings, env, row).map(Some);
     }
     match (text(env, "UNSANDBOX_PUBLIC_KEY")?, text(env, "UNSANDBOX_SECRET_KEY")?) {
         (Some(public), Some(secret)) => {
@@ -217,13 +220,13 @@ fn choose_key(said: &Said, env: &Env<'_>) -> Result<Option<Key>, Error> {
             let row = row.parse().map_err(|_| {
                 config(format!("UNSANDBOX_ACCOUNT must be the number of a row from 0, got {row:?}"))
             })?;
-            account(said, env, row).map(Some)
+            account(settings, env, row).map(Some)
         }
         None => Ok(None),
     }
 }
 
-/// Refuses a key that cannot stand in a header; it is not shown.
+/// Refuses a key that a header cannot carry, without showing it.
 fn usable(credentials: Credentials) -> Result<Key, Error> {
     let good = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
     let secret_is_good = match &credentials {
@@ -237,8 +240,8 @@ fn usable(credentials: Credentials) -> Result<Key, Error> {
 }
 
 /// Row `row`, from 0, of the accounts file.
-fn account(said: &Said, env: &Env<'_>, row: usize) -> Result<Key, Error> {
-    let path = match &said.accounts_file {
+fn account(settings: &ExplicitSettings, env: &Env<'_>, row: usize) -> Result<Key, Error> {
+    let path = match &settings.accounts_file {
         Some(path) => path.clone(),
         None => match env("HOME").filter(|home| !home.is_empty()) {
             Some(home) => PathBuf::from(home).join(".unsandbox/accounts.csv"),

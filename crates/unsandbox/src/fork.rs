@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A value of which every process has its own: after a fork the child gets a fresh one, and never
-//! touches its parent's sockets, locks or jailer.
+//! A value per process: after a fork the child makes a new one, and never touches its parent's sockets, locks or
+//! jailer.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -48,7 +48,7 @@ impl<T> PerProcess<T> {
 
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
-        // What belongs to another process is only forgotten: dropping it would act on that process.
+        // A value of another process is leaked: dropping it would act on that process.
         match self.slot.take() {
             Some((owner, value)) if owner != std::process::id() => std::mem::forget(value),
             _ => {}

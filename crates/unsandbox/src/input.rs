@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a person names as a program or its input may have no end: it is read as far as a request may go.
+//! Reads programs and their input up to the size limit of a request, because a source may have no end.
 
 use std::io::Read;
 use unsandbox_protocol::Error;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files with keys, and whether anyone else may read or change them. The answer is of the file that is read, not
-//! of its name: it cannot be exchanged between the look and the reading.
+//! Reads files with keys, and checks whether others may read or change them. The check uses the open file and not its
+//! name, so the file cannot be exchanged between the check and the reading.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -26,10 +26,10 @@ pub struct KeyFile {
 ///
 /// Others may read or change a file when its mode gives them a right, when it belongs to another user than root
 /// and this one, or when its directory lets them replace it: it belongs to another user, or its group or others
-/// may write there without the sticky bit. A right of the file's group counts for nothing in a directory that
-/// only its owner may enter. A right to read counts for nothing on a read-only tmpfs, on which Kubernetes and
-/// Docker Swarm hand secrets to one container. What has no name, and what lies in `CREDENTIALS_DIRECTORY`, which
-/// systemd makes for this service alone, is not looked at.
+/// may write there without the sticky bit. A right of the file's group does not count in a directory that
+/// only its owner may enter. A right to read does not count on a read-only tmpfs, on which Kubernetes and
+/// Docker Swarm hand secrets to one container. Files without a name, and files in
+/// `CREDENTIALS_DIRECTORY`, which systemd makes for this service alone, are not checked.
 ///
 /// # Errors
 ///
@@ -41,10 +41,10 @@ pub fn read(path: &Path) -> io::Result<KeyFile> {
     Ok(KeyFile { text: Secret::new(text), exposed: exposed(path, &file)? })
 }
 
-/// Logs a warning, the first time in this process.
+/// Logs a warning once in this process.
 pub(crate) fn warn_once(exposed: &str) {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let is_new = SAID.lock().expect("no panic under this lock").insert(exposed.to_string());
+    static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let is_new = WARNED.lock().expect("no panic under this lock").insert(exposed.to_string());
     if is_new {
         log::warn!("{exposed}");
     }
@@ -61,8 +61,8 @@ fn exposed(path: &Path, file: &File) -> io::Result<Option<String>> {
     if !metadata.is_file() || metadata.nlink() == 0 {
         return Ok(None);
     }
-    // By its real place: the name may be a link, or a descriptor. What is there now must be the file that was
-    // read, else the look below would be at the directory of another one.
+    // The real path, because the name may be a link or a descriptor. It must still lead to the file that was read, else
+    // the check would be of another file's directory.
     let is_read = |place: &PathBuf| place.metadata().is_ok_and(|now| same(&now, &metadata));
     let place = path.canonicalize().ok().filter(is_read);
     let Some((place, directory)) = place.as_deref().and_then(|at| Some((at, at.parent()?))) else {
@@ -74,7 +74,7 @@ fn exposed(path: &Path, file: &File) -> io::Result<Option<String>> {
     if is_credential(place) {
         return Ok(None);
     }
-    let seen = Seen {
+    let check = AccessCheck {
         place,
         file: Rights::of(&metadata),
         directory,
@@ -82,7 +82,7 @@ fn exposed(path: &Path, file: &File) -> io::Result<Option<String>> {
         me: rustix::process::geteuid().as_raw(),
         mount: mount(file)?,
     };
-    Ok(seen.exposed())
+    Ok(check.exposed())
 }
 
 #[cfg(unix)]
@@ -103,7 +103,7 @@ enum Mount {
     Writable,
     /// `chmod` fails there. Its users may be all users of the machine: a store of packages, a CD.
     ReadOnly,
-    /// A tmpfs that is read-only: the user who mounted it put the file there, for those who see the mount.
+    /// A read-only tmpfs: the user who mounted it put the file there, for the processes that see the mount.
     Secrets,
 }
 
@@ -149,9 +149,9 @@ impl Rights {
     }
 }
 
-/// A file with keys, its directory, and who looks.
+/// A file with keys, its directory, and the user who reads it.
 #[cfg(unix)]
-struct Seen<'a> {
+struct AccessCheck<'a> {
     place: &'a Path,
     file: Rights,
     directory: &'a Path,
@@ -161,7 +161,7 @@ struct Seen<'a> {
 }
 
 #[cfg(unix)]
-impl Seen<'_> {
+impl AccessCheck<'_> {
     fn exposed(&self) -> Option<String> {
         self.by_owner().or_else(|| self.by_mode()).or_else(|| self.by_directory())
     }
@@ -211,7 +211,7 @@ impl Seen<'_> {
         [0, self.me].contains(&owner)
     }
 
-    /// The command that mends it, where one can.
+    /// The command that corrects it, where one can.
     fn advice(&self, command: String) -> String {
         match self.mount {
             Mount::Writable => command,
@@ -279,9 +279,9 @@ mod tests {
             (0o620, "mode 0620, so that its group may read or change it"),
             (0o666, "mode 0666, so that its group and others may read or change it"),
         ] {
-            let said = scratch.exposed(mode).expect("it is exposed");
-            assert!(said.contains(words), "{said}");
-            assert!(said.contains(scratch.0.to_str().unwrap()), "{said}");
+            let warning = scratch.exposed(mode).expect("it is exposed");
+            assert!(warning.contains(words), "{warning}");
+            assert!(warning.contains(scratch.0.to_str().unwrap()), "{warning}");
         }
     }
 
@@ -295,11 +295,14 @@ mod tests {
     #[test]
     fn a_directory_where_others_may_replace_the_file_exposes_it() {
         let open = Scratch::new("open", 0o777);
-        let said = open.exposed(0o600).expect("it is exposed");
+        let warning = open.exposed(0o600).expect("it is exposed");
         let words = "mode 0777, where its group and others may replace it; chmod go-w ";
-        assert!(said.contains(words), "{said}");
-        let said = Scratch::new("group", 0o775).exposed(0o600).expect("it is exposed");
-        assert!(said.contains("mode 0775, where its group may replace it; chmod go-w "), "{said}");
+        assert!(warning.contains(words), "{warning}");
+        let warning = Scratch::new("group", 0o775).exposed(0o600).expect("it is exposed");
+        assert!(
+            warning.contains("mode 0775, where its group may replace it; chmod go-w "),
+            "{warning}"
+        );
         assert_eq!(Scratch::new("sticky", 0o1777).exposed(0o600), None);
     }
 
@@ -340,8 +343,8 @@ mod tests {
         let scratch = Scratch::new("owner", 0o755);
         let path = scratch.file(0o600);
         std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
-        let said = read(&path).unwrap().exposed.expect("it is exposed");
-        assert!(said.contains("belongs to user 12345"), "{said}");
+        let warning = read(&path).unwrap().exposed.expect("it is exposed");
+        assert!(warning.contains("belongs to user 12345"), "{warning}");
     }
 
     #[test]
@@ -349,14 +352,17 @@ mod tests {
         let seen = |owner, me, mode| {
             let (file, around) = (Rights { owner: me, mode: 0o600 }, Rights { owner, mode });
             let (place, directory) = (Path::new("/d/keys"), Path::new("/d"));
-            Seen { place, file, directory, around, me, mount: Mount::Writable }.exposed()
+            AccessCheck { place, file, directory, around, me, mount: Mount::Writable }.exposed()
         };
         for (owner, me) in [(0, 0), (0, 1000), (1000, 1000)] {
             assert_eq!(seen(owner, me, 0o755), None);
         }
         for (owner, me, mode) in [(65534, 0, 0o755), (1000, 0, 0o700), (7, 1000, 0o1777)] {
-            let said = seen(owner, me, mode).expect("it is exposed");
-            assert!(said.contains(&format!("in /d of user {owner}, who may replace it")), "{said}");
+            let warning = seen(owner, me, mode).expect("it is exposed");
+            assert!(
+                warning.contains(&format!("in /d of user {owner}, who may replace it")),
+                "{warning}"
+            );
         }
     }
 
@@ -364,7 +370,7 @@ mod tests {
     fn mounted(mount: Mount, file: (u32, u32), mode: u32) -> Option<String> {
         let (file, around) = (Rights { owner: file.0, mode: file.1 }, Rights { owner: 0, mode });
         let (place, directory) = (Path::new("/run/secrets/keys"), Path::new("/run/secrets"));
-        Seen { place, file, directory, around, me: 1000, mount }.exposed()
+        AccessCheck { place, file, directory, around, me: 1000, mount }.exposed()
     }
 
     #[test]
@@ -387,10 +393,11 @@ mod tests {
     #[test]
     fn on_a_read_only_mount_the_advice_is_not_chmod() {
         for (file, around) in [((0, 0o444), 0o755), ((7, 0o600), 0o755), ((0, 0o600), 0o777)] {
-            let said = mounted(Mount::ReadOnly, file, around).expect("it is exposed");
+            let warning = mounted(Mount::ReadOnly, file, around).expect("it is exposed");
             assert!(
-                said.contains("the file is on a read-only mount: ") && !said.contains("chmod"),
-                "{said}"
+                warning.contains("the file is on a read-only mount: ")
+                    && !warning.contains("chmod"),
+                "{warning}"
             );
         }
     }
@@ -401,9 +408,9 @@ mod tests {
         let path = scratch.file(0o644);
         let file = File::open(&path).unwrap();
         let by_descriptor = PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()));
-        let said = read(&by_descriptor).unwrap().exposed.expect("it is exposed");
-        assert!(said.ends_with(&format!("; chmod 600 '{}'", path.display())), "{said}");
-        assert!(!said.contains("/dev/fd"), "{said}");
+        let warning = read(&by_descriptor).unwrap().exposed.expect("it is exposed");
+        assert!(warning.ends_with(&format!("; chmod 600 '{}'", path.display())), "{warning}");
+        assert!(!warning.contains("/dev/fd"), "{warning}");
     }
 
     #[test]

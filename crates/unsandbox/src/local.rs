@@ -41,7 +41,7 @@ type Engine = unsandbox_engine::Engine;
 type Engine = std::convert::Infallible;
 
 impl LocalOptions {
-    /// Refuses what a server would not keep to: a promise of safety that is not kept is worse than none.
+    /// Refuses options that a server does not apply: a caller would rely on a protection that is not there.
     pub(crate) fn refuse_for_server(&self, endpoint: &str) -> Result<(), Error> {
         let refused = |what: &str, option: &str| {
             let code = unsandbox_protocol::ErrorCode::Config;
@@ -229,7 +229,7 @@ impl Backend for Local {
         self.backend()?.cancel_job(job_id, &self.within(context))
     }
 
-    /// Ends what runs and the jailer. An engine that was never used is not made for it.
+    /// Ends the running programs and the jailer. An engine that was never used is not made for this.
     fn close(&self, grace: Duration) {
         if let Some(Ok(_)) = self.engine.get()
             && let Ok(engine) = self.backend()

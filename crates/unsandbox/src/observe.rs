@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a program may see of its client's requests, for its own metrics and traces: no keys, no query
-//! strings, no bodies.
+//! Events about a client's requests, for the caller's metrics and traces. They contain no keys, query strings or
+//! bodies.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub enum RequestEvent<'a> {
         method: &'a str,
         /// Without the query string.
         path: &'a str,
-        /// Of the last answer; `None` where none came.
+        /// Of the last answer; `None` if there was none.
         status: Option<u16>,
         /// Why it failed; `None` for an answer that is not a refusal.
         error: Option<ErrorCode>,
@@ -34,16 +34,16 @@ pub enum RequestEvent<'a> {
         bytes_sent: usize,
         /// Of the last answer's body, after decompression.
         bytes_received: usize,
-        /// How often it was sent, or tried to.
+        /// The number of attempts to send it.
         attempts: u32,
-        /// With the pauses between the attempts.
+        /// The time including the pauses between the attempts.
         elapsed: Duration,
     },
 }
 
 type ObserverFn = dyn Fn(&RequestEvent<'_>) + Send + Sync;
 
-/// Who is told; called on the thread of the call, without locks held.
+/// The caller's function; called on the thread of the call, without locks held.
 #[derive(Clone)]
 pub(crate) struct Observer(pub(crate) Arc<ObserverFn>);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A call under way. Whoever started it may wait in slices (to look at signals between them), be told
-//! of its end by a callback (an event loop), or stop it.
+//! A running call. The caller may wait for it in slices (to check for signals in between), get a callback at its end (for
+//! an event loop), or stop it.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex};
@@ -16,7 +16,7 @@ enum State<T> {
     Taken,
 }
 
-/// Where the end of a task is put; shared with what produces it.
+/// The place for the end of a task; shared with its producer.
 pub(crate) struct Ending<T> {
     state: Mutex<State<T>>,
     done: Condvar,
@@ -43,7 +43,7 @@ impl<T> Ending<T> {
     }
 }
 
-/// One call on its way. Dropping it leaves the call running; [`Task::cancel`] stops it.
+/// One running call. Dropping it leaves the call running; [`Task::cancel`] stops it.
 pub struct Task<T> {
     ending: Arc<Ending<T>>,
     cancel: CancelToken,
@@ -67,7 +67,7 @@ impl<T: Send + 'static> Task<T> {
         Ok(task)
     }
 
-    /// A task, and what brings its end, for a caller that has a thread to run that on.
+    /// A task, and the function that makes its end, for a caller that has a thread to run the function on.
     pub fn prepare(
         cancel: CancelToken,
         notify: Option<Notify>,
@@ -83,7 +83,7 @@ impl<T: Send + 'static> Task<T> {
 }
 
 impl<T> Task<T> {
-    /// A task whose end somebody else brings.
+    /// A task whose end the caller sets.
     pub(crate) fn pending(
         cancel: CancelToken,
         notify: Option<Notify>,
@@ -150,10 +150,10 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn a_task_tells_of_its_end_once() {
-        let (told, ends) = mpsc::channel();
+    fn a_task_notifies_of_its_end_once() {
+        let (sender, ends) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();
-        let notify: Notify = Box::new(move || told.send(()).unwrap());
+        let notify: Notify = Box::new(move || sender.send(()).unwrap());
         let task = Task::spawn(CancelToken::new(), Some(notify), move |_| {
             gate.recv().ok();
             Ok(7)
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_an_error_and_a_cancel_is_seen() {
+    fn a_panic_is_an_error_and_a_cancel_ends_the_call() {
         let task: Task<()> =
             Task::spawn(CancelToken::new(), None, |_| std::panic::resume_unwind(Box::new(1)))
                 .unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which addresses the gateway never connects to: everything that is not a host of the public
-//! Internet, and this machine itself. The one table; every way in ends here.
+//! The addresses that the gateway never connects to: those that are not of the public Internet, and those of this
+//! machine. Every connection is checked against this table.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -45,7 +45,7 @@ const REFUSED_V6: &[(Ipv6Addr, u32, &str)] = &[
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "a documentation address"),
 ];
 
-/// IETF protocol assignments (benchmarks, identifiers); Teredo, inside it, is told by what it carries.
+/// IETF protocol assignments (benchmarks, identifiers). Teredo, which is inside, is checked by its embedded address.
 const PROTOCOL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23);
 const GLOBAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
@@ -74,7 +74,7 @@ fn refusal_v6(address: Ipv6Addr) -> Option<&'static str> {
     if let Some((.., words)) = listed {
         return Some(words);
     }
-    // An address that only wraps one of IPv4 leads where that one leads.
+    // An address that embeds an IPv4 address leads to that address.
     if let Some(words) = carried_v4(address).into_iter().flatten().find_map(refusal_v4) {
         return Some(words);
     }
@@ -99,7 +99,7 @@ fn carried_v4(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     }
 }
 
-/// Whether `address` is one of this machine's own. What cannot be found out counts as its own.
+/// Whether `address` belongs to this machine. If that cannot be determined, it counts as such.
 pub fn is_own(address: IpAddr) -> bool {
     // Where any address may be bound, binding proves nothing.
     if may_bind_foreign(address) {
@@ -107,7 +107,7 @@ pub fn is_own(address: IpAddr) -> bool {
     }
     match UdpSocket::bind((address, 0)) {
         Ok(_) => true,
-        // Without the protocol there is nothing to connect with either.
+        // Without the protocol no connection is possible either.
         Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => false,
         Err(error) => error.kind() != io::ErrorKind::AddrNotAvailable,
     }
@@ -119,7 +119,7 @@ fn may_bind_foreign(address: IpAddr) -> bool {
     setting.is_ok_and(|setting| setting.trim() != "0")
 }
 
-/// What the kernel's tables say.
+/// Reads the kernel's tables.
 fn listed_as_own(address: IpAddr) -> io::Result<bool> {
     match address {
         IpAddr::V4(address) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which hosts a client may name at all: the operator's allow-list, and names that mean the inside of
-//! somebody's network whatever they resolve to.
+//! The hosts that a client may name: those of the operator's allow-list, except names of internal networks, which are
+//! refused without being resolved.
 
 use super::host::Host;
 use unsandbox_protocol::Error;
@@ -69,7 +69,7 @@ mod tests {
 
     #[track_caller]
     fn allows(list: &AllowList, host: &str) -> bool {
-        // What is not a host is refused before any list is asked.
+        // Text that is not a host is refused before the lists are checked.
         Host::parse(host.as_bytes()).is_ok_and(|host| list.refusal(&host).is_none())
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A client's connection while its request is read: every read has the same deadline, so that a client
-//! that sends a byte a second gets no longer than one that sends nothing.
+//! A client's connection while its request is read. All reads have the same deadline, so a client that sends a byte a
+//! second has no more time than one that sends nothing.
 
-use super::session::{Halt, Session};
+use super::session::{ConnectionEnd, Session};
 use rustix::event::PollFlags;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,28 +12,24 @@ use std::time::{Duration, Instant};
 pub struct Conn<'a> {
     pub session: &'a Session,
     pub stream: TcpStream,
-    /// Received and not taken yet.
+    /// Bytes that were received and not used yet.
     pub unread: Vec<u8>,
     deadline: Instant,
 }
 
-/// What is read of a client that was refused, so that it gets to see the answer.
+/// How much and how long is read from a refused client, so that it receives the answer.
 const DRAIN_MAX_BYTES: usize = 1 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 impl<'a> Conn<'a> {
-    pub fn new(
-        session: &'a Session,
-        stream: TcpStream,
-        patience: Duration,
-    ) -> io::Result<Conn<'a>> {
+    pub fn new(session: &'a Session, stream: TcpStream, timeout: Duration) -> io::Result<Conn<'a>> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        Ok(Conn { session, stream, unread: Vec::new(), deadline: Instant::now() + patience })
+        Ok(Conn { session, stream, unread: Vec::new(), deadline: Instant::now() + timeout })
     }
 
     /// Reads more; 0 at the end.
-    fn fill(&mut self) -> Result<usize, Halt> {
+    fn fill(&mut self) -> Result<usize, ConnectionEnd> {
         let mut buffer = [0u8; 4096];
         loop {
             match self.stream.read(&mut buffer) {
@@ -53,7 +49,7 @@ impl<'a> Conn<'a> {
     }
 
     /// Exactly `len` bytes.
-    pub fn take(&mut self, len: usize) -> Result<Vec<u8>, Halt> {
+    pub fn take(&mut self, len: usize) -> Result<Vec<u8>, ConnectionEnd> {
         while self.unread.len() < len {
             if self.fill()? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -64,7 +60,7 @@ impl<'a> Conn<'a> {
     }
 
     /// Everything up to and with `end`; `None` if that is not among the first `max` bytes.
-    pub fn take_until(&mut self, end: &[u8], max: usize) -> Result<Option<Vec<u8>>, Halt> {
+    pub fn take_until(&mut self, end: &[u8], max: usize) -> Result<Option<Vec<u8>>, ConnectionEnd> {
         let mut seen = 0;
         loop {
             let from = seen;
@@ -82,7 +78,7 @@ impl<'a> Conn<'a> {
         }
     }
 
-    pub fn send(&mut self, mut bytes: &[u8]) -> Result<(), Halt> {
+    pub fn send(&mut self, mut bytes: &[u8]) -> Result<(), ConnectionEnd> {
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
                 Ok(len) => bytes = &bytes[len..],
@@ -97,9 +93,9 @@ impl<'a> Conn<'a> {
         Ok(())
     }
 
-    /// The last words to a client. One that is still sending would lose them to a reset, so that what it
-    /// sends is read for a while.
-    pub fn finish(mut self, words: &[u8]) -> Result<(), Halt> {
+    /// Sends the last answer to a client. A reset would discard the answer while the client is still sending, so its
+    /// bytes are read for a while.
+    pub fn finish(mut self, words: &[u8]) -> Result<(), ConnectionEnd> {
         self.deadline = Instant::now() + DRAIN_TIME;
         self.send(words)?;
         self.stream.shutdown(Shutdown::Write)?;

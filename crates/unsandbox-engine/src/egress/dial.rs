@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From the host that a client named to a connection: named hosts are checked, resolved once, and
-//! exactly the addresses that pass are connected to. Nothing is resolved a second time, so an answer
-//! that changes in between changes nothing.
+//! Connects to the host that a client has named. The name is checked and resolved once, and only addresses that pass the
+//! check are connected to. A name is never resolved a second time, so a DNS answer that changes has no effect.
 
 use super::host::Host;
-use super::lookup::{self, lookup};
-use super::session::{Halt, Session};
+use super::lookup::{LookupError, lookup};
+use super::session::{ConnectionEnd, Session};
 use super::{CONNECT_TIME, LOOKUP_TIME, address};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
@@ -17,20 +16,20 @@ use std::time::Instant;
 use unsandbox_protocol::validate::shown;
 
 /// Why there is no connection.
-pub enum Denied {
-    /// By the rules; noted in the run's result.
+pub enum DialError {
+    /// Refused by the rules; reported in the run's result.
     Refused(String),
     NotFound(String),
     Unreachable(String),
     Busy,
-    Halt(Halt),
+    Ended(ConnectionEnd),
 }
 
 /// Connects to a host as the client spelled it.
-pub fn dial(session: &Session, host: &[u8], port: u16) -> Result<(Host, TcpStream), Denied> {
+pub fn dial(session: &Session, host: &[u8], port: u16) -> Result<(Host, TcpStream), DialError> {
     let refuse = |target: &str, reason: &str| {
         session.refuse(target, reason);
-        Denied::Refused(format!("egress refused: {target} ({reason})"))
+        DialError::Refused(format!("egress refused: {target} ({reason})"))
     };
     let host = Host::parse(host)
         .map_err(|why| refuse(&format!("{}:{port}", shown(&String::from_utf8_lossy(host))), why))?;
@@ -58,14 +57,14 @@ pub fn dial(session: &Session, host: &[u8], port: u16) -> Result<(Host, TcpStrea
     connect_to_one(session, &allowed).map(|stream| (host, stream))
 }
 
-fn resolve(session: &Session, name: &str) -> Result<Vec<IpAddr>, Denied> {
-    lookup(session, name, Instant::now() + LOOKUP_TIME).map_err(|trouble| match trouble {
-        lookup::Trouble::NotFound(why) => Denied::NotFound(format!("{name} was not found: {why}")),
-        lookup::Trouble::Busy => Denied::Busy,
-        lookup::Trouble::Halt(Halt::Late) => {
-            Denied::NotFound(format!("{name} was not found: the resolver did not answer in time"))
-        }
-        lookup::Trouble::Halt(halt) => Denied::Halt(halt),
+fn resolve(session: &Session, name: &str) -> Result<Vec<IpAddr>, DialError> {
+    lookup(session, name, Instant::now() + LOOKUP_TIME).map_err(|error| match error {
+        LookupError::NotFound(why) => DialError::NotFound(format!("{name} was not found: {why}")),
+        LookupError::Busy => DialError::Busy,
+        LookupError::Ended(ConnectionEnd::TimedOut) => DialError::NotFound(format!(
+            "{name} was not found: the resolver did not answer in time"
+        )),
+        LookupError::Ended(end) => DialError::Ended(end),
     })
 }
 
@@ -77,8 +76,8 @@ fn refusal(session: &Session, address: SocketAddr) -> Option<&'static str> {
         .or_else(|| address::is_own(address.ip()).then_some("an address of this machine"))
 }
 
-/// The first of `addresses` that answers; each gets its share of the time.
-fn connect_to_one(session: &Session, addresses: &[SocketAddr]) -> Result<TcpStream, Denied> {
+/// Connects to the first of `addresses` that answers; each has its share of the time.
+fn connect_to_one(session: &Session, addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
     let deadline = Instant::now() + CONNECT_TIME;
     let mut words = String::new();
     for (index, address) in addresses.iter().enumerate() {
@@ -86,19 +85,19 @@ fn connect_to_one(session: &Session, addresses: &[SocketAddr]) -> Result<TcpStre
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         match connect_to(session, *address, Instant::now() + share) {
             Ok(stream) => return Ok(stream),
-            Err(Halt::Over) => return Err(Denied::Halt(Halt::Over)),
-            Err(Halt::Late) => words = format!("{address} did not answer in time"),
-            Err(Halt::Broken(error)) => words = format!("{address}: {error}"),
+            Err(ConnectionEnd::RunEnded) => return Err(DialError::Ended(ConnectionEnd::RunEnded)),
+            Err(ConnectionEnd::TimedOut) => words = format!("{address} did not answer in time"),
+            Err(ConnectionEnd::Failed(error)) => words = format!("{address}: {error}"),
         }
     }
-    Err(Denied::Unreachable(words))
+    Err(DialError::Unreachable(words))
 }
 
 fn connect_to(
     session: &Session,
     address: SocketAddr,
     deadline: Instant,
-) -> Result<TcpStream, Halt> {
+) -> Result<TcpStream, ConnectionEnd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family, SocketType::STREAM, flags, None).map_err(io::Error::from)?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The gateway of one run: it takes connections from the listening sockets that the jail's init has made
-//! inside the jail, and serves each on a thread of its own. It ends with the run.
+//! The gateway of one run: accepts connections on the listening sockets that the jail's init has made inside the jail,
+//! and serves each on its own thread. It ends with the run.
 
 use super::conn::Conn;
-use super::session::{Halt, Session};
+use super::session::{ConnectionEnd, Session};
 use super::slots::Slot;
 use super::{Egress, REQUEST_TIME, http, socks};
 use rustix::event::PollFlags;
@@ -19,12 +19,12 @@ pub struct Gateway {
     session: Arc<Session>,
 }
 
-/// Out of descriptors, or of memory: the next look at the listening sockets.
+/// How long to wait after an accept that failed, for example for lack of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
-type Serve = fn(Conn<'_>) -> Result<(), Halt>;
+type Serve = fn(Conn<'_>) -> Result<(), ConnectionEnd>;
 
-/// What is spoken on the sockets, in the order of [`super::PORTS`].
+/// The protocols of the sockets, in the order of [`super::PORTS`].
 const PROTOCOLS: [Serve; 2] = [http::serve, socks::serve];
 
 impl Gateway {
@@ -45,13 +45,13 @@ impl Gateway {
         let own = session.clone();
         std::thread::Builder::new().name("unsandbox-egress".to_string()).spawn(move || {
             crate::jailer::start::block_signals();
-            take_connections(&own);
+            accept_connections(&own);
             drop((own, thread));
         })?;
         Ok(Gateway { session })
     }
 
-    /// Ends every connection; what was refused.
+    /// Ends every connection; returns the refusals.
     pub fn end(self) -> Vec<String> {
         self.session.end();
         self.session.notes()
@@ -64,10 +64,10 @@ impl Drop for Gateway {
     }
 }
 
-/// Until the run is over.
-fn take_connections(session: &Arc<Session>) {
+/// Accepts connections until the run has ended.
+fn accept_connections(session: &Arc<Session>) {
     let listeners = &session.listeners;
-    // At the limit nobody is taken; who connects then waits in the kernel's bounded backlog.
+    // At the limit none is accepted; further clients wait in the kernel's backlog, which is bounded.
     while let Some(mut slot) = session.connection().map(Some) {
         let wanted = listeners.each_ref().map(|listener| (listener.as_fd(), PollFlags::IN));
         let Ok(ready) = session.wait(wanted, None) else { return };
@@ -79,10 +79,13 @@ fn take_connections(session: &Arc<Session>) {
             match listener.accept() {
                 Ok((stream, _)) => serve(session, stream, slot, PROTOCOLS[index]),
                 Err(_) if session.is_over() => return,
-                Err(error) if is_passing(&error) => {}
+                Err(error) if is_transient(&error) => {}
                 Err(error) => {
                     log::warn!("the egress gateway could not take a connection: {error}");
-                    if !matches!(session.wait([], Some(Instant::now() + PAUSE)), Err(Halt::Late)) {
+                    if !matches!(
+                        session.wait([], Some(Instant::now() + PAUSE)),
+                        Err(ConnectionEnd::TimedOut)
+                    ) {
                         return;
                     }
                 }
@@ -91,13 +94,13 @@ fn take_connections(session: &Arc<Session>) {
     }
 }
 
-/// Gone before it was taken.
-fn is_passing(error: &io::Error) -> bool {
+/// Whether only this connection failed, and the next accept may succeed.
+fn is_transient(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | WouldBlock)
 }
 
-/// On a thread of its own. Where there is no place, or no thread, the connection is closed.
+/// Serves a connection on its own thread. Without a free place or a thread, the connection is closed.
 fn serve(session: &Arc<Session>, stream: TcpStream, slot: Slot, protocol: Serve) {
     let Some(of_all) = session.egress.connections.try_take() else {
         let max = session.egress.connections.max();
@@ -109,9 +112,10 @@ fn serve(session: &Arc<Session>, stream: TcpStream, slot: Slot, protocol: Serve)
     let own = session.clone();
     let work = move || {
         crate::jailer::start::block_signals();
-        let served = Conn::new(&own, stream, REQUEST_TIME).map_err(Halt::from).and_then(protocol);
-        if let Err(halt) = served {
-            log::debug!("an egress connection ended: {halt:?}");
+        let served =
+            Conn::new(&own, stream, REQUEST_TIME).map_err(ConnectionEnd::from).and_then(protocol);
+        if let Err(end) = served {
+            log::debug!("an egress connection ended: {end:?}");
         }
         drop((slot, of_all, own, thread));
     };

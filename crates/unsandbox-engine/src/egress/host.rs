@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Hosts and ports as clients spell them. A host is read once, strictly, and what was read is what is
-//! checked, resolved and connected to: nothing behind this looks at the client's bytes again.
+//! Parses hosts and ports of clients. A host is parsed once, strictly, and the result is checked, resolved and connected
+//! to: later code does not read the client's bytes again.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -42,7 +42,7 @@ impl Host {
         if labels.any(|label| label.is_empty() || label.len() > LABEL_MAX_BYTES) {
             return Err("a label of the host name is empty or over 63 bytes");
         }
-        // What ends in a number is an address to somebody's resolver, or nothing.
+        // Some resolvers treat a name that ends in a number as an address.
         if name.rsplit('.').next().is_some_and(looks_numeric) {
             return match parse_v4(&name) {
                 Some(address) => Ok(Host::Address(IpAddr::V4(address))),
@@ -82,7 +82,7 @@ fn number(part: &str) -> Option<u64> {
     u64::from_str_radix(digits, radix).ok()
 }
 
-/// One to four parts; the last one fills what the others leave, so that `127.1` is `127.0.0.1`.
+/// One to four parts; the last one fills the remaining bytes, so that `127.1` is `127.0.0.1`.
 fn parse_v4(text: &str) -> Option<Ipv4Addr> {
     let parts: Vec<u64> = text.split('.').map(number).collect::<Option<_>>()?;
     let (last, leading) = parts.split_last()?;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_in_a_number_and_is_no_address_is_refused() {
+    fn names_that_end_in_a_number_and_are_not_addresses_are_refused() {
         for text in [
             "256.0.0.1",
             "1.2.3.4.5",
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_host() {
+    fn other_texts_are_refused() {
         for text in [
             &b""[..],
             b".",
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_read_the_same_again_and_holds_nothing_odd() {
+    fn a_parsed_host_parses_to_itself_and_has_only_plain_characters() {
         let mut kinds = [0; 3];
         for bytes in near_hosts(200_000) {
             let shown = String::from_utf8_lossy(&bytes).into_owned();
@@ -315,7 +315,7 @@ mod tests {
         for text in ["a", "a:", "a:0", "a:65536", "a:+1", "a: 1", "a:1:2", "a:0x50", "a:000080"] {
             assert!(split_authority(text.as_bytes(), None).is_err(), "{text}");
         }
-        // The client's userinfo stays in what is then refused as a host.
+        // The client's userinfo stays in the host, which is refused for it later.
         assert_eq!(split_authority(b"good@evil:80", None), Ok((&b"good@evil"[..], 80)));
     }
 }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The HTTP proxy: CONNECT tunnels, and plain requests in absolute form, one to a connection. What goes
-//! to the server is written anew from what was understood, never passed on as it came.
+//! The HTTP proxy: CONNECT tunnels, and plain requests in absolute form, one per connection. The request to the server is
+//! written anew from the parsed one, and the client's bytes are never passed on.
 
 use super::conn::Conn;
-use super::dial::{Denied, dial};
+use super::dial::{DialError, dial};
 use super::host::{Host, split_authority};
 use super::relay::{Sending, relay};
-use super::session::Halt;
+use super::session::ConnectionEnd;
 use super::{LOOKUPS_EACH, LOOKUPS_MAX, LOOKUPS_OWNER};
 
 /// Bytes of a request's head, and lines in it.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
 const HEADERS_MAX: usize = 128;
 
-/// Meant for the proxy, not for the server behind it (RFC 9110, 7.6.1). `Host` is made of the target.
+/// Headers for the proxy and not for the server (RFC 9110, 7.6.1), and `Host`, which is made from the target.
 const NOT_PASSED_ON: &[&str] = &[
     "connection",
     "host",
@@ -26,7 +26,7 @@ const NOT_PASSED_ON: &[&str] = &[
     "upgrade",
 ];
 
-/// What a client asks for.
+/// A client's request.
 #[derive(PartialEq, Eq, Debug)]
 enum Wanted {
     Tunnel { host: Vec<u8>, port: u16 },
@@ -54,17 +54,17 @@ impl Head {
 }
 
 /// Serves one client.
-pub fn serve(mut client: Conn<'_>) -> Result<(), Halt> {
+pub fn serve(mut client: Conn<'_>) -> Result<(), ConnectionEnd> {
     let head = match client.take_until(b"\r\n\r\n", HEAD_MAX_BYTES) {
         Ok(Some(head)) => head,
         Ok(None) => {
             let words = format!("the head of the request is over {HEAD_MAX_BYTES} bytes");
             return client.finish(&answer("431 Request Header Fields Too Large", &words));
         }
-        Err(Halt::Late) => {
+        Err(ConnectionEnd::TimedOut) => {
             return client.finish(&answer("408 Request Timeout", "the request took too long"));
         }
-        Err(halt) => return Err(halt),
+        Err(end) => return Err(end),
     };
     let wanted = match understand(&head) {
         Ok(wanted) => wanted,
@@ -86,22 +86,22 @@ pub fn serve(mut client: Conn<'_>) -> Result<(), Halt> {
     }
 }
 
-fn refuse(client: Conn<'_>, denied: Denied) -> Result<(), Halt> {
+fn refuse(client: Conn<'_>, denied: DialError) -> Result<(), ConnectionEnd> {
     let answer = match &denied {
-        Denied::Refused(words) => answer("403 Forbidden", words),
-        Denied::NotFound(words) => answer("502 Bad Gateway", words),
-        Denied::Unreachable(words) => answer("502 Bad Gateway", words),
-        Denied::Busy => {
+        DialError::Refused(words) => answer("403 Forbidden", words),
+        DialError::NotFound(words) => answer("502 Bad Gateway", words),
+        DialError::Unreachable(words) => answer("502 Bad Gateway", words),
+        DialError::Busy => {
             let words = format!(
                 "too many DNS lookups are in progress (the limits are {LOOKUPS_EACH} for a run, {LOOKUPS_OWNER} for \
                  a key and {LOOKUPS_MAX} in all); retry"
             );
             answer("503 Service Unavailable", &words)
         }
-        Denied::Halt(_) => Vec::new(),
+        DialError::Ended(_) => Vec::new(),
     };
     match denied {
-        Denied::Halt(halt) => Err(halt),
+        DialError::Ended(end) => Err(end),
         _ => client.finish(&answer),
     }
 }
@@ -156,7 +156,7 @@ fn split_target(target: &str) -> Result<(&str, String), &'static str> {
     Ok((authority, format!("{slash}{path}")))
 }
 
-/// How long the body is. Where two readers could come to two answers, there is none.
+/// The length of the body; an error where two parsers could read two different lengths.
 fn body(headers: &[httparse::Header<'_>]) -> Result<Sending, &'static str> {
     let all = |name: &'static str| {
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
@@ -168,7 +168,7 @@ fn body(headers: &[httparse::Header<'_>]) -> Result<Sending, &'static str> {
         return Err("the length of the body is given twice");
     }
     match length {
-        // Its end is inside it; the connection serves no other request.
+        // The body contains its own end; the connection serves no other request.
         None if is_chunked => Ok(Sending::Everything),
         None => Ok(Sending::Body(0)),
         Some(header) => {
@@ -187,7 +187,7 @@ fn passed_on(headers: &[httparse::Header<'_>]) -> Vec<u8> {
         .filter(|header| header.name.eq_ignore_ascii_case("connection"))
         .flat_map(|header| header.value.split(|byte| *byte == b','))
         .map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase())
-        // The framing of the body is not the client's to take away.
+        // The client must not remove the headers that frame the body.
         .filter(|name| name != "content-length" && name != "transfer-encoding")
         .collect();
     let mut lines = Vec::new();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names to addresses, outside the jail. The system's resolver cannot be interrupted, so each lookup
-//! has a thread of its own that may outlive the run, but holds nothing of it.
+//! Resolves names, outside the jail. The system's resolver cannot be interrupted, so each lookup has its own thread,
+//! which may outlive the run but holds no resources of it.
 
-use super::session::{Halt, Session};
+use super::session::{ConnectionEnd, Session};
 use super::slots::Slots;
 use rustix::event::PollFlags;
 use std::fmt;
@@ -24,27 +24,35 @@ pub struct SystemResolver;
 
 impl Resolver for SystemResolver {
     fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        // The dot: a search list would make another name of the one that was checked.
+        // The final dot disables the search list, which would turn the checked name into another one.
         let found = (format!("{host}.").as_str(), 0).to_socket_addrs()?;
         Ok(found.map(|address| address.ip()).collect())
     }
 }
 
-pub enum Trouble {
+pub enum LookupError {
     NotFound(String),
     Busy,
-    Halt(Halt),
+    Ended(ConnectionEnd),
 }
 
 /// Resolves `host` once.
-pub fn lookup(session: &Session, host: &str, deadline: Instant) -> Result<Vec<IpAddr>, Trouble> {
+pub fn lookup(
+    session: &Session,
+    host: &str,
+    deadline: Instant,
+) -> Result<Vec<IpAddr>, LookupError> {
     let wait_for = |places: &Arc<Slots>| places.take(Some(deadline), || session.is_over());
     let own =
         wait_for(&session.lookups).and_then(|own| Some((own, wait_for(&session.owner_lookups)?)));
     let (Some(own), Some(of_all)) = (own, session.egress.lookups.try_take()) else {
-        return Err(if session.is_over() { Trouble::Halt(Halt::Over) } else { Trouble::Busy });
+        return Err(if session.is_over() {
+            LookupError::Ended(ConnectionEnd::RunEnded)
+        } else {
+            LookupError::Busy
+        });
     };
-    let broken = |error: io::Error| Trouble::Halt(error.into());
+    let broken = |error: io::Error| LookupError::Ended(error.into());
     let answer = Arc::new(Mutex::new(None));
     let (done, finish) = io::pipe().map_err(broken)?;
     let (place, resolver) = (answer.clone(), session.egress.resolver.clone());
@@ -56,12 +64,12 @@ pub fn lookup(session: &Session, host: &str, deadline: Instant) -> Result<Vec<Ip
         drop((own, of_all, finish));
     };
     std::thread::Builder::new().name("unsandbox-dns".to_string()).spawn(work).map_err(broken)?;
-    session.wait([(done.as_fd(), PollFlags::IN)], Some(deadline)).map_err(Trouble::Halt)?;
+    session.wait([(done.as_fd(), PollFlags::IN)], Some(deadline)).map_err(LookupError::Ended)?;
     match answer.lock().expect("no panic under this lock").take() {
         Some(Ok(found)) if !found.is_empty() => Ok(found),
-        Some(Ok(_)) => Err(Trouble::NotFound("it has no address".to_string())),
-        Some(Err(error)) => Err(Trouble::NotFound(error.to_string())),
-        None => Err(Trouble::NotFound("the resolver failed".to_string())),
+        Some(Ok(_)) => Err(LookupError::NotFound("it has no address".to_string())),
+        Some(Err(error)) => Err(LookupError::NotFound(error.to_string())),
+        None => Err(LookupError::NotFound("the resolver failed".to_string())),
     }
 }
 
@@ -74,7 +82,7 @@ mod tests {
     use std::time::Duration;
     use unsandbox_protocol::Owner;
 
-    /// Answers at once, except for "slow", which it says it has begun and then waits for.
+    /// Answers at once; for "slow" it reports that it has begun, and waits until `open` is unlocked.
     #[derive(Debug)]
     struct Names {
         begun: Sender<()>,
@@ -104,7 +112,7 @@ mod tests {
         let egress = Arc::new(Egress::new(&options).unwrap());
         let closed = names.open.lock().unwrap();
         let soon = || Instant::now() + Duration::from_millis(500);
-        // As many runs as would take every place, one after the other gone before its answers.
+        // Enough runs to take every place; each ends before its answers arrive.
         std::thread::scope(|scope| {
             for _ in 0..LOOKUPS_MAX / LOOKUPS_EACH {
                 let egress = egress.clone();
@@ -123,10 +131,10 @@ mod tests {
             assert!(begins.recv_timeout(Duration::from_secs(20)).is_ok(), "lookup {number}");
         }
         assert!(begins.try_recv().is_err(), "more than the owner's share");
-        let patient = || Instant::now() + Duration::from_secs(20);
-        assert!(lookup(&session(&egress, "b"), "quick", patient()).is_ok());
-        assert!(matches!(lookup(&session(&egress, "a"), "quick", soon()), Err(Trouble::Busy)));
+        let later = || Instant::now() + Duration::from_secs(20);
+        assert!(lookup(&session(&egress, "b"), "quick", later()).is_ok());
+        assert!(matches!(lookup(&session(&egress, "a"), "quick", soon()), Err(LookupError::Busy)));
         drop(closed);
-        assert!(lookup(&session(&egress, "a"), "quick", patient()).is_ok());
+        assert!(lookup(&session(&egress, "a"), "quick", later()).is_ok());
     }
 }

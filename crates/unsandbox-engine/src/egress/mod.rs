@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one way out of a `semitrusted` run. Its jail has an empty network namespace; two sockets that
-//! listen inside it are accepted on here, outside. A client names a host (`http.rs`, `socks.rs`), which is
+//! The only network access of a `semitrusted` run. Its jail has an empty network namespace with two listening sockets,
+//! whose connections are accepted here, outside. A client names a host (`http.rs`, `socks.rs`), which is
 //! read strictly (`host.rs`), checked against the allow-list (`allow.rs`), resolved once (`lookup.rs`),
 //! checked again as an address (`address.rs`) and connected to (`dial.rs`); then bytes flow (`relay.rs`).
 
@@ -29,24 +29,24 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::{Error, Owner, limits};
 
-/// Ports on the jail's own loopback: the HTTP proxy and SOCKS5, where people expect them.
+/// Ports on the jail's own loopback: the usual ones of an HTTP proxy and of SOCKS5.
 pub const PORTS: [u16; 2] = [3128, 1080];
 
-/// A client has this long to say what it wants.
+/// The time in which a client has to send its request.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 const LOOKUP_TIME: Duration = Duration::from_secs(20);
-/// For all addresses of a host together.
+/// The time for connecting to a host, over all its addresses.
 const CONNECT_TIME: Duration = Duration::from_secs(20);
-/// Nothing moved in either direction.
+/// How long a connection may have no traffic in either direction.
 const IDLE_TIME: Duration = Duration::from_secs(300);
-/// As before, after the server has ended.
+/// The same, once the server has closed its side.
 const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
-/// Lookups at once: of one run, of all runs of an owner, and of all. The last two count those that have
-/// outlived their runs, so that nobody's slow names take the places of everybody.
+/// Lookups at once: of one run, of all runs of an owner, and of all runs. The last two also count lookups whose runs have
+/// ended, so that slow names of one owner do not block the others.
 const LOOKUPS_EACH: usize = 8;
 const LOOKUPS_OWNER: usize = 32;
 const LOOKUPS_MAX: usize = 256;
-/// When the engine closes, threads that have been told to end get this long.
+/// How long a closing engine waits for the threads of ended connections.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 /// What `semitrusted` runs may reach, and how much of it.
@@ -76,14 +76,14 @@ impl Default for EgressOptions {
     }
 }
 
-/// What the gateways of an engine share.
+/// The state that the gateways of an engine share.
 pub struct Egress {
     options: EgressOptions,
     allow: AllowList,
     resolver: Arc<dyn Resolver>,
     connections: Arc<Slots>,
     lookups: Arc<Slots>,
-    /// The share of each owner, as long as somebody uses it.
+    /// The places of each owner, while they are in use.
     shares: Mutex<HashMap<Owner, Weak<Slots>>>,
     threads: Arc<Slots>,
 }
@@ -119,7 +119,7 @@ impl Egress {
         share
     }
 
-    /// Waits for threads whose runs are over. A lookup may take longer, and holds nothing.
+    /// Waits for threads of ended runs. A lookup may take longer, but holds no resources of a run.
     pub fn close(&self) {
         if !self.threads.wait_until_unused(Instant::now() + CLOSE_TIME) {
             log::warn!("connections of the egress gateway did not end in time");
@@ -127,18 +127,18 @@ impl Egress {
     }
 }
 
-/// Variables that programs find their proxy by. Libraries read the one or the other spelling.
+/// The environment variables that name the proxy. Some libraries read upper case, others lower case.
 pub fn variables() -> Vec<(String, String)> {
     let [http, socks] = PORTS;
     let proxy = format!("http://127.0.0.1:{http}");
-    // A jail's own loopback is reached directly.
+    // The jail's own loopback needs no proxy.
     let own = "localhost,127.0.0.1,::1".to_string();
     let mut pairs = Vec::new();
     for (name, value) in [
         ("http_proxy", &proxy),
         ("https_proxy", &proxy),
         ("ftp_proxy", &proxy),
-        // Not socks5h://, which some clients refuse to start with although they never need it.
+        // Not socks5h://: some clients refuse to start with it, although they would not use it.
         ("all_proxy", &proxy),
         ("socks_proxy", &format!("socks5h://127.0.0.1:{socks}")),
         ("no_proxy", &own),
@@ -146,7 +146,7 @@ pub fn variables() -> Vec<(String, String)> {
         pairs.push((name.to_ascii_uppercase(), value.clone()));
         pairs.push((name.to_string(), value.clone()));
     }
-    // Node's own fetch looks at the others only where this says so.
+    // Node's fetch reads the other variables only if this one is set.
     pairs.push(("NODE_USE_ENV_PROXY".to_string(), "1".to_string()));
     pairs
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Carries bytes between a client and a server until both have ended, nothing has moved for long, or the
-//! run is over.
+//! Copies bytes between a client and a server until both have closed, the connection was idle too long, or the run has
+//! ended.
 
 use super::conn::Conn;
-use super::session::{Halt, Session};
+use super::session::{ConnectionEnd, Session};
 use super::{HALF_OPEN_TIME, IDLE_TIME};
 use rustix::event::PollFlags;
 use std::io::{self, Read, Write};
@@ -14,10 +14,10 @@ use std::time::Instant;
 /// How much a client may send to the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sending {
-    /// What it likes: a tunnel.
+    /// Any number of bytes: a tunnel.
     Everything,
-    /// The body of one request. What follows would be a request to the server that the client means next, which
-    /// need not be this server, so it is thrown away.
+    /// The body of one request. Later bytes would be the next request, which may be for another server, so they are
+    /// dropped.
     Body(u64),
 }
 
@@ -26,18 +26,18 @@ const BUFFER_BYTES: usize = 32 * 1024;
 /// One direction.
 struct Flow {
     buffer: Vec<u8>,
-    /// What is in the buffer and has not been sent: from here to its end.
+    /// The bytes from here to `len` are not sent yet.
     start: usize,
     len: usize,
     budget: Option<u64>,
-    /// Nothing more comes.
+    /// The sender has closed its side.
     ended: bool,
-    /// The receiver has been told.
+    /// The receiver's side has been closed.
     closed: bool,
 }
 
 impl Flow {
-    /// One that begins with `head`, which is of our making, and what of `unread` is within its budget.
+    /// A flow that begins with `head`, which the gateway has made, and the part of `unread` within the budget.
     fn new(mut head: Vec<u8>, unread: Vec<u8>, sending: Sending) -> Flow {
         let budget = match sending {
             Sending::Everything => None,
@@ -68,8 +68,8 @@ impl Flow {
         }
     }
 
-    /// True if anything moved.
-    fn read(&mut self, session: &Session, from: &mut TcpStream) -> Result<bool, Halt> {
+    /// Returns whether bytes were moved.
+    fn read(&mut self, session: &Session, from: &mut TcpStream) -> Result<bool, ConnectionEnd> {
         match from.read(&mut self.buffer) {
             Ok(0) => self.ended = true,
             Ok(len) => {
@@ -77,28 +77,28 @@ impl Flow {
                 (self.start, self.len) = (0, len);
                 self.keep_to_budget();
             }
-            Err(error) if is_momentary(&error) => return Ok(false),
+            Err(error) if is_transient(&error) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         Ok(true)
     }
 
-    fn write(&mut self, to: &mut TcpStream) -> Result<bool, Halt> {
+    fn write(&mut self, to: &mut TcpStream) -> Result<bool, ConnectionEnd> {
         match to.write(&self.buffer[self.start..self.len]) {
             Ok(len) => self.start += len,
-            Err(error) if is_momentary(&error) => return Ok(false),
+            Err(error) if is_transient(&error) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         Ok(true)
     }
 
-    /// Moves what can be moved.
+    /// Reads and writes as far as possible without blocking.
     fn step(
         &mut self,
         session: &Session,
         from: &mut TcpStream,
         to: &mut TcpStream,
-    ) -> Result<bool, Halt> {
+    ) -> Result<bool, ConnectionEnd> {
         let mut moved = false;
         if self.wants_to_read() {
             moved |= self.read(session, from)?;
@@ -114,18 +114,18 @@ impl Flow {
     }
 }
 
-fn is_momentary(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// Sends `head` to the server, then carries until the end. Both connections are closed after it, also in
-/// forked copies of the host.
+/// Sends `head` to the server, then copies until the end. Both connections are then shut down, which also affects forked
+/// copies of the host.
 pub fn relay(
     client: Conn<'_>,
     mut server: TcpStream,
     head: Vec<u8>,
     sending: Sending,
-) -> Result<(), Halt> {
+) -> Result<(), ConnectionEnd> {
     let Conn { session, stream: mut client, unread, .. } = client;
     let up = Flow::new(head, unread, sending);
     let down = Flow::new(Vec::new(), Vec::new(), Sending::Everything);
@@ -143,7 +143,7 @@ fn carry(
     mut up: Flow,
     mut down: Flow,
     sending: Sending,
-) -> Result<(), Halt> {
+) -> Result<(), ConnectionEnd> {
     let mut last_move = Instant::now();
     loop {
         let moved_up = up.step(session, client, server)?;
@@ -152,9 +152,9 @@ fn carry(
         if is_answered || (up.closed && down.closed) {
             return Ok(());
         }
-        // Between two that never pause, nothing else would look.
+        // Needed if both sides always have data, because `wait` is not called then.
         if session.is_over() {
-            return Err(Halt::Over);
+            return Err(ConnectionEnd::RunEnded);
         }
         if moved_up || moved_down {
             last_move = Instant::now();
@@ -166,10 +166,10 @@ fn carry(
             flags.set(PollFlags::OUT, !writer.is_empty());
             flags
         };
-        // After a server's last word, a client that does not end either holds a place for nothing.
-        let patience = if down.closed { HALF_OPEN_TIME } else { IDLE_TIME };
+        // Once the server has closed, a client that does not close only occupies a place.
+        let timeout = if down.closed { HALF_OPEN_TIME } else { IDLE_TIME };
         let wanted =
             [(client.as_fd(), interest(&up, &down)), (server.as_fd(), interest(&down, &up))];
-        session.wait(wanted, Some(last_move + patience))?;
+        session.wait(wanted, Some(last_move + timeout))?;
     }
 }

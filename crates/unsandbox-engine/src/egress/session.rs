@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the connections of one run share: the word that it is over, what it may still use, and what
-//! was refused to it.
+//! The state that the connections of one run share: whether the run has ended, what it may still use, and the list of
+//! refusals.
 
 use super::Egress;
 use super::slots::{Slot, Slots};
@@ -15,42 +15,42 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use unsandbox_protocol::Owner;
 
-/// Why a connection goes no further.
+/// Why a connection ends.
 #[derive(Debug)]
-pub enum Halt {
-    /// The run, or what it may use, is at its end.
-    Over,
+pub enum ConnectionEnd {
+    /// The run has ended, or has used all that it may.
+    RunEnded,
     /// The other end was too slow.
-    Late,
-    Broken(io::Error),
+    TimedOut,
+    Failed(io::Error),
 }
 
-impl From<io::Error> for Halt {
-    fn from(error: io::Error) -> Halt {
-        Halt::Broken(error)
+impl From<io::Error> for ConnectionEnd {
+    fn from(error: io::Error) -> ConnectionEnd {
+        ConnectionEnd::Failed(error)
     }
 }
 
 pub struct Session {
     pub egress: Arc<Egress>,
     pub listeners: [TcpListener; 2],
-    /// Readable for good once the run is over.
+    /// Readable for good once the run has ended.
     stop: OwnedFd,
     stopped: AtomicBool,
     bytes: AtomicU64,
     pub connections: Arc<Slots>,
     pub lookups: Arc<Slots>,
-    /// Those of all runs of the same owner.
+    /// The places for lookups that all runs of the same owner share.
     pub owner_lookups: Arc<Slots>,
     refusals: Mutex<Refusals>,
 }
 
-/// Refusals that are told one by one; the rest is a number.
-const TOLD_MAX: usize = 10;
+/// The most refusals that are reported one by one; the others are only counted.
+const REPORTED_MAX: usize = 10;
 
 #[derive(Debug, Default)]
 struct Refusals {
-    told: Vec<(String, u64)>,
+    reported: Vec<(String, u64)>,
     others: u64,
 }
 
@@ -76,36 +76,36 @@ impl Session {
         })
     }
 
-    /// Ends every connection and lets nobody in any more.
+    /// Ends every connection and accepts no more.
     pub fn end(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // Before any connection is cut: a client that comes back after that finds nobody, also where a forked
-        // copy of the host still holds the sockets.
+        // Before any connection is cut: a client that connects again is refused, even if a forked copy of the host still
+        // has the sockets.
         for listener in &self.listeners {
             let _ = shutdown(listener, Shutdown::Both);
         }
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
-        self.connections.nudge();
-        self.lookups.nudge();
-        self.owner_lookups.nudge();
+        self.connections.wake_waiters();
+        self.lookups.wake_waiters();
+        self.owner_lookups.wake_waiters();
     }
 
     pub fn is_over(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// A place for one more connection of this run; `None` once it is over.
+    /// A place for one more connection of this run; `None` once the run has ended.
     pub fn connection(&self) -> Option<Slot> {
         self.connections.take(None, || self.is_over()).filter(|_| !self.is_over())
     }
 
-    /// Waits until one of `wanted` has something to tell; tells what of each.
+    /// Waits for an event of one of `wanted`; returns the events of each.
     pub fn wait<const N: usize>(
         &self,
         wanted: [(BorrowedFd<'_>, PollFlags); N],
         deadline: Option<Instant>,
-    ) -> Result<[PollFlags; N], Halt> {
-        // One that is waited for in no direction would still report its end, again and again.
+    ) -> Result<[PollFlags; N], ConnectionEnd> {
+        // A descriptor without wanted events would report its hang-up again and again, so it is left out.
         let mut polled = vec![PollFd::new(&self.stop, PollFlags::IN)];
         let mut places = [0; N];
         for (place, (fd, flags)) in places.iter_mut().zip(&wanted) {
@@ -117,65 +117,65 @@ impl Session {
         loop {
             let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if timeout.is_some_and(|rest| rest.is_zero()) {
-                return Err(Halt::Late);
+                return Err(ConnectionEnd::TimedOut);
             }
             let timeout = timeout.and_then(|rest| Timespec::try_from(rest).ok());
             match poll(&mut polled, timeout.as_ref()) {
                 Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) if !polled[0].revents().is_empty() => return Err(Halt::Over),
+                Ok(_) if !polled[0].revents().is_empty() => return Err(ConnectionEnd::RunEnded),
                 Ok(_) => {
-                    let told = |place: usize| {
+                    let events = |place: usize| {
                         if place == 0 { PollFlags::empty() } else { polled[place].revents() }
                     };
-                    return Ok(places.map(told));
+                    return Ok(places.map(events));
                 }
-                Err(error) => return Err(Halt::Broken(error.into())),
+                Err(error) => return Err(ConnectionEnd::Failed(error.into())),
             }
         }
     }
 
-    /// Counts what came in from either side; the byte over the limit ends everything.
-    pub fn count(&self, len: usize) -> Result<(), Halt> {
+    /// Counts received bytes of either side; the first byte over the limit ends every connection.
+    pub fn count(&self, len: usize) -> Result<(), ConnectionEnd> {
         let before = self.bytes.fetch_add(len as u64, Ordering::SeqCst);
         let max = self.egress.options.bytes_max;
         if before.saturating_add(len as u64) <= max {
             return Ok(());
         }
         if before <= max {
-            self.tell(format!(
+            self.report(format!(
                 "egress ended: the run transferred more than {max} bytes, the limit"
             ));
             self.end();
         }
-        Err(Halt::Over)
+        Err(ConnectionEnd::RunEnded)
     }
 
-    /// Notes that `target` was refused, before the client hears of it.
+    /// Reports that `target` was refused; called before the client gets the answer.
     pub fn refuse(&self, target: &str, reason: &str) {
-        self.tell(format!("egress refused: {target} ({reason})"));
+        self.report(format!("egress refused: {target} ({reason})"));
     }
 
-    fn tell(&self, text: String) {
+    fn report(&self, text: String) {
         let mut refusals = self.refusals.lock().expect("no panic under this lock");
-        if let Some((_, times)) = refusals.told.iter_mut().find(|(known, _)| *known == text) {
+        if let Some((_, times)) = refusals.reported.iter_mut().find(|(known, _)| *known == text) {
             *times += 1;
-        } else if refusals.told.len() < TOLD_MAX {
-            // Only here: a program that is refused a million times does not fill the host's log.
+        } else if refusals.reported.len() < REPORTED_MAX {
+            // Only new refusals are logged, so that a program cannot fill the host's log.
             log::info!("{text}");
-            refusals.told.push((text, 1));
+            refusals.reported.push((text, 1));
         } else {
             refusals.others += 1;
         }
     }
 
-    /// What was refused, for the result.
+    /// The refusals, for the result.
     pub fn notes(&self) -> Vec<String> {
         let refusals = self.refusals.lock().expect("no panic under this lock");
         let line = |(text, times): &(String, u64)| match times {
             1 => text.clone(),
             _ => format!("{text}, {times} times"),
         };
-        let mut notes: Vec<String> = refusals.told.iter().map(line).collect();
+        let mut notes: Vec<String> = refusals.reported.iter().map(line).collect();
         if refusals.others > 0 {
             notes.push(format!("egress refused {} further connections", refusals.others));
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Counted places: connections of a run, connections of all runs, lookups under way.
+//! A counting semaphore: for the connections of a run, of all runs, and for running lookups.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ pub struct Slots {
     changed: Condvar,
 }
 
-/// One place, free again when dropped.
+/// One place, which is free again when this is dropped.
 #[derive(Debug)]
 pub struct Slot(Arc<Slots>);
 
@@ -43,7 +43,7 @@ impl Slots {
         })
     }
 
-    /// Waits for a free place until `deadline`, or until `given_up` says so after [`Slots::nudge`].
+    /// Waits for a free place until `deadline`, or until `given_up` is true, which [`Slots::wake_waiters`] rechecks.
     pub fn take(
         self: &Arc<Self>,
         deadline: Option<Instant>,
@@ -67,14 +67,14 @@ impl Slots {
         Some(Slot(self.clone()))
     }
 
-    /// Makes everyone who waits ask again whether to give up.
-    pub fn nudge(&self) {
-        // Whoever has asked already, but does not wait yet, holds the lock.
+    /// Makes all waiting threads check again whether to give up.
+    pub fn wake_waiters(&self) {
+        // A thread that has checked already, but does not wait yet, holds the lock.
         drop(self.used());
         self.changed.notify_all();
     }
 
-    /// Waits until every place is free; false if that took too long.
+    /// Waits until every place is free; false after `deadline`.
     pub fn wait_until_unused(&self, deadline: Instant) -> bool {
         let mut used = self.used();
         while *used > 0 {

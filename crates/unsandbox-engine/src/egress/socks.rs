@@ -2,9 +2,9 @@
 //! SOCKS5 (RFC 1928): connections only, without authentication; names are resolved here.
 
 use super::conn::Conn;
-use super::dial::{Denied, dial};
+use super::dial::{DialError, dial};
 use super::relay::{Sending, relay};
-use super::session::Halt;
+use super::session::ConnectionEnd;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const VERSION: u8 = 5;
@@ -25,10 +25,10 @@ const COMMAND_UNKNOWN: u8 = 7;
 const ADDRESS_UNKNOWN: u8 = 8;
 
 /// Serves one client.
-pub fn serve(mut client: Conn<'_>) -> Result<(), Halt> {
+pub fn serve(mut client: Conn<'_>) -> Result<(), ConnectionEnd> {
     let [version, count] = array(&mut client)?;
     if version != VERSION {
-        return Ok(()); // another protocol, in which no answer of ours means anything
+        return Ok(()); // another protocol, so there is no valid answer
     }
     if !client.take(count.into())?.contains(&NO_AUTHENTICATION) {
         return client.finish(&[VERSION, NO_METHOD]);
@@ -53,20 +53,20 @@ pub fn serve(mut client: Conn<'_>) -> Result<(), Halt> {
             client.send(&reply(DONE))?;
             return relay(client, server, Vec::new(), Sending::Everything);
         }
-        Err(Denied::Refused(_)) => NOT_ALLOWED,
-        Err(Denied::NotFound(_)) => HOST_UNREACHABLE,
-        Err(Denied::Unreachable(_)) => REFUSED,
-        Err(Denied::Busy) => GENERAL_FAILURE,
-        Err(Denied::Halt(halt)) => return Err(halt),
+        Err(DialError::Refused(_)) => NOT_ALLOWED,
+        Err(DialError::NotFound(_)) => HOST_UNREACHABLE,
+        Err(DialError::Unreachable(_)) => REFUSED,
+        Err(DialError::Busy) => GENERAL_FAILURE,
+        Err(DialError::Ended(end)) => return Err(end),
     };
     client.finish(&reply(code))
 }
 
-fn array<const N: usize>(client: &mut Conn<'_>) -> Result<[u8; N], Halt> {
+fn array<const N: usize>(client: &mut Conn<'_>) -> Result<[u8; N], ConnectionEnd> {
     Ok(client.take(N)?.try_into().expect("as many bytes as were asked for"))
 }
 
-/// The bound address, which no client needs, is left empty.
+/// The bound address is left empty, because clients do not need it.
 fn reply(code: u8) -> [u8; 10] {
     [VERSION, code, 0, IPV4, 0, 0, 0, 0, 0, 0]
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Gives files back after every process of the run is gone: what was asked for, and what lies in
-//! `artifacts/`. Descriptors of regular files travel, opened without following any link; nothing is
-//! read here.
+//! Sends files to the engine after every process of the run is gone: the files that the plan names, and those in
+//! `artifacts/`. It sends descriptors of regular files, opened without following any link, and reads no content.
 
 use crate::sys;
 use std::ffi::OsStr;
@@ -15,12 +14,12 @@ use unsandbox_jailer::commands::{FromInit, Plan};
 
 /// `artifacts/` is searched this deep.
 const DEPTH_MAX: usize = 8;
-/// Names of skipped files that are told one by one.
-const TOLD_MAX: u64 = 10;
-/// Entries that are looked at in all: a directory of a million names costs no more than this.
-const LOOKED_AT_MAX: usize = 10_000;
-/// How long the engine may take to make room for one more descriptor.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Names of skipped files that are reported one by one.
+const REPORTED_MAX: u64 = 10;
+/// Directory entries that are read in all, so that a directory of a million names costs no more than this.
+const SCANNED_MAX: usize = 10_000;
+/// How long to retry while the engine has too many descriptors to receive.
+const SEND_WAIT: Duration = Duration::from_secs(2);
 
 pub fn collect(
     plan: &Plan,
@@ -28,40 +27,40 @@ pub fn collect(
     send: impl Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>,
 ) -> io::Result<()> {
     let root: OwnedFd = File::open(tmp)?.into();
-    let mut basket = Basket {
+    let mut collector = ArtifactCollector {
         root,
         send,
         count_left: plan.artifacts_max_count,
         bytes_left: plan.artifacts_max_bytes,
         count_max: plan.artifacts_max_count,
         bytes_max: plan.artifacts_max_bytes,
-        untold: 0,
-        told: 0,
+        unreported: 0,
+        reported: 0,
     };
     for wanted in &plan.collect {
         let path = match Path::new(&wanted.name).strip_prefix(tmp) {
             Ok(below) => below.to_path_buf(),
             Err(_) => Path::new("input").join(&wanted.name),
         };
-        basket.give_wanted(&path, &wanted.kind)?;
+        collector.give_wanted(&path, &wanted.kind)?;
     }
-    basket.give_folder()?;
-    basket.finish()
+    collector.give_folder()?;
+    collector.finish()
 }
 
-struct Basket<F> {
+struct ArtifactCollector<F> {
     root: OwnedFd,
     send: F,
     count_left: u64,
     bytes_left: u64,
     count_max: u64,
     bytes_max: u64,
-    told: u64,
-    untold: u64,
+    reported: u64,
+    unreported: u64,
 }
 
-impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
-    /// Gives the regular file at `path` (below /tmp), or says why not.
+impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> {
+    /// Sends the regular file at `path` (below /tmp), or reports why it is skipped.
     fn give(&mut self, path: &Path, name: &OsStr, kind: &str) -> io::Result<()> {
         let opened =
             c_path(path).and_then(|path| sys::open_beneath(self.root.as_fd(), &path, false));
@@ -90,10 +89,10 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         self.send_file(&message, &file)
     }
 
-    /// Only so many descriptors of a user may be on their way at once, and the kernel wakes nobody when
-    /// there are fewer: the engine, which takes them one by one, is given time.
+    /// The kernel limits the descriptors of a user that are in transit, and does not tell when there are fewer. So
+    /// this retries while the engine receives them one by one.
     fn send_file(&self, message: &FromInit, file: &File) -> io::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + SEND_WAIT;
         loop {
             match (self.send)(message.clone(), &[file.as_fd()]) {
                 Err(error)
@@ -107,7 +106,7 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         }
     }
 
-    /// Gives what a recipe names: one file, or every one that matches its pattern.
+    /// Sends the file that a recipe names, or every file that matches its pattern.
     fn give_wanted(&mut self, path: &Path, kind: &str) -> io::Result<()> {
         let name = path.file_name().unwrap_or(OsStr::new("artifact")).to_owned();
         let pattern = name.to_string_lossy();
@@ -116,7 +115,7 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         };
         let folder = path.parent().unwrap_or(Path::new(""));
         let matching: Vec<_> = self
-            .list(folder, LOOKED_AT_MAX)?
+            .list(folder, SCANNED_MAX)?
             .into_iter()
             .map(|entry| entry.file_name())
             .filter(|found| {
@@ -131,7 +130,7 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
         matching.iter().try_for_each(|found| self.give(&folder.join(found), found, kind))
     }
 
-    /// The entries of a folder below /tmp, by name. One that is a link, or gone, has none.
+    /// The entries of a folder below /tmp, sorted by name. Empty for a link, and for a folder that does not exist.
     fn list(&self, folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
         let opened =
             c_path(folder).and_then(|path| sys::open_beneath(self.root.as_fd(), &path, true));
@@ -143,21 +142,21 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
     }
 
     fn skip(&mut self, name: &OsStr, why: &str) -> io::Result<()> {
-        if self.told == TOLD_MAX {
-            self.untold += 1;
+        if self.reported == REPORTED_MAX {
+            self.unreported += 1;
             return Ok(());
         }
-        self.told += 1;
+        self.reported += 1;
         (self.send)(FromInit::Skipped { name: printable(name), why: why.to_string() }, &[])
     }
 
     /// Everything below `artifacts/`, in the order of names.
     fn give_folder(&mut self) -> io::Result<()> {
-        let mut looked_at = 0;
+        let mut scanned = 0;
         let mut folders = vec![(PathBuf::from("input/artifacts"), 0)];
         while let Some((folder, depth)) = folders.pop() {
-            let entries = self.list(&folder, LOOKED_AT_MAX - looked_at)?;
-            looked_at += entries.len();
+            let entries = self.list(&folder, SCANNED_MAX - scanned)?;
+            scanned += entries.len();
             for entry in entries {
                 let path = folder.join(entry.file_name());
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) && depth < DEPTH_MAX {
@@ -168,10 +167,10 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
                 }
             }
         }
-        if looked_at == LOOKED_AT_MAX {
-            // Told however many names were told before it: what was not looked at may be what was wanted.
+        if scanned == SCANNED_MAX {
+            // Always reported, even above REPORTED_MAX: the unread entries may be the ones that were wanted.
             let why = format!(
-                "artifacts/ has more than {LOOKED_AT_MAX} entries; the others were not collected; put them into \
+                "artifacts/ has more than {SCANNED_MAX} entries; the others were not collected; put them into \
                  one archive"
             );
             (self.send)(FromInit::Skipped { name: String::new(), why }, &[])?;
@@ -180,12 +179,12 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> Basket<F> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        if self.untold == 0 {
+        if self.unreported == 0 {
             return Ok(());
         }
         let why = format!(
-            "{} more artifacts were skipped (only the first {TOLD_MAX} are listed)",
-            self.untold
+            "{} more artifacts were skipped (only the first {REPORTED_MAX} are listed)",
+            self.unreported
         );
         (self.send)(FromInit::Skipped { name: String::new(), why }, &[])
     }

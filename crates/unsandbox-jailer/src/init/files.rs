@@ -50,7 +50,7 @@ impl PlanFile {
         Ok((plan.ok_or_else(malformed)?, PlanFile { file, begin, next }))
     }
 
-    /// Writes the next file into the work directory, which is empty but for the files before it. Names were
+    /// Writes the next file into the work directory, which holds only the files before it. Names were
     /// validated; a path here is a bug.
     pub fn place(&mut self, work: &Path, placed: &PlacedFile) -> io::Result<()> {
         if placed.name.contains('/') || placed.name == ".." || placed.name == "." {

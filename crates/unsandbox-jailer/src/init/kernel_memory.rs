@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the kernel itself keeps for a run where no control group counts it: an estimate by what /proc tells, a
-//! little more than it is rather than less.
+//! Estimates the kernel's own memory for a run from /proc, where no control group counts it. The estimate is rather a
+//! little too high than too low.
 
 use crate::init::system_v;
-use crate::proc::{Face, Mapped};
+use crate::proc::{Mapped, ProcessInfo};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -22,19 +22,19 @@ const DESCRIPTOR: u64 = 1 << 10;
 const PIPE: u64 = 64 << 10;
 const SMALL_PIPE: u64 = 8 << 10;
 const LARGE_PIPES: u64 = 1024;
-/// What the buffers of one socket can hold before its writer has to wait (net.core.wmem_default of most
-/// kernels). How much they do hold is not told.
+/// The most that the buffers of one socket hold before its writer has to wait (net.core.wmem_default of most
+/// kernels). /proc does not show how much they hold now.
 const SOCKET: u64 = 212_992;
 
-/// Looking at more would take longer than a look may: so many mappings, and descriptors, of one run are too many.
+/// A run with more mappings or descriptors than this is over its limit, because counting them would take too long.
 const COUNTED_MAX: u64 = 1 << 18;
 pub const DESCRIPTORS_MAX: u64 = 1 << 16;
-/// How long a number is valid: at least so long, and ten times as long as it took to count it.
+/// A count is valid for this time, or for ten times as long as the counting took if that is longer.
 const FRESH: Duration = Duration::from_millis(100);
-/// How long one look may count mappings; the processes that were counted longest ago come first.
+/// How long one check may count mappings; it begins with the processes that were counted longest ago.
 const COUNTING: Duration = Duration::from_millis(50);
 
-/// What processes hold through descriptors.
+/// Numbers of the objects that processes hold through descriptors.
 #[derive(Default)]
 pub struct Descriptors {
     pub all: u64,
@@ -43,23 +43,23 @@ pub struct Descriptors {
 }
 
 pub struct KernelMemory {
-    /// Tables of the run's own namespaces tell also of sockets that no process holds.
+    /// Whether the run has its own namespaces, whose tables also list sockets that no process holds.
     in_jail: bool,
     mapped: HashMap<libc::pid_t, Counted>,
-    /// Processes whose mappings there was no time to count.
+    /// How many processes were not counted for lack of time.
     unreached: u64,
 }
 
-/// What a process has mapped, and until when that is valid.
+/// The mappings of a process, and until when the count is valid.
 struct Counted {
     mapped: Mapped,
     until: Instant,
 }
 
 impl Counted {
-    fn now(face: &Face) -> Counted {
+    fn now(info: &ProcessInfo) -> Counted {
         let begun = Instant::now();
-        let mapped = face.mapped();
+        let mapped = info.mapped();
         Counted { mapped, until: begun + FRESH.max(begun.elapsed() * 10) }
     }
 }
@@ -69,9 +69,9 @@ impl KernelMemory {
         KernelMemory { in_jail, mapped: HashMap::new(), unreached: 0 }
     }
 
-    pub fn bytes(&mut self, faces: &[Face], held: &Descriptors) -> u64 {
-        self.look_at_mappings(faces);
-        let tasks: u64 = faces.iter().map(Face::threads).sum();
+    pub fn bytes(&mut self, infos: &[ProcessInfo], held: &Descriptors) -> u64 {
+        self.count_mappings(infos);
+        let tasks: u64 = infos.iter().map(ProcessInfo::threads).sum();
         let sockets = if self.in_jail { held.sockets.max(sockets()) } else { held.sockets };
         let counted = [
             (tasks, TASK),
@@ -81,11 +81,11 @@ impl KernelMemory {
             (sockets, SOCKET),
         ];
         let sum = counted.into_iter().map(|(count, each)| count.saturating_mul(each));
-        let system_v = if self.in_jail { system_v_bytes(faces.len() as u64) } else { 0 };
-        sum.fold(self.mappings_bytes(faces).saturating_add(system_v), u64::saturating_add)
+        let system_v = if self.in_jail { system_v_bytes(infos.len() as u64) } else { 0 };
+        sum.fold(self.mappings_bytes(infos).saturating_add(system_v), u64::saturating_add)
     }
 
-    /// Bytes that shared memory may have come to, whether its pages are mapped at the moment or not. A file that
+    /// The most bytes that mapped shared memory can have allocated, whether its pages are present or not. A file that
     /// several processes map counts once.
     pub fn shared_bytes(&self) -> u64 {
         let mut largest = HashMap::new();
@@ -96,23 +96,23 @@ impl KernelMemory {
         largest.into_values().sum()
     }
 
-    /// Counted anew for each process now and then, and at once for a new one, which may be a copy of one that
-    /// has many.
-    fn look_at_mappings(&mut self, faces: &[Face]) {
+    /// Counts again those processes whose count is too old, and new ones at once: a fork may have copied many
+    /// mappings.
+    fn count_mappings(&mut self, infos: &[ProcessInfo]) {
         let begun = Instant::now();
         let mut before = std::mem::take(&mut self.mapped);
-        let until = |face: &Face| before.get(&face.pid).map(|counted| counted.until);
-        let (mut due, valid): (Vec<&Face>, Vec<&Face>) =
-            faces.iter().partition(|face| until(face).is_none_or(|until| until <= begun));
-        due.sort_by_key(|face| until(face));
-        self.mapped.extend(valid.iter().filter_map(|face| before.remove_entry(&face.pid)));
+        let until = |info: &ProcessInfo| before.get(&info.pid).map(|counted| counted.until);
+        let (mut due, valid): (Vec<&ProcessInfo>, Vec<&ProcessInfo>) =
+            infos.iter().partition(|info| until(info).is_none_or(|until| until <= begun));
+        due.sort_by_key(|info| until(info));
+        self.mapped.extend(valid.iter().filter_map(|info| before.remove_entry(&info.pid)));
         self.unreached = 0;
-        for face in due {
-            let known = before.remove(&face.pid);
+        for info in due {
+            let known = before.remove(&info.pid);
             if begun.elapsed() <= COUNTING {
-                self.mapped.insert(face.pid, Counted::now(face));
+                self.mapped.insert(info.pid, Counted::now(info));
             } else if let Some(known) = known {
-                self.mapped.insert(face.pid, known);
+                self.mapped.insert(info.pid, known);
             } else {
                 self.unreached += 1;
             }
@@ -120,8 +120,8 @@ impl KernelMemory {
     }
 
     /// A process that was not reached may have as many mappings as the one with the most.
-    fn mappings_bytes(&self, faces: &[Face]) -> u64 {
-        let parents: HashMap<_, _> = faces.iter().map(|face| (face.pid, face.parent())).collect();
+    fn mappings_bytes(&self, infos: &[ProcessInfo]) -> u64 {
+        let parents: HashMap<_, _> = infos.iter().map(|info| (info.pid, info.parent())).collect();
         let depth = |pid: &libc::pid_t| {
             let above = std::iter::successors(Some(*pid), |pid| parents.get(pid).copied());
             above.take(parents.len()).count() as u64
@@ -140,20 +140,20 @@ impl KernelMemory {
     }
 }
 
-/// More than any limit from there on.
+/// Turns a count above `most` into one that is above every limit.
 fn too_many(count: u64, most: u64) -> u64 {
     if count > most { u64::MAX } else { count }
 }
 
-/// Sockets of this process's network namespace, on their way over another one too.
+/// Sockets of this process's network namespace, including those in transit over another socket.
 fn sockets() -> u64 {
     let local = File::open("/proc/self/net/unix").map_or(0, |table| {
         let lines = BufReader::new(table).split(b'\n').map_while(Result::ok);
         lines.skip(1).take(COUNTED_MAX as usize).count() as u64 // after the head
     });
-    let told =
+    let tables =
         ["sockstat", "sockstat6"].map(|name| fs::read_to_string(format!("/proc/self/net/{name}")));
-    let words = told.iter().flatten().flat_map(|text| text.lines());
+    let words = tables.iter().flatten().flat_map(|text| text.lines());
     let in_use = words.filter(|line| !line.starts_with("sockets:")).filter_map(|line| {
         let mut words = line.split_whitespace().skip_while(|word| *word != "inuse").skip(1);
         words.next()?.parse::<u64>().ok()
@@ -163,7 +163,7 @@ fn sockets() -> u64 {
 
 /// Semaphores and messages of this ipc namespace.
 fn system_v_bytes(processes: u64) -> u64 {
-    // Each process may have a list of what is to be undone at its end.
+    // Each process may have a list of operations on semaphores to undo when it ends.
     system_v::sum("sem", "nsems") * (SEMAPHORE + 2 * processes)
         + system_v::sum("msg", "cbytes")
         + system_v::sum("msg", "qnum") * MESSAGE
@@ -173,7 +173,7 @@ fn system_v_bytes(processes: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// What a kind of thing adds to what nothing adds to.
+    /// The estimate for these descriptors and no process.
     fn of(held: Descriptors) -> u64 {
         KernelMemory::new(false).bytes(&[], &held)
     }
@@ -190,21 +190,21 @@ mod tests {
         assert_eq!(pipes(LARGE_PIPES + 5) - pipes(LARGE_PIPES), 5 * SMALL_PIPE);
     }
 
-    fn own() -> Face {
-        Face::of(std::process::id() as libc::pid_t).expect("this process lives")
+    fn own() -> ProcessInfo {
+        ProcessInfo::of(std::process::id() as libc::pid_t).expect("this process lives")
     }
 
-    fn known(memory: &mut KernelMemory, face: &Face, mapped: Mapped) {
+    fn known(memory: &mut KernelMemory, info: &ProcessInfo, mapped: Mapped) {
         let until = Instant::now() + Duration::from_secs(3600);
-        memory.mapped.insert(face.pid, Counted { mapped, until });
+        memory.mapped.insert(info.pid, Counted { mapped, until });
     }
 
     #[test]
     fn tasks_and_mappings_count() {
-        let (mut memory, face) = (KernelMemory::new(false), own());
-        known(&mut memory, &face, Mapped { count: 7, shared: vec![(1, 100), (2, 10)] });
-        let expected = face.threads() * TASK + 7 * (MAPPING + FORKED_MAPPING);
-        assert_eq!(memory.bytes(&[face], &Descriptors::default()), expected);
+        let (mut memory, info) = (KernelMemory::new(false), own());
+        known(&mut memory, &info, Mapped { count: 7, shared: vec![(1, 100), (2, 10)] });
+        let expected = info.threads() * TASK + 7 * (MAPPING + FORKED_MAPPING);
+        assert_eq!(memory.bytes(&[info], &Descriptors::default()), expected);
         let other = Counted {
             mapped: Mapped { count: 0, shared: vec![(1, 90), (3, 5)] },
             until: Instant::now(),
@@ -217,8 +217,8 @@ mod tests {
 
     #[test]
     fn what_was_not_reached_counts_as_the_largest() {
-        let (mut memory, face) = (KernelMemory::new(false), own());
-        known(&mut memory, &face, Mapped { count: 7, shared: Vec::new() });
+        let (mut memory, info) = (KernelMemory::new(false), own());
+        known(&mut memory, &info, Mapped { count: 7, shared: Vec::new() });
         let one = memory.mappings_bytes(&[own()]);
         memory.unreached = 3;
         assert_eq!(memory.mappings_bytes(&[own()]), 4 * one);

@@ -17,7 +17,7 @@ use crate::folder;
 use crate::init::files::PlanFile;
 use crate::init::oom::OomScore;
 use crate::init::serve::Server;
-use crate::init::step::{Heard, Outcome, Stepper};
+use crate::init::step::{Outcome, Received, Stepper};
 use crate::init::streams::{RunStreams, Streams};
 use crate::layers::ablation::{self, is_left_out};
 use crate::layers::cgroup::{GroupEntry, Meter};
@@ -43,12 +43,12 @@ use unsandbox_jailer::commands::{
 };
 use unsandbox_jailer::message::Needs;
 
-/// What the init holds when it is born.
+/// What the supervisor gives a new init.
 pub struct InitContext<'a> {
     pub level: Level,
-    /// What the run that it is for needs.
+    /// The needs of the run that this jail is made for.
     pub needs: &'a Needs,
-    /// To the supervisor: "go", then the run.
+    /// To the supervisor, which sends "go" and then the run.
     pub parent_socket: OwnedFd,
     pub group: Option<(GroupEntry, Meter)>,
     /// Whether the run has the id of the host's user, and shares that user's quotas.
@@ -56,34 +56,35 @@ pub struct InitContext<'a> {
 }
 
 impl InitContext<'_> {
-    /// Whether the init counts what its run takes of quotas: of those of the host's user, and where nothing else
-    /// counts the memory behind them.
+    /// Whether the init counts its run's use of quotas. It does so where the run shares the quotas of the host's
+    /// user, and where nothing else counts the memory behind them.
     fn counts(&self) -> bool {
         self.shares_user || self.group.is_none()
     }
 }
 
-/// Words on the parent_socket.
-pub const GO: &[u8] = b"go";
+/// Messages on the parent socket.
+pub const PARENT_READY: &[u8] = b"go";
 pub const RUN: &[u8] = b"run";
 
-/// How an init ends whose programs had no socket of the network namespace: nothing of them is in there.
+/// Exit code of an init whose programs had no socket of the network namespace, which is then as it was before.
 pub const NETWORK_UNUSED: i32 = 3;
 
-/// The layer that a run's folder is, where it has no file system of its own.
+/// The layer to name in an error about a run's folder, where the run has no file system of its own.
 const FOLDER: &str = "temporary directory";
 /// Where the one writable file system of a full jail is mounted.
 const TMP: &str = "/tmp";
-/// What lies in the writable tree: work directory, shared memory, home, compiled programs.
+/// Directories of the writable tree: work directory, shared memory, home, compiled programs.
 const OWN_DIRECTORIES: [&str; 4] = ["input", ".shm", "home", "build"];
-/// Inodes that these take, on top of the program's.
+/// Inodes for these directories, in addition to the program's.
 const OWN_INODES: u64 = 32;
 
 /// Runs the jail to its end.
 pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     if context.level == Level::Full {
-        // Dies with the supervisor, and the pid namespace with it; a supervisor that died before this
-        // line has closed the socket. Without that namespace the init outlives it, to clean up.
+        // The init dies with the supervisor, and the pid namespace dies with the init. A supervisor that died
+        // before this line has closed the socket. Without a pid namespace the init outlives the supervisor and
+        // cleans up.
         let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
     }
     sys::set_name(c"unsandbox-init");
@@ -96,7 +97,7 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     let (entry, meter) = context.group.unzip();
     let entered = entry.map_or(Ok(()), |entry| entry.enter());
     match channel::receive_short(context.parent_socket.as_fd()) {
-        Ok(Some((word, _))) if word == GO => {}
+        Ok(Some((word, _))) if word == PARENT_READY => {}
         _ => sys::exit_now(1),
     }
     let entered = entered.map_err(trouble("cgroup", "put the init into its group"));
@@ -135,7 +136,7 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
         let _ = channel::send(run.control.as_fd(), &FromInit::Refused { trouble }, &[]);
     }
     let _ = channel::send(run.control.as_fd(), &FromInit::Done, &[]);
-    // Nobody waits for this: it may take as long as what the program has made of its folder.
+    // Nobody waits for this, so it may take long where the program has left many files.
     if let (Level::Reduced { .. }, Some(tree)) = (run.level, own_tree) {
         let _ = folder::remove(&tree);
         sys::exit_now(0)
@@ -144,13 +145,13 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     sys::exit_now(if used { 0 } else { NETWORK_UNUSED })
 }
 
-/// What an init has made before its run is here, so that the run waits for less.
+/// What an init prepares before its run arrives, so that the run waits for less.
 struct Prepared<'a> {
-    /// Made already where they depend on no run.
+    /// `Some` where they do not depend on the run.
     locks: Option<Locks<'a>>,
     oom_score: Option<OomScore>,
     listener: Option<Listener>,
-    /// For the engine, which takes connections on them from outside.
+    /// For the engine, which accepts connections on them from outside the jail.
     sockets: Vec<TcpListener>,
 }
 
@@ -160,8 +161,8 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<
         sys::set_ids(JAIL_ID, JAIL_ID).map_err(trouble("user namespace", "take the jail's id"))?;
     }
     let oom_score = OomScore::of_this_process();
-    keep_from_the_program().map_err(trouble("rights", "make the init undumpable"))?;
-    // Here, and not at the clone: the group that it was put into is then the root that it sees.
+    make_undumpable().map_err(trouble("rights", "make the init undumpable"))?;
+    // Not at the clone: the root of the new namespace is the group that the process is in now.
     if !is_left_out(ablation::Layer::CgroupNamespace) {
         sys::unshare(libc::CLONE_NEWCGROUP).map_err(trouble("cgroup namespace", "unshare"))?;
     }
@@ -176,13 +177,13 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<
             .map_err(trouble("pid namespace", "mount /proc"))?;
     }
     if !is_left_out(ablation::Layer::User) {
-        leave_inotify_to_others().map_err(trouble("user namespace", "limit inotify"))?;
+        limit_inotify().map_err(trouble("user namespace", "limit inotify"))?;
     }
     if !is_left_out(ablation::Layer::Pid) && !is_left_out(ablation::Layer::Mount) {
-        guard_proc().map_err(trouble(layer, "cover the files of /proc"))?;
+        protect_proc().map_err(trouble(layer, "cover the files of /proc"))?;
     }
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
-    furnish(Path::new(TMP)).map_err(trouble(layer, "create the directories of /tmp"))?;
+    create_layout(Path::new(TMP)).map_err(trouble(layer, "create the directories of /tmp"))?;
     // A path that the host has removed is not shown.
     for (stage, path) in staged(&needs.show).filter(|(stage, _)| Path::new(stage).exists()) {
         bind(&stage, path).map_err(trouble(layer, &format!("show {path}")))?;
@@ -190,7 +191,7 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<
     if needs.cpus != 0 {
         show_processors(needs.cpus).map_err(trouble(layer, "show the processors"))?;
     }
-    // Sockets first: the filter asks about them, and nobody else could answer.
+    // Before the filter, which hands each call of socket() to this process: it could not answer its own.
     let sockets = listen(&needs.listen)
         .map_err(trouble("network namespace", "open the sockets of the gateway"))?;
     let listener = locks::put_on_init(filters, counts)
@@ -208,7 +209,8 @@ fn limit_cpus(needs: &Needs) -> JailResult<()> {
     }
 }
 
-/// The C library counts the lines of this file where it finds no /sys, whatever the affinity mask says.
+/// Shows a /proc/stat with `count` processors: without /sys, the C library counts the lines of that file and
+/// ignores the affinity mask.
 fn show_processors(count: u64) -> io::Result<()> {
     const STAT: &str = "/proc/stat";
     let mut left = count;
@@ -227,7 +229,7 @@ fn show_processors(count: u64) -> io::Result<()> {
     let place = sys::c_string(STAT)?;
     sys::mount(&sys::c_string(&own)?, &place, c"", MountFlags::BIND, c"")?;
     sys::mount_setattr(None, &place, sys::MOUNT_ATTR_RDONLY)?;
-    // It stays where it is shown.
+    // The mount keeps the file.
     fs::remove_file(own)
 }
 
@@ -245,7 +247,7 @@ fn locks_for<'a>(
     made.map_err(|(layer, error)| trouble(layer, "build the rules of the program")(error))
 }
 
-/// Without namespaces there is nothing to mount; orphans of the run come back to this process.
+/// Without namespaces there is nothing to mount. Orphans of the run become children of this process.
 fn prepare_reduced<'a>(needs: &Needs, counts: bool, filters: &Filters) -> JailResult<Prepared<'a>> {
     let oom_score = OomScore::of_this_process();
     sys::new_session();
@@ -258,23 +260,23 @@ fn prepare_reduced<'a>(needs: &Needs, counts: bool, filters: &Filters) -> JailRe
     Ok(Prepared { locks: None, oom_score, listener, sockets: Vec::new() })
 }
 
-fn furnish(tmp: &Path) -> io::Result<()> {
+fn create_layout(tmp: &Path) -> io::Result<()> {
     OWN_DIRECTORIES.iter().try_for_each(|name| {
         let mode = if *name == ".shm" { 0o1777 } else { 0o755 };
         fs::DirBuilder::new().mode(mode).create(tmp.join(name))
     })
 }
 
-/// The program has the init's id: without this its files in /proc would be the program's to write
-/// (autogroup, for one, with which it could starve the init). Taking an id forgets the death signal.
-fn keep_from_the_program() -> io::Result<()> {
+/// The program has the init's id. Without this it could write the init's files in /proc (with autogroup, for
+/// example, it could starve the init). The death signal is set again because a change of id clears it.
+fn make_undumpable() -> io::Result<()> {
     sys::prctl(libc::PR_SET_DUMPABLE, 0)?;
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
 }
 
-/// What a run takes of inotify is counted as well for the user who made its namespace, root's own included,
-/// who has 128 instances on most machines: a run has a few of them.
-fn leave_inotify_to_others() -> io::Result<()> {
+/// The kernel counts a run's inotify instances and watches also for the user who made its namespace (root, too).
+/// That user has 128 instances on most machines, so a run may have only a few.
+fn limit_inotify() -> io::Result<()> {
     const LIMITS: [(&str, &str); 2] =
         [("max_inotify_instances", "4"), ("max_inotify_watches", "4096")];
     LIMITS.iter().try_for_each(|(name, value)| {
@@ -286,19 +288,19 @@ fn leave_inotify_to_others() -> io::Result<()> {
     })
 }
 
-/// What tells of all runs, and of the host: locks on shown files, keys of the host's user.
+/// Files that describe all runs and the host: locks on shown files, keys of the host's user.
 const HIDDEN: [&str; 3] = ["/proc/locks", "/proc/keys", "/proc/key-users"];
 
-/// Nothing in /proc is to be written: with its own files there a process would take back what has the kernel end
-/// it before the init (`oom.rs`), or give itself another place among the host's.
-fn guard_proc() -> io::Result<()> {
+/// Hides those files and makes /proc read-only. With its own files there a process could lower the score that makes
+/// the kernel end it before the init (`oom.rs`), or change its scheduling among the host's processes.
+fn protect_proc() -> io::Result<()> {
     for path in HIDDEN.into_iter().filter(|path| Path::new(path).exists()) {
         sys::mount(NOTHING, &sys::c_string(path)?, c"", MountFlags::BIND, c"")?;
     }
     sys::mount_setattr(None, c"/proc", sys::MOUNT_ATTR_RDONLY)
 }
 
-/// Shows below /tmp what the template has staged.
+/// Mounts a path that the template has staged to its place below /tmp.
 fn bind(stage: &str, path: &str) -> io::Result<()> {
     place_for(Path::new(path), fs::metadata(stage)?.is_dir())?;
     let flags = MountFlags::BIND | MountFlags::REC;
@@ -312,7 +314,7 @@ fn mount_tmp(needs: &Needs) -> io::Result<()> {
     sys::mount(c"tmp", c"/tmp", c"tmpfs", flags, &sys::c_string(&data)?)
 }
 
-/// What an init holds for its steps.
+/// What an init needs to run steps.
 struct Resources<'a> {
     locks: Option<Locks<'a>>,
     sockets: Vec<TcpListener>,
@@ -361,13 +363,13 @@ impl Run<'_> {
                     "rights",
                     &format!("change the owner of {}", tmp.display()),
                 ))?;
-                // Root's is lost with the id, before a step could empty it.
+                // Now, because with the id root loses the right to empty it.
                 sys::drop_bounding_set().map_err(trouble("rights", "empty the bounding set"))?;
                 sys::set_ids(id, id).map_err(trouble("rights", "take an unprivileged id"))?;
             }
             sys::prctl(libc::PR_SET_DUMPABLE, 0)
                 .map_err(trouble("rights", "make the init undumpable"))?;
-            return furnish(tmp)
+            return create_layout(tmp)
                 .map_err(trouble(FOLDER, &format!("create the directories of {}", tmp.display())));
         }
         Ok(())
@@ -375,7 +377,7 @@ impl Run<'_> {
 
     fn fill(&self, tmp: &Path, files: &[PlacedFile], mut contents: PlanFile) -> JailResult<()> {
         let work = tmp.join("input");
-        // What does not fit is too large for its own file system, or finds the host's one full.
+        // An error here is a full file system: the jail's own, or the host's.
         let layer = if self.level == Level::Full { "files" } else { FOLDER };
         let here = work.display();
         std::env::set_current_dir(&work).map_err(trouble(layer, &format!("enter {here}")))?;
@@ -399,7 +401,7 @@ impl Run<'_> {
         Resources { locks, sockets, calls, oom_score, meter }: Resources<'_>,
     ) -> JailResult<()> {
         self.hand_over(sockets).map_err(trouble("streams", "hand over sockets"))?;
-        calls.guard(tmp);
+        calls.set_writable_tree(tmp);
         let locks = match locks {
             Some(locks) => locks,
             None => locks_for(self.level, tmp, self.show, self.filters)?,
@@ -415,14 +417,14 @@ impl Run<'_> {
         if plan.then == Then::Serve {
             let ends = [self.control.as_fd(), self.parent_socket.as_fd()];
             let served = Server::new(ends, &plan, tmp).and_then(|it| it.serve(&mut stepper));
-            // An engine that is gone needs no reason.
+            // An error means that the engine is gone; there is nobody to report it to.
             return served.or(Ok(()));
         }
         if collects {
             let send = |message: FromInit, fds: &[BorrowedFd<'_>]| {
                 channel::send(self.control.as_fd(), &message, fds)
             };
-            // What cannot be collected costs the artifacts, never the result.
+            // A failure here loses the artifacts, never the result.
             if let Err(error) = collect::collect(&plan, tmp, send) {
                 let (name, why) = ("artifacts/".to_string(), error.to_string());
                 let _ = send(FromInit::Skipped { name, why }, &[]);
@@ -431,7 +433,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Gives the engine its way in, and keeps none of it: programs inherit no descriptor anyway.
+    /// Sends the listening sockets to the engine and closes them here.
     fn hand_over(&self, sockets: Vec<TcpListener>) -> io::Result<()> {
         if sockets.is_empty() {
             return Ok(());
@@ -440,7 +442,7 @@ impl Run<'_> {
         channel::send(self.control.as_fd(), &FromInit::Listening, &fds)
     }
 
-    /// True if artifacts are wanted after it.
+    /// True if artifacts are wanted after the steps.
     fn take_steps(
         &self,
         steps: Vec<Step>,
@@ -451,7 +453,7 @@ impl Run<'_> {
         let mut streams = Some(streams);
         for step in steps {
             let outcome = if step.kind == StepKind::Run {
-                // The init lets go of the streams, so that they end with the program.
+                // The init gives its copies of the streams away, so that they end with the program.
                 let Some(streams) = streams.take() else { break };
                 self.take(&step, stepper, RunStreams::Own(streams), then)?
             } else {
@@ -476,39 +478,39 @@ impl Run<'_> {
         streams: RunStreams<'_>,
         then: Then,
     ) -> JailResult<Outcome> {
-        let say = |message: &FromInit| channel::send(self.control.as_fd(), message, &[]);
-        let started = || say(&FromInit::Started { kind: step.kind });
+        let send = |message: &FromInit| channel::send(self.control.as_fd(), message, &[]);
+        let started = || send(&FromInit::Started { kind: step.kind });
         let outcome = stepper.take(
             step,
             streams,
             [self.control.as_fd(), self.parent_socket.as_fd()],
             started,
-            &mut || self.hear(then),
+            &mut || self.receive_in_batch(then),
         )?;
-        // An engine that is gone has closed the socket; the next message meets the same.
-        let _ = say(&FromInit::Ended { kind: step.kind, end: outcome.end });
+        // If the engine is gone, the next message fails as well.
+        let _ = send(&FromInit::Ended { kind: step.kind, end: outcome.end });
         Ok(outcome)
     }
 
-    /// What a batch hears: to stop, and nothing else.
-    fn hear(&self, then: Then) -> Heard {
+    /// A message during the batch; only `Stop` is accepted.
+    fn receive_in_batch(&self, then: Then) -> Received {
         let control = self.control.as_fd();
         let received = match then {
             Then::End => channel::receive_short(control),
             Then::Serve => channel::receive(control),
         };
-        let Ok(Some((bytes, _))) = received else { return Heard::Gone };
+        let Ok(Some((bytes, _))) = received else { return Received::Closed };
         match ToInit::from_bytes(&bytes) {
-            Some(ToInit::Stop { collect }) => Heard::Stop { collect },
+            Some(ToInit::Stop { collect }) => Received::Stop { collect },
             Some(ToInit::Command { id, .. }) => {
                 let why = "the batch is not over".to_string();
                 let answer = Answer::Refused { why, errno: libc::EBUSY };
                 match channel::try_send(control, &FromInit::Answer { id, answer }, &[]) {
-                    Ok(()) => Heard::Nothing,
-                    Err(_) => Heard::Gone,
+                    Ok(()) => Received::Nothing,
+                    Err(_) => Received::Closed,
                 }
             }
-            None => Heard::Gone,
+            None => Received::Closed,
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Has the kernel end a program before its init when memory is short. A process may raise its own score
-//! and take that back; what it starts in between keeps the higher one.
+//! Makes the kernel end a program before its init when memory is short. A process may raise its own score
+//! and lower it again; a child that it starts in between keeps the higher one.
 
 use crate::sys;
 use std::fs::File;
@@ -13,8 +13,8 @@ pub struct OomScore {
 }
 
 impl OomScore {
-    /// For this process, which for a moment owns its files in /proc: only one that may be dumped does. None
-    /// where there is no such file; a short memory then ends what it likes.
+    /// For this process, which is made dumpable for a moment, so that it may open its own file in /proc. `None` where
+    /// there is no such file; the kernel may then end the init first.
     pub fn of_this_process() -> Option<OomScore> {
         let _ = sys::prctl(libc::PR_SET_DUMPABLE, 1);
         let mut file =
@@ -24,12 +24,12 @@ impl OomScore {
         Some(OomScore { file, own })
     }
 
-    /// Before a child is started, which goes first from then on.
+    /// To be called before a child is started, which the kernel then ends first.
     pub fn raise(&self) {
         let _ = self.file.write_at(b"1000", 0);
     }
 
-    /// Once it is: also by the child itself, for its parent.
+    /// To be called once the child is started; the child may call it for its parent.
     pub fn restore(&self) {
         let _ = self.file.write_at(self.own.trim().as_bytes(), 0);
     }

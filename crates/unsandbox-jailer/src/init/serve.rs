@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The init of a jail that is kept: it obeys the engine's commands, one after the other (see `commands.rs` for what each
-//! means), until it is told to end or nobody is left to tell it anything.
+//! The init of a jail that is kept: it executes the engine's commands one after the other (`commands.rs` defines them)
+//! until the command `End`, or until one of its sockets is closed.
 
 use crate::init::collect;
 use crate::init::files::Tree;
-use crate::init::step::{Heard, Outcome, Stepper};
+use crate::init::step::{Outcome, Received, Stepper};
 use crate::init::streams::{RunStreams, Streams};
 use crate::sys;
 use std::cell::Cell;
@@ -18,7 +18,7 @@ use unsandbox_jailer::commands::{
     Answer, Command, FromInit, PLACE_MAX, Plan, Step, StepKind, ToInit,
 };
 
-/// How long an answer may wait for the engine to read others.
+/// How long sending an answer may block while the engine reads earlier ones.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 const WHY_MAX_CHARS: usize = 300;
@@ -29,7 +29,7 @@ enum Next {
     End,
 }
 
-/// An engine that reads no answers must not keep the jail for ever.
+/// Sets the send timeout, so that an engine that reads no answers cannot keep the jail for ever.
 pub fn limit_answers(control: BorrowedFd<'_>) -> io::Result<()> {
     let send = rustix::net::sockopt::Timeout::Send;
     Ok(rustix::net::sockopt::set_socket_timeout(control, send, Some(ANSWER_TIME))?)
@@ -54,19 +54,19 @@ impl<'a> Server<'a> {
         Ok(Server { control, parent_socket, plan, tmp, tree, is_running })
     }
 
-    /// Obeys until the end. The batch before it counts as command 0.
+    /// Executes commands until the end. The batch before them counts as command 0.
     pub fn serve(&self, stepper: &mut Stepper<'_>) -> io::Result<()> {
         self.answer(0, Answer::Done, &[])?;
         loop {
             let ends = [self.control.as_raw_fd(), self.parent_socket.as_raw_fd()];
-            let [spoken, let_go] = sys::poll_readable(ends, None)?;
-            if let_go {
+            let [control_readable, parent_closed] = sys::poll_readable(ends, None)?;
+            if parent_closed {
                 return Ok(());
             }
-            if spoken {
+            if control_readable {
                 let Some((message, fds)) = self.receive()? else { return Ok(()) };
                 if let ToInit::Command { id, command } = message
-                    && let Next::End = self.obey(id, command, fds, stepper)?
+                    && let Next::End = self.execute_command(id, command, fds, stepper)?
                 {
                     return Ok(());
                 }
@@ -82,7 +82,7 @@ impl<'a> Server<'a> {
 
     fn answer(&self, id: u64, answer: Answer, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let message = FromInit::Answer { id, answer };
-        // While a program runs it has to be watched.
+        // While a program runs, the init must not block: it has to watch the program.
         match self.is_running.get() {
             true => channel::try_send(self.control, &message, fds),
             false => channel::send(self.control, &message, fds),
@@ -90,12 +90,12 @@ impl<'a> Server<'a> {
     }
 
     fn refuse(&self, id: u64, why: &str, errno: i32) -> io::Result<()> {
-        // A path in it may be as long as a message.
+        // It may contain a path, which may be as long as a message.
         let why = why.chars().take(WHY_MAX_CHARS).collect();
         self.answer(id, Answer::Refused { why, errno }, &[])
     }
 
-    fn obey(
+    fn execute_command(
         &self,
         id: u64,
         command: Command,
@@ -122,7 +122,7 @@ impl<'a> Server<'a> {
                     Err(error) => self.refuse_for(id, "collect", &error)?,
                 }
             }
-            command => self.obey_for_files(id, command, fds)?,
+            command => self.execute_file_command(id, command, fds)?,
         }
         Ok(Next::Command)
     }
@@ -131,7 +131,7 @@ impl<'a> Server<'a> {
         self.refuse(id, &format!("{what}: {error}"), error.raw_os_error().unwrap_or(0))
     }
 
-    fn obey_for_files(&self, id: u64, command: Command, fds: Vec<OwnedFd>) -> io::Result<()> {
+    fn execute_file_command(&self, id: u64, command: Command, fds: Vec<OwnedFd>) -> io::Result<()> {
         let is_running = self.is_running.get();
         let (what, done) = match command {
             Command::Place { len, .. } if is_running && len > PLACE_MAX => {
@@ -195,9 +195,9 @@ impl<'a> Server<'a> {
         }
         self.is_running.set(true);
         let started = || self.answer(id, Answer::Started, &[]);
-        let mut hear = || self.hear_meanwhile();
+        let mut receive = || self.receive_while_running();
         let ends = [self.control, self.parent_socket];
-        let taken = stepper.take(step, RunStreams::Own(streams), ends, started, &mut hear);
+        let taken = stepper.take(step, RunStreams::Own(streams), ends, started, &mut receive);
         self.is_running.set(false);
         match taken {
             Ok(Outcome { mut end, .. }) => {
@@ -208,25 +208,25 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Obeys a command that comes while a program runs.
-    fn hear_meanwhile(&self) -> Heard {
-        let Ok(Some((message, fds))) = self.receive() else { return Heard::Gone };
-        let obeyed = match message {
-            ToInit::Stop { collect } => return Heard::Stop { collect },
-            ToInit::Command { command: Command::End, .. } => return Heard::Gone,
+    /// Receives and executes a command while a program runs.
+    fn receive_while_running(&self) -> Received {
+        let Ok(Some((message, fds))) = self.receive() else { return Received::Closed };
+        let done = match message {
+            ToInit::Stop { collect } => return Received::Stop { collect },
+            ToInit::Command { command: Command::End, .. } => return Received::Closed,
             ToInit::Command { id, command: Command::Signal { signal } }
                 if [libc::SIGINT, libc::SIGKILL].contains(&signal) =>
             {
                 if self.answer(id, Answer::Done, &[]).is_ok() {
-                    return Heard::Signal(signal);
+                    return Received::Signal(signal);
                 }
-                return Heard::Gone;
+                return Received::Closed;
             }
             ToInit::Command { id, command: Command::Signal { signal } } => {
                 self.refuse(id, &format!("signal {signal} is neither 2 nor 9"), libc::EINVAL)
             }
-            ToInit::Command { id, command } => self.obey_for_files(id, command, fds),
+            ToInit::Command { id, command } => self.execute_file_command(id, command, fds),
         };
-        if obeyed.is_ok() { Heard::Nothing } else { Heard::Gone }
+        if done.is_ok() { Received::Nothing } else { Received::Closed }
     }
 }

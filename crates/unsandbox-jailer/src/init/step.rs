@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One program of a run: started with every lock on, watched, and ended with all that it started.
+//! Runs one program: starts it with every lock on, watches it, and ends it with all processes that it started.
 
 use crate::folder;
 use crate::init::oom::OomScore;
@@ -29,9 +29,9 @@ const MB: u64 = 1 << 20;
 
 pub struct Stepper<'a> {
     locks: Locks<'a>,
-    /// `processes` among them with those that are not the run's, where the kernel counts these too.
+    /// Where the kernel counts all processes of the user, `limits.processes` includes those outside the run.
     limits: RunLimits,
-    /// Of the run.
+    /// The limit for the run alone.
     processes: u64,
     /// Whether further programs follow in this jail.
     is_kept: bool,
@@ -42,20 +42,20 @@ pub struct Stepper<'a> {
     calls: &'a mut Calls,
 }
 
-/// What came from the engine while a program ran.
-pub enum Heard {
+/// A message of the engine while a program runs.
+pub enum Received {
     Nothing,
     Stop {
         collect: bool,
     },
     Signal(i32),
-    /// Nobody is there any more.
-    Gone,
+    /// The socket is closed, or the engine broke the protocol.
+    Closed,
 }
 
 pub struct Outcome {
     pub end: StepEnd,
-    /// Whether artifacts are wanted, where the engine stopped it.
+    /// Whether artifacts are wanted; `false` only where the engine stopped the program and wants none.
     pub collect: bool,
 }
 
@@ -79,12 +79,12 @@ impl<'a> Stepper<'a> {
                 folder: PathBuf::from(&locks.tmp),
                 bytes: plan.limits.work_bytes,
                 files: plan.limits.work_files,
-                looked: Instant::now(),
+                measured: Instant::now(),
             },
         };
         let watchdog = Watchdog::new(&plan.limits, scope, meter, shares_user);
         if watchdog.is_all() {
-            locks.keep_in_sight();
+            locks.add_accounting_filters();
         }
         let signals = sys::child_signal_fd()?;
         let mut stepper = Stepper {
@@ -102,7 +102,7 @@ impl<'a> Stepper<'a> {
         Ok(stepper)
     }
 
-    /// Of all programs so far.
+    /// Processor time of all programs so far.
     pub fn cpu_time_us(&mut self) -> u64 {
         self.watchdog.cpu_time().as_micros() as u64
     }
@@ -112,7 +112,7 @@ impl<'a> Stepper<'a> {
         self.watchdog.cpu_is_used_up()
     }
 
-    /// For the next program. An error where a pair of `env` holds a NUL byte.
+    /// Sets the environment of the next program. Fails where a pair of `env` holds a NUL byte.
     pub fn prepare(&mut self, env: &[String]) -> io::Result<()> {
         self.env = env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
         self.count_other_processes();
@@ -132,7 +132,7 @@ impl<'a> Stepper<'a> {
         streams: RunStreams<'_>,
         ends: [BorrowedFd<'_>; 2],
         started: impl FnOnce() -> io::Result<()>,
-        hear: &mut dyn FnMut() -> Heard,
+        receive: &mut dyn FnMut() -> Received,
     ) -> Result<Outcome, Trouble> {
         let begin = Instant::now();
         self.watchdog.begin_step();
@@ -140,7 +140,7 @@ impl<'a> Stepper<'a> {
         if started().is_err() {
             self.give_up();
         }
-        let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends, hear);
+        let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends, receive);
         self.end_everything(ends[1]);
         self.make_executable(step);
         let (cause, code) = match (cause, self.watchdog.verdict_at_end()) {
@@ -187,8 +187,8 @@ impl<'a> Stepper<'a> {
         }
     }
 
-    /// Every lock of a program, on this process: the step's own, which shares the init's memory until it
-    /// executes the program, and changes nothing there.
+    /// Puts every lock of a program on this process, the new child. It shares the init's memory until it executes the
+    /// program, so it must not change anything there.
     fn put_on_everything(&self, streams: &RunStreams<'_>) -> Result<(), Failure> {
         sys::new_session();
         sys::unblock_signals();
@@ -208,8 +208,8 @@ impl<'a> Stepper<'a> {
         Ok(())
     }
 
-    /// Kills every other process of the run and waits until none is left. In a pid namespace the kernel
-    /// walks them all under one lock, so that none forks away meanwhile.
+    /// Kills every other process of the run and waits until none is left. In a pid namespace the kernel signals
+    /// all of them under one lock, so that none escapes by a fork.
     fn end_everything(&self, parent_socket: BorrowedFd<'_>) {
         if self.locks.level == Level::Full {
             let _ = sys::kill(-1, libc::SIGKILL);
@@ -224,15 +224,17 @@ impl<'a> Stepper<'a> {
             || {
                 sys::drain(self.signals.as_raw_fd());
                 let fds = [self.signals.as_raw_fd(), parent_socket.as_raw_fd()];
-                if sys::poll_readable(fds, Some(BETWEEN_TRIES)).is_ok_and(|[_, let_go]| let_go) {
+                if sys::poll_readable(fds, Some(BETWEEN_TRIES))
+                    .is_ok_and(|[_, parent_closed]| parent_closed)
+                {
                     self.give_up();
                 }
             },
         );
     }
 
-    /// Nobody waits for this run any more: the jailer or the engine is gone. The end of a pid
-    /// namespace's init ends everything in it; without one the init cleans up first.
+    /// Ends the init because the jailer or the engine is gone. In a pid namespace that ends every process of the
+    /// run; without one the init cleans up first.
     fn give_up(&self) -> ! {
         if self.locks.level != Level::Full {
             tree::end(|| self.watchdog.members(), || std::thread::sleep(BETWEEN_TRIES));
@@ -241,43 +243,44 @@ impl<'a> Stepper<'a> {
         sys::exit_now(1)
     }
 
-    /// Linkers set the right to execute by path, which the reduced level refuses them.
+    /// Makes compiled programs executable: linkers do it by chmod with a path, which the reduced level refuses.
     fn make_executable(&self, step: &Step) {
         if self.locks.level == Level::Full || step.kind == StepKind::Run {
             return;
         }
-        // A compiler may have run the program's own code, which is free to put a link there.
+        // A compiler may have run the program's own code, which may have put a link there.
         let _ = folder::make_executable(Path::new(&self.locks.tmp), c"build");
     }
 
-    /// Until the program or its time ends, or the engine asks to stop.
+    /// Waits until the program ends, a limit is passed, or the engine asks to stop.
     fn wait(
         &mut self,
         child: libc::pid_t,
         begin: Instant,
         wall_ms: u64,
         [control, parent_socket]: [BorrowedFd<'_>; 2],
-        hear: &mut dyn FnMut() -> Heard,
+        receive: &mut dyn FnMut() -> Received,
     ) -> (Cause, i32, bool) {
         let deadline = begin + Duration::from_millis(wall_ms);
-        let mut next_look = begin + self.watchdog.interval(Duration::ZERO);
+        let mut next_check = begin + self.watchdog.interval(Duration::ZERO);
         loop {
             let now = Instant::now();
             if now >= deadline {
                 return (Cause::Wall, libc::SIGKILL, true);
             }
-            let timeout = deadline.min(next_look).saturating_duration_since(now);
+            let timeout = deadline.min(next_check).saturating_duration_since(now);
             let [signals, control_fd, parent_fd] =
                 [self.signals.as_raw_fd(), control.as_raw_fd(), parent_socket.as_raw_fd()];
             let fds = [signals, control_fd, parent_fd, self.calls.descriptor()];
-            let Ok([child_ended, spoken, let_go, called]) = sys::poll_readable(fds, Some(timeout))
+            let Ok([child_ended, control_readable, parent_closed, call_waiting]) =
+                sys::poll_readable(fds, Some(timeout))
             else {
                 sys::exit_now(1)
             };
-            if let_go {
+            if parent_closed {
                 self.give_up();
             }
-            if called {
+            if call_waiting {
                 self.calls.answer(|| self.watchdog.processes());
             }
             if child_ended {
@@ -292,31 +295,31 @@ impl<'a> Stepper<'a> {
                     };
                 }
             }
-            if spoken {
-                match hear() {
-                    Heard::Nothing => {}
-                    Heard::Stop { collect } => return (Cause::Stopped, libc::SIGKILL, collect),
-                    // A session of its own: the program and what it has started there.
-                    Heard::Signal(signal) => drop(sys::kill(-child, signal)),
-                    Heard::Gone => self.give_up(),
+            if control_readable {
+                match receive() {
+                    Received::Nothing => {}
+                    Received::Stop { collect } => return (Cause::Stopped, libc::SIGKILL, collect),
+                    // The program leads a session, so this reaches the processes of its group as well.
+                    Received::Signal(signal) => drop(sys::kill(-child, signal)),
+                    Received::Closed => self.give_up(),
                 }
             }
-            // However often it is called, a program gets no more looks than another.
-            if called && Instant::now() < next_look {
+            // Calls that are handed over do not make the watchdog check more often.
+            if call_waiting && Instant::now() < next_check {
                 continue;
             }
-            let looked = Instant::now();
+            let check_begun = Instant::now();
             if let Some(limit) = self.watchdog.check() {
                 return (limit, libc::SIGKILL, true);
             }
-            // At most half of the time, so that calls are answered beside it.
-            let pause = self.watchdog.interval(begin.elapsed()).max(looked.elapsed());
-            next_look = Instant::now() + pause;
+            // Checks take at most half of the time, so that calls are answered in between.
+            let pause = self.watchdog.interval(begin.elapsed()).max(check_begun.elapsed());
+            next_check = Instant::now() + pause;
         }
     }
 }
 
-/// Reaps whatever has ended; the end of `child` if it is among them.
+/// Reaps the processes that have ended; returns the end of `child` if it is among them.
 fn reap_until(child: libc::pid_t) -> Option<Result<i32, i32>> {
     while let Ok(Some(reaped)) = sys::reap(false) {
         if reaped.pid == child {
@@ -344,7 +347,7 @@ fn set_streams(streams: &RunStreams<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// What the kernel keeps each process to, soft and hard at once.
+/// The resource limits of each process, soft and hard alike.
 fn rlimits(limits: &RunLimits, is_kept: bool) -> Vec<(Resource, u64)> {
     // The watchdog counts the time of all processes together.
     let seconds = (limits.cpu_time_ms != 0).then(|| limits.cpu_time_ms.div_ceil(1000) + 1);
@@ -364,7 +367,7 @@ fn rlimits(limits: &RunLimits, is_kept: bool) -> Vec<(Resource, u64)> {
 
 fn set_rlimits(limits: &RunLimits, is_kept: bool) -> io::Result<()> {
     for (resource, value) in rlimits(limits, is_kept) {
-        // A host that has less itself gives what it has.
+        // The host's own hard limit may be lower.
         let hard = sys::hard_rlimit(resource).min(value);
         sys::set_rlimit(resource, hard, hard)?;
     }
@@ -376,7 +379,7 @@ fn set_rlimits(limits: &RunLimits, is_kept: bool) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Of some of these no ordinary host has more, so that a jail there would not show their loss.
+    /// An ordinary host has no more of some of these, so that a jail on it would not show that one is missing.
     #[test]
     fn every_limit_of_a_process_is_set() {
         let limits = RunLimits {
@@ -402,7 +405,7 @@ mod tests {
         assert_eq!(rlimits(&limits, false), expected);
         expected.pop();
         assert_eq!(rlimits(&RunLimits { cpu_time_ms: 0, ..limits }, false), expected);
-        // A queue has no name that the init could find, so that it would be the next program's.
+        // The init cannot find a message queue to remove it, so the next program would get it.
         assert!(rlimits(&limits, true).contains(&(Resource::Msgqueue, 0)));
     }
 }

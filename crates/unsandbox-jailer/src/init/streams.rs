@@ -3,7 +3,7 @@
 
 use std::os::fd::OwnedFd;
 
-/// Standard streams of the run step; the compiler's words go to `stderr` as well.
+/// Standard streams of the run step; the compiler's output goes to `stderr` as well.
 pub struct Streams {
     pub stdin: OwnedFd,
     pub stdout: OwnedFd,

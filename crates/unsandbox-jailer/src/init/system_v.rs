@@ -16,11 +16,11 @@ pub fn sum(table: &str, column: &str) -> u64 {
     column_of(table, column).into_iter().sum()
 }
 
-/// Once no process is left that could make another.
+/// To be called once no process is left that could make another.
 pub fn remove_all() {
     for (table, ids, kind) in TABLES {
         for id in column_of(table, ids) {
-            // What is not there any more needs no removal.
+            // An error means that it is gone already.
             let _ = i32::try_from(id).map(|id| sys::remove_system_v(kind, id));
         }
     }

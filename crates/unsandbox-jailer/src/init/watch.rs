@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a run has used, and whether that is too much: read from the run's control group where there is
-//! one, else summed over the processes of the jail.
+//! Measures what a run uses and compares it with the limits. The numbers come from the run's control group where there
+//! is one, else from a sum over the processes of the jail.
 
 use crate::folder;
 use crate::init::kernel_memory::{DESCRIPTORS_MAX, Descriptors, KernelMemory};
 use crate::init::system_v;
 use crate::layers::ablation::{Layer, is_left_out};
 use crate::layers::cgroup::Meter;
-use crate::proc::{self, Face};
+use crate::proc::{self, ProcessInfo};
 use crate::sys;
 use crate::tree;
 use std::collections::{HashMap, HashSet};
@@ -22,7 +22,7 @@ pub enum Scope {
     /// In a pid namespace and a file system of their own.
     Jail,
     /// Below this process, and in this folder with its own limits.
-    Tree { folder: PathBuf, bytes: u64, files: u64, looked: Instant },
+    Tree { folder: PathBuf, bytes: u64, files: u64, measured: Instant },
 }
 
 pub struct Watchdog {
@@ -32,25 +32,25 @@ pub struct Watchdog {
     cpu_limit: Option<Duration>,
     peak: u64,
     cpu: Duration,
-    seen: Seen,
+    cpu_times: CpuTimes,
     kernel: KernelMemory,
     /// Whether pipes are taken from those of the host's user.
     shares_user: bool,
-    held: Held,
-    next_walk: Instant,
-    /// Processes that the kernel had ended for want of memory before this step.
+    descriptor_usage: DescriptorUsage,
+    next_scan: Instant,
+    /// How many processes the kernel ended for lack of memory before this step.
     ended_before: u64,
 }
 
-/// With a group the kernel enforces memory itself; a look now and then sees that it had to.
-const WITH_GROUP: Duration = Duration::from_millis(50);
-/// Without one, memory can grow by some MB a millisecond. A young process is looked at more often.
-const WITHOUT_GROUP: Duration = Duration::from_millis(20);
-const YOUNG: Duration = Duration::from_millis(5);
-/// How long the processes' proper shares may be looked at.
-const WALK: Duration = Duration::from_millis(100);
+/// With a group the kernel enforces the memory limit; the watchdog only checks now and then whether it did.
+const INTERVAL_WITH_GROUP: Duration = Duration::from_millis(50);
+/// Without one, memory can grow by some MB a millisecond. A new process is checked more often.
+const INTERVAL_WITHOUT_GROUP: Duration = Duration::from_millis(20);
+const INTERVAL_AT_FIRST: Duration = Duration::from_millis(5);
+/// How long reading the processes' proportional shares may take.
+const SCAN_BUDGET: Duration = Duration::from_millis(100);
 /// How often a run's folder is measured where it has no file system of its own.
-const FOLDER: Duration = Duration::from_millis(100);
+const INTERVAL_OF_FOLDER: Duration = Duration::from_millis(100);
 
 impl Watchdog {
     pub fn new(
@@ -70,17 +70,17 @@ impl Watchdog {
             cpu_limit: (!cpu.is_zero()).then_some(cpu),
             peak: 0,
             cpu: Duration::ZERO,
-            seen: Seen::default(),
-            held: Held::default(),
-            next_walk: Instant::now(),
+            cpu_times: CpuTimes::default(),
+            descriptor_usage: DescriptorUsage::default(),
+            next_scan: Instant::now(),
             ended_before: 0,
         }
     }
 
-    /// A new step answers for itself only: what the kernel ended in one that went before, the packing
-    /// of an artifact say, is not this one's want of memory, and what that one held is gone.
+    /// Resets the counts for a new step. A process that the kernel ended in an earlier step (such as the packing of an
+    /// artifact) does not count against this one, and the memory that the earlier step held is free.
     pub fn begin_step(&mut self) {
-        self.next_walk = Instant::now();
+        self.next_scan = Instant::now();
         self.kernel = KernelMemory::new(matches!(self.scope, Scope::Jail));
         self.ended_before = self.meter.as_ref().map_or(0, Meter::out_of_memory_kills);
     }
@@ -93,30 +93,32 @@ impl Watchdog {
     /// How long until the next [`Watchdog::check`].
     pub fn interval(&self, age: Duration) -> Duration {
         match (&self.meter, &self.cpu_limit) {
-            (None, _) if age < WITHOUT_GROUP => YOUNG,
-            (None, _) => WITHOUT_GROUP,
-            (Some(_), Some(limit)) => WITH_GROUP.min(*limit / 10).max(Duration::from_millis(2)),
-            (Some(_), None) => WITH_GROUP,
+            (None, _) if age < INTERVAL_WITHOUT_GROUP => INTERVAL_AT_FIRST,
+            (None, _) => INTERVAL_WITHOUT_GROUP,
+            (Some(_), Some(limit)) => {
+                INTERVAL_WITH_GROUP.min(*limit / 10).max(Duration::from_millis(2))
+            }
+            (Some(_), None) => INTERVAL_WITH_GROUP,
         }
     }
 
-    /// Whether looking at processes is all that limits them.
+    /// Whether the watchdog alone enforces some limit.
     pub fn is_all(&self) -> bool {
         self.meter.is_none() || matches!(self.scope, Scope::Tree { .. })
     }
 
-    /// The limit that has been passed, while processes still run.
+    /// The limit that the running processes have passed.
     pub fn check(&mut self) -> Option<Cause> {
         if is_left_out(Layer::Watchdog) {
             return None;
         }
         if self.meter.is_none() || self.shares_user {
-            let faces = faces(&self.processes());
-            self.look_at_descriptors(&faces);
-            if self.meter.is_none() && self.memory_in_use(&faces) > self.memory_limit {
+            let infos = process_infos(&self.processes());
+            self.scan_descriptors(&infos);
+            if self.meter.is_none() && self.memory_in_use(&infos) > self.memory_limit {
                 return Some(Cause::Memory);
             }
-            if self.shares_user && self.held.descriptors.pipes > PIPES_MAX {
+            if self.shares_user && self.descriptor_usage.descriptors.pipes > PIPES_MAX {
                 return Some(Cause::Pipes);
             }
         }
@@ -129,44 +131,45 @@ impl Watchdog {
         self.cpu_is_used_up().then_some(Cause::Cpu)
     }
 
-    /// What is held through descriptors is looked at a fifth of the time at most, and not at all in between: the
-    /// sum of the processes' own pages is quicker, and is to be looked at often.
-    fn look_at_descriptors(&mut self, faces: &[Face]) {
+    /// Counts what descriptors hold, for at most a fifth of the time. The sum of the processes' own pages is quicker to
+    /// read and is read more often.
+    fn scan_descriptors(&mut self, infos: &[ProcessInfo]) {
         let begun = Instant::now();
-        if begun < self.next_walk {
+        if begun < self.next_scan {
             return;
         }
-        self.held = Held::by(faces, self.is_all());
-        self.next_walk = Instant::now() + begun.elapsed() * 4;
+        self.descriptor_usage = DescriptorUsage::by(infos, self.is_all());
+        self.next_scan = Instant::now() + begun.elapsed() * 4;
     }
 
-    /// Memory of the processes: their own pages, page tables and swap, and what they share. Shared memory
-    /// that nobody has mapped at the moment is counted where it can be found: in the writable file system,
-    /// in memfds that are open, in System V segments. Pages that a fork shares count once for each process;
-    /// only where that sum is too much, their proper shares are asked for.
-    fn memory_in_use(&mut self, faces: &[Face]) -> u64 {
+    /// Memory of the processes: their own pages, page tables, swap, and shared memory. Shared memory that is not
+    /// mapped at the moment is counted in the writable file system, in open memfds and in System V segments. Pages that
+    /// a fork shares count once for each process; only if that sum is above the limit, the proportional shares are
+    /// read.
+    fn memory_in_use(&mut self, infos: &[ProcessInfo]) -> u64 {
         let files = if matches!(self.scope, Scope::Jail) { sys::bytes_used(c"/tmp") } else { 0 };
         let (mut anonymous, mut kernel, mut mapped) = (0, 0, 0);
-        for face in faces {
-            anonymous += face.bytes("RssAnon:");
-            kernel += face.bytes("VmPTE:") + face.bytes("VmSwap:");
-            mapped += face.bytes("RssShmem:");
+        for info in infos {
+            anonymous += info.bytes("RssAnon:");
+            kernel += info.bytes("VmPTE:") + info.bytes("VmSwap:");
+            mapped += info.bytes("RssShmem:");
         }
-        kernel = self.kernel.bytes(faces, &self.held.descriptors).saturating_add(kernel);
+        kernel =
+            self.kernel.bytes(infos, &self.descriptor_usage.descriptors).saturating_add(kernel);
         let segments = system_v::sum("shm", "rss");
-        let shared = (files + self.held.memfds + segments).max(mapped);
-        // What is mapped and not there any more, as far as these pages are told, may be there all the same.
+        let shared = (files + self.descriptor_usage.memfds + segments).max(mapped);
+        // Mapped shared memory may be allocated although no count of pages shows it.
         if self.kernel.shared_bytes() > self.memory_limit {
             kernel = u64::MAX;
         }
         let sum = kernel.saturating_add(anonymous + shared);
         let used = match sum > self.memory_limit {
             true => {
-                proper_shares(faces).map_or(sum, |proper| kernel.saturating_add(proper + shared))
+                proper_shares(infos).map_or(sum, |proper| kernel.saturating_add(proper + shared))
             }
             false => sum,
         };
-        // A number that is too large is not an amount.
+        // u64::MAX stands for "too much" and is not an amount.
         if used < u64::MAX {
             self.peak = self.peak.max(used);
         }
@@ -178,13 +181,14 @@ impl Watchdog {
         self.was_enforced().then_some(Cause::Memory)
     }
 
-    /// Never less than before: time of processes that nobody waited for is gone with them.
+    /// Never less than before: the kernel drops the time of processes that nobody waited for.
     pub fn cpu_time(&mut self) -> Duration {
         let now = match &self.meter {
             Some(meter) => Duration::from_micros(meter.cpu_time_us()),
             None => {
                 let processes = self.processes();
-                (sys::children_usage().0 + self.seen.look_at(&processes)).max(self.seen.total())
+                (sys::children_usage().0 + self.cpu_times.sample(&processes))
+                    .max(self.cpu_times.total())
             }
         };
         self.cpu = self.cpu.max(now);
@@ -196,17 +200,17 @@ impl Watchdog {
         self.cpu_limit.is_some_and(|limit| used >= limit)
     }
 
-    /// Looks into the folder now and then: without a file system of its own, nothing else bounds it.
-    /// What cannot be measured is too much, and what has no name any more takes its space as before.
+    /// Measures the folder now and then: without a file system of its own, nothing else limits it. A folder that cannot
+    /// be measured counts as full, and an open file that was removed still counts.
     fn folder_is_full(&mut self) -> bool {
-        let Scope::Tree { folder, bytes, files, looked } = &mut self.scope else { return false };
-        if looked.elapsed() < FOLDER {
+        let Scope::Tree { folder, bytes, files, measured } = &mut self.scope else { return false };
+        if measured.elapsed() < INTERVAL_OF_FOLDER {
             return false;
         }
-        *looked = Instant::now();
+        *measured = Instant::now();
         let (bytes, files) = (*bytes, *files);
         let Some(content) = folder::measure(folder) else { return true };
-        let held = Held::by(&faces(&self.processes()), true);
+        let held = DescriptorUsage::by(&process_infos(&self.processes()), true);
         content.bytes + held.nameless > bytes || content.files > files
     }
 
@@ -218,7 +222,7 @@ impl Watchdog {
         proc::all().filter(|pid| *pid != 1).collect()
     }
 
-    /// Every process that the run has anywhere, as far as the kernel tells.
+    /// Every process of the run, from the process tree and from the control group.
     pub fn members(&self) -> Vec<libc::pid_t> {
         let own = std::process::id() as libc::pid_t;
         let mut found = self.processes();
@@ -231,42 +235,42 @@ impl Watchdog {
 
     pub fn peak_memory_bytes(&mut self) -> u64 {
         let counted = self.meter.as_ref().map_or(0, Meter::peak_bytes);
-        // Resident size of the largest process: what is left to tell where nothing counted.
+        // Where nothing was counted: the resident size of the largest process.
         let fallback = if counted == 0 { sys::children_usage().1 } else { 0 };
         self.peak.max(counted).max(fallback)
     }
 }
 
-/// None if it would take too long: a process may map so much that the walk takes longer than it may live.
-fn proper_shares(faces: &[Face]) -> Option<u64> {
-    let end = Instant::now() + WALK;
-    faces.iter().map(|face| face.proper_share().filter(|_| Instant::now() <= end)).sum()
+/// `None` if it would take too long: a process may map so much that reading it exceeds the time limit of the run.
+fn proper_shares(infos: &[ProcessInfo]) -> Option<u64> {
+    let end = Instant::now() + SCAN_BUDGET;
+    infos.iter().map(|info| info.proper_share().filter(|_| Instant::now() <= end)).sum()
 }
 
-fn faces(processes: &[libc::pid_t]) -> Vec<Face> {
-    processes.iter().filter_map(|pid| Face::of(*pid)).collect()
+fn process_infos(processes: &[libc::pid_t]) -> Vec<ProcessInfo> {
+    processes.iter().filter_map(|pid| ProcessInfo::of(*pid)).collect()
 }
 
-/// What processes hold through descriptors, each once.
+/// What processes hold through descriptors; a file that several of them hold counts once.
 #[derive(Default)]
-struct Held {
+struct DescriptorUsage {
     /// Bytes in memfds.
     memfds: u64,
-    /// Bytes of files that have no name any more.
+    /// Bytes of open files that were removed.
     nameless: u64,
     descriptors: Descriptors,
 }
 
-impl Held {
-    /// A process that nobody may look at, since its user may execute its program and not read it, could hold
-    /// anything: it is ended if this is all that limits it.
-    fn by(faces: &[Face], end_unseen: bool) -> Held {
-        let mut held = Held::default();
+impl DescriptorUsage {
+    /// The kernel hides the descriptors of a process whose program its user may execute and not read. Such a process
+    /// could hold any amount, so it is killed (`end_unseen`) where only the watchdog limits it.
+    fn by(infos: &[ProcessInfo], end_unseen: bool) -> DescriptorUsage {
+        let mut held = DescriptorUsage::default();
         let mut seen = HashSet::new();
-        for face in faces {
-            let Ok(descriptors) = face.descriptors() else {
+        for info in infos {
+            let Ok(descriptors) = info.descriptors() else {
                 if end_unseen {
-                    let _ = sys::kill(face.pid, libc::SIGKILL);
+                    let _ = sys::kill(info.pid, libc::SIGKILL);
                 }
                 continue;
             };
@@ -286,7 +290,7 @@ impl Held {
         self.descriptors.all += 1;
         let starts = |with: &[u8]| target.starts_with(with);
         let [memfd, socket, pipe] = [starts(b"/memfd:"), starts(b"socket:"), starts(b"pipe:")];
-        // A file without a name, or a pipe with one.
+        // A removed file, or a named pipe.
         let named = starts(b"/");
         if !(memfd || socket || pipe || named) {
             return;
@@ -305,20 +309,20 @@ impl Held {
     }
 }
 
-/// Processor time of every process that was ever seen: of one whose parent does not wait for it,
-/// nothing is left once it has ended.
+/// Processor time of every process at its last sample. The kernel drops the time of a process whose parent does not
+/// wait for it, so it is added up here.
 #[derive(Default)]
-struct Seen {
-    /// Of those that still run, by number and time of start: a number may come again.
+struct CpuTimes {
+    /// Of running processes, by process id and start time: the kernel reuses ids.
     ticks: HashMap<(libc::pid_t, String), u64>,
     sum: u64,
 }
 
 const TICK: Duration = Duration::from_millis(10); // USER_HZ is 100 on every port of Linux
 
-impl Seen {
-    /// Time of the processes that have not been reaped, with that of the children they have waited for.
-    fn look_at(&mut self, processes: &[libc::pid_t]) -> Duration {
+impl CpuTimes {
+    /// Time of the processes that have not been reaped, and of the children that they have waited for.
+    fn sample(&mut self, processes: &[libc::pid_t]) -> Duration {
         let mut running = 0;
         let before = std::mem::take(&mut self.ticks);
         for pid in processes {
@@ -352,11 +356,11 @@ mod tests {
     fn what_one_program_held_does_not_count_against_the_next() {
         let limits = RunLimits { memory_bytes: 1 << 40, ..RunLimits::default() };
         let mut watchdog = Watchdog::new(&limits, Scope::Jail, None, false);
-        watchdog.held.memfds = 1 << 50;
-        watchdog.next_walk = Instant::now() + Duration::from_secs(3600);
+        watchdog.descriptor_usage.memfds = 1 << 50;
+        watchdog.next_scan = Instant::now() + Duration::from_secs(3600);
         assert!(watchdog.memory_in_use(&[]) >= 1 << 50);
         watchdog.begin_step();
-        watchdog.look_at_descriptors(&[]);
+        watchdog.scan_descriptors(&[]);
         assert!(watchdog.memory_in_use(&[]) < 1 << 50);
     }
 }

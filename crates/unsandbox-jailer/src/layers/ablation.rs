@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which layers a jail is built without, so that the hostile suite can show that it notices each. Only
-//! a jailer built with the feature `ablation` can leave one out, which nothing but that suite asks the
-//! engine's build script for; in every other build the answer is a constant.
+//! Which layers a jail is built without, so that the hostile suite can show that it detects each missing layer. Only a
+//! jailer with the feature `ablation` can leave one out, and only that suite builds it so; in every other build the answer
+//! is a constant.
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Layer {

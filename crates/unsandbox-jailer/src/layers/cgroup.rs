@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Memory, process and cpu accounting by the kernel, where this user may have a control group:
-//! version 2 below a delegated ancestor, or version 1 where its trees are writable. Elsewhere the
-//! init's watchdog does it.
+//! Accounting of memory, processes and processor time by the kernel, where this user may have a control group:
+//! version 2 below a delegated ancestor, or version 1 where its trees are writable. Elsewhere the init's watchdog
+//! counts.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -20,18 +20,18 @@ pub struct Groups {
     pub version: Version,
     /// One directory for version 2; memory, pids and cpuacct for version 1.
     bases: Vec<(&'static str, PathBuf)>,
-    /// Groups whose runs are over, for runs with the same limits.
+    /// Groups of finished runs, kept for runs with the same limits.
     used: Vec<Group>,
 }
 
 /// At most this many idle groups are kept for reuse.
 const USED_MAX: usize = 8;
-/// What a group of version 1 may still be charged with once it is empty: the kernel gives pages back in
-/// batches of 256 KB for each processor, and some of its own memory late. Pages of files that a run was the
-/// first to read are more than this, and would be counted as the next one's.
+/// The largest charge that an empty group of version 1 may have and still be used again. The kernel returns pages in
+/// batches of 256 KB for each processor, and some of its own memory late. Cached pages of files that a run was the first
+/// to read are more than this, and would be counted for the next run.
 const LEFT_MAX: u64 = 1 << 20;
 
-/// Where a group tells what it had to do, by version, and the word before the number of processes ended.
+/// The controller and file with a group's events, by version, and the key of the number of killed processes.
 const EVENTS: [(&str, &str); 2] = [("memory", "memory.oom_control"), ("", "memory.events")];
 const KILLS: &str = "oom_kill ";
 
@@ -39,7 +39,7 @@ const PREFIX: &str = "unsandbox-";
 const V1_CONTROLLERS: [&str; 3] = ["memory", "pids", "cpuacct"];
 
 impl Groups {
-    /// The best that this machine gives to this user; the error says why there is none.
+    /// The best version that this user may use here; the error says why there is none.
     pub fn find() -> Result<Groups, String> {
         let membership = fs::read_to_string("/proc/self/cgroup")
             .map_err(|error| format!("/proc/self/cgroup: {error}"))?;
@@ -55,7 +55,7 @@ impl Groups {
         found
     }
 
-    /// A group as runs have it, before any is promised one.
+    /// Makes and removes a group with the usual limits, before groups are reported as available.
     fn try_one(&mut self) -> Result<(), String> {
         let tried = self.create(0, Needs::USUAL.memory_bytes, Needs::USUAL.processes);
         let group = tried.map_err(|error| format!("a group for a run: {error}"))?;
@@ -63,7 +63,7 @@ impl Groups {
         Ok(())
     }
 
-    /// Removes what a jailer that was killed has left.
+    /// Removes the groups of jailers that were killed.
     fn sweep(&self) {
         for (_, base) in &self.bases {
             let Some(parent) = base.parent() else { continue };
@@ -78,8 +78,8 @@ impl Groups {
         }
     }
 
-    /// A group for one run, with its limits: one that was used if it is as good as new, for making and
-    /// removing one takes the kernel longer than all that the run itself does with it.
+    /// A group for one run, with its limits. A used group is taken if its counters can be reset: making and removing
+    /// one takes the kernel longer than everything else that a run does with it.
     pub fn create(&mut self, id: u64, memory_bytes: u64, processes: u64) -> io::Result<Group> {
         let limits = Limits { memory_bytes, processes, has_swap: crate::sys::has_swap() };
         let fits = |group: &mut Group| group.limits == limits;
@@ -108,8 +108,8 @@ impl Groups {
         }
     }
 
-    /// Keeps a group whose run is over; gives back one that is to be removed. Only version 1 has counters
-    /// that begin anew.
+    /// Keeps the group of a finished run, or returns it to be removed. Only version 1 has counters that can be
+    /// reset.
     pub fn give_back(&mut self, group: Group) -> Option<Group> {
         if self.version == Version::Two || self.used.len() >= USED_MAX {
             return Some(group);
@@ -122,8 +122,8 @@ impl Groups {
         !self.used.is_empty()
     }
 
-    /// Removes those that are kept: nobody needs them soon.
-    pub fn forget_used(&mut self) {
+    /// Removes the groups that are kept, once no run is expected soon.
+    pub fn remove_used(&mut self) {
         self.used.retain(|group| !group.remove());
     }
 }
@@ -140,7 +140,7 @@ impl Drop for Groups {
 struct Limits {
     memory_bytes: u64,
     processes: u64,
-    /// Whether pages could leave memory when they were set.
+    /// Whether the machine had swap when the limits were set.
     has_swap: bool,
 }
 
@@ -149,7 +149,7 @@ pub struct Group {
     version: Version,
     directories: Vec<(&'static str, PathBuf)>,
     limits: Limits,
-    /// How often memory was short in former runs.
+    /// How many processes the kernel had ended for lack of memory before this run.
     kills_before: u64,
 }
 
@@ -163,8 +163,8 @@ impl Group {
         fs::write(self.path(controller, file), value.to_string())
     }
 
-    /// Memory is not bounded by sending pages to the swap of the host: where there is some and the kernel
-    /// does not count it, nothing may go there, or there is no group.
+    /// Sets the limits. Pages must not leave the limit by going to the swap of the host: swap has to be counted or
+    /// forbidden; where the machine has swap and neither works, this fails.
     fn limit(&self) -> io::Result<()> {
         let Limits { memory_bytes, processes, has_swap } = self.limits;
         let no_swap = |set: io::Result<()>| if has_swap { set } else { Ok(()) };
@@ -179,15 +179,15 @@ impl Group {
                 self.set("memory", "memory.limit_in_bytes", memory_bytes)?;
                 let counted = self.set("memory", "memory.memsw.limit_in_bytes", memory_bytes);
                 no_swap(counted.or_else(|_| self.set("memory", "memory.swappiness", 0)))?;
-                // What sockets of the Internet hold is counted on its own here, and only if it has a limit.
+                // Version 1 counts the buffers of TCP sockets separately, and only if they have a limit.
                 self.set("memory", "memory.kmem.tcp.limit_in_bytes", memory_bytes)?;
                 self.set("pids", "pids.max", pids)
             }
         }
     }
 
-    /// Whether nothing of its last run is left; then its counters begin anew. How often memory was short is
-    /// counted on, and a run looks at what is added to that.
+    /// Resets the counters, if nothing of the last run is left; returns whether it did. The number of killed processes
+    /// cannot be reset, so a run counts from its value now.
     fn renew(&mut self) -> bool {
         let number = |controller, file| -> io::Result<u64> {
             let text = crate::proc::whole(&File::open(self.path(controller, file))?)?;
@@ -207,7 +207,7 @@ impl Group {
         renewed
     }
 
-    /// How many processes the kernel has ended for want of memory, ever.
+    /// How many processes the kernel has ended for lack of memory since the group was made.
     fn kills(&self) -> u64 {
         let (controller, file) = EVENTS[self.version as usize];
         File::open(self.path(controller, file)).map_or(0, |file| number_after(&read(&file), KILLS))
@@ -218,13 +218,13 @@ impl Group {
         self.kills() > self.kills_before
     }
 
-    /// What a process goes into it by. To be opened with the rights of the jailer.
-    pub fn door(&self) -> io::Result<GroupEntry> {
+    /// Opens the files by which a process enters the group. This needs the rights of the jailer.
+    pub fn entry(&self) -> io::Result<GroupEntry> {
         let open = |(_, directory): &(&str, PathBuf)| GroupEntry::open(self.version, directory);
         Ok(GroupEntry(self.directories.iter().map(open).collect::<io::Result<_>>()?))
     }
 
-    /// Opens what the init reads while and after the program runs.
+    /// Opens the files that the init reads during and after the program.
     pub fn meter(&self) -> io::Result<Meter> {
         let open = |controller, file| File::open(self.path(controller, file));
         let (controller, file) = EVENTS[self.version as usize];
@@ -247,7 +247,7 @@ impl Group {
         })
     }
 
-    /// Ends what is still in it: without a pid namespace, the processes of an init that was killed.
+    /// Kills the processes in it. Without a pid namespace, those of a killed init are still there.
     pub fn end_members(&self) {
         let members = fs::read_to_string(self.directories[0].1.join("cgroup.procs"));
         for pid in members.unwrap_or_default().lines().filter_map(|line| line.parse().ok()) {
@@ -255,7 +255,7 @@ impl Group {
         }
     }
 
-    /// Removes it; false while the kernel still lets the last process go.
+    /// Removes it; false while its last process is still exiting.
     pub fn remove(&self) -> bool {
         self.directories.iter().all(|(_, directory)| {
             let gone = fs::remove_dir(directory);
@@ -264,9 +264,9 @@ impl Group {
     }
 }
 
-/// The way into a group, for a process that takes it itself. The kernel stops every fork and every exit of
-/// the machine, and waits for all that are on their way, where one process moves another; a single thread
-/// that moves itself (version 1 has a file for that) it just moves.
+/// Open files by which a process moves itself into a group. When a process moves another one, the kernel stops every
+/// fork and exit on the machine and waits for those under way. A single thread that moves itself (version 1 has a file
+/// for that) does not cause this.
 pub struct GroupEntry(Vec<File>);
 
 impl GroupEntry {
@@ -279,7 +279,7 @@ impl GroupEntry {
         self.0.iter().map(AsRawFd::as_raw_fd)
     }
 
-    /// Takes this process, which has one thread, into the group.
+    /// Moves this process, which has one thread, into the group.
     pub fn enter(&self) -> io::Result<()> {
         self.0.iter().try_for_each(|mut file| file.write_all(b"0"))
     }
@@ -304,7 +304,7 @@ impl Meter {
         self.peak.as_ref().map_or(0, |file| first_number(&read(file)))
     }
 
-    /// How many processes the kernel has ended for want of memory.
+    /// How many processes the kernel has ended for lack of memory.
     pub fn out_of_memory_kills(&self) -> u64 {
         number_after(&read(&self.events), KILLS)
     }
@@ -398,7 +398,7 @@ fn prepare_two(base: &Path) -> io::Result<()> {
     fs::create_dir(base)?;
     let enable = || {
         fs::write(base.join("cgroup.subtree_control"), "+memory +pids")?;
-        // Moving a process needs the right to write the common ancestor's list as well: try it.
+        // Moving a process also needs the right to write the list of the common ancestor, so try it.
         let trial = base.join("trial");
         fs::create_dir(&trial)?;
         let moved = try_member(Version::Two, &trial);
@@ -432,12 +432,12 @@ fn version_one(membership: &str, mounts: &str) -> Result<Groups, String> {
     Ok(Groups { version: Version::One, bases, used: Vec::new() })
 }
 
-/// Has a short-lived child go into the group, which shows whether runs can.
+/// Tests with a short-lived child whether a process can enter the group.
 fn try_member(version: Version, group: &Path) -> io::Result<()> {
-    let door = GroupEntry(vec![GroupEntry::open(version, group)?]);
+    let entry = GroupEntry(vec![GroupEntry::open(version, group)?]);
     let Some(pid) = crate::sys::fork_with(0)? else {
         let errno =
-            door.enter().map_or_else(|error| error.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+            entry.enter().map_or_else(|error| error.raw_os_error().unwrap_or(libc::EIO), |()| 0);
         crate::sys::exit_now(errno)
     };
     loop {

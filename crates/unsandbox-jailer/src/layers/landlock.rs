@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Landlock: the second lock on files, on abstract sockets and on signals, in case the mounts around
-//! it have a gap.
+//! Landlock: a second lock on files, abstract sockets and signals, in case the mounts have a gap.
 
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
@@ -62,7 +61,7 @@ mod tests {
     use std::path::PathBuf;
     use std::process::{Child, Command, Stdio};
 
-    /// A folder with what may be read and what may be written, and a folder beside them.
+    /// A readable folder, a writable one, and one outside.
     struct Place(PathBuf);
 
     impl Place {
@@ -87,7 +86,7 @@ mod tests {
         }
     }
 
-    /// What `tries` says in a thread that has put the lock on: it is a thread's own, and ends with it.
+    /// Runs `tries` in a new thread with the lock on, because the lock cannot be taken off.
     fn locked<T: Send>(place: &Place, devices: &[&str], tries: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -105,7 +104,7 @@ mod tests {
         tried.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// These tests are for a kernel that has Landlock; without it nothing runs at the reduced level.
+    /// These tests need a kernel with Landlock, as the reduced level does.
     #[test]
     fn what_is_shown_is_read_and_only_the_own_folder_written() {
         let place = Place::make("files");
@@ -131,7 +130,7 @@ mod tests {
     fn request_is_denied(device: &str) -> bool {
         let file = File::options().write(true).open(device).unwrap();
         let null: libc::c_ulong = 0;
-        // SAFETY: no device here knows the request, so that none looks at what should be a pointer.
+        // SAFETY: no device here knows the request, so none uses the argument as a pointer.
         let answer = unsafe { libc::ioctl(file.as_raw_fd(), libc::TCGETS, null) };
         assert_eq!(answer, -1);
         is_denied::<()>(Err(io::Error::last_os_error()))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a step's program gives up before it runs, at either level: files by Landlock, capabilities,
+//! The locks that a step's program has put on before it runs, at either level: access to files (Landlock), capabilities,
 //! new privileges, system calls.
 
 use crate::layers::ablation::{Layer, is_left_out};
@@ -19,15 +19,15 @@ pub struct Locks<'a> {
     pub level: Level,
     /// The writable tree.
     pub tmp: String,
-    /// Landlock's rules; made before a run is known where they do not depend on it.
+    /// Landlock's rules; at the full level they do not depend on the run and are made before it is known.
     files: Option<OwnedFd>,
     filters: &'a Filters,
-    /// Filters of this level on top of those.
+    /// Filters of this level, installed in addition.
     added: Vec<Vec<libc::sock_filter>>,
 }
 
-/// In a full jail every device in /dev is harmless. Its /proc is its own, but nothing there is to be written: a
-/// process would take back what has the kernel end it before the init (`oom.rs`).
+/// In a full jail every device in /dev is harmless. Its /proc is its own, but must not be written: a process could
+/// lower the score that makes the kernel end it before the init (`oom.rs`).
 const FULL_DEVICES: &[&str] = &["/dev"];
 const REDUCED_DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
@@ -48,7 +48,7 @@ impl<'a> Locks<'a> {
             return Ok(Locks { level, tmp, files, filters, added: Vec::new() });
         }
         let standard = template::shown_always().map(str::to_string);
-        // Of other processes /proc tells only what it tells everyone: Landlock guards the rest.
+        // Of other processes, /proc shows only what every user may read; Landlock protects the rest.
         let readable: Vec<String> =
             standard.chain(show.iter().cloned()).chain(["/proc".to_string()]).collect();
         let files = files(&readable, &tmp, REDUCED_DEVICES)?;
@@ -56,15 +56,15 @@ impl<'a> Locks<'a> {
         Ok(Locks { level, tmp, files, filters, added })
     }
 
-    /// For a run whose limits are kept by looking at it. Memory in a file of its own file system counts
-    /// wherever its descriptors are; that in a memfd on its way over a socket would not.
-    pub fn keep_in_sight(&mut self) {
-        self.added.push(self.filters.watched.clone());
+    /// Adds filters for a run whose memory the watchdog counts. Where the run has its own file system, memfds are refused:
+    /// one in transit over a socket would not be counted, and a file of that file system always is.
+    pub fn add_accounting_filters(&mut self) {
+        self.added.push(self.filters.accounting.clone());
         let has_own_files = self.level == Level::Full;
-        self.added.push(self.filters.unseen[usize::from(has_own_files)].clone());
+        self.added.push(self.filters.uncounted_memory[usize::from(has_own_files)].clone());
     }
 
-    /// Puts them on this process, for good. In a full jail it has most filters already, from its init.
+    /// Puts the locks on this process, for good. In a full jail it has inherited most filters from its init.
     pub fn put_on(&self) -> Result<(), Failure> {
         no_new_privileges()?;
         if let Some(files) = &self.files {
@@ -80,7 +80,7 @@ impl<'a> Locks<'a> {
     }
 }
 
-/// What a run without namespaces gets on top of every run's filters, where Landlock is this old.
+/// The additional filters of a run without namespaces, for this version of Landlock.
 fn added(abi: i32, filters: &Filters) -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
     let broken = |error: Failed| ("seccomp", io::Error::other(error.to_string()));
     let mut added = vec![filters.reduced.clone(), filters.hidden_flags.clone()];
@@ -93,9 +93,9 @@ fn added(abi: i32, filters: &Filters) -> Result<Vec<Vec<libc::sock_filter>>, Fai
     Ok(added)
 }
 
-/// What an init can do without itself, and every program below it inherits: here it is done before the
-/// run is known, and the run waits for less. Gives what the init receives calls by, where it can; those that take
-/// from a quota are among them where it `counts` those.
+/// Puts on the init the locks that it does not need to be without and that its programs inherit. That is done before the
+/// run is known, so that the run waits for less. Returns the listener for calls that are handed to the init, where the
+/// kernel has one; with `counts`, calls that use a quota are among them.
 pub fn put_on_init(filters: &Filters, counts: bool) -> Result<Option<Listener>, Failure> {
     if !is_left_out(Layer::Rlimits) {
         sys::no_core_file().map_err(|e| ("rlimits", e))?;
@@ -111,8 +111,8 @@ pub fn put_on_reduced_init(filters: &Filters, counts: bool) -> Result<Option<Lis
     install_asking(&filters.reduced_asking[usize::from(counts)], &filters.reduced_unasked)
 }
 
-/// Keeps this process and all that it starts to `count` of its processors, which they cannot change. Runs begin at
-/// any of them, so that they do not share the first ones. After the init's own filter.
+/// Limits this process and its children to `count` of its processors, for good. The first one is random, so that runs do
+/// not all share the same ones. To be called after the init's own filter is installed.
 pub fn limit_cpus(count: u64) -> Result<(), Failure> {
     let failed = |error: rustix::io::Errno| ("cpus", io::Error::from(error));
     let own = rustix::thread::sched_getaffinity(None).map_err(failed)?;
@@ -130,8 +130,8 @@ pub fn limit_cpus(count: u64) -> Result<(), Failure> {
     install([&filter].into_iter())
 }
 
-/// Installs a filter that hands calls to this process, or the other one where the kernel has a listener already
-/// or knows none.
+/// Installs a filter that hands calls to this process, or `otherwise` where the process has a listener already or the
+/// kernel has no listeners.
 fn install_asking(
     asking: &[libc::sock_filter],
     otherwise: &[libc::sock_filter],

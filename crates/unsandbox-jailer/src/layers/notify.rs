@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Calls that a filter hands to the init, which sees what a filter cannot: the file behind a descriptor, that a
-//! program has used its network namespace at all, and how much of a quota the run has. The caller waits in the
-//! kernel for the answer.
+//! Answers system calls that a filter hands to the init (seccomp user notification). The init knows what a filter
+//! cannot: the file of a descriptor, whether a program has used its network namespace, and how much of a quota the run
+//! has used. The caller waits in the kernel for the answer.
 
 use crate::layers::quota::{Quota, Quotas};
 use crate::sys;
@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// What calls are received by.
+/// The descriptor by which calls are received.
 pub struct Listener(OwnedFd);
 
 /// A call that waits.
@@ -24,12 +24,12 @@ const SEND: libc::Ioctl = libc::SECCOMP_IOCTL_NOTIF_SEND;
 const IS_VALID: libc::Ioctl = libc::SECCOMP_IOCTL_NOTIF_ID_VALID;
 
 impl Listener {
-    /// Puts a filter on this process, for good, which hands calls to the holder of the listener.
+    /// Installs a filter on this process, for good, which hands calls to the holder of the listener.
     pub fn install(program: &[libc::sock_filter]) -> io::Result<Listener> {
         sys::install_listening_filter(program).map(Listener)
     }
 
-    /// None if it waits no longer.
+    /// `None` if the caller does not wait any longer.
     fn receive(&self) -> Option<Call> {
         let mut call = MaybeUninit::<Call>::zeroed();
         // SAFETY: the kernel writes one such struct, and wants it zeroed before.
@@ -50,17 +50,17 @@ impl Listener {
     }
 }
 
-/// What an init does for the programs of its run.
+/// Answers the calls of a run's programs.
 pub struct Calls {
     listener: Option<Listener>,
-    /// The writable tree, where the filter hands over what would change a file.
+    /// The writable tree, in which programs may set the times of files.
     tree: PathBuf,
     network: bool,
     quotas: Quotas,
 }
 
 impl Calls {
-    /// Where nobody is told, a network may be used at any time.
+    /// Without a listener the network counts as used.
     pub fn new(listener: Option<Listener>, network_is_used: bool) -> Calls {
         Calls {
             network: network_is_used || listener.is_none(),
@@ -70,9 +70,9 @@ impl Calls {
         }
     }
 
-    /// Files of this tree, which exists, are the run's own.
-    pub fn guard(&mut self, tree: &Path) {
-        // The kernel tells real paths.
+    /// Sets the writable tree, which must exist.
+    pub fn set_writable_tree(&mut self, tree: &Path) {
+        // The links in /proc/self/fd hold paths without symbolic links.
         self.tree = fs::canonicalize(tree).unwrap_or_else(|_| tree.to_path_buf());
     }
 
@@ -81,7 +81,7 @@ impl Calls {
         self.network
     }
 
-    /// What to poll for calls; no descriptor where none come.
+    /// The descriptor to poll for calls; -1 without a listener.
     pub fn descriptor(&self) -> RawFd {
         self.listener.as_ref().map_or(-1, |listener| listener.0.as_raw_fd())
     }
@@ -104,7 +104,7 @@ impl Calls {
             },
         };
         match allowed {
-            // What the arguments point to plays no part in it, so that nothing is lost by going on.
+            // The decision does not depend on memory of the caller, so the kernel may read the arguments again.
             Ok(()) => answer.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
             Err(errno) => answer.error = -errno,
         }
@@ -112,8 +112,8 @@ impl Calls {
     }
 }
 
-/// Sets the times of a descriptor's file for its holder, if it lies in the run's own tree. The holder may put
-/// another file at its number at any time; this one is the file that was looked at.
+/// Sets the times of a descriptor's file for the caller, if the file is in the writable tree. The caller may replace
+/// the descriptor at any time, so the file is opened once, checked, and changed through that descriptor.
 fn set_times(listener: &Listener, call: &Call, tree: &Path) -> io::Result<()> {
     let [number, _, times, flags, ..] = call.data.args;
     let errno = |errno| Err(io::Error::from_raw_os_error(errno));
@@ -134,13 +134,13 @@ fn set_times(listener: &Listener, call: &Call, tree: &Path) -> io::Result<()> {
     sys::set_times(&sys::c_string(&own)?, &times)
 }
 
-/// What stands for no times at all.
+/// The times for a null pointer.
 const NOW: Timestamps = {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     Timestamps { last_access: now, last_modification: now }
 };
 
-/// Two times in the caller's memory. EACCES where the kernel lets nobody look there (Yama's ptrace_scope).
+/// Reads two times from the caller's memory. EACCES where the kernel forbids that (Yama's ptrace_scope).
 fn times_at(pid: u32, address: u64) -> io::Result<Timestamps> {
     let mut bytes = [0u8; 32];
     let memory = File::open(format!("/proc/{pid}/mem"))?;

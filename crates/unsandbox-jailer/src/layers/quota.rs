@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Quotas of the kernel that all processes of one user share, where nothing else gives a run its own part: without
-//! a bound, one run takes them from every program of the host's user, the engine included.
+//! Limits a run's use of kernel quotas that all processes of one user share. Without a limit, one run could use them up
+//! for every program of the host's user, the engine included.
 
-use crate::proc::Face;
+use crate::proc::ProcessInfo;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What a run may have a bounded number of at a time.
+/// Kinds of objects of which a run may have a limited number at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Quota {
-    /// Descriptors that its epoll instances watch (fs.epoll.max_user_watches).
+    /// Descriptors that epoll instances watch (fs.epoll.max_user_watches).
     EpollWatches,
     InotifyInstances,
     InotifyWatches,
-    /// Locks on parts of files: memory of the kernel without any quota.
+    /// Locks on parts of files: kernel memory for which the kernel has no quota.
     FileLocks,
 }
 
 const COUNT: usize = 4;
 
 impl Quota {
-    /// The quota that a call takes from, among the calls that a filter hands over.
+    /// The quota that a call uses, among the calls that a filter hands over.
     pub fn of(call: libc::c_long) -> Option<Quota> {
         match call {
             libc::SYS_epoll_ctl => Some(Quota::EpollWatches),
@@ -35,7 +35,7 @@ impl Quota {
         }
     }
 
-    /// The most that one run has. For watches it is a sixteenth of the user's quota, where that is less.
+    /// The most that one run may have. For epoll watches, at most a sixteenth of the user's quota.
     fn max(self) -> u64 {
         match self {
             Quota::EpollWatches => {
@@ -49,7 +49,7 @@ impl Quota {
         }
     }
 
-    /// As the kernel refuses it.
+    /// The error by which the kernel itself refuses it.
     fn errno(self) -> i32 {
         match self {
             Quota::EpollWatches | Quota::InotifyWatches => libc::ENOSPC,
@@ -58,10 +58,11 @@ impl Quota {
         }
     }
 
-    /// How many of it a descriptor is, `/proc/PID/fd/N`, by what the kernel tells of it.
+    /// How many objects of this kind a descriptor, `/proc/PID/fd/N`, stands for, according to its fdinfo.
     fn in_descriptor(self, path: &Path, target: &str) -> u64 {
-        let lines =
-            |prefix: &str| told(path).filter(|line| line.starts_with(prefix)).count() as u64;
+        let lines = |prefix: &str| {
+            fdinfo_lines(path).filter(|line| line.starts_with(prefix)).count() as u64
+        };
         match (self, target) {
             (Quota::EpollWatches, "anon_inode:[eventpoll]") => lines("tfd:"),
             (Quota::InotifyInstances, "anon_inode:inotify") => 1,
@@ -72,37 +73,37 @@ impl Quota {
     }
 }
 
-/// What a run has taken of each. Giving back is not handed over, so that the processes are looked at where it
-/// seems too much.
+/// How many objects of each kind a run has made. Closing is not handed over, so where the number reaches the maximum,
+/// the processes are scanned for those that still exist.
 #[derive(Default)]
 pub struct Quotas {
     taken: [u64; COUNT],
-    /// Looked up where it matters.
+    /// Read from the kernel when first needed.
     max: [Option<u64>; COUNT],
-    /// Looking takes time, in which the init does nothing else: until then a call is refused without a look.
-    next_look: Option<Instant>,
+    /// A scan blocks the init, so before this time a call is refused without one.
+    next_scan: Option<Instant>,
 }
 
-/// A look takes at most so long, and then comes to nothing.
-const LOOK: Duration = Duration::from_millis(200);
+/// The time limit of a scan; one that takes longer has no result.
+const SCAN_BUDGET: Duration = Duration::from_millis(200);
 
 impl Quotas {
-    /// One more, or the error to refuse it with.
+    /// Counts one more object, or returns the error to refuse it with.
     pub fn take(
         &mut self,
         quota: Quota,
         processes: impl Fn() -> Vec<libc::pid_t>,
     ) -> Result<(), i32> {
-        const ALWAYS: u64 = 4; // the least maximum: below it there is nothing to look up
+        const ALWAYS: u64 = 4; // the smallest of all maxima, below which none has to be read
         let taken = &mut self.taken[quota as usize];
         let max = &mut self.max[quota as usize];
         if *taken >= ALWAYS && *taken >= *max.get_or_insert_with(|| quota.max()) {
             let begun = Instant::now();
-            if self.next_look.is_some_and(|next| begun < next) {
+            if self.next_scan.is_some_and(|next| begun < next) {
                 return Err(quota.errno());
             }
             let held = held(quota, processes).unwrap_or(u64::MAX);
-            self.next_look = Some(begun + begun.elapsed() * 10);
+            self.next_scan = Some(begun + begun.elapsed() * 10);
             if held >= max.unwrap_or(0) {
                 return Err(quota.errno());
             }
@@ -113,17 +114,17 @@ impl Quotas {
     }
 }
 
-/// How much of it the processes have. None if that cannot be told: while a descriptor is on its way over a socket,
-/// it may be what is counted, and no process holds it; and a process that has begun or ended meanwhile may have
-/// handed over what it held unseen.
+/// How many objects of a kind the processes hold. `None` if that cannot be known: a descriptor in transit over a socket
+/// may be one of them, although no process holds it; and a process that has begun or ended during the scan may have
+/// passed on a descriptor that the scan missed.
 fn held(quota: Quota, processes: impl Fn() -> Vec<libc::pid_t>) -> Option<u64> {
-    let end = Instant::now() + LOOK;
+    let end = Instant::now() + SCAN_BUDGET;
     let before = sorted(processes());
     let mut sum = 0;
     for pid in &before {
-        // One that has ended, and that nobody has waited for, holds nothing.
-        let Some(face) = Face::of(*pid) else { continue };
-        for path in face.descriptors().ok()? {
+        // A process that has ended, and was not reaped, holds nothing.
+        let Some(info) = ProcessInfo::of(*pid) else { continue };
+        for path in info.descriptors().ok()? {
             if Instant::now() > end {
                 return None;
             }
@@ -143,18 +144,18 @@ fn sorted(mut processes: Vec<libc::pid_t>) -> Vec<libc::pid_t> {
     processes
 }
 
-/// Lines that the kernel tells of a descriptor, `/proc/PID/fd/N`.
-fn told(descriptor: &Path) -> impl Iterator<Item = String> {
+/// The lines of the fdinfo file of a descriptor, `/proc/PID/fd/N`.
+fn fdinfo_lines(descriptor: &Path) -> impl Iterator<Item = String> {
     let name = descriptor.file_name().unwrap_or_default();
     let folder = descriptor.parent().and_then(Path::parent).unwrap_or(Path::new("/proc/self"));
     let file = fs::File::open(folder.join("fdinfo").join(name));
     file.into_iter().flat_map(|file| BufReader::new(file).lines().map_while(Result::ok))
 }
 
-/// Whether descriptors wait in a local socket to be received.
+/// Whether a local socket has descriptors that were not received yet.
 fn has_descriptors(socket: &Path) -> bool {
     let number = |line: String| line.strip_prefix("scm_fds:")?.trim().parse::<u64>().ok();
-    told(socket).find_map(number).is_some_and(|count| count > 0)
+    fdinfo_lines(socket).find_map(number).is_some_and(|count| count > 0)
 }
 
 #[cfg(test)]
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_processes_hold_is_told_by_the_kernel() {
+    fn objects_of_a_process_are_counted_from_its_fdinfo() {
         assert_eq!(Holder::of(|| epoll_with(3)).holds(Quota::EpollWatches), Some(3));
         assert_eq!(Holder::of(|| ()).holds(Quota::EpollWatches), Some(0));
         let locked = || {
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_while_descriptors_are_on_their_way() {
+    fn a_scan_has_no_result_while_descriptors_are_in_transit() {
         use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
         let send = || {
             let (sender, receiver) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_while_processes_come_and_go() {
+    fn a_scan_has_no_result_while_processes_begin_or_end() {
         let holder = Holder::of(|| ());
         let calls = std::cell::Cell::new(0);
         let another_each_time = || {
@@ -261,11 +262,11 @@ mod tests {
         let mut quotas = Quotas { taken: [9; COUNT], ..Quotas::default() };
         quotas.max[quota as usize] = Some(5);
         assert_eq!(quotas.take(quota, || vec![holder.0]), Err(libc::ENOSPC));
-        // Asked again soon, it is not looked up again.
-        assert!(quotas.next_look.is_some());
-        quotas.next_look = Some(Instant::now() + Duration::from_secs(3600));
+        // A second call soon after causes no scan.
+        assert!(quotas.next_scan.is_some());
+        quotas.next_scan = Some(Instant::now() + Duration::from_secs(3600));
         assert_eq!(quotas.take(quota, || panic!("it looks again")), Err(libc::ENOSPC));
-        quotas.next_look = None;
+        quotas.next_scan = None;
         quotas.max[quota as usize] = Some(6);
         assert_eq!(quotas.take(quota, || vec![holder.0]), Ok(()));
         assert_eq!(quotas.taken[quota as usize], 6);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The deny-list of system calls, as BPF. Namespaces and lost capabilities already refuse most of it;
-//! the filters keep a kernel defect behind such a call out of reach.
+//! The deny-list of system calls, as BPF. Namespaces and dropped capabilities already refuse most of these calls;
+//! the filters make kernel bugs behind them unreachable.
 //!
-//! A filter of seccompiler's has one action, so there are several, one by hand that refuses the other system
-//! call tables of the same processor, and one that allows requests of `ioctl` by name. Every jail gets them as
-//! one program. Calls that only the init can judge are handed to it (`notify.rs`).
+//! A filter of seccompiler has one action, so there are several. One more, written by hand, refuses the other system call
+//! tables of the same processor, and another one allows requests of `ioctl` by number. Every jail gets them as one
+//! program. Calls that only the init can decide are handed to it (`notify.rs`).
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
@@ -19,24 +19,24 @@ use join::{Answer, Answers};
 
 /// The compiled filters.
 pub struct Filters {
-    /// Of every jail.
+    /// For every jail.
     pub every: Vec<libc::sock_filter>,
-    /// The same, with sockets of a network handed to the init; then with calls that take from a quota as well.
+    /// The same, with network sockets handed to the init; the second one hands over calls that use a quota as well.
     pub every_asking: [Vec<libc::sock_filter>; 2],
-    /// Added where namespaces do not keep the program away from the rest of the machine.
+    /// Added where there are no namespaces.
     pub reduced: Vec<libc::sock_filter>,
-    /// Beside that one: opening by flags that no filter sees is not there.
+    /// Added to `reduced`: refuses opening by flags in memory, which no filter can read.
     pub hidden_flags: Vec<libc::sock_filter>,
-    /// Beside that one: setting the times of a descriptor is handed to the init; then calls that take from a quota
-    /// as well.
+    /// Added to `reduced`: hands setting the times of a descriptor to the init; the second one hands over calls that use
+    /// a quota as well.
     pub reduced_asking: [Vec<libc::sock_filter>; 2],
-    /// In its place, where the init cannot be asked: nobody sets times.
+    /// In place of `reduced_asking`, where the kernel cannot hand calls over: refuses setting times.
     pub reduced_unasked: Vec<libc::sock_filter>,
-    /// Added where limits are kept by looking at the processes: they do not hide.
-    pub watched: Vec<libc::sock_filter>,
-    /// Beside that one: what keeps memory that cannot be seen is not there. With a file system of the run's own to
-    /// keep memory in, that is memfds too.
-    pub unseen: [Vec<libc::sock_filter>; 2],
+    /// Added where the watchdog counts memory: refuses calls that would make its count wrong.
+    pub accounting: Vec<libc::sock_filter>,
+    /// Added to `accounting`: refuses calls that allocate memory which the watchdog cannot count. The second one is for
+    /// runs with their own file system, and refuses memfds as well.
+    pub uncounted_memory: [Vec<libc::sock_filter>; 2],
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -95,7 +95,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_vhangup,
     libc::SYS_migrate_pages,
     libc::SYS_move_pages,
-    // What others have written would have to go to the disk at once, again and again.
+    // A program could make the host flush the data of other programs to the disk without end.
     libc::SYS_sync,
     libc::SYS_syncfs,
     #[cfg(target_arch = "x86_64")]
@@ -106,14 +106,14 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_modify_ldt,
 ];
 
-/// Refused as "not there", so that programs take the older way.
+/// Refused with ENOSYS, so that programs use an older call.
 const ABSENT: &[libc::c_long] = &[
     // Its flags lie in memory, where no filter can see them; libc then uses clone.
     libc::SYS_clone3,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
-    // Takes its places from a number that the whole machine shares (fs.aio-max-nr).
+    // Its requests count against a limit that the whole machine shares (fs.aio-max-nr).
     libc::SYS_io_setup,
     libc::SYS_userfaultfd,
     // Memory that no limit on memory counts.
@@ -147,20 +147,23 @@ impl Filters {
         let absent = ABSENT.iter().map(|call| (*call, refuse(libc::ENOSYS)));
         let requests = [libc::SYS_ioctl];
         let looked_at = by_arguments.keys().chain(flushes.keys()).chain(&requests);
-        let looked_at = looked_at.map(|call| (*call, Answer::Look));
+        let looked_at = looked_at.map(|call| (*call, Answer::RunPrograms));
         let answers = forbidden.chain(absent).chain(looked_at);
         let answers: Answers = answers.map(|(call, answer)| (call as u32, answer)).collect();
         let programs =
             [program(by_arguments, libc::EPERM)?, program(flushes, 0)?, requests::program()];
         Ok(Filters {
-            every: join::joined(&guard(), &answers, &programs),
-            every_asking: asked::at_full(&guard(), &answers, &programs),
+            every: join::joined(&architecture_check(), &answers, &programs),
+            every_asking: asked::at_full(&architecture_check(), &answers, &programs),
             reduced: program(reduced_rules()?, libc::EPERM)?,
             hidden_flags: without_hidden_flags()?,
             reduced_asking: asked::at_reduced(),
             reduced_unasked: asked::times(refuse(libc::EPERM)),
-            watched: program(watched_rules()?, libc::EPERM)?,
-            unseen: [unseen(&[])?, unseen(&[libc::SYS_memfd_create])?],
+            accounting: program(accounting_rules()?, libc::EPERM)?,
+            uncounted_memory: [
+                uncounted_memory(&[])?,
+                uncounted_memory(&[libc::SYS_memfd_create])?,
+            ],
         })
     }
 }
@@ -179,7 +182,7 @@ fn program(rules: Rules, errno: libc::c_int) -> Result<Vec<libc::sock_filter>, F
     let action = SeccompAction::Errno(errno as u32);
     let compiled: BpfProgram =
         SeccompFilter::new(rules, SeccompAction::Allow, action, arch)?.try_into()?;
-    // The two structs are the kernel's one; seccompiler has its own to stay free of libc.
+    // Both structs are that of the kernel; seccompiler defines its own to avoid libc.
     Ok(compiled
         .iter()
         .map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
@@ -202,13 +205,13 @@ fn forbidden_rules() -> Result<Rules, Failure> {
 
 const CLOSE_RANGE_UNSHARE: u64 = 2;
 
-/// No new namespaces: inside one a program would have capabilities again. And every process has one table of
-/// descriptors, with all its threads and no other process: what it holds is told by any of its threads.
+/// Refuses new namespaces, in which a program would have capabilities again. Also refuses to split or share descriptor
+/// tables: all threads of a process share one table and no other process does, so any thread shows all descriptors.
 fn namespaces(rules: &mut Rules) -> Result<(), Failure> {
     let asked = |flag: libc::c_int| flag_of(0, flag as u64);
     let (thread, files) = (libc::CLONE_THREAD as u64, libc::CLONE_FILES as u64);
     let alone = [thread, files].map(|one| rule(vec![masked(0, thread | files, one)?]));
-    // The lowest bits of what clone takes are a signal, and say nothing of time namespaces.
+    // In clone the lowest bits of the flags are a signal, so none of them means a time namespace.
     let clone = NAMESPACE_FLAGS.into_iter().filter(|flag| *flag != 0x80).map(asked);
     rules.insert(libc::SYS_clone, clone.chain(alone).collect::<Result<_, _>>()?);
     let unshare = NAMESPACE_FLAGS.into_iter().map(asked).chain([flag_of(0, files)]);
@@ -217,8 +220,8 @@ fn namespaces(rules: &mut Rules) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Local and Internet sockets only, and no raw ones: every other family is kernel code that no program
-/// needs here.
+/// Allows local and Internet sockets, but not raw ones. No program needs the other families, whose kernel code would
+/// only be reachable.
 fn sockets(rules: &mut Rules) -> Result<(), Failure> {
     const SOCK_PACKET: libc::c_int = 10;
     let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
@@ -231,18 +234,18 @@ fn sockets(rules: &mut Rules) -> Result<(), Failure> {
     let of_type = |kind: libc::c_int| rule(vec![masked(1, 0xf, kind as u64)?]);
     let refused = vec![rule(odd)?, rule(other)?, of_type(libc::SOCK_RAW)?, of_type(SOCK_PACKET)?];
     rules.insert(libc::SYS_socket, refused);
-    // The kernel makes two sockets of the network before it finds that it has no pairs of them.
+    // For a network family the kernel makes two sockets before it finds that it does not support pairs.
     let local = differs(0, libc::AF_UNIX as u64)?;
     rules.insert(libc::SYS_socketpair, vec![rule(vec![local])?]);
-    // Flow labels are the whole machine's, 4,096 of them, and outlive their socket.
+    // The whole machine shares 4,096 flow labels, which outlive their socket.
     let [level, manage] = [libc::IPPROTO_IPV6, libc::IPV6_FLOWLABEL_MGR].map(|n| n as u64);
     let labels = rule(vec![equals(1, level)?, equals(2, manage)?])?;
     rules.insert(libc::SYS_setsockopt, vec![labels]);
     Ok(())
 }
 
-/// What would change the init, which every program of the run may name by its id or its user; and the limit
-/// on core files, which stays where the step has put it, though reading it is free.
+/// Refuses calls that would change the init, which every program of the run can name by its id or its user. Also refuses
+/// to set the limit on core files; reading it is allowed.
 fn the_init_itself(rules: &mut Rules) -> Result<(), Failure> {
     let core = |resource, value| {
         let set = SeccompCondition::new(value, Len::Qword, Op::Ne, 0)?;
@@ -260,8 +263,8 @@ fn the_init_itself(rules: &mut Rules) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a descriptor that reads a file of the host does to others who use that file: a lease makes them wait
-/// when they open it, up to 45 s, and pages that are not needed here leave the memory for all.
+/// Refuses calls by which a reader of a host file disturbs its other users: with a lease they wait up to 45 s to open it,
+/// and POSIX_FADV_DONTNEED drops its cached pages for all.
 fn shown_files(rules: &mut Rules) -> Result<(), Failure> {
     const F_SETDELEG: u64 = 1040;
     let leases = [libc::F_SETLEASE as u64, F_SETDELEG];
@@ -275,16 +278,16 @@ fn shown_files(rules: &mut Rules) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The pages of all pipes of a user have one bound: a pipe has the usual 16 of them at most.
+/// Refuses pipes of more than the usual 16 pages, because all pipes of a user share one limit on pages.
 fn larger_pipe() -> Result<SeccompRule, Failure> {
     const PIPE_BYTES: u64 = 64 << 10;
     let larger = SeccompCondition::new(2, Len::Dword, Op::Gt, PIPE_BYTES)?;
     rule(vec![equals(1, libc::F_SETPIPE_SZ as u64)?, larger])
 }
 
-/// The kernel returns success and does nothing: a program that only reads a file of the host could flush the host's
-/// disk without end. A run's own files are in memory, or removed with the run. A negative descriptor is an error
-/// as ever.
+/// Makes the kernel return success and do nothing, because a program that reads a file of the host could flush the
+/// host's disk without end. A run's own files are in memory, or removed with the run. A negative descriptor is an error
+/// as usual.
 fn flush_rules() -> Result<Rules, Failure> {
     let descriptor = SeccompCondition::new(0, Len::Dword, Op::Le, i32::MAX as u64)?;
     let by_descriptor = [libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_sync_file_range];
@@ -330,7 +333,7 @@ fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, Failu
     Ok(SeccompCondition::new(argument, Len::Dword, Op::MaskedEq(mask), value)?)
 }
 
-/// Refused without namespaces: whatever reaches other processes of the same user, or outlives the run.
+/// Refused without namespaces: calls that reach other processes of the same user, or whose effect outlives the run.
 const REDUCED: &[libc::c_long] = &[
     // No network at all, and no local service.
     libc::SYS_socket,
@@ -348,9 +351,9 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_msgctl,
     libc::SYS_mq_open,
     libc::SYS_mq_unlink,
-    // Landlock does not guard a file's owner, rights and attributes. By descriptor neither: a file of
-    // the host's user that is shown (a runtime in a home, say) can be opened to read, and then given the
-    // set-user-id bit.
+    // Landlock does not protect a file's owner, mode and attributes, neither by path nor by descriptor. A
+    // program could open a shown file of the host's user (a runtime in a home, for example) for reading and
+    // set its set-user-id bit.
     #[cfg(target_arch = "x86_64")]
     libc::SYS_chmod,
     #[cfg(target_arch = "x86_64")]
@@ -379,13 +382,13 @@ const REDUCED: &[libc::c_long] = &[
     libc::SYS_fremovexattr,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_send_signal,
-    // A pair of sockets needs none of these; with them it would reach the machine's services.
+    // A pair of sockets does not need these; with them it could reach services of the machine.
     libc::SYS_bind,
     libc::SYS_connect,
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
-    // It passes descriptors, which are then out of sight with the files and the memory behind them.
+    // These pass descriptors; while they are in transit, their files and memory are not counted.
     libc::SYS_sendmsg,
     libc::SYS_sendmmsg,
 ];
@@ -397,10 +400,10 @@ const SETXATTRAT: libc::c_long = 463;
 const REMOVEXATTRAT: libc::c_long = 466;
 const OPEN_TREE_ATTR: libc::c_long = 467;
 const FILE_SETATTR: libc::c_long = 469;
-/// The first system call that these lists know nothing of. To a program the kernel is one without it.
+/// The first system call that is too new for these lists. Programs get ENOSYS for it and for later ones.
 const UNKNOWN: u32 = 470;
 
-/// The init has the program's id and so no other protection against these.
+/// The init has the same id as the program, so only the filter protects it from these calls.
 fn names_the_init(argument: u8) -> Result<SeccompRule, Failure> {
     let init = SeccompCondition::new(argument, Len::Dword, Op::Eq, 1)?;
     Ok(SeccompRule::new(vec![init])?)
@@ -424,9 +427,9 @@ fn reduced_rules() -> Result<Rules, Failure> {
     for (call, argument) in OF_OTHERS {
         rules.insert(*call, vec![not_zero(*argument, Len::Dword)?]);
     }
-    // Times by path; without one the init is asked.
+    // Setting times by path; without a path the call is handed to the init.
     rules.insert(libc::SYS_utimensat, vec![not_zero(1, Len::Qword)?]);
-    // A datagram names its receiver, which may be any socket of the machine. Pairs of streams stay.
+    // A datagram names its receiver, which may be any socket of the machine. Pairs of streams are allowed.
     let kinds = [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET, libc::SOCK_RDM];
     let kinds = kinds.map(|kind| rule(vec![masked(1, 0xf, kind as u64)?]));
     rules.insert(libc::SYS_socketpair, kinds.into_iter().collect::<Result<_, _>>()?);
@@ -435,7 +438,7 @@ fn reduced_rules() -> Result<Rules, Failure> {
     Ok(rules)
 }
 
-/// Each write to the disk at once, and not when the host decides: the tree is a folder of the host.
+/// Refuses writes that bypass the page cache: the writable tree is a folder of the host, whose disk they would load.
 fn written_through(rules: &mut Rules) -> Result<(), Failure> {
     let flags = [libc::O_DSYNC, libc::O_DIRECT].map(|flag| flag as u64);
     let opening = |argument: u8| -> Result<Vec<SeccompRule>, Failure> {
@@ -451,8 +454,9 @@ fn written_through(rules: &mut Rules) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A process that may not be dumped may not be looked at either; and what a socket holds is told by its usual size.
-fn watched_rules() -> Result<Rules, Failure> {
+/// The kernel hides the memory of a process that is not dumpable. The watchdog counts sockets by their usual size, so
+/// their buffers must not be changed.
+fn accounting_rules() -> Result<Rules, Failure> {
     let dumpable = vec![
         SeccompCondition::new(0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64)?,
         SeccompCondition::new(1, Len::Qword, Op::Ne, 1)?,
@@ -474,21 +478,21 @@ fn watched_rules() -> Result<Rules, Failure> {
     ]))
 }
 
-/// Rules of Landlock are memory of the kernel, any number of them behind one descriptor.
-fn unseen(more: &[libc::c_long]) -> Result<Vec<libc::sock_filter>, Failure> {
+/// Landlock's rulesets are refused because one descriptor may hold any number of rules in kernel memory.
+fn uncounted_memory(more: &[libc::c_long]) -> Result<Vec<libc::sock_filter>, Failure> {
     const LANDLOCK: [libc::c_long; 3] = [444, 445, 446];
     program(whole(&[&LANDLOCK, more].concat()), libc::ENOSYS)
 }
 
-/// From this version on Landlock keeps signals inside; for older kernels the filter has to.
+/// From this version on, Landlock stops signals to processes outside; for older kernels a filter does.
 pub const LANDLOCK_WITH_SIGNALS: i32 = 6;
 
-/// Signals to processes, also those that the kernel sends when a descriptor is ready. A thread may still
-/// signal its own process (tgkill), as `abort` does; no filter can tell that from another's.
+/// Signals to processes. A thread may still signal its own process (tgkill), as `abort` does, because a filter cannot
+/// distinguish that from another process.
 const SIGNALS: &[libc::c_long] =
     &[libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
 
-/// The processors of a process are those that it was given.
+/// Refuses to change the processors of a process.
 pub fn without_affinity() -> Result<Vec<libc::sock_filter>, Failure> {
     program(whole(&[libc::SYS_sched_setaffinity]), libc::EPERM)
 }
@@ -497,6 +501,7 @@ pub fn without_signals() -> Result<Vec<libc::sock_filter>, Failure> {
     program(signal_rules()?, libc::EPERM)
 }
 
+/// Refuses those, and choosing the receiver of a signal that the kernel sends when a descriptor is ready.
 fn signal_rules() -> Result<Rules, Failure> {
     let mut rules = whole(SIGNALS);
     const F_SETSIG: u64 = 10;
@@ -513,18 +518,18 @@ fn signal_rules() -> Result<Rules, Failure> {
     Ok(rules)
 }
 
-/// From this version on Landlock keeps files from being cut short; for older kernels the filter has to.
+/// From this version on, Landlock controls truncation; for older kernels a filter does.
 pub const LANDLOCK_WITH_TRUNCATION: i32 = 3;
 
-/// Opening by flags that lie in memory, where no filter looks: programs take the older way.
+/// Refuses opening by flags in memory, which no filter can read; programs then use an older call.
 fn without_hidden_flags() -> Result<Vec<libc::sock_filter>, Failure> {
     program(whole(&[libc::SYS_openat2]), libc::ENOSYS)
 }
 
-/// Cutting a file short without the right to write to it: by path, or while opening it for reading.
+/// Refuses to truncate a file without the right to write to it: by path, or while opening it for reading.
 pub fn without_truncation() -> Result<Vec<libc::sock_filter>, Failure> {
     let mask = (libc::O_ACCMODE | libc::O_TRUNC) as u64;
-    // Both ways of opening that Landlock does not take for writing.
+    // The two access modes that Landlock does not treat as writing.
     let unwritten = [libc::O_RDONLY, libc::O_ACCMODE].map(|access| (access | libc::O_TRUNC) as u64);
     let opening = |argument| {
         let rule = |flags| Ok(SeccompRule::new(vec![masked(argument, mask, flags)?])?);
@@ -538,7 +543,7 @@ pub fn without_truncation() -> Result<Vec<libc::sock_filter>, Failure> {
 
 /// Kills calls of a foreign architecture (the 32-bit tables), and answers ENOSYS to x32 numbers and to
 /// calls that are newer than these lists.
-fn guard() -> Vec<libc::sock_filter> {
+fn architecture_check() -> Vec<libc::sock_filter> {
     #[cfg(target_arch = "x86_64")]
     const NATIVE: u32 = 0xc000_003e; // AUDIT_ARCH_X86_64
     #[cfg(target_arch = "aarch64")]

@@ -15,8 +15,8 @@ use unsandbox_jailer::SYSTEM;
 /// The one user and group of a jail.
 pub const JAIL_ID: u32 = 1000;
 
-/// The few parts of /etc that runtimes read and that say nothing about the host. What a single
-/// language needs is in its recipe's `show`.
+/// The parts of /etc that runtimes read and that say nothing about the host. Paths that a single language needs are in
+/// its recipe's `show`.
 const ETC: &[&str] = &[
     "/etc/alternatives",
     "/etc/ld.so.cache",
@@ -36,7 +36,7 @@ const ETC: &[&str] = &[
     "/etc/os-release",
 ];
 
-/// Everything of the host that every jail shows.
+/// Paths of the host that every jail shows.
 pub fn shown_always() -> impl Iterator<Item = &'static str> {
     SYSTEM.iter().chain(ETC).copied()
 }
@@ -60,7 +60,7 @@ const WRITTEN: &[(&str, &str)] = &[
     ("dev/.nothing", ""),
 ];
 
-/// An empty file of every root, to be shown in place of another.
+/// An empty file in every root, mounted over files that are to be hidden.
 pub const NOTHING: &CStr = c"/dev/.nothing";
 
 const LINKS: &[(&str, &str)] = &[
@@ -72,8 +72,8 @@ const LINKS: &[(&str, &str)] = &[
     ("/proc/self/mounts", "etc/mtab"),
 ];
 
-/// Device and inode of everything of the host that a root shows, in order; `None` for what is not there.
-/// A number is not used again while a root shows the file that had it.
+/// Device and inode of each path of the host that a root shows, in order; `None` for a path that does not exist. An inode
+/// number is not used again while a root shows its file.
 pub type Sources = Vec<Option<(u64, u64)>>;
 
 pub fn sources(show: &[String]) -> Sources {
@@ -82,7 +82,7 @@ pub fn sources(show: &[String]) -> Sources {
     standard.chain(show.iter().map(|path| identity(path))).collect()
 }
 
-/// A root with the system and `show` in it, as a descriptor of its mount namespace.
+/// Builds a root with the system and `show` in it, and returns a descriptor of its mount namespace.
 pub fn build(show: &[String]) -> Result<OwnedFd, (String, io::Error)> {
     let nowhere = |error| ("mount namespace".to_string(), error);
     let (mut report, mut builder_end) = io::pipe().map_err(nowhere)?;
@@ -116,16 +116,16 @@ pub fn build(show: &[String]) -> Result<OwnedFd, (String, io::Error)> {
 struct Bind {
     /// The path of the host.
     source: String,
-    /// Where it goes in the new root, without the leading slash.
+    /// Its path in the new root, without the leading slash.
     place: String,
     tree: OwnedFd,
     is_directory: bool,
-    /// Already visible where a tree above it is shown; devices and /proc are not.
+    /// Whether a shown tree above it may contain it already; not so for devices and /proc.
     may_be_covered: bool,
 }
 
-/// What is shown below /tmp cannot be put there yet: each run mounts its own. It waits here, and the
-/// init binds it to its place.
+/// Paths below /tmp are mounted here first, because each run mounts its own /tmp. The init then binds them to their
+/// places.
 pub const STAGED: &str = "/shown";
 
 /// Paths below /tmp, with where each is staged.
@@ -139,7 +139,7 @@ fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
         move |error| (step.to_string(), error)
     }
     sys::set_umask(0o022);
-    // Sources are opened before the new root covers anything of the host.
+    // Sources are opened before the new root covers a directory of the host.
     let binds = collect_binds(show)?;
     let links = system_links();
     let options = MountFlags::NOSUID | MountFlags::NODEV;
@@ -151,7 +151,7 @@ fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
         return Err(("mount a tmpfs".to_string(), io::Error::last_os_error()));
     };
     std::env::set_current_dir(cover.to_str().expect("a constant")).map_err(at("enter the root"))?;
-    furnish(&links).map_err(at("create the directories of the root"))?;
+    create_layout(&links).map_err(at("create the directories of the root"))?;
     for bind in binds {
         let step = format!("show {}", bind.source);
         attach(&bind).map_err(at(&step))?;
@@ -162,7 +162,7 @@ fn assemble(show: &[String]) -> Result<(), (String, io::Error)> {
     sys::mount_setattr(None, c"/", MOUNT_ATTR_RDONLY).map_err(at("make the root read-only"))
 }
 
-/// Detached copies of everything that is shown, parents before what lies below them.
+/// Detached copies of every shown tree, parents before their children.
 fn collect_binds(show: &[String]) -> Result<Vec<Bind>, (String, io::Error)> {
     let shown = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     let devices: Vec<String> = DEVICES.iter().map(|name| format!("/dev/{name}")).collect();
@@ -170,14 +170,14 @@ fn collect_binds(show: &[String]) -> Result<Vec<Bind>, (String, io::Error)> {
     let links = SYSTEM.iter().filter(|path| !Path::new(path).is_symlink());
     wanted.extend(links.map(|path| (*path, shown)));
     wanted.extend(ETC.iter().map(|path| (*path, shown | MOUNT_ATTR_NOEXEC)));
-    // A device takes what is written to it all the same; its node, which is the host's, stays as it is.
+    // A read-only device node can still be written to; only the host's node itself is protected.
     let node = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
     wanted.extend(devices.iter().map(|path| (path.as_str(), node)));
     wanted.extend(show.iter().map(|path| (path.as_str(), shown)));
     wanted.retain(|(path, _)| Path::new(path).exists());
     wanted.sort();
     wanted.dedup_by_key(|(path, _)| *path);
-    // A procfs has to be in sight for a new one to be allowed; the init mounts its own over it.
+    // The kernel allows a new procfs only where one is visible; the init mounts its own over it.
     wanted.push(("/proc", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
     wanted.into_iter().map(|(path, attributes)| open_bind(path, attributes, show)).collect()
 }
@@ -207,8 +207,8 @@ fn system_links() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Directories, links and small files of the root; the current directory is the root to be.
-fn furnish(system_links: &[(String, String)]) -> io::Result<()> {
+/// Makes the directories, links and small files of the new root, which is the current directory.
+fn create_layout(system_links: &[(String, String)]) -> io::Result<()> {
     let fixed = LINKS.iter().map(|(target, name)| (target.to_string(), name.to_string()));
     for directory in ["dev", "etc", "proc", "tmp"] {
         directory_at(Path::new(directory))?;
@@ -232,7 +232,7 @@ fn directory_at(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
-/// Hangs one tree into the root, unless it is visible there already.
+/// Attaches a tree to the root, unless it is visible there already.
 fn attach(bind: &Bind) -> io::Result<()> {
     let place = Path::new(&bind.place);
     if bind.may_be_covered && place.exists() {
@@ -242,7 +242,7 @@ fn attach(bind: &Bind) -> io::Result<()> {
     sys::move_mount(bind.tree.as_fd(), &sys::c_string(&bind.place)?)
 }
 
-/// Makes what a mount can be put on.
+/// Makes the mount point for a file or directory.
 pub fn place_for(place: &Path, is_directory: bool) -> io::Result<()> {
     if is_directory {
         return directory_at(place);

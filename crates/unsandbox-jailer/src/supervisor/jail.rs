@@ -24,8 +24,8 @@ use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::ids::{self, IdRange};
 use unsandbox_jailer::message::{LEVEL_FULL, LEVEL_REDUCED, Needs, Trouble};
 
-/// The namespaces that an init is cloned into. The network's comes from the pool, and the cgroup's is
-/// the init's own doing, once it is in its group.
+/// The namespaces that an init is cloned into. The network namespace comes from the pool, and the init makes its cgroup
+/// namespace itself once it is in its group.
 const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
@@ -43,34 +43,34 @@ fn namespaces() -> libc::c_int {
     NAMESPACES & !left_out.fold(0, |flags, (_, flag)| flags | flag)
 }
 
-/// Roots that are kept for the next jails that show the same.
+/// Roots that are kept for further jails that show the same paths.
 const TEMPLATES_MAX: usize = 32;
 
-/// So many control groups may wait for a quiet moment to be removed in.
-const DOOMED_MAX: usize = 32;
+/// How many control groups may wait for a removal while nothing else is to be done.
+const PENDING_REMOVALS_MAX: usize = 32;
 
-/// A jail that waits for its run, or has it.
+/// A jail that waits for its run or runs it.
 pub struct Jail {
     pub pid: libc::pid_t,
     pub parent_socket: OwnedFd,
     pub network: Option<OwnedFd>,
     pub group: Option<Group>,
-    /// What it shows, as it was found on the host; `None` at the reduced level, which looks anew.
+    /// Identities of the host's files that it shows; `None` at the reduced level, which has no copy of them.
     sources: Option<Rc<Sources>>,
-    /// The host's id that the program runs as.
+    /// The id on the host that the program runs as.
     pub host_id: u32,
 }
 
 impl Jail {
-    /// Whether the kernel has ended a process of it for want of memory: its init, if that was killed.
+    /// Whether the kernel has ended a process of it for lack of memory. If its init was killed, this is why.
     pub fn was_out_of_memory(&self) -> bool {
         self.group.as_ref().is_some_and(Group::was_out_of_memory)
     }
 
-    /// Waits for its init's word on whether the jail could be finished.
-    pub fn hear(&self) -> JailResult<()> {
-        let heard = channel::receive(self.parent_socket.as_fd()).ok().flatten();
-        match heard.and_then(|(bytes, _)| Option::<Trouble>::from_bytes(&bytes)) {
+    /// Waits for the init's report on whether the jail could be finished.
+    pub fn await_ready(&self) -> JailResult<()> {
+        let received = channel::receive(self.parent_socket.as_fd()).ok().flatten();
+        match received.and_then(|(bytes, _)| Option::<Trouble>::from_bytes(&bytes)) {
             Some(report) => report.map_or(Ok(()), Err),
             None => {
                 let ended = io::Error::from_raw_os_error(libc::EPIPE);
@@ -84,22 +84,22 @@ impl Jail {
 pub struct Builder {
     filters: Filters,
     pub groups: Result<Groups, String>,
-    /// Ids of the host to run as, where the host is root and has some to give; everybody else has only
-    /// their own.
+    /// Ids on the host to run programs as, where the host is root and can use them. Other users have only their
+    /// own id.
     ids: Option<IdRange>,
     serial: u64,
-    /// Where in their range the ids begin: two engines of root begin at different ones, as a rule.
+    /// Where in their range the ids begin. It is random, so that two engines of root rarely use the same.
     first: u64,
-    /// Control groups whose last process was still on its way out.
-    doomed: Vec<Group>,
-    /// What namespaces need; `None` at the reduced level.
-    rooms: Option<Rooms>,
+    /// Control groups that could not be removed yet, because their last process was still exiting.
+    pending_removals: Vec<Group>,
+    /// `None` at the reduced level.
+    cache: Option<NamespaceCache>,
 }
 
-/// Where jails with namespaces are cloned from.
-struct Rooms {
-    /// This process's own mount namespace, to come back to.
-    home: OwnedFd,
+/// Namespaces that jails are cloned from, kept for further jails.
+struct NamespaceCache {
+    /// The mount namespace of this process, to return to.
+    own_mount_namespace: OwnedFd,
     templates: HashMap<Vec<String>, Template>,
     networks: Networks,
 }
@@ -111,8 +111,8 @@ struct Template {
 }
 
 impl Builder {
-    /// Takes this process to where it can make full jails: into a user namespace of its own unless it
-    /// is root, and into a mount namespace of its own.
+    /// For jails with namespaces. Moves this process into its own mount namespace, and into its own user namespace
+    /// unless it is root.
     pub fn full() -> JailResult<Builder> {
         let mut builder = Builder::reduced()?;
         let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
@@ -129,14 +129,19 @@ impl Builder {
         rustix::mount::mount_change(c"/", private)
             .map_err(io::Error::from)
             .map_err(trouble("mount namespace", "make / private"))?;
-        let home = File::open("/proc/self/ns/mnt").map_err(trouble("mount namespace", "open"))?;
+        let own_mount_namespace =
+            File::open("/proc/self/ns/mnt").map_err(trouble("mount namespace", "open"))?;
         let networks = Networks::new().map_err(trouble("network namespace", "unshare"))?;
         let templates = HashMap::new();
-        builder.rooms = Some(Rooms { home: home.into(), templates, networks });
+        builder.cache = Some(NamespaceCache {
+            own_mount_namespace: own_mount_namespace.into(),
+            templates,
+            networks,
+        });
         Ok(builder)
     }
 
-    /// Without namespaces. Needs Landlock, which then is the only wall around files.
+    /// For jails without namespaces. Needs Landlock, which is then the only protection of files.
     pub fn reduced() -> JailResult<Builder> {
         own_proc().map_err(trouble("processes", "look at /proc/self"))?;
         let filters = Filters::compile().map_err(|error| {
@@ -145,30 +150,30 @@ impl Builder {
         sys::drop_groups();
         Ok(Builder {
             filters,
-            // Looked for before namespaces hide whose they are.
+            // Before namespaces hide the owners of the groups.
             groups: Groups::find(),
             ids: ids::of_root(sys::effective_uid()),
             serial: 0,
             first: first_of_ids(),
-            doomed: Vec::new(),
-            rooms: None,
+            pending_removals: Vec::new(),
+            cache: None,
         })
     }
 
     pub fn is_full(&self) -> bool {
-        self.rooms.is_some()
+        self.cache.is_some()
     }
 
-    /// Makes a jail for what a run needs; its init waits for it.
+    /// Makes a jail for a run with these needs; its init waits for the run.
     pub fn build(&mut self, needs: &Needs) -> JailResult<Jail> {
-        if let Some(rooms) = &mut self.rooms {
-            rooms.look_at(&needs.show)?;
+        if let Some(cache) = &mut self.cache {
+            cache.refresh_template(&needs.show)?;
         }
         self.build_ahead(needs)
     }
 
-    /// As [`Builder::build`], for a run that is not there yet: whether the jail still shows what there is
-    /// has to be looked at then (`is_current`), so that it is not looked at now.
+    /// As [`Builder::build`], for a later run. It does not check whether the template is current, because that is
+    /// checked when the run arrives ([`Builder::is_current`]).
     pub fn build_ahead(&mut self, needs: &Needs) -> JailResult<Jail> {
         self.serial += 1;
         let group = self.make_group(needs)?;
@@ -176,26 +181,26 @@ impl Builder {
         match made {
             Ok(jail) => Ok(Jail { group, ..jail }),
             Err(trouble) => {
-                self.doom(group);
+                self.remove_group(group);
                 Err(trouble)
             }
         }
     }
 
     fn build_in(&mut self, needs: &Needs, group: Option<&Group>) -> JailResult<Jail> {
-        let own = group.map(|group| Ok((group.door()?, group.meter()?))).transpose();
+        let own = group.map(|group| Ok((group.entry()?, group.meter()?))).transpose();
         let group = own.map_err(trouble("cgroup", "open its files"))?;
         let (parent_socket, other) =
             channel::pair().map_err(trouble("streams", "make a socket"))?;
         let host_id = self.host_id();
-        let level = match &self.rooms {
+        let level = match &self.cache {
             Some(_) => Level::Full,
             None => Level::Reduced { id: self.ids.as_ref().map(|_| host_id) },
         };
         let shares_user = self.ids.is_none();
         let context = InitContext { level, needs, parent_socket: other, group, shares_user };
-        let (pid, network, sources) = match &mut self.rooms {
-            Some(rooms) => rooms.clone_into(context, &self.filters)?,
+        let (pid, network, sources) = match &mut self.cache {
+            Some(cache) => cache.clone_into(context, &self.filters)?,
             None => (fork_reduced(context, &self.filters)?, None, None),
         };
         let jail = Jail { pid, parent_socket, network, group: None, sources, host_id };
@@ -208,7 +213,7 @@ impl Builder {
         }
     }
 
-    /// The level, what it is made of here, and what it lacks.
+    /// The level, the layers that it has on this machine, and those that are missing.
     pub fn layers(&self) -> (u8, Vec<String>, Vec<String>) {
         const NAMESPACES: [&str; 7] = [
             "user namespace",
@@ -224,7 +229,7 @@ impl Builder {
         let always = ["seccomp", "rights", "rlimits"].map(|name| (name, true));
         let abi = landlock::kernel_abi();
         let kernel = [("landlock", abi > 0), ("cgroup", self.groups.is_ok())];
-        // An older Landlock lets a thread's signal through to any process of the same user.
+        // An older Landlock does not stop a thread's signal to another process of the same user.
         let exposed = !self.is_full() && self.ids.is_none() && abi < LANDLOCK_WITH_SIGNALS;
         let signals = exposed.then_some(("landlock for signals", false));
         let all = namespaces.chain(always).chain(kernel).chain(signals);
@@ -234,73 +239,74 @@ impl Builder {
         (level, names(there), names(missing))
     }
 
-    /// The id that the next jail's program has to the host.
+    /// The id on the host of the next jail's program.
     fn host_id(&self) -> u32 {
         let next =
             |ids: &IdRange| ids.first + ((self.first + self.serial) % u64::from(ids.count)) as u32;
         self.ids.as_ref().map_or_else(sys::effective_uid, next)
     }
 
-    /// Gives the new init its id, and lets it go on.
+    /// Maps the new init's id and tells it to continue.
     fn release(&self, jail: &Jail) -> JailResult<()> {
         if self.is_full() && !is_left_out(Layer::User) {
-            // To a jailer in its own user namespace, the only id there is is its root.
+            // A jailer in its own user namespace has only the id 0.
             let outside = if self.ids.is_some() { jail.host_id } else { 0 };
             map_ids(&jail.pid.to_string(), (JAIL_ID, outside), (JAIL_ID, outside))
                 .map_err(trouble("user namespace", "map the jail's id"))?;
         }
-        channel::send_bytes(jail.parent_socket.as_fd(), init::GO, &[])
+        channel::send_bytes(jail.parent_socket.as_fd(), init::PARENT_READY, &[])
             .map_err(trouble("streams", "send the start message to the init"))
     }
 
-    /// Takes back what the next jail can use again, and removes the rest.
+    /// Keeps the parts that further jails can use, and removes the rest.
     pub fn recycle(&mut self, jail: Jail, network_is_unused: bool) {
-        if let (Some(rooms), Some(network)) = (&mut self.rooms, jail.network)
+        if let (Some(cache), Some(network)) = (&mut self.cache, jail.network)
             && network_is_unused
         {
-            rooms.networks.give_back(network);
+            cache.networks.give_back(network);
         }
         let mut group = jail.group;
-        // With its pid namespace every process of the run is gone.
-        if let (Some(_), Ok(groups)) = (&self.rooms, &mut self.groups) {
+        // Its pid namespace has ended, so no process of the run is left.
+        if let (Some(_), Ok(groups)) = (&self.cache, &mut self.groups) {
             group = group.and_then(|group| groups.give_back(group));
         }
-        self.doom(group);
+        self.remove_group(group);
     }
 
-    /// Removes a group, now or when its last process is gone.
-    pub fn doom(&mut self, group: Option<Group>) {
-        self.doomed.extend(group.filter(|group| !group.remove()));
-        if self.doomed.len() >= DOOMED_MAX {
-            self.remove_doomed(); // there may be no quiet moment for long
+    /// Removes a group, now or once its last process is gone.
+    pub fn remove_group(&mut self, group: Option<Group>) {
+        self.pending_removals.extend(group.filter(|group| !group.remove()));
+        if self.pending_removals.len() >= PENDING_REMOVALS_MAX {
+            self.remove_pending_groups(); // the supervisor may be busy for long
         }
     }
 
-    pub fn remove_doomed(&mut self) {
-        self.doomed.retain(|group| {
+    pub fn remove_pending_groups(&mut self) {
+        self.pending_removals.retain(|group| {
             group.end_members();
             !group.remove()
         });
     }
 
-    /// Whether there is something to remove when nothing else is to be done.
+    /// Whether there are groups to remove once nothing else is to be done.
     pub fn has_leftovers(&self) -> bool {
-        !self.doomed.is_empty() || self.groups.as_ref().is_ok_and(Groups::keeps_any)
+        !self.pending_removals.is_empty() || self.groups.as_ref().is_ok_and(Groups::keeps_any)
     }
 
-    pub fn forget_used_groups(&mut self) {
+    pub fn remove_used_groups(&mut self) {
         if let Ok(groups) = &mut self.groups {
-            groups.forget_used();
+            groups.remove_used();
         }
     }
 
-    /// Whether a jail shows what these paths are now: one that the host has replaced by another of the
-    /// same name (a virtual environment made anew, a file renamed over it) is still the old one in there.
+    /// Whether a jail shows these paths as they are now. Where the host has replaced one by another of the same name
+    /// (a virtual environment made anew, a file renamed over it), the jail still shows the old one.
     pub fn is_current(&self, jail: &Jail, show: &[String]) -> bool {
         jail.sources.as_ref().is_none_or(|sources| **sources == template::sources(show))
     }
 
-    /// A result says that the kernel counts: where it cannot, after all, there is none.
+    /// `None` where this machine has no groups. Where it has them and one cannot be made, that is an error, because
+    /// the engine reports to callers that the kernel counts.
     fn make_group(&mut self, needs: &Needs) -> JailResult<Option<Group>> {
         let groups = self.groups.as_mut().ok().filter(|_| !is_left_out(Layer::Cgroup));
         let Some(groups) = groups else { return Ok(None) };
@@ -309,25 +315,25 @@ impl Builder {
     }
 }
 
-impl Rooms {
-    /// Makes the root with these paths anew, unless there is one that shows what they are now.
-    fn look_at(&mut self, show: &[String]) -> JailResult<()> {
+impl NamespaceCache {
+    /// Builds the root with these paths, unless there is one that is current.
+    fn refresh_template(&mut self, show: &[String]) -> JailResult<()> {
         let sources = template::sources(show);
         if self.templates.get(show).is_some_and(|template| *template.sources == sources) {
             return Ok(());
         }
-        // One for each set of shown paths; a caller who names ever new runtimes has them made again.
+        // There is one for each set of shown paths; a caller who always names new ones must not fill the memory.
         if self.templates.len() >= TEMPLATES_MAX {
             self.templates.clear();
         }
-        // Looked at before it is made: what is replaced meanwhile is seen the next time.
+        // The identities are read before the root is built, so that a replacement in between is found the next time.
         let root = template::build(show)
             .map_err(|(step, error)| trouble("mount namespace", &step)(error))?;
         self.templates.insert(show.to_vec(), Template { root, sources: Rc::new(sources) });
         Ok(())
     }
 
-    /// Clones an init into its namespaces, from inside the root that it is to have.
+    /// Clones an init into its namespaces, from inside its root.
     fn clone_into(
         &mut self,
         context: InitContext<'_>,
@@ -335,7 +341,7 @@ impl Rooms {
     ) -> JailResult<(libc::pid_t, Option<OwnedFd>, Option<Rc<Sources>>)> {
         let show = &context.needs.show;
         if !self.templates.contains_key(show) {
-            self.look_at(show)?;
+            self.refresh_template(show)?;
         }
         let network = self.networks.enter().map_err(trouble("network namespace", "unshare"))?;
         let template = &self.templates[show];
@@ -348,7 +354,7 @@ impl Rooms {
         if let Ok(None) = cloned {
             init::main(context, filters);
         }
-        sys::setns(self.home.as_fd(), libc::CLONE_NEWNS)
+        sys::setns(self.own_mount_namespace.as_fd(), libc::CLONE_NEWNS)
             .map_err(trouble("mount namespace", "return"))?;
         self.networks.leave().map_err(trouble("network namespace", "return"))?;
         let pid = cloned.map_err(|error| {

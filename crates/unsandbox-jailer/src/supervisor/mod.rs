@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The jailer's one loop: it hears the engine, the host's death and its children's ends, and keeps a
-//! few jails ready ahead of the next runs.
+//! The jailer's event loop: messages of the engine, the host's death, and ended children. It also keeps a few jails
+//! ready for the next runs.
 
 pub mod jail;
 mod namespaces;
@@ -30,16 +30,16 @@ use unsandbox_jailer::message::{FromJailer, LEVEL_NONE, Needs, ToJailer, Trouble
 /// Jails kept ready for each of the most recently used kinds of need.
 const READY_EACH: usize = 2;
 const KINDS_MAX: usize = 4;
-/// How long other runs may wait for the end of processes whose init was killed.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a run is left alone before the next jail is made beside it.
+/// How long other runs may wait while the processes of a killed init are ended.
+const KILL_WAIT: Duration = Duration::from_secs(1);
+/// How long a run has the processors for itself before the next jail is made.
 const PAUSE: Duration = Duration::from_millis(3);
-/// After this time without an event, what the last runs have left is removed.
+/// After this time without an event, the remains of the last runs are removed.
 const QUIET: Duration = Duration::from_millis(20);
-/// Stands for the id of a run where a jail has none.
+/// The id where a jail has no run.
 const NO_RUN: u64 = 0;
 
-/// What the engine says in the jailer's arguments.
+/// The jailer's arguments, which the engine gives it.
 pub struct Start {
     /// Its process id.
     pub host: libc::pid_t,
@@ -67,7 +67,7 @@ impl Start {
     }
 }
 
-/// Serves the engine until it says so, closes, or dies.
+/// Serves the engine until it sends `Quit`, closes the socket, or dies.
 pub fn run(start: Start) -> io::Result<()> {
     sys::set_name(c"unsandbox-jail");
     sys::new_session();
@@ -80,7 +80,7 @@ pub fn run(start: Start) -> io::Result<()> {
     // SAFETY: started with it (`Start::from_arguments` looks), and nothing else here owns it.
     let engine = unsafe { OwnedFd::from_raw_fd(ENGINE_FD) };
     sys::set_close_on_exec(engine.as_raw_fd());
-    // The engine waits for the first message, so that the number is still its host's.
+    // The host waits for the first message, so that the process id is still its own.
     let host = sys::open_process(start.host)?;
     let signals = sys::child_signal_fd()?;
     let mut supervisor = Supervisor {
@@ -101,15 +101,15 @@ fn serve(supervisor: &mut Supervisor, host: &OwnedFd, signals: &OwnedFd) -> io::
     let mut buffer = Vec::new();
     loop {
         let timeout = supervisor.timeout();
-        let [spoken, host_died, child_ended] = sys::poll_readable(polled, timeout)?;
+        let [engine_readable, host_died, child_ended] = sys::poll_readable(polled, timeout)?;
         if host_died {
             return Ok(());
         }
-        if spoken {
+        if engine_readable {
             match channel::receive_into(supervisor.engine.as_fd(), true, &mut buffer)? {
                 Some((len, fds)) => match ToJailer::from_bytes(&buffer[..len]) {
                     Some(ToJailer::Quit) | None => return Ok(()),
-                    Some(message) => supervisor.hear(message, fds)?,
+                    Some(message) => supervisor.handle_message(message, fds)?,
                 },
                 None => return Ok(()),
             }
@@ -118,7 +118,7 @@ fn serve(supervisor: &mut Supervisor, host: &OwnedFd, signals: &OwnedFd) -> io::
             sys::drain(signals.as_raw_fd());
             supervisor.reap()?;
         }
-        if !spoken && !child_ended {
+        if !engine_readable && !child_ended {
             supervisor.prepare_ahead();
         }
     }
@@ -128,22 +128,22 @@ fn serve(supervisor: &mut Supervisor, host: &OwnedFd, signals: &OwnedFd) -> io::
 struct Active {
     id: u64,
     jail: Jail,
-    /// Its writable tree, where that is a folder of the host.
+    /// Its writable tree, if that is a folder of the host.
     tree: Option<PathBuf>,
 }
 
 struct Supervisor {
     engine: OwnedFd,
     builder: JailResult<Builder>,
-    /// Where the runs' trees are, at the reduced level.
+    /// The folder of the runs' writable trees, at the reduced level.
     workplace: Option<Workplace>,
     runs: HashMap<libc::pid_t, Active>,
-    /// Jails without a run yet, by what they were made for; the oldest kind of need first.
+    /// Jails without a run, by the needs that they were made for; the least recently used needs come first.
     ready: Vec<(Needs, Vec<Jail>)>,
 }
 
 fn hand_over(jail: &Jail, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    // The streams belong to the jail's id, so that /dev/stdout can be opened again.
+    // The jail's id becomes the owner of the streams, so that the program can open /dev/stdout again.
     for stream in fds.get(2..).unwrap_or_default() {
         let _ = sys::own_pipe(*stream, jail.host_id, jail.host_id);
     }
@@ -161,7 +161,7 @@ fn reduced(temporary: &Path) -> JailResult<(Builder, Workplace)> {
             io::Error::from_raw_os_error(libc::ENOSYS),
         ));
     }
-    // Orphans of a run whose init has been killed come back here.
+    // Orphans of a run whose init has been killed become children of this process.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
         .map_err(trouble("processes", "become a subreaper"))?;
     let workplace = Workplace::make(temporary).map_err(|error| {
@@ -171,8 +171,8 @@ fn reduced(temporary: &Path) -> JailResult<(Builder, Workplace)> {
 }
 
 impl Supervisor {
-    /// At the full level, a jail is really built before anything is promised. What fails leaves this
-    /// process in half-made namespaces, so the engine starts another one for the reduced level.
+    /// At the full level, this builds a jail before the level is reported. A failure leaves this process in half-made
+    /// namespaces, so the engine starts another jailer for the reduced level.
     fn choose_level(&mut self, start: &Start) {
         if !start.full {
             self.builder = reduced(&start.temporary).map(|(builder, workplace)| {
@@ -187,11 +187,10 @@ impl Supervisor {
         }
     }
 
-    /// Builds a jail and hears from its init whether it could be finished; it becomes the first that
-    /// is kept ready.
+    /// Builds a jail and waits for its init's report. The jail becomes the first that is kept ready.
     fn try_one(&mut self) -> JailResult<()> {
         let jail = self.build(&Needs::USUAL)?;
-        let finished = jail.hear();
+        let finished = jail.await_ready();
         match finished {
             Ok(()) => self.ready.push((Needs::USUAL, vec![jail])),
             Err(_) => self.retire(jail),
@@ -207,45 +206,45 @@ impl Supervisor {
         };
         let trouble = self.builder.as_ref().err().cloned();
         let hello = FromJailer::Hello { trouble, level, layers, missing, base };
-        // The host is not the parent, and so has nothing else to wait for it with.
+        // The host is not the parent of this process, so it needs a pidfd to wait for it.
         let own = sys::open_process(std::process::id() as libc::pid_t)?;
         channel::send(self.engine.as_fd(), &hello, &[own.as_fd()])
     }
 
-    /// How long nothing may happen before it is time to prepare or to tidy up.
+    /// How long to wait for an event before jails are prepared or remains removed.
     fn timeout(&self) -> Option<Duration> {
         match self.wanting() {
-            // A run that has begun needs the processors more, as long as another could begin at once.
+            // One jail is ready, so the run that has just begun gets the processors first.
             Some(index) if !self.ready[index].1.is_empty() && !self.runs.is_empty() => Some(PAUSE),
             Some(_) => Some(Duration::ZERO),
             None => self.builder.as_ref().is_ok_and(Builder::has_leftovers).then_some(QUIET),
         }
     }
 
-    fn hear(&mut self, message: ToJailer, fds: Vec<OwnedFd>) -> io::Result<()> {
+    fn handle_message(&mut self, message: ToJailer, fds: Vec<OwnedFd>) -> io::Result<()> {
         match message {
             ToJailer::Spawn { id, needs, tree } => {
                 let tree = self.workplace.as_ref().map(|_| PathBuf::from(tree));
                 if let Err(trouble) = self.spawn(id, needs, tree, fds) {
-                    self.tell(&FromJailer::Refused { id, trouble })?;
+                    self.send(&FromJailer::Refused { id, trouble })?;
                 }
             }
             ToJailer::Kill { id } => {
                 if let Some((pid, _)) = self.runs.iter().find(|(_, active)| active.id == id) {
                     let _ = sys::kill(*pid, libc::SIGKILL);
                 }
-                self.tell(&FromJailer::Killing { id })?;
+                self.send(&FromJailer::Killing { id })?;
             }
             ToJailer::Probe => {
                 let report = probe::layers(&mut self.builder);
-                self.tell(&report)?;
+                self.send(&report)?;
             }
             ToJailer::Quit => {}
         }
         Ok(())
     }
 
-    fn tell(&self, message: &FromJailer) -> io::Result<()> {
+    fn send(&self, message: &FromJailer) -> io::Result<()> {
         channel::send(self.engine.as_fd(), message, &[])
     }
 
@@ -263,7 +262,7 @@ impl Supervisor {
                     self.runs.insert(jail.pid, Active { id, jail, tree });
                     return Ok(());
                 }
-                // Its init was ended while it was idle.
+                // Its idle init has been killed.
                 Err(_) => self.retire(jail),
             }
         }
@@ -287,7 +286,7 @@ impl Supervisor {
             None => (needs.clone(), Vec::new()),
         };
         let mut taken = kind.1.pop();
-        // The host may have replaced what it shows since it was made.
+        // The host may have replaced shown files since it was made.
         while let Some(stale) = taken.take_if(|jail| !self.shows_what_is_there(jail, needs)) {
             self.retire(stale);
             taken = kind.1.pop();
@@ -310,7 +309,7 @@ impl Supervisor {
         self.runs.insert(jail.pid, Active { id: NO_RUN, jail, tree: None });
     }
 
-    /// The need for which a jail should be made now; the most recent first.
+    /// The index of the needs for which a jail should be made now; the most recently used come first.
     fn wanting(&self) -> Option<usize> {
         self.builder.as_ref().ok()?;
         (0..self.ready.len()).rev().find(|&index| self.ready[index].1.len() < READY_EACH)
@@ -319,15 +318,15 @@ impl Supervisor {
     fn prepare_ahead(&mut self) {
         let wanting = self.wanting();
         let Ok(builder) = &mut self.builder else { return };
-        builder.remove_doomed();
+        builder.remove_pending_groups();
         let Some(index) = wanting else {
-            builder.forget_used_groups();
+            builder.remove_used_groups();
             return;
         };
         let needs = self.ready[index].0.clone();
         match builder.build_ahead(&needs) {
             Ok(jail) => self.ready[index].1.push(jail),
-            // The next run that needs one meets the same trouble and reports it.
+            // The next run with these needs fails in the same way and reports it.
             Err(_) => {
                 let (_, others) = self.ready.remove(index);
                 others.into_iter().for_each(|jail| self.retire(jail));
@@ -344,11 +343,11 @@ impl Supervisor {
                 }
                 if id != NO_RUN {
                     let out_of_memory = end.is_err() && jail.was_out_of_memory();
-                    self.tell(&FromJailer::Exited { id, out_of_memory })?;
+                    self.send(&FromJailer::Exited { id, out_of_memory })?;
                 }
                 self.recycle(jail, id == NO_RUN || end == Ok(init::NETWORK_UNUSED));
             } else {
-                self.forget_ready(reaped.pid);
+                self.remove_ready(reaped.pid);
             }
         }
         Ok(())
@@ -359,14 +358,14 @@ impl Supervisor {
         self.runs.keys().copied().chain(ready).collect()
     }
 
-    /// The init has done this itself, but for the folder that a root host has made for it; one that was
-    /// killed has done none of it.
+    /// Ends the processes of a killed init and removes the run's folder. An init that ended by itself has done both,
+    /// except for the folder, which only root may remove where the host is root.
     fn clean_up_after(&self, tree: &Path, killed: bool) {
         if killed {
             let own = std::process::id() as libc::pid_t;
             let inits = self.inits();
             let strays = || tree::below(own, &inits);
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + KILL_WAIT;
             while !tree::kill_all(strays) && Instant::now() < deadline {
                 std::thread::sleep(BETWEEN_TRIES);
                 for stray in strays() {
@@ -377,15 +376,15 @@ impl Supervisor {
         let _ = folder::remove(tree);
     }
 
-    /// An idle init that was killed from outside is no longer ready.
-    fn forget_ready(&mut self, pid: libc::pid_t) {
+    /// Removes an idle jail whose init was killed from outside.
+    fn remove_ready(&mut self, pid: libc::pid_t) {
         let kinds = self.ready.iter_mut();
         let ended: Vec<Jail> =
             kinds.flat_map(|(_, ready)| ready.extract_if(.., |jail| jail.pid == pid)).collect();
         ended.into_iter().for_each(|jail| self.recycle(jail, true));
     }
 
-    /// Kills every jail and waits for it, so that its control group can go as well.
+    /// Ends every jail and waits for it, so that its control group can be removed as well.
     fn end_everything(&mut self) {
         let ready = std::mem::take(&mut self.ready).into_iter().flat_map(|(_, jails)| jails);
         let running = std::mem::take(&mut self.runs).into_values().map(|active| active.jail);
@@ -394,8 +393,8 @@ impl Supervisor {
         for jail in jails.iter().filter(|_| full) {
             let _ = sys::kill(jail.pid, libc::SIGKILL);
         }
-        // Inits without a pid namespace end their processes and remove their folders themselves, when
-        // they see that nobody holds their parent_socket.
+        // Inits without a pid namespace end their processes and remove their folders themselves, once their parent
+        // socket is closed.
         let mut inits: Vec<_> = jails.iter().map(|jail| jail.pid).collect();
         drop(jails);
         while !inits.is_empty()
@@ -404,7 +403,7 @@ impl Supervisor {
             inits.retain(|pid| reaped.is_none_or(|reaped| reaped.pid != *pid));
         }
         if !full {
-            // What an init that was killed has left came back here.
+            // The processes of a killed init have become children of this process.
             tree::end(tree::own, || std::thread::sleep(BETWEEN_TRIES));
         }
         drop(self.workplace.take());

@@ -14,7 +14,7 @@ pub const NAMESPACES: [(&str, libc::c_int); 6] = [
     ("cgroup namespace", libc::CLONE_NEWCGROUP),
 ];
 
-/// The first namespace that this machine refuses, for the words about a clone that asked for them all.
+/// The first namespace that this machine refuses, to name it in the error of a clone with all of them.
 pub fn missing_namespace() -> &'static str {
     let all = [("user namespace", 0)].into_iter().chain(NAMESPACES);
     all.map(|(name, flag)| (name, try_namespace(name, flag)))

@@ -52,7 +52,7 @@ fn refuse(layers: &mut Vec<LayerReport>, trouble: &Trouble) {
     });
 }
 
-/// Builds a jail as a run would have it, and hears from its init whether it could be finished.
+/// Builds a jail as for a run, and waits for its init's report.
 fn try_jail(builder: &mut Builder) -> JailResult<()> {
     let needs = Needs {
         memory_bytes: 64 << 20,
@@ -62,9 +62,9 @@ fn try_jail(builder: &mut Builder) -> JailResult<()> {
         ..Needs::default()
     };
     let jail = builder.build(&needs)?;
-    let finished = jail.hear();
+    let finished = jail.await_ready();
     let _ = sys::kill(jail.pid, libc::SIGKILL);
-    builder.doom(jail.group);
+    builder.remove_group(jail.group);
     finished
 }
 

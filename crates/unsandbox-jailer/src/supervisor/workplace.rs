@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The folder below which runs get their trees where they have no file system of their own. It lies in
-//! a directory that every user may write to: its name cannot be guessed, and a lock on it, which ends
-//! with its holder however that ends, says whether somebody still uses it.
+//! The folder of the runs' writable trees, where they have no file system of their own. It lies in a directory that
+//! every user may write to, so its name cannot be guessed. A lock on it shows whether a process still uses it; the
+//! kernel releases the lock when that process ends.
 
 use crate::folder;
 use crate::sys;
@@ -19,15 +19,15 @@ pub struct Workplace {
 const PREFIX: &str = "unsandbox-tree-";
 
 impl Workplace {
-    /// Makes one, and removes those that others have left.
+    /// Makes a folder, and removes those that other jailers have left.
     pub fn make(temporary: &Path) -> io::Result<Workplace> {
         sweep(temporary);
         loop {
             let name = format!("{PREFIX}{}-{:016x}", std::process::id(), random()?);
             let path = temporary.join(name);
-            // Passable for the ids that runs take where the host is root, and listed for nobody.
+            // Where the host is root, runs have other ids: they may pass through the folder, and not list it.
             fs::mkdir(&path, Mode::from_raw_mode(0o711))?;
-            // The sweep of another jailer may come before the lock, and remove it.
+            // Another jailer may have removed it before the lock was taken.
             if let Some(lock) = lock(&path)? {
                 return Ok(Workplace { path, _lock: lock });
             }
@@ -45,7 +45,7 @@ fn random() -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// The folder, locked; None if somebody else holds it or has removed it.
+/// Opens and locks the folder; `None` if another process has locked or removed it.
 fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
     let held = match folder::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -63,8 +63,8 @@ impl Drop for Workplace {
     }
 }
 
-/// Removes what jailers that were killed together with their inits have left. Only what is this user's
-/// own: anybody may have put something of that name there.
+/// Removes the folders of jailers that were killed together with their inits, if they belong to this user: anyone
+/// can make an entry with such a name.
 fn sweep(temporary: &Path) {
     for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which language a program is in: by its shebang, else by what its lines look like. The second is a
-//! vote of the hints in `hints.txt`; where it is not clear, the caller is told who the candidates are.
+//! Detects the language of a program by its shebang, else by a vote of the hints in `hints.txt` over its lines. If the
+//! vote is not clear, the error names the candidates.
 
 mod pattern;
 mod shebang;
@@ -11,7 +11,7 @@ use pattern::Pattern;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// How much of a program is looked at: its language shows early, and time stays bounded.
+/// How much of a program is read: the beginning is enough, and the time is limited.
 const LOOKED_AT_BYTES: usize = 16 * 1024;
 const LOOKED_AT_LINE_BYTES: usize = 200;
 /// A language needs this many points, and this many more than the next one.
@@ -90,7 +90,7 @@ fn head(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// Reads hints; a line that is none is passed over here, and refused by the test below.
+/// Reads hints; malformed lines are skipped here, and refused by the test below.
 fn parse_hints(text: &'static str) -> Vec<Hint> {
     let mut hints = Vec::new();
     let (mut languages, mut any_case) = ("", false);

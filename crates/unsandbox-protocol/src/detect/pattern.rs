@@ -50,7 +50,7 @@ impl Pattern {
         Pattern { steps, literal }
     }
 
-    /// Whether some line of `text` may match: a quick look that spares most patterns the slow one.
+    /// Whether some line of `text` may match: a quick check that avoids the slow one for most patterns.
     pub(super) fn may_match(&self, text: &str) -> bool {
         std::str::from_utf8(&self.literal).is_ok_and(|literal| text.contains(literal))
     }
@@ -60,8 +60,8 @@ impl Pattern {
         self.may_match(line) && self.matches_slowly(line.as_bytes())
     }
 
-    /// After a dead end only the last star takes more of the line: what an earlier star could give is
-    /// among what the later one gives.
+    /// After a mismatch only the last star takes more of the line: more for an earlier star would only repeat matches that
+    /// the later star tries.
     fn matches_slowly(&self, line: &[u8]) -> bool {
         let steps = &self.steps;
         let (mut step, mut at) = (0, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads a request's body into no more memory than its bytes are worth: a tree of a body that is all
-//! brackets would be thirty times its size, and a server reads many bodies at once.
+//! Reads a request's body with bounded memory: a tree of values for a body of brackets would need thirty times its size,
+//! and a server reads many bodies at once.
 
 use crate::error::Error;
 use serde_core::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -128,7 +128,7 @@ impl<'de> Visitor<'de> for Kept<'_> {
     }
 }
 
-/// A value that nobody reads. Unlike serde's own it keeps the parser's limit of depth.
+/// A value that is skipped. Unlike serde's own type it keeps the parser's limit of depth.
 struct Skip;
 
 impl<'de> DeserializeSeed<'de> for Skip {

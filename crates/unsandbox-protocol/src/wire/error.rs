@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Errors on the wire: the envelope that our server sends, and what a client makes of any refusal.
+//! Errors on the wire: the envelope that our server sends, and the client's error for any refusal.
 
 use super::json::Writer;
 use super::tolerant::{Content, Fields, Reply, text};
@@ -7,7 +7,7 @@ use crate::error::{ERROR_TABLE, Error, ErrorCode};
 use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A server that asks for more patience than this is taken to mean this.
+/// The largest `Retry-After`; a longer one is reduced to this.
 const RETRY_AFTER_MAX_MS: u64 = 24 * 3_600_000;
 
 /// The envelope of a refusal. `stderr` is there for clients that show only that.
@@ -82,7 +82,7 @@ pub fn http_date(value: &str) -> Option<i64> {
 
 /// The row of the table for a status and the server's word for it.
 fn code_of(http_status: u16, word: Option<&str>) -> ErrorCode {
-    // These two words are ours, and say more than the status.
+    // Only our server uses these two words, which are more precise than the status.
     let named = ERROR_TABLE.iter().find(|row| Some(row.wire) == word).map(|row| row.code);
     if let Some(code @ (ErrorCode::LanguageUnavailable | ErrorCode::IsolationUnavailable)) = named {
         return code;
@@ -101,7 +101,7 @@ fn code_of(http_status: u16, word: Option<&str>) -> ErrorCode {
     }
 }
 
-/// What an error's body says, in any of the known envelopes.
+/// The contents of an error's body, in any of the known envelopes.
 #[derive(Default)]
 struct Words {
     word: Option<String>,

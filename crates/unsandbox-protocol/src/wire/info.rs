@@ -126,7 +126,7 @@ pub fn decode_key_info(body: &[u8], http_status: u16) -> Result<KeyInfo, Error> 
     if refused && stated != Some(false) {
         return Err(decode_error(http_status, None, body));
     }
-    // A clock that is wrong says nothing about the key.
+    // A wrong clock is not a statement about the key.
     if refused && reason.as_deref() == Some("invalid_timestamp") {
         return Err(decode_error(http_status, None, body));
     }
@@ -162,7 +162,7 @@ pub fn decode_health(body: &[u8], http_status: u16) -> Result<Health, Error> {
         Ok((mut fields, raw)) => (fields.word(&["status"]), Some(raw)),
         Err(_) => (None, None),
     };
-    // A gateway that repeats the number of its refusal says nothing of the server behind it.
+    // A status that only repeats the number is a gateway's, and not a statement of the server.
     let in_words = status.as_deref().is_some_and(|status| status.parse::<u16>().is_err());
     let healthy = match http_status {
         200..300 => true,

@@ -94,10 +94,10 @@ pub fn encode_cancelled(job: &Job, shape: Shape) -> String {
     })
 }
 
-/// What a submission was answered with.
+/// The answer to a submission.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Submitted {
-    /// It waits or runs, and has to be asked for.
+    /// A job that waits or runs, and has to be polled.
     Job(Job),
     /// It has ended, and this is its result.
     Result(ExecutionResult),
@@ -220,7 +220,7 @@ fn state(fields: &mut Fields) -> (Status, bool) {
         None if ended || flat => Status::Completed,
         None => Status::Pending,
     };
-    // A word that is not known means an end only if the reply shows one.
+    // An unknown status counts as an end only if the reply has a result or a time of completion.
     let has_result = status.is_terminal() || (matches!(status, Status::Other(_)) && ended);
     (status, has_result)
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::{Display, Write as _};
 
-/// What stands for the controls, ready made: a program may write nothing else, and megabytes of it.
+/// The escapes of control characters, precomputed: a program may write megabytes of them.
 #[rustfmt::skip]
 const CONTROLS: [&str; 32] = [
     "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006", "\\u0007",
@@ -37,7 +37,7 @@ impl Writer {
         Self::document_of(0, fields)
     }
 
-    /// A document of about so many bytes: of a large one no second copy is made while it grows.
+    /// A document of about so many bytes, which are allocated at once so that a large one is not copied as it grows.
     pub(super) fn document_of(bytes: usize, fields: impl FnOnce(&mut Writer)) -> String {
         let mut writer = Writer { out: String::with_capacity(bytes) };
         writer.braces(fields);

@@ -414,7 +414,7 @@ fn read_limits(map: &Map<String, Value>) -> Result<Limits, Error> {
     match field(map, "limits") {
         None => {}
         Some(Value::Object(asked)) => {
-            // A limit that is not known is refused: leaving it out would loosen what was asked for.
+            // An unknown limit is refused: ignoring it would loosen the limits that were requested.
             for (name, value) in asked.iter().filter(|(_, value)| !value.is_null()) {
                 let number = value.as_u64().ok_or_else(|| limit_error(name, shown_json(value)))?;
                 if !limits.set(name, number) {

@@ -98,7 +98,7 @@ fn read_body(body: &[u8]) -> Result<Map<String, Value>, Error> {
     body::read(body, &FIELDS)?.map_err(|other| wrong("the body", "a JSON object", &other))
 }
 
-/// Reads code and options on top of what a query string said. `vcpu` and unknown keys do nothing;
+/// Reads code and options in addition to those of a query string. `vcpu` and unknown keys do nothing;
 /// `runtime` is read so that a server can refuse it.
 fn read_options(map: &Map<String, Value>, mut request: Request) -> Result<Incoming, Error> {
     let code = string(map, "code")?;

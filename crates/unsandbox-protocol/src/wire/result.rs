@@ -128,16 +128,16 @@ fn fits_as_text(bytes: &[u8]) -> bool {
     super::json::escaped_len(text) <= bytes.len().div_ceil(3) * 4
 }
 
-/// From here on a stream that is not text is not repeated as text: each of its bytes may take six.
+/// A larger stream that is not text is not written whole as text, because each of its bytes may take six.
 const STREAM_LARGE_BYTES: usize = 1 << 20;
-/// What is shown of one all the same.
+/// The bytes of such a stream that are written as text.
 const STREAM_BEGINNING_BYTES: usize = 64 << 10;
 /// Artifacts up to so many bytes together are written under both keys.
 const ARTIFACTS_TWICE_BYTES: usize = 8 << 20;
-/// What everything else takes: names, words, numbers.
+/// The bytes for everything else: names, words, numbers.
 const REST_BYTES: usize = 4096;
 
-/// What of a stream is written as text, if anything.
+/// The part of a stream that is written as text, if any.
 fn text_part(bytes: &[u8], shape: Shape) -> Option<&[u8]> {
     match shape {
         Shape::Lean => fits_as_text(bytes).then_some(bytes),
@@ -148,7 +148,7 @@ fn text_part(bytes: &[u8], shape: Shape) -> Option<&[u8]> {
     }
 }
 
-/// Whether the text of a stream says all of it.
+/// Whether the text of a stream is complete.
 fn is_exact(bytes: &[u8], shape: Shape) -> bool {
     let whole = text_part(bytes, shape).is_some_and(|shown| shown.len() == bytes.len());
     whole && std::str::from_utf8(bytes).is_ok()
@@ -171,7 +171,7 @@ fn artifact_bytes(result: &ExecutionResult) -> usize {
     result.artifacts.iter().map(|artifact| artifact.content.len()).sum()
 }
 
-/// Bytes of [`encode_result`], and a little more: what it will take is known before it is made.
+/// An upper bound, close to the size, for the bytes of [`encode_result`], known before it is made.
 pub fn result_bytes(result: &ExecutionResult, shape: Shape) -> usize {
     let keys = if has_both_keys(result, shape) { 2 } else { 1 };
     written_bytes(result, shape, 1, keys)
@@ -244,7 +244,7 @@ pub(super) fn lone_result(mut fields: Fields, raw: RawJson) -> ExecutionResult {
 const RESULT_KEYS: [&str; 8] =
     ["success", "stdout", "stderr", "exit_code", "output", "stdout_base64", "result", "error"];
 
-/// Whether an object says anything about how a program ended.
+/// Whether an object has a field about the end of a program.
 pub(super) fn is_result(fields: &Fields) -> bool {
     RESULT_KEYS.iter().any(|key| fields.has(key))
 }
@@ -325,7 +325,7 @@ fn artifacts(fields: &mut Fields) -> Vec<Artifact> {
         [("artifact", "artifact", "binary"), ("wasm_artifact", "artifact.wasm", "wasm")]
     {
         let single = fields.take(&[key]).and_then(|value| artifact(value, name, kind));
-        // A server that sends both forms means one file.
+        // A server that sends both forms has one file.
         found.extend(single.filter(|_| found.is_empty() || key == "wasm_artifact"));
     }
     found

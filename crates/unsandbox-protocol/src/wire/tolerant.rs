@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads what servers send: any JSON object with the fields in any of their known spellings and types.
-//! Nothing here fails on a strange value; a malformed value is as if it were not there.
+//! Reads replies of servers: JSON objects whose fields have any of their known names and types. A malformed value is not
+//! an error; it counts as absent.
 
 use crate::error::{Error, ErrorCode};
 use crate::result::RawJson;
@@ -14,7 +14,7 @@ use std::fmt;
 
 /// The fields of one object; reading takes them out, so that large strings are moved, not copied.
 ///
-/// A list, because each is looked for once: to hash them all takes longer than to look through them.
+/// A list, because each field is searched once: hashing all of them takes longer than the searches.
 pub(super) struct Fields {
     list: Vec<(String, Value)>,
 }
@@ -24,18 +24,18 @@ impl Fields {
         Fields { list: map.into_iter().collect() }
     }
 
-    /// The value of a field; of several with this name the last one counts.
+    /// The value of a field; the last one, if several have this name.
     fn get(&self, key: &str) -> Option<&Value> {
         self.list.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The value of a field, if it is as wanted; null is left in its place.
+    /// Takes the value of a field if it is as wanted, and leaves null in its place.
     fn take_if(&mut self, key: &str, wanted: impl FnOnce(&Value) -> bool) -> Option<Value> {
         let (_, value) = self.list.iter_mut().rev().find(|(name, _)| name == key)?;
         wanted(value).then(|| value.take())
     }
 
-    /// The first of `keys` that is there and not null.
+    /// The value of the first of `keys` that is present and not null.
     pub(super) fn take(&mut self, keys: &[&str]) -> Option<Value> {
         keys.iter().find_map(|key| self.take_if(key, |value| !value.is_null()))
     }
@@ -49,7 +49,7 @@ impl Fields {
         keys.iter().find_map(|key| self.take(&[key]).and_then(text))
     }
 
-    /// As [`Fields::text`]; empty is as good as absent.
+    /// As [`Fields::text`]; empty counts as absent.
     pub(super) fn word(&mut self, keys: &[&str]) -> Option<String> {
         keys.iter().find_map(|key| self.text(&[key]).filter(|text| !text.is_empty()))
     }
@@ -103,7 +103,7 @@ impl Fields {
         self.list.into_iter().filter_map(|(key, value)| Some((key, text(value)?))).collect()
     }
 
-    /// Bytes from base64; `None` if it is none.
+    /// Bytes from base64; `None` if it is malformed.
     pub(super) fn base64(&mut self, keys: &[&str]) -> Option<Vec<u8>> {
         keys.iter().find_map(|key| match self.get(key) {
             Some(Value::String(text)) => decode_base64(text),
@@ -146,7 +146,7 @@ fn whole(value: f64) -> Option<i64> {
     (value.abs() < 9_007_199_254_740_992.0).then_some(value as i64)
 }
 
-/// Standard base64 as it is found: with or without padding, with line breaks.
+/// Standard base64, with or without padding and line breaks.
 pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
@@ -180,10 +180,10 @@ impl<'de> Visitor<'de> for Object {
     }
 }
 
-/// As many fields as a result has.
+/// The number of fields of a result.
 const FIELDS_USUAL: usize = 16;
 
-/// What a reply is.
+/// The kinds of a reply.
 pub(super) enum Content {
     Object(Fields),
     Other(Value),
@@ -207,7 +207,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Reads a reply's bytes; PROTOCOL if they are no JSON.
+    /// Reads a reply's bytes; PROTOCOL if they are not JSON.
     pub(super) fn read(body: Cow<'_, [u8]>) -> Result<Reply, Error> {
         let text = text_of(body);
         let content = Content::parse(&text).or_else(|error| {
@@ -229,7 +229,7 @@ impl Reply {
     }
 }
 
-/// A body as text, without the mark that some begin with; one that is the caller's to give is not copied.
+/// A body as text, without a byte-order mark; an owned one is not copied.
 fn text_of(body: Cow<'_, [u8]>) -> String {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut text = match body {
@@ -248,7 +248,7 @@ fn unreadable(body: &[u8], cause: serde_json::Error) -> Error {
     Error::new(ErrorCode::Protocol, what).with_body(body).with_cause(cause)
 }
 
-/// PROTOCOL for JSON that is not what was asked for.
+/// The error PROTOCOL for JSON of another kind than expected.
 pub(super) fn malformed(expected: &str, body: &[u8]) -> Error {
     Error::new(ErrorCode::Protocol, format!("the reply is not {expected}")).with_body(body)
 }
@@ -276,7 +276,7 @@ fn mend_surrogates(text: &str) -> Cow<'_, str> {
                 at += 6;
                 kept = at;
             }
-            // Any other escape, of which `\\` must not start a new one.
+            // Any other escape; the second `\` of `\\` must not start a new one.
             _ => at += 2,
         }
     }
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_read_as_text_all_the_same() {
+    fn bytes_that_are_not_utf8_are_replaced() {
         let body = b"\xef\xbb\xbf{\"a\":\"\xff\"}";
         for body in [Cow::Borrowed(&body[..]), Cow::Owned(body.to_vec())] {
             let (mut fields, raw) = Reply::object(body).unwrap();
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn of_fields_with_one_name_the_last_counts() {
+    fn the_last_of_several_fields_with_one_name_counts() {
         let read = |body: &str| Reply::object(body.as_bytes().into()).unwrap().0;
         let mut fields = read(r#"{"a":1,"b":2,"a":3,"b":null}"#);
         assert!(fields.has("a") && !fields.has("b"));
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_in_all_their_dresses() {
+    fn scalars_are_read_as_numbers_and_as_strings() {
         let read = |value: Value| {
             let Value::Object(map) = json!({ "k": value }) else { unreachable!() };
             Fields::new(map)
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_as_it_is_found() {
+    fn base64_is_read_with_and_without_padding_and_line_breaks() {
         for text in ["aGk=", "aGk", "aG\nk=", " aGk=\r\n"] {
             assert_eq!(decode_base64(text).unwrap(), b"hi", "{text:?}");
         }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The jobs of which a server has told this client. Where it does not know one of them any more, the job
-//! is lost; an id that only a caller names is not found.
+//! The jobs that a server has named to this client. If the server does not know one of them any more, the job is lost; an
+//! id that only the caller has named is not found.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-/// Beyond this many the first ones are forgotten: an id takes some 30 bytes, whatever its length.
+/// With more than this, the oldest are removed. Each takes some 30 bytes, for ids of any length.
 const IDS_MAX: usize = 65_536;
-/// How often a job that was just submitted is looked for in vain: it may not be known everywhere yet.
+/// How many times a job that was just submitted may be unknown: not every server may know it yet.
 const MISSES_MAX: usize = 5;
 
-/// What it means that a server does not know a job.
+/// The meaning of a NOT_FOUND about a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Missing {
-    /// No server ever told of it.
+    /// No server has named it before.
     NotFound,
-    /// It was accepted, and not found this many times before.
+    /// It was accepted, and was unknown this many times before.
     NotYet(usize),
     Lost,
 }
@@ -23,26 +23,26 @@ pub(super) enum Missing {
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     hasher: RandomState,
-    /// How often each was missed; one that was shown is not looked for again.
+    /// How often each was unknown; MISSES_MAX for a job that the server has returned, which is lost at once.
     misses: HashMap<u64, usize>,
     order: VecDeque<u64>,
 }
 
 impl Jobs {
-    /// The answer to a submission told of it.
+    /// Notes the job id in the answer to a submission.
     pub(super) fn accept(&mut self, job_id: &str) {
         let id = self.hasher.hash_one(job_id);
         self.misses_of(id);
     }
 
-    /// The server knew it when it was asked.
+    /// Notes that the server has returned the job.
     pub(super) fn show(&mut self, job_id: &str) {
         let id = self.hasher.hash_one(job_id);
         *self.misses_of(id) = MISSES_MAX;
     }
 
-    /// The server did not know it. Counted over all calls, so that a caller who waits in short slices comes
-    /// to an end too.
+    /// Notes that the server did not know it. This counts over all calls, so that a caller who waits in short slices also
+    /// gets an end.
     pub(super) fn miss(&mut self, job_id: &str) -> Missing {
         match self.misses.get_mut(&self.hasher.hash_one(job_id)) {
             None => Missing::NotFound,
@@ -72,12 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_lost_at_once_after_it_was_shown_and_after_some_looks_otherwise() {
+    fn a_job_is_lost_at_once_after_it_was_shown_and_after_some_misses_otherwise() {
         let mut jobs = Jobs::default();
         assert_eq!(jobs.miss("a"), Missing::NotFound);
         jobs.accept("a");
-        for looks in 0..MISSES_MAX {
-            assert_eq!(jobs.miss("a"), Missing::NotYet(looks));
+        for misses in 0..MISSES_MAX {
+            assert_eq!(jobs.miss("a"), Missing::NotYet(misses));
             jobs.accept("a");
         }
         assert_eq!(jobs.miss("a"), Missing::Lost);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_jobs_are_forgotten() {
+    fn the_oldest_jobs_are_removed_at_the_limit() {
         let mut jobs = Jobs::default();
         (0..=IDS_MAX).for_each(|number| jobs.show(&number.to_string()));
         assert_eq!((jobs.misses.len(), jobs.order.len()), (IDS_MAX, IDS_MAX));

@@ -16,7 +16,7 @@ use unsandbox_protocol::{
 };
 
 impl Remote {
-    /// Makes a call on a thread of its own; its end goes to the sink.
+    /// Makes a call on its own thread; its end goes to the sink.
     fn on_a_thread(
         &self,
         sink: &Arc<dyn EventSink>,
@@ -51,7 +51,7 @@ fn ended(result: ExecutionResult) -> Job {
 }
 
 impl Backend for Remote {
-    /// The server detects a language that is not named, and may know more of them.
+    /// Does not detect the language: the server does, and may know more languages.
     fn validate<'a>(&self, request: Cow<'a, Request>) -> Result<ValidRequest<'a>, Error> {
         let is_local = |row: &&OptionRow| row.reach == OptionReach::Local && (row.is_set)(&request);
         if let Some(OptionRow { name, .. }) = OPTION_TABLE.iter().find(is_local) {
@@ -103,26 +103,26 @@ impl Backend for Remote {
 
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
         self.check_owner(&context.owner, job_id)?;
-        self.job(job_id, &self.question(context))
+        self.job(job_id, &self.query_control(context))
     }
 
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
-        let mut jobs = self.jobs(&self.question(context))?;
+        let mut jobs = self.jobs(&self.query_control(context))?;
         let owners = self.owners();
         jobs.retain(|job| owners.owns(&context.owner, &job.job_id));
         Ok(jobs)
     }
 
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
-        self.list_languages(&self.question(context))
+        self.list_languages(&self.query_control(context))
     }
 
     fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
-        self.key_info(&self.question(context))
+        self.key_info(&self.query_control(context))
     }
 
     fn health(&self, context: &CallContext) -> Result<Health, Error> {
-        self.check_health(&self.question(context))
+        self.check_health(&self.query_control(context))
     }
 
     fn probe(&self, _: &CallContext) -> Result<Probe, Error> {
@@ -145,7 +145,7 @@ impl Backend for Remote {
         self.execute_at(submission, &*sink)
     }
 
-    /// Reports nothing to the sink: output comes with the result, for which the caller asks.
+    /// Reports nothing to the sink: the caller gets the output with the result.
     fn submit_job(&self, submission: Submission<'_>, _: Arc<dyn EventSink>) -> Result<Job, Error> {
         self.submit_listed(submission)
     }
@@ -157,7 +157,7 @@ impl Backend for Remote {
 
     fn cancel_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {
         self.check_owner(&context.owner, job_id)?;
-        let job = self.cancel_within(job_id, &self.question(context))?;
+        let job = self.cancel_within(job_id, &self.query_control(context))?;
         job.into_result().ok_or_else(|| Error::internal("a cancelled job came without its result"))
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What bounds one call to a server, over all its attempts: its deadline and the caller's token.
+//! The limits of one call to a server, over all its attempts: its deadline and the caller's token.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -9,9 +9,9 @@ use unsandbox_protocol::{CancelToken, Error, ErrorCode};
 #[derive(Clone, Debug)]
 pub(super) struct Control {
     pub(super) cancel: CancelToken,
-    /// Nobody waits any more: what is under way may end by itself, but nothing further is begun.
-    pub(super) deserted: CancelToken,
-    /// `None`: as long as it takes.
+    /// Cancelled when nobody waits any more: a running attempt may end by itself, but no other one begins.
+    pub(super) abandoned: CancelToken,
+    /// `None`: no deadline.
     pub(super) until: Option<Instant>,
     limit: Option<Duration>,
 }
@@ -19,10 +19,10 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new(cancel: CancelToken, limit: Option<Duration>) -> Self {
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
-        Control { cancel, deserted: CancelToken::new(), until, limit }
+        Control { cancel, abandoned: CancelToken::new(), until, limit }
     }
 
-    /// The bounds of one question of a call that asks many: its own limit, within the call's.
+    /// The limits of one request of a call that makes several: its own limit, within that of the call.
     pub(super) fn within(&self, limit: Duration) -> Control {
         match self.left() {
             Some(left) if left <= limit => self.clone(),
@@ -42,9 +42,9 @@ impl Control {
         self.left().is_some_and(|left| left.is_zero())
     }
 
-    /// CANCELLED or TIMEOUT, once it is time.
+    /// CANCELLED or TIMEOUT, once the call has to end.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.cancel.is_cancelled() || self.deserted.is_cancelled() {
+        if self.cancel.is_cancelled() || self.abandoned.is_cancelled() {
             return Err(cancelled(None));
         }
         if self.is_over() {
@@ -69,7 +69,7 @@ impl Control {
             }
         };
         let _cancelled = self.cancel.on_cancel(wake(woken.clone()));
-        let _deserted = self.deserted.on_cancel(wake(woken.clone()));
+        let _abandoned = self.abandoned.on_cancel(wake(woken.clone()));
         let pause = self.left().map_or(pause, |left| left.min(pause));
         let asleep = woken.0.lock().expect("no panic under this lock");
         let slept = woken.1.wait_timeout_while(asleep, pause, |woken| !*woken);
@@ -78,10 +78,10 @@ impl Control {
     }
 }
 
-/// A share of a pause, so that many clients do not come back in step: from half of it to all.
+/// A random part of a pause, from half of it to all, so that many clients do not repeat at the same time.
 pub(super) fn jitter(pause: Duration) -> Duration {
     let mut byte = [128u8];
-    // Without random numbers the pause is merely the same for everybody.
+    // Without random numbers the pause is the same for all clients.
     let _ = getrandom::fill(&mut byte);
     pause.mul_f64(0.5 + f64::from(byte[0]) / 510.0)
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One request and its reply over a pooled line: built, signed, sent and read under a limit. What went
-//! wrong is told apart here, and whether the server may have seen the request.
+//! One request and its reply over a pooled connection: built, signed, sent and read under a size limit. Errors are
+//! classified here, including whether the server may have received the request.
 
+use super::connection_state::ConnectionState;
 use super::control::Control;
 use super::key::Keys;
-use super::line::Line;
 use super::mask::Masked;
 use super::once::Once;
-use super::resolver::{LineResolver, LookupFailed};
+use super::resolver::{ConnectionResolver, LookupFailed};
 use super::socket::{SocketConnector, Target, WatchConnector};
 #[cfg(feature = "socks")]
 use super::socks::SocksConnector;
@@ -26,9 +26,9 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, 
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, RustlsConnector};
 use ureq::{Agent, Body, Timeout};
 
-/// Idle lines kept for the next calls.
-const IDLE_LINES_MAX: usize = 64;
-/// Bytes that are set aside for a reply before it comes, whatever length it announces.
+/// Idle connections that are kept for the next calls.
+const IDLE_CONNECTIONS_MAX: usize = 64;
+/// The most bytes that are allocated for a reply in advance, even if its announced length is larger.
 const READ_AHEAD_MAX: u64 = 1024 * 1024;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -39,7 +39,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(wire::IDEMPOTENCY_KE
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 
-/// What is asked of the server.
+/// A request to the server.
 #[derive(Clone, Debug)]
 pub(super) struct Ask<'a> {
     pub(super) method: Method,
@@ -47,7 +47,7 @@ pub(super) struct Ask<'a> {
     pub(super) target: &'a str,
     pub(super) content_type: &'static str,
     pub(super) body: &'a [u8],
-    /// Of a submission, which must not run twice. Anything else changes nothing the second time.
+    /// Only for a submission, which must not run twice; other requests are idempotent.
     pub(super) once: Option<&'a Once>,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// What it answered, with any status.
+/// The server's reply, with any status.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -79,29 +79,29 @@ impl Answer {
     }
 }
 
-/// Why there was no answer, and whether the server may have seen the request.
+/// Why there was no reply, and whether the server may have received the request.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) error: Error,
     pub(super) sent: bool,
 }
 
-struct Idle {
-    line: Arc<Line>,
+struct Connection {
+    state: Arc<ConnectionState>,
     agent: Agent,
 }
 
-/// What a forked child may not share with its parent.
+/// State that a forked child must not share with its parent.
 #[derive(Default)]
 struct Own {
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<Connection>>,
     keys: Keys,
 }
 
-/// The lines to one server.
+/// The connections to one server.
 pub(super) struct Exchange {
     base: String,
-    /// Path below the host that every target stands under.
+    /// The path of the endpoint, which precedes every target.
     prefix: String,
     pub(super) endpoint: String,
     target: Target,
@@ -169,20 +169,20 @@ impl Exchange {
         self.own().idle.lock().expect("no panic under this lock").clear();
     }
 
-    /// A line of `idle`, or a new one.
-    fn take_line(&self, idle: &Mutex<Vec<Idle>>) -> Idle {
+    /// A connection of `idle`, or a new one.
+    fn take_connection(&self, idle: &Mutex<Vec<Connection>>) -> Connection {
         let mut idle = idle.lock().expect("no panic under this lock");
-        while let Some(line) = idle.pop() {
-            if !line.line.is_interrupted() {
-                return line;
+        while let Some(connection) = idle.pop() {
+            if !connection.state.is_interrupted() {
+                return connection;
             }
         }
         drop(idle);
-        let line = Arc::new(Line::default());
+        let state = Arc::new(ConnectionState::default());
         let target = self.target.clone();
         let timeouts = self.options.timeouts;
         let sockets = SocketConnector {
-            line: line.clone(),
+            state: state.clone(),
             target: target.clone(),
             connect: timeouts.connect,
         };
@@ -193,24 +193,24 @@ impl Exchange {
         let connector = connector
             .chain(sockets)
             .chain(RustlsConnector::default())
-            .chain(WatchConnector { line: line.clone(), proxied });
+            .chain(WatchConnector { state: state.clone(), proxied });
         let look_up = self.options.look_up.clone();
-        let resolver = LineResolver::new(line.clone(), target, timeouts.resolve, look_up);
-        Idle { line, agent: Agent::with_parts(self.config.clone(), connector, resolver) }
+        let resolver = ConnectionResolver::new(state.clone(), target, timeouts.resolve, look_up);
+        Connection { state, agent: Agent::with_parts(self.config.clone(), connector, resolver) }
     }
 
-    fn give_back(idle: &Mutex<Vec<Idle>>, line: Idle) {
+    fn return_to_pool(idle: &Mutex<Vec<Connection>>, connection: Connection) {
         let mut idle = idle.lock().expect("no panic under this lock");
-        if idle.len() < IDLE_LINES_MAX && !line.line.is_interrupted() {
-            idle.push(line);
+        if idle.len() < IDLE_CONNECTIONS_MAX && !connection.state.is_interrupted() {
+            idle.push(connection);
         }
     }
 
-    /// Sends one request and reads its reply; a refused signature is repeated once with the server's
-    /// clock.
+    /// Sends one request and reads its reply. If the signature is refused because of the clock, sends it again once with
+    /// the server's time.
     pub(super) fn ask(&self, ask: &Ask<'_>, control: &Control) -> Result<Answer, Fault> {
         let answer = self.ask_once(ask, control)?;
-        if answer.status == 401 && self.learn_clock(&answer) {
+        if answer.status == 401 && self.adjust_clock_skew(&answer) {
             return self.ask_once(ask, control);
         }
         Ok(answer)
@@ -221,19 +221,19 @@ impl Exchange {
         let Own { idle, keys } = self.own();
         let key = ask.once.map(|once| once.key(|| keys.next())).transpose();
         let key = key.map_err(|error| Fault { error, sent: false })?;
-        let line = self.take_line(idle);
+        let connection = self.take_connection(idle);
         let outcome = {
-            let (interrupted, agent) = (line.line.clone(), line.agent.clone());
+            let (interrupted, agent) = (connection.state.clone(), connection.agent.clone());
             let _guard = control.cancel.on_cancel(move || {
                 interrupted.interrupt();
                 agent.shutdown();
             });
-            self.send(&line, ask, key.as_deref(), control)
+            self.send(&connection, ask, key.as_deref(), control)
         };
-        let sent = line.line.was_sent();
+        let sent = connection.state.was_sent();
         match outcome {
             Ok(answer) => {
-                Self::give_back(idle, line);
+                Self::return_to_pool(idle, connection);
                 log::debug!("{} {} gave HTTP {}", ask.method, path_of(ask.target), answer.status);
                 Ok(answer)
             }
@@ -245,33 +245,33 @@ impl Exchange {
         }
     }
 
-    /// What proves who asks.
-    fn proof(&self, ask: &Ask<'_>) -> (Vec<Masked>, Option<i64>) {
-        let mut proof: Vec<Masked> = self.bearer.iter().cloned().collect();
+    /// The headers that authenticate a request, and the timestamp of its signature.
+    fn auth_headers(&self, ask: &Ask<'_>) -> (Vec<Masked>, Option<i64>) {
+        let mut headers: Vec<Masked> = self.bearer.iter().cloned().collect();
         let Some(Credentials::Pair { secret, .. }) = &self.credentials else {
-            return (proof, None);
+            return (headers, None);
         };
         let time = unix_now() + self.skew.load(Ordering::Relaxed);
         let path = format!("{}{}", self.prefix, path_of(ask.target));
         let signature = sign(secret, time, ask.method.as_str(), &path, ask.body);
-        proof.push(Masked::new(SIGNATURE, signature));
-        (proof, Some(time))
+        headers.push(Masked::new(SIGNATURE, signature));
+        (headers, Some(time))
     }
 
     fn send(
         &self,
-        line: &Idle,
+        connection: &Connection,
         ask: &Ask<'_>,
         key: Option<&str>,
         control: &Control,
     ) -> Result<Answer, ureq::Error> {
-        let Idle { line, agent } = line;
+        let Connection { state, agent } = connection;
         let mut request =
             Request::builder().method(ask.method.clone()).uri([&self.base, ask.target].concat());
-        // First of all, because they are looked for again when the request leaves.
-        let (proof, time) = self.proof(ask);
-        for (name, stars) in proof.iter().map(Masked::header) {
-            request = request.header(name, stars);
+        // First, because `mask::reveal` searches for them when the request is sent.
+        let (auth_headers, time) = self.auth_headers(ask);
+        for (name, placeholder) in auth_headers.iter().map(Masked::header) {
+            request = request.header(name, placeholder);
         }
         if let Some(time) = time {
             request = request.header(TIMESTAMP, time);
@@ -280,7 +280,7 @@ impl Exchange {
         if let Some(key) = key {
             request = request.header(IDEMPOTENCY_KEY, key);
         }
-        line.begin(control.until, proof, !ask.body.is_empty());
+        state.begin(control.until, auth_headers, !ask.body.is_empty());
         let response = if ask.method == Method::POST {
             let request = request.header(header::CONTENT_TYPE, ask.content_type).body(ask.body);
             agent.run(request.map_err(ureq::Error::Http)?)
@@ -288,13 +288,13 @@ impl Exchange {
             agent.run(request.body(()).map_err(ureq::Error::Http)?)
         };
         let response = response?;
-        line.begin_body();
+        state.begin_body();
         self.read(response)
     }
 
     fn read(&self, response: Response<Body>) -> Result<Answer, ureq::Error> {
         let (parts, mut body) = response.into_parts();
-        // Counted after decompression, which the HTTP client's own limit is not.
+        // After decompression; the HTTP client's own limit counts compressed bytes.
         let limit = u64::try_from(self.options.reply_max_bytes).unwrap_or(u64::MAX);
         let announced = body.content_length().unwrap_or(0).min(limit).min(READ_AHEAD_MAX);
         let mut bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
@@ -305,8 +305,8 @@ impl Exchange {
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: bytes })
     }
 
-    /// Takes the server's clock for signatures, if a reply says that ours is wrong; whether it did.
-    fn learn_clock(&self, answer: &Answer) -> bool {
+    /// Uses the server's clock for signatures if a reply says that ours is wrong; returns whether it changed.
+    fn adjust_clock_skew(&self, answer: &Answer) -> bool {
         let signs = matches!(self.credentials, Some(Credentials::Pair { .. }));
         if !signs || !String::from_utf8_lossy(&answer.body).contains("timestamp") {
             return false;
@@ -326,7 +326,7 @@ impl Exchange {
         true
     }
 
-    /// Says what went wrong in the words of the one table.
+    /// The typed error for an error of the HTTP client.
     fn explain(&self, error: ureq::Error, sent: bool, control: &Control) -> Error {
         if control.cancel.is_cancelled() {
             return cancelled(None);
@@ -355,7 +355,7 @@ impl Exchange {
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => {
                 tls_error(endpoint, error)
             }
-            // The handshake's own errors come wrapped.
+            // Errors of the handshake are wrapped in I/O errors.
             ureq::Error::Io(cause) if !sent && cause.kind() == io::ErrorKind::InvalidData => {
                 tls_error(endpoint, cause)
             }
@@ -377,7 +377,7 @@ impl Exchange {
         }
     }
 
-    /// A step that took longer than it may.
+    /// The error for a step that exceeded its time limit.
     fn slow(&self, step: Timeout, endpoint: &str) -> Error {
         let timeouts = self.options.timeouts;
         let (code, what, limit) = match step {
@@ -416,7 +416,7 @@ fn tls_error(endpoint: &str, cause: impl std::fmt::Display) -> Error {
         .with_cause(cause)
 }
 
-/// A target without its query string, which may carry something private.
+/// A target without its query string, which may contain private data.
 pub(super) fn path_of(target: &str) -> &str {
     target.split('?').next().unwrap_or_default()
 }

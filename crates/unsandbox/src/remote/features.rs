@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a server can do beyond the service, as it said itself.
+//! The features that a server announces beyond those of the service.
 
 use std::sync::Arc;
 use unsandbox_protocol::wire;
@@ -8,8 +8,8 @@ use unsandbox_protocol::wire;
 pub(super) struct Features {
     pub(super) run_json: bool,
     pub(super) wait: bool,
-    /// The name of what remembers idempotency keys. The word `idempotency` without a name promises nothing
-    /// beyond the process that said it, and a name that no key can carry promises nothing either.
+    /// The name of the store of idempotency keys. The feature `idempotency` without a name holds only for the process
+    /// that announced it, and a name that no key can carry is ignored.
     pub(super) store: Option<Arc<str>>,
 }
 

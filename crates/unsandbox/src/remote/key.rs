@@ -6,10 +6,11 @@ use unsandbox_protocol::Error;
 use unsandbox_protocol::auth::hex;
 
 const KEY_BYTES: usize = 16;
-/// Keys for which the kernel is asked at once: for each alone, every submission would be one more system call.
+/// Keys for which random bytes are read at once, which saves a system call for each submission.
 const BATCH: usize = 32;
 
-/// Random numbers for the next keys. Every process has its own: a forked child would send its parent's.
+/// Random bytes for the next keys. Every process has its own, because a forked child would use the same keys as its
+/// parent.
 #[derive(Default)]
 pub(super) struct Keys {
     left: Mutex<Vec<[u8; KEY_BYTES]>>,

@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Keys are put into a request below the HTTP client, as its bytes leave: that client writes whatever it
-//! sends to the log at trace level, and keeps it in memory that nobody wipes.
+//! Puts keys into a request below the HTTP client, as its bytes are sent: that client logs all that it sends at trace
+//! level, and keeps it in memory that is not wiped.
 
 use std::ops::Range;
 use std::sync::Arc;
 use unsandbox_protocol::auth::Secret;
 use ureq::http::{HeaderName, HeaderValue};
 
-/// A header whose value stands as stars until it leaves. Clones share the value.
+/// A header with a placeholder (asterisks) in place of its value until it is sent. Clones share the value.
 #[derive(Clone, Debug)]
 pub(super) struct Masked {
     name: HeaderName,
     value: Arc<Secret>,
-    stars: HeaderValue,
+    placeholder: HeaderValue,
 }
 
 impl Masked {
     pub(super) fn new(name: HeaderName, value: impl Into<String>) -> Self {
         let value = Secret::new(value);
-        let stars = HeaderValue::try_from("*".repeat(value.expose().len()));
+        let placeholder = HeaderValue::try_from("*".repeat(value.expose().len()));
         Masked {
             name,
             value: Arc::new(value),
-            stars: stars.expect("stars are no control characters"),
+            placeholder: placeholder.expect("stars are no control characters"),
         }
     }
 
-    /// The header as the HTTP client is given it: with stars for each byte of the value.
+    /// The header as the HTTP client gets it, with an asterisk for each byte of the value.
     pub(super) fn header(&self) -> (&HeaderName, &HeaderValue) {
-        (&self.name, &self.stars)
+        (&self.name, &self.placeholder)
     }
 
-    /// Where the value belongs in `head`, which is whole lines of a request's head.
+    /// The place of the value in `head`, which consists of whole lines of a request's head.
     fn place(&self, head: &[u8]) -> Option<Range<usize>> {
         let mut start = 0;
         let name = self.name.as_str().as_bytes();
@@ -50,8 +50,8 @@ impl Masked {
     }
 }
 
-/// Puts the values whose headers stand in `output` there, and takes them from `masked`. Tells where they
-/// are now, for [`hide`].
+/// Replaces the placeholders in `output` by the values, and removes these headers from `masked`. Returns their places,
+/// for [`hide`].
 pub(super) fn reveal(output: &mut [u8], masked: &mut Vec<Masked>) -> Vec<Range<usize>> {
     let mut places = Vec::new();
     masked.retain(|header| match header.place(output) {
@@ -65,7 +65,7 @@ pub(super) fn reveal(output: &mut [u8], masked: &mut Vec<Masked>) -> Vec<Range<u
     places
 }
 
-/// Covers what [`reveal`] put there.
+/// Overwrites the values that [`reveal`] has put there.
 pub(super) fn hide(output: &mut [u8], places: &[Range<usize>]) {
     places.iter().for_each(|place| output[place.clone()].fill(b'*'));
 }
@@ -78,7 +78,7 @@ mod tests {
     const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 
     #[test]
-    fn values_come_and_go_and_nothing_else_changes() {
+    fn only_the_values_of_masked_headers_are_replaced() {
         let mut masked =
             vec![Masked::new(AUTHORIZATION, "Bearer key"), Masked::new(SIGNATURE, "abcd")];
         assert_eq!(masked[0].header(), (&AUTHORIZATION, &HeaderValue::from_static("**********")));

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A server as a place that runs code: `http`, `https` or a Unix socket.
+//! The client of a server, over `http`, `https` or a Unix socket.
 
 mod accepted;
-mod aside;
 mod backend;
+mod connection_state;
 mod control;
+mod detached;
 mod exchange;
 mod features;
 mod key;
-mod line;
 mod mask;
 mod once;
 mod owners;
@@ -32,7 +32,7 @@ use control::Control;
 use exchange::{Answer, Ask, Exchange};
 use features::Features;
 use owners::Owners;
-use retry::Terms;
+use retry::RetryOptions;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use unsandbox_protocol::auth::Credentials;
@@ -44,11 +44,11 @@ pub(crate) use proxy::ProxyChoice;
 pub(crate) use resolver::LookUp;
 pub(crate) use tls::Roots;
 
-/// Whole call, where nothing is executed.
-const QUESTION_TIME: Duration = Duration::from_secs(30);
-/// What a server can do is asked for no longer than this: one that keeps silent has nothing to say.
+/// The time limit of a whole call that executes nothing.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time limit of the request for a server's features; a server that does not answer has none.
 const FEATURES_TIME: Duration = Duration::from_secs(5);
-/// What an execution may take beyond its ttl and the compiler: the queue, and the way.
+/// The time of an execution beyond its ttl and the compiler, for the queue and the network.
 const QUEUE_TIME: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Debug)]
@@ -97,16 +97,16 @@ pub struct Remote {
 struct Inner {
     exchange: Exchange,
     options: RemoteOptions,
-    /// The service itself, which is known to remember no keys.
+    /// Whether it is the service itself, which is known to remember no idempotency keys.
     is_service: bool,
-    /// A forked child finds out for itself: it might find its parent's locks locked.
-    learned: PerProcess<Learned>,
+    /// One per process, because a forked child might find its parent's locks locked.
+    server_state: PerProcess<ServerState>,
 }
 
-/// What the server has told so far.
+/// What the server's replies have shown so far.
 #[derive(Debug, Default)]
-struct Learned {
-    /// `None` until a reply has told.
+struct ServerState {
+    /// `None` until a reply has shown them.
     features: Mutex<Option<Features>>,
     jobs: Mutex<Jobs>,
     owners: Mutex<Owners>,
@@ -127,8 +127,8 @@ impl Remote {
         local.refuse_for_server(&endpoint.to_string())?;
         let is_service = matches!(&endpoint, Endpoint::Url(url) if url == SERVICE_URL);
         let exchange = Exchange::new(endpoint, credentials, options.clone())?;
-        let learned = PerProcess::new();
-        Ok(Remote { inner: Arc::new(Inner { exchange, options, is_service, learned }) })
+        let server_state = PerProcess::new();
+        Ok(Remote { inner: Arc::new(Inner { exchange, options, is_service, server_state }) })
     }
 
     fn endpoint(&self) -> &str {
@@ -139,18 +139,18 @@ impl Remote {
         self.inner.exchange.close();
     }
 
-    /// The bounds of a call that executes nothing.
-    fn question(&self, context: &CallContext) -> Control {
-        let limit = context.deadline.unwrap_or_else(|| self.question_time());
+    /// The limits of a call that executes nothing.
+    fn query_control(&self, context: &CallContext) -> Control {
+        let limit = context.deadline.unwrap_or_else(|| self.query_timeout());
         Control::new(context.cancel.clone(), Some(limit))
     }
 
     /// How long a call that executes nothing may take.
-    fn question_time(&self) -> Duration {
-        self.inner.options.timeouts.call.unwrap_or(QUESTION_TIME)
+    fn query_timeout(&self) -> Duration {
+        self.inner.options.timeouts.call.unwrap_or(QUERY_TIMEOUT)
     }
 
-    /// Asks with retries, and notes what the server says of itself.
+    /// Sends a request with retries, and notes the features in the reply.
     fn ask(&self, ask: &Ask<'_>, control: &Control, accept: &[u16]) -> Result<Answer, Error> {
         self.ask_up_to(self.inner.options.retries, ask, control, accept)
     }
@@ -163,32 +163,38 @@ impl Remote {
         accept: &[u16],
     ) -> Result<Answer, Error> {
         let Inner { exchange, options, .. } = &*self.inner;
-        let heard = |answer: &Answer| self.learn(answer);
+        let on_reply = |answer: &Answer| self.note_features(answer);
         let observer = options.observer.as_ref();
-        retry::ask(exchange, ask, control, &Terms { retries, observer, accept, heard: &heard })
+        retry::ask(
+            exchange,
+            ask,
+            control,
+            &RetryOptions { retries, observer, accept, on_reply: &on_reply },
+        )
     }
 
-    fn learn(&self, answer: &Answer) {
+    fn note_features(&self, answer: &Answer) {
         match answer.header(wire::FEATURES_HEADER) {
             Some(header) => *self.known_features() = Some(Features::parse(header)),
-            // A gateway that answers in the server's place says nothing of the server.
+            // A gateway may have answered in place of the server.
             None if !(200..300).contains(&answer.status) => {}
             None => *self.known_features() = Some(Features::default()),
         }
     }
 
     fn known_features(&self) -> MutexGuard<'_, Option<Features>> {
-        let Learned { features, .. } = self.inner.learned.get_or_init(Learned::default);
+        let ServerState { features, .. } =
+            self.inner.server_state.get_or_init(ServerState::default);
         features.lock().expect("no panic under this lock")
     }
 
-    fn jobs_told(&self) -> MutexGuard<'_, Jobs> {
-        let Learned { jobs, .. } = self.inner.learned.get_or_init(Learned::default);
+    fn known_jobs(&self) -> MutexGuard<'_, Jobs> {
+        let ServerState { jobs, .. } = self.inner.server_state.get_or_init(ServerState::default);
         jobs.lock().expect("no panic under this lock")
     }
 
     fn owners(&self) -> MutexGuard<'_, Owners> {
-        let Learned { owners, .. } = self.inner.learned.get_or_init(Learned::default);
+        let ServerState { owners, .. } = self.inner.server_state.get_or_init(ServerState::default);
         owners.lock().expect("no panic under this lock")
     }
 
@@ -206,21 +212,21 @@ impl Remote {
         self.known_features().clone().unwrap_or_default()
     }
 
-    /// What the server can do; asked for once if no reply has told yet.
+    /// What the server can do; requests it once if no reply has shown it yet.
     fn features_asked(&self, control: &Control) -> Features {
         if let Some(known) = self.known_features().clone() {
             return known;
         }
         let end = self.ask_up_to(0, &Ask::get("/health"), &control.within(FEATURES_TIME), &[]);
-        // One that cannot be reached is asked again with the next call; any other answer is one.
-        let silent = end.is_err_and(|error| error.code() != ErrorCode::Connect);
-        if silent && control.check().is_ok() {
+        // If it cannot be reached, the next call asks again; every other end counts as an answer.
+        let has_answered = end.is_err_and(|error| error.code() != ErrorCode::Connect);
+        if has_answered && control.check().is_ok() {
             self.known_features().get_or_insert_default();
         }
         self.features()
     }
 
-    /// What remembers the key of a submission that has not been sent yet; `None` where it is sent once.
+    /// The store that will remember the key of a submission; `None` if the submission must not be repeated.
     fn store_for_submission(&self, control: &Control) -> Option<Arc<str>> {
         match self.inner.options.retries {
             0 => None,
@@ -229,7 +235,7 @@ impl Remote {
         }
     }
 
-    fn look_at(&self, job_id: &str, wait: Option<u64>, control: &Control) -> Result<Job, Error> {
+    fn fetch_job(&self, job_id: &str, wait: Option<u64>, control: &Control) -> Result<Job, Error> {
         let id = percent_encode(job_id);
         let target = match wait {
             Some(seconds) => format!("/jobs/{id}?wait={seconds}"),
@@ -237,12 +243,12 @@ impl Remote {
         };
         let answer = self.ask(&Ask::get(&target), control, &[])?;
         let job = wire::decode_job(answer.body, answer.status)?;
-        self.jobs_told().show(job_id);
+        self.known_jobs().show(job_id);
         Ok(job)
     }
 
     fn job(&self, job_id: &str, control: &Control) -> Result<Job, Error> {
-        poll::about(self, job_id, control, || self.look_at(job_id, None, control))
+        poll::ask_about_job(self, job_id, control, || self.fetch_job(job_id, None, control))
     }
 
     fn wait(&self, job_id: &str, control: &Control) -> Result<ExecutionResult, Error> {
@@ -251,10 +257,10 @@ impl Remote {
 
     fn cancel_within(&self, job_id: &str, control: &Control) -> Result<Job, Error> {
         let target = format!("/jobs/{}", percent_encode(job_id));
-        poll::about(self, job_id, control, || {
+        poll::ask_about_job(self, job_id, control, || {
             let answer = self.ask(&Ask::delete(&target), control, &[])?;
             let job = wire::decode_cancelled(&answer.body, answer.status, job_id)?;
-            self.jobs_told().show(job_id);
+            self.known_jobs().show(job_id);
             Ok(job)
         })
     }
@@ -262,8 +268,8 @@ impl Remote {
     fn jobs(&self, control: &Control) -> Result<Vec<Job>, Error> {
         let answer = self.get("/jobs", control)?;
         let jobs = wire::decode_jobs(&answer.body, answer.status)?;
-        let mut told = self.jobs_told();
-        jobs.iter().for_each(|job| told.show(&job.job_id));
+        let mut known = self.known_jobs();
+        jobs.iter().for_each(|job| known.show(&job.job_id));
         Ok(jobs)
     }
 
@@ -273,7 +279,7 @@ impl Remote {
     }
 
     fn check_health(&self, control: &Control) -> Result<Health, Error> {
-        // A server that says itself that it takes no work is an answer, and not asked again.
+        // A server that reports that it accepts no work has answered, so there is no retry.
         let answer = self.ask(&Ask::get("/health"), control, &[503])?;
         wire::decode_health(&answer.body, answer.status)
     }
@@ -284,7 +290,7 @@ impl Remote {
 
     fn key_info(&self, control: &Control) -> Result<KeyInfo, Error> {
         let ask = Ask::post("/keys/validate", b"{}");
-        // A key that is refused is an answer here.
+        // A refused key is an answer here, and not an error.
         let answer = self.ask(&ask, control, &[401, 403])?;
         wire::decode_key_info(&answer.body, answer.status)
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What makes a submission safe to send again: its key, which names the store that has to remember it. The
-//! store is the one that was known before the first attempt: a server that answers for another store may
-//! have forgotten that attempt, or never have seen it.
+//! The idempotency key, which makes a submission safe to send again. It names the store that has to remember it, as known
+//! before the first attempt: a server with another store may have lost that attempt, or never have received it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ const MOVES_MAX: u32 = 1;
 
 #[derive(Debug, Default)]
 pub(super) struct Once {
-    /// What no other submission's key has; the first attempt makes it.
+    /// The unique part of the key; the first attempt makes it.
     unique: OnceCell<String>,
     store: RefCell<Option<Arc<str>>>,
     moves: Cell<u32>,
@@ -46,8 +45,8 @@ impl Once {
         self.store.borrow().is_some()
     }
 
-    /// After a refusal for its store, with nothing run so far: binds the submission to the store that the
-    /// refusal names, and to none once that was in vain. Whether it may be sent again.
+    /// To be called after a refusal because of the store, if nothing has run. Binds the submission to the store that the
+    /// refusal names, or to none if that has failed before. Returns whether it may be sent again.
     pub(super) fn follow(&self, named: Option<Arc<str>>) -> bool {
         let was_bound = self.is_bound();
         let moves = self.moves.get();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the way to a server leads through a proxy, and through which: what the caller said, else the
-//! variables of the environment as curl reads them.
+//! Chooses the proxy for a server, if any: the caller's choice, else the variables of the environment as curl reads
+//! them.
 
 use std::net::IpAddr;
 use unsandbox_protocol::auth::{Secret, is_loopback};
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::{Proxy, ProxyProtocol};
 
-/// What the caller said about proxies. A URL may hold a password, so it is never shown whole.
+/// The caller's choice of a proxy. A URL may contain a password, so it is never shown whole.
 #[derive(Clone, Default, Debug)]
 pub(crate) enum ProxyChoice {
     #[default]
@@ -29,7 +29,7 @@ pub(super) fn choose(
         ProxyChoice::Environment => {
             let (scheme, rest) = base.split_once("://").unwrap_or(("http", base));
             let authority = rest.split('/').next().unwrap_or_default();
-            // HTTP_PROXY in capitals is what a web server makes of a visitor's header.
+            // Not HTTP_PROXY: CGI servers set that variable from the `Proxy` header of a request.
             let names: &[&str] = match scheme {
                 "https" => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
                 _ => &["http_proxy", "all_proxy", "ALL_PROXY"],
@@ -37,7 +37,7 @@ pub(super) fn choose(
             let found = names.iter().find_map(|name| Some((*name, env(name)?)));
             let Some((name, url)) = found else { return Ok(None) };
             let excluded = env("no_proxy").or_else(|| env("NO_PROXY")).unwrap_or_default();
-            // A proxy is never the way to this machine.
+            // This machine is never reached through a proxy.
             if is_loopback(authority) || is_excluded(&excluded, scheme, authority) {
                 return Ok(None);
             }
@@ -60,7 +60,7 @@ fn parse(name: &str, url: &str) -> Result<Proxy, Error> {
         // The value is not shown: it may hold a password.
         Error::new(ErrorCode::Config, format!("{name} is not a supported proxy URL; use {kinds}"))
     };
-    // The proxy looks the server's name up in any case: the HTTP client would do it for `socks5`.
+    // `socks5h`, so that the proxy resolves the server's name; with `socks5` the HTTP client would.
     let by_name = url.strip_prefix("socks5://").map(|rest| format!("socks5h://{rest}"));
     let proxy = Proxy::new(by_name.as_deref().unwrap_or(url)).map_err(|_| unusable())?;
     match proxy.protocol() {
@@ -182,10 +182,10 @@ mod tests {
     fn what_the_caller_says_counts_first() {
         let env = |_: &str| Some("http://env:1".to_string());
         assert!(choose(&ProxyChoice::Direct, "https://h", &env).unwrap().is_none());
-        let said = ProxyChoice::Url(Secret::new("http://me:hunter2@mine:2"));
-        let proxy = choose(&said, "http://127.0.0.1:1", &env).unwrap().unwrap();
+        let explicit = ProxyChoice::Url(Secret::new("http://me:hunter2@mine:2"));
+        let proxy = choose(&explicit, "http://127.0.0.1:1", &env).unwrap().unwrap();
         assert_eq!(shown(&proxy), "mine:2");
-        assert!(!format!("{said:?}").contains("hunter2"));
+        assert!(!format!("{explicit:?}").contains("hunter2"));
         for bad in ["", "ftp://h:1", "socks4://h:1", "http://", "http://me:hunter2@", "a b"] {
             let error = choose(&ProxyChoice::Url(Secret::new(bad)), "https://h", &env).unwrap_err();
             assert_eq!(error.code(), ErrorCode::Config, "{bad:?}");

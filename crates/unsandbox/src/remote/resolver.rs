@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Looks names up, on a thread that can be left behind: a system's resolver neither knows the call's
-//! deadline nor can be interrupted. A caller may bring a resolver of its own.
+//! Resolves host names on a thread that can be abandoned, because the system's resolver has no deadline and cannot be
+//! interrupted. A caller may provide another resolver.
 
-use super::line::Line;
+use super::connection_state::ConnectionState;
 use super::socket::{Target, as_timeout};
 use std::fmt;
 use std::io;
@@ -15,10 +15,9 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Error, Timeout};
 
-/// How long an address is kept. The HTTP client asks before every request, also when it has a
-/// connection already.
+/// How long an address is cached. The HTTP client resolves before every request, even if it has a connection.
 const ADDRESS_LIFE: Duration = Duration::from_secs(30);
-/// Addresses of one name that are used; the HTTP client has room for so many.
+/// The most addresses of one name that are used, which is the limit of the HTTP client.
 const ADDRESSES_MAX: usize = 16;
 
 /// Gives the addresses of a host.
@@ -33,24 +32,24 @@ impl fmt::Debug for LookUp {
     }
 }
 
-/// The resolver of one line.
+/// The resolver of one connection.
 #[derive(Debug)]
-pub(super) struct LineResolver {
-    line: Arc<Line>,
+pub(super) struct ConnectionResolver {
+    state: Arc<ConnectionState>,
     target: Target,
     limit: Duration,
     look_up: Option<LookUp>,
     found: Mutex<Option<(String, Instant, Vec<SocketAddr>)>>,
 }
 
-impl LineResolver {
+impl ConnectionResolver {
     pub(super) fn new(
-        line: Arc<Line>,
+        state: Arc<ConnectionState>,
         target: Target,
         limit: Duration,
         look_up: Option<LookUp>,
     ) -> Self {
-        LineResolver { line, target, limit, look_up, found: Mutex::new(None) }
+        ConnectionResolver { state, target, limit, look_up, found: Mutex::new(None) }
     }
 
     fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
@@ -68,10 +67,10 @@ impl LineResolver {
             None => (name.as_str(), port).to_socket_addrs().map(Iterator::collect),
         };
         let addresses: Vec<SocketAddr> = self
-            .line
-            .detached(self.limit, lookup)
+            .state
+            .run_detached(self.limit, lookup)
             .map_err(|error| as_timeout(error, Timeout::Resolve))?
-            // The lookup's own words ("Name or service not known") are kept.
+            // The text of the lookup's error ("Name or service not known") is kept.
             .map_err(|error| Error::Other(Box::new(LookupFailed(error))))?;
         if addresses.is_empty() {
             return Err(Error::HostNotFound);
@@ -82,13 +81,13 @@ impl LineResolver {
     }
 }
 
-impl Resolver for LineResolver {
+impl Resolver for ConnectionResolver {
     fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(default);
         let addresses = match (&self.target, host.parse::<IpAddr>()) {
-            // Never connected to, but the HTTP client wants an address.
+            // The HTTP client needs an address, although it is never connected to.
             (Target::Path(_), _) => vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             (Target::Host, Ok(address)) => vec![SocketAddr::new(address, port)],
             (Target::Host, Err(_)) => self.look_up(host, port)?,
@@ -99,7 +98,7 @@ impl Resolver for LineResolver {
     }
 }
 
-/// A name that was not found, told apart from a connection that failed.
+/// The error of a lookup, as a type that differs from the errors of a connection.
 #[derive(Debug)]
 pub(super) struct LookupFailed(io::Error);
 

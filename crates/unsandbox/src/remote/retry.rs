@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! When a call is repeated: only where that can never run a program twice.
+//! Repeats failed calls, but only where that can never run a program twice.
 
 use super::control::{Control, jitter};
 use super::exchange::{Answer, Ask, Exchange, Fault, path_of};
@@ -10,52 +10,52 @@ use unsandbox_protocol::wire::{self, decode_error};
 use unsandbox_protocol::{Error, ErrorCode};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// A server that asks for more patience is not waited for: the caller may know better what to do.
+/// If a server asks for a longer pause, the call fails: the caller may have a better plan.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How a call is asked.
-pub(super) struct Terms<'a> {
+/// How a call is made.
+pub(super) struct RetryOptions<'a> {
     pub(super) retries: u32,
     pub(super) observer: Option<&'a Observer>,
     /// Statuses beyond 200–299 that are answers.
     pub(super) accept: &'a [u16],
-    /// Is shown every reply, refusals too.
-    pub(super) heard: &'a dyn Fn(&Answer),
+    /// Called with every reply, including refusals.
+    pub(super) on_reply: &'a dyn Fn(&Answer),
 }
 
-/// Asks until there is an answer of 200–299, an error that stays, or no attempt left.
+/// Sends the request until there is an answer of 200–299, a permanent error, or no attempt left.
 ///
 /// A refusal of any kind is an error.
 pub(super) fn ask(
     exchange: &Exchange,
     ask: &Ask<'_>,
     control: &Control,
-    terms: &Terms<'_>,
+    options: &RetryOptions<'_>,
 ) -> Result<Answer, Error> {
-    let Some(Observer(observer)) = terms.observer else {
-        return attempts(exchange, ask, control, terms, &mut Seen::default());
+    let Some(Observer(observer)) = options.observer else {
+        return attempts(exchange, ask, control, options, &mut AttemptStats::default());
     };
     let (method, path, bytes_sent) = (ask.method.as_str(), path_of(ask.target), ask.body.len());
     observer(&RequestEvent::Started { method, path, bytes_sent });
     let begun = Instant::now();
-    let mut seen = Seen::default();
-    let end = attempts(exchange, ask, control, terms, &mut seen);
+    let mut stats = AttemptStats::default();
+    let end = attempts(exchange, ask, control, options, &mut stats);
     observer(&RequestEvent::Ended {
         method,
         path,
-        status: seen.status,
+        status: stats.status,
         error: end.as_ref().err().map(Error::code),
         bytes_sent,
-        bytes_received: seen.bytes,
-        attempts: seen.attempts,
+        bytes_received: stats.bytes,
+        attempts: stats.attempts,
         elapsed: begun.elapsed(),
     });
     end
 }
 
-/// What an observer is told at the end.
+/// What is reported to an observer at the end.
 #[derive(Default)]
-struct Seen {
+struct AttemptStats {
     attempts: u32,
     status: Option<u16>,
     bytes: usize,
@@ -65,21 +65,22 @@ fn attempts(
     exchange: &Exchange,
     ask: &Ask<'_>,
     control: &Control,
-    terms: &Terms<'_>,
-    seen: &mut Seen,
+    options: &RetryOptions<'_>,
+    stats: &mut AttemptStats,
 ) -> Result<Answer, Error> {
     let mut failures = 0;
-    // How the first attempt ended on which the server may have acted.
-    let mut acted: Option<Error> = None;
+    // The error of the first attempt on which the server may have acted.
+    let mut first_uncertain: Option<Error> = None;
     loop {
-        seen.attempts += 1;
+        stats.attempts += 1;
         let outcome = exchange.ask(ask, control);
-        seen.status = outcome.as_ref().ok().map(|answer| answer.status);
-        seen.bytes = outcome.as_ref().map_or(0, |answer| answer.body.len());
-        outcome.iter().for_each(terms.heard);
+        stats.status = outcome.as_ref().ok().map(|answer| answer.status);
+        stats.bytes = outcome.as_ref().map_or(0, |answer| answer.body.len());
+        outcome.iter().for_each(options.on_reply);
         let failure = match outcome {
             Ok(answer)
-                if (200..300).contains(&answer.status) || terms.accept.contains(&answer.status) =>
+                if (200..300).contains(&answer.status)
+                    || options.accept.contains(&answer.status) =>
             {
                 return Ok(answer);
             }
@@ -87,21 +88,21 @@ fn attempts(
             Err(fault) => Failure::lost(fault),
         };
         if let (Some(once), Some(named)) = (ask.once, &failure.other_store) {
-            match acted {
+            match first_uncertain {
                 Some(first) => return Err(key_forgotten(exchange, first)),
                 None if once.follow(named.store.clone()) => continue,
                 None => return Err(failure.error),
             }
         }
-        if failure.seen && acted.is_none() {
-            acted = Some(failure.error.clone());
+        if failure.may_have_acted && first_uncertain.is_none() {
+            first_uncertain = Some(failure.error.clone());
         }
         // Only a submission can have run something.
-        let may_have_run = ask.once.is_some() && acted.is_some();
+        let may_have_run = ask.once.is_some() && first_uncertain.is_some();
         let at_the_end = |error: Error| error.with_may_have_run(may_have_run);
         let pause = failure.pause(failures);
         let late = pause > LONGEST_PAUSE || control.left().is_some_and(|left| left <= pause);
-        if failures >= terms.retries || late || !failure.may_repeat(ask) {
+        if failures >= options.retries || late || !failure.may_repeat(ask) {
             return Err(at_the_end(failure.error));
         }
         failures += 1;
@@ -110,7 +111,7 @@ fn attempts(
     }
 }
 
-/// The end of a submission of which nobody knows any more whether it ran.
+/// The error for a submission of which it is unknown whether it ran.
 fn key_forgotten(exchange: &Exchange, first: Error) -> Error {
     let message = format!(
         "{} has no record of the Idempotency-Key of this submission (the server was restarted or replaced, or the \
@@ -123,8 +124,8 @@ fn key_forgotten(exchange: &Exchange, first: Error) -> Error {
 struct Failure {
     error: Error,
     /// Whether the server may have acted on the request.
-    seen: bool,
-    /// What a server can do that refused a submission because its store of keys is another.
+    may_have_acted: bool,
+    /// The features of a server that refused a submission because it has another store of keys.
     other_store: Option<Features>,
 }
 
@@ -135,14 +136,14 @@ impl Failure {
         let changed = answer.status == 412 && error.wire() == wire::STORE_CHANGED;
         let other_store = changed
             .then(|| Features::parse(answer.header(wire::FEATURES_HEADER).unwrap_or_default()));
-        // Where a refusal names a job, there is one.
-        let seen = error.job_id().is_some()
+        // A refusal that names a job means that the job exists.
+        let may_have_acted = error.job_id().is_some()
             || (error.code() == ErrorCode::Server && !says_that_nothing_ran(&error));
-        Failure { error, seen, other_store }
+        Failure { error, may_have_acted, other_store }
     }
 
     fn lost(fault: Fault) -> Failure {
-        Failure { error: fault.error, seen: fault.sent, other_store: None }
+        Failure { error: fault.error, may_have_acted: fault.sent, other_store: None }
     }
 
     fn may_repeat(&self, ask: &Ask<'_>) -> bool {
@@ -150,10 +151,10 @@ impl Failure {
             self.error.code(),
             ErrorCode::Connect | ErrorCode::Server | ErrorCode::RateLimited
         );
-        passing && (!self.seen || ask.once.is_none_or(|once| once.is_bound()))
+        passing && (!self.may_have_acted || ask.once.is_none_or(|once| once.is_bound()))
     }
 
-    /// What the server asked for, else longer and longer.
+    /// The pause that the server asked for, else one that doubles with each attempt.
     fn pause(&self, attempt: u32) -> Duration {
         match self.error.retry_after_ms() {
             Some(ms) => Duration::from_millis(ms),
@@ -162,8 +163,8 @@ impl Failure {
     }
 }
 
-/// A server that says in so many words that it took nothing. `Retry-After` alone does not say so: a cache
-/// or gateway adds it to its own 503 where the server behind it did not answer in time, and may have run.
+/// Whether the server states that it did not accept the request. `Retry-After` alone does not mean that: a cache or
+/// gateway adds it to its own 503 when the server behind it did not answer in time and may have run the program.
 fn says_that_nothing_ran(refusal: &Error) -> bool {
     refusal.http_status() == 503 && [wire::STOPPING, wire::BUSY].contains(&refusal.wire())
 }

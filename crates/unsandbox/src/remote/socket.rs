@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Connections for the HTTP client: TCP and Unix sockets that obey a [`Line`]. The client's own TCP
-//! connector cannot be interrupted while it looks up a name or connects, and knows no Unix sockets.
+//! Connections for the HTTP client: TCP and Unix sockets that end with their [`ConnectionState`]. The client's own TCP
+//! connector cannot be interrupted while it resolves a name or connects, and does not support Unix sockets.
 
-use super::line::Line;
+use super::connection_state::ConnectionState;
 use super::mask;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -26,7 +26,7 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// The same call on whichever socket it is.
+/// The same call on either kind of socket.
 macro_rules! on {
     ($stream:expr, $socket:ident => $call:expr) => {
         match $stream {
@@ -45,7 +45,7 @@ impl ShutdownHandle for Stream {
 }
 
 impl Stream {
-    /// Whether the server neither closed it nor sent what nobody asked for.
+    /// Whether the server has neither closed it nor sent unexpected bytes.
     #[cfg(unix)]
     fn is_open(&self) -> io::Result<bool> {
         use rustix::net::{RecvFlags, recv};
@@ -54,7 +54,7 @@ impl Stream {
         Ok(seen.is_err_and(|error| error == rustix::io::Errno::WOULDBLOCK))
     }
 
-    /// As above, where a single look that does not wait is not available.
+    /// As above, for systems without a read that neither waits nor consumes.
     #[cfg(not(unix))]
     fn is_open(&self) -> io::Result<bool> {
         on!(self, socket => socket.set_nonblocking(true))?;
@@ -76,7 +76,7 @@ pub(super) enum Target {
 /// Opens the socket, unless an earlier connector (a proxy's) has.
 #[derive(Clone, Debug)]
 pub(super) struct SocketConnector {
-    pub(super) line: Arc<Line>,
+    pub(super) state: Arc<ConnectionState>,
     pub(super) target: Target,
     pub(super) connect: Duration,
 }
@@ -97,7 +97,7 @@ impl<In: Transport> Connector<In> for SocketConnector {
 }
 
 impl SocketConnector {
-    /// Opens a socket to the first of `addresses` that answers, which ends with the HTTP client.
+    /// Opens a socket to the first of `addresses` that answers. The HTTP client can shut it down.
     pub(super) fn open(
         &self,
         addresses: &[SocketAddr],
@@ -112,28 +112,28 @@ impl SocketConnector {
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         let each_read = config.timeout_per_read();
-        let line = self.line.clone();
-        Ok(Socket { stream, line, buffers, each_read, read_limit: None, write_limit: None })
+        let state = self.state.clone();
+        Ok(Socket { stream, state, buffers, each_read, read_limit: None, write_limit: None })
     }
 
     fn connect_tcp(&self, addresses: Vec<SocketAddr>) -> io::Result<Stream> {
-        let limit = self.line.left(Some(self.connect))?.unwrap_or(self.connect);
+        let limit = self.state.left(Some(self.connect))?.unwrap_or(self.connect);
         if let [address] = addresses[..]
             && address.ip().is_loopback()
         {
-            // This machine answers at once, one way or the other, unless its queue is full.
+            // This machine accepts or refuses at once, unless its queue is full.
             match TcpStream::connect_timeout(&address, limit.min(AT_ONCE)) {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 answered => return with_nodelay(answered?),
             }
         }
-        with_nodelay(self.line.detached(limit, move || race(&addresses, limit))??)
+        with_nodelay(self.state.run_detached(limit, move || race(&addresses, limit))??)
     }
 
     #[cfg(unix)]
     fn connect_unix(&self, path: PathBuf) -> io::Result<Stream> {
         // A full backlog blocks the connect.
-        self.line.detached(self.connect, move || UnixStream::connect(path))?.map(Stream::Unix)
+        self.state.run_detached(self.connect, move || UnixStream::connect(path))?.map(Stream::Unix)
     }
 
     #[cfg(not(unix))]
@@ -152,16 +152,16 @@ fn with_nodelay(stream: TcpStream) -> io::Result<Stream> {
     Ok(Stream::Tcp(stream))
 }
 
-/// How long a connection on this machine is waited for without a thread.
+/// How long to wait for a connection on this machine without a thread.
 const AT_ONCE: Duration = Duration::from_millis(20);
-/// How long an address may be silent before the next one is tried beside it (RFC 8305).
+/// How long an address may take before the next one is tried in parallel (RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Tries the addresses in their order, each with a head start; the first that answers wins.
 fn race(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
     let until = Instant::now() + limit;
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let (mut waiting, mut under_way) = (addresses.iter(), 0);
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -169,17 +169,17 @@ fn race(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
             return Err(io::ErrorKind::TimedOut.into());
         }
         if let Some(address) = waiting.next().copied() {
-            let tell = tell.clone();
+            let sender = sender.clone();
             std::thread::Builder::new().name("unsandbox-connect".to_string()).spawn(move || {
-                // Nobody listens once another address has won.
-                let _ = tell.send(TcpStream::connect_timeout(&address, left));
+                // The receiver is gone once another address has won.
+                let _ = sender.send(TcpStream::connect_timeout(&address, left));
             })?;
             under_way += 1;
         } else if under_way == 0 {
             return Err(last);
         }
-        let patience = if waiting.len() > 0 { left.min(HEAD_START) } else { left };
-        match told.recv_timeout(patience) {
+        let wait = if waiting.len() > 0 { left.min(HEAD_START) } else { left };
+        match receiver.recv_timeout(wait) {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => {
                 last = error;
@@ -197,18 +197,18 @@ pub(super) fn as_timeout(error: io::Error, which: Timeout) -> Error {
     }
 }
 
-/// A socket that ends with its line's deadline or interrupt.
+/// A socket that ends at the deadline or interrupt of its connection.
 pub(super) struct Socket {
     stream: Arc<Stream>,
-    line: Arc<Line>,
+    state: Arc<ConnectionState>,
     buffers: LazyBuffers,
     each_read: Option<Duration>,
-    /// What the kernel was told of how long a read and a write may block.
+    /// The time limits of reads and writes that are set on the socket.
     read_limit: Option<Duration>,
     write_limit: Option<Duration>,
 }
 
-/// When a step is over that ureq bounds.
+/// The end of a step that ureq limits.
 fn end_of(timeout: NextTimeout) -> Option<Instant> {
     match timeout.after {
         MaybeDuration::Exact(after) => Instant::now().checked_add(after),
@@ -217,19 +217,19 @@ fn end_of(timeout: NextTimeout) -> Option<Instant> {
 }
 
 impl Socket {
-    /// What a step may still take that is over at `until`.
+    /// The time left for a step that has to end at `until`.
     fn left(&self, until: Option<Instant>, reason: Timeout) -> Result<Option<Duration>, Error> {
         let own = until.map(|until| until.saturating_duration_since(Instant::now()));
         if own.is_some_and(|own| own.is_zero()) {
             return Err(Error::Timeout(reason));
         }
-        self.line.left(own).map_err(|error| as_timeout(error, reason))
+        self.state.left(own).map_err(|error| as_timeout(error, reason))
     }
 
-    /// Tells the kernel only what it has to know anew: a shorter limit than is left merely lets a step look
-    /// at its time again, and is put right then.
+    /// Sets the socket's limit only where necessary. A limit that is shorter than the time left only makes the step
+    /// check its time again, and is corrected then.
     fn limit_reads(&mut self, left: Option<Duration>, woken: bool) -> io::Result<()> {
-        if woken || must_be_told(self.read_limit, left) {
+        if woken || needs_timeout_update(self.read_limit, left) {
             on!(&*self.stream, socket => socket.set_read_timeout(left))?;
             self.read_limit = left;
         }
@@ -237,7 +237,7 @@ impl Socket {
     }
 
     fn limit_writes(&mut self, left: Option<Duration>, woken: bool) -> io::Result<()> {
-        if woken || must_be_told(self.write_limit, left) {
+        if woken || needs_timeout_update(self.write_limit, left) {
             on!(&*self.stream, socket => socket.set_write_timeout(left))?;
             self.write_limit = left;
         }
@@ -245,15 +245,15 @@ impl Socket {
     }
 }
 
-fn must_be_told(told: Option<Duration>, left: Option<Duration>) -> bool {
-    match (told, left) {
-        (_, None) => told.is_some(),
+fn needs_timeout_update(set: Option<Duration>, left: Option<Duration>) -> bool {
+    match (set, left) {
+        (_, None) => set.is_some(),
         (None, Some(_)) => true,
-        (Some(told), Some(left)) => told > left,
+        (Some(set), Some(left)) => set > left,
     }
 }
 
-/// Whether a call came back because the kernel's limit for it was over.
+/// Whether a call returned because the socket's limit was over.
 fn is_wake(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
@@ -281,9 +281,9 @@ impl Transport for Socket {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        // Each read of a body has a limit of its own; the wait for the reply's head has another one.
+        // Each read of a body has one limit, and the wait for the reply's head another.
         let timeout = match self.each_read.map(MaybeDuration::Exact) {
-            Some(each) if self.line.is_in_body() && each < timeout.after => {
+            Some(each) if self.state.is_in_body() && each < timeout.after => {
                 NextTimeout { after: each, reason: Timeout::PerRead, ..timeout }
             }
             _ => timeout,
@@ -306,9 +306,8 @@ impl Transport for Socket {
     }
 
     fn is_open(&mut self) -> bool {
-        // At the end of a reply it goes to where idle connections wait, and is looked at when it is taken from
-        // there.
-        self.line.is_in_body() || self.stream.is_open().unwrap_or(false)
+        // At the end of a reply no check is needed: the connection becomes idle, and is checked before its next use.
+        self.state.is_in_body() || self.stream.is_open().unwrap_or(false)
     }
 }
 
@@ -318,12 +317,12 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// Stands last in the chain, above TLS: notes on the line that bytes of a request leave, and puts the keys
+/// The last connector of the chain, above TLS: records in the state that bytes of a request are sent, and puts the keys
 /// into them.
 #[derive(Debug)]
 pub(super) struct WatchConnector {
-    pub(super) line: Arc<Line>,
-    /// What is said to a proxy to get through it is not a request yet.
+    pub(super) state: Arc<ConnectionState>,
+    /// Whether there is a proxy; the exchange with it is not yet a request to the server.
     pub(super) proxied: bool,
 }
 
@@ -336,23 +335,22 @@ impl<In: Transport> Connector<In> for WatchConnector {
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
         let to_proxy = self.proxied && details.config.proxy().is_none();
-        let line = (!to_proxy).then(|| self.line.clone());
-        Ok(chained.map(|inner| Watched { inner, line, head: Vec::new() }))
+        let state = (!to_proxy).then(|| self.state.clone());
+        Ok(chained.map(|inner| Watched { inner, state, head: Vec::new() }))
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Watched<In> {
     inner: In,
-    line: Option<Arc<Line>>,
-    /// The head of a request, which waits for its body: together they are one packet, and one call of the
-    /// kernel.
+    state: Option<Arc<ConnectionState>>,
+    /// The head of a request, which waits for its body, so that both are sent in one packet and one system call.
     head: Vec<u8>,
 }
 
 impl<In: Transport> Watched<In> {
-    /// Puts the head that waits before the `amount` bytes of body; how much there is to send then. A body
-    /// that leaves no room has its head sent ahead.
+    /// Puts the waiting head before the `amount` bytes of body, and returns the number of bytes to send. If there is not
+    /// enough room, the head is sent first.
     fn with_head(&mut self, amount: usize, timeout: NextTimeout) -> Result<usize, Error> {
         let head = std::mem::take(&mut self.head);
         let output = self.inner.buffers().output();
@@ -368,16 +366,16 @@ impl<In: Transport> Watched<In> {
         Ok(amount)
     }
 
-    /// Lets the first `amount` bytes of the output leave, with the keys that belong into them.
+    /// Sends the first `amount` bytes of the output, with the keys in place of their placeholders.
     fn send(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let Some(line) = &self.line else { return self.inner.transmit_output(amount, timeout) };
-        line.mark_sent();
-        let mut masked = line.take_masked();
+        let Some(state) = &self.state else { return self.inner.transmit_output(amount, timeout) };
+        state.mark_sent();
+        let mut masked = state.take_masked();
         if masked.is_empty() {
             return self.inner.transmit_output(amount, timeout);
         }
         let places = mask::reveal(&mut self.inner.buffers().output()[..amount], &mut masked);
-        line.put_masked(masked);
+        state.put_masked(masked);
         let outcome = self.inner.transmit_output(amount, timeout);
         mask::hide(self.inner.buffers().output(), &places);
         outcome
@@ -390,7 +388,7 @@ impl<In: Transport> Transport for Watched<In> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        if self.line.as_ref().is_some_and(|line| line.take_body_follows()) {
+        if self.state.as_ref().is_some_and(|state| state.take_body_follows()) {
             let head = &self.inner.buffers().output()[..amount];
             self.head = head.to_vec();
             return Ok(());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SOCKS5 (RFC 1928, with the password of RFC 1929) over a socket of ours. The HTTP client's own connector
-//! opens its own: its TCP connect cannot be cancelled, and it has one limit for the wait for a reply and for
-//! each read of its body, which would end long executions. The proxy resolves the server's name.
+//! SOCKS5 (RFC 1928, with the password of RFC 1929) over our own socket. The connector of the HTTP client is not used: its
+//! TCP connect cannot be cancelled, and it has one limit for both the wait for a reply and each read of its body, which
+//! would end long executions. The proxy resolves the server's name.
 
 use super::socket::{Socket, SocketConnector};
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
-/// Opens a way through a SOCKS proxy, if that is the kind of proxy that is set.
+/// Connects through a SOCKS proxy, if the configured proxy is one.
 #[derive(Debug)]
 pub(super) struct SocksConnector {
     pub(super) sockets: SocketConnector,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Executions at a server: which route they take, how they are submitted, and what becomes of them
-//! when the caller gives up.
+//! Executions at a server: the choice of the route, the submission, and the cancellation when the caller gives up.
 
 use super::control::Control;
 use super::exchange::{Answer, Ask};
@@ -23,7 +22,7 @@ pub(super) struct EncodedRequest {
     target: Cow<'static, str>,
     content_type: &'static str,
     body: String,
-    /// The language that was detected on this side.
+    /// The language, if the client has detected it.
     detected: Option<&'static str>,
 }
 
@@ -65,7 +64,7 @@ impl Remote {
         let encoded = self.encode(request, as_job, &control)?;
         let detected = encoded.detected;
         let answer = match as_job {
-            true => self.submit_aside(encoded, &control)?,
+            true => self.submit_detached(encoded, &control)?,
             false => self.submit_encoded(&encoded, &control)?,
         };
         let submitted = wire::decode_submission_or_result(answer.body, answer.status)
@@ -77,7 +76,7 @@ impl Remote {
         let mut result = match submitted {
             Submitted::Result(result) => result,
             Submitted::Job(job) => {
-                self.jobs_told().accept(&job.job_id);
+                self.known_jobs().accept(&job.job_id);
                 self.owners().note(&context.owner, &job.job_id);
                 sink.event(Event::Accepted(&job));
                 self.wait_or_cancel(&job.job_id, &control)?
@@ -95,7 +94,7 @@ impl Remote {
         Ok(result)
     }
 
-    /// Submits a job. The context bounds the submission.
+    /// Submits a job. The context limits the submission, not the job.
     pub(super) fn submit_listed(&self, submission: Submission<'_>) -> Result<Job, Error> {
         let Submission { request, stdin, context, .. } = submission;
         let request = with_stdin(request, stdin)?;
@@ -103,10 +102,10 @@ impl Remote {
         let control = Control::new(context.cancel, Some(limit));
         let encoded = self.encode(request, true, &control)?;
         let detected = encoded.detected;
-        let answer = self.submit_aside(encoded, &control)?;
+        let answer = self.submit_detached(encoded, &control)?;
         let mut job = wire::decode_submission(&answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
-        self.jobs_told().accept(&job.job_id);
+        self.known_jobs().accept(&job.job_id);
         self.owners().note(&context.owner, &job.job_id);
         if let Some(name) = detected {
             job.detected_language.get_or_insert_with(|| name.to_string());
@@ -114,7 +113,7 @@ impl Remote {
         Ok(job)
     }
 
-    /// The bounds of an execution: a legal run is never cut by us.
+    /// The limits of an execution: long enough for every run that the server allows.
     fn execution(
         &self,
         cancel: CancelToken,
@@ -125,8 +124,8 @@ impl Remote {
         Control::new(cancel, Some(limit))
     }
 
-    /// Chooses the route: what `/run` cannot carry goes there as JSON if the server takes it, and is
-    /// detected here otherwise.
+    /// Chooses the route. A request without a language whose options `/run` cannot carry in its query is sent there as
+    /// JSON if the server supports that; otherwise its language is detected here.
     fn encode(
         &self,
         request: ValidRequest<'_>,
@@ -161,7 +160,7 @@ impl Remote {
         Ok(json(execute, &request.into_request(), detected))
     }
 
-    /// Sends a submission, and again where that cannot run it twice.
+    /// Sends a submission, and repeats it where that cannot run it twice.
     pub(super) fn submit_encoded(
         &self,
         encoded: &EncodedRequest,
@@ -176,7 +175,7 @@ impl Remote {
         self.ask(&ask, control, &[])
     }
 
-    /// Waits for a job of this call; if the caller gives up, the job is cancelled too.
+    /// Waits for a job of this call; if the caller gives up, the job is cancelled.
     pub(super) fn wait_or_cancel(
         &self,
         job_id: &str,
@@ -185,7 +184,7 @@ impl Remote {
         let end = poll::wait(self, job_id, control);
         match &end {
             Err(error) if matches!(error.code(), ErrorCode::Cancelled | ErrorCode::Timeout) => {
-                self.cancel_aside(job_id);
+                self.cancel_detached(job_id);
                 end.map_err(|error| error.with_job_id(job_id).with_may_have_run(true))
             }
             _ => end,
@@ -193,14 +192,14 @@ impl Remote {
     }
 }
 
-/// How long compiling, and making what the request wants back, may take before and after the run.
+/// The time for compiling and for making the requested artifacts, in addition to the run.
 fn steps_beside(language: Option<&Language>, request: &Request) -> Duration {
     let steps = 1 + u32::from(request.return_artifact) + u32::from(request.return_wasm_artifact);
-    // Which language it is the server finds out: the slowest one, then.
+    // If only the server detects the language, the slowest compiler is assumed.
     language.map_or(limits::COMPILE_TIME_MAX, Language::compile_time) * steps
 }
 
-/// Reads a streamed standard input to its end: a server takes it whole.
+/// Reads a streamed standard input to its end, because a server needs all of it.
 fn with_stdin(
     mut request: ValidRequest<'_>,
     stdin: Option<Box<dyn Read + Send>>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whom to trust: the built-in roots, the certificates of a file, or whom this system trusts.
+//! The trusted certificates: the built-in roots, those of a file, or those of this system.
 
 use std::path::PathBuf;
 use unsandbox_protocol::{Error, ErrorCode};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Trees are fake here: plain files in a folder, since no two machines delegate alike.
+//! The control groups here are plain files in a folder, since machines delegate differently.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn fake_groups(name: &str) -> (Groups, PathBuf) {
     (Groups { version: Version::One, bases, used: Vec::new() }, base)
 }
 
-/// What the kernel would tell of a group after its run.
+/// Writes the values that the kernel would show for a group after its run.
 fn after_a_run(group: &Group, processes: u64, bytes: u64) {
     group.set("pids", "pids.current", processes).unwrap();
     group.set("memory", "memory.usage_in_bytes", bytes).unwrap();
@@ -134,7 +134,7 @@ fn memory_that_can_be_swapped_out_is_no_limit() {
     }
 }
 
-/// A folder that looks like a tree with this process in /user/app, and what /proc says of it.
+/// A folder that looks like a tree with this process in /user/app, and the matching contents of /proc.
 fn fake(name: &str, controllers: &str) -> (PathBuf, String, String) {
     let tree = std::env::temp_dir().join(format!("cgroup-{name}-{}", std::process::id()));
     fs::create_dir_all(tree.join("user/app")).unwrap();
@@ -156,7 +156,7 @@ fn a_delegated_tree_of_version_two_holds_every_run_to_its_limits() {
     assert_eq!(read(base.join("cgroup.subtree_control")), "+memory +pids");
     let group = groups.create(7, 64 << 20, 16).unwrap();
     let run = base.join("7");
-    group.door().unwrap().enter().unwrap();
+    group.entry().unwrap().enter().unwrap();
     assert_eq!(read(run.join("memory.max")), (64 << 20).to_string());
     assert_eq!(read(run.join("memory.swap.max")), "0");
     assert_eq!(read(run.join("pids.max")), "17"); // and the init
@@ -183,7 +183,7 @@ fn a_tree_without_the_controllers_says_so() {
 #[test]
 fn a_tree_that_takes_no_group_is_named_with_the_cause() {
     let (tree, membership, mounts) = fake("taken", "memory pids\n");
-    // What a kernel refuses with EACCES or EROFS is refused here with EEXIST.
+    // A kernel would refuse it with EACCES or EROFS; here the error is EEXIST.
     fs::write(tree.join("user").join(format!("{PREFIX}{}", std::process::id())), "").unwrap();
     let why = version_two(&membership, &mounts).err().unwrap();
     let place = tree.join("user").display().to_string();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The filters that only some runs get, interpreted as in `tests`: of the host's own user, of a run that
-//! is watched, of an older kernel.
+//! Tests of the filters that only some runs get, interpreted as in `tests`: runs with the id of the host's user, runs
+//! whose memory the watchdog counts, runs on an older kernel.
 
 use super::tests::{HIGH, native, verdict, without_one};
 use super::*;
@@ -17,8 +17,8 @@ fn first_wrong(programs: &[Vec<sock_filter>], answers: &[Answer]) -> Option<Stri
     })
 }
 
-/// That the rules answer as they should, and that an answer changes with each that is left out.
-fn hold(rules: &Rules, answers: &[Answer]) {
+/// Asserts that the rules give these answers, and that leaving out any rule changes an answer.
+fn assert_answers(rules: &Rules, answers: &[Answer]) {
     let wrong = |rules: &Rules| {
         first_wrong(&[program(rules.clone(), EPERM).expect("they compile")], answers)
     };
@@ -31,8 +31,8 @@ fn hold(rules: &Rules, answers: &[Answer]) {
 const POINTER: u64 = 0x7f00_0000_0000;
 
 #[test]
-fn memory_that_cannot_be_seen_is_not_to_be_had() {
-    let [everywhere, with_own_files] = Filters::compile().expect("they compile").unseen;
+fn system_calls_that_allocate_uncounted_memory_are_refused() {
+    let [everywhere, with_own_files] = Filters::compile().expect("they compile").uncounted_memory;
     for call in [444, 445, 446] {
         for filter in [&everywhere, &with_own_files] {
             assert_eq!(verdict(&[filter], &native(call, &[3])), "ENOSYS");
@@ -74,7 +74,7 @@ fn requests_are_allowed_by_name() {
 }
 
 #[test]
-fn nothing_hides_from_the_watchdog() {
+fn system_calls_that_hide_memory_from_the_watchdog_are_refused() {
     let answers = [
         (SYS_prctl, [PR_SET_DUMPABLE as u64, 0, 0], "EPERM"),
         (SYS_prctl, [PR_SET_DUMPABLE as u64 | HIGH, 2, 0], "EPERM"),
@@ -91,11 +91,11 @@ fn nothing_hides_from_the_watchdog() {
         (SYS_setsockopt, [3, SOL_SOCKET as u64, SO_REUSEADDR as u64], "allow"),
         (SYS_setsockopt, [3, IPPROTO_TCP as u64, SO_SNDBUF as u64], "allow"),
     ];
-    hold(&watched_rules().expect("the rules are valid"), &answers);
+    assert_answers(&accounting_rules().expect("the rules are valid"), &answers);
 }
 
 #[test]
-fn no_file_is_cut_short_below_the_interface_that_guards_it() {
+fn files_are_not_truncated_where_landlock_does_not_prevent_it() {
     let cut = |access: c_int| (access | O_TRUNC | O_CLOEXEC) as u64;
     let plain = O_CLOEXEC as u64;
     let mut answers = vec![

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Calls that a filter hands to the init (`notify.rs`). Each costs the program some microseconds, and a signal may
-//! interrupt it, so that only those are handed over which nothing else can judge.
+//! Filters that hand calls to the init (`notify.rs`). Each such call costs the program some microseconds, and a signal
+//! may interrupt it, so only calls that nothing else can decide are handed over.
 
 use super::join::{self, Answer, Answers};
 use libc::sock_filter;
 
 type Program = Vec<sock_filter>;
 
-/// Every jail's filter with sockets asked about; then with what takes from a quota as well.
-pub fn at_full(guard: &[sock_filter], answers: &Answers, programs: &[Program]) -> [Program; 2] {
+/// Every jail's filter which also hands over sockets; and one which hands over calls that use a quota as well.
+pub fn at_full(check: &[sock_filter], answers: &Answers, programs: &[Program]) -> [Program; 2] {
     let mut programs = programs.to_vec();
     programs.push(sockets());
-    let sockets_only = join::joined(guard, answers, &programs);
+    let sockets_only = join::joined(check, answers, &programs);
     let mut answers = answers.clone();
     answers.extend(quotas());
     programs.extend([new_watches(), new_locks()]);
-    [sockets_only, join::joined(guard, &answers, &programs)]
+    [sockets_only, join::joined(check, &answers, &programs)]
 }
 
-/// Times by descriptor; then what takes from a quota as well.
+/// A filter that hands over setting times by descriptor; and one that hands over calls that use a quota as well.
 pub fn at_reduced() -> [Program; 2] {
     let mut answers = Answers::from_iter(quotas());
-    // At the full level a user namespace of its own bounds these.
+    // At the full level the user namespace limits these.
     answers.extend(INOTIFY.iter().map(|call| (*call as u32, Answer::Ask)));
-    answers.insert(libc::SYS_utimensat as u32, Answer::Look);
+    answers.insert(libc::SYS_utimensat as u32, Answer::RunPrograms);
     let programs = [times(Answer::Ask), new_watches(), new_locks()];
     [times(Answer::Ask), join::joined(&[], &answers, &programs)]
 }
@@ -39,9 +39,11 @@ fn sockets() -> Program {
     join::by_argument(libc::SYS_socket, 0, &Answers::from(families), Answer::Allow)
 }
 
-/// Of `epoll_ctl` only adding takes from a quota, of `fcntl` only setting a lock.
+/// Only adding uses a quota in `epoll_ctl`, and only setting a lock in `fcntl`, so their arguments decide.
 fn quotas() -> impl Iterator<Item = (u32, Answer)> {
-    [libc::SYS_epoll_ctl, libc::SYS_fcntl].map(|call| (call as u32, Answer::Look)).into_iter()
+    [libc::SYS_epoll_ctl, libc::SYS_fcntl]
+        .map(|call| (call as u32, Answer::RunPrograms))
+        .into_iter()
 }
 
 fn new_watches() -> Program {
@@ -76,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_init_hears_of_sockets_of_a_network() {
+    fn sockets_of_a_network_are_handed_to_the_init() {
         let (stream, filters) = (SOCK_STREAM as u64, Filters::compile().expect("they compile"));
         for asking in &filters.every_asking {
             let socket = |family: u64| answer(asking, SYS_socket, &[family, stream, 0]);
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_init_hears_of_what_takes_from_a_quota_where_that_is_shared() {
+    fn calls_that_use_a_shared_quota_are_handed_to_the_init() {
         let filters = Filters::compile().expect("they compile");
         let pairs = [(&filters.every_asking, "allow"), (&filters.reduced_asking, "ask")];
         for ([little, more], inotify) in pairs {
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn times_by_descriptor_are_the_inits_to_set_or_nobodys() {
+    fn times_by_descriptor_are_handed_to_the_init_or_refused() {
         let filters = Filters::compile().expect("they compile");
         let [little, more] = &filters.reduced_asking;
         for (filter, expected) in

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Filters for kernels older than this one, tried on this one.
+//! Tests on this kernel the filters for older kernels.
 
 use super::*;
 use crate::sys;
 
-/// Runs `program` in a child under `filters`; true if it says so.
+/// Runs `program` in a child under `filters`; returns its result.
 fn under(filters: &[Vec<libc::sock_filter>], program: impl Fn() -> bool) -> bool {
     let Some(child) = sys::fork_with(0).unwrap() else {
         let locked = sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)

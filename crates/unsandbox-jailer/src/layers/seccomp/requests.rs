@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The requests of `ioctl` that a program may make. A filter sees a request's number and not the file, and what a
-//! file system of the host answers to a descriptor that only reads is not for programs: it adds keys that
-//! outlive the run, changes flags and layout, makes subvolumes, flushes the disk, and tells how the disk is used.
-//! So what is not in this table is answered as by a file that does not know it.
+//! The requests of `ioctl` that a program may make. A filter sees the number of a request and not the file. Through a
+//! read-only descriptor of a host file, some requests add keys that outlive the run, change flags and layout, make
+//! subvolumes, flush the disk, or show how the disk is used. So a request that is not in this table gets the answer of a
+//! file that does not support it.
 
 use super::join::{self, Answer};
 use libc::sock_filter;
 
-/// What programs need, by number. The kernel looks at 32 bits of a request; so does the filter.
+/// The requests that programs need. The kernel reads 32 bits of a request, and so does the filter.
 pub const ALLOWED: &[u32] = &[
     // Any descriptor.
     0x541b, // FIONREAD, SIOCINQ: bytes to read
@@ -16,7 +16,7 @@ pub const ALLOWED: &[u32] = &[
     0x5451, // FIOCLEX: close on exec
     0x5452, // FIOASYNC: a signal when it is ready
     0x5460, // FIOQSIZE: length of a file
-    // A terminal. Everything else answers ENOTTY, by which libraries tell that it is none.
+    // A terminal. Other files answer ENOTTY, by which libraries know that they are not terminals.
     0x5401,      // TCGETS
     0x5402,      // TCSETS
     0x5403,      // TCSETSW
@@ -54,13 +54,13 @@ pub const ALLOWED: &[u32] = &[
     0x8927, // SIOCGIFHWADDR
     0x8933, // SIOCGIFINDEX
     0x8942, // SIOCGIFTXQLEN
-    // The init's own, for calls that are handed to it: no program has such a descriptor.
+    // For the init, to receive calls that are handed to it; programs have no such descriptor.
     0xc050_2100, // SECCOMP_IOCTL_NOTIF_RECV
     0xc018_2101, // SECCOMP_IOCTL_NOTIF_SEND
     0x4008_2102, // SECCOMP_IOCTL_NOTIF_ID_VALID
 ];
 
-/// Requests that type into, or paste onto, somebody's terminal.
+/// Requests that put input into a terminal.
 const FORBIDDEN: &[u32] = &[
     0x5412, // TIOCSTI
     0x541c, // TIOCLINUX

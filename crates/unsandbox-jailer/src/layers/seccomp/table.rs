@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the filters of every jail have to answer: a row for each rule, which fails without it, and for what looks
-//! like it and is allowed.
+//! The answers that the filters of every jail have to give: a row for each rule, which fails without the rule, and rows
+//! for similar calls that are allowed.
 
 use super::tests::{Call, HIGH, OTHERS, native};
 use libc::*;
 
-/// A call, and what becomes of it at full, at reduced, and at reduced on a kernel whose Landlock does
-/// not guard signals.
+/// A call, and its answers at the full level, at the reduced level, and at the reduced level on a kernel whose Landlock
+/// does not stop signals.
 pub struct Row {
     pub call: Call,
     pub expected: [&'static str; 3],
@@ -69,7 +69,7 @@ const NEVER: &[c_long] = &[
     SYS_sync,
     SYS_syncfs,
 ];
-/// Refused as if the kernel had not heard of it: ENOSYS.
+/// Refused as by a kernel without that call: ENOSYS.
 const UNKNOWN: &[c_long] = &[
     SYS_clone3,
     SYS_io_uring_setup,
@@ -121,7 +121,7 @@ const NOT_AT_REDUCED: &[c_long] = &[
     SYS_sendmsg,
     SYS_sendmmsg,
 ];
-/// What every program needs, and what looks like the above and is not.
+/// Calls that every program needs, and allowed calls that resemble the refused ones.
 const ALWAYS: &[c_long] = &[
     SYS_read,
     SYS_write,
@@ -276,7 +276,7 @@ fn limits_and_nodes() -> Vec<Row> {
     rows
 }
 
-/// Huge pages, receivers, leases, what is newer than the lists.
+/// Huge pages, receivers, leases, calls that are newer than the lists.
 fn files_and_pages() -> Vec<Row> {
     let mut rows = Vec::new();
     let pointer = 0x7fff_0000_0000;
@@ -308,7 +308,7 @@ fn files_and_pages() -> Vec<Row> {
     rows
 }
 
-/// What would have a file's pages written to the disk at once.
+/// Calls that would write a file's pages to the disk at once.
 fn flushes() -> Vec<Row> {
     let mut rows = Vec::new();
     for call in [SYS_fsync, SYS_fdatasync, SYS_sync_file_range] {
@@ -340,7 +340,7 @@ fn flushes() -> Vec<Row> {
     rows
 }
 
-/// Calls that name another process: the init never, others only where there is a namespace of them.
+/// Calls that name another process: refused for the init, and for others where there is no pid namespace.
 fn others() -> Vec<Row> {
     let mut rows = Vec::new();
     let named = [

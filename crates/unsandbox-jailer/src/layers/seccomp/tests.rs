@@ -49,7 +49,7 @@ fn interpret(program: &[sock_filter], call: &Call) -> u32 {
     }
 }
 
-/// The kernel runs every filter and obeys the strictest.
+/// The kernel runs every filter and applies the strictest answer.
 pub fn verdict(programs: &[&[sock_filter]], call: &Call) -> &'static str {
     let strictest =
         programs.iter().map(|program| interpret(program, call)).min_by_key(|action| *action as i32);
@@ -74,7 +74,7 @@ const NATIVE: u32 = 0xc000_00b7;
 pub const OTHERS: [u32; 4] = [0x4000_0003, 0xc000_00b7, 0x4000_0028, 0xc000_00f3];
 #[cfg(target_arch = "aarch64")]
 pub const OTHERS: [u32; 4] = [0x4000_0003, 0xc000_003e, 0x4000_0028, 0xc000_00f3];
-/// Bits that the kernel does not look at, and a filter must not be fooled by.
+/// Bits that the kernel ignores; a filter has to ignore them, too.
 pub const HIGH: u64 = 7 << 32;
 
 /// A call of this processor's own table.
@@ -91,7 +91,7 @@ struct Source {
     absent: Rules,
     reduced: Rules,
     signals: Rules,
-    guard: Vec<sock_filter>,
+    architecture_check: Vec<sock_filter>,
 }
 
 impl Source {
@@ -102,7 +102,7 @@ impl Source {
             absent: super::whole(ABSENT),
             reduced: reduced_rules().expect("the rules are valid"),
             signals: signal_rules().expect("the rules are valid"),
-            guard: guard(),
+            architecture_check: architecture_check(),
         }
     }
 
@@ -110,7 +110,7 @@ impl Source {
     fn apart(&self) -> [Vec<sock_filter>; 6] {
         let compile = |rules: &Rules, errno| program(rules.clone(), errno).expect("they compile");
         [
-            self.guard.clone(),
+            self.architecture_check.clone(),
             compile(&self.forbidden, EPERM),
             compile(&self.flushes, 0),
             compile(&self.absent, ENOSYS),
@@ -213,23 +213,23 @@ fn a_row_fails_for_each_rule_that_is_left_out() {
     assert!(unnoticed.is_empty(), "no row needs these: {unnoticed:#?}");
 }
 
-/// seccompiler's filters look at the architecture too, and hide the guard from the table above.
+/// seccompiler's filters check the architecture too, so the table above does not test this check.
 #[test]
-fn the_guard_holds_alone() {
+fn the_architecture_check_needs_no_other_filter() {
     let rows = foreign();
-    let holds = |guard: &[sock_filter]| {
-        rows.iter().all(|row| verdict(&[guard], &row.call) == "kill")
+    let holds = |check: &[sock_filter]| {
+        rows.iter().all(|row| verdict(&[check], &row.call) == "kill")
             && [0, 39, 165].iter().all(|number| {
                 let call = |number| Call { number, arch: NATIVE, args: [0; 6] };
-                verdict(&[guard], &call(*number)) == "allow"
-                    && verdict(&[guard], &call(0x4000_0000 | number)) == "ENOSYS"
+                verdict(&[check], &call(*number)) == "allow"
+                    && verdict(&[check], &call(0x4000_0000 | number)) == "ENOSYS"
             })
     };
-    assert!(holds(&guard()));
-    let comparisons = guard().len() - 2;
-    for index in (0..comparisons).filter(|index| guard()[*index].code & 7 == 5) {
+    assert!(holds(&architecture_check()));
+    let comparisons = architecture_check().len() - 2;
+    for index in (0..comparisons).filter(|index| architecture_check()[*index].code & 7 == 5) {
         for (jt, jf) in [(0, 0), (1, 1)] {
-            let mut broken = guard();
+            let mut broken = architecture_check();
             (broken[index].jt, broken[index].jf) = (jt, jf);
             assert!(!holds(&broken), "instruction {index} is not needed");
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The state of one line to a server: one connection, used by one call at a time. It is how another
-//! thread ends the call, how every step knows the deadline, and how a failure knows what was sent.
+//! The state of one connection to a server, which one call at a time uses. Through it another thread can end the call,
+//! every step finds the deadline, and an error can report whether the request was sent.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use super::mask::Masked;
 
 #[derive(Default, Debug)]
-pub(super) struct Line {
+pub(super) struct ConnectionState {
     inner: Mutex<Inner>,
     changed: Condvar,
-    /// Bytes of the request left this process; what the server did with them is unknown.
+    /// Bytes of the request have left this process, so the server may have acted on them.
     sent: AtomicBool,
-    /// What leaves next is the head of a request that has a body.
+    /// The next output is the head of a request that has a body.
     body_follows: AtomicBool,
-    /// The reply's head has come, and its body is being read.
+    /// The reply's head has been received, and its body is being read.
     in_body: AtomicBool,
 }
 
@@ -25,17 +25,17 @@ pub(super) struct Line {
 struct Inner {
     interrupted: bool,
     until: Option<Instant>,
-    /// Headers whose values have not left yet.
+    /// Headers whose values have not been sent yet.
     masked: Vec<Masked>,
 }
 
-impl Line {
+impl ConnectionState {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no panic under this lock")
     }
 
-    /// Begins a call that has to be over at `until`; its request has these headers with stars in it, and
-    /// perhaps a body.
+    /// Begins a call with the deadline `until`. Its request contains placeholders for these headers, and perhaps a
+    /// body.
     pub(super) fn begin(&self, until: Option<Instant>, masked: Vec<Masked>, has_body: bool) {
         let mut inner = self.lock();
         (inner.until, inner.masked) = (until, masked);
@@ -44,22 +44,22 @@ impl Line {
         self.in_body.store(false, Ordering::SeqCst);
     }
 
-    /// Whether what leaves now is a head whose body follows; true once.
+    /// Whether the current output is a head whose body follows; true once.
     pub(super) fn take_body_follows(&self) -> bool {
         self.body_follows.swap(false, Ordering::SeqCst)
     }
 
-    /// The headers that still have to be revealed; they are for the one that asks first.
+    /// Takes the headers whose values still have to be put into the request.
     pub(super) fn take_masked(&self) -> Vec<Masked> {
         std::mem::take(&mut self.lock().masked)
     }
 
-    /// Gives back what was not revealed in these bytes.
+    /// Puts back the headers that were not in the last bytes.
     pub(super) fn put_masked(&self, masked: Vec<Masked>) {
         self.lock().masked = masked;
     }
 
-    /// The reply's body is read from now on.
+    /// Records that the reply's body is read from now on.
     pub(super) fn begin_body(&self) {
         self.in_body.store(true, Ordering::SeqCst);
     }
@@ -68,8 +68,8 @@ impl Line {
         self.in_body.load(Ordering::SeqCst)
     }
 
-    /// Ends a lookup or a connect that is under way, from any thread; the line is not used again. Sockets are
-    /// shut down by the HTTP client, with which they are registered.
+    /// Ends a running lookup or connect, from any thread; the connection is not used again. Sockets are registered with
+    /// the HTTP client, which shuts them down.
     pub(super) fn interrupt(&self) {
         self.lock().interrupted = true;
         self.changed.notify_all();
@@ -87,7 +87,7 @@ impl Line {
         self.sent.load(Ordering::SeqCst)
     }
 
-    /// Time left for a step that may take `limit` itself; an error once there is none.
+    /// The time left for a step with its own `limit`; an error once there is none.
     pub(super) fn left(&self, limit: Option<Duration>) -> io::Result<Option<Duration>> {
         let inner = self.lock();
         if inner.interrupted {
@@ -101,22 +101,22 @@ impl Line {
         }
     }
 
-    /// Runs a step that nothing can interrupt (a name lookup, a connect) on a thread of its own, and
-    /// leaves it behind at the time limit or an interrupt.
-    pub(super) fn detached<T: Send + 'static>(
+    /// Runs a step that cannot be interrupted (a name lookup, a connect) on its own thread, and stops waiting for it at
+    /// the time limit or an interrupt.
+    pub(super) fn run_detached<T: Send + 'static>(
         self: &Arc<Self>,
         limit: Duration,
         step: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
         let until = Instant::now() + self.left(Some(limit))?.unwrap_or(limit);
         let place = Arc::new(Mutex::new(None));
-        let (line, result) = (self.clone(), place.clone());
+        let (state, result) = (self.clone(), place.clone());
         std::thread::Builder::new().name("unsandbox-connect".to_string()).spawn(move || {
             let outcome = step();
             *result.lock().expect("no panic under this lock") = Some(outcome);
-            // Under the line's lock, so that the waiter cannot miss it between its look and its wait.
-            drop(line.lock());
-            line.changed.notify_all();
+            // Under the state's lock, so that the waiter cannot miss it between its check and its wait.
+            drop(state.lock());
+            state.changed.notify_all();
         })?;
         let mut inner = self.lock();
         loop {
@@ -145,25 +145,25 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn a_step_that_hangs_is_left_behind() {
+    fn a_step_that_hangs_is_abandoned_at_its_limit() {
         let (hold, gate) = mpsc::channel::<()>();
-        let line = Arc::new(Line::default());
-        let stuck = line.detached(Duration::from_millis(20), move || gate.recv());
+        let state = Arc::new(ConnectionState::default());
+        let stuck = state.run_detached(Duration::from_millis(20), move || gate.recv());
         assert_eq!(stuck.unwrap_err().kind(), io::ErrorKind::TimedOut);
         drop(hold);
-        assert_eq!(line.detached(Duration::from_secs(60), || 7).unwrap(), 7);
+        assert_eq!(state.run_detached(Duration::from_secs(60), || 7).unwrap(), 7);
         let (_hold, gate) = mpsc::channel::<()>();
         let (ready, started) = mpsc::channel();
-        let waiter = line.clone();
+        let waiter = state.clone();
         let thread = std::thread::spawn(move || {
-            waiter.detached(Duration::from_secs(60), move || {
+            waiter.run_detached(Duration::from_secs(60), move || {
                 ready.send(()).unwrap();
                 gate.recv()
             })
         });
         started.recv().unwrap();
-        line.interrupt();
+        state.interrupt();
         assert_eq!(thread.join().unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
-        assert!(line.left(None).is_err() && line.is_interrupted());
+        assert!(state.left(None).is_err() && state.is_interrupted());
     }
 }
