@@ -144,6 +144,7 @@ impl Default for Capabilities {
 
 /// Runs code. Shared by threads.
 pub trait Backend: Send + Sync + fmt::Debug {
+    /// What callers have to know of it before they call; unless said otherwise, that it is like a server.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
