@@ -31,6 +31,24 @@
  *   A client, a cancel token and a task may be used by many threads at once; results, jobs, lists and
  *   errors never change; a configuration, a request and options belong to one thread at a time.
  *   The library prints nothing, installs no signal handler, and keeps no state per thread.
+ *   A result and a job have a function for each field; their structs have the fields of version 0.1.
+ *
+ * Contents (search for the words):
+ *   Numbers and their words: unsandbox_code
+ *   Version: unsandbox_version, unsandbox_abi
+ *   Errors: unsandbox_error
+ *   Configuration of a client: unsandbox_config
+ *   Clients: unsandbox_client
+ *   Requests: unsandbox_request
+ *   Options of one call (deadline, cancelling, streams): unsandbox_cancel, unsandbox_options
+ *   Artifacts: unsandbox_artifact, unsandbox_result
+ *   Results, field by field: unsandbox_result
+ *   Lists of jobs: unsandbox_job
+ *   Jobs, field by field: unsandbox_job
+ *   Languages, keys, health and isolation: unsandbox_language, unsandbox_key, unsandbox_health, unsandbox_probe
+ *   Tasks, for event loops: unsandbox_task
+ *   JSON in and out: three functions and no structs: unsandbox_client, unsandbox_string
+ *   Log: unsandbox_set
  */
 
 #ifndef LIBUNSANDBOX_H
@@ -47,7 +65,7 @@
 /** MAJOR * 10000 + MINOR * 100 + PATCH, to compare in the preprocessor. */
 #define UNSANDBOX_VERSION_NUMBER 100
 /** Goes up with every addition; unsandbox_abi_version tells the library's. */
-#define UNSANDBOX_ABI_VERSION 1
+#define UNSANDBOX_ABI_VERSION 2
 
 /** As a length: the text ends at its first NUL. */
 #define UNSANDBOX_NUL_TERMINATED ((size_t)-1)
@@ -339,8 +357,8 @@ typedef struct unsandbox_artifact {
 
 /**
  * What one execution gave. Made by the library and never changed: any thread may read it. Owned by
- * the caller, free with unsandbox_result_free. Fields are only ever appended: never copy it, never
- * ask for its size. Text is UTF-8 with a NUL behind it that the length does not count; optional
+ * the caller, free with unsandbox_result_free. unsandbox_result_… has a function for every field; the struct has those
+ * of version 0.1, and gets no others. Never copy it, never ask for its size. Text is UTF-8 with a NUL behind it that the length does not count; optional
  * text is NULL where there is none.
  */
 typedef struct unsandbox_result {
@@ -641,6 +659,15 @@ UNSANDBOX_API const char *unsandbox_error_cause(const unsandbox_error *error, si
 UNSANDBOX_API
 const char *unsandbox_error_job_id(const unsandbox_error *error,
                                    size_t *len);
+
+/**
+ * What to do about it, where the message does not say. NULL where there is no advice.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the error is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_error_hint(const unsandbox_error *error, size_t *len);
 
 /**
  * Frees an error; NULL is fine.
@@ -1468,7 +1495,7 @@ int32_t unsandbox_request_set_runtime(unsandbox_request *request,
  */
 UNSANDBOX_API void unsandbox_request_free(unsandbox_request *request);
 
-/* Options of one call: deadline, cancelling, streams */
+/* Options of one call (deadline, cancelling, streams) */
 
 /**
  * Makes a token that ends the calls it is given to.
@@ -2465,7 +2492,7 @@ UNSANDBOX_API void unsandbox_task_cancel(const unsandbox_task *task);
  */
 UNSANDBOX_API void unsandbox_task_free(unsandbox_task *task);
 
-/* JSON in, JSON out: three functions and no structs */
+/* JSON in and out: three functions and no structs */
 
 /**
  * Calls a method by its name, with JSON in and JSON out, and waits for it.

@@ -29,6 +29,12 @@
 #include <variant>
 #include <vector>
 
+/// Begins a setter of a Request, Config or Options, whose body follows. It gives the object itself back: a named one by
+/// reference, a temporary one as a temporary.
+#define UNSANDBOX_SETTER(Self, name, parameters, arguments)                                        \
+    Self &&name parameters && { return std::move(name arguments); }                                \
+    Self &name parameters &
+
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define UNSANDBOX_EXCEPTIONS 1
 #endif
@@ -127,6 +133,10 @@ public:
     }
     std::optional<std::string> job_id() const {
         return detail::get(unsandbox_error_job_id, error_.get());
+    }
+    /// What to do about it, where the message does not say.
+    std::optional<std::string> hint() const {
+        return detail::get(unsandbox_error_hint, error_.get());
     }
     const unsandbox_error *c_handle() const noexcept { return error_.get(); }
 
@@ -419,74 +429,52 @@ public:
         made.make(unsandbox_request_new_detect, code.data(), code.size());
         return made;
     }
-    Request &env(std::string_view name, std::string_view value) & {
+    UNSANDBOX_SETTER(Request, env, (std::string_view name, std::string_view value), (name, value)) {
         return set(unsandbox_request_add_env, name.data(), name.size(), value.data(), value.size());
     }
-    Request &&env(std::string_view name, std::string_view value) && {
-        return std::move(env(name, value));
-    }
     /// "zerotrust" or "semitrusted".
-    Request &network_mode(std::string_view mode) & {
+    UNSANDBOX_SETTER(Request, network_mode, (std::string_view mode), (mode)) {
         return set(unsandbox_request_set_network_mode, mode.data(), mode.size());
     }
-    Request &&network_mode(std::string_view mode) && { return std::move(network_mode(mode)); }
     /// 1 to 900 seconds.
-    Request &ttl(std::chrono::seconds seconds) & {
+    UNSANDBOX_SETTER(Request, ttl, (std::chrono::seconds seconds), (seconds)) {
         return set(unsandbox_request_set_ttl, static_cast<std::int64_t>(seconds.count()));
     }
-    Request &&ttl(std::chrono::seconds seconds) && { return std::move(ttl(seconds)); }
-    Request &return_artifact(bool yes = true) & {
+    UNSANDBOX_SETTER(Request, return_artifact, (bool yes = true), (yes)) {
         return set(unsandbox_request_set_return_artifact, yes ? 1 : 0);
     }
-    Request &&return_artifact(bool yes = true) && { return std::move(return_artifact(yes)); }
-    Request &return_wasm_artifact(bool yes = true) & {
+    UNSANDBOX_SETTER(Request, return_wasm_artifact, (bool yes = true), (yes)) {
         return set(unsandbox_request_set_return_wasm_artifact, yes ? 1 : 0);
     }
-    Request &&return_wasm_artifact(bool yes = true) && {
-        return std::move(return_wasm_artifact(yes));
-    }
-    Request &input_file(std::string_view filename, std::string_view content) & {
+    UNSANDBOX_SETTER(Request, input_file, (std::string_view filename, std::string_view content), (filename, content)) {
         // An empty name is a name all the same, and refused as one.
         const char *name = filename.data() ? filename.data() : "";
         return set(unsandbox_request_add_input_file, name, filename.size(), detail::bytes(content),
             content.size());
     }
-    Request &&input_file(std::string_view filename, std::string_view content) && {
-        return std::move(input_file(filename, content));
-    }
     /// A file that is called by its index, "0", "1", ….
-    Request &input_file(std::string_view content) & {
+    UNSANDBOX_SETTER(Request, input_file, (std::string_view content), (content)) {
         return set(unsandbox_request_add_input_file, static_cast<const char *>(nullptr), std::size_t(0),
             detail::bytes(content), content.size());
     }
-    Request &&input_file(std::string_view content) && { return std::move(input_file(content)); }
-    Request &stdin_data(std::string_view data) & {
+    UNSANDBOX_SETTER(Request, stdin_data, (std::string_view data), (data)) {
         return set(unsandbox_request_set_stdin, detail::bytes(data), data.size());
     }
-    Request &&stdin_data(std::string_view data) && { return std::move(stdin_data(data)); }
-    Request &arg(std::string_view value) & {
+    UNSANDBOX_SETTER(Request, arg, (std::string_view value), (value)) {
         return set(unsandbox_request_add_arg, value.data(), value.size());
     }
-    Request &&arg(std::string_view value) && { return std::move(arg(value)); }
-    Request &args(std::initializer_list<std::string_view> values) & {
+    UNSANDBOX_SETTER(Request, args, (std::initializer_list<std::string_view> values), (values)) {
         for (auto value : values) arg(value);
         return *this;
     }
-    Request &&args(std::initializer_list<std::string_view> values) && {
-        return std::move(args(values));
-    }
     /// A limit by its name in the table of limits (docs/limits.md), such as "memory_bytes".
-    Request &limit(std::string_view name, std::uint64_t value) & {
+    UNSANDBOX_SETTER(Request, limit, (std::string_view name, std::uint64_t value), (name, value)) {
         return set(unsandbox_request_set_limit, name.data(), name.size(), value);
     }
-    Request &&limit(std::string_view name, std::uint64_t value) && {
-        return std::move(limit(name, value));
-    }
     /// Path of the interpreter or compiler; only for the local engine.
-    Request &runtime(std::string_view path) & {
+    UNSANDBOX_SETTER(Request, runtime, (std::string_view path), (path)) {
         return set(unsandbox_request_set_runtime, path.data(), path.size());
     }
-    Request &&runtime(std::string_view path) && { return std::move(runtime(path)); }
 
 private:
     Request() = default;
@@ -497,118 +485,82 @@ class Config : public detail::Builder<Config, unsandbox_config, unsandbox_config
 public:
     Config() { make(unsandbox_config_new); }
     /// "local:", "http://HOST:PORT", "https://HOST" or "unix:/PATH".
-    Config &base_url(std::string_view url) & {
+    UNSANDBOX_SETTER(Config, base_url, (std::string_view url), (url)) {
         return set(unsandbox_config_set_base_url, url.data(), url.size());
     }
-    Config &&base_url(std::string_view url) && { return std::move(base_url(url)); }
-    Config &api_key(std::string_view key) & {
+    UNSANDBOX_SETTER(Config, api_key, (std::string_view key), (key)) {
         return set(unsandbox_config_set_api_key, key.data(), key.size());
     }
-    Config &&api_key(std::string_view key) && { return std::move(api_key(key)); }
-    Config &key_pair(std::string_view public_key, std::string_view secret_key) & {
+    UNSANDBOX_SETTER(Config, key_pair, (std::string_view public_key, std::string_view secret_key),
+                     (public_key, secret_key)) {
         return set(unsandbox_config_set_key_pair, public_key.data(), public_key.size(), secret_key.data(),
             secret_key.size());
     }
-    Config &&key_pair(std::string_view public_key, std::string_view secret_key) && {
-        return std::move(key_pair(public_key, secret_key));
-    }
-    Config &account(std::uint32_t row) & {
+    UNSANDBOX_SETTER(Config, account, (std::uint32_t row), (row)) {
         return set(unsandbox_config_set_account, row);
     }
-    Config &&account(std::uint32_t row) && { return std::move(account(row)); }
-    Config &accounts_file(std::string_view path) & {
+    UNSANDBOX_SETTER(Config, accounts_file, (std::string_view path), (path)) {
         return set(unsandbox_config_set_accounts_file, path.data(), path.size());
     }
-    Config &&accounts_file(std::string_view path) && { return std::move(accounts_file(path)); }
-    Config &ca_file(std::string_view path) & {
+    UNSANDBOX_SETTER(Config, ca_file, (std::string_view path), (path)) {
         return set(unsandbox_config_set_ca_file, path.data(), path.size());
     }
-    Config &&ca_file(std::string_view path) && { return std::move(ca_file(path)); }
     /// "http://[USER:PASSWORD@]HOST:PORT" or "socks5://…"; "" for none, whatever the environment says.
-    Config &proxy(std::string_view url) & {
+    UNSANDBOX_SETTER(Config, proxy, (std::string_view url), (url)) {
         return set(unsandbox_config_set_proxy, url.data(), url.size());
     }
-    Config &&proxy(std::string_view url) && { return std::move(proxy(url)); }
-    Config &allow_plain_http_key(bool yes = true) & {
+    UNSANDBOX_SETTER(Config, allow_plain_http_key, (bool yes = true), (yes)) {
         return set(unsandbox_config_set_allow_plain_http_key, yes ? 1 : 0);
     }
-    Config &&allow_plain_http_key(bool yes = true) && {
-        return std::move(allow_plain_http_key(yes));
-    }
-    Config &timeout(std::chrono::milliseconds time) & {
+    UNSANDBOX_SETTER(Config, timeout, (std::chrono::milliseconds time), (time)) {
         return set(unsandbox_config_set_timeout_ms, static_cast<std::uint64_t>(time.count()));
     }
-    Config &&timeout(std::chrono::milliseconds time) && { return std::move(timeout(time)); }
-    Config &connect_timeout(std::chrono::milliseconds timeout) & {
+    UNSANDBOX_SETTER(Config, connect_timeout, (std::chrono::milliseconds timeout), (timeout)) {
         return set(unsandbox_config_set_connect_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
     }
-    Config &&connect_timeout(std::chrono::milliseconds timeout) && {
-        return std::move(connect_timeout(timeout));
-    }
-    Config &resolve_timeout(std::chrono::milliseconds timeout) & {
+    UNSANDBOX_SETTER(Config, resolve_timeout, (std::chrono::milliseconds timeout), (timeout)) {
         return set(unsandbox_config_set_resolve_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
     }
-    Config &&resolve_timeout(std::chrono::milliseconds timeout) && {
-        return std::move(resolve_timeout(timeout));
-    }
-    Config &send_timeout(std::chrono::milliseconds timeout) & {
+    UNSANDBOX_SETTER(Config, send_timeout, (std::chrono::milliseconds timeout), (timeout)) {
         return set(unsandbox_config_set_send_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
     }
-    Config &&send_timeout(std::chrono::milliseconds timeout) && {
-        return std::move(send_timeout(timeout));
-    }
-    Config &first_byte_timeout(std::chrono::milliseconds timeout) & {
+    UNSANDBOX_SETTER(Config, first_byte_timeout, (std::chrono::milliseconds timeout), (timeout)) {
         return set(unsandbox_config_set_first_byte_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
     }
-    Config &&first_byte_timeout(std::chrono::milliseconds timeout) && {
-        return std::move(first_byte_timeout(timeout));
-    }
-    Config &read_timeout(std::chrono::milliseconds timeout) & {
+    UNSANDBOX_SETTER(Config, read_timeout, (std::chrono::milliseconds timeout), (timeout)) {
         return set(unsandbox_config_set_read_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
     }
-    Config &&read_timeout(std::chrono::milliseconds timeout) && {
-        return std::move(read_timeout(timeout));
-    }
     /// Programs with a longer ttl are submitted as jobs and polled.
-    Config &job_threshold(std::chrono::seconds ttl) & {
+    UNSANDBOX_SETTER(Config, job_threshold, (std::chrono::seconds ttl), (ttl)) {
         return set(unsandbox_config_set_job_threshold, static_cast<std::uint32_t>(ttl.count()));
     }
-    Config &&job_threshold(std::chrono::seconds ttl) && { return std::move(job_threshold(ttl)); }
     /// A call that is cancelled or past its deadline ends its program at any server.
-    Config &cancel_jobs(bool yes = true) & {
+    UNSANDBOX_SETTER(Config, cancel_jobs, (bool yes = true), (yes)) {
         return set(unsandbox_config_set_cancel_jobs, yes ? 1 : 0);
     }
-    Config &&cancel_jobs(bool yes = true) && { return std::move(cancel_jobs(yes)); }
-    Config &retries(std::uint32_t count) & {
+    UNSANDBOX_SETTER(Config, retries, (std::uint32_t count), (count)) {
         return set(unsandbox_config_set_retries, count);
     }
-    Config &&retries(std::uint32_t count) && { return std::move(retries(count)); }
-    Config &reply_max_bytes(std::size_t bytes) & {
+    UNSANDBOX_SETTER(Config, reply_max_bytes, (std::size_t bytes), (bytes)) {
         return set(unsandbox_config_set_reply_max_bytes, bytes);
     }
-    Config &&reply_max_bytes(std::size_t bytes) && { return std::move(reply_max_bytes(bytes)); }
-    Config &user_agent(std::string_view name) & {
+    UNSANDBOX_SETTER(Config, user_agent, (std::string_view name), (name)) {
         return set(unsandbox_config_set_user_agent, name.data(), name.size());
     }
-    Config &&user_agent(std::string_view name) && { return std::move(user_agent(name)); }
     /// "auto", "full" or "reduced".
-    Config &isolation(std::string_view policy) & {
+    UNSANDBOX_SETTER(Config, isolation, (std::string_view policy), (policy)) {
         return set(unsandbox_config_set_isolation, policy.data(), policy.size());
     }
-    Config &&isolation(std::string_view policy) && { return std::move(isolation(policy)); }
-    Config &concurrency(std::uint32_t count) & {
+    UNSANDBOX_SETTER(Config, concurrency, (std::uint32_t count), (count)) {
         return set(unsandbox_config_set_concurrency, count);
     }
-    Config &&concurrency(std::uint32_t count) && { return std::move(concurrency(count)); }
-    Config &queue_max(std::uint32_t count) & {
+    UNSANDBOX_SETTER(Config, queue_max, (std::uint32_t count), (count)) {
         return set(unsandbox_config_set_queue_max, count);
     }
-    Config &&queue_max(std::uint32_t count) && { return std::move(queue_max(count)); }
     /// A host that "semitrusted" programs on the local engine may reach, or "*.SUFFIX".
-    Config &add_egress_host(std::string_view host) & {
+    UNSANDBOX_SETTER(Config, add_egress_host, (std::string_view host), (host)) {
         return set(unsandbox_config_add_egress_host, host.data(), host.size());
     }
-    Config &&add_egress_host(std::string_view host) && { return std::move(add_egress_host(host)); }
 };
 
 /// Ends the calls that it was given to, from any thread. Copies are the same token.
@@ -633,17 +585,15 @@ private:
 class Options : public detail::Builder<Options, unsandbox_options, unsandbox_options_free> {
 public:
     Options() { make(unsandbox_options_new); }
-    Options &timeout(std::chrono::milliseconds time) & {
+    UNSANDBOX_SETTER(Options, timeout, (std::chrono::milliseconds time), (time)) {
         return set(unsandbox_options_set_timeout_ms, static_cast<std::uint64_t>(time.count()));
     }
-    Options &&timeout(std::chrono::milliseconds time) && { return std::move(timeout(time)); }
-    Options &cancel(const CancelToken &token) & {
+    UNSANDBOX_SETTER(Options, cancel, (const CancelToken &token), (token)) {
         return set(unsandbox_options_set_cancel_token,
             static_cast<const unsandbox_cancel_token *>(token.c_handle()));
     }
-    Options &&cancel(const CancelToken &token) && { return std::move(cancel(token)); }
     /// Output as the program writes it.
-    Options &on_output(std::function<void(Stream, std::string_view)> call) & {
+    UNSANDBOX_SETTER(Options, on_output, (std::function<void(Stream, std::string_view)> call), (std::move(call))) {
         using Call = std::function<void(Stream, std::string_view)>;
         void *data = new Call(std::move(call));
         return set(
@@ -655,12 +605,9 @@ public:
             }),
             data, static_cast<unsandbox_free_fn>([](void *it) { delete static_cast<Call *>(it); }));
     }
-    Options &&on_output(std::function<void(Stream, std::string_view)> call) && {
-        return std::move(on_output(std::move(call)));
-    }
     /// Standard input of the next program: fills a buffer and gives how much it wrote, 0 at the end,
     /// a negative number for an error.
-    Options &on_stdin(std::function<std::int64_t(char *, std::size_t)> call) & {
+    UNSANDBOX_SETTER(Options, on_stdin, (std::function<std::int64_t(char *, std::size_t)> call), (std::move(call))) {
         using Call = std::function<std::int64_t(char *, std::size_t)>;
         void *data = new Call(std::move(call));
         return set(
@@ -670,9 +617,6 @@ public:
                     return (*static_cast<Call *>(it))(reinterpret_cast<char *>(buffer), capacity);
                 }),
             data, static_cast<unsandbox_free_fn>([](void *it) { delete static_cast<Call *>(it); }));
-    }
-    Options &&on_stdin(std::function<std::int64_t(char *, std::size_t)> call) && {
-        return std::move(on_stdin(std::move(call)));
     }
 };
 
@@ -1080,5 +1024,7 @@ inline Expected<Done> try_set_log(std::function<void(std::int32_t, std::string_v
 }
 
 } // namespace unsandbox
+
+#undef UNSANDBOX_SETTER
 
 #endif // LIBUNSANDBOX_HPP

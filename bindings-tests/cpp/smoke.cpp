@@ -126,6 +126,10 @@ static void without_exceptions(const char *url) {
     int lines = 0;
     CHECK(try_set_log([&](std::int32_t, std::string_view) { lines++; }, UNSANDBOX_LOG_TRACE));
     CHECK(client.try_execute(Request("python", "status 500")).error().code() == UNSANDBOX_ERR_SERVER);
+    CHECK(!wrong.error().hint());
+    const auto refused = client.try_execute(Request("python", "status 401")).error();
+    CHECK(refused.code() == UNSANDBOX_ERR_AUTH && refused.hint());
+    CHECK(refused.hint()->find("unsandbox_config_set_api_key") != std::string::npos);
     CHECK(try_set_log(nullptr, UNSANDBOX_LOG_OFF));
     CHECK(!try_set_log(nullptr, 77));
     CHECK(client.try_probe().error().code() == UNSANDBOX_ERR_ARGUMENT);

@@ -22,7 +22,7 @@ import unsandbox
 from table.servers import built_command
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ["index", "tutorial", "limits", *sorted(f"guides/{it.stem}" for it in (DOCS / "guides").glob("*.md"))]
+PAGES = ["index", "tutorial", "limits", "security", *sorted(f"guides/{it.stem}" for it in (DOCS / "guides").glob("*.md"))]
 BLOCK = re.compile(
     r'^```python(?P<title> title="[^"]+")?\n(?P<code>.*?)^```$(?:\n\n```text\n(?P<output>.*?)^```$)?',
     re.MULTILINE | re.DOTALL,
@@ -92,7 +92,38 @@ def test_every_curl_line_gets_the_reply_below_it() -> None:
                 assert fnmatch.fnmatchcase(done.stdout.strip(), pattern), f"{block['code']}\n{done.stdout}"
         finally:
             server.terminate()
-    assert len(written) >= 9
+
+
+def routes() -> set[str]:
+    """The operations of the server, as `METHOD /path`, read from the source of its router."""
+    source = (DOCS.parent / "crates/unsandbox-server/src/routes.rs").read_text()
+    rows = re.findall(r'\.route\("([^"]+)", ([^\n]+)\)\n', source)
+    assert rows and len(rows) == source.count(".route(")
+    found = set()
+    for path, handlers in rows:
+        methods = re.findall(r"\b(get|post|put|patch|delete)\(\w+\)", handlers)
+        assert methods, f"no method is read from {handlers!r}"
+        found |= {f"{method.upper()} {path}" for method in methods}
+    return found
+
+
+def calls(code: str) -> set[str]:
+    """The operations that the curl lines of a block ask for."""
+    found = set()
+    for line in re.findall(r'curl -sS [^\n|]*"\$URL[^\n|]*', code):
+        named = re.search(r" -X (\w+)", line)
+        method = named[1] if named else "POST" if re.search(r" (?:-d|--data-binary) ", line) else "GET"
+        path = re.search(r'"\$URL([^"?]*)', line)
+        assert path, line
+        found.add(f"{method} {path[1].replace('$id', '{id}')}")
+    return found
+
+
+def test_the_operations_over_http_are_those_of_the_server() -> None:
+    page = (DOCS / "reference/http.md").read_text()
+    assert set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", page, re.MULTILINE)) == routes()
+    assert set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`", page)) <= routes()
+    assert set().union(*(calls(block["code"]) for block in CURL.finditer(page))) == routes()
 
 
 def test_every_variable_that_is_read_is_documented() -> None:
@@ -107,6 +138,33 @@ def test_every_variable_that_is_read_is_documented() -> None:
     assert {name for name in read if f"`{name}`" not in page} == set()
     named = set(re.findall(r"`(UNSANDBOX_\w+)`", page))
     assert named <= read
+
+
+def test_the_page_on_operations_has_every_option_and_every_field_of_a_result() -> None:
+    page = (DOCS / "reference/operations.md").read_text()
+    options, results = page.split("## Options\n")[1].split("\n## ")[0], page.split("## Results\n\n")[1].split("\n\n")[0]
+    # The table over HTTP is written from the table of options; `runtime` is for the local engine alone.
+    over_http = (DOCS / "reference/http.md").read_text().split("<!-- table: options -->")[1].split("<!-- end -->")[0]
+    named = {name for cell in re.findall(r"^\| (`[^|]+`) \|", options, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
+    assert named == {*re.findall(r"^\| `(\w+)` \|", over_http, re.MULTILINE), "runtime"}
+    source = (DOCS.parent / "crates/unsandbox-protocol/src/result.rs").read_text()
+    fields = source.split("pub struct ExecutionResult {")[1].split("\n}")[0]
+    assert set(re.findall(r"`(\w+)`", results.split("Files that")[0])) == set(re.findall(r"pub (\w+):", fields)) - {"raw"}
+
+
+def test_the_page_on_rust_names_every_function_of_the_client() -> None:
+    """And no other: a name with `::` is a public function of a source that has its type."""
+    page = (DOCS / "reference/rust.md").read_text()
+    root = DOCS.parent / "crates"
+    sources = [path.read_text() for crate in ("unsandbox", "unsandbox-protocol") for path in (root / crate / "src").rglob("*.rs")]
+    named = set(re.findall(r"`(\w+)::(\w+)`", page))
+    for kind, function in named:
+        homes = [it for it in sources if re.search(rf"^(?:impl|pub trait) {kind}\b", it, re.MULTILINE)]
+        assert any(re.search(rf"\bfn {function}\b", it) for it in homes), f"{kind}::{function} is not there"
+    for kind, file in (("Client", "client.rs"), ("ClientBuilder", "builder.rs")):
+        text = re.sub(r"#\[doc\(hidden\)\]\n *pub fn \w+", "", (root / "unsandbox/src" / file).read_text())
+        public = {(kind, it) for it in re.findall(r"^    pub fn (\w+)", text, re.MULTILINE)}
+        assert public <= named, public - named
 
 
 def test_every_page_is_in_the_site() -> None:

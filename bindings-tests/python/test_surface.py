@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """One vocabulary: module, client, asyncio's client and the types of options name the same things.
 
-`Client.execute` writes its options out, so that editors and `help` show them; the others take them as one typed
-dictionary. This holds them together.
+Options are one typed dictionary, whose names are those of the protocol's table. This holds them together.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 import unsandbox
-from unsandbox import _options
+from unsandbox import _native, _options
 
 #: Functions of the module that are the client's.
 SHARED = (
@@ -29,10 +28,8 @@ def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def plain(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Parameters without the options of an execution, however they are written."""
-    found = parameters(function)
-    options = set(unsandbox.RunOptions.__annotations__) if "env" in {it.name for it in found} else set()
-    return [it for it in found if it.kind is not it.VAR_KEYWORD and it.name not in options]
+    """Parameters without the options of an execution."""
+    return [it for it in parameters(function) if it.kind is not it.VAR_KEYWORD]
 
 
 def public(kind: type) -> dict[str, Callable[..., Any]]:
@@ -61,34 +58,31 @@ def test_what_blocks_and_what_is_awaited_are_the_same(blocking: type, awaited: t
 
 
 def test_the_types_of_options_name_all_of_them() -> None:
-    options = {it.name: it.annotation for it in parameters(unsandbox.Client.execute)[2:]}
-    assert set(options) == set(unsandbox.RunOptions.__annotations__)
-    assert set(options) - CALLBACKS == set(unsandbox.ExecuteOptions.__annotations__)
-    assert (*_options.REQUEST, *_options.CALL) == tuple(options)
+    options = set(unsandbox.RunOptions.__annotations__)
+    assert options - CALLBACKS == set(unsandbox.ExecuteOptions.__annotations__)
+    assert options == {*_native.OPTIONS, *_options.CALL}
     settings = {it.name for it in parameters(unsandbox.Client)[1:]}
     assert settings == set(unsandbox.ClientSettings.__annotations__)
-    for types, function in (
-        (unsandbox.RunOptions, unsandbox.Client.execute),
-        (unsandbox.ClientSettings, unsandbox.Client.__init__),
-    ):
-        written = inspect.signature(function).parameters
-        for name, kind in types.__annotations__.items():
-            assert kind.__forward_arg__ == written[name].annotation, name
+    written = inspect.signature(unsandbox.Client.__init__).parameters
+    for name, kind in unsandbox.ClientSettings.__annotations__.items():
+        assert kind.__forward_arg__ == written[name].annotation, name
 
 
-@pytest.mark.parametrize("function", ["run", "execute_async", "run_async"])
+@pytest.mark.parametrize("function", ["execute", "run", "execute_async", "run_async"])
 def test_a_wrong_option_names_the_right_one(function: str) -> None:
     call = getattr(unsandbox.Client(base_url="local:"), function)
-    program = ("bash", "true") if function == "execute_async" else ("#!/bin/bash",)
+    program = ("bash", "true") if function.startswith("execute") else ("#!/bin/bash",)
     with pytest.raises(TypeError, match="'limit'; did you mean 'limits'"):
         call(*program, limit={})
-    if function != "run":
+    if function.endswith("async"):
         with pytest.raises(TypeError, match="on_stdout"):
             call(*program, on_stdout=print)
 
 
 def test_every_option_has_words() -> None:
-    for function in (unsandbox.Client, unsandbox.Client.execute):
+    settings = {it.name for it in parameters(unsandbox.Client)}
+    options = {"language", "code", *unsandbox.RunOptions.__annotations__}
+    for function, names in ((unsandbox.Client, settings), (unsandbox.Client.execute, options)):
         words = inspect.getdoc(function) or ""
-        for it in parameters(function):
-            assert f"\n    {it.name}: " in words, (function, it.name)
+        for name in names:
+            assert f"\n    {name}: " in words, (function, name)

@@ -173,20 +173,7 @@ class Client:
         self,
         language: str,
         code: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        network_mode: str | None = None,
-        ttl: int | None = None,
-        return_artifact: bool = False,
-        return_wasm_artifact: bool = False,
-        input_files: InputFiles | None = None,
-        stdin: Content | None = None,
-        args: Sequence[str] | None = None,
-        limits: Mapping[str, int] | None = None,
-        runtime: str | None = None,
-        timeout: float | None = None,
-        on_stdout: Callable[[str], object] | None = None,
-        on_stderr: Callable[[str], object] | None = None,
+        **options: Unpack[RunOptions],
     ) -> ExecutionResult:
         """Run a program and wait for its result.
 
@@ -222,19 +209,8 @@ class Client:
             >>> result.ok, result.exit_code, result.stdout
             (True, 0, 'cba\\n')
         """
-        options = _options.request_options(
-            env=env,
-            network_mode=network_mode,
-            ttl=ttl,
-            return_artifact=return_artifact,
-            return_wasm_artifact=return_wasm_artifact,
-            input_files=input_files,
-            stdin=stdin,
-            args=args,
-            limits=limits,
-            runtime=runtime,
-        )
-        return self._execute(language, code, options, timeout, on_stdout, on_stderr)
+        request, call = _options.split(options, callbacks=True)
+        return self._execute(language, code, request, **call)
 
     def run(
         self,

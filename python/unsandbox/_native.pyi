@@ -12,6 +12,7 @@ __all__ = [
     "CancelToken",
     "Client",
     "LazyJson",
+    "OPTIONS",
     "__version__",
     "error_hint",
     "error_table",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 __version__: str
+OPTIONS: tuple[str, ...]
 
 @final
 class CancelToken:

@@ -101,29 +101,8 @@ def stdin_bytes(stdin: Content | None) -> bytes | None:
     )
 
 
-#: The options of a request, and those of a call; `_shapes` has their types.
-REQUEST = (
-    "env",
-    "network_mode",
-    "ttl",
-    "return_artifact",
-    "return_wasm_artifact",
-    "input_files",
-    "stdin",
-    "args",
-    "limits",
-    "runtime",
-)
+#: The options of a call. Those of a request are `_native.OPTIONS`; `_shapes` has the types of all.
 CALL = ("timeout", "on_stdout", "on_stderr")
-
-
-def request_options(**options: Any) -> dict[str, Any]:
-    """Bring the options of an execution to the form that the core takes."""
-    if options.get("input_files") is not None:
-        options["input_files"] = input_files(options["input_files"])
-    if options.get("stdin") is not None:
-        options["stdin"] = stdin_bytes(options["stdin"])
-    return options
 
 
 def split(
@@ -138,13 +117,18 @@ def split(
     Raises:
         TypeError: A name is not that of an option.
     """
+    from ._native import OPTIONS
+
     known = CALL if callbacks else CALL[:1]
     for name in options:
-        if name not in REQUEST and name not in known:
-            raise TypeError(_unknown(name, (*REQUEST, *known)))
-    request = {name: value for name, value in options.items() if name in REQUEST}
-    call = {name: value for name, value in options.items() if name in known}
-    return request_options(**request), call
+        if name not in OPTIONS and name not in known:
+            raise TypeError(_unknown(name, (*OPTIONS, *known)))
+    request = {name: value for name, value in options.items() if name in OPTIONS}
+    if request.get("input_files") is not None:
+        request["input_files"] = input_files(request["input_files"])
+    if request.get("stdin") is not None:
+        request["stdin"] = stdin_bytes(request["stdin"])
+    return request, {name: value for name, value in options.items() if name in known}
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ pub struct unsandbox_error {
     body: Option<Text>,
     cause: Option<Text>,
     job_id: Option<Text>,
+    hint: Option<Text>,
 }
 
 impl unsandbox_error {
@@ -25,6 +26,7 @@ impl unsandbox_error {
             body: Text::optional(error.body()),
             cause: Text::optional(error.cause()),
             job_id: Text::optional(error.job_id()),
+            hint: Text::optional(error.hint(|hint| hint.c)),
             error,
         })
     }
@@ -135,6 +137,19 @@ pub extern "C" fn unsandbox_error_job_id(
     len: *mut usize,
 ) -> *const c_char {
     ffi!(or std::ptr::null(), { give_optional(read(error).and_then(|e| e.job_id.as_ref()), len) })
+}
+
+/// What to do about it, where the message does not say. NULL where there is no advice.
+///
+/// @param len  receives the length in bytes; may be NULL.
+/// @return UTF-8, NUL-terminated, borrowed until the error is freed.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_error_hint(
+    error: *const unsandbox_error,
+    len: *mut usize,
+) -> *const c_char {
+    ffi!(or std::ptr::null(), { give_optional(read(error).and_then(|e| e.hint.as_ref()), len) })
 }
 
 /// Frees an error; NULL is fine.

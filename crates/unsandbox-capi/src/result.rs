@@ -6,11 +6,12 @@ use crate::status::{limit_number, status_number};
 use crate::text::Text;
 use std::ffi::c_char;
 use std::sync::OnceLock;
+use unsandbox_protocol::result_fields::{FieldValue, RESULT_FIELDS};
 use unsandbox_protocol::{ExecutionResult, wire};
 
 /// What one execution gave. Made by the library and never changed: any thread may read it. Owned by
-/// the caller, free with unsandbox_result_free. Fields are only ever appended: never copy it, never
-/// ask for its size. Text is UTF-8 with a NUL behind it that the length does not count; optional
+/// the caller, free with unsandbox_result_free. unsandbox_result_… has a function for every field; the struct has those
+/// of version 0.1, and gets no others. Never copy it, never ask for its size. Text is UTF-8 with a NUL behind it that the length does not count; optional
 /// text is NULL where there is none.
 #[repr(C)]
 pub struct unsandbox_result {
@@ -79,7 +80,8 @@ pub struct unsandbox_result {
 #[repr(C)]
 pub struct ResultBox {
     public: unsandbox_result,
-    texts: Vec<Text>,
+    /// By the names of the fields.
+    texts: Vec<(&'static str, Text)>,
     artifacts: Vec<ArtifactBox>,
     artifact_pointers: Vec<*const unsandbox_artifact>,
     layers: Names,
@@ -127,9 +129,8 @@ impl ResultBox {
         let missing = Names::new(isolation.map_or(&[], |it| &it.missing));
         let artifacts: Vec<_> = artifacts.into_iter().map(ArtifactBox::new).collect();
         let artifact_pointers: Vec<_> = artifacts.iter().map(|it| it.public()).collect();
-        // The number of texts of a result without errors.
-        let mut texts = Vec::with_capacity(8);
-        let public = public_fields(&source, &mut texts);
+        let texts = texts_of(&source);
+        let public = public_fields(&source, &texts);
         let mut boxed = Box::new(ResultBox {
             public,
             texts,
@@ -170,6 +171,11 @@ impl ResultBox {
         self.artifact_pointers.get(index).copied()
     }
 
+    /// A field that is text; `None` where it is unknown.
+    pub fn text(&self, field: &str) -> Option<&Text> {
+        text_of(&self.texts, field)
+    }
+
     pub fn isolation_layer(&self, index: usize) -> Option<&Text> {
         self.layers.texts.get(index)
     }
@@ -200,18 +206,40 @@ impl ResultBox {
     }
 }
 
+fn texts_of(source: &ExecutionResult) -> Vec<(&'static str, Text)> {
+    // The number of texts of a result without errors.
+    let mut texts = Vec::with_capacity(8);
+    texts.push(("status", Text::copy(source.status.as_str())));
+    let isolation_level = source.isolation.as_ref().map(|it| it.level.as_str());
+    let parts = [("job_id", source.job_id.as_deref()), ("isolation_level", isolation_level)];
+    let fields = RESULT_FIELDS.iter().filter_map(|field| match (field.get)(source) {
+        FieldValue::Text(text) => Some((field.name, text)),
+        _ => None,
+    });
+    texts.extend(
+        parts.into_iter().chain(fields).filter_map(|(name, text)| Some((name, Text::copy(text?)))),
+    );
+    texts
+}
+
+fn text_of<'a>(texts: &'a [(&'static str, Text)], field: &str) -> Option<&'a Text> {
+    texts.iter().find(|(name, _)| *name == field).map(|(_, text)| text)
+}
+
 /// The fields that need only the source; the caller sets those that point into the box.
-fn public_fields(source: &ExecutionResult, texts: &mut Vec<Text>) -> unsandbox_result {
-    let (status_text, status_text_len) = store_text(texts, Text::copy(source.status.as_str()));
-    let mut optional = |text: &Option<String>| store_optional_text(texts, text.as_deref());
-    let (error, error_len) = optional(&source.error);
-    let (language, language_len) = optional(&source.language);
-    let (detected_language, detected_language_len) = optional(&source.detected_language);
-    let (job_id, job_id_len) = optional(&source.job_id);
-    let (execution_mode, execution_mode_len) = optional(&source.execution_mode);
-    let (network_mode, network_mode_len) = optional(&source.network_mode);
-    let level = source.isolation.as_ref().map(|it| it.level.clone());
-    let (isolation_level, isolation_level_len) = optional(&level);
+fn public_fields(source: &ExecutionResult, texts: &[(&'static str, Text)]) -> unsandbox_result {
+    let shown = |field| match text_of(texts, field) {
+        Some(text) => (text.ptr(), text.len()),
+        None => (std::ptr::null(), 0),
+    };
+    let (status_text, status_text_len) = shown("status");
+    let (error, error_len) = shown("error");
+    let (language, language_len) = shown("language");
+    let (detected_language, detected_language_len) = shown("detected_language");
+    let (job_id, job_id_len) = shown("job_id");
+    let (execution_mode, execution_mode_len) = shown("execution_mode");
+    let (network_mode, network_mode_len) = shown("network_mode");
+    let (isolation_level, isolation_level_len) = shown("isolation_level");
     let usage = source.usage.unwrap_or_default();
     unsandbox_result {
         success: source.success.into(),

@@ -127,7 +127,7 @@ pub extern "C" fn unsandbox_result_error(
     len: *mut usize,
 ) -> *const c_char {
     ffi!(or std::ptr::null(), {
-        read(result).map_or_else(|| give_raw(std::ptr::null(), 0, len), |it| give_raw(it.error, it.error_len, len))
+        give_optional(owner(result).and_then(|it| it.text("error")), len)
     })
 }
 
@@ -142,7 +142,7 @@ pub extern "C" fn unsandbox_result_language(
     len: *mut usize,
 ) -> *const c_char {
     ffi!(or std::ptr::null(), {
-        read(result).map_or_else(|| give_raw(std::ptr::null(), 0, len), |it| give_raw(it.language, it.language_len, len))
+        give_optional(owner(result).and_then(|it| it.text("language")), len)
     })
 }
 
@@ -157,7 +157,7 @@ pub extern "C" fn unsandbox_result_detected_language(
     len: *mut usize,
 ) -> *const c_char {
     ffi!(or std::ptr::null(), {
-        read(result).map_or_else(|| give_raw(std::ptr::null(), 0, len), |it| give_raw(it.detected_language, it.detected_language_len, len))
+        give_optional(owner(result).and_then(|it| it.text("detected_language")), len)
     })
 }
 
@@ -172,7 +172,7 @@ pub extern "C" fn unsandbox_result_job_id(
     len: *mut usize,
 ) -> *const c_char {
     ffi!(or std::ptr::null(), {
-        read(result).map_or_else(|| give_raw(std::ptr::null(), 0, len), |it| give_raw(it.job_id, it.job_id_len, len))
+        give_optional(owner(result).and_then(|it| it.text("job_id")), len)
     })
 }
 
@@ -187,7 +187,7 @@ pub extern "C" fn unsandbox_result_execution_mode(
     len: *mut usize,
 ) -> *const c_char {
     ffi!(or std::ptr::null(), {
-        read(result).map_or_else(|| give_raw(std::ptr::null(), 0, len), |it| give_raw(it.execution_mode, it.execution_mode_len, len))
+        give_optional(owner(result).and_then(|it| it.text("execution_mode")), len)
     })
 }
 
@@ -202,7 +202,7 @@ pub extern "C" fn unsandbox_result_network_mode(
     len: *mut usize,
 ) -> *const c_char {
     ffi!(or std::ptr::null(), {
-        read(result).map_or_else(|| give_raw(std::ptr::null(), 0, len), |it| give_raw(it.network_mode, it.network_mode_len, len))
+        give_optional(owner(result).and_then(|it| it.text("network_mode")), len)
     })
 }
 
@@ -279,7 +279,7 @@ pub extern "C" fn unsandbox_result_isolation_level(
     len: *mut usize,
 ) -> *const c_char {
     ffi!(or std::ptr::null(), {
-        read(result).map_or_else(|| give_raw(std::ptr::null(), 0, len), |it| give_raw(it.isolation_level, it.isolation_level_len, len))
+        give_optional(owner(result).and_then(|it| it.text("isolation_level")), len)
     })
 }
 

@@ -17,7 +17,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("client", "Clients"),
     ("request", "Requests"),
     ("callback", ""),
-    ("options", "Options of one call: deadline, cancelling, streams"),
+    ("options", "Options of one call (deadline, cancelling, streams)"),
     ("artifact", "Artifacts"),
     ("result", ""),
     ("result_fields", "Results, field by field"),
@@ -25,7 +25,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("job_fields", "Jobs, field by field"),
     ("info", "Languages, keys, health and isolation"),
     ("task", "Tasks, for event loops"),
-    ("json", "JSON in, JSON out: three functions and no structs"),
+    ("json", "JSON in and out: three functions and no structs"),
     ("log", "Log"),
 ];
 
@@ -62,10 +62,31 @@ fn prelude() -> String {
         .replace("@ABI@", abi.expect("ABI_VERSION in version.rs"))
 }
 
+/// The headings, each with the beginnings of its functions' names.
+fn contents() -> String {
+    let noun = |name: &str| {
+        let word = name.trim_start_matches("unsandbox_").split('_').next().unwrap_or_default();
+        format!("unsandbox_{word}")
+    };
+    let line = |(file, heading): &(&str, &str)| {
+        let source = crate_text(&format!("src/{file}.rs"));
+        let mut nouns: Vec<String> = Vec::new();
+        for name in exported(&source).into_iter().map(noun) {
+            if !nouns.contains(&name) {
+                nouns.push(name);
+            }
+        }
+        (!nouns.is_empty()).then(|| format!(" *   {heading}: {}", nouns.join(", ")))
+    };
+    let lines = SECTIONS.iter().filter(|(_, heading)| !heading.is_empty()).filter_map(line);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn header() -> String {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("cbindgen.toml");
     let mut config = cbindgen::Config::from_file(config).expect("cbindgen.toml");
-    config.header = Some(crate_text("header.txt").trim_end().to_string());
+    let header = crate_text("header.txt").replace("@CONTENTS@", &contents());
+    config.header = Some(header.trim_end().to_string());
     config.after_includes = Some(prelude().trim_end().to_string());
     let mut builder = cbindgen::Builder::new().with_config(config);
     for (file, _) in SECTIONS {

@@ -2,6 +2,7 @@
 //! The command's arguments and its help: defaults, units and limits stand here for the reader, and are
 //! enforced by the same rules as on every other face.
 
+use crate::options::TableOptions;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -160,9 +161,8 @@ pub(crate) struct RunArgs {
     /// A limit of the run, see below; may be repeated
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
     pub limits: Vec<(String, u64)>,
-    /// Interpreter or compiler to use, on local: only
-    #[arg(long, value_name = "PATH")]
-    pub runtime: Option<String>,
+    #[command(flatten)]
+    pub options: TableOptions,
     /// auto (the best that this machine gives), full or reduced; on local: only
     #[arg(long, value_name = "LEVEL", default_value = "auto", value_parser = isolation_parser())]
     pub isolation: IsolationPolicy,

@@ -10,6 +10,7 @@ mod info;
 mod jobs;
 #[cfg(test)]
 mod manual;
+mod options;
 mod output;
 mod run;
 mod running;

@@ -145,7 +145,7 @@ fn request(args: &RunArgs) -> Result<Request, Failure> {
     request.return_artifact = args.artifacts.is_some();
     request.return_wasm_artifact = args.wasm;
     request.args.clone_from(&args.args);
-    request.runtime.clone_from(&args.runtime);
+    args.options.set(&mut request)?;
     for file in &args.files {
         request.input_files.push(input_file(file)?);
     }

@@ -70,19 +70,20 @@ pub struct ErrorRow {
 pub struct Hint {
     pub shell: &'static str,
     pub python: &'static str,
+    pub c: &'static str,
 }
 
 macro_rules! rows {
-    (@hint) => { Hint { shell: "", python: "" } };
-    (@hint $shell:literal $in_python:literal) => { Hint { shell: $shell, python: $in_python } };
+    (@hint) => { Hint { shell: "", python: "", c: "" } };
+    (@hint $shell:literal $in_python:literal $in_c:literal) => { Hint { shell: $shell, python: $in_python, c: $in_c } };
     ($( $code:ident $name:literal $number:literal $http:literal $wire:literal $python:literal $base:literal $retry:ident $means:literal
-        $(shell $shell:literal python $in_python:literal)?; )*) => {
+        $(shell $shell:literal python $in_python:literal c $in_c:literal)?; )*) => {
         /// Every error code, in the order of the C numbers.
         pub const ERROR_TABLE: &[ErrorRow] = &[
             $( ErrorRow {
                 code: ErrorCode::$code, name: $name, number: $number, http_status: $http,
                 wire: $wire, python: $python, python_base: $base, retry: Retry::$retry, means: $means,
-                hint: rows!(@hint $($shell $in_python)?),
+                hint: rows!(@hint $($shell $in_python $in_c)?),
             }, )*
         ];
     };
@@ -93,17 +94,20 @@ rows! {
     Config "CONFIG" -2 0 "" "ConfigError" "ValueError" No "endpoint, key file or certificate is unusable";
     Connect "CONNECT" -3 0 "" "ConnectError" "ConnectionError" IfNotSent "the server could not be reached, or was lost on the way"
         shell "is the server running, and is the URL right? --url, else UNSANDBOX_URL"
-        python "is the server running, and is base_url, else UNSANDBOX_URL, right?";
+        python "is the server running, and is base_url, else UNSANDBOX_URL, right?"
+        c "is the server running, and is the URL (unsandbox_config_set_base_url, else UNSANDBOX_URL) right?";
     Tls "TLS" -4 0 "" "TlsError" "ConnectionError" No "certificate or handshake failed"
         shell "--ca-file FILE trusts the certificate of a server of your own; where the server speaks plain HTTP, the URL begins with http://"
-        python "";
+        python "ca_file trusts the certificate of a server of your own; where the server speaks plain HTTP, base_url begins with http://"
+        c "unsandbox_config_set_ca_file trusts the certificate of a server of your own; where the server speaks plain HTTP, the URL begins with http://";
     Timeout "TIMEOUT" -5 0 "" "RequestTimeoutError" "TimeoutError" Ask "the deadline of the call passed";
     Cancelled "CANCELLED" -6 0 "" "CancelledError" "" No "the caller cancelled the call";
     Protocol "PROTOCOL" -7 0 "" "ProtocolError" "" No "the server sent a malformed reply";
     TooLarge "TOO_LARGE" -8 0 "" "ReplyTooLargeError" "" No "the reply is over our limit";
     Auth "AUTH" -9 401 "invalid_api_key" "AuthenticationError" "" No "key or signature was refused"
         shell "give the key with UNSANDBOX_API_KEY, or a row of the accounts file with --account"
-        python "give the key as api_key, or in UNSANDBOX_API_KEY";
+        python "give the key as api_key, or in UNSANDBOX_API_KEY"
+        c "give the key by unsandbox_config_set_api_key, or in UNSANDBOX_API_KEY";
     Permission "PERMISSION" -10 403 "forbidden" "PermissionDeniedError" "PermissionError" No "the key is known but not allowed";
     NotFound "NOT_FOUND" -11 404 "not_found" "NotFoundError" "LookupError" No "no such job for this key";
     JobLost "JOB_LOST" -12 0 "" "JobLostError" "" Ask "the server forgot a job that it had accepted";
@@ -111,10 +115,12 @@ rows! {
     RateLimited "RATE_LIMITED" -14 429 "rate_limit_exceeded" "RateLimitError" "" Yes "too many requests";
     LanguageUnavailable "LANGUAGE_UNAVAILABLE" -15 422 "language_unavailable" "LanguageUnavailableError" "" No "the language's runtime is missing on that machine"
         shell "`unsandbox languages` lists the installed languages"
-        python "languages() lists the installed languages";
+        python "languages() lists the installed languages"
+        c "unsandbox_client_languages lists the installed languages";
     IsolationUnavailable "ISOLATION_UNAVAILABLE" -16 501 "isolation_unavailable" "IsolationUnavailableError" "" No "an isolation layer is missing on that machine"
         shell "`unsandbox doctor` shows each layer and how to get it"
-        python "";
+        python "probe() shows each layer and how to get it"
+        c "unsandbox_client_probe shows each layer and how to get it";
     Api "API" -17 0 "" "ApiError" "" No "any other refusal of the server";
     Server "SERVER" -18 0 "" "ServerError" "" Idempotent "the server failed";
     Internal "INTERNAL" -19 500 "internal" "InternalError" "" No "a bug in this library";

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod printable;
 pub mod request;
 pub mod result;
+pub mod result_fields;
 pub mod shell;
 pub mod sync;
 pub mod validate;

@@ -321,8 +321,8 @@ fn our_result_is_the_superset_in_its_order() {
         r#""error":"out of memory","language":"c","detected_language":"c","job_id":"j1","#,
         r#""status":"completed","artifacts":[{"filename":"a.out","name":"a.out","type":"base64","#,
         r#""content_base64":"AAH/","size":3,"kind":"binary"}],"execution_mode":"cold","#,
-        r#""network_mode":"zerotrust","total_time_ms":12,"stdout_base64":"b2sg/wo=","signal":9,"#,
-        r#""limit":"memory","usage":{"cpu_time_ms":3,"peak_memory_bytes":4096},"truncated":true,"#,
+        r#""network_mode":"zerotrust","total_time_ms":12,"stdout_base64":"b2sg/wo=","#,
+        r#""usage":{"cpu_time_ms":3,"peak_memory_bytes":4096},"signal":9,"limit":"memory","truncated":true,"#,
         r#""isolation":{"level":"full","layers":["user"],"missing":["cgroup"]}}"#,
     );
     assert_eq!(wire::encode_result(&full_result(), wire::Shape::Once), expected);

@@ -8,6 +8,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::path::PathBuf;
 use std::sync::Arc;
+use unsandbox::protocol::result_fields::{FieldValue, RESULT_FIELDS};
 use unsandbox::{
     Artifact, ExecutionResult, Health, Isolation, Job, KeyInfo, LanguageInfo, Probe, SaveArtifact,
     Usage, save_all,
@@ -31,19 +32,16 @@ pub fn result(py: Python<'_>, result: impl Into<Arc<ExecutionResult>>) -> Made<'
     fields.set_item("status", result.status.as_str())?;
     fields.set_item("stdout_bytes", PyBytes::new(py, &result.stdout))?;
     fields.set_item("stderr_bytes", PyBytes::new(py, &result.stderr))?;
-    fields.set_item("exit_code", result.exit_code)?;
-    fields.set_item("signal", result.signal)?;
-    fields.set_item("limit", result.limit.map(|limit| limit.as_str()))?;
-    fields.set_item("error", result.error.as_deref())?;
-    fields.set_item("language", result.language.as_deref())?;
-    fields.set_item("detected_language", result.detected_language.as_deref())?;
+    for field in RESULT_FIELDS {
+        match (field.get)(&result) {
+            FieldValue::Flag(value) => fields.set_item(field.name, value)?,
+            FieldValue::Number(value) => fields.set_item(field.name, value)?,
+            FieldValue::Text(value) => fields.set_item(field.name, value)?,
+        }
+    }
     fields.set_item("job_id", result.job_id.as_deref())?;
     fields.set_item("artifacts", tuple(py, &result.artifacts, artifact)?)?;
-    fields.set_item("execution_mode", result.execution_mode.as_deref())?;
-    fields.set_item("network_mode", result.network_mode.as_deref())?;
-    fields.set_item("total_time_ms", result.total_time_ms)?;
     fields.set_item("usage", result.usage.map(|it| usage(py, it)).transpose()?)?;
-    fields.set_item("truncated", result.truncated)?;
     let isolation = result.isolation.as_ref().map(|it| isolation(py, it)).transpose()?;
     fields.set_item("isolation", isolation)?;
     fields.set_item("json", Py::new(py, LazyJson::of_result(result))?)?;

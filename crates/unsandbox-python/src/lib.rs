@@ -14,9 +14,11 @@ mod settings;
 mod wait;
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use std::ffi::OsString;
 use unsandbox::Error;
 use unsandbox_protocol::error::ERROR_TABLE;
+use unsandbox_protocol::wire::OPTION_TABLE;
 
 /// A row of the table of errors: code, class, builtin that the class also is.
 type ErrorRow = (&'static str, &'static str, &'static str);
@@ -37,6 +39,16 @@ mod _native {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    use super::{OPTION_TABLE, PyTuple};
+    use pyo3::prelude::*;
+
+    /// The names of a request's options.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let names = OPTION_TABLE.iter().map(|row| row.name);
+        module.add("OPTIONS", PyTuple::new(module.py(), names)?)
+    }
 }
 
 /// The table of errors, against which the tests hold the classes of the package.

@@ -50,7 +50,7 @@ fn set_scalar(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> Py
         return Err(refused(value, format!("there is no option {name:?}")));
     };
     let value_as_json = match row.kind {
-        OptionKind::Text => Value::from(text(name, value)?),
+        OptionKind::Text | OptionKind::Path => Value::from(text(name, value)?),
         OptionKind::Flag => Value::from(flag(name, value)?),
         _ => json(value),
     };

@@ -113,13 +113,6 @@ impl Writer {
         let _ = write!(self.out, "{value}");
     }
 
-    pub(super) fn number_or_null(&mut self, key: &str, value: Option<impl Display>) {
-        match value {
-            Some(value) => self.number(key, value),
-            None => self.null(key),
-        }
-    }
-
     pub(super) fn number_if(&mut self, key: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.number(key, value);

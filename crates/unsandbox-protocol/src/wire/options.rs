@@ -14,6 +14,8 @@ use serde_json::{Map, Value};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OptionKind {
     Text,
+    /// Text that names a file.
+    Path,
     Flag,
     Seconds,
     /// Names with values.
@@ -285,7 +287,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
     OptionRow {
         name: "runtime",
         keys: &["runtime"],
-        kind: OptionKind::Text,
+        kind: OptionKind::Path,
         reach: OptionReach::Local,
         means: "path of the interpreter or compiler",
         is_set: |request| request.runtime.is_some(),

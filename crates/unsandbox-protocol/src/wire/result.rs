@@ -7,7 +7,8 @@ use super::json::Writer;
 use super::tolerant::{Fields, Reply, decode_base64, malformed, text};
 use crate::error::Error;
 use crate::isolation::Isolation;
-use crate::result::{Artifact, ExecutionResult, LimitKind, RawJson, Status, Usage};
+use crate::result::{Artifact, ExecutionResult, RawJson, Status, Usage};
+use crate::result_fields::{Absent, FieldKind, FieldValue, Group, RESULT_FIELDS, ResultField};
 use serde_json::Value;
 
 /// The reply to `/execute` and `/run`, and every face's own JSON for a result.
@@ -52,19 +53,14 @@ pub(super) fn write_common(
             w.text(key, &String::from_utf8_lossy(shown));
         }
     }
-    w.number_or_null("exit_code", result.exit_code);
-    w.text_or_null("error", result.error.as_deref());
-    w.text_or_null("language", result.language.as_deref());
-    w.text_if("detected_language", result.detected_language.as_deref());
+    write_fields(w, result, Group::Outcome);
     if identity == Identity::Shown {
         w.text_if("job_id", result.job_id.as_deref());
         w.text("status", result.status.as_str());
     }
     let both_keys = has_both_keys(result, shape);
     w.objects("artifacts", &result.artifacts, |w, artifact| write_artifact(w, artifact, both_keys));
-    w.text_if("execution_mode", result.execution_mode.as_deref());
-    w.text_if("network_mode", result.network_mode.as_deref());
-    w.number_if("total_time_ms", result.total_time_ms);
+    write_fields(w, result, Group::Run);
     if shape == Shape::Compat {
         w.number_if("execution_time_ms", result.total_time_ms);
     }
@@ -77,15 +73,13 @@ pub(super) fn write_extras(w: &mut Writer, result: &ExecutionResult, shape: Shap
             w.base64(key, bytes);
         }
     }
-    w.number_or_null("signal", result.signal);
-    w.text_or_null("limit", result.limit.map(LimitKind::as_str));
     if let Some(usage) = result.usage {
         w.object("usage", |w| {
             w.number("cpu_time_ms", usage.cpu_time_ms);
             w.number("peak_memory_bytes", usage.peak_memory_bytes);
         });
     }
-    w.boolean("truncated", result.truncated);
+    write_fields(w, result, Group::Ours);
     if let Some(isolation) = &result.isolation {
         w.object("isolation", |w| {
             w.text("level", &isolation.level);
@@ -93,6 +87,35 @@ pub(super) fn write_extras(w: &mut Writer, result: &ExecutionResult, shape: Shap
             w.texts("missing", &isolation.missing);
         });
     }
+}
+
+fn write_fields(w: &mut Writer, result: &ExecutionResult, group: Group) {
+    for field in RESULT_FIELDS.iter().filter(|field| field.group == group) {
+        match ((field.get)(result), field.absent) {
+            (FieldValue::Flag(value), _) => w.boolean(field.name, value),
+            (FieldValue::Number(Some(value)), _) => w.number(field.name, value),
+            (FieldValue::Text(Some(value)), _) => w.text(field.name, value),
+            (_, Absent::Null) => w.null(field.name),
+            (_, Absent::Omitted) => {}
+        }
+    }
+}
+
+fn read_field(result: &mut ExecutionResult, fields: &mut Fields, field: &ResultField) {
+    let keys = [&[field.name], field.also].concat();
+    let text = match field.kind {
+        FieldKind::Flag => {
+            let value = fields.boolean(field.name);
+            return (field.set)(result, FieldValue::Flag(value.unwrap_or(false)));
+        }
+        FieldKind::Number => {
+            let value = fields.integer(&keys);
+            return (field.set)(result, FieldValue::Number(value));
+        }
+        FieldKind::Word => fields.word(&keys),
+        FieldKind::Message => message(fields, &keys),
+    };
+    (field.set)(result, FieldValue::Text(text.as_deref()));
 }
 
 fn streams(result: &ExecutionResult) -> [(&'static str, &'static str, &[u8]); 2] {
@@ -238,30 +261,13 @@ pub(super) fn result_from(
     let mut result = ExecutionResult::new(status);
     result.stdout = stream(&mut fields, "stdout_base64", &["stdout", "output"]);
     result.stderr = stream(&mut fields, "stderr_base64", &["stderr"]);
-    result.exit_code =
-        fields.integer(&["exit_code", "exitCode"]).and_then(|code| i32::try_from(code).ok());
-    result.error = error_text(&mut fields);
+    for field in RESULT_FIELDS {
+        read_field(&mut result, &mut fields, field);
+    }
     result.success = fields.boolean("success").unwrap_or_else(|| derive_success(&result));
-    result.language = fields.word(&["language"]);
-    result.detected_language = fields.word(&["detected_language"]);
     result.job_id = fields.word(&["job_id", "id"]);
-    result.signal = fields.integer(&["signal"]).and_then(|signal| i32::try_from(signal).ok());
-    result.limit = fields.word(&["limit"]).and_then(|word| LimitKind::parse(&word));
     result.artifacts = artifacts(&mut fields);
-    result.execution_mode = fields.word(&["execution_mode"]);
-    result.network_mode = fields.word(&["network_mode"]);
-    result.total_time_ms = fields
-        .integer(&[
-            "total_time_ms",
-            "execution_time_ms",
-            "execution_time",
-            "executionTime",
-            "duration_ms",
-            "runtime_ms",
-        ])
-        .and_then(|ms| u64::try_from(ms).ok());
     result.usage = fields.object("usage").map(usage);
-    result.truncated = fields.boolean("truncated").unwrap_or(false);
     result.isolation = fields.object("isolation").map(isolation);
     result.raw = raw;
     result
@@ -275,9 +281,9 @@ fn stream(fields: &mut Fields, exact: &str, keys: &[&str]) -> Vec<u8> {
     }
 }
 
-/// `error` as text, or what it says inside; empty is none.
-fn error_text(fields: &mut Fields) -> Option<String> {
-    match fields.take(&["error"])? {
+/// A text, or the message of an object; empty is none.
+fn message(fields: &mut Fields, keys: &[&str]) -> Option<String> {
+    match fields.take(keys)? {
         Value::Object(map) => {
             let whole = Value::Object(map.clone()).to_string();
             Fields::new(map).word(&["message", "code"]).or(Some(whole))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tables of the README and of docs/ are the protocol's: compared here, written with `UNSANDBOX_UPDATE=1`.
+//! The tables of docs/ are the protocol's: compared here, written with `UNSANDBOX_UPDATE=1`.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,13 @@ use unsandbox::protocol::limits::{self, LIMIT_TABLE};
 use unsandbox::protocol::wire::{OPTION_TABLE, OptionReach};
 
 #[test]
-fn the_tables_of_the_readme_are_those_of_the_protocol() {
-    compare("README.md", [("errors", errors()), ("limits", limit_rows()), ("bounds", bounds())]);
+fn the_errors_are_those_of_the_protocol() {
+    compare("docs/reference/errors.md", [("errors", errors())]);
+}
+
+#[test]
+fn the_limits_are_those_of_the_protocol() {
+    compare("docs/limits.md", [("limits", limit_rows()), ("bounds", bounds())]);
 }
 
 #[test]
@@ -19,8 +24,8 @@ fn the_options_over_http_are_those_of_the_protocol() {
 
 fn compare<const N: usize>(page: &str, tables: [(&str, String); N]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
-    let readme = fs::read_to_string(&path).expect(page);
-    let mut wanted = readme.clone();
+    let committed = fs::read_to_string(&path).expect(page);
+    let mut wanted = committed.clone();
     for (name, table) in tables {
         let begin = format!("<!-- table: {name} -->\n");
         let at = wanted.find(&begin).unwrap_or_else(|| panic!("no place for {name}")) + begin.len();
@@ -30,7 +35,7 @@ fn compare<const N: usize>(page: &str, tables: [(&str, String); N]) {
     if std::env::var_os("UNSANDBOX_UPDATE").is_some() {
         fs::write(&path, &wanted).expect("the page is writable");
     } else {
-        assert!(readme == wanted, "{page} is not up to date; run with UNSANDBOX_UPDATE=1");
+        assert!(committed == wanted, "{page} is not up to date; run with UNSANDBOX_UPDATE=1");
     }
 }
 
