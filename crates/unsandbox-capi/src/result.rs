@@ -207,7 +207,7 @@ impl ResultBox {
 }
 
 fn texts_of(source: &ExecutionResult) -> Vec<(&'static str, Text)> {
-    // As many as a result without errors has.
+    // The number of texts of a result without errors.
     let mut texts = Vec::with_capacity(8);
     texts.push(("status", Text::copy(source.status.as_str())));
     let isolation_level = source.isolation.as_ref().map(|it| it.level.as_str());
@@ -226,7 +226,7 @@ fn text_of<'a>(texts: &'a [(&'static str, Text)], field: &str) -> Option<&'a Tex
     texts.iter().find(|(name, _)| *name == field).map(|(_, text)| text)
 }
 
-/// The fields that need no more than the source; the boxed ones are set by the caller.
+/// The fields that need only the source; the caller sets those that point into the box.
 fn public_fields(source: &ExecutionResult, texts: &[(&'static str, Text)]) -> unsandbox_result {
     let shown = |field| match text_of(texts, field) {
         Some(text) => (text.ptr(), text.len()),
