@@ -123,7 +123,7 @@ fn bounds() -> String {
             "compiling",
             format!(
                 "{} s, for some languages more, never above {} s (docs/languages.md has each); \
-                 beside the ttl, and as much again for each of `return_artifact` and `return_wasm_artifact`",
+                 not taken from the ttl; each of `return_artifact` and `return_wasm_artifact` adds the same time",
                 limits::COMPILE_TIME.as_secs(),
                 limits::COMPILE_TIME_MAX.as_secs()
             ),
@@ -145,7 +145,7 @@ fn bounds() -> String {
         (
             "finished jobs kept",
             format!(
-                "{} minutes, {}; of the key that has the most, the oldest out first",
+                "{} minutes, {} in all; above that, the oldest result of the key that uses the most is removed first",
                 limits::RETENTION.as_secs() / 60,
                 mb(limits::RETENTION_MAX_BYTES)
             ),
