@@ -242,7 +242,7 @@ CAP_KINDS = [
 ]
 
 CONNECTIONS, BUDGET, PACE = SERVER / "connections.rs", SERVER / "budget.rs", SERVER / "pace.rs"
-PARTY, GUARD, ROUTES, KEY_FILE = SERVER / "party.rs", SERVER / "guard.rs", SERVER / "routes.rs", CLIENT / "key_file.rs"
+PARTY, ADMISSION, ROUTES, KEY_FILE = SERVER / "party.rs", SERVER / "admission.rs", SERVER / "routes.rs", CLIENT / "key_file.rs"
 KEY_MOUNTS = Check("keys files on mounts", ("-p", "unsandbox-cli", "--test", "serve"), ("read_only",))
 FILENAME, KEY_FILES = PROTOCOL / "filename.rs", CLIENT_UNITS.only("key_file")
 
@@ -253,7 +253,7 @@ SERVER_KINDS = [
     Kind("share", BUDGET, r"if (party\.is_verified\(\)) \{ bytes \} else \{ unverified \}", "bytes", first=SERVER_UNITS),
     Kind("share", BUDGET, r"rank\(party, (self\.held)\(party\) \+ more\)", "rank(party, more)", first=SERVER_UNITS),
     Kind("share", ROUTES, r"if listed \{ None \} else \{ Some\(exchange\.(start_run)[^\n]*", "None::<()>;", first=FLOODS.only("waiting_runs")),
-    Kind("party", GUARD, r"^    exchange\.(count_for)\(party\);\n", first=FLOODS),
+    Kind("party", ADMISSION, r"^    exchange\.(count_for)\(party\);\n", first=FLOODS),
     Kind("party", SERVER / "keys.rs", r"Some\(_\) => Party::(Peer)\(peer, Some\(owner\)\)", "Some(_) => { let _ = peer; Party::Key(owner) }", first=SERVER_UNITS),
     Kind("gives way", CONNECTIONS, r"^ +self\.(evict_one)\(\);\n", first=FLOODS),
     Kind("gives way", BUDGET, r"^ +connection\.(evict)\(\);\n", first=SERVER_UNITS),

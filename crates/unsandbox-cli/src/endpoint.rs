@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The client that the options ask for, and what may be said about where it sends code.
+//! The client that the options select, and the rules about its endpoint.
 
 use crate::args::EndpointArgs;
 use crate::failure::Failure;
@@ -7,12 +7,12 @@ use crate::terminal::say;
 use unsandbox::protocol::auth::is_loopback;
 use unsandbox::{Client, ClientBuilder, IsolationPolicy};
 
-/// A client as the options and the environment choose it.
+/// A client for the endpoint that the options and the environment select.
 pub(crate) fn client(args: EndpointArgs, isolation: IsolationPolicy) -> Result<Client, Failure> {
     build(builder(args).isolation(isolation))
 }
 
-/// Builds it, and says on standard error who else may read the file of its key.
+/// Builds the client, and warns on standard error if other users may read its key file.
 pub(crate) fn build(builder: ClientBuilder) -> Result<Client, Failure> {
     let client = builder.build()?;
     if let Some(exposed) = client.key_file_warning() {
@@ -43,7 +43,7 @@ pub(crate) fn builder(args: EndpointArgs) -> ClientBuilder {
     builder
 }
 
-/// A client for jobs, which its endpoint has to keep when this command has ended.
+/// A client for jobs, whose endpoint must keep them after this command has ended.
 pub(crate) fn job_client(args: EndpointArgs) -> Result<Client, Failure> {
     let client = client(args, IsolationPolicy::Auto)?;
     need_kept_jobs(&client)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a command failed, as its last words and its exit code.
+//! The failure of a command: its message and its exit code.
 
 use crate::terminal::say;
 use std::io::ErrorKind;
@@ -9,14 +9,14 @@ use unsandbox::{Error, ErrorCode};
 pub(crate) const EXIT_USAGE: i32 = 2;
 /// unsandbox itself failed.
 pub(crate) const EXIT_FAILED: i32 = 125;
-/// As a shell reports a program that SIGPIPE ended.
+/// The exit code of a shell for a program that SIGPIPE ended.
 const EXIT_PIPE: i32 = 141;
 
 /// Ends a command early.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit_code: i32,
-    /// `None`: there is nothing to say, or nobody to say it to.
+    /// `None` if there is no message, or its reader has closed the stream.
     message: Option<String>,
     hint: Option<String>,
 }
@@ -40,7 +40,7 @@ impl Failure {
         self
     }
 
-    /// Says it on standard error and gives the exit code.
+    /// Prints the message on standard error and returns the exit code.
     pub(crate) fn report(self) -> i32 {
         if let Some(message) = self.message {
             say(&message);

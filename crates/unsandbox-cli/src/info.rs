@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `unsandbox languages`, `doctor`, `validate-key` and `health`: what an endpoint or this machine offers.
+//! `unsandbox languages`, `doctor`, `validate-key` and `health`: questions about an endpoint or this machine.
 
 use crate::Done;
 use crate::args::{DoctorArgs, EndpointArgs, ListArgs};
@@ -24,12 +24,12 @@ pub(crate) fn languages(args: ListArgs) -> Done {
     }
     let mut rows = vec![["NAME", "VERSION", "PATH"].map(str::to_string).to_vec()];
     rows.extend(languages.iter().map(language_row));
-    table(&told(rows))?;
+    table(&without_empty_columns(rows))?;
     Ok(0)
 }
 
-/// Leaves out the columns of which the endpoint says nothing, as a server does of its versions.
-fn told(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+/// Removes columns without a value, such as the versions of languages at a server.
+fn without_empty_columns(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
     let columns = rows.first().map_or(0, Vec::len);
     for column in (0..columns).rev() {
         if rows.len() > 1 && rows.iter().skip(1).all(|row| row[column] == "-") {

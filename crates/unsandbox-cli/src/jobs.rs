@@ -90,7 +90,7 @@ pub(crate) fn cancel(args: JobArgs) -> Done {
     let result = job_client(args.endpoint)?.cancel_job(&args.id)?;
     let show = Show { json: args.json, interrupted: Some(0), ..Show::default() };
     finish(Printer::default(), &result, &show)?;
-    // The exit code tells of the cancelling, not of the program.
+    // The exit code is that of the cancel, not of the program.
     Ok(0)
 }
 

@@ -26,7 +26,7 @@ use std::ffi::OsString;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::shell::shell_word;
 
-/// Runs the command with these arguments (the first is the program's name) and gives its exit code.
+/// Runs the command with these arguments (the first is the program's name) and returns its exit code.
 pub fn run(args: Vec<OsString>) -> i32 {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -53,7 +53,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
     done.unwrap_or_else(|failure| failure.report())
 }
 
-/// For `unsandbox hello.py`: what was most likely meant.
+/// A hint for `unsandbox hello.py`: the command that was probably intended.
 fn meant_run(error: &clap::Error) -> Option<String> {
     let word = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => word,
@@ -66,5 +66,5 @@ fn meant_run(error: &clap::Error) -> Option<String> {
     is_program.then(|| format!("hint: did you mean `unsandbox run {}`?", shell_word(word)))
 }
 
-/// What a command gives: its exit code, or why it failed.
+/// The end of a command: its exit code, or its failure.
 type Done = Result<i32, Failure>;

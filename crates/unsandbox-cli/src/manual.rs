@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The man page: made from the same definitions as the help, and held against the committed
+//! The man page. It is generated from the definitions of the help, and compared with the committed
 //! `man/unsandbox.1`.
 
 use crate::args::Cli;
@@ -39,7 +39,7 @@ fn section(command: &Command, out: &mut Vec<u8>) {
     man.render_synopsis_section(&mut own).expect("memory takes it");
     man.render_options_section(&mut own).expect("memory takes it");
     man.render_extra_section(&mut own).expect("memory takes it");
-    // What is a section of a page of its own is a part of a section here.
+    // A section of a subcommand's own page is a part of a section here.
     let text = String::from_utf8(own).expect("roff is text").replace(".SH ", ".SS ");
     out.extend_from_slice(text.as_bytes());
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Flags of `run` that follow from the protocol's table of options alone. Options that a shell gives in another form
-//! than the table's, or under a shorter name, have theirs in `args.rs`.
+//! Flags of `run` that follow directly from the protocol's table of options. Options with another form or a shorter
+//! name in the shell are in `args.rs`.
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use unsandbox::Request;
 use unsandbox::protocol::wire::{OPTION_TABLE, OptionKind, OptionReach, OptionRow};
 
-/// Those of `args.rs`.
+/// Options whose flags are in `args.rs`.
 const ELSEWHERE: [&str; 9] = [
     "env",
     "network_mode",
@@ -21,7 +21,7 @@ const ELSEWHERE: [&str; 9] = [
     "limits",
 ];
 
-/// Values that were given, each with its row.
+/// The given values, each with its row.
 #[derive(Debug, Default)]
 pub(crate) struct TableOptions(Vec<(&'static OptionRow, Value)>);
 
@@ -83,7 +83,7 @@ impl FromArgMatches for TableOptions {
     }
 }
 
-/// A text as it is; anything else as JSON has it.
+/// Text is taken unchanged; all other kinds are parsed as JSON.
 fn value_of(row: &OptionRow, text: &str) -> Result<Value, Error> {
     match row.kind {
         OptionKind::Text | OptionKind::Path => Ok(Value::from(text)),

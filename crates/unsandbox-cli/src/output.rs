@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A result as a shell sees it: bytes on two streams, files, and an exit code.
+//! A result in the shell: bytes on two streams, files, and an exit code.
 
 use crate::Done;
 use crate::failure::{EXIT_FAILED, Failure};
@@ -14,11 +14,11 @@ pub(crate) struct Show<'a> {
     pub json: bool,
     pub artifacts: Option<&'a Path>,
     pub verbose: bool,
-    /// Exit code of a run that this command cancelled itself, which then needs no words.
+    /// Exit code of a run that this command cancelled itself; it is not reported as an error.
     pub interrupted: Option<i32>,
 }
 
-/// Writes output as it comes, and knows how much of it is written.
+/// Writes output as it comes, and counts the bytes written.
 #[derive(Default)]
 pub(crate) struct Printer {
     out_count: usize,
@@ -35,7 +35,7 @@ impl Printer {
         Ok(())
     }
 
-    /// What a result has beyond what came while it ran.
+    /// Prints the output of the result that was not printed during the run.
     fn rest(&mut self, result: &ExecutionResult) -> Result<(), Failure> {
         let out = result.stdout.get(self.out_count..).unwrap_or_default();
         let err = result.stderr.get(self.err_count..).unwrap_or_default();
@@ -44,7 +44,7 @@ impl Printer {
     }
 }
 
-/// Shows a finished run and gives its exit code.
+/// Shows a finished run and returns its exit code.
 pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show<'_>) -> Done {
     if show.json {
         terminal::json(&wire::encode_result(result, wire::Shape::Once))?;
@@ -71,19 +71,19 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
     Ok(exit_code)
 }
 
-/// The program's own, or the number for how it was ended.
+/// The exit code of the program, or the number for its end by a limit or a cancel.
 fn exit_code_of(result: &ExecutionResult) -> i32 {
     match (&result.status, result.exit_code) {
-        // Somebody else's doing, as far as the shell knows.
+        // Not ended by the program itself.
         (Status::Failed | Status::Cancelled, _) => EXIT_FAILED,
         (Status::Timeout, _) => unsandbox::protocol::result::EXIT_TIMEOUT,
-        // What a process can report; servers send other numbers too.
+        // A process can report 8 bits; servers also send other numbers.
         (_, Some(code)) => code & 0xff,
         (_, None) => i32::from(!result.success),
     }
 }
 
-/// The program has run: one that cannot be saved is named, and neither the others nor the exit code are lost.
+/// Saves artifacts. One that cannot be saved is reported; the others are saved, and the exit code does not change.
 fn save(result: &ExecutionResult, directory: &Path, verbose: bool) {
     for end in save_each(&result.artifacts, directory) {
         match end {

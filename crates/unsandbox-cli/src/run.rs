@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `unsandbox run`: a program from a file, the command line or standard input, with its output as it comes.
+//! `unsandbox run`: runs a program from a file, the command line or standard input, and prints its output as it comes.
 
 use crate::Done;
 use crate::args::RunArgs;
@@ -31,7 +31,7 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
         need_kept_jobs(&client)?;
     }
     if let Some(directory) = &args.artifacts {
-        // Before the program runs, so that a typing error costs nothing.
+        // Before the program runs, so that an error in the path wastes no run.
         std::fs::create_dir_all(directory).map_err(|error| {
             Failure::usage(format!(
                 "--artifacts {}: cannot make the directory: {error}",
@@ -57,7 +57,7 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     } else {
         watch(&client, &request, stdin, &args)
     };
-    // Ends the engine at once, with whatever still runs in it.
+    // Ends the engine at once, with all its runs.
     client.close();
     done
 }
@@ -74,8 +74,8 @@ fn submit(client: &Client, request: &Request, args: &RunArgs) -> Done {
     Ok(0)
 }
 
-/// Runs and shows the output while it comes. All writing is done here: a reader who is slow, or gone,
-/// must not hold up the engine's threads.
+/// Runs a program and prints its output as it comes. All writes happen on this thread: a reader that is slow or gone
+/// must not block the engine's threads.
 fn watch(
     client: &Client,
     request: &Request,
@@ -100,13 +100,13 @@ fn watch(
     };
     running.start(request, options).map_err(interrupted)?;
     let mut printer = Printer::default();
-    let mut unheard = None;
+    let mut output_failure = None;
     let end = loop {
         match events.recv() {
             Ok(Event::Done(end)) => break *end,
-            Ok(Event::Output(stream, bytes)) if unheard.is_none() => {
+            Ok(Event::Output(stream, bytes)) if output_failure.is_none() => {
                 if let Err(failure) = printer.print(stream, &bytes) {
-                    unheard = Some(failure);
+                    output_failure = Some(failure);
                     running.stop();
                 }
             }
@@ -117,7 +117,7 @@ fn watch(
             }
         }
     };
-    if let Some(failure) = unheard {
+    if let Some(failure) = output_failure {
         return Err(failure);
     }
     let result = end.map_err(|error| interrupted(running.lost(error)))?;
@@ -183,7 +183,7 @@ fn input_file(text: &str) -> Result<InputFile, Failure> {
         }
     };
     let mut content = Vec::new();
-    // One byte more than is allowed is enough for the refusal.
+    // One byte over the limit is enough for the refusal.
     File::open(path)
         .and_then(|file| file.take(INPUT_FILE_MAX_BYTES as u64 + 1).read_to_end(&mut content))
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
@@ -211,7 +211,8 @@ fn stdin(args: &RunArgs) -> Result<Option<Box<dyn Read + Send>>, Failure> {
     }
 }
 
-/// A server gets standard input in one piece. An empty one is left out: the service does not know it.
+/// Sends standard input in one piece, as servers need it. Empty input is omitted: the hosted service does not know
+/// the field.
 fn send_whole(stdin: Option<Box<dyn Read + Send>>, request: &mut Request) -> Result<(), Failure> {
     if let Some(stdin) = stdin {
         let bytes = read_whole("standard input", stdin)?;

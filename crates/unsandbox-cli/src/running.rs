@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A run under way, as a job at every endpoint: an interrupt has to end the program wherever it runs, and
-//! bring back what it had written, and both need the job's id.
+//! A run in progress. It is submitted as a job at every endpoint: an interrupt has to cancel the program and fetch its
+//! partial output, and both need the job's id.
 
 use crate::failure::Failure;
 use std::sync::mpsc::Sender;
@@ -10,8 +10,9 @@ use unsandbox::protocol::shell::shell_word;
 use unsandbox::{
     CallOptions, CancelToken, Client, Error, ErrorCode, ExecutionResult, Request, Stream,
 };
+use unsandbox_protocol::sync::lock;
 
-/// How long an interrupt waits for the reply to a submission: without the id in it, the job would go on.
+/// How long an interrupt waits for the reply to a submission, which contains the id that a cancel needs.
 const SUBMISSION_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) enum Event {
@@ -47,7 +48,7 @@ impl Running {
             None => self.client.with(options).run_async(request)?,
         };
         let stopped = {
-            let mut state = self.state.lock().expect("no panic under this lock");
+            let mut state = lock(&self.state);
             state.job_id = Some(job.job_id.clone());
             state.stopped
         };
@@ -57,21 +58,21 @@ impl Running {
         let running = self.clone();
         spawn(move || {
             let end = running.client.wait_job(&job.job_id, None);
-            // After a stop the server may have forgotten the job: its end comes with the cancelling.
+            // After a stop the server may have removed the job; its end then comes from the cancel.
             if end.is_ok() || !running.is_stopped() {
                 let _ = running.events.send(Event::Done(Box::new(end)));
             }
         })
     }
 
-    /// Ends the program; from any thread, and without waiting.
+    /// Cancels the program, from any thread, without waiting.
     pub(crate) fn stop(&self) {
         let job_id = {
-            let mut state = self.state.lock().expect("no panic under this lock");
+            let mut state = lock(&self.state);
             state.stopped = true;
             state.job_id.clone()
         };
-        // Where no thread can be started, a second interrupt still ends the command.
+        // If no thread can be started, a second interrupt still ends the command.
         let _ = match job_id {
             Some(job_id) => self.cancel(job_id),
             None => {
@@ -84,9 +85,9 @@ impl Running {
         };
     }
 
-    /// Why there is no result; where the job may have one all the same, how to ask for it.
+    /// The failure for a missing result, with a hint how to fetch it if the job may still have one.
     pub(crate) fn lost(&self, error: Error) -> Failure {
-        let job_id = self.state.lock().expect("no panic under this lock").job_id.clone();
+        let job_id = lock(&self.state).job_id.clone();
         let gone = matches!(error.code(), ErrorCode::NotFound | ErrorCode::JobLost);
         let kept = self.client.backend().is_ok_and(|backend| backend.capabilities().keeps_jobs);
         match job_id {
@@ -100,7 +101,7 @@ impl Running {
     }
 
     fn is_stopped(&self) -> bool {
-        self.state.lock().expect("no panic under this lock").stopped
+        lock(&self.state).stopped
     }
 
     fn cancel(&self, job_id: String) -> Result<(), Failure> {
@@ -112,7 +113,7 @@ impl Running {
     }
 }
 
-/// A server chose the id: one that begins with a dash is not an option.
+/// The command that fetches a result. The server chose the id, which may begin with a dash.
 fn wait_command(url: &str, id: &str) -> String {
     let end_of_options = if id.starts_with('-') { "-- " } else { "" };
     format!("unsandbox wait --url {} {end_of_options}{}", shell_word(url), shell_word(id))

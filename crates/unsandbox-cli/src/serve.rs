@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `unsandbox serve`: the HTTP server in front of an engine of its own.
+//! `unsandbox serve`: the HTTP server with its own engine.
 
 use crate::Done;
 use crate::args::ServeArgs;
@@ -15,7 +15,7 @@ use unsandbox::{Backend, CallContext, CancelToken, key_file};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
 use unsandbox_server::{Caps, Keys, Listen, Server, ServerOptions};
 
-/// More processors than a machine of today has, so that a typing error is refused.
+/// More processors than any current machine has, so that a typing error is refused.
 const CONCURRENCY_MAX: usize = 4096;
 
 pub(crate) fn serve(args: ServeArgs) -> Done {
@@ -40,35 +40,35 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         isolation: args.isolation,
         concurrency,
         queue_max: args.queue,
-        // Clients ask for the jobs of synchronous runs by their id too.
+        // Clients also fetch synchronous runs by their job id.
         keep_unlisted: true,
         egress: EgressOptions { allow: args.egress_allow, ..EgressOptions::default() },
         ..EngineOptions::default()
     })?);
     let server = Server::new(backend.clone(), options).bind(&listen)?;
     check_isolation(&backend.probe(&CallContext::default())?, args.isolation)?;
-    let (stop, hurry) = (CancelToken::new(), CancelToken::new());
+    let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
     let _signals = Watch::start(
         {
             let stop = stop.clone();
             move || stop.cancel()
         },
         {
-            let hurry = hurry.clone();
-            move |_| hurry.cancel()
+            let stop_now = stop_now.clone();
+            move |_| stop_now.cancel()
         },
     )?;
-    // A server whose caller does not read this line serves all the same.
+    // If nobody reads this line, the server starts anyway.
     let _ = line(&format!("listening on {}", server.address()));
-    let served = server.run_until(&stop, &hurry);
-    // The grace is over: what the server left is ended here.
+    let served = server.run_until(&stop, &stop_now);
+    // The grace period is over: remaining runs are ended here.
     backend.close(Duration::ZERO);
     served?;
     Ok(0)
 }
 
-/// Every connection and every pipe is a descriptor; the usual soft limit of 1,024 is for programs that use
-/// `select`, which nothing here does. Programs in the sandbox have a limit of their own.
+/// Raises the limit on open files: every connection and every pipe is a descriptor. The usual soft limit of 1,024 is
+/// for programs that use `select`, which this one does not. Programs in the sandbox have their own limit.
 fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     let shown = |limit: Option<u64>| limit.map_or("unlimited".to_string(), |it| it.to_string());
@@ -79,7 +79,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Half of the descriptors at most: a run needs some too, and the rest are the server's own.
+/// At most half of the descriptors: runs and the server itself need the others.
 fn connections(args: &ServeArgs) -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
@@ -93,7 +93,7 @@ fn connections(args: &ServeArgs) -> usize {
     args.connections.min(most)
 }
 
-/// Refuses at the start what would refuse every request.
+/// Refuses to start if every request would be refused.
 fn check_isolation(probe: &Probe, policy: IsolationPolicy) -> Result<(), Failure> {
     let enough = match policy {
         IsolationPolicy::Full => probe.level == Some(Level::Full),
@@ -140,7 +140,7 @@ fn keys(args: &ServeArgs) -> Result<Keys, Failure> {
     match std::env::var("UNSANDBOX_SERVE_KEYS") {
         Ok(words) => keys = keys.and(Keys::from_words(&words)?),
         Err(std::env::VarError::NotPresent) => {}
-        // Serving without the keys that were meant would open the door.
+        // To ignore the value would start a server without the intended keys.
         Err(std::env::VarError::NotUnicode(_)) => {
             return Err(Failure::failed("UNSANDBOX_SERVE_KEYS is not UTF-8 text"));
         }
@@ -156,7 +156,7 @@ fn caps(args: &ServeArgs) -> Caps {
     Caps { ttl_seconds: args.max_ttl, limits }
 }
 
-/// One line on standard error for each message.
+/// Writes each message as one line on standard error.
 struct StderrLog;
 
 impl Log for StderrLog {
@@ -172,7 +172,7 @@ impl Log for StderrLog {
     fn flush(&self) {}
 }
 
-/// A host that has a log of its own keeps it.
+/// Starts the log, unless the host process has one already.
 fn start_log(verbose: bool) {
     if log::set_logger(&StderrLog).is_ok() {
         log::set_max_level(if verbose { LevelFilter::Debug } else { LevelFilter::Info });

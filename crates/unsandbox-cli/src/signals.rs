@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SIGINT, SIGTERM and SIGHUP as events: the first asks, the second insists.
+//! SIGINT, SIGTERM and SIGHUP as events: the first signal stops in order, every further one at once.
 
 use crate::failure::Failure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -7,23 +7,22 @@ use signal_hook::iterator::{Handle, Signals};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// Listens until it is dropped.
+/// Receives signals until it is dropped.
 pub(crate) struct Watch {
     handle: Handle,
     first: Arc<AtomicI32>,
 }
 
 impl Watch {
-    /// `asked` is called at the first signal, `insisted` at every further one, with the exit code
-    /// that the signal stands for.
+    /// `on_first` is called at the first signal, `on_repeat` at every further one, with the exit code of the signal.
     pub(crate) fn start(
-        asked: impl Fn() + Send + 'static,
-        insisted: impl Fn(i32) + Send + 'static,
+        on_first: impl Fn() + Send + 'static,
+        on_repeat: impl Fn(i32) + Send + 'static,
     ) -> Result<Watch, Failure> {
         let failed =
             |error: std::io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
-        // A terminal that closes ends the program too, unless `nohup` said that it shall not.
+        // A terminal that closes ends the program too, unless `nohup` is in use.
         if !hangup_is_ignored() {
             signals.add_signal(SIGHUP).map_err(failed)?;
         }
@@ -32,9 +31,9 @@ impl Watch {
         let body = move || {
             for signal in signals.forever() {
                 if first.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-                    asked();
+                    on_first();
                 } else {
-                    insisted(128 + signal);
+                    on_repeat(128 + signal);
                 }
             }
         };

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Everything that the command writes goes through here, and nothing else opens the two streams. A server, a
-//! program or a file name may hold what a terminal obeys, so that all text is escaped; the output of the
-//! program that was run is the one exception.
+//! All output of the command: no other file opens the two streams. Text of a server, a program or a file name may
+//! contain control sequences of a terminal, so all text is escaped, except the output of the program that was run.
 
 use crate::failure::Failure;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use unsandbox::Stream;
 use unsandbox::protocol::printable::{printable, printable_json, printable_lines};
 
-/// Output of the program that was run: its own bytes, whatever they are.
+/// Writes output of the program that was run, as unchanged bytes.
 pub(crate) fn output(stream: Stream, bytes: &[u8]) -> Result<(), Failure> {
     match stream {
         Stream::Stdout => {
             let mut out = stdout().lock();
             out.write_all(bytes)?;
-            // A prompt or half a line is output too.
+            // Flushed, so that a prompt or an incomplete line is visible.
             out.flush()?;
         }
-        // Who closed standard error does not want to read it.
+        // A closed standard error is not a failure.
         Stream::Stderr => _ = stderr().lock().write_all(bytes),
     }
     Ok(())
@@ -57,7 +56,7 @@ pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One line of ours on standard error; a closed one is no error.
+/// Writes one line of this command on standard error; a closed one is not an error.
 pub(crate) fn say(message: &str) {
     err_line(&format!("unsandbox: {message}"));
 }
@@ -71,8 +70,8 @@ fn err_line(text: &str) {
     let _ = writeln!(stderr().lock(), "{}", printable(text));
 }
 
-/// What the parser of arguments has to say, in several lines: help on standard output, the rest on standard
-/// error. A closed one is no error.
+/// Writes the text of the argument parser: help on standard output, the rest on standard error. A closed stream is
+/// not an error.
 pub(crate) fn usage(error: &clap::Error) {
     let text = error.render().to_string();
     let text = printable_lines(&text);
@@ -82,7 +81,7 @@ pub(crate) fn usage(error: &clap::Error) {
     };
 }
 
-/// Whether somebody reads standard error on a terminal.
+/// Whether standard error is a terminal.
 pub(crate) fn is_watched() -> bool {
     stderr().is_terminal()
 }

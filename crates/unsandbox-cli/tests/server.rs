@@ -233,7 +233,7 @@ fn a_run_that_others_cancel_says_so() {
     // Its wait for the end is there.
     server.backend.wait_for_sinks("job-2", 2);
     server.stop.cancel();
-    server.hurry.cancel();
+    server.stop_now.cancel();
     let ended = Ended::from(child.wait_with_output().unwrap());
     assert_eq!((ended.code, ended.out.as_str()), (125, "partial"), "{}", ended.err);
     assert!(ended.err.contains("was stopped"), "{}", ended.err);

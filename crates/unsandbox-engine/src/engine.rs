@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The engine as its callers see it: takes submissions, answers questions about jobs, ends.
+//! The engine's interface for callers: submissions, questions about jobs, and its end.
 
-use crate::core::{Core, closed};
 use crate::jailer::run::refusal;
 use crate::jailer::start::Jailer;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
@@ -11,6 +10,7 @@ use crate::programs::plan::Prepared;
 use crate::programs::runtimes;
 use crate::programs::stdin;
 use crate::reactor::{self, Reactor};
+use crate::shared::{EngineShared, closed};
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
@@ -33,31 +33,31 @@ use unsandbox_protocol::{
 
 /// The engine. Dropping it ends every run and the jailer.
 pub struct Engine {
-    core: Arc<Core>,
+    shared: Arc<EngineShared>,
     reactor: Mutex<Option<JoinHandle<()>>>,
-    /// How its runs see the host, told by the kernel once: every run asks.
+    /// The access of its runs to the host. Asked from the kernel once, because every run needs it.
     access: OnceLock<Access>,
     runtimes: Mutex<HashMap<(&'static str, String, Access), runtimes::Runtime>>,
     versions: Mutex<HashMap<&'static str, Option<String>>>,
-    /// Held by the one caller that asks for versions: together, many would fill the queue.
+    /// Held by the caller that asks for versions: several callers at once would fill the queue.
     asks_versions: Mutex<()>,
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("options", &self.core.options).finish_non_exhaustive()
+        f.debug_struct("Engine").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
 
-/// How long a runtime may take to tell its version.
+/// How long a runtime may take to print its version.
 const VERSION_SECONDS: i64 = 20;
 
 impl Engine {
     /// Sets the engine up; its jailer starts with the first execution.
     pub fn new(options: EngineOptions) -> Result<Engine, Error> {
-        let core = Arc::new(Core::new(options)?);
+        let shared = Arc::new(EngineShared::new(options)?);
         Ok(Engine {
-            core,
+            shared,
             reactor: Mutex::new(None),
             access: OnceLock::new(),
             runtimes: Mutex::default(),
@@ -84,7 +84,7 @@ impl Engine {
         Ok(waiter)
     }
 
-    /// Asks each runtime for its version that has not told it yet. A call that is over takes its questions along.
+    /// Asks each runtime for its version, if it is not known yet. When the call ends, its open questions are cancelled.
     fn ask_versions(&self, context: &CallContext) -> Result<(), Error> {
         let until = context.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
         let _asking = lock(&self.asks_versions);
@@ -114,34 +114,34 @@ impl Engine {
     }
 
     fn keep_version(&self, name: &'static str, result: Option<ExecutionResult>) {
-        // One that was stopped with the engine has not been asked.
+        // The engine was stopped, so the version is still unknown.
         if result.as_ref().is_none_or(|result| result.status != Status::Cancelled) {
             let version = result.and_then(|result| version_in(&result));
             lock(&self.versions).insert(name, version);
         }
     }
 
-    /// A forked copy has the locks as they were at the fork, and none of the threads: it leaves them alone.
+    /// Refuses calls in a forked copy, which has the locks as they were at the fork and none of the threads.
     fn check_process(&self) -> Result<(), Error> {
-        if self.core.process == std::process::id() {
+        if self.shared.process == std::process::id() {
             return Ok(());
         }
         let text = "this engine was created before a fork; create an engine in the child process";
         Err(Error::new(ErrorCode::Conflict, text))
     }
 
-    /// The running jailer, started if necessary together with the thread that hears it.
+    /// The running jailer; starts it if necessary, together with the reactor thread.
     fn jailer(&self) -> Result<Arc<Jailer>, Error> {
         self.check_process()?;
-        let jailer = self.core.ensure_jailer()?;
+        let jailer = self.shared.ensure_jailer()?;
         let mut reactor = lock(&self.reactor);
         if reactor.is_none() {
-            if self.core.jobs().closed {
+            if self.shared.jobs().closed {
                 return Err(closed());
             }
-            let core = self.core.clone();
+            let shared = self.shared.clone();
             let thread = std::thread::Builder::new().name("unsandbox".to_string());
-            let spawned = thread.spawn(move || Reactor::run(core)).map_err(|error| {
+            let spawned = thread.spawn(move || Reactor::run(shared)).map_err(|error| {
                 Error::new(
                     ErrorCode::Server,
                     format!("the engine's thread could not start: {error}"),
@@ -152,7 +152,7 @@ impl Engine {
         Ok(jailer)
     }
 
-    /// Whether jails have namespaces here. An error where none can be built.
+    /// Whether jails have namespaces on this machine. An error if no jail can be built.
     fn has_full_level(&self) -> Result<bool, Error> {
         let jailer = self.jailer()?;
         match &jailer.hello.trouble {
@@ -161,13 +161,13 @@ impl Engine {
         }
     }
 
-    /// The level that runs have here. Only as root does it matter before a jailer is there: what its runs may
-    /// read depends on it.
+    /// The level of runs on this machine. It is needed before a jailer has started only if the host is root: the access
+    /// of its runs depends on it.
     fn level(&self) -> Level {
         let hello = |jailer: &Arc<Jailer>| jailer.hello.level;
-        let running = self.core.link.get();
+        let running = self.shared.link.get();
         let known = running.as_ref().and_then(hello);
-        match self.core.options.isolation {
+        match self.shared.options.isolation {
             IsolationPolicy::Reduced => Level::Reduced,
             IsolationPolicy::Full => Level::Full,
             IsolationPolicy::Auto if known.is_none() && rustix::process::geteuid().is_root() => {
@@ -185,7 +185,7 @@ impl Engine {
         let environment = std::env::var(language.choose).unwrap_or_default();
         let access = self.access.get_or_init(Access::by_the_host).at(self.level());
         let key = (language.name, chosen.unwrap_or(&environment).to_string(), access);
-        // An upgrade may have put the programs elsewhere since they were found.
+        // An upgrade may have moved the programs since they were found.
         if let Some(known) = lock(&self.runtimes).get(&key)
             && known.programs.iter().all(|(_, path)| path.exists())
         {
@@ -196,30 +196,30 @@ impl Engine {
         Ok(found)
     }
 
-    /// Takes a job: its sink hears that it is accepted, then it waits for its turn.
+    /// Accepts a job: its sink gets the acceptance, then the job is queued.
     fn enqueue(&self, mut record: Record, cancel: &CancelToken) -> Result<(), Error> {
         let (job, sink) = (record.job.clone(), record.sink.clone());
-        // Not before it is accepted: an end must not be heard of first.
+        // Set after the acceptance: the end must not be reported before it.
         let deadline = record.deadline.take();
         {
-            let mut jobs = self.core.jobs();
+            let mut jobs = self.shared.jobs();
             if jobs.closed {
                 return Err(closed());
             }
-            let free = self.core.concurrency.saturating_sub(jobs.running);
+            let free = self.shared.concurrency.saturating_sub(jobs.running);
             let waiting = jobs.queue.len() + jobs.accepting;
-            if waiting >= self.core.options.queue_max + free {
+            if waiting >= self.shared.options.queue_max + free {
                 return Err(queue_full(waiting));
             }
             jobs.accepting += 1;
             jobs.insert(record);
         }
-        // The panic is the caller's own, but the place that the job has here must not be lost by it.
+        // The panic is a fault of the caller, but the job's place in the queue must be released.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink.event(Event::Accepted(&job)))) {
-            self.core.end_unqueued(&job.job_id);
+            self.shared.end_unqueued(&job.job_id);
             resume_unwind(panic);
         }
-        self.core.queue(&job.job_id, deadline, cancel);
+        self.shared.queue(&job.job_id, deadline, cancel);
         Ok(())
     }
 
@@ -274,7 +274,7 @@ fn new_record(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting
         watchers: Vec::new(),
         waiting: Some(waiting),
         handle: None,
-        guard: None,
+        cancel_registration: None,
         is_accepted: false,
         cancelled: None,
         deadline: None,
@@ -286,7 +286,7 @@ fn queue_full(waiting: usize) -> Error {
     Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1000)
 }
 
-/// The first word with a digit and a dot in what a version command said.
+/// The first word with a digit and a dot in the output of a version command.
 fn version_in(result: &ExecutionResult) -> Option<String> {
     let text = format!("{}\n{}", result.stdout_text(), result.stderr_text());
     let is_number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
@@ -325,13 +325,13 @@ impl Backend for Engine {
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
         self.watch(job_id, context, sink)?;
-        self.core.cancel_by_id(job_id, CancelReason::Caller);
+        self.shared.cancel_by_id(job_id, CancelReason::Caller);
         Ok(())
     }
 
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
         self.check_process()?;
-        let mut jobs = self.core.jobs();
+        let mut jobs = self.shared.jobs();
         jobs.finished.expire();
         jobs.job(&context.owner, job_id)
     }
@@ -344,13 +344,13 @@ impl Backend for Engine {
     ) -> Result<(), Error> {
         self.check_process()?;
         let job = {
-            let mut jobs = self.core.jobs();
+            let mut jobs = self.shared.jobs();
             jobs.finished.expire();
             if let Some(record) = jobs.active_of(&context.owner, job_id) {
                 let others = record.watchers.clone();
                 record.watchers.push(sink);
                 drop(jobs);
-                self.core.drop_unwanted(job_id, others);
+                self.shared.drop_unwanted(job_id, others);
                 return Ok(());
             }
             jobs.job(&context.owner, job_id)?
@@ -361,7 +361,7 @@ impl Backend for Engine {
 
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
         self.check_process()?;
-        Ok(self.core.jobs().list(&context.owner))
+        Ok(self.shared.jobs().list(&context.owner))
     }
 
     fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
@@ -404,42 +404,42 @@ impl Backend for Engine {
         Ok(Health { healthy: trouble.is_none(), status, raw: None })
     }
 
-    /// Runs nothing of the user's.
+    /// Runs no code of users.
     fn probe(&self, _: &CallContext) -> Result<Probe, Error> {
         let jailer = self.jailer()?;
-        self.core.link.probe(&jailer)
+        self.shared.link.probe(&jailer)
     }
 
     fn close(&self, grace: Duration) {
-        if self.core.process != std::process::id() {
+        if self.shared.process != std::process::id() {
             return; // a forked copy: the original goes on
         }
         let deadline = Instant::now() + grace;
-        self.core.jobs().closed = true;
-        self.core.wait_until_idle(deadline);
-        // Not in the loop's head: there it would hold the table's lock for the whole loop.
-        let unfinished = self.core.jobs().unfinished();
+        self.shared.jobs().closed = true;
+        self.shared.wait_until_idle(deadline);
+        // Not in the head of the loop, where the lock would be held for the whole loop.
+        let unfinished = self.shared.jobs().unfinished();
         for job_id in unfinished {
-            self.core.cancel_by_id(&job_id, CancelReason::Stop);
+            self.shared.cancel_by_id(&job_id, CancelReason::Stop);
         }
         if reactor::is_this_thread() {
-            // Dropped in a callback: nobody is left to hear of the ends, so they are told here.
-            self.core.abandon();
+            // Dropped in a callback, on the reactor thread: no other thread is left to report the ends.
+            self.shared.abandon();
         } else {
-            // Inits that were told to stop do so at once; a hanging one is killed by the reactor.
-            self.core.wait_until_idle(Instant::now() + Duration::from_secs(10));
+            // Inits stop at once when asked; the reactor kills one that hangs.
+            self.shared.wait_until_idle(Instant::now() + Duration::from_secs(10));
         }
-        self.core.stopping.store(true, Ordering::SeqCst);
-        self.core.wake();
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.wake();
         let reactor = lock(&self.reactor).take();
         if let Some(reactor) = reactor
             && !reactor::is_this_thread()
         {
             let _ = reactor.join();
         }
-        if let Some(jailer) = self.core.link.forget() {
+        if let Some(jailer) = self.shared.link.take() {
             jailer.end();
         }
-        self.core.egress.close();
+        self.shared.egress.close();
     }
 }

@@ -4,11 +4,10 @@
 //! The embedded engine: runs programs on this machine in a rootless sandbox. A
 //! [`Backend`](unsandbox_protocol::Backend).
 //!
-//! One execution: `engine.rs` takes it, `programs/` finds its language's programs and says what to do, `jobs/` gives it a
-//! place in the queue, `jailer/` hands it to the jailer, `reactor.rs` hears of it, and `jobs/` again keeps its result.
-//! `core.rs` is what callers and the reactor share. What a `semitrusted` run reaches, it reaches through `egress/`.
+//! One execution: `engine.rs` accepts it, `programs/` finds the programs of its language and makes the plan,
+//! `jobs/` queues it, `jailer/` sends it to the jailer, `reactor.rs` reads its events, and `jobs/` keeps its result.
+//! `shared.rs` has the state that callers and the reactor share. `egress/` is the network gateway of `semitrusted` runs.
 
-mod core;
 mod egress;
 mod engine;
 mod jailer;
@@ -16,6 +15,7 @@ mod jobs;
 mod options;
 mod programs;
 mod reactor;
+mod shared;
 
 pub use egress::{EgressOptions, Resolver, SystemResolver};
 pub use engine::Engine;

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How an engine is set up.
+//! The options of an engine.
 
 use crate::egress::EgressOptions;
 use std::time::Duration;
 use unsandbox_protocol::{IsolationPolicy, limits};
 
-/// How an engine is set up.
+/// Options of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     pub isolation: IsolationPolicy,
-    /// Executions at once; 0: twice the cores.
+    /// The most executions at once; 0 means twice the number of processors.
     pub concurrency: usize,
-    /// Executions that may wait for their turn.
+    /// The most executions in the queue.
     pub queue_max: usize,
-    /// How long, and up to how many bytes, finished jobs are kept.
+    /// How long finished jobs are kept.
     pub retention: Duration,
+    /// The most bytes of finished jobs.
     pub retention_max_bytes: usize,
-    /// Keep finished jobs that were not `listed` as well, for callers who only remember the id.
+    /// Whether finished jobs that were not `listed` are kept too, for callers that fetch them by id.
     pub keep_unlisted: bool,
-    /// What `semitrusted` runs may reach.
+    /// The hosts that `semitrusted` runs may reach.
     pub egress: EgressOptions,
 }
 

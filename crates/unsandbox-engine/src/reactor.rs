@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The engine's one thread: it reads what programs write, hears the inits and the jailer, keeps the
-//! deadlines, and ends jobs. It never waits for anything but the next event; only when every run has
-//! ended with its jailer, for the next jailer.
+//! The engine's one thread. It reads the output of programs and the messages of the inits and the jailer, enforces
+//! deadlines, and ends jobs. It waits only for the next event, and, after all runs have ended with their jailer, for
+//! the start of the next jailer.
 
-use crate::core::Core;
 use crate::jailer::run::{Progress, Run, refusal};
 use crate::jailer::start::{Jailer, block_signals};
 use crate::jailer::token::{self, JAILER_ENDED, JAILER_SOCKET, WAKE};
 use crate::jobs::tell;
+use crate::shared::EngineShared;
 use rustix::event::epoll;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -20,9 +20,9 @@ use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{FromJailer, ToJailer};
 use unsandbox_protocol::{Error, ErrorCode, Event};
 
-/// After the last event the thread looks at its clock for this long before it sleeps for good.
+/// How long after the last event the thread still wakes by its clock before it sleeps without a time limit.
 const LINGER: Duration = Duration::from_secs(5);
-/// A killed init is gone within this time, or one of the two hangs.
+/// A killed init is gone within this time; otherwise the init or the jailer hangs.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -35,26 +35,26 @@ pub fn is_this_thread() -> bool {
 }
 
 pub struct Reactor {
-    core: Arc<Core>,
+    shared: Arc<EngineShared>,
     runs: HashMap<u64, Run>,
     buffer: Vec<u8>,
 }
 
 impl Reactor {
-    pub fn run(core: Arc<Core>) {
+    pub fn run(shared: Arc<EngineShared>) {
         block_signals();
         IS_REACTOR.set(true);
-        let mut reactor = Reactor { core, runs: HashMap::new(), buffer: Vec::new() };
+        let mut reactor = Reactor { shared, runs: HashMap::new(), buffer: Vec::new() };
         let mut events = Vec::with_capacity(256);
-        while !reactor.core.stopping.load(Ordering::SeqCst) {
+        while !reactor.shared.stopping.load(Ordering::SeqCst) {
             events.clear();
             let timeout = reactor.timeout();
             let waited = epoll::wait(
-                &reactor.core.epoll,
+                &reactor.shared.epoll,
                 rustix::buffer::spare_capacity(&mut events),
                 timeout.as_ref(),
             );
-            reactor.core.asleep.store(false, Ordering::SeqCst);
+            reactor.shared.asleep.store(false, Ordering::SeqCst);
             match waited {
                 Ok(0) => reactor.on_quiet(),
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -69,17 +69,17 @@ impl Reactor {
             }
             reactor.keep_deadlines();
         }
-        // Whoever still waits hears of it, whatever ended this thread.
-        reactor.core.abandon();
+        // All callers that still wait get an end, whatever ended this thread.
+        reactor.shared.abandon();
     }
 
     fn timeout(&self) -> Option<rustix::event::Timespec> {
-        if self.core.asleep.load(Ordering::SeqCst) {
+        if self.shared.asleep.load(Ordering::SeqCst) {
             return None;
         }
         let now = Instant::now();
         let runs = self.runs.values().map(|run| run.handle.deadline()).min();
-        let calls = self.core.jobs().next_deadline();
+        let calls = self.shared.jobs().next_deadline();
         let next = runs.into_iter().chain(calls).min();
         let wait = next.map_or(LINGER, |next| next.saturating_duration_since(now).min(LINGER));
         Some(rustix::event::Timespec {
@@ -88,27 +88,27 @@ impl Reactor {
         })
     }
 
-    /// Nothing for a while: lets kept jobs go, and sleeps until woken if there are none.
+    /// Called when nothing happened for a while: removes expired jobs, and sleeps until woken if none are left.
     fn on_quiet(&mut self) {
-        let mut jobs = self.core.jobs();
+        let mut jobs = self.shared.jobs();
         jobs.finished.expire();
-        // A run that was launched before this look has woken nobody, and has a deadline.
+        // A run that was launched before this check has not woken the reactor, and has a deadline.
         if self.runs.is_empty() && jobs.is_quiet() {
-            self.core.asleep.store(true, Ordering::SeqCst);
+            self.shared.asleep.store(true, Ordering::SeqCst);
         }
     }
 
     fn take_in_new_runs(&mut self) {
-        let new = std::mem::take(&mut self.core.jobs().launched);
+        let new = std::mem::take(&mut self.shared.jobs().launched);
         self.runs.extend(new);
     }
 
     fn on_event(&mut self, number: u64) {
         match number {
-            WAKE => self.core.clear_wake(),
+            WAKE => self.shared.clear_wake(),
             JAILER_SOCKET => {
-                self.hear_jailer();
-                self.core.launch_after_full();
+                self.read_jailer_messages();
+                self.shared.launch_after_full();
             }
             JAILER_ENDED => self.on_jailer_end(),
             _ => {
@@ -119,13 +119,13 @@ impl Reactor {
     }
 
     fn on_run_event(&mut self, id: u64, which: u64) {
-        // Unknown for the moment between its launch and the next look into the inbox.
+        // Unknown between its launch and the next `take_in_new_runs`.
         let Some(run) = self.runs.get_mut(&id) else { return };
         match run.on_readable(which, &mut self.buffer) {
             Progress::Going => {}
             Progress::Started => {
                 let (job_id, sink) = (run.job_id.clone(), run.sink.clone());
-                let job = self.core.jobs().active(&job_id).map(|record| record.job.clone());
+                let job = self.shared.jobs().active(&job_id).map(|record| record.job.clone());
                 if let Some(job) = job.filter(|_| !run.handle.is_left())
                     && !tell::event(&*sink, Event::Started(&job))
                 {
@@ -139,12 +139,12 @@ impl Reactor {
     fn end(&mut self, id: u64) {
         if let Some(run) = self.runs.remove(&id) {
             let job_id = run.job_id.clone();
-            self.core.end_run(&job_id, run.into_result());
+            self.shared.end_run(&job_id, run.into_result());
         }
     }
 
-    fn hear_jailer(&mut self) {
-        let Some(jailer) = self.core.link.get() else { return };
+    fn read_jailer_messages(&mut self) {
+        let Some(jailer) = self.shared.link.get() else { return };
         while let Ok(Some((len, _))) =
             channel::receive_into(jailer.socket.as_fd(), false, &mut self.buffer)
         {
@@ -170,37 +170,37 @@ impl Reactor {
                         run.handle.confirm_kill();
                     }
                 }
-                Some(report @ FromJailer::Layers { .. }) => self.core.link.answer_probe(report),
+                Some(report @ FromJailer::Layers { .. }) => self.shared.link.answer_probe(report),
                 Some(FromJailer::Hello { .. }) | None => {}
             }
         }
     }
 
-    /// Every run dies with the jailer; those that have not begun get a new one.
+    /// All runs end with their jailer; queued jobs get a new one.
     fn on_jailer_end(&mut self) {
-        let Some(jailer) = self.core.link.forget() else { return };
+        let Some(jailer) = self.shared.link.take() else { return };
         jailer.wait();
         self.take_in_new_runs();
         let ids: Vec<u64> = self.runs.keys().copied().collect();
         for id in ids {
             self.fail(id, "the jailer process was ended from outside while the program ran");
         }
-        self.core.resume();
+        self.shared.resume();
     }
 
     fn fail(&mut self, id: u64, text: &str) {
         if let Some(mut run) = self.runs.remove(&id) {
             run.on_exit(false, &mut self.buffer);
             let job_id = run.job_id.clone();
-            self.core.end_run(&job_id, Err(Error::new(ErrorCode::Server, text)));
+            self.shared.end_run(&job_id, Err(Error::new(ErrorCode::Server, text)));
         }
     }
 
-    /// A run past its deadline is killed from outside. One that even that does not end is given up, and
-    /// no other with it, unless it is the jailer that does not answer.
+    /// Kills runs that are past their deadline from outside. A run that does not end after that fails alone, unless the
+    /// jailer does not answer.
     fn keep_deadlines(&mut self) {
         let now = Instant::now();
-        self.core.end_overdue(now);
+        self.shared.end_overdue(now);
         let late: Vec<u64> = self
             .runs
             .iter()
@@ -208,11 +208,11 @@ impl Reactor {
             .map(|(id, _)| *id)
             .collect();
         for id in late {
-            let Some(jailer) = self.core.link.get() else { continue };
+            let Some(jailer) = self.shared.link.get() else { continue };
             let handle = self.runs[&id].handle.clone();
             if !handle.is_given_up() {
                 handle.give_until(now + KILL_GRACE);
-                // Without waiting: a jailer that takes no message is found out at this deadline.
+                // Without blocking: a jailer that reads no message is detected at this deadline.
                 let _ = channel::try_send(jailer.socket.as_fd(), &ToJailer::Kill { id }, &[]);
             } else if handle.is_kill_confirmed() {
                 log::error!("a run's processes do not end although they were killed");
@@ -241,15 +241,15 @@ mod tests {
     use unsandbox_protocol::backend::NoSink;
     use unsandbox_protocol::{CancelToken, Job, Owner, Request, Status, language};
 
-    /// A job that is accepted in a moment.
-    fn record(core: &Core) -> Record {
+    /// The record of a job that is being accepted.
+    fn record(shared: &EngineShared) -> Record {
         let bash = language::find_language("bash").unwrap();
         let runtime = runtimes::find(bash, None, Access::by_the_host()).unwrap();
         let request = Request::new("bash", "true");
         let waiting = Waiting {
             prepared: Prepared::new(request.validate().unwrap(), bash, runtime).unwrap(),
             stdin: stdin::prepare(None, None).unwrap(),
-            full_level: core.link.get().unwrap().has_own_trees(),
+            full_level: shared.link.get().unwrap().has_own_trees(),
         };
         Record {
             job: Job::new("job", Status::Pending),
@@ -260,7 +260,7 @@ mod tests {
             watchers: Vec::new(),
             waiting: Some(waiting),
             handle: None,
-            guard: None,
+            cancel_registration: None,
             is_accepted: false,
             cancelled: None,
             deadline: None,
@@ -269,22 +269,23 @@ mod tests {
 
     #[test]
     fn the_reactor_does_not_sleep_for_good_beside_a_run_that_was_just_launched() {
-        let core = Arc::new(Core::new(EngineOptions::default()).unwrap());
-        let mut reactor = Reactor { core: core.clone(), runs: HashMap::new(), buffer: Vec::new() };
-        let jailer = core.ensure_jailer().unwrap();
-        // As after an event, before the look at the time.
-        core.asleep.store(false, Ordering::SeqCst);
+        let shared = Arc::new(EngineShared::new(EngineOptions::default()).unwrap());
+        let mut reactor =
+            Reactor { shared: shared.clone(), runs: HashMap::new(), buffer: Vec::new() };
+        let jailer = shared.ensure_jailer().unwrap();
+        // The state after an event, before the check of the time.
+        shared.asleep.store(false, Ordering::SeqCst);
         {
-            let mut jobs = core.jobs();
+            let mut jobs = shared.jobs();
             jobs.accepting += 1;
-            jobs.insert(record(&core));
+            jobs.insert(record(&shared));
         }
-        core.queue("job", None, &CancelToken::new());
-        assert_eq!(core.jobs().launched.len(), 1);
+        shared.queue("job", None, &CancelToken::new());
+        assert_eq!(shared.jobs().launched.len(), 1);
         reactor.on_quiet();
         reactor.take_in_new_runs();
         assert!(reactor.timeout().is_some(), "the run's deadline is to be kept");
-        core.link.forget();
+        shared.link.take();
         jailer.end();
     }
 }

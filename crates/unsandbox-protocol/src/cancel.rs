@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A token that ends a call from any thread, and tells the backend at once.
 
+use crate::sync::lock;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -55,7 +56,7 @@ impl CancelToken {
     /// As [`CancelToken::cancel`]; the first reason counts.
     pub fn cancel_for(&self, reason: CancelReason) {
         let callbacks = {
-            let mut state = self.state.lock().expect("no panic under this lock");
+            let mut state = lock(&self.state);
             state.cancelled.get_or_insert(reason);
             std::mem::take(&mut state.callbacks)
         };
@@ -66,7 +67,7 @@ impl CancelToken {
 
     /// Whether the token was cancelled, for any reason.
     pub fn is_cancelled(&self) -> bool {
-        self.state.lock().expect("no panic under this lock").cancelled.is_some()
+        lock(&self.state).cancelled.is_some()
     }
 
     /// Calls `callback` when the token is cancelled (now, if it is). Dropping the guard removes the callback.
@@ -79,7 +80,7 @@ impl CancelToken {
         &self,
         callback: impl FnOnce(CancelReason) + Send + 'static,
     ) -> CancelGuard {
-        let mut state = self.state.lock().expect("no panic under this lock");
+        let mut state = lock(&self.state);
         let id = state.next;
         state.next += 1;
         if let Some(reason) = state.cancelled {
@@ -108,7 +109,7 @@ pub struct CancelGuard {
 
 impl Drop for CancelGuard {
     fn drop(&mut self) {
-        let mut state = self.token.state.lock().expect("no panic under this lock");
+        let mut state = lock(&self.token.state);
         state.callbacks.retain(|(id, _)| *id != self.id);
     }
 }

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![warn(rustdoc::broken_intra_doc_links, rustdoc::bare_urls)]
-//! What every room knows: the types, limits, errors, languages and wire format of the unsandbox API,
-//! and the trait behind which a place runs code. No I/O.
+//! Types, limits, errors, languages and wire format of the unsandbox API, and the [`Backend`] trait, which runs code.
+//! No I/O.
 
 pub mod auth;
 pub mod backend;

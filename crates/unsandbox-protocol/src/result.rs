@@ -22,7 +22,7 @@ pub enum Status {
     Timeout,
     /// Ended by a cancel before it was done.
     Cancelled,
-    /// Our fault, never the program's.
+    /// The service failed; the program is not the cause.
     Failed,
     /// A word that this version does not know; not terminal.
     Other(String),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The backend's answer to a submission, which comes as an event: any number of requests may wait for it.
+//! The backend's answer to a submission. It comes as an event, and any number of requests may wait for it.
 
 use tokio::sync::watch;
 use unsandbox_protocol::{Error, Job};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Request bodies: read whole, within limits of size, memory and time; or read and forgotten, for a refusal.
+//! Request bodies: read completely within limits of size, memory and time, or discarded after a refusal.
 
 use crate::budget::Reservation;
 use crate::pace::Pace;
@@ -11,10 +11,10 @@ use http_body_util::BodyExt;
 use std::time::Duration;
 use unsandbox_protocol::{Error, ErrorCode};
 
-/// How long a refused body is still read, so that its sender gets to read the refusal.
+/// How long a refused body is still read, so that its sender can read the refusal.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Reads a body of at most `limit` bytes, each of which is reserved first.
+/// Reads a body of at most `limit` bytes. Memory is reserved before it is used.
 pub(crate) async fn read(
     headers: &HeaderMap,
     mut body: Body,
@@ -64,8 +64,8 @@ pub(crate) async fn read(
     }
 }
 
-/// Reads and forgets what a refused request still sends, within bounds: a reply that is followed by a
-/// reset is lost to most clients.
+/// Reads and discards the rest of a refused request, within bounds. Without this the connection would be reset
+/// while the client sends, and most clients lose a reply that is followed by a reset.
 pub(crate) async fn drain(headers: &HeaderMap, mut body: Body, limit: usize) {
     if headers.contains_key(EXPECT) {
         return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Memory for request bodies and for replies: each may be large, and all of them together must not take the
-//! machine's memory, nor those of one party all that is meant for them. One that does not fit waits for a while;
-//! meanwhile the party that has the most gives some back, the memory of its slowest body or reply.
+//! Memory for request bodies and for replies. Each may be large. All of them together are bounded, and one party
+//! gets only a share of the bound. A body or reply that does not fit waits for a while; meanwhile the party that
+//! has the most memory loses its oldest body or reply.
 
 use crate::connections::{Exchange, Handle};
 use crate::party::{Party, within_share};
@@ -10,18 +10,19 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use unsandbox_protocol::sync::lock;
 
-/// Pause until another one has to give its memory back, where the last one takes its time.
+/// Pause before the next eviction, if the last one has not freed enough memory.
 const EVICT_AGAIN: Duration = Duration::from_millis(250);
 
-/// What all requests share.
+/// The memory that all requests share.
 #[derive(Clone)]
 pub(crate) struct Budget(Arc<Inner>);
 
 struct Inner {
     bytes: usize,
     /// How long a body or a reply may wait for its memory.
-    patience: Duration,
+    timeout: Duration,
     /// Memory held for less than this is not taken for another party.
     safe: Duration,
     used: Mutex<Used>,
@@ -32,7 +33,7 @@ struct Inner {
 struct Used {
     reservations: u64,
     bytes: usize,
-    /// What parties without a verified key have, which are compared with a key's as one party.
+    /// Bytes of all parties without a verified key: against a key they count as one party.
     unverified: usize,
     /// Only parties that use some of it.
     parties: HashMap<Party, Holder>,
@@ -41,11 +42,11 @@ struct Used {
 #[derive(Default)]
 struct Holder {
     bytes: usize,
-    /// The connections for which it is held, the oldest first.
+    /// The connections that use the memory, the oldest first.
     connections: BTreeMap<u64, (Instant, Handle)>,
 }
 
-/// Some bytes of a budget; given back when dropped.
+/// Some bytes of a budget; released when dropped.
 pub(crate) struct Reservation {
     budget: Budget,
     connection: Handle,
@@ -55,13 +56,13 @@ pub(crate) struct Reservation {
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: usize, patience: Duration, safe: Duration) -> Budget {
+    pub(crate) fn new(bytes: usize, timeout: Duration, safe: Duration) -> Budget {
         let (used, freed) = (Mutex::default(), Notify::new());
-        Budget(Arc::new(Inner { bytes, patience, safe, used, freed }))
+        Budget(Arc::new(Inner { bytes, timeout, safe, used, freed }))
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
-        self.0.used.lock().expect("no panic under this lock")
+        lock(&self.0.used)
     }
 
     /// A reservation of no bytes, for the party of an exchange.
@@ -84,14 +85,14 @@ impl Budget {
 }
 
 impl Used {
-    /// What a party has.
+    /// The bytes of a party.
     fn held(&self, party: &Party) -> usize {
         self.parties.get(party).map_or(0, |held| held.bytes)
     }
 
-    /// Takes out of its list the connection that has to give its memory back where `party` wants `more`: the
-    /// oldest of the party that has the most. None where no party has more than `party` would have then: what
-    /// it lacks is in its own hands. A party of which every connection was told to go already is passed over.
+    /// The connection to evict when `party` wants `more` bytes, removed from its list: the oldest of the party
+    /// that has the most. `None` if no party has more than `party` would have with them. Parties whose
+    /// connections are all evicted already are skipped.
     fn victim(&mut self, party: &Party, more: usize, safe: Duration) -> Option<Handle> {
         let unverified = self.unverified + if party.is_verified() { 0 } else { more };
         let rank =
@@ -113,8 +114,8 @@ impl Reservation {
         self.budget.0.bytes
     }
 
-    /// Makes it at least `bytes` large, once they are free and within the party's share; false if they are not
-    /// in time. What is larger than any share counts as much as that.
+    /// Makes the reservation at least `bytes` large, as soon as they are free and within the party's share; false
+    /// if that does not happen in time. A size above the share counts as the whole share.
     pub(crate) async fn enlarge(&mut self, bytes: usize) -> bool {
         let bytes = bytes.min(self.budget.share());
         if self.try_enlarge(bytes) {
@@ -124,7 +125,7 @@ impl Reservation {
         let enlarged = async {
             loop {
                 let mut freed = pin!(budget.0.freed.notified());
-                // Registered before the look, so that nothing that is freed between the two is missed.
+                // Registered before the check, so that memory that is freed between the two is not missed.
                 freed.as_mut().enable();
                 if self.try_enlarge(bytes) {
                     return;
@@ -137,7 +138,7 @@ impl Reservation {
                 let _ = tokio::time::timeout(EVICT_AGAIN, freed).await;
             }
         };
-        tokio::time::timeout(budget.0.patience, enlarged).await.is_ok()
+        tokio::time::timeout(budget.0.timeout, enlarged).await.is_ok()
     }
 
     fn try_enlarge(&mut self, bytes: usize) -> bool {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who has how much memory, and who gives some back.
+//! How memory is shared between parties, and which reservation is evicted.
 
 use super::*;
 use crate::connections::{Limiter, Stage};
@@ -61,7 +61,7 @@ fn a_party_has_at_most_three_times_what_stays_free() {
 }
 
 #[test]
-fn one_that_waits_for_much_keeps_nobody_waiting() {
+fn a_large_reservation_does_not_block_small_ones() {
     block_on(async {
         let (limiter, budget) = (Limiter::new(100), Budget::new(1000, LONG, LONG));
         let [a, b, c] = ["a", "b", "c"].map(|name| exchange(&limiter, key(name)));
@@ -93,7 +93,7 @@ fn the_party_with_the_most_gives_back_its_oldest() {
         assert!(is_evicted(&old).await && !is_evicted(&new).await);
         drop(first);
         assert!(of_b.enlarge(200).await);
-        // Nobody gives anything to one that would have more.
+        // Nothing is evicted for a party that would then have more.
         assert!(!of_b.enlarge(600).await);
         assert!(!is_evicted(&new).await);
     });

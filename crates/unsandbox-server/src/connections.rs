@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The connection limiter. It knows whom each open connection is counted for and for which event it waits. When
-//! there is no place for another one, the party that has the most connections gives one up: the least costly to
-//! close, in the order of [`Stage`].
+//! The connection limiter. It knows the party and the stage of each open connection. When all places are in use,
+//! it closes a connection of the party that has the most: the least costly one, in the order of [`Stage`].
 
 use crate::party::{Party, Peer, within_share};
 use std::cmp::Reverse;
@@ -12,40 +11,42 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use unsandbox_protocol::sync::lock;
 
-/// Pause until another connection has to go, where the last one takes its time.
+/// Pause before the next eviction, if the last connection has not closed yet.
 const EVICT_AGAIN: Duration = Duration::from_millis(100);
 
 /// How long a connection counts as new.
 const NEW: Duration = Duration::from_secs(1);
 
-/// One place in so many is never held by a synchronous run, however many parties wait for theirs: what cannot be
-/// closed must leave a way in.
+/// One place in this many is never held by a synchronous run, however many parties wait: connections that cannot be
+/// closed must not use up all places.
 const NEVER_RUNS: usize = 8;
 
-/// What a connection waits for, in the order in which connections are closed: the least costly to close first.
+/// The event that a connection waits for. Connections are closed in this order, the least costly first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Stage {
-    /// The head of a request, or the reply to one that needs no key or has none. It is closed without a word.
+    /// The head of a request, or the reply to a request that needs no key or has none. It is closed without an answer.
     Idle,
     /// The body of a request. It is answered with 503.
     Body,
     /// The end of a job, by a long poll. It is answered with the job's present state.
     LongPoll,
-    /// The first head, for a moment: a newcomer has not been able to ask, and would be the first to go.
+    /// The first head, for the first second. A new connection had no time to send a request yet, and as an idle one
+    /// it would be closed first.
     New,
-    /// A reply that is made or sent. It is cut.
+    /// The end of a reply that is made or sent. The reply is cut off.
     Reply,
-    /// The end of a synchronous run. It is never closed, and so bounded by a share of all places.
+    /// The end of a synchronous run. It is never closed, so the number of runs is bounded by a share of all places.
     Run,
 }
 
-/// For what a connection has to make room.
+/// Why a connection is evicted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Need {
-    /// Another connection.
+    /// Its place is needed for another connection.
     Place,
-    /// The request or reply of another party.
+    /// Its memory is needed for a request or reply of another party.
     Memory,
 }
 
@@ -58,14 +59,14 @@ pub(crate) struct Limiter {
 
 #[derive(Default)]
 struct Table {
-    /// Counts up with each change: of two connections in a stage the one that is there longer has less.
+    /// Counts up with each change. In one stage, the connection with the smaller number is there longer.
     changes: u64,
     runs: usize,
-    /// Connections of parties without a verified key. They are compared with a key's as one party: an attacker
-    /// may have any number of addresses, but not of keys.
+    /// Connections of all parties without a verified key. Against a key they count as one party: an attacker may
+    /// have any number of addresses, but not of keys.
     unverified: usize,
     parties: HashMap<Party, Members>,
-    /// Those that may still count as new, and since when.
+    /// Connections that may still be in [`Stage::New`], with the time of their start.
     new: VecDeque<(Instant, Weak<Connection>)>,
 }
 
@@ -82,7 +83,7 @@ struct Connection {
     /// Locked after the table, where both are.
     state: Mutex<State>,
     evicted: Notify,
-    /// A reply is handed over; it is sent once the stream is flushed.
+    /// A complete reply was given to the stream; it is sent once the stream is flushed.
     answered: AtomicBool,
 }
 
@@ -92,19 +93,19 @@ struct State {
     since: u64,
     /// A request has come.
     asked: bool,
-    /// In which stage it was told to make room, and for what.
+    /// The stage in which it was evicted, and why.
     evicted: Option<(Stage, Need)>,
     closed: bool,
 }
 
-/// A connection as those see it who serve it.
+/// A reference to a connection, for the tasks that serve it.
 #[derive(Clone)]
 pub(crate) struct Handle {
     limiter: Arc<Limiter>,
     connection: Arc<Connection>,
 }
 
-/// A connection's place among all; given back when dropped.
+/// The place of a connection; released when dropped.
 pub(crate) struct Place {
     pub handle: Handle,
     _permit: OwnedSemaphorePermit,
@@ -117,17 +118,17 @@ impl Limiter {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().expect("no panic under this lock")
+        lock(&self.table)
     }
 
-    /// A place for a new connection, as soon as there is one.
+    /// Waits for a place for a new connection, and evicts others if none is free.
     pub(crate) async fn admit(self: &Arc<Self>, peer: Peer) -> Place {
         let permit = loop {
             if self.is_full() {
                 self.evict_one();
             }
             let place = self.places.clone().acquire_owned();
-            // One that was told to go may have an answer to send first.
+            // An evicted connection may have an answer to send first.
             if let Ok(permit) = tokio::time::timeout(EVICT_AGAIN, place).await {
                 break permit.expect("the semaphore is never closed");
             }
@@ -167,7 +168,7 @@ impl Limiter {
         let _ = self.places.acquire_many(all).await;
     }
 
-    /// Tells the connection to go that is the least costly to close.
+    /// Evicts the connection that is the least costly to close.
     fn evict_one(&self) {
         let mut table = self.table();
         table.age();
@@ -215,7 +216,7 @@ impl Table {
         }
     }
 
-    /// Tells a connection to go.
+    /// Evicts a connection.
     fn evict(&mut self, connection: &Arc<Connection>, need: Need) {
         let mut state = connection.state();
         self.remove(&state);
@@ -224,7 +225,7 @@ impl Table {
         connection.evicted.notify_waiters();
     }
 
-    /// Counts connections that are not new any more as idle, where they have not asked yet.
+    /// Moves connections that are no longer new, and have sent no request, to [`Stage::Idle`].
     fn age(&mut self) {
         while let Some((since, connection)) = self.new.front()
             && since.elapsed() >= NEW
@@ -241,8 +242,8 @@ impl Table {
         }
     }
 
-    /// Of the party that has the most connections the first that may be closed. A walk over all parties: it is
-    /// only taken when every place is in use.
+    /// The first connection that may be closed, of the party that has the most. It visits all parties, and is
+    /// called only when every place is in use.
     fn victim(&self) -> Option<Arc<Connection>> {
         let candidates = self.parties.iter().filter_map(|(party, members)| {
             let (first, connection) = members.evictable.first_key_value()?;
@@ -253,24 +254,23 @@ impl Table {
     }
 }
 
-/// Why a synchronous run is not begun.
+/// Why a synchronous run is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RunRefused {
-    /// Its connection has to make room.
+    /// Its connection is evicted.
     Evicted(Need),
-    /// So many runs of the party are waited for already, on so many places.
+    /// The party already waits for `runs` runs; the server has `places` places.
     Share { runs: usize, places: usize },
 }
 
 impl Connection {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic under this lock")
+        lock(&self.state)
     }
 }
 
 impl Handle {
-    /// Changes what the connection counts as; gives the stage in which it was told to go, and for
-    /// what, if it was.
+    /// Changes the state of the connection. Returns the stage in which it was evicted and why, if it was.
     fn change(&self, to: impl FnOnce(&mut State)) -> Option<(Stage, Need)> {
         let mut table = self.limiter.table();
         let mut state = self.connection.state();
@@ -281,14 +281,14 @@ impl Handle {
         state.evicted
     }
 
-    /// Begins the exchange of a request whose head is there.
+    /// Begins the exchange of a request, after its head was read.
     pub(crate) fn begin(&self) -> Exchange {
         self.connection.answered.store(false, Ordering::SeqCst);
         self.connection.state().asked = true;
         Exchange(Arc::new(Inner(self.clone())))
     }
 
-    /// Tells the connection to go, for the memory that its request or reply has; one that waits for a run stays.
+    /// Evicts the connection for the memory of its request or reply, unless it waits for a synchronous run.
     pub(crate) fn evict(&self) {
         let mut table = self.limiter.table();
         let stage = self.connection.state().stage;
@@ -297,7 +297,7 @@ impl Handle {
         }
     }
 
-    /// Says that everything that was written is sent; whether a reply ended with it.
+    /// Called when everything written so far is sent. Returns whether that was the end of a reply.
     pub(crate) fn flushed(&self) -> bool {
         let answered = self.connection.answered.swap(false, Ordering::SeqCst);
         if answered {
@@ -306,11 +306,11 @@ impl Handle {
         answered
     }
 
-    /// Resolves when this connection has to make room; gives the stage in which it was told to.
+    /// Resolves when this connection is evicted, with the stage in which that happened.
     pub(crate) async fn evicted(&self) -> Stage {
         loop {
             let mut evicted = pin!(self.connection.evicted.notified());
-            // Registered before the look, so that no eviction between the two is missed.
+            // Registered before the check, so that no eviction between the two is missed.
             evicted.as_mut().enable();
             if let Some((stage, _)) = self.connection.state().evicted {
                 return stage;
@@ -334,8 +334,7 @@ impl Drop for Place {
     }
 }
 
-/// One request of a connection and its reply, until the reply is handed over or given up. Clones are the same
-/// exchange.
+/// One request of a connection and its reply, until the reply is complete or abandoned. Clones are the same exchange.
 #[derive(Clone)]
 pub(crate) struct Exchange(Arc<Inner>);
 
@@ -353,7 +352,7 @@ impl Exchange {
         self.handle().connection.peer
     }
 
-    /// Whom the connection is counted for.
+    /// The party that the connection counts for.
     pub(crate) fn party(&self) -> Party {
         self.handle().connection.state().party.clone()
     }
@@ -364,15 +363,15 @@ impl Exchange {
         }
     }
 
-    /// It is answered, but waits for nothing that would be a reason to stay. An idle connection keeps its place
-    /// in the order.
+    /// Lets the connection be closed as an idle one while it is answered. A connection that is idle already keeps its
+    /// place in the order.
     pub(crate) fn stays_idle(&self) {
         if !self.handle().is_idle() {
             self.handle().change(|state| state.stage = Stage::Idle);
         }
     }
 
-    /// Waits in a stage, and is at the reply after that; an error when the connection has to make room.
+    /// Waits in a stage; the reply is the next stage. An error if the connection is evicted.
     pub(crate) async fn wait_in<T>(
         &self,
         stage: Stage,
@@ -391,8 +390,8 @@ impl Exchange {
         }
     }
 
-    /// Waits for a synchronous run, and is not closed, until the result is dropped; refused beyond the share of
-    /// its party.
+    /// Marks the connection as waiting for a synchronous run, so that it is not closed, until the returned value is
+    /// dropped. Refused beyond the share of its party.
     pub(crate) fn start_run(&self) -> Result<RunWait, RunRefused> {
         let Handle { limiter, connection } = self.handle();
         let mut table = limiter.table();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `Idempotency-Key`: a submission that is repeated gets the job of the first, so that a client may
-//! retry after any fault and no program runs twice. A key that names the store which its client knew before its
-//! first attempt is refused where that store, or a key of that time, is gone.
+//! `Idempotency-Key`: a repeated submission gets the job of the first, so that a client may retry after any fault
+//! and no program runs twice. A key may name the store that the client knew before its first attempt. It is then
+//! refused if the server has another store, or if keys of that time have been removed.
 
 use crate::acceptance::Acceptance;
 use crate::reply;
@@ -12,21 +12,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::limits::IDEMPOTENCY_WINDOW;
+use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::wire::IDEMPOTENCY_KEY_MAX_CHARS as KEY_MAX_CHARS;
 use unsandbox_protocol::{CancelToken, Error, ErrorCode, Owner, wire};
 
-/// Keys of one owner remembered at once. Beyond them the one that ended first makes room, so that
-/// nobody's keys push out another's.
+/// Keys of one owner that are kept at once. Beyond them the one that ended first is removed, so that no owner's
+/// keys displace those of another.
 const KEYS_OF_OWNER_MAX: usize = 10_000;
 
 type Fingerprint = [u8; 32];
 
-/// What one key stands for.
+/// The submission of one key.
 pub(crate) struct Entry {
     owner: Owner,
     key: String,
     fingerprint: Fingerprint,
-    /// Of the store that the key names.
+    /// The generation of the store that the key names.
     generation: Option<u32>,
     /// Ends the run; set by the request that submits it.
     token: OnceLock<CancelToken>,
@@ -34,12 +35,12 @@ pub(crate) struct Entry {
     acceptance: Arc<Acceptance>,
     /// Requests that wait for the end; from none to one only under the table's lock.
     waiting: Mutex<usize>,
-    /// The run is over: its result is what the key stands for. Set under the table's lock.
+    /// The run is over, and the key gives its result. Set under the table's lock.
     has_ended: AtomicBool,
 }
 
 impl Entry {
-    /// True for the first request alone: it submits the run, which `token` ends.
+    /// True for the first request only, which then submits the run. `token` cancels that run.
     pub(crate) fn begin(&self, token: CancelToken) -> bool {
         self.token.set(token).is_ok()
     }
@@ -53,11 +54,11 @@ impl Entry {
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, usize> {
-        self.waiting.lock().expect("no panic under this lock")
+        lock(&self.waiting)
     }
 }
 
-/// A request's share in an entry. While there is one, the run is not given up.
+/// One request that waits for an entry. While there is one, the run is not abandoned.
 pub(crate) struct Claim {
     entry: Arc<Entry>,
 }
@@ -67,7 +68,7 @@ impl Claim {
         &self.entry
     }
 
-    /// Nobody has to wait for this run: its caller comes back with the job's id.
+    /// Keeps the run although no request waits for it: its client will ask for it by the job's id.
     pub(crate) fn stay(self) {
         *self.entry.waiting() += 1;
     }
@@ -90,9 +91,9 @@ pub(crate) struct Table {
 #[derive(Default)]
 struct Keys {
     entries: HashMap<String, Arc<Entry>>,
-    /// In the order of their ends.
+    /// Entries that have ended, in that order.
     ended: VecDeque<(Instant, Arc<Entry>)>,
-    /// No key of this generation or a later one has been forgotten.
+    /// No key of this generation or a later one has been removed.
     whole_from: u32,
 }
 
@@ -101,7 +102,7 @@ impl Keys {
         self.entries.get(&entry.key).is_some_and(|known| Arc::ptr_eq(known, entry))
     }
 
-    /// Removes an entry, unless its key stands for another by now.
+    /// Removes an entry, unless its key has another entry by now.
     fn remove(&mut self, entry: &Arc<Entry>) {
         if self.has(entry) {
             self.entries.remove(&entry.key);
@@ -121,7 +122,7 @@ impl Keys {
     }
 }
 
-/// A submission as far as it concerns its key.
+/// The key of a submission.
 pub(crate) struct Keyed {
     pub key: String,
     /// The generation of the store that the key names, if it names one.
@@ -144,10 +145,10 @@ impl Table {
         &self.store
     }
 
-    /// A share in the entry of a key, which is made if missing. CONFLICT if the key belongs to another
-    /// request; [`reply::store_changed`] if it may have been here and is forgotten.
+    /// Claims the entry of a key, which is created if missing. CONFLICT if the key belongs to another request;
+    /// [`reply::store_changed`] if the key may have been used and removed.
     pub(crate) fn claim(&self, owner: &Owner, keyed: Keyed) -> Result<Claim, Error> {
-        let mut owners = self.owners.lock().expect("no panic under this lock");
+        let mut owners = lock(&self.owners);
         let keys = owners.entry(owner.clone()).or_default();
         keys.make_room(self.window, usize::MAX);
         let entry = match keys.entries.get(&keyed.key) {
@@ -169,7 +170,7 @@ impl Table {
         Ok(Claim { entry })
     }
 
-    /// An entry for a new key; RATE_LIMITED where there is no room for it.
+    /// Creates an entry for a new key; RATE_LIMITED if the owner has too many.
     fn enter(&self, owner: &Owner, keys: &mut Keys, keyed: Keyed) -> Result<Arc<Entry>, Error> {
         keys.make_room(self.window, self.max);
         if keys.entries.len() >= self.max {
@@ -194,35 +195,35 @@ impl Table {
         Ok(entry)
     }
 
-    /// The ten minutes begin.
+    /// Records that a run has ended; its key is kept for the window from now on.
     pub(crate) fn ended(&self, entry: &Arc<Entry>) {
-        let mut owners = self.owners.lock().expect("no panic under this lock");
+        let mut owners = lock(&self.owners);
         if let Some(keys) = owners.get_mut(&entry.owner).filter(|keys| keys.has(entry)) {
             keys.ended.push_back((Instant::now(), entry.clone()));
         }
         entry.has_ended.store(true, Ordering::SeqCst);
     }
 
-    /// Takes a key back whose submission was refused: nothing ran, so that a retry may.
-    pub(crate) fn forget(&self, entry: &Arc<Entry>) {
-        let mut owners = self.owners.lock().expect("no panic under this lock");
+    /// Releases the key of a refused submission: nothing ran, so a retry may run.
+    pub(crate) fn release_key(&self, entry: &Arc<Entry>) {
+        let mut owners = lock(&self.owners);
         if let Some(keys) = owners.get_mut(&entry.owner) {
             keys.remove(entry);
-            // A refusal is an end, and the last one as a rule.
+            // The refusal was recorded as an end, usually as the last one: search from the back.
             let at = keys.ended.iter().rposition(|(_, ended)| Arc::ptr_eq(ended, entry));
             at.map(|at| keys.ended.remove(at));
         }
     }
 
-    /// Whether a run goes on and nobody waits for it. Its key stays: a retry that comes too late gets the
-    /// cancelled run, and does not start the program again.
+    /// Whether a run has not ended and no request waits for it. Its key stays: a late retry gets the cancelled run
+    /// and does not start the program again.
     pub(crate) fn is_abandoned(&self, entry: &Arc<Entry>) -> bool {
-        let _claims = self.owners.lock().expect("no panic under this lock");
+        let _claims = lock(&self.owners);
         *entry.waiting() == 0 && !entry.has_ended.load(Ordering::SeqCst)
     }
 }
 
-/// The same for the same request, whatever the transport did to it.
+/// A digest that is equal for equal requests, independent of the transport.
 pub(crate) fn fingerprint(family: &str, query: &str, body: &[u8]) -> Fingerprint {
     let mut digest = Sha256::new();
     for part in [family.as_bytes(), query.as_bytes(), body] {
@@ -292,7 +293,7 @@ mod tests {
         let claim = table.claim(&owner("a"), keyed("k", "1")).unwrap();
         assert!(claim.entry().begin(CancelToken::new()));
         table.ended(claim.entry());
-        table.forget(claim.entry());
+        table.release_key(claim.entry());
         assert!(table.owners.lock().unwrap()[&owner("a")].ended.is_empty());
         table.claim(&owner("a"), keyed("k", "2")).unwrap();
     }
@@ -328,7 +329,7 @@ mod tests {
         assert_eq!((keys.entries.len(), keys.ended.len()), (1, 0));
     }
 
-    /// Whether it was here and is forgotten, or never came, nobody knows then.
+    /// The server cannot know whether such a key was used and removed, or never came.
     #[test]
     fn a_key_that_may_be_forgotten_is_refused_under_the_name_of_its_time() {
         let table = Table::bounded(IDEMPOTENCY_WINDOW, 1).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who may come in: the server's keys, and whose jobs a request's jobs are.
+//! The keys of a server, and the owner that a request's key gives to its jobs.
 
 use crate::party::{Party, Peer};
 use axum::http::HeaderMap;
@@ -25,7 +25,7 @@ struct Account {
     caller: Caller,
 }
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Caller {
     pub owner: Owner,
@@ -115,10 +115,10 @@ impl Keys {
     /// here too.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Found<'_>, Error> {
         let bearer = bearer(headers)?;
-        // An empty signature is what an old client sends for none.
+        // Old clients send an empty signature if they have none.
         let signature = header(headers, "x-signature")?.filter(|text| !text.is_empty());
-        // Every account is looked at, so that the time says nothing about which one matched. While a secret
-        // is changed, two have the same public key.
+        // Every account is compared, so that the time does not reveal which one matched. While a secret is
+        // changed, two accounts have the same public key.
         let matches = |account: &&Account| match (&account.public, signature) {
             (Some(public), Some(_)) => Secret::new(public).matches(bearer),
             (_, None) => account.secret.matches(bearer),
@@ -149,7 +149,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// A key that is known; a signature still has to be checked against the body.
+/// A known key. A signature must still be checked against the body.
 pub(crate) struct Found<'a> {
     /// At least one.
     accounts: Vec<&'a Account>,
@@ -157,7 +157,8 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// Whose key it is: the key itself is verified where there is no signature; else anyone may claim it.
+    /// The party of the request. Without a signature the key is verified already; with one, anyone may claim it until
+    /// the body is checked.
     pub(crate) fn party(&self, peer: Peer) -> Party {
         let owner = self.accounts[0].caller.owner.clone();
         match self.signed {

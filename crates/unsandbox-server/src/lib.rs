@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![forbid(unsafe_code)]
-//! The HTTP server of unsandbox, over any backend. It speaks the wire protocol and knows nothing of how
-//! programs are run. Blocking from the outside; inside, one small event loop in which a waiting request
-//! costs no thread.
+//! The HTTP server of unsandbox, over any backend. It implements the wire protocol; the backend runs the programs.
+//! Its functions block; inside is one small event loop, in which a waiting request needs no thread.
 
 mod acceptance;
+mod admission;
 mod body;
 mod budget;
 mod connections;
-mod guard;
+mod fair_semaphore;
 mod idempotency;
 mod keys;
 mod listen;
@@ -22,7 +22,6 @@ mod serve;
 mod state;
 mod store;
 mod submit;
-mod turns;
 mod workers;
 mod write_deadline;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where the server listens: a TCP address or a Unix socket that only its owner may open.
+//! The listening socket of the server: a TCP address, or a Unix socket that only its owner may open.
 
 use rustix::fs::{FlockOperation, flock};
 use std::fmt;
@@ -64,7 +64,7 @@ impl fmt::Display for Socket {
     }
 }
 
-/// Binds; without keys only where nobody but this machine's users can come.
+/// Binds. Without keys only sockets are allowed that users of this machine alone can reach.
 pub(crate) fn bind(listen: &Listen, has_keys: bool) -> Result<Socket, Error> {
     match listen {
         Listen::Tcp(address) => bind_tcp(address, has_keys),
@@ -77,7 +77,7 @@ fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
         .to_socket_addrs()
         .map_err(|error| config(format!("cannot resolve {text:?} to listen on")).with_cause(error))?
         .collect();
-    // A name may stand for several addresses; one that others can reach is one too many.
+    // A name may have several addresses; none of them may be reachable by others.
     if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback())
         && !has_keys
     {
@@ -105,8 +105,8 @@ fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
     Ok(Socket::Tcp(listener, address))
 }
 
-/// As the standard library listens, but with room for a crowd: beyond its 128 waiting connections a
-/// client's first packet is dropped, and sent again a second later.
+/// Listens like the standard library, but with a longer queue: beyond its 128 waiting connections the first packet
+/// of a client is dropped, and sent again a second later.
 fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
@@ -122,13 +122,13 @@ fn bind_unix(path: &Path) -> Result<Socket, Error> {
         let why = if parent(path).is_dir() { "" } else { ": its directory does not exist" };
         config(format!("cannot listen on unix:{}{why}", path.display())).with_cause(error)
     };
-    // From the look to the replacing: of two servers that start at once one finds the other.
-    let _turn = turn(path);
-    refuse_what_is_there(path)?;
-    // The socket gets its mode inside a directory that nobody else can enter, and is moved from there
-    // to its place: at no moment can another user connect, and a stale socket is replaced in one step.
-    let nursery = Nursery::beside(path).map_err(failed)?;
-    let made = nursery.path.join("s");
+    // Held from the check to the rename, so that of two servers that start at once one finds the other.
+    let _lock = lock_directory(path);
+    refuse_existing(path)?;
+    // The socket gets its mode inside a directory that only this user can enter, and is then moved to its place:
+    // another user can connect at no moment, and a stale socket is replaced in one step.
+    let staging_directory = PrivateDirectory::beside(path).map_err(failed)?;
+    let made = staging_directory.path.join("s");
     let longest = made.as_os_str().len().max(path.as_os_str().len());
     if longest > SOCKET_PATH_MAX_BYTES {
         return Err(config(format!(
@@ -147,13 +147,13 @@ fn bind_unix(path: &Path) -> Result<Socket, Error> {
 }
 
 /// How long another server may hold the lock; one that is starting releases it sooner.
-const TURN_TIME: Duration = Duration::from_secs(3);
+const LOCK_TIME: Duration = Duration::from_secs(3);
 
-/// A lock on the directory of a socket, among servers that start. Not needed to be safe, and so not waited
-/// for without end: anyone who may read the directory may hold it.
-fn turn(path: &Path) -> Option<fs::File> {
+/// Locks the directory of a socket against other servers that start. Safety does not depend on it, so the wait is
+/// bounded: anyone who may read the directory could hold the lock.
+fn lock_directory(path: &Path) -> Option<fs::File> {
     let directory = fs::File::open(parent(path)).ok()?;
-    let until = Instant::now() + TURN_TIME;
+    let until = Instant::now() + LOCK_TIME;
     while flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err() {
         if Instant::now() > until {
             return None;
@@ -170,8 +170,8 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Only a socket on which nobody listens any more may be replaced.
-fn refuse_what_is_there(path: &Path) -> Result<(), Error> {
+/// Refuses to replace anything but a socket without a listener.
+fn refuse_existing(path: &Path) -> Result<(), Error> {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return Ok(());
     };
@@ -191,30 +191,30 @@ fn refuse_what_is_there(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// A directory of mode 0700 that goes away with this value.
-struct Nursery {
+/// A directory of mode 0700, removed when this value is dropped.
+struct PrivateDirectory {
     path: PathBuf,
 }
 
-impl Nursery {
-    fn beside(path: &Path) -> std::io::Result<Nursery> {
+impl PrivateDirectory {
+    fn beside(path: &Path) -> std::io::Result<PrivateDirectory> {
         let mut random = [0u8; 4];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
-        let nursery = parent(path).join(format!(".{:08x}", u32::from_ne_bytes(random)));
-        fs::DirBuilder::new().mode(0o700).create(&nursery)?;
-        Ok(Nursery { path: nursery })
+        let staging_directory = parent(path).join(format!(".{:08x}", u32::from_ne_bytes(random)));
+        fs::DirBuilder::new().mode(0o700).create(&staging_directory)?;
+        Ok(PrivateDirectory { path: staging_directory })
     }
 }
 
-impl Drop for Nursery {
+impl Drop for PrivateDirectory {
     fn drop(&mut self) {
-        // Empty after the move; what a failure left in it is the socket alone.
+        // Empty after the move; after a failure it may still contain the socket.
         let _ = fs::remove_file(self.path.join("s"));
         let _ = fs::remove_dir(&self.path);
     }
 }
 
-/// The file of our socket; removed at the end unless another server has put its own there.
+/// The file of this server's socket. Removed at the end, unless another server has replaced it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How slowly a request body may come and a reply may be taken: a longest pause, a least rate, and for a body a
-//! deadline. A pause alone is kept by one byte now and then.
+//! The lowest speed of request bodies and replies: a longest pause, a minimum rate, and for bodies a deadline. With
+//! a limit on the pause alone, one byte now and then would keep a connection for ever.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl Pace {
     }
 }
 
-/// Something that is under way at a pace.
+/// A transfer that is measured against a pace.
 #[derive(Debug)]
 pub(crate) struct Progress {
     pace: Pace,
@@ -38,7 +38,7 @@ impl Progress {
         self.bytes += bytes as u64;
     }
 
-    /// When it is given up unless more bytes move.
+    /// When the transfer is aborted unless more bytes move.
     pub(crate) fn end(&self) -> Instant {
         let Pace { pause, rate, deadline } = self.pace;
         let earned = Duration::from_secs_f64(self.bytes as f64 / f64::from(rate.max(1)));
@@ -47,7 +47,7 @@ impl Progress {
     }
 }
 
-/// For the message: how far it came, and the limits.
+/// For the message: the bytes and the time so far, and the limits.
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Pace { pause, rate, deadline } = self.pace;
@@ -78,7 +78,7 @@ mod tests {
         let mut progress = pace.begin();
         let begun = progress.begun;
         assert_eq!(progress.end(), begun + seconds(30));
-        // Moved as the clock would have it, one byte a second: the rate is what ends it.
+        // One byte a second: the minimum rate ends the transfer.
         progress.bytes = 29;
         progress.moved = begun + seconds(29);
         assert!(progress.end() < begun + seconds(31), "{:?}", progress.end() - begun);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parties: whom a connection, a request body or a reply is counted for, and the one rule by which parties share
-//! what the server has a limited number of.
+//! Parties: each connection, request body and reply counts for one. All limited resources of the server are shared
+//! between parties by one rule.
 
 use std::net::{IpAddr, Ipv6Addr};
 use unsandbox_protocol::Owner;
@@ -10,7 +10,7 @@ use unsandbox_protocol::Owner;
 pub(crate) enum Peer {
     /// An address of version 4, or the first 64 bits of one of version 6: a single machine may use the rest.
     Address(IpAddr),
-    /// The user at the other end of a Unix socket; `None` where the system does not tell.
+    /// The user at the other end of a Unix socket; `None` if the system does not report it.
     User(Option<u32>),
 }
 
@@ -26,7 +26,7 @@ impl Peer {
     }
 }
 
-/// Whom something is counted for.
+/// A key or peer whose use of the server is counted together.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Party {
     /// The holder of a key that is verified.
@@ -42,10 +42,10 @@ impl Party {
     }
 }
 
-/// Whether a party may have `mine` of something of which `free` is left then.
+/// Whether a party may have `mine` of a resource of which `free` is left after that.
 ///
-/// Three times what is left: a party alone may have three quarters, the next one three quarters of the rest, and
-/// so on. Something is always left, and as parties give back what they have, they come to have equal shares.
+/// The limit is three times the rest: a party alone may have three quarters, the next one three quarters of the
+/// rest, and so on. Something is always left, and as parties release their parts, the shares become equal.
 pub(crate) fn within_share(mine: usize, free: usize) -> bool {
     mine <= free.saturating_mul(3)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Replies: compact JSON from protocol's encoders, and every refusal in the one envelope.
+//! Replies: compact JSON from the encoders of unsandbox-protocol, and one format for all errors.
 
 use crate::budget::Reservation;
 use crate::connections::{Need, RunRefused};
@@ -9,14 +9,14 @@ use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use unsandbox_protocol::{Error, ErrorCode, wire};
 
-/// What this server can do beyond the specification; clients look for the words.
+/// The header that lists this server's extensions of the protocol.
 pub(crate) const FEATURES_NAME: HeaderName = HeaderName::from_static(wire::FEATURES_HEADER);
 
 pub(crate) fn json(body: String) -> Response<Body> {
     with_status(StatusCode::OK, body)
 }
 
-/// A large reply, which keeps its reservation until the last of it is sent.
+/// A large reply, which holds its reservation until its last byte is sent.
 pub(crate) fn json_in(room: Reservation, body: String) -> Response<Body> {
     struct Held {
         body: String,
@@ -61,7 +61,7 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.0.wire() == wire::STOPPING {
-            // So that the next request is sent to the server that takes this one's place.
+            // So that the next request uses a new connection, which may reach the successor of this server.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -123,7 +123,7 @@ pub(crate) fn evicted(need: Need) -> Error {
         .with_retry_after_ms(1_000)
 }
 
-/// The result is there all the same: it is found under its id.
+/// The run is complete, and its result can be fetched by its id.
 pub(crate) fn no_room_for_reply(limit: usize, job_id: &str) -> Error {
     let text = format!(
         "the {limit} bytes for large replies are in use, or this client uses its share of them; ask for job \
@@ -136,7 +136,7 @@ fn busy(message: &str) -> Error {
     Error::new(ErrorCode::Server, message).with_wire(wire::BUSY).with_http_status(503)
 }
 
-/// A synchronous run that is not begun.
+/// The error for a refused synchronous run.
 pub(crate) fn run_refused(why: RunRefused) -> Error {
     let (runs, places) = match why {
         RunRefused::Evicted(need) => return evicted(need),
@@ -162,7 +162,7 @@ pub(crate) fn unhealthy(status: &str) -> Error {
         .with_http_status(503)
 }
 
-/// What remembered the keys when this client asked for the first time does not do so any more.
+/// The key store that the client named is gone, so that a repetition could not be recognised.
 pub(crate) fn store_changed(named: &str, own: &str) -> Error {
     let text = format!(
         "the Idempotency-Key names the key store {named:?}, but this server has {own:?}; nothing was run; use a key \

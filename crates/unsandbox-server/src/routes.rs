@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The operations: each reads its request with protocol's decoders, asks the backend, and answers with
-//! protocol's encoders.
+//! The operations. Each reads its request with the decoders of unsandbox-protocol, asks the backend, and answers
+//! with the encoders of unsandbox-protocol.
 
+use crate::admission::{self, Via};
 use crate::connections::{Exchange, Stage};
-use crate::guard::{self, Via};
 use crate::idempotency::{Keyed, fingerprint, parse_key};
 use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, ended};
 use crate::state::State;
-use crate::submit::{Order, seen, submit};
-use crate::workers::beside;
+use crate::submit::{Order, job_of_end, submit};
+use crate::workers::spawn_blocking;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery};
@@ -28,11 +28,11 @@ use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
 use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, ValidRequest};
 
-/// Work on more bytes than this is done beside the event loop, which has other requests to serve.
+/// Work on more bytes than this is done on a worker thread, so that the event loop can serve other requests.
 const INLINE_BYTES: usize = 64 * 1024;
-/// What a key is worth here. The backend's own word is that of an engine without a server.
+/// The tier of every key of this server. The backend would report the tier of an engine without a server.
 const TIER: &str = "self-hosted";
-/// A long poll waits at most so long.
+/// The longest wait of a long poll.
 const WAIT_MAX: Duration = Duration::from_secs(wire::WAIT_MAX_SECONDS);
 
 type Reply = Result<Response<Body>, Refusal>;
@@ -51,9 +51,9 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/health", get(health))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        // Inside the guard: a request that panics has its log line too.
+        // Inside `admit`, so that a request that panics is logged too.
         .layer(CatchPanicLayer::custom(|_| Refusal(reply::bug()).into_response()))
-        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+        .layer(middleware::from_fn_with_state(state.clone(), admission::admit))
         .layer(Extension(via))
         .with_state(state)
 }
@@ -66,7 +66,7 @@ enum Family {
 }
 
 type Shared = axum::extract::State<Arc<State>>;
-type Admitted = Extension<guard::Admitted>;
+type Admitted = Extension<admission::Admitted>;
 
 async fn execute(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
     take(state, admitted, parts, Family::Execute, false).await
@@ -87,7 +87,7 @@ async fn run_async(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
 /// All four submissions.
 async fn take(
     axum::extract::State(state): Shared,
-    Extension(guard::Admitted { caller, exchange, body, memory, shape }): Admitted,
+    Extension(admission::Admitted { caller, exchange, body, memory, shape }): Admitted,
     parts: Parts,
     family: Family,
     asynchronous: bool,
@@ -96,13 +96,13 @@ async fn take(
     let key = key.map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
     let generation = key.as_deref().map(|key| generation(&state, key)).transpose()?.flatten();
-    // A submission that is repeated with its key is not new work.
+    // A repeated submission with a known key is not new work.
     if state.is_stopping() && !with_key {
         return Err(reply::stopping().into());
     }
     let caps = state.caps;
     let (request, listed, print) = offload(&state, &exchange, body.len(), move || {
-        // Freed with the body, once it is read.
+        // Released with the body, after decoding.
         let _memory = memory;
         let Incoming { request, wants_async } = decode(family, &parts, &body)?;
         let mut request = ValidRequest::new(Cow::Owned(request))?;
@@ -116,14 +116,14 @@ async fn take(
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
     let accepted = submit(&state, Order { owner: owner.clone(), request, listed, keyed }).await?;
     if listed {
-        // A job that was accepted before may have its end by now, which is then told with it.
+        // A job that was accepted before may have ended by now; the reply then has its result.
         let now = if accepted.is_repeated() {
             state.job(exchange.party(), &owner, &accepted.job.job_id).await.ok()
         } else {
             None
         };
         return match now.filter(|job| job.status.is_terminal()) {
-            Some(job) => told(&state, &exchange, job, shape, wire::encode_job).await,
+            Some(job) => job_reply(&state, &exchange, job, shape, wire::encode_job).await,
             None => Ok(reply::json(wire::encode_submitted(&accepted.job))),
         };
     }
@@ -154,7 +154,7 @@ fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error>
     }
 }
 
-/// What a body is read as: the same bytes are another request as another kind.
+/// How a body is decoded, for the fingerprint: the same bytes of another kind are another request.
 fn kind(family: Family, parts: &Parts) -> &'static str {
     match family {
         Family::Execute => "execute",
@@ -181,7 +181,7 @@ fn result_of(job: Job) -> Result<Arc<ExecutionResult>, Error> {
     Ok(result)
 }
 
-/// An end as it is shown: clients want a number for the exit code, whatever is known.
+/// Sets a number as the exit code if it is unknown: clients expect a number.
 fn numbered(mut job: Job) -> Job {
     if let Some(result) = &mut job.result
         && result.exit_code.is_none()
@@ -212,17 +212,17 @@ async fn get_job(
         state.backend.watch(&id, &CallContext::of(owner.clone()), sink)?;
         let end = tokio::time::timeout(wait, ended(end));
         job = match admitted.exchange.wait_in(Stage::LongPoll, end).await {
-            Ok(Ok(end)) => seen(&state, party, owner, &id, end).await?,
-            // It has waited so long, or has to make room.
+            Ok(Ok(end)) => job_of_end(&state, party, owner, &id, end).await?,
+            // The wait is over, or the connection is evicted.
             _ => state.job(party, owner, &id).await?,
         };
     }
-    told(&state, &admitted.exchange, job, admitted.shape, wire::encode_job).await
+    job_reply(&state, &admitted.exchange, job, admitted.shape, wire::encode_job).await
 }
 
 type JobId = Result<Path<String>, PathRejection>;
 
-/// The id in the path; one that is not even text belongs to no job.
+/// The id in the path; an id that is not text belongs to no job.
 fn job_id(id: JobId) -> Result<String, Error> {
     match id {
         Ok(Path(id)) => Ok(id),
@@ -230,7 +230,7 @@ fn job_id(id: JobId) -> Result<String, Error> {
     }
 }
 
-/// `wait=SECONDS` of a query; more than the longest wait is taken as that.
+/// `wait=SECONDS` of a query, at most the longest wait.
 fn parse_wait(query: &str) -> Result<Option<Duration>, Error> {
     let Some(text) = query.split('&').find_map(|pair| pair.strip_prefix("wait=")) else {
         return Ok(None);
@@ -259,13 +259,13 @@ async fn cancel_job(
     let (sink, end) = Completion::watching();
     state.backend.cancel(&id, &context, sink)?;
     let end: End = ended(end).await;
-    let job = seen(&state, admitted.exchange.party(), owner, &id, end).await?;
-    told(&state, &admitted.exchange, job, admitted.shape, wire::encode_cancelled).await
+    let job = job_of_end(&state, admitted.exchange.party(), owner, &id, end).await?;
+    job_reply(&state, &admitted.exchange, job, admitted.shape, wire::encode_cancelled).await
 }
 
 async fn languages(axum::extract::State(state): Shared) -> Reply {
     let backend = state.backend.clone();
-    let made = state.languages(beside(move || {
+    let made = state.languages(spawn_blocking(move || {
         Ok(wire::encode_languages(&backend.languages(&CallContext::default())?))
     }));
     let bytes = made.await?;
@@ -275,9 +275,9 @@ async fn languages(axum::extract::State(state): Shared) -> Reply {
 }
 
 async fn validate_key(axum::extract::State(state): Shared) -> Reply {
-    // Whoever comes here has passed the guard: what is left to tell is the backend's.
+    // The key was checked by `admit`; the other fields come from the backend.
     let backend = state.backend.clone();
-    let info = beside(move || backend.validate_key(&CallContext::default())).await?;
+    let info = spawn_blocking(move || backend.validate_key(&CallContext::default())).await?;
     Ok(reply::json(wire::encode_key_info(&KeyInfo { tier: Some(TIER.to_string()), ..info })))
 }
 
@@ -288,7 +288,7 @@ async fn health(axum::extract::State(state): Shared) -> Reply {
     } else {
         let backend = state.backend.clone();
         let Health { healthy, status, .. } =
-            beside(move || backend.health(&CallContext::default())).await?;
+            spawn_blocking(move || backend.health(&CallContext::default())).await?;
         let trouble = (!healthy).then(|| reply::unhealthy(&status));
         (status, trouble)
     };
@@ -305,15 +305,15 @@ async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     reply::method_not_allowed(method.as_str(), uri.path()).into()
 }
 
-/// How a reply is made of `T`.
+/// How a reply is encoded from a `T`.
 struct Made<T> {
-    /// What it carries, known without a look at it.
+    /// Approximate size of the content, known without encoding it.
     about: usize,
     bytes: fn(&T, Shape) -> usize,
     encode: fn(&T, Shape) -> String,
 }
 
-/// Makes a reply: a small one here, a large one beside the event loop, once there is room for it.
+/// Encodes a reply: a small one here, a large one on a worker thread, after its memory is reserved.
 async fn encoded<T: Send + Sync + 'static>(
     state: &State,
     exchange: &Exchange,
@@ -331,29 +331,33 @@ async fn encoded<T: Send + Sync + 'static>(
         Ok((source, size))
     };
     let party = exchange.party();
-    let (source, size) = state.workers.heavy(party.clone(), measure).await?;
+    let (source, size) = state.workers.run_in_turn(party.clone(), measure).await?;
     let mut memory = state.replies.reserve(exchange);
     if !memory.enlarge(size).await {
         return Err(reply::no_room_for_reply(memory.limit(), job_id).into());
     }
-    // The memory goes along: a text that is being made takes it even when its client has gone.
+    // The work owns the memory: the text takes it even after the client has left.
     let work = move || Ok((memory, encode(&source, shape)));
-    let (memory, text) = state.workers.heavy(party, work).await?;
+    let (memory, text) = state.workers.run_in_turn(party, work).await?;
     Ok(reply::json_in(memory, text))
 }
 
-/// Does work whose cost grows with `size`: here if it is small, else beside the event loop.
+/// Does work whose cost grows with `size`: here if it is small, else on a worker thread.
 async fn offload<T: Send + 'static>(
     state: &State,
     exchange: &Exchange,
     size: usize,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    if size <= INLINE_BYTES { work() } else { state.workers.heavy(exchange.party(), work).await }
+    if size <= INLINE_BYTES {
+        work()
+    } else {
+        state.workers.run_in_turn(exchange.party(), work).await
+    }
 }
 
-/// The reply that tells a job.
-async fn told(
+/// The reply with a job.
+async fn job_reply(
     state: &State,
     exchange: &Exchange,
     job: Job,

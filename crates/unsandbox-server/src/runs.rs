@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Submissions under way: whether each is accepted, and its end, are events that wake the requests that wait for
-//! them.
+//! Submissions in progress. Their acceptance and their end are events, which wake the requests that wait for them.
 
 use crate::acceptance::Acceptance;
 use crate::idempotency::{Entry, Table};
@@ -20,12 +19,12 @@ pub(crate) struct Completion {
     submitted: Option<Submitted>,
 }
 
-/// What else has to know of a submission.
+/// The parts of the server that are updated when a submission is accepted or ends.
 pub(crate) struct Submitted {
     pub runs: Arc<Runs>,
     pub number: u64,
     pub keys: Arc<Table>,
-    /// Of its `Idempotency-Key`.
+    /// The entry of its `Idempotency-Key`.
     pub entry: Option<Arc<Entry>>,
     pub acceptance: Arc<Acceptance>,
 }
@@ -49,7 +48,7 @@ impl Completion {
         if let Some(submitted) = &self.submitted {
             submitted.close(&end);
         }
-        // Nobody may be left to receive it.
+        // The receiver may be dropped already.
         let _ = sender.send(end);
     }
 }
@@ -65,14 +64,14 @@ impl Submitted {
         self.runs.remove(self.number);
     }
 
-    /// The end is the first that is heard of it.
+    /// Answers the submission with its end: there was no acceptance before it.
     fn answer(&self, end: &End) {
         let refusal = end.as_ref().err();
-        // One that may have run is told so again, and never run again.
+        // A submission that may have run keeps its key: a retry gets the same answer and runs nothing.
         if let Some(entry) = &self.entry
             && refusal.is_some_and(|error| !error.may_have_run())
         {
-            self.keys.forget(entry);
+            self.keys.release_key(entry);
         }
         let pending = |job: &Job| Job { status: Status::Pending, result: None, ..job.clone() };
         self.acceptance.set(end.as_ref().map(pending).map_err(Error::clone));
@@ -103,7 +102,7 @@ impl Drop for Completion {
     }
 }
 
-/// Waits for an end that a [`Completion`] reports; it always does, at the latest when it is dropped.
+/// Waits for the end from a [`Completion`], which reports one at the latest when it is dropped.
 pub(crate) async fn ended(receiver: oneshot::Receiver<End>) -> End {
     receiver.await.unwrap_or_else(|_| Err(Error::internal("a completion reported no end")))
 }
@@ -146,7 +145,7 @@ impl Runs {
     pub(crate) async fn idle(&self) {
         loop {
             let mut idle = std::pin::pin!(self.idle.notified());
-            // Registered before the look, so that no end between the two is missed.
+            // Registered before the check, so that no end between the two is missed.
             idle.as_mut().enable();
             if self.is_empty() {
                 return;
@@ -155,7 +154,7 @@ impl Runs {
         }
     }
 
-    /// At the end of the server.
+    /// Cancels all runs, at the end of the server.
     pub(crate) fn cancel_all(&self) {
         let tokens: Vec<CancelToken> = lock(&self.live).tokens.values().cloned().collect();
         for token in tokens {

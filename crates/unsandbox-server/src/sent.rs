@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The body of a reply on its way: handed over in pieces, so that it is known when it is sent, and until then
-//! its connection is not taken for an idle one.
+//! The body of a reply while it is sent. It is passed on in pieces and holds its exchange until the last one, so that
+//! its connection does not count as idle before.
 
 use crate::connections::Exchange;
 use axum::body::{Body, Bytes, HttpBody};
@@ -8,7 +8,7 @@ use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// Less than what the connection takes before it has sent anything of it.
+/// Smaller than the connection's write buffer, which takes a piece before any of it is sent.
 const PIECE_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Sent {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The life of a server: bind, accept, and a stop that lets running jobs end within their grace.
+//! The server: bind, accept, and a stop that gives running jobs a grace period.
 
+use crate::admission::Via;
 use crate::connections::{Handle, Limiter, Place, Stage};
-use crate::guard::Via;
 use crate::listen::{self, Listen, Socket};
 use crate::pace::Pace;
 use crate::party::Peer;
@@ -26,12 +26,12 @@ use tokio::sync::{oneshot, watch};
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// How long cancelled jobs may take to report their end at a stop.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How long the results of the last jobs can be asked for: longer than any client pauses between polls.
-const LAST_LOOK: Duration = Duration::from_secs(3);
-/// How long a connection that has to make room may take to send its answer.
+const SHUTDOWN_REPORT_TIME: Duration = Duration::from_secs(5);
+/// How long the results of the last jobs can be fetched at a stop: longer than the pause between two polls.
+const LAST_POLL_TIME: Duration = Duration::from_secs(3);
+/// How long an evicted connection may take to send its answer.
 const EVICTED_ANSWER: Duration = Duration::from_secs(1);
-/// Pause after a failed accept: what fails for want of descriptors would fail again at once.
+/// Pause after a failed accept: without free descriptors the next one would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A server that does not listen yet.
@@ -54,9 +54,8 @@ impl Server {
     /// Listens; connections are answered once [`Bound::run_until`] runs.
     ///
     /// # Errors
-    /// CONFIG, when the address cannot be had, when others can reach it and there are no keys, or when a
-    /// cap or the number of connections is below what any run needs. INTERNAL, when the system gives no random
-    /// numbers.
+    /// CONFIG, if the address cannot be bound, if others can reach it and there are no keys, or if a cap or the
+    /// number of connections is below the needs of any run. INTERNAL, if the system gives no random numbers.
     pub fn bind(self, listen: &Listen) -> Result<Bound, Error> {
         let Server { backend, options } = self;
         options.validate()?;
@@ -86,13 +85,13 @@ impl Bound {
         &self.address
     }
 
-    /// Serves on this thread until `stop` is cancelled. Then new work is refused, and jobs can be asked for
-    /// and cancelled until the last has ended or the grace is over (`hurry` ends the waiting); the rest is
-    /// cancelled.
+    /// Serves on this thread until `stop` is cancelled. Then new work is refused; jobs can still be fetched and
+    /// cancelled until the last has ended, the grace period is over, or `stop_now` is cancelled. Remaining jobs are
+    /// then cancelled.
     ///
     /// # Errors
     /// CONFIG, when the system gives no threads or descriptors for an event loop.
-    pub fn run_until(self, stop: &CancelToken, hurry: &CancelToken) -> Result<(), Error> {
+    pub fn run_until(self, stop: &CancelToken, stop_now: &CancelToken) -> Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(workers::THREADS)
@@ -103,24 +102,24 @@ impl Bound {
                 Error::new(ErrorCode::Config, "cannot start the server's event loop")
                     .with_cause(error)
             })?;
-        let served = runtime.block_on(self.serve(stop, hurry));
+        let served = runtime.block_on(self.serve(stop, stop_now));
         runtime.shutdown_timeout(Duration::from_secs(1));
         served
     }
 
-    async fn serve(self, stop: &CancelToken, hurry: &CancelToken) -> Result<(), Error> {
+    async fn serve(self, stop: &CancelToken, stop_now: &CancelToken) -> Result<(), Error> {
         let Bound { state, options, socket, .. } = self;
         let failed = |error: std::io::Error| {
             Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
         };
         let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
         let acceptor = Acceptor::new(&options, router(state.clone(), via));
-        // Connections are accepted until the grace is over: a client that has a job may still ask for it.
+        // Connections are accepted until the grace period is over: a client may still fetch its job.
         let until = async {
             cancelled(stop).await;
             tokio::select! {
                 () = last_runs(&state, options.grace) => {}
-                () = cancelled(hurry) => {}
+                () = cancelled(stop_now) => {}
             }
         };
         let _file = match socket {
@@ -141,13 +140,13 @@ impl Bound {
                 Some(file)
             }
         };
-        // For the replies that are under way, and the ends of what is cancelled now.
+        // Time for replies in progress, and for the ends of the jobs that are cancelled now.
         state.runs.cancel_all();
         let quiet = async {
             acceptor.close().await;
             state.runs.idle().await;
         };
-        let _ = tokio::time::timeout(LAST_WORDS, quiet).await;
+        let _ = tokio::time::timeout(SHUTDOWN_REPORT_TIME, quiet).await;
         Ok(())
     }
 }
@@ -158,8 +157,8 @@ async fn last_runs(state: &State, grace: Duration) {
     let idle = async {
         state.runs.idle().await;
         if had_jobs {
-            // Whoever polls for the last job's result has not seen it yet.
-            tokio::time::sleep(LAST_LOOK).await;
+            // The client that polls for the last job has not seen its result yet.
+            tokio::time::sleep(LAST_POLL_TIME).await;
         }
     };
     let _ = tokio::time::timeout(grace, idle).await;
@@ -168,10 +167,10 @@ async fn last_runs(state: &State, grace: Duration) {
 /// Serves new connections.
 struct Acceptor {
     limiter: Arc<Limiter>,
-    /// Becomes true when the server stops: what is under way is the last.
+    /// Becomes true when the server stops. Requests in progress are then the last ones.
     closing: watch::Sender<bool>,
-    /// For a request's head, and between requests.
-    patience: Duration,
+    /// Limit for a request's head, and for the time between requests.
+    read_timeout: Duration,
     first_head: Duration,
     reply_pace: Pace,
     router: Router,
@@ -183,16 +182,16 @@ impl Acceptor {
         Acceptor {
             limiter: Limiter::new(options.connections),
             closing: watch::Sender::new(false),
-            patience: options.patience,
+            read_timeout: options.read_timeout,
             first_head: options.first_head,
             reply_pace: Pace { pause, rate, deadline: None },
             router,
         }
     }
 
-    /// Answers the requests of one connection until either side ends it. When the server is full, this resolves
-    /// after the connection's task has started: connections that are accepted faster than they are served
-    /// would evict each other before their first request is read.
+    /// Starts a task that serves one connection until either side ends it. If the server is full, this waits until
+    /// the task has started: connections that are accepted faster than they are served would evict each other before
+    /// their first request is read.
     async fn open<S>(&self, stream: S, place: Place)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -206,13 +205,13 @@ impl Acceptor {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.patience)
+            .header_read_timeout(self.read_timeout)
             .serve_connection(TokioIo::new(stream), service);
         let (closing, first_head) = (self.closing.subscribe(), self.first_head);
         let (begin, begun) = oneshot::channel();
         tokio::spawn(async move {
             let _ = begin.send(());
-            attend(connection, &place.handle, closing, first_head).await;
+            serve_connection(connection, &place.handle, closing, first_head).await;
             drop(place);
         });
         if self.limiter.is_full() {
@@ -235,8 +234,8 @@ enum Ending {
     Stopped,
 }
 
-/// Drives a connection to its end, or until it has to make room for another or the server stops.
-async fn attend<C>(
+/// Serves a connection until it ends, is evicted, or the server stops.
+async fn serve_connection<C>(
     connection: C,
     handle: &Handle,
     mut closing: watch::Receiver<bool>,
@@ -256,7 +255,7 @@ async fn attend<C>(
         biased;
         stage = handle.evicted() => Ending::Evicted(stage),
         served = connection.as_mut() => {
-            // A broken connection concerns only its client.
+            // Not a fault of the server.
             if let Err(error) = served {
                 log::debug!("connection: {error}");
             }
@@ -275,8 +274,8 @@ async fn attend<C>(
         Ending::Stopped if !handle.has_asked() => {}
         Ending::Stopped => {
             connection.as_mut().graceful_shutdown();
-            // A request that was let in has its answer; what is left of the last reply has a moment.
-            while tokio::time::timeout(LAST_WORDS, connection.as_mut()).await.is_err()
+            // A request that was accepted gets its answer; the rest of the last reply gets a bounded time.
+            while tokio::time::timeout(SHUTDOWN_REPORT_TIME, connection.as_mut()).await.is_err()
                 && !handle.is_idle()
             {}
         }
@@ -288,7 +287,7 @@ async fn accept_tcp(listener: tokio::net::TcpListener, acceptor: &Acceptor) {
         match listener.accept().await {
             Ok((stream, address)) => {
                 let place = acceptor.limiter.admit(Peer::of_address(address.ip())).await;
-                // A reply is one small write; waiting for more would only delay it.
+                // A reply is one small write; Nagle's algorithm would only delay it.
                 let _ = stream.set_nodelay(true);
                 acceptor.open(stream, place).await;
             }

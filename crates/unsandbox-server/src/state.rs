@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What all requests share, and how a server is set up.
+//! The options of a server, and the state that all requests share.
 
 use crate::budget::Budget;
 use crate::idempotency::Table;
@@ -21,46 +21,47 @@ use unsandbox_protocol::{
     Backend, CallContext, Error, ErrorCode, Job, Limits, Owner, ValidRequest, validate,
 };
 
-/// How a server is set up.
+/// Options of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Who may come in; empty: anyone on this machine, and no web page.
+    /// The keys that are accepted. Without keys, every user of this machine may use the server, but no web page.
     pub keys: Keys,
-    /// Job replies carry the result twice, flat and nested: the service's own clients read the flat one.
+    /// Job replies contain the result twice, flat and nested: clients of the hosted service read the flat one.
     pub compat: bool,
-    /// Bytes of a request body; over it 413.
+    /// The largest request body in bytes; a larger one is refused with 413.
     pub body_limit: usize,
-    /// Bytes of all request bodies that are read at once, for one party at most three times what stays free; over
-    /// it 503, after 2 s.
+    /// The most bytes of all request bodies that are read at once. One party gets at most three times as much as
+    /// stays free. A body that does not fit within 2 s is refused with 503.
     pub bodies_limit: usize,
-    /// Bytes of all large replies that are made or sent at once, for one party at most three times what stays
-    /// free; over it 503 after `reply_patience`.
+    /// The most bytes of all large replies that are made or sent at once. One party gets at most three times as much
+    /// as stays free. A reply that does not fit within `reply_memory_timeout` is replaced by a 503.
     pub replies_limit: usize,
-    pub reply_patience: Duration,
-    /// The most that a request may ask for, and has if it does not ask.
+    /// How long a large reply waits for memory.
+    pub reply_memory_timeout: Duration,
+    /// Upper bounds for the limits of a request, and its limits where it sets none and the default is higher.
     pub caps: Caps,
-    /// How long running jobs may go on after a stop, before they are cancelled.
+    /// How long jobs may continue after a stop before they are cancelled.
     pub grace: Duration,
-    /// How long a synchronous run with an `Idempotency-Key` outlives its connection, so that a retry
-    /// finds it; without the header it is cancelled at once.
-    pub reclaim: Duration,
-    /// How long a client may take to send the head of a request, idle time included, and then for each
-    /// next piece of its body.
-    pub patience: Duration,
-    /// How long a new connection may take until its first request's head is there.
+    /// How long a synchronous run with an `Idempotency-Key` continues after its connection is lost, so that a retry
+    /// finds it. A run without the header is cancelled at once.
+    pub retry_window: Duration,
+    /// How long the server waits for the head of a request, idle time included, and for each further piece of its
+    /// body.
+    pub read_timeout: Duration,
+    /// How long the server waits for the head of the first request of a new connection.
     pub first_head: Duration,
-    /// How long a client may take to send a body, however steadily it comes.
+    /// The longest time for a whole body, whatever its rate.
     pub body_time: Duration,
-    /// Bytes a second at which a body has to come, on average after the first `patience`.
+    /// The lowest rate of a body in bytes per second, on average after the first `read_timeout`.
     pub body_rate: u32,
-    /// A connection is given up when its client takes nothing for so long while there is something to send.
+    /// A connection is closed if its client reads nothing of a reply for this long.
     pub reply_time: Duration,
-    /// Bytes a second at which a reply has to be taken, on average after the first `reply_time`.
+    /// The lowest rate of a reply in bytes per second, on average after the first `reply_time`.
     pub reply_rate: u32,
-    /// Connections at once, 2 at least. A further one takes the place of one of the party that has the most: an
-    /// idle one, else one whose request body is awaited, else a long poll, which is answered early, else one that
-    /// gets a reply. Those that wait for a synchronous run stay, and a party has at most three times as many of
-    /// them as there are places without one.
+    /// The most connections at once, at least 2. For a further one the server closes a connection of the party that
+    /// has the most: an idle one, else one whose request body is awaited, else a long poll, which is answered early,
+    /// else one that gets a reply. Connections that wait for a synchronous run are not closed; a party has at most
+    /// three times as many of them as there are places without one.
     ///
     /// A party is a key; a peer without one is an address (a /64 of IPv6), or a user at a Unix socket.
     pub connections: usize,
@@ -74,11 +75,11 @@ impl Default for ServerOptions {
             body_limit: REQUEST_BODY_MAX_BYTES,
             bodies_limit: REQUEST_BODIES_MAX_BYTES,
             replies_limit: REPLIES_MAX_BYTES,
-            reply_patience: Duration::from_secs(30),
+            reply_memory_timeout: Duration::from_secs(30),
             caps: Caps::default(),
             grace: Duration::from_secs(10),
-            reclaim: Duration::from_secs(3),
-            patience: Duration::from_secs(30),
+            retry_window: Duration::from_secs(3),
+            read_timeout: Duration::from_secs(30),
             first_head: Duration::from_secs(5),
             body_time: Duration::from_secs(300),
             body_rate: 1024,
@@ -90,7 +91,7 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
-    /// CONFIG, when no run could be had with them.
+    /// CONFIG, if no run is possible with these options.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         if self.connections < CONNECTIONS_MIN {
             let text = format!(
@@ -103,10 +104,10 @@ impl ServerOptions {
     }
 }
 
-/// One that waits for a run, and one more.
+/// One connection that waits for a run, and one more.
 const CONNECTIONS_MIN: usize = 2;
 
-/// Caps of one server below those of the table of limits; `None` in `limits` is the table's own.
+/// Upper bounds of a server for the limits of a request. `None` in `limits` is the bound of the table of limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Caps {
     pub ttl_seconds: i64,
@@ -120,7 +121,7 @@ impl Default for Caps {
 }
 
 impl Caps {
-    /// CONFIG, when a cap is none that a run could be held to.
+    /// CONFIG, if a cap is outside the range of its limit.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let ttl = validate::ttl(self.ttl_seconds).map(|_| ());
         ttl.and(validate::check_limits(&self.limits)).map_err(|error| {
@@ -131,8 +132,7 @@ impl Caps {
         })
     }
 
-    /// Brings what a valid request leaves open under the caps; ARGUMENT, when it asks for more than this
-    /// server gives.
+    /// Lowers defaults of a request that are above the caps; ARGUMENT, if the request asks for more than a cap.
     pub(crate) fn apply(&self, request: &mut ValidRequest<'_>) -> Result<(), Error> {
         match request.ttl {
             None => request.set_ttl(request.ttl_seconds().min(self.ttl_seconds))?,
@@ -172,15 +172,15 @@ impl Caps {
     }
 }
 
-/// How long a body may wait for its memory.
-const BODY_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a body may have memory that another party needs more.
+/// How long a body waits for memory.
+const BODY_MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a body is safe from eviction for its memory.
 const BODY_SAFE: Duration = Duration::from_secs(1);
-/// How long a reply may have memory that another party needs more. Longer than a body may: a reply that is cut
-/// is lost to its client.
+/// How long a reply is safe from eviction for its memory. Longer than a body: a client loses a reply that is cut
+/// off.
 const REPLY_SAFE: Duration = Duration::from_secs(5);
 
-/// How long the answer to `GET /languages` is reused: anyone may ask, and finding out may start programs.
+/// How long the answer to `GET /languages` is reused: the request needs no key, and the answer may start programs.
 const LANGUAGES_FRESH: Duration = Duration::from_secs(10);
 
 /// Shared by all requests.
@@ -194,7 +194,7 @@ pub(crate) struct State {
     pub workers: Workers,
     pub body_pace: Pace,
     pub caps: Caps,
-    pub reclaim: Duration,
+    pub retry_window: Duration,
     pub idempotency: Arc<Table>,
     pub runs: Arc<Runs>,
     stopping: AtomicBool,
@@ -203,23 +203,23 @@ pub(crate) struct State {
 
 impl State {
     /// # Errors
-    /// INTERNAL, where the system gives no random numbers.
+    /// INTERNAL, if the system gives no random numbers.
     pub(crate) fn new(backend: Arc<dyn Backend>, options: &ServerOptions) -> Result<State, Error> {
         Ok(State {
             backend,
             keys: options.keys.clone(),
             compat: options.compat,
             body_limit: options.body_limit,
-            bodies: Budget::new(options.bodies_limit, BODY_PATIENCE, BODY_SAFE),
-            replies: Budget::new(options.replies_limit, options.reply_patience, REPLY_SAFE),
+            bodies: Budget::new(options.bodies_limit, BODY_MEMORY_TIMEOUT, BODY_SAFE),
+            replies: Budget::new(options.replies_limit, options.reply_memory_timeout, REPLY_SAFE),
             workers: Workers::default(),
             body_pace: Pace {
-                pause: options.patience,
+                pause: options.read_timeout,
                 rate: options.body_rate,
                 deadline: Some(options.body_time),
             },
             caps: options.caps,
-            reclaim: options.reclaim,
+            retry_window: options.retry_window,
             idempotency: Arc::new(Table::new()?),
             runs: Arc::default(),
             stopping: AtomicBool::new(false),
@@ -227,7 +227,7 @@ impl State {
         })
     }
 
-    /// Takes no new work; whether there is work under way.
+    /// Refuses new work from now on. Returns whether there are runs in progress.
     pub(crate) fn stop(&self) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
         !self.runs.is_empty()
@@ -285,7 +285,7 @@ mod tests {
     use unsandbox_protocol::Request;
     use unsandbox_protocol::language::languages;
 
-    /// Under the caps, or why not.
+    /// The request with the caps applied, or the refusal.
     fn capped(caps: Caps, request: Request) -> Result<Request, Error> {
         let mut request = ValidRequest::new(Cow::Owned(request)).unwrap();
         caps.apply(&mut request).map(|()| request.into_request().into_owned())
@@ -318,7 +318,7 @@ mod tests {
         let expected = Limits { memory_bytes, cpu_time_ms, ..Limits::default() };
         assert_eq!(given(Caps { ttl_seconds: 30, limits }, "bash"), (Some(30), expected));
         assert_eq!(given(Caps::default(), "bash"), (Some(60), Limits::default()));
-        // More than the default, and less than what the recipe of a language asks for.
+        // More than the default, and less than the default of a language that needs more.
         let greedy = languages().iter().max_by_key(|language| language.memory_mb).unwrap();
         assert!(greedy.memory_mb > 600, "{}", greedy.name);
         let some = Limits { memory_bytes: Some(600 << 20), ..Limits::default() };

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The name of what remembers idempotency keys. A key names the store that its client knew before the first
-//! attempt; only there a repetition is known for what it is. The name changes with
-//! the process, and, within it, with each generation of keys that is forgotten.
+//! The name of the store of idempotency keys. A key names the store that its client knew before the first attempt,
+//! because only that store can recognise a repetition. The name changes with the process and, within a process,
+//! with each generation of keys that is removed.
 
 use axum::http::HeaderValue;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::auth::hex;
+use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Error, wire};
 
 /// This server's keys are in the memory of its process.
@@ -16,20 +17,20 @@ const RANDOM_BYTES: usize = 12;
 const NAME_CHARS: usize = KIND.len() + 2 * (RANDOM_BYTES + size_of::<u32>());
 
 pub(crate) struct Store {
-    /// `process:` and the digits that no other process has.
+    /// `process:` and random digits, different in each process.
     prefix: String,
     begun: Instant,
-    /// A generation begins at least so often, so that clients know the next one before the keys of this
-    /// one are forgotten.
+    /// The longest time until the next generation begins, so that clients know its name before the keys of this one
+    /// are removed.
     age: Duration,
-    /// Generations that began for another reason.
+    /// Generations that began earlier, because keys were removed.
     extra: AtomicU32,
     features: Mutex<(u32, HeaderValue)>,
 }
 
 impl Store {
     /// # Errors
-    /// INTERNAL, where the system gives no random numbers: another process could have the same name.
+    /// INTERNAL, if the system gives no random numbers: another process could have the same name.
     pub(crate) fn new(age: Duration) -> Result<Store, Error> {
         let mut random = [0; RANDOM_BYTES];
         getrandom::fill(&mut random)
@@ -39,13 +40,13 @@ impl Store {
         Ok(Store { prefix, begun: Instant::now(), age, extra: AtomicU32::new(0), features })
     }
 
-    /// The generation of the keys that are new now.
+    /// The generation of keys that are created now.
     pub(crate) fn generation(&self) -> u32 {
         let aged = self.begun.elapsed().as_millis() / self.age.as_millis().max(1);
         u32::try_from(aged).unwrap_or(u32::MAX).saturating_add(self.extra.load(Ordering::SeqCst))
     }
 
-    /// From here on the generation is a later one than `generation`.
+    /// Makes the current generation later than `generation`.
     pub(crate) fn move_beyond(&self, generation: u32) {
         let now = self.generation();
         if now <= generation {
@@ -60,17 +61,17 @@ impl Store {
     /// The generation of a name of this store; `None` for a name of another.
     pub(crate) fn generation_of(&self, name: &[u8]) -> Option<u32> {
         let digits = name.strip_prefix(self.prefix.as_bytes())?;
-        // A number that is parsed may have a sign.
+        // Checked here because parsing would accept a sign.
         let sane = name.len() == NAME_CHARS && digits.iter().all(u8::is_ascii_hexdigit);
         let digits = std::str::from_utf8(digits).ok().filter(|_| sane)?;
         let generation = u32::from_str_radix(digits, 16).ok()?;
         (generation <= self.generation()).then_some(generation)
     }
 
-    /// The header that tells clients what this server can do.
+    /// The value of the header that lists this server's extensions.
     pub(crate) fn features(&self) -> HeaderValue {
         let generation = self.generation();
-        let mut kept = self.features.lock().expect("no panic under this lock");
+        let mut kept = lock(&self.features);
         if kept.0 != generation {
             *kept = (generation, features(&name(&self.prefix, generation)));
         }

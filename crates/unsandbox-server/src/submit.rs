@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Submissions: each is handed to the backend once for its key, and a request that goes away takes its run along.
+//! Submissions. The backend gets each key once, and a synchronous run is cancelled when its client leaves.
 
 use crate::acceptance::Acceptance;
 use crate::idempotency::{Claim, Entry, Keyed};
@@ -15,11 +15,11 @@ use unsandbox_protocol::{
     ValidRequest,
 };
 
-/// A submission as the routes hand it over.
+/// A submission from the routes.
 pub(crate) struct Order {
     pub owner: Owner,
     pub request: ValidRequest<'static>,
-    /// An asynchronous job: listed, and not tied to its connection.
+    /// Whether it is an asynchronous job, which is listed and not tied to its connection.
     pub listed: bool,
     pub keyed: Option<Keyed>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Accepted {
 
 /// Hands a submission to the backend, once for each key, and waits until it is accepted.
 ///
-/// The key is claimed here and no earlier: a key that is claimed and then not submitted would be kept for ever.
+/// The key is claimed here and not earlier: a key that is claimed and never submitted would be kept for ever.
 pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted, Error> {
     let Order { owner, request, listed, keyed } = order;
     let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
@@ -70,13 +70,13 @@ fn hand_over(
     let (runs, keys) = (state.runs.clone(), state.idempotency.clone());
     let (sink, receiver) =
         Completion::new(Some(Submitted { runs, number, keys, entry, acceptance }));
-    // Looked at after the run is on the list: a stop either sees the run or is seen here.
+    // Checked after the run is in the list: a stop either finds the run there or is seen here.
     if state.is_stopping() {
         sink.finished(Err(reply::stopping()));
         return receiver;
     }
     let events: Arc<dyn EventSink> = sink.clone();
-    // Caught here, where the run is on the list. How far it came nobody knows.
+    // Caught here, while the run is in the list. Whether the program ran is unknown.
     let submitted = catch_unwind(AssertUnwindSafe(|| state.backend.submit(submission, events)));
     if submitted.is_err() {
         sink.finished(Err(reply::bug().with_may_have_run(true)));
@@ -90,14 +90,14 @@ impl Accepted {
         self.end.is_none()
     }
 
-    /// Waits for the end. Dropping this future gives the run up.
+    /// Waits for the end. Dropping this future abandons the run.
     pub(crate) async fn finished(self, state: &State, party: Party, owner: &Owner) -> End {
         let Accepted { job, end, mut attachment } = self;
         let end = match end {
             Some(end) => ended(end).await.map_err(|error| about(error, &job.job_id)),
             None => {
                 let end = ended(watch_again(state, owner, &job)?).await;
-                seen(state, party, owner, &job.job_id, end).await
+                job_of_end(state, party, owner, &job.job_id, end).await
             }
         };
         attachment.token = None;
@@ -105,7 +105,7 @@ impl Accepted {
     }
 }
 
-/// An error that names its job: the caller can still ask for it.
+/// Adds the job's id to an error, so that the caller can still fetch the job.
 fn about(error: Error, job_id: &str) -> Error {
     match error.job_id() {
         None if !job_id.is_empty() => error.with_job_id(job_id),
@@ -113,9 +113,9 @@ fn about(error: Error, job_id: &str) -> Error {
     }
 }
 
-/// An end as everyone sees it who asks for a job that is there already: a run that failed for a reason of
-/// ours is a job with that state, and an error only for the request that submitted it.
-pub(crate) async fn seen(
+/// The end of a job for requests that did not submit it. A run that failed inside the service is an error for the
+/// request that submitted it; for all others it is a job with that status.
+pub(crate) async fn job_of_end(
     state: &State,
     party: Party,
     owner: &Owner,
@@ -154,7 +154,7 @@ fn watch_again(state: &State, owner: &Owner, job: &Job) -> Result<oneshot::Recei
 /// Ties a synchronous run to the requests that wait for it.
 struct Attachment {
     state: Arc<State>,
-    /// `None` once the run has ended, and for runs that are not tied to a connection.
+    /// `None` after the run has ended, and for runs that are not tied to a connection.
     token: Option<CancelToken>,
     claim: Option<Claim>,
 }
@@ -170,10 +170,10 @@ impl Drop for Attachment {
                 token.cancel_for(CancelReason::Left);
             }
         };
-        let reclaim = self.state.reclaim;
+        let retry_window = self.state.retry_window;
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
-                tokio::time::sleep(reclaim).await;
+                tokio::time::sleep(retry_window).await;
                 give_up();
             })),
             Err(_) => give_up(),

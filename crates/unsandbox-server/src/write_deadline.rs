@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A stream whose other side has to take the replies that are written to it, in time and at a least rate: a reply
-//! that nobody takes would keep its memory, and its connection, for ever.
+//! A stream with a time limit and a minimum rate for writes. Without them, a client that reads no reply would keep
+//! its memory and its connection for ever.
 
 use crate::connections::Handle;
 use crate::pace::{Pace, Progress};
@@ -14,23 +14,23 @@ pub(crate) struct WriteDeadline<S> {
     stream: S,
     pace: Pace,
     connection: Handle,
-    /// From the moment when there is more of a reply than the other side takes, until all of it is sent.
+    /// Set while a reply is larger than what the client has accepted, until all of it is sent.
     slow: Option<Slow>,
 }
 
 struct Slow {
     progress: Progress,
-    /// When it is given up, set while nothing is taken.
+    /// When the connection is aborted; set while the client accepts nothing.
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteDeadline<S> {
-    /// `pace` is begun anew with each reply that is not taken at once.
+    /// `pace` starts anew for each reply that is not accepted at once.
     pub(crate) fn new(stream: S, pace: Pace, connection: Handle) -> WriteDeadline<S> {
         WriteDeadline { stream, pace, connection, slow: None }
     }
 
-    /// What a write came to, or that the reply is taken too slowly.
+    /// The result of a write, or an error if the reply is read too slowly.
     fn watched(
         &mut self,
         context: &mut Context<'_>,
@@ -88,7 +88,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes once it has written everything that it has.
+    /// hyper flushes after it has written everything that it has.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_flush(context))?;

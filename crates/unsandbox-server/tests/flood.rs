@@ -366,11 +366,11 @@ fn a_body_that_is_given_up_for_memory_says_so() {
 
 #[test]
 fn a_body_that_drips_is_given_up_with_the_reason() {
-    let patience = Duration::from_millis(200);
-    let server = start(ServerOptions { patience, ..small() });
+    let read_timeout = Duration::from_millis(200);
+    let server = start(ServerOptions { read_timeout, ..small() });
     let mut stream = TcpStream::connect(server.host()).unwrap();
     stream.write_all(body_head(A).as_bytes()).unwrap();
-    stream.set_read_timeout(Some(patience / 10)).unwrap();
+    stream.set_read_timeout(Some(read_timeout / 10)).unwrap();
     let mut reply = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(10);
     // A byte for each time that nothing comes back.

@@ -18,9 +18,10 @@ fn with_large_job(name: &str, options: ServerOptions) -> (Running, String) {
 
 #[test]
 fn replies_that_nobody_takes_leave_room_for_questions_and_the_rest_is_told_to_come_again() {
-    let reply_patience = Duration::from_millis(100);
+    let reply_memory_timeout = Duration::from_millis(100);
     // Room for one of them at a time, as what is larger than the room has all of it.
-    let options = ServerOptions { replies_limit: 1 << 20, reply_patience, ..Default::default() };
+    let options =
+        ServerOptions { replies_limit: 1 << 20, reply_memory_timeout, ..Default::default() };
     let (server, path) = with_large_job("busy", options);
     let mut untaken = server.send("GET", &path, "", b"");
     let mut first = [0; 12];
@@ -46,7 +47,7 @@ fn what_one_key_leaves_untaken_leaves_room_for_another() {
     let options = ServerOptions {
         keys: Keys::from_words("a,b").unwrap(),
         replies_limit: 7 * LARGE_BYTES / 2,
-        reply_patience: Duration::from_millis(300),
+        reply_memory_timeout: Duration::from_millis(300),
         ..Default::default()
     };
     let path = std::env::temp_dir().join(format!("us-keys-{}.sock", std::process::id()));
@@ -70,7 +71,7 @@ fn what_one_key_leaves_untaken_leaves_room_for_another() {
 fn replies_that_nobody_waits_for_give_their_room_back() {
     let options = ServerOptions {
         replies_limit: 1 << 20,
-        reply_patience: Duration::from_secs(20),
+        reply_memory_timeout: Duration::from_secs(20),
         ..Default::default()
     };
     let (server, path) = with_large_job("left", options);
@@ -109,7 +110,7 @@ fn a_reply_that_nobody_takes_is_given_up_on_a_unix_socket_too() {
     let options = ServerOptions {
         replies_limit: 1 << 20,
         reply_time: Duration::from_millis(200),
-        reply_patience: Duration::from_secs(20),
+        reply_memory_timeout: Duration::from_secs(20),
         ..Default::default()
     };
     let (server, path) = with_large_job("untaken", options);

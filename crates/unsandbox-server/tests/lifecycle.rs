@@ -80,8 +80,8 @@ fn a_refused_submission_may_be_tried_again() {
 
 #[test]
 fn a_retry_takes_up_the_run_that_it_lost() {
-    let reclaim = Duration::from_millis(300);
-    let server = start(ServerOptions { reclaim, ..ServerOptions::default() });
+    let retry_window = Duration::from_millis(300);
+    let server = start(ServerOptions { retry_window, ..ServerOptions::default() });
     let send = || {
         let body = execute_body("hold");
         server.send("POST", "/execute", "Idempotency-Key: k\r\n", body.as_bytes())
@@ -91,7 +91,7 @@ fn a_retry_takes_up_the_run_that_it_lost() {
     drop(lost);
     let mut retry = send();
     // Longer than the reprieve: what keeps the run alive is the retry.
-    std::thread::sleep(2 * reclaim);
+    std::thread::sleep(2 * retry_window);
     server.backend.release();
     assert_eq!(read_reply(&mut retry).text("status"), "completed");
     assert_eq!(server.backend.submissions(), 1);
@@ -105,17 +105,17 @@ fn a_retry_takes_up_the_run_that_it_lost() {
 
 #[test]
 fn a_run_that_ends_after_its_client_has_left_is_not_run_again() {
-    let reclaim = Duration::from_millis(300);
-    let server = start(ServerOptions { reclaim, ..ServerOptions::default() });
+    let retry_window = Duration::from_millis(300);
+    let server = start(ServerOptions { retry_window, ..ServerOptions::default() });
     let body = execute_body("hold");
     let lost = server.send("POST", "/execute", "Idempotency-Key: k\r\n", body.as_bytes());
     server.backend.wait_for(&Status::Running, 1);
     drop(lost);
     // The server sees that its client is gone, and then the end.
-    std::thread::sleep(reclaim / 3);
+    std::thread::sleep(retry_window / 3);
     server.backend.release();
     server.backend.wait_for(&Status::Completed, 1);
-    std::thread::sleep(2 * reclaim);
+    std::thread::sleep(2 * retry_window);
     assert_eq!(with_key(&server, "k", "/execute", "hold").text("status"), "completed");
     assert_eq!(server.backend.submissions(), 1);
 }
@@ -185,7 +185,7 @@ fn a_hurried_stop_does_not_wait_for_the_grace() {
     server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
     let began = Instant::now();
     server.stop.cancel();
-    server.hurry.cancel();
+    server.stop_now.cancel();
     server.join();
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
@@ -208,8 +208,8 @@ fn an_idle_server_stops_at_once() {
 
 #[test]
 fn slow_and_silent_clients_are_given_up() {
-    let patience = Duration::from_millis(200);
-    let server = start(ServerOptions { patience, ..Default::default() });
+    let read_timeout = Duration::from_millis(200);
+    let server = start(ServerOptions { read_timeout, ..Default::default() });
     for silent in ["", "POST /execute HTT"] {
         let mut stream = server.connect();
         stream.write_all(silent.as_bytes()).unwrap();
@@ -222,7 +222,7 @@ fn slow_and_silent_clients_are_given_up() {
     stream.write_all(head.as_bytes()).unwrap();
     read_reply(&mut stream).refused(408, "request_timeout");
     // The first head has a shorter time of its own.
-    let hasty = ServerOptions { first_head: patience, ..Default::default() };
+    let hasty = ServerOptions { first_head: read_timeout, ..Default::default() };
     let strict = start(hasty);
     let mut stream = strict.connect();
     let mut rest = Vec::new();
@@ -230,7 +230,7 @@ fn slow_and_silent_clients_are_given_up() {
     // Patience is for sending: a run may take longer.
     let mut waiting = server.send("POST", "/execute", "", execute_body("hold").as_bytes());
     server.backend.wait_for(&Status::Running, 1);
-    std::thread::sleep(2 * patience);
+    std::thread::sleep(2 * read_timeout);
     server.backend.release();
     assert_eq!(read_reply(&mut waiting).status, 200);
 }

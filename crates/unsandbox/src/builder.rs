@@ -151,7 +151,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Trusts whom this system trusts, in place of the built-in certificates.
+    /// Uses the certificates of the operating system instead of the built-in ones.
     #[cfg(feature = "platform-verifier")]
     pub fn platform_verifier(mut self) -> Self {
         self.remote.roots = Roots::Platform;

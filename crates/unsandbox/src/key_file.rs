@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Mutex;
 use unsandbox_protocol::auth::Secret;
+use unsandbox_protocol::sync::lock;
 #[cfg(unix)]
 use {
     std::{fs::Metadata, os::unix::fs::MetadataExt as _, path::PathBuf},
@@ -44,7 +45,7 @@ pub fn read(path: &Path) -> io::Result<KeyFile> {
 /// Logs a warning once in this process.
 pub(crate) fn warn_once(exposed: &str) {
     static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let is_new = WARNED.lock().expect("no panic under this lock").insert(exposed.to_string());
+    let is_new = lock(&WARNED).insert(exposed.to_string());
     if is_new {
         log::warn!("{exposed}");
     }

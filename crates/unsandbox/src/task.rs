@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{CancelToken, Error, ErrorCode};
 
 /// Called once when the task is done, from the library's threads, without locks held.
@@ -30,7 +31,7 @@ impl<T> Ending<T> {
     /// Sets the end; only the first one counts.
     pub(crate) fn finish(&self, end: Result<T, Error>) {
         let notify = {
-            let mut state = self.state.lock().expect("no panic under this lock");
+            let mut state = lock(&self.state);
             let State::Running(notify) = &mut *state else { return };
             let notify = notify.take();
             *state = State::Done(end);
@@ -97,7 +98,7 @@ impl<T> Task<T> {
     /// The end can be taken once; after that it is CONFLICT.
     pub fn wait(&self, timeout: Option<Duration>) -> Option<Result<T, Error>> {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut state = self.ending.state.lock().expect("no panic under this lock");
+        let mut state = lock(&self.ending.state);
         loop {
             if !matches!(*state, State::Running(_)) {
                 return Some(match std::mem::replace(&mut *state, State::Taken) {
@@ -134,7 +135,7 @@ impl<T> Task<T> {
 
     /// Whether the call has ended, its end taken already or not; never waits.
     pub fn is_done(&self) -> bool {
-        !matches!(*self.ending.state.lock().expect("no panic under this lock"), State::Running(_))
+        !matches!(*lock(&self.ending.state), State::Running(_))
     }
 }
 

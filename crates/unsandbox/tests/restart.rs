@@ -115,8 +115,8 @@ fn servers_that_take_turns_answer_every_submission_once() {
 
 #[test]
 fn a_retry_that_comes_after_the_run_was_given_up_does_not_start_it_again() {
-    let reclaim = Duration::from_millis(1);
-    let server = start(ServerOptions { reclaim, ..ServerOptions::default() });
+    let retry_window = Duration::from_millis(1);
+    let server = start(ServerOptions { retry_window, ..ServerOptions::default() });
     let switch = Switch::to(&server.address);
     let call = waiting(&builder(&switch).retries(30).build().unwrap(), &server);
     switch.lead_to(&[]);

@@ -11,6 +11,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use unsandbox_protocol::sync::lock;
 
 /// Resolves host names for the gateway.
 pub trait Resolver: Send + Sync + fmt::Debug {
@@ -60,12 +61,12 @@ pub fn lookup(
     let work = move || {
         crate::jailer::start::block_signals();
         let found = resolver.resolve(&name);
-        *place.lock().expect("no panic under this lock") = Some(found);
+        *lock(&place) = Some(found);
         drop((own, of_all, finish));
     };
     std::thread::Builder::new().name("unsandbox-dns".to_string()).spawn(work).map_err(broken)?;
     session.wait([(done.as_fd(), PollFlags::IN)], Some(deadline)).map_err(LookupError::Ended)?;
-    match answer.lock().expect("no panic under this lock").take() {
+    match lock(&answer).take() {
         Some(Ok(found)) if !found.is_empty() => Ok(found),
         Some(Ok(_)) => Err(LookupError::NotFound("it has no address".to_string())),
         Some(Err(error)) => Err(LookupError::NotFound(error.to_string())),

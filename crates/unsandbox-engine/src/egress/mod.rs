@@ -27,6 +27,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
+use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Error, Owner, limits};
 
 /// Ports on the jail's own loopback: the usual ones of an HTTP proxy and of SOCKS5.
@@ -109,7 +110,7 @@ impl Egress {
 
     /// Places for lookups that all runs of this owner share.
     fn share_of(&self, owner: &Owner) -> Arc<Slots> {
-        let mut shares = self.shares.lock().expect("no panic under this lock");
+        let mut shares = lock(&self.shares);
         if let Some(share) = shares.get(owner).and_then(Weak::upgrade) {
             return share;
         }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use unsandbox_protocol::Owner;
+use unsandbox_protocol::sync::lock;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ impl Session {
     }
 
     fn report(&self, text: String) {
-        let mut refusals = self.refusals.lock().expect("no panic under this lock");
+        let mut refusals = lock(&self.refusals);
         if let Some((_, times)) = refusals.reported.iter_mut().find(|(known, _)| *known == text) {
             *times += 1;
         } else if refusals.reported.len() < REPORTED_MAX {
@@ -170,7 +171,7 @@ impl Session {
 
     /// The refusals, for the result.
     pub fn notes(&self) -> Vec<String> {
-        let refusals = self.refusals.lock().expect("no panic under this lock");
+        let refusals = lock(&self.refusals);
         let line = |(text, times): &(String, u64)| match times {
             1 => text.clone(),
             _ => format!("{text}, {times} times"),

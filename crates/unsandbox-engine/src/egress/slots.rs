@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+use unsandbox_protocol::sync::lock;
 
 #[derive(Debug)]
 pub struct Slots {
@@ -28,7 +29,7 @@ impl Slots {
     }
 
     fn used(&self) -> MutexGuard<'_, usize> {
-        self.used.lock().expect("no panic under this lock")
+        lock(&self.used)
     }
 
     pub fn max(&self) -> usize {

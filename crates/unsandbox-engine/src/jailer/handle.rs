@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What other threads may do to a run: cancel it, and have it killed.
+//! The handle by which other threads cancel or kill a run.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,20 +10,20 @@ use unsandbox_jailer::commands::ToInit;
 use unsandbox_protocol::CancelReason;
 use unsandbox_protocol::sync::lock;
 
-/// An init that was asked to stop has this long before it is killed.
+/// How long an init may take to stop before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// What other threads may do to a run.
+/// A handle of a run for other threads.
 #[derive(Debug)]
 pub struct Handle {
     pub control: OwnedFd,
     cancelled: OnceLock<CancelReason>,
     killed: AtomicBool,
-    /// The jailer has said that it kills the init.
+    /// Whether the jailer has confirmed the kill.
     confirmed: AtomicBool,
-    /// Its caller has had the end of the call already.
+    /// Whether its caller got the end of the call already.
     is_left: AtomicBool,
-    /// By when the init must have reported, before it is killed from outside.
+    /// The time by which the init must report; after it, it is killed from outside.
     deadline: Mutex<Instant>,
 }
 
@@ -41,7 +41,7 @@ impl Handle {
         }
     }
 
-    /// No output is reported from here on.
+    /// Stops the reports of output.
     pub fn leave(&self) {
         self.is_left.store(true, Ordering::SeqCst);
     }
@@ -60,15 +60,15 @@ impl Handle {
         }
     }
 
-    /// Asks the init to end the program. An init that is gone needs no asking; one that is being killed keeps
-    /// its last deadline, after which the jailer itself counts as hanging.
+    /// Asks the init to end the program. Nothing is sent to an init that is gone. One that is being killed keeps its
+    /// last deadline, after which the jailer itself counts as hanging.
     pub fn stop(&self, collect: bool) {
         let mut deadline = lock(&self.deadline);
         if self.is_given_up() {
             return;
         }
         *deadline = (*deadline).min(Instant::now() + STOP_GRACE);
-        // Never waits: an init that does not read is killed at the deadline.
+        // Does not block: an init that does not read is killed at the deadline.
         let _ = channel::try_send(self.control.as_fd(), &ToInit::Stop { collect }, &[]);
     }
 
@@ -76,7 +76,7 @@ impl Handle {
         *lock(&self.deadline)
     }
 
-    /// The init is being killed from outside; `until` is the last deadline.
+    /// Records that the init is being killed from outside; `until` is the last deadline.
     pub fn give_until(&self, until: Instant) {
         let mut deadline = lock(&self.deadline);
         *deadline = until;

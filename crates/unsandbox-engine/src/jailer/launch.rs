@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Hands a run to the jailer: pipes for its output, its plan in a sealed memfd, its place among the
-//! runs that the reactor watches.
+//! Sends a run to the jailer: pipes for its output, its plan in a sealed memfd. The reactor then watches it.
 
-use crate::core::Core;
 use crate::jailer::handle::Handle;
 use crate::jailer::run::{Begin, Run};
 use crate::jailer::start::Jailer;
@@ -10,6 +8,7 @@ use crate::jobs::ending::Ending;
 use crate::jobs::{Jobs, Waiting, unix_seconds};
 use crate::programs::plan::Prepared;
 use crate::programs::stdin::sealed;
+use crate::shared::EngineShared;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::io;
@@ -22,12 +21,12 @@ use unsandbox_jailer::commands::Plan;
 use unsandbox_jailer::message::ToJailer;
 use unsandbox_protocol::{Error, ErrorCode, Status};
 
-/// Beyond its steps, a jail may take this long to be built, to collect and to end.
+/// Time for a jail to be built, to collect artifacts and to end, beyond the time of its steps.
 const MARGIN: Duration = Duration::from_secs(30);
 
-impl Core {
-    /// Starts queued jobs while there are free places. A job that cannot be started is returned, to be ended
-    /// without the lock. Without a jailer they wait (see `resume`).
+impl EngineShared {
+    /// Starts queued jobs while there are free places. Jobs that cannot be started are returned, to be ended without
+    /// the lock. Without a jailer the queue waits (see `resume`).
     pub fn launch_waiting(&self, jobs: &mut Jobs) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
         while jobs.running < self.concurrency
@@ -39,7 +38,7 @@ impl Core {
             let Err(error) = self.launch(jobs, &jailer, &job_id, &mut waiting) else { continue };
             let is_full = error.kind() == io::ErrorKind::WouldBlock;
             if is_full || (jobs.running > 0 && is_passing(&error)) {
-                // It is tried again once the jailer has taken a message, or a run ends.
+                // Tried again when the jailer has read a message, or a run ends.
                 if let Some(record) = jobs.active(&job_id) {
                     record.waiting = Some(waiting);
                 }
@@ -55,7 +54,7 @@ impl Core {
         failed
     }
 
-    /// The jailer's socket may take a message again.
+    /// Called when the jailer's socket is writable again.
     pub fn launch_after_full(&self) {
         if self.link.was_full() {
             let failed = self.launch_waiting(&mut self.jobs());
@@ -125,18 +124,18 @@ fn plan_memfd(plan: &Plan, prepared: &Prepared) -> io::Result<OwnedFd> {
     sealed("unsandbox-plan", [&head[..], &plan].into_iter().chain(prepared.contents()))
 }
 
-/// Of all steps together.
+/// The time of all steps together.
 fn wall_ms(plan: &Plan) -> u64 {
     plan.steps.iter().map(|step| step.wall_ms).sum()
 }
 
-/// What there will be more of when another run has ended: descriptors, here or on their way.
+/// Whether the error is a lack of descriptors, in this process or in flight, which ends when another run does.
 fn is_passing(error: &io::Error) -> bool {
     const PASSING: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::TOOMANYREFS, Errno::NOBUFS];
     PASSING.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// A pipe whose reading end never blocks; the program's end does, as programs expect.
+/// A pipe whose reading end does not block; the program's end blocks, as programs expect.
 fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The link to the jailer: the one that runs now, its start, what it said of this machine, and whether its socket
-//! takes a message.
+//! The link to the jailer: the running jailer, its start, its report about this machine, and whether its socket is
+//! writable.
 
 use crate::jailer::start::{Hello, Jailer, level_of};
 use crate::jailer::token;
@@ -18,7 +18,7 @@ use unsandbox_protocol::isolation::{Isolation, Layer, Level};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Error, ErrorCode, IsolationPolicy, Probe};
 
-/// How long the jailer may take to look at this machine.
+/// How long the jailer may take to probe this machine.
 const PROBE_TIME: Duration = Duration::from_secs(10);
 
 pub struct JailerLink {
@@ -27,17 +27,17 @@ pub struct JailerLink {
     jailer: Mutex<Option<Arc<Jailer>>>,
     /// Held while a jailer starts, so that there is never a second one.
     starting: Mutex<()>,
-    /// A run waits until the jailer's socket takes a message.
+    /// Whether a run waits until the jailer's socket is writable.
     is_full: AtomicBool,
-    /// What the last jailer said first.
+    /// The first message of the last jailer.
     hello: Mutex<Option<Hello>>,
-    /// Held by the caller that waits for a report: there is one place for it.
+    /// Held by the caller that waits for a report, because there is one field for it.
     probing: Mutex<()>,
     report: Mutex<Option<FromJailer>>,
     reported: Condvar,
 }
 
-/// An operating system's refusal while the engine is set up.
+/// An error of the operating system while the engine is set up.
 pub fn system(what: &str) -> impl FnOnce(Errno) -> Error + '_ {
     move |error| {
         let is_full = [Errno::MFILE, Errno::NFILE].contains(&error);
@@ -67,7 +67,7 @@ impl JailerLink {
         lock(&self.jailer).clone()
     }
 
-    /// The running jailer, started where there is none. `may_start` is asked before that.
+    /// The running jailer; starts one if there is none and `may_start` allows it.
     pub fn ensure(
         &self,
         may_start: impl FnOnce() -> Result<(), Error>,
@@ -80,7 +80,7 @@ impl JailerLink {
         self.adopt(Jailer::start(self.policy)?)
     }
 
-    /// Makes a jailer the one that runs are handed to, and watches it.
+    /// Makes a jailer the current one, and watches its socket and its end.
     fn adopt(&self, jailer: Jailer) -> Result<Arc<Jailer>, Error> {
         let jailer = Arc::new(jailer);
         let watch = |fd: &OwnedFd, number| {
@@ -95,21 +95,21 @@ impl JailerLink {
         Ok(jailer)
     }
 
-    /// Takes out a jailer that has ended or shall end.
-    pub fn forget(&self) -> Option<Arc<Jailer>> {
+    /// Takes out the jailer, because it has ended or is about to be ended.
+    pub fn take(&self) -> Option<Arc<Jailer>> {
         let jailer = lock(&self.jailer).take()?;
         let _ = epoll::delete(&self.epoll, &jailer.socket);
         let _ = epoll::delete(&self.epoll, &jailer.pidfd);
         Some(jailer)
     }
 
-    /// Has the reactor woken when the jailer's socket takes a message again.
+    /// Wakes the reactor when the jailer's socket is writable again.
     pub fn await_writable(&self, jailer: &Jailer) {
         self.is_full.store(true, Ordering::SeqCst);
         self.watch_socket(jailer, EventFlags::IN | EventFlags::OUT);
     }
 
-    /// Whether a run waited for that.
+    /// Whether a run waited for a writable socket. Resets that, and stops waking the reactor for it.
     pub fn was_full(&self) -> bool {
         let was_full = self.is_full.swap(false, Ordering::SeqCst);
         if was_full && let Some(jailer) = self.get() {
@@ -123,7 +123,7 @@ impl JailerLink {
         let _ = epoll::modify(&self.epoll, &jailer.socket, data, events);
     }
 
-    /// What the isolation of every run consists of.
+    /// The isolation of every run.
     pub fn isolation(&self) -> Option<Isolation> {
         lock(&self.hello).as_ref().map(|hello| Isolation {
             level: hello.level.map_or("none", Level::as_str).to_string(),
@@ -137,7 +137,7 @@ impl JailerLink {
         self.reported.notify_all();
     }
 
-    /// Asks the jailer which layers this machine gives.
+    /// Asks the jailer which layers this machine has.
     pub fn probe(&self, jailer: &Jailer) -> Result<Probe, Error> {
         let _one = lock(&self.probing);
         let mut report = lock(&self.report);
@@ -158,7 +158,7 @@ impl JailerLink {
 fn probe_of(jailer: &Jailer, level: u8, layers: Vec<LayerReport>) -> Probe {
     let mut layers: Vec<Layer> = layers.into_iter().map(layer_of).collect();
     if let Some(why) = &jailer.fell_back {
-        // Why the full level failed, which this jailer has not met itself.
+        // The reason why the full level failed, which this jailer did not see itself.
         layers.retain(|layer| layer.name != why.layer);
         let (name, detail, fix) = (why.layer.clone(), why.what.clone(), why.fix.clone());
         layers.insert(0, Layer { name, available: false, detail, fix });

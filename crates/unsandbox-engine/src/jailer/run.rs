@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One run while it is in its jail: its descriptors, what it has written so far, and how the result is
-//! made of that.
+//! One run in its jail: its descriptors, its output so far, and the result that is made from them.
 
 use crate::egress::{Egress, Gateway};
 use crate::jailer::handle::Handle;
@@ -32,7 +31,7 @@ struct Output {
     kept: Vec<u8>,
 }
 
-/// What the reactor keeps of a run.
+/// The state of a run in the reactor.
 pub struct Run {
     pub job_id: String,
     owner: Owner,
@@ -40,10 +39,10 @@ pub struct Run {
     pub handle: Arc<Handle>,
     epoll: Arc<OwnedFd>,
     egress: Arc<Egress>,
-    /// Whether its init was told to listen; one that does so unasked gets no gateway.
+    /// Whether its init was asked to listen. An init that listens without that gets no gateway.
     is_semitrusted: bool,
     gateway: Option<Gateway>,
-    /// Folder of the host that has its tree, at the reduced level.
+    /// The host's folder with its writable tree, at the reduced level.
     base: Option<PathBuf>,
     control_open: bool,
     outputs: [Output; 2],
@@ -55,12 +54,12 @@ pub struct Run {
     trouble: Option<Trouble>,
     /// The step that was started last.
     step: StepKind,
-    /// The kernel has ended the init where memory was short.
+    /// Whether the kernel killed the init because memory was short.
     out_of_memory: bool,
     done: bool,
 }
 
-/// What a launch gives its run.
+/// The parts of a launch that its run needs.
 pub struct Begin {
     pub job_id: String,
     pub owner: Owner,
@@ -73,20 +72,20 @@ pub struct Begin {
     pub base: Option<PathBuf>,
 }
 
-/// What an event means to the reactor.
+/// The progress of a run after an event.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Progress {
     Going,
     /// The run step's program is running.
     Started,
-    /// Everything has been heard.
+    /// The init has reported everything.
     Finished,
 }
 
-/// What the kernel answers where a file may not be executed.
+/// The kernel's error for a file that may not be executed.
 const EACCES: i32 = 13;
 const NO_SPACE: i32 = 28; // ENOSPC
-/// Read at most this often from one stream before looking at the others.
+/// The most reads from one stream before the others get theirs.
 const READ_AT_ONCE: usize = 4;
 const READ_BYTES: usize = 64 * 1024;
 
@@ -117,7 +116,7 @@ impl Run {
         }
     }
 
-    /// Starts watching; from here on the reactor hears of it under `id`.
+    /// Starts watching: the reactor gets its events under `id`.
     pub fn watch(&self, id: u64) -> io::Result<()> {
         let add = |fd: BorrowedFd<'_>, which| {
             let data = token::of_run(id, which);
@@ -131,7 +130,7 @@ impl Run {
         Ok(add(self.handle.control.as_fd(), CONTROL)?)
     }
 
-    /// Stops watching altogether: it will not run.
+    /// Stops watching everything, for a run that was not launched.
     pub fn unwatch_all(&self) {
         for pipe in self.outputs.iter().filter_map(|output| output.pipe.as_ref()) {
             self.unwatch(pipe.as_fd());
@@ -144,11 +143,11 @@ impl Run {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Takes what is readable on one of the descriptors.
+    /// Reads one of the descriptors.
     pub fn on_readable(&mut self, which: u64, buffer: &mut Vec<u8>) -> Progress {
         let mut started = false;
         match which {
-            CONTROL => started = self.hear(buffer),
+            CONTROL => started = self.read_messages(buffer),
             STDOUT => _ = self.read(0, READ_AT_ONCE, buffer),
             _ => _ = self.read(1, READ_AT_ONCE, buffer),
         }
@@ -162,22 +161,22 @@ impl Run {
         }
     }
 
-    /// The init and all that it started are gone: takes what is left.
+    /// Reads the rest, after the init and all that it started are gone.
     pub fn on_exit(&mut self, out_of_memory: bool, buffer: &mut Vec<u8>) {
         self.out_of_memory = out_of_memory;
-        self.hear(buffer);
+        self.read_messages(buffer);
         self.finish_reading(buffer);
     }
 
-    /// No process of the run is left, so what is not in the pipes now will never be. Their end is not
-    /// waited for: a forked copy of the host may hold the other side open.
+    /// Reads the rest of the pipes. No process of the run is left, so nothing more will be written. The end of file is
+    /// not waited for: a forked copy of the host may hold the other side open.
     fn finish_reading(&mut self, buffer: &mut Vec<u8>) {
         for index in 0..self.outputs.len() {
-            // What is there now and no more, in case that somebody holds the other end and still writes.
+            // Only the bytes that are there now, in case another process holds the other end and still writes.
             let pipe = self.outputs[index].pipe.as_ref();
             let mut waiting =
                 pipe.and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok()).unwrap_or(0) as usize;
-            // A program can have its pipe give each of its writes to one read.
+            // A program can make its pipe return one write for each read (O_DIRECT).
             while waiting > 0 {
                 match self.read(index, 1, buffer) {
                     0 => break,
@@ -194,14 +193,14 @@ impl Run {
         }
     }
 
-    /// Every message of the init that waits; true when the run step has started.
-    fn hear(&mut self, buffer: &mut Vec<u8>) -> bool {
+    /// Reads all queued messages of the init; true if the run step has started.
+    fn read_messages(&mut self, buffer: &mut Vec<u8>) -> bool {
         let mut started = false;
         while self.control_open && !self.done {
             match channel::receive_into(self.handle.control.as_fd(), false, buffer) {
                 Ok(Some((len, fds))) => match FromInit::from_bytes(&buffer[..len]) {
                     Some(FromInit::Started { kind: StepKind::Run }) => {
-                        // What the compiler came to is no longer how it ended.
+                        // The end of the compile step is not the end of the run.
                         self.end = None;
                         self.step = StepKind::Run;
                         started = true;
@@ -214,7 +213,7 @@ impl Run {
             }
         }
         if !self.control_open {
-            // The jailer tells when the init is gone; until then there is nothing to hear.
+            // The jailer reports the end of the init; until then there is nothing to read.
             self.unwatch(self.handle.control.as_fd());
         }
         started
@@ -222,7 +221,7 @@ impl Run {
 
     fn take(&mut self, message: FromInit, fds: Vec<OwnedFd>) {
         match message {
-            // One that was stopped is the last step: its end is the run's.
+            // A stopped step is the last one, and its end is that of the run.
             FromInit::Ended { kind: kind @ (StepKind::Pack | StepKind::Wasm), end }
                 if end.cause != Cause::Stopped =>
             {
@@ -235,7 +234,7 @@ impl Run {
             }
             FromInit::Ended { kind, end } => self.end = Some((kind, end)),
             FromInit::Artifact { name, kind, size } => {
-                // Read at once: its descriptor is one of few, and there may be a hundred artifacts.
+                // Read at once: descriptors are few, and there may be a hundred artifacts.
                 match read_artifact(name, kind, size, fds.into_iter().next()) {
                     Ok(artifact) => self.artifacts.push(artifact),
                     Err(note) => self.notes.push(note),
@@ -251,7 +250,7 @@ impl Run {
                 self.start_gateway(fds);
             }
             FromInit::Started { kind } => self.step = kind,
-            // No gateway was asked for; a run sends no commands that could be answered.
+            // No gateway was asked for, and the engine sends no commands that have answers.
             FromInit::Listening | FromInit::Answer { .. } => {}
         }
     }
@@ -269,7 +268,7 @@ impl Run {
         self.trouble = Some(trouble);
     }
 
-    /// Reads up to `times` buffers; never blocks. Gives how many bytes there were.
+    /// Reads up to `times` buffers without blocking. Returns the number of bytes.
     fn read(&mut self, index: usize, times: usize, buffer: &mut Vec<u8>) -> usize {
         buffer.resize(READ_BYTES, 0);
         let mut sum = 0;
@@ -277,7 +276,7 @@ impl Run {
             let Some(pipe) = &mut self.outputs[index].pipe else { break };
             match pipe.read(buffer) {
                 Ok(len) if len > 0 => {
-                    self.keep(index, &buffer[..len]);
+                    self.append_output(index, &buffer[..len]);
                     sum += len;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -291,8 +290,8 @@ impl Run {
         sum
     }
 
-    /// Keeps what fits under the limit; the first byte over it ends the program.
-    fn keep(&mut self, index: usize, bytes: &[u8]) {
+    /// Appends output up to the limit; the first byte over it ends the program.
+    fn append_output(&mut self, index: usize, bytes: &[u8]) {
         let output = &mut self.outputs[index];
         let room = (self.ending.output_bytes as usize).saturating_sub(output.kept.len());
         let kept = &bytes[..bytes.len().min(room)];
@@ -312,13 +311,13 @@ impl Run {
         }
     }
 
-    /// Why no program starts from the tree that this run had, where that is a folder of the host.
+    /// The reason why no program starts from the writable tree of this run, if that is a folder of the host.
     fn noexec(&self) -> Option<String> {
         let base = self.base.as_deref()?;
         temporary::noexec(base)
     }
 
-    /// The result, or why there is none.
+    /// The result, or the error.
     pub fn into_result(mut self) -> Result<ExecutionResult, Error> {
         self.ending.cancelled = self.handle.cancelled();
         if let Some(trouble) = &self.trouble {
@@ -359,7 +358,7 @@ impl Run {
             },
         }
         if self.truncated && result.limit.is_none() && result.status == Status::Completed {
-            // It ended by itself before it could be stopped; what it wrote was too much all the same.
+            // It ended before it could be stopped, but its output was over the limit.
             outcome::too_much_output(&mut result, self.step, &self.ending);
         }
         if temporary::is_like_noexec(&result)
@@ -387,7 +386,7 @@ fn succeeded(end: &StepEnd) -> bool {
     end.cause == Cause::Exited && end.code == 0
 }
 
-/// Reads exactly the size that was announced; a file of the jail's own, which nobody changes any more.
+/// Reads exactly the announced size. The file belongs to the jail, and nothing changes it any more.
 fn read_artifact(
     name: String,
     kind: String,
@@ -395,7 +394,7 @@ fn read_artifact(
     fd: Option<OwnedFd>,
 ) -> Result<Artifact, String> {
     let Some(fd) = fd else {
-        // The kernel drops a descriptor that the receiver has no number left for.
+        // The kernel drops a descriptor if the receiver has no free number for it.
         return Err(format!(
             "artifact {name:?} was lost: this process has no descriptor left for it; raise the limit on \
              open files (ulimit -n)"
@@ -416,10 +415,10 @@ fn do_not_fit(what: &str, limits: &RunLimits) -> Error {
     ))
 }
 
-/// A jail that could not be built, as an error that names layer, cause and fix.
+/// The error for a jail that could not be built, with layer, cause and fix.
 pub fn refusal(trouble: &Trouble) -> Error {
     let Trouble { layer, what, fix, .. } = trouble;
-    // A program that is missing, or files that cannot be placed, are no fault of the isolation.
+    // A missing program, or files that cannot be placed, are not faults of the isolation.
     match layer.as_str() {
         "program" => Error::new(
             ErrorCode::LanguageUnavailable,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(unsafe_code)]
-//! Starts the jailer from the bytes inside this library, and waits for its end. The only unsafe code
-//! of the engine: between the one clone and the exec run nothing but raw system calls on memory that
-//! was prepared before, since the host may have any number of threads.
+//! Starts the jailer from the bytes inside this library, and waits for its end. This is the only unsafe code of the
+//! engine. Between clone and exec it makes only raw system calls on memory that was prepared before, because the host
+//! may have any number of threads.
 
 use crate::programs::plan::TMP;
 use crate::programs::temporary;
@@ -23,9 +23,10 @@ use unsandbox_protocol::{Error, ErrorCode, IsolationPolicy, Level};
 
 static PROGRAM: &[u8] = include_bytes!(env!("UNSANDBOX_JAILER_PROGRAM"));
 
-/// A jailer builds one jail before it speaks, which takes milliseconds; a machine may be busy.
+/// How long a jailer may take to its first message. It builds one jail before, which takes milliseconds, but the
+/// machine may be busy.
 const START_TIME: Duration = Duration::from_secs(30);
-/// As long as it may take to end every run.
+/// How long it may take to end every run.
 const END_TIME: Duration = Duration::from_secs(10);
 
 /// A running jailer.
@@ -34,18 +35,18 @@ pub struct Jailer {
     pub socket: OwnedFd,
     pub pidfd: OwnedFd,
     pub hello: Hello,
-    /// Why it is not at the full level, where that was tried first.
+    /// The reason why it is not at the full level, if that was tried first.
     pub fell_back: Option<Trouble>,
 }
 
-/// What it said first.
+/// The first message of a jailer.
 #[derive(Clone, Debug)]
 pub struct Hello {
     pub trouble: Option<Trouble>,
     pub level: Option<Level>,
     pub layers: Vec<String>,
     pub missing: Vec<String>,
-    /// Folder of the host below which runs get their writable trees; empty where each mounts its own.
+    /// The host's folder for writable trees; empty if each run mounts its own.
     pub base: String,
 }
 
@@ -75,18 +76,18 @@ impl Jailer {
         self.hello.base.is_empty()
     }
 
-    /// Folder of the host below which runs have their writable trees; `None` where each mounts its own.
+    /// The host's folder for writable trees; `None` if each run mounts its own.
     pub fn base(&self) -> Option<PathBuf> {
         (!self.has_own_trees()).then(|| PathBuf::from(&self.hello.base))
     }
 
-    /// The writable tree of a run, as the run sees it.
+    /// The path of a run's writable tree inside the run.
     pub fn tree(&self, id: u64) -> String {
         if self.has_own_trees() { TMP.to_string() } else { format!("{}/{id}", self.hello.base) }
     }
 
-    /// Starts one at the best level that the policy and this machine allow. One that cannot work says
-    /// why in its `hello`.
+    /// Starts a jailer at the best level that the policy and this machine allow. If none works, its `hello` has the
+    /// reason.
     pub fn start(policy: IsolationPolicy) -> Result<Jailer, Error> {
         if policy == IsolationPolicy::Reduced {
             return Jailer::start_reduced();
@@ -114,7 +115,7 @@ impl Jailer {
         Ok(jailer)
     }
 
-    /// Starts one and hears its first message.
+    /// Starts a jailer and reads its first message.
     fn start_at(level: Level) -> Result<Jailer, Error> {
         let general = "check the limits on processes and open files";
         let broken =
@@ -123,7 +124,7 @@ impl Jailer {
         let (socket, theirs) = channel::pair().map_err(broken("make a socket"))?;
         let null = File::options().read(true).write(true).open("/dev/null");
         let null = null.map_err(broken("open /dev/null"))?;
-        // Above every number that the child is given, whatever the host has left open or closed.
+        // Above all numbers of the child's descriptors, whatever the host has open.
         let high = |fd: &dyn AsFd| {
             rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), ENGINE_FD + 1)
                 .map_err(|error| broken("duplicate a descriptor")(error.into()))
@@ -155,7 +156,7 @@ impl Jailer {
         Ok(Jailer { socket, pidfd, hello, fell_back: None })
     }
 
-    /// Ends it, with every run that it has.
+    /// Ends the jailer with all its runs.
     pub fn end(&self) {
         let asked = channel::try_send(self.socket.as_fd(), &ToJailer::Quit, &[]);
         if asked.is_err() || !is_readable_within(&self.pidfd, END_TIME) {
@@ -169,14 +170,14 @@ impl Jailer {
     pub fn wait(&self) {
         let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
         while poll(&mut ended, None) == Err(Errno::INTR) {}
-        // Where the host is the first process, or a reaper by its own wish, orphans come to it.
+        // If the host is the first process or a subreaper, orphaned processes become its children.
         let _ = reap(libc::P_PIDFD, self.pidfd.as_raw_fd() as libc::id_t);
     }
 }
 
-/// Whether `fd` has something to tell before `patience` is over.
-fn is_readable_within(fd: &OwnedFd, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+/// Whether `fd` becomes readable within `timeout`.
+fn is_readable_within(fd: &OwnedFd, timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
         let timeout = Timespec::try_from(rest).ok();
@@ -187,10 +188,10 @@ fn is_readable_within(fd: &OwnedFd, patience: Duration) -> bool {
     }
 }
 
-/// One message, if it comes in time.
-fn receive_within(socket: &OwnedFd, patience: Duration) -> io::Result<Option<Received>> {
-    if !is_readable_within(socket, patience) {
-        let text = format!("no answer within {} s", patience.as_secs());
+/// Receives one message; an error if none comes within `timeout`.
+fn receive_within(socket: &OwnedFd, timeout: Duration) -> io::Result<Option<Received>> {
+    if !is_readable_within(socket, timeout) {
+        let text = format!("no answer within {} s", timeout.as_secs());
         return Err(io::Error::new(io::ErrorKind::TimedOut, text));
     }
     channel::receive(socket.as_fd())
@@ -198,7 +199,7 @@ fn receive_within(socket: &OwnedFd, patience: Duration) -> io::Result<Option<Rec
 
 type Received = (Vec<u8>, Vec<OwnedFd>);
 
-/// Why there is no level at all.
+/// The reason why no level works.
 fn neither(full: &Trouble, reduced: &Trouble) -> Trouble {
     if full.layer == reduced.layer {
         return full.clone();
@@ -231,7 +232,7 @@ fn program() -> Result<OwnedFd, Error> {
 
 fn sealed_program() -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Kernels before 6.3 do not know the flag that asks for an executable one.
+    // Kernels before 6.3 do not have the flag for an executable memfd.
     let memfd = rustix::fs::memfd_create("unsandbox-jailer", flags | MemfdFlags::EXEC)
         .or_else(|_| rustix::fs::memfd_create("unsandbox-jailer", flags))?;
     let mut file = File::from(memfd);
@@ -252,15 +253,15 @@ fn installed_program(path: &std::ffi::OsStr) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Waits for a child, whatever signal it sends, and gives its exit code; 0 where it was killed, or where
-/// there is no such child.
+/// Waits for a child, whatever signal it sends, and returns its exit code; 0 if it was killed, or if there is no such
+/// child.
 fn reap(kind: libc::idtype_t, id: libc::id_t) -> i32 {
     // SAFETY: an all-zero siginfo is valid and outlives the call, which fills it in.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         while libc::waitid(kind, id, &mut info, libc::WEXITED | libc::__WALL) < 0 {
             if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                return 0; // not ours, or somebody's waitpid(-1) was faster
+                return 0; // not a child of this process, or another waitpid(-1) was faster
             }
         }
         if info.si_code == libc::CLD_EXITED { info.si_status() } else { 0 }
@@ -268,9 +269,9 @@ fn reap(kind: libc::idtype_t, id: libc::id_t) -> i32 {
 }
 
 /// Clones this process twice and executes `program` in the second copy, with `fds` as its descriptors
-/// 0, 1, 2, … The first copy ends at once, so that the host has no child: whatever is executed sends SIGCHLD
-/// at its end and is met by waitpid(-1), however it was cloned, and a host that waits for all its children
-/// would wait for the jailer too.
+/// 0, 1, 2, … The first copy ends at once, so that the host has no child: an executed program sends SIGCHLD at its end
+/// and is seen by waitpid(-1), however it was cloned, and a host that waits for all its children would wait for the
+/// jailer too.
 fn clone_and_exec(program: &OwnedFd, level: Level, fds: [&OwnedFd; 4]) -> io::Result<()> {
     const _: () = assert!(ENGINE_FD == 3);
     let path = format!("/proc/self/fd/{}\0", program.as_raw_fd());
@@ -291,7 +292,7 @@ fn clone_and_exec(program: &OwnedFd, level: Level, fds: [&OwnedFd; 4]) -> io::Re
     // SAFETY: without CLONE_VM the copies have copies of everything prepared above, and call only
     // async-signal-safe functions until they execute or exit.
     unsafe {
-        // No exit signal: the host's SIGCHLD handler and waitpid(-1) hear nothing of this child.
+        // No exit signal: the host's SIGCHLD handler and waitpid(-1) do not see this child.
         let pid = libc::syscall(libc::SYS_clone, zero, zero, zero, zero, zero);
         if pid < 0 {
             return Err(io::Error::last_os_error());
@@ -307,7 +308,7 @@ fn clone_and_exec(program: &OwnedFd, level: Level, fds: [&OwnedFd; 4]) -> io::Re
             libc::_exit(*libc::__errno_location());
         }
         if second > 0 {
-            // Not an exit: a checker of memory that the host runs under would check this copy too.
+            // Not `exit`: a memory checker that runs the host would check this copy too.
             libc::kill(libc::getpid(), libc::SIGKILL);
         }
         for (number, fd) in fds.iter().enumerate() {
@@ -328,7 +329,7 @@ fn clone_and_exec(program: &OwnedFd, level: Level, fds: [&OwnedFd; 4]) -> io::Re
     }
 }
 
-/// Keeps every signal of the host away from the calling thread.
+/// Blocks all signals of the host on the calling thread.
 pub fn block_signals() {
     // SAFETY: an all-zero sigset is filled before use, and outlives the call.
     unsafe {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The jobs of an engine: those that wait for their turn, those that run, and, in a [`JobStore`], those that have
-//! ended. All under one lock, which is never held while a sink is called.
+//! The jobs of an engine: queued, running, and, in a [`JobStore`], finished ones. One lock protects them all; it is
+//! never held while a sink is called.
 
 pub mod ending;
 pub mod outcome;
@@ -26,18 +26,18 @@ pub struct Record {
     pub listed: bool,
     pub submitted: Instant,
     pub sink: Arc<dyn EventSink>,
-    /// Others that want to hear of its end.
+    /// Further sinks that get its end.
     pub watchers: Vec<Arc<dyn EventSink>>,
-    /// While it is queued: what it needs to be launched.
+    /// Set while it is queued: the parts of its launch.
     pub waiting: Option<Waiting>,
-    /// While it runs.
+    /// Set while it runs.
     pub handle: Option<Arc<Handle>>,
-    pub guard: Option<CancelGuard>,
-    /// Its sink has heard that it is accepted. Until then the job is not ended: an end never overtakes that.
+    pub cancel_registration: Option<CancelGuard>,
+    /// Whether its sink got the acceptance. Before that the job is not ended, so that the end is never reported first.
     pub is_accepted: bool,
-    /// Why it is to end as soon as it is accepted.
+    /// The reason of a cancel that came before the acceptance.
     pub cancelled: Option<CancelReason>,
-    /// When the call that submitted it ends, and how long that may take.
+    /// The deadline of the call that submitted it, and the time that the call allowed.
     pub deadline: Option<(Instant, Duration)>,
 }
 
@@ -52,13 +52,13 @@ pub struct Jobs {
     active: HashMap<String, Record>,
     pub queue: VecDeque<String>,
     pub running: usize,
-    /// Submissions that are being accepted: each has its place in the queue already.
+    /// Submissions that are being accepted; each counts against the queue already.
     pub accepting: usize,
     pub next_run: u64,
-    /// Runs on their way to the reactor. Under the same lock as their launch: the jailer may answer before it is
-    /// over.
+    /// Launched runs that the reactor has not taken yet. Under the same lock as the launch, because the jailer may
+    /// answer before the launch is complete.
     pub launched: Vec<(u64, Run)>,
-    /// No further submission is taken.
+    /// Whether further submissions are refused.
     pub closed: bool,
     deadlines: BTreeSet<(Instant, String)>,
     pub finished: Box<dyn JobStore>,
@@ -130,8 +130,7 @@ impl Jobs {
         self.active.get_mut(job_id)
     }
 
-    /// The sink has heard that the job is accepted. Gives why it is to end now, if somebody asked for that
-    /// meanwhile.
+    /// Records that the sink got the acceptance. Returns the reason of a cancel that came before.
     pub fn accepted(&mut self, job_id: &str) -> Option<CancelReason> {
         self.accepting -= 1;
         let record = self.active.get_mut(job_id)?;
@@ -139,7 +138,7 @@ impl Jobs {
         record.cancelled
     }
 
-    /// Has a job that is being accepted end right after that; false for any other job.
+    /// Cancels a job that is being accepted, to end right after its acceptance; false for any other job.
     pub fn cancel_when_accepted(&mut self, job_id: &str, reason: CancelReason) -> bool {
         match self.active.get_mut(job_id) {
             Some(record) if !record.is_accepted => {
@@ -155,14 +154,14 @@ impl Jobs {
         self.active.get_mut(job_id).filter(|record| record.owner == *owner)
     }
 
-    /// Takes out a job that ends.
+    /// Removes a job that ends.
     pub fn remove(&mut self, job_id: &str) -> Option<Record> {
         let record = self.active.remove(job_id)?;
-        self.forget_deadline(record.deadline, job_id);
+        self.remove_deadline(record.deadline, job_id);
         Some(record)
     }
 
-    fn forget_deadline(&mut self, deadline: Option<(Instant, Duration)>, job_id: &str) {
+    fn remove_deadline(&mut self, deadline: Option<(Instant, Duration)>, job_id: &str) {
         if let Some((when, _)) = deadline {
             self.deadlines.remove(&(when, job_id.to_string()));
         }
@@ -185,7 +184,7 @@ impl Jobs {
         self.running == 0 && self.queue.is_empty() && self.accepting == 0
     }
 
-    /// Nothing here needs the reactor's clock.
+    /// Whether nothing here needs the reactor's clock.
     pub fn is_quiet(&self) -> bool {
         self.launched.is_empty() && self.finished.is_empty() && self.deadlines.is_empty()
     }
@@ -194,7 +193,7 @@ impl Jobs {
         self.deadlines.first().map(|(when, _)| *when)
     }
 
-    /// The next job whose call is past its deadline, once.
+    /// The next job whose call is past its deadline; each job is returned once.
     pub fn pop_overdue(&mut self, now: Instant) -> Option<(String, Duration)> {
         self.deadlines.first().filter(|(when, _)| *when <= now)?;
         let (_, job_id) = self.deadlines.pop_first()?;
@@ -202,7 +201,7 @@ impl Jobs {
         Some((job_id, limit))
     }
 
-    pub fn keep(&mut self, job: Job, owner: Owner, listed: bool) {
+    pub fn store_finished(&mut self, job: Job, owner: Owner, listed: bool) {
         self.finished.insert(Finished { job, owner, listed });
     }
 }

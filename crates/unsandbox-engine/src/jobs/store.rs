@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where finished jobs are kept: a trait, so that a durable store can take the place of the one in memory.
+//! The store of finished jobs. It is a trait, so that a durable store can replace the one in memory.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -11,36 +11,36 @@ use unsandbox_protocol::{ExecutionResult, Job, Owner};
 pub struct Finished {
     pub job: Job,
     pub owner: Owner,
-    /// Of an asynchronous job; the others were waited for by their callers, as a rule.
+    /// Whether it was an asynchronous job. The callers of the others usually have the result already.
     pub listed: bool,
 }
 
-/// Keeps finished jobs. Called under the lock of the jobs, so that it must not block for long.
+/// A store of finished jobs. It is called under the lock of the jobs, so it must not block.
 pub trait JobStore: Send + fmt::Debug {
     fn insert(&mut self, finished: Finished);
 
-    /// The job if it is this owner's.
+    /// The job, if it belongs to this owner.
     fn get(&self, owner: &Owner, job_id: &str) -> Option<&Job>;
 
-    /// Removes what is past its time or over the room for results.
+    /// Removes jobs that are past their retention or over the limit on bytes.
     fn expire(&mut self);
 
     fn is_empty(&self) -> bool;
 }
 
-/// Keeps them in memory, for a time and up to so many bytes.
+/// A store in memory, with limits on time and bytes.
 #[derive(Debug)]
 pub struct MemoryStore {
     retention: Duration,
     max_bytes: usize,
     jobs: HashMap<String, Finished>,
-    owners: HashMap<Owner, Kept>,
+    owners: HashMap<Owner, OwnerJobs>,
     bytes: usize,
 }
 
 /// The finished jobs of one owner, first to last, by whether they are listed.
 #[derive(Default, Debug)]
-struct Kept {
+struct OwnerJobs {
     unlisted: VecDeque<Entry>,
     listed: VecDeque<Entry>,
     bytes: usize,
@@ -53,12 +53,12 @@ struct Entry {
     bytes: usize,
 }
 
-impl Kept {
+impl OwnerJobs {
     fn queues(&mut self) -> [&mut VecDeque<Entry>; 2] {
         [&mut self.unlisted, &mut self.listed]
     }
 
-    /// Removes the first entry that `wanted` says; unlisted ones first.
+    /// Removes the first entry if `wanted` accepts it; unlisted entries before listed ones.
     fn pop(&mut self, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let entry = self
             .queues()
@@ -80,10 +80,10 @@ impl JobStore for MemoryStore {
     fn insert(&mut self, finished: Finished) {
         let bytes = size_of(finished.job.result.as_deref());
         let job_id = finished.job.job_id.clone();
-        let kept = self.owners.entry(finished.owner.clone()).or_default();
-        let queue = if finished.listed { &mut kept.listed } else { &mut kept.unlisted };
+        let owner_jobs = self.owners.entry(finished.owner.clone()).or_default();
+        let queue = if finished.listed { &mut owner_jobs.listed } else { &mut owner_jobs.unlisted };
         queue.push_back(Entry { since: Instant::now(), job_id: job_id.clone(), bytes });
-        kept.bytes += bytes;
+        owner_jobs.bytes += bytes;
         self.bytes += bytes;
         self.jobs.insert(job_id, finished);
         self.expire();
@@ -93,23 +93,24 @@ impl JobStore for MemoryStore {
         self.jobs.get(job_id).filter(|finished| finished.owner == *owner).map(|it| &it.job)
     }
 
-    /// When there are too many bytes, the owner that has the most gives up its first: nobody's results push out
-    /// those of another who has less.
+    /// Over the limit on bytes, the first result of the owner with the most bytes is removed, so that no owner
+    /// displaces the results of one with fewer.
     fn expire(&mut self) {
         let mut removed = Vec::new();
         let is_old = |entry: &Entry| entry.since.elapsed() >= self.retention;
-        for kept in self.owners.values_mut() {
-            removed.extend(std::iter::from_fn(|| kept.pop(is_old)));
+        for owner_jobs in self.owners.values_mut() {
+            removed.extend(std::iter::from_fn(|| owner_jobs.pop(is_old)));
         }
         self.bytes -= removed.iter().map(|entry| entry.bytes).sum::<usize>();
         while self.bytes > self.max_bytes
-            && let Some(largest) = self.owners.values_mut().max_by_key(|kept| kept.bytes)
+            && let Some(largest) =
+                self.owners.values_mut().max_by_key(|owner_jobs| owner_jobs.bytes)
             && let Some(entry) = largest.pop(|_| true)
         {
             self.bytes -= entry.bytes;
             removed.push(entry);
         }
-        self.owners.retain(|_, kept| kept.bytes > 0);
+        self.owners.retain(|_, owner_jobs| owner_jobs.bytes > 0);
         for entry in removed {
             self.jobs.remove(&entry.job_id);
         }
@@ -120,7 +121,7 @@ impl JobStore for MemoryStore {
     }
 }
 
-/// Bytes that keeping a result costs.
+/// The bytes that a result counts for.
 fn size_of(result: Option<&ExecutionResult>) -> usize {
     const OVERHEAD: usize = 1024;
     OVERHEAD
@@ -138,7 +139,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    /// Has room for so many results of 10,000 bytes.
+    /// A store for `count` results of 10,000 bytes.
     fn store(count: usize) -> MemoryStore {
         MemoryStore::new(DAY, count * (10_000 + 1024))
     }

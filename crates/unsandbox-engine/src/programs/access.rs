@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether a program that was found on the host can be run in a jail: by the id that it will have there, and
-//! in what a jail shows. A root host sees everything, while its runs have an id that owns nothing.
+//! Checks whether a program of the host can run in a jail: with the user id that it has there, and with the files that
+//! the jail shows. A root host sees everything, while its runs have a user id that owns nothing.
 
 use rustix::fs::{Access as Asked, AtFlags, CWD, accessat};
 use std::collections::VecDeque;
@@ -14,29 +14,29 @@ use std::path::{Component, Path, PathBuf};
 use unsandbox_jailer::{SYSTEM, ids};
 use unsandbox_protocol::Level;
 
-/// As many links as the kernel follows.
+/// The number of links that the kernel follows.
 const LINKS_MAX: usize = 40;
-/// As many interpreters of interpreters as the kernel starts.
+/// The depth of interpreters of interpreters that the kernel allows.
 const INTERPRETERS_MAX: usize = 4;
 
-/// How the programs of this engine's runs see the host.
+/// The access of this engine's runs to the host's files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Access {
-    /// Their id owns nothing and is in no group, so that the rights of all others count.
-    pub is_stranger: bool,
-    /// They go by the host's own folders. With namespaces a jail has a root of its own, in which the folders
-    /// above what it shows are made anew, for everybody to pass.
+    /// Whether their user id owns nothing and is in no group, so that the permissions of others apply.
+    pub runs_as_other_user: bool,
+    /// Whether they use paths through the host's own folders. With namespaces a jail has its own root, in which the
+    /// folders above shown files are created anew, searchable by all.
     pub by_the_host: bool,
 }
 
-/// Why a program cannot be run.
+/// The reason why a program cannot run.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Blocked {
-    /// The rights of this file or folder.
+    /// The permissions of this file or folder.
     Rights(PathBuf),
-    /// The way leads here, which a jail does not show.
+    /// The path leads here, and a jail does not show it.
     Hidden(PathBuf),
-    /// It leads to what is not there, or in a circle.
+    /// The path leads to a missing file, or in a circle.
     Nowhere(PathBuf),
 }
 
@@ -55,18 +55,18 @@ impl fmt::Display for Blocked {
 }
 
 impl Access {
-    /// That of runs which go by the host's own folders.
+    /// The access of runs that use paths through the host's own folders.
     pub fn by_the_host() -> Access {
-        let is_stranger = ids::of_root(rustix::process::geteuid().as_raw()).is_some();
-        Access { is_stranger, by_the_host: true }
+        let runs_as_other_user = ids::of_root(rustix::process::geteuid().as_raw()).is_some();
+        Access { runs_as_other_user, by_the_host: true }
     }
 
     pub fn at(self, level: Level) -> Access {
         Access { by_the_host: level == Level::Reduced, ..self }
     }
 
-    /// Whether `program` can be started where a jail shows the system and `shown`, with the interpreters that
-    /// its first line names, and whether the folders that are shown for it can be entered.
+    /// Checks that `program` and the interpreters of its first line can start in a jail that shows the system and
+    /// `shown`, and that the shown folders can be entered.
     pub fn check(self, program: &Path, shown: &[PathBuf]) -> Result<(), Blocked> {
         let mut program = program.to_path_buf();
         for _ in 0..INTERPRETERS_MAX {
@@ -76,24 +76,24 @@ impl Access {
                 return Err(Blocked::Hidden(real));
             }
             let Some(interpreter) = interpreter_of(&real) else { break };
-            // A script is read by its interpreter.
+            // A script must be readable for its interpreter.
             self.may(&real, &found, Asked::READ_OK)?;
             program = interpreter;
         }
         shown.iter().try_for_each(|path| self.check_shown(path, shown))
     }
 
-    /// Whether runs may go through this folder of the host.
+    /// Whether runs may search this folder of the host.
     pub fn may_pass(self, folder: &Path) -> bool {
         let end = self.walk(folder, &[]);
         end.and_then(|(real, found)| self.may(&real, &found, Asked::EXEC_OK)).is_ok()
     }
 
-    /// A folder that is shown, and its libraries, without which a program does not even begin.
+    /// Checks a shown folder and its libraries, without which a program does not start.
     fn check_shown(self, path: &Path, shown: &[PathBuf]) -> Result<(), Blocked> {
         for part in ["", "lib", "lib64", "libexec"] {
             let folder = if part.is_empty() { path.to_path_buf() } else { path.join(part) };
-            // A file was checked as a program, or is one that a runtime may do without.
+            // A file was checked as a program, or is optional for a runtime.
             if folder.is_dir() {
                 let (real, found) = self.walk(&folder, shown)?;
                 self.may(&real, &found, Asked::EXEC_OK)?;
@@ -102,7 +102,7 @@ impl Access {
         Ok(())
     }
 
-    /// Goes the way that the kernel goes, link by link, and gives where it ends.
+    /// Resolves a path link by link, as the kernel does. Returns the file at its end.
     fn walk(self, path: &Path, shown: &[PathBuf]) -> Result<(PathBuf, Metadata), Blocked> {
         let nowhere = |path: &Path| Blocked::Nowhere(path.to_path_buf());
         let mut rest: VecDeque<OsString> = parts(path).collect();
@@ -141,19 +141,19 @@ impl Access {
         Ok((here, found))
     }
 
-    /// Whether the rights of a folder on the way are those of the host's.
+    /// Whether the host's permissions of a folder on the path apply.
     fn counts(self, folder: &Path, shown: &[PathBuf]) -> bool {
         self.by_the_host || roots(shown).any(|root| folder.starts_with(root))
     }
 
-    /// Whether a jail has this path at all: what it shows, what lies in that, and the folders above it.
+    /// Whether a jail has this path: shown files, everything below them, and the folders above them.
     fn is_in_sight(self, path: &Path, shown: &[PathBuf]) -> bool {
         self.by_the_host
             || roots(shown).any(|root| path.starts_with(root) || root.starts_with(path))
     }
 
     fn may(self, path: &Path, found: &Metadata, asked: Asked) -> Result<(), Blocked> {
-        let allowed = if self.is_stranger {
+        let allowed = if self.runs_as_other_user {
             let wanted = [(Asked::READ_OK, 0o4), (Asked::EXEC_OK, 0o1)];
             let bits = wanted.iter().filter(|(right, _)| asked.contains(*right));
             let bits = bits.fold(0, |bits, (_, bit)| bits | bit);
@@ -201,11 +201,11 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    const STRANGER_REDUCED: Access = Access { is_stranger: true, by_the_host: true };
-    const STRANGER_FULL: Access = Access { is_stranger: true, by_the_host: false };
-    const SELF_FULL: Access = Access { is_stranger: false, by_the_host: false };
+    const OTHER_USER_REDUCED: Access = Access { runs_as_other_user: true, by_the_host: true };
+    const OTHER_USER_FULL: Access = Access { runs_as_other_user: true, by_the_host: false };
+    const SELF_FULL: Access = Access { runs_as_other_user: false, by_the_host: false };
 
-    /// A folder in which `home` lets nobody else in, below it an installation.
+    /// A folder with `home`, which other users cannot enter, and an installation below it.
     struct Place(PathBuf);
 
     impl Place {
@@ -250,14 +250,14 @@ mod tests {
         let (prefix, program) = (place.at("home/python"), place.at("home/python/bin/python3"));
         let shown = [prefix];
         let blocked = Err(Blocked::Rights(place.at("home")));
-        assert_eq!(STRANGER_REDUCED.check(&program, &shown), blocked);
-        assert_eq!(STRANGER_FULL.check(&program, &shown), Ok(()), "a jail makes it anew");
+        assert_eq!(OTHER_USER_REDUCED.check(&program, &shown), blocked);
+        assert_eq!(OTHER_USER_FULL.check(&program, &shown), Ok(()), "a jail makes it anew");
         assert_eq!(SELF_FULL.check(&program, &shown), Ok(()));
         for part in ["home/python", "home/python/bin", "home/python/bin/python3", "home/python/lib"]
         {
             place.set(part, 0o700);
             let blocked = Err(Blocked::Rights(place.at(part)));
-            assert_eq!(STRANGER_FULL.check(&program, &shown), blocked);
+            assert_eq!(OTHER_USER_FULL.check(&program, &shown), blocked);
             place.set(part, 0o755);
         }
     }
@@ -269,21 +269,21 @@ mod tests {
         let named = place.at("venv/bin/python3");
         symlink("../../home/python/bin/python3", &named).unwrap();
         let shown = [place.at("venv"), place.at("home/python")];
-        assert_eq!(STRANGER_FULL.check(&named, &shown), Ok(()));
+        assert_eq!(OTHER_USER_FULL.check(&named, &shown), Ok(()));
         let blocked = Err(Blocked::Rights(place.at("home")));
-        assert_eq!(STRANGER_REDUCED.check(&named, &shown), blocked);
-        // By a folder between them that nobody shows.
+        assert_eq!(OTHER_USER_REDUCED.check(&named, &shown), blocked);
+        // Through a folder between them that is not shown.
         fs::remove_file(&named).unwrap();
         fs::create_dir(place.at("between")).unwrap();
         symlink(place.at("home/python/bin/python3"), place.at("between/python3")).unwrap();
         symlink(place.at("between/python3"), &named).unwrap();
         let hidden = Err(Blocked::Hidden(place.at("between")));
-        assert_eq!(STRANGER_FULL.check(&named, &shown), hidden);
+        assert_eq!(OTHER_USER_FULL.check(&named, &shown), hidden);
         assert_eq!(SELF_FULL.check(&named, &shown), hidden);
         for (target, link) in [("b", "a"), ("a", "b")] {
             symlink(target, place.at(link)).unwrap();
         }
-        let circle = STRANGER_REDUCED.check(&place.at("a"), &[]);
+        let circle = OTHER_USER_REDUCED.check(&place.at("a"), &[]);
         assert!(matches!(circle, Err(Blocked::Nowhere(_))), "{circle:?}");
     }
 
@@ -296,18 +296,18 @@ mod tests {
         let shown = [script.clone(), place.at("home/python")];
         assert_eq!(interpreter_of(&script), Some(hidden));
         let blocked = Err(Blocked::Rights(place.at("home")));
-        assert_eq!(STRANGER_REDUCED.check(&script, &shown), blocked);
-        assert_eq!(STRANGER_FULL.check(&script, &shown), Ok(()));
-        assert!(matches!(STRANGER_FULL.check(&script, &shown[..1]), Err(Blocked::Hidden(_))));
+        assert_eq!(OTHER_USER_REDUCED.check(&script, &shown), blocked);
+        assert_eq!(OTHER_USER_FULL.check(&script, &shown), Ok(()));
+        assert!(matches!(OTHER_USER_FULL.check(&script, &shown[..1]), Err(Blocked::Hidden(_))));
         place.set("tool", 0o711);
-        assert_eq!(STRANGER_FULL.check(&script, &shown), Err(Blocked::Rights(script)));
+        assert_eq!(OTHER_USER_FULL.check(&script, &shown), Err(Blocked::Rights(script)));
         let usual = place.program("usual", b"#!/usr/bin/env python3\n");
-        assert_eq!(STRANGER_REDUCED.check(&usual, std::slice::from_ref(&usual)), Ok(()));
+        assert_eq!(OTHER_USER_REDUCED.check(&usual, std::slice::from_ref(&usual)), Ok(()));
     }
 
     #[test]
-    fn what_is_installed_for_everybody_is_for_strangers_too() {
-        for access in [STRANGER_REDUCED, STRANGER_FULL, SELF_FULL] {
+    fn programs_readable_by_all_users_run_under_another_user_id() {
+        for access in [OTHER_USER_REDUCED, OTHER_USER_FULL, SELF_FULL] {
             assert_eq!(access.check(Path::new("/bin/sh"), &[]), Ok(()), "{access:?}");
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Standard input of a run: nothing, bytes known beforehand, or a stream.
+//! Standard input of a run: empty, known bytes, or a stream.
 
 use crate::jailer::start::block_signals;
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, PipeWriter, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 
-/// Bytes that are written in one call.
-const TOGETHER: usize = 16 * 1024;
+/// Small parts are written in blocks of this size.
+const WRITE_BLOCK_BYTES: usize = 16 * 1024;
 
-/// A descriptor at whose end is the end of file.
+/// A descriptor from which the program reads its standard input.
 pub fn prepare(bytes: Option<&[u8]>, stream: Option<Box<dyn Read + Send>>) -> io::Result<OwnedFd> {
     if let Some(stream) = stream {
         let (reader, writer) = io::pipe()?;
@@ -25,11 +25,10 @@ pub fn prepare(bytes: Option<&[u8]>, stream: Option<Box<dyn Read + Send>>) -> io
     }
 }
 
-/// A file in memory that nobody can change, at its beginning. Small parts are written together, a large one from where
-/// it lies.
+/// A sealed file in memory, positioned at its beginning. Small parts are written together, a large one without a copy.
 pub fn sealed<'a>(name: &str, parts: impl Iterator<Item = &'a [u8]>) -> io::Result<OwnedFd> {
     let memfd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut file = BufWriter::with_capacity(TOGETHER, File::from(memfd));
+    let mut file = BufWriter::with_capacity(WRITE_BLOCK_BYTES, File::from(memfd));
     for part in parts {
         file.write_all(part)?;
     }
@@ -40,8 +39,8 @@ pub fn sealed<'a>(name: &str, parts: impl Iterator<Item = &'a [u8]>) -> io::Resu
     Ok(file.into())
 }
 
-/// Copies until either end closes. A program that reads no further is not an error of the host: SIGPIPE,
-/// blocked on this thread, ends with it.
+/// Copies until either end closes. A program that stops reading is not an error of the host: SIGPIPE is blocked on this
+/// thread and ends with it.
 fn pump(mut stream: Box<dyn Read + Send>, mut writer: PipeWriter) {
     block_signals();
     let mut buffer = vec![0u8; 64 * 1024];

@@ -393,7 +393,7 @@ pub struct Running {
     pub backend: Arc<Fake>,
     pub address: String,
     pub stop: CancelToken,
-    pub hurry: CancelToken,
+    pub stop_now: CancelToken,
     thread: Option<JoinHandle<Result<(), Error>>>,
 }
 
@@ -406,12 +406,12 @@ pub fn start_at(listen: &str, options: ServerOptions) -> Running {
     let server = Server::new(backend.clone(), options);
     let bound = server.bind(&Listen::parse(listen).unwrap()).unwrap();
     let address = bound.address().to_string();
-    let (stop, hurry) = (CancelToken::new(), CancelToken::new());
+    let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
     let thread = std::thread::spawn({
-        let (stop, hurry) = (stop.clone(), hurry.clone());
-        move || bound.run_until(&stop, &hurry)
+        let (stop, stop_now) = (stop.clone(), stop_now.clone());
+        move || bound.run_until(&stop, &stop_now)
     });
-    Running { backend, address, stop, hurry, thread: Some(thread) }
+    Running { backend, address, stop, stop_now, thread: Some(thread) }
 }
 
 pub fn keyed(keys: &str) -> ServerOptions {
@@ -464,7 +464,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
-        self.hurry.cancel();
+        self.stop_now.cancel();
         self.join();
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::mask::Masked;
+use unsandbox_protocol::sync::lock;
 
 #[derive(Default, Debug)]
 pub(super) struct ConnectionState {
@@ -31,7 +32,7 @@ struct Inner {
 
 impl ConnectionState {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("no panic under this lock")
+        lock(&self.inner)
     }
 
     /// Begins a call with the deadline `until`. Its request contains placeholders for these headers, and perhaps a
@@ -113,14 +114,14 @@ impl ConnectionState {
         let (state, result) = (self.clone(), place.clone());
         std::thread::Builder::new().name("unsandbox-connect".to_string()).spawn(move || {
             let outcome = step();
-            *result.lock().expect("no panic under this lock") = Some(outcome);
+            *lock(&result) = Some(outcome);
             // Under the state's lock, so that the waiter cannot miss it between its check and its wait.
             drop(state.lock());
             state.changed.notify_all();
         })?;
         let mut inner = self.lock();
         loop {
-            if let Some(outcome) = place.lock().expect("no panic under this lock").take() {
+            if let Some(outcome) = lock(&place).take() {
                 return Ok(outcome);
             }
             let left = until.saturating_duration_since(Instant::now());

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::cancelled;
+use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{CancelToken, Error, ErrorCode};
 
 #[derive(Clone, Debug)]
@@ -64,14 +65,14 @@ impl Control {
         let woken = Arc::new((Mutex::new(false), Condvar::new()));
         let wake = |waker: Arc<(Mutex<bool>, Condvar)>| {
             move || {
-                *waker.0.lock().expect("no panic under this lock") = true;
+                *lock(&waker.0) = true;
                 waker.1.notify_all();
             }
         };
         let _cancelled = self.cancel.on_cancel(wake(woken.clone()));
         let _abandoned = self.abandoned.on_cancel(wake(woken.clone()));
         let pause = self.left().map_or(pause, |left| left.min(pause));
-        let asleep = woken.0.lock().expect("no panic under this lock");
+        let asleep = lock(&woken.0);
         let slept = woken.1.wait_timeout_while(asleep, pause, |woken| !*woken);
         drop(slept.expect("no panic under this lock"));
         self.check()

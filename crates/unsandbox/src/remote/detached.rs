@@ -9,6 +9,7 @@ use super::submit::EncodedRequest;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 use unsandbox_protocol::printable::printable;
+use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{CancelToken, Error, wire};
 
 /// How long a caller who cancels waits for the request to the server; after that only the thread waits.
@@ -36,7 +37,7 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, SubmissionState> {
-        self.state.lock().expect("no panic under this lock")
+        lock(&self.state)
     }
 
     fn wake(&self) {

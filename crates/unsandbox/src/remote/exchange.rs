@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::auth::{Credentials, sign};
 use unsandbox_protocol::backend::cancelled;
+use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::wire::{self, http_date};
 use unsandbox_protocol::{Error, ErrorCode};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
@@ -166,12 +167,12 @@ impl Exchange {
     }
 
     pub(super) fn close(&self) {
-        self.own().idle.lock().expect("no panic under this lock").clear();
+        lock(&self.own().idle).clear();
     }
 
     /// A connection of `idle`, or a new one.
     fn take_connection(&self, idle: &Mutex<Vec<Connection>>) -> Connection {
-        let mut idle = idle.lock().expect("no panic under this lock");
+        let mut idle = lock(idle);
         while let Some(connection) = idle.pop() {
             if !connection.state.is_interrupted() {
                 return connection;
@@ -200,7 +201,7 @@ impl Exchange {
     }
 
     fn return_to_pool(idle: &Mutex<Vec<Connection>>, connection: Connection) {
-        let mut idle = idle.lock().expect("no panic under this lock");
+        let mut idle = lock(idle);
         if idle.len() < IDLE_CONNECTIONS_MAX && !connection.state.is_interrupted() {
             idle.push(connection);
         }

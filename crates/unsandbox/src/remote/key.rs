@@ -4,6 +4,7 @@
 use std::sync::Mutex;
 use unsandbox_protocol::Error;
 use unsandbox_protocol::auth::hex;
+use unsandbox_protocol::sync::lock;
 
 const KEY_BYTES: usize = 16;
 /// Keys for which random bytes are read at once, which saves a system call for each submission.
@@ -18,7 +19,7 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn next(&self) -> Result<String, Error> {
-        let mut left = self.left.lock().expect("no panic under this lock");
+        let mut left = lock(&self.left);
         if left.is_empty() {
             let mut batch = [[0; KEY_BYTES]; BATCH];
             getrandom::fill(batch.as_flattened_mut())

@@ -37,6 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use unsandbox_protocol::auth::Credentials;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::wire::{self, percent_encode};
 use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, Owner, limits};
 
@@ -185,17 +186,17 @@ impl Remote {
     fn known_features(&self) -> MutexGuard<'_, Option<Features>> {
         let ServerState { features, .. } =
             self.inner.server_state.get_or_init(ServerState::default);
-        features.lock().expect("no panic under this lock")
+        lock(features)
     }
 
     fn known_jobs(&self) -> MutexGuard<'_, Jobs> {
         let ServerState { jobs, .. } = self.inner.server_state.get_or_init(ServerState::default);
-        jobs.lock().expect("no panic under this lock")
+        lock(jobs)
     }
 
     fn owners(&self) -> MutexGuard<'_, Owners> {
         let ServerState { owners, .. } = self.inner.server_state.get_or_init(ServerState::default);
-        owners.lock().expect("no panic under this lock")
+        lock(owners)
     }
 
     /// NOT_FOUND, where the job is another owner's.

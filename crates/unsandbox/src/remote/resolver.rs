@@ -9,6 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use unsandbox_protocol::sync::lock;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -54,7 +55,7 @@ impl ConnectionResolver {
 
     fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
         let known_as = format!("{host}:{port}");
-        let found = self.found.lock().expect("no panic under this lock").clone();
+        let found = lock(&self.found).clone();
         if let Some((known, when, addresses)) = found
             && known == known_as
             && when.elapsed() < ADDRESS_LIFE
@@ -75,7 +76,7 @@ impl ConnectionResolver {
         if addresses.is_empty() {
             return Err(Error::HostNotFound);
         }
-        let mut found = self.found.lock().expect("no panic under this lock");
+        let mut found = lock(&self.found);
         *found = Some((known_as, Instant::now(), addresses.clone()));
         Ok(addresses)
     }

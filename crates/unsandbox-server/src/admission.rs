@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What every request passes before an operation sees it: the web-page check of a server without keys,
-//! the key, the body, and the log line on the way back.
+//! The middleware in front of every operation: it checks the key (or, on a server without keys, that no web page
+//! sent the request), reads the body, and writes the log line.
 
 use crate::body;
 use crate::budget::Reservation;
@@ -24,17 +24,17 @@ use unsandbox_protocol::validate::shown;
 use unsandbox_protocol::wire::{COMPAT_HEADER, Shape};
 use unsandbox_protocol::{Error, ErrorCode};
 
-/// The operations that need no key need no body either.
-const STRANGER_BODY_LIMIT: usize = 4096;
+/// Operations without a key take no body, so a small limit is enough.
+const UNAUTHENTICATED_BODY_LIMIT: usize = 4096;
 
-/// How the request came; set by the accept loop.
+/// The kind of socket that a request came by; set by the accept loop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Via {
     Tcp,
     Unix,
 }
 
-/// What the operations get of a request that came through: who sent it, and its whole body.
+/// A request that passed all checks: its sender and its whole body, for the operation.
 #[derive(Clone)]
 pub(crate) struct Admitted {
     pub caller: Caller,
@@ -42,20 +42,20 @@ pub(crate) struct Admitted {
     pub body: Bytes,
     /// The memory of the body.
     pub memory: Arc<Reservation>,
-    /// How its sender wants results written.
+    /// The form of results that the client asked for.
     pub shape: Shape,
 }
 
-/// Runs an operation behind all checks; whatever happens, there is a reply and a log line, and a log line
-/// alone where the client left before its reply.
-pub(crate) async fn guard(
+/// Checks a request and runs its operation. Every request gets a reply and a log line; if the client left before
+/// the reply, there is still the log line.
+pub(crate) async fn admit(
     Shared(state): Shared<Arc<State>>,
     mut request: Request<Body>,
     next: Next,
 ) -> Response<Body> {
     let exchange = request.extensions_mut().remove::<Exchange>().expect("set by the connection");
     let mut line = LogLine::begin(&request);
-    let mut response = match admitted(&state, request, &exchange, &mut line.label).await {
+    let mut response = match read_request(&state, request, &exchange, &mut line.label).await {
         Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -65,10 +65,10 @@ pub(crate) async fn guard(
     response.map(|body| Body::new(Sent::new(body, exchange)))
 }
 
-/// What the log says of a client that left before its reply.
+/// The status in the log of a request whose client left before the reply.
 const CLIENT_LEFT: u16 = 499;
 
-/// Written when dropped: a request that is given up has its line too.
+/// Written when dropped, so that an abandoned request is logged too.
 struct LogLine {
     started: Instant,
     what: String,
@@ -103,8 +103,8 @@ impl Drop for LogLine {
     }
 }
 
-/// The request with its whole body and its caller, or why not.
-async fn admitted(
+/// The request with its whole body and its caller, or the refusal.
+async fn read_request(
     state: &State,
     request: Request<Body>,
     exchange: &Exchange,
@@ -117,9 +117,9 @@ async fn admitted(
         Ok(Some(found)) => found.party(exchange.peer()),
         _ => Party::Peer(exchange.peer(), None),
     };
-    let stranger = !state.keys.is_empty() && !matches!(checked, Ok(Some(_)));
+    let is_unauthenticated = !state.keys.is_empty() && !matches!(checked, Ok(Some(_)));
     exchange.count_for(party);
-    if stranger || checked.is_err() {
+    if is_unauthenticated || checked.is_err() {
         exchange.stays_idle();
     }
     let found = match checked {
@@ -129,12 +129,12 @@ async fn admitted(
             return Err(error.into());
         }
     };
-    let limit = if stranger { STRANGER_BODY_LIMIT } else { state.body_limit };
-    // One without a body is as good as read.
+    let limit = if is_unauthenticated { UNAUTHENTICATED_BODY_LIMIT } else { state.body_limit };
+    // A request without a body waits for none.
     let stage = if body.is_end_stream() { Stage::Reply } else { Stage::Body };
     let mut memory = state.bodies.reserve(exchange);
     let reading = body::read(&parts.headers, body, limit, state.body_pace, &mut memory);
-    let bytes = if stranger {
+    let bytes = if is_unauthenticated {
         reading.await?
     } else {
         exchange.wait_in(stage, reading).await.map_err(reply::evicted)??
@@ -171,7 +171,7 @@ fn check_head<'a>(state: &'a State, parts: &Parts) -> Result<Option<Found<'a>>, 
     Ok(found)
 }
 
-/// How the sender of a request wants results written.
+/// The form of results that a request asks for.
 fn shape_of(state: &State, headers: &HeaderMap) -> Shape {
     let lean = headers.get(COMPAT_HEADER).is_some_and(|value| value == "0");
     match (lean, state.compat) {
@@ -181,13 +181,13 @@ fn shape_of(state: &State, headers: &HeaderMap) -> Shape {
     }
 }
 
-/// What anyone may ask.
+/// Whether a path needs no key.
 fn is_open(path: &str) -> bool {
     matches!(path, "/health" | "/languages")
 }
 
-/// Without keys, a web page must not run code here: neither by a simple request, which carries its
-/// `Origin`, nor by a name of its own that resolves to this machine (DNS rebinding).
+/// Without keys, a web page must not run code here. There are two attacks: a simple request, which carries the
+/// page's `Origin`, and a host name of the attacker that resolves to this machine (DNS rebinding).
 fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> Result<(), Error> {
     let forbidden = |message: String| Err(Error::new(ErrorCode::Permission, message));
     let site = headers.get("sec-fetch-site").filter(|site| site.as_bytes() != b"none");
@@ -211,7 +211,7 @@ fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> R
     Ok(())
 }
 
-/// A body is read as it comes. Said here, since the compressed bytes are not even wrong JSON.
+/// Refuses compressed bodies, which are not decoded. Without this check the error would be about invalid JSON.
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
     let mut encodings = headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
     match encodings.find(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
@@ -220,7 +220,7 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// A path may hold anything; a log line is one line.
+/// A path in the log: one line of visible ASCII, at most 200 characters.
 fn printable(path: &str) -> String {
     let mut shown: String =
         path.chars().take(200).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the engine's callers and its reactor share: the jobs, the link to the jailer, and how a job comes to its end.
+//! The state that the engine's callers and its reactor share: the jobs and the link to the jailer. Jobs end here.
 //!
-//! Lock order: [`JailerLink`]'s `starting`, then the jobs, then the link's other locks. Sinks and guards are called
-//! and dropped without any.
+//! Lock order: [`JailerLink`]'s `starting`, then the jobs, then the link's other locks. Sinks and cancel registrations
+//! are called and dropped without any lock.
 
 use crate::egress::Egress;
 use crate::jailer::link::{JailerLink, system};
@@ -22,11 +22,11 @@ use unsandbox_protocol::{
     CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Status,
 };
 
-pub struct Core {
+pub struct EngineShared {
     pub options: EngineOptions,
     pub concurrency: usize,
     pub egress: Arc<Egress>,
-    /// A forked copy of the host must leave everything here alone.
+    /// The process of the engine. In a forked copy of the host nothing here may be used.
     pub process: u32,
     jobs: Mutex<Jobs>,
     /// Signalled when a job ends.
@@ -35,7 +35,7 @@ pub struct Core {
     pub epoll: Arc<OwnedFd>,
     wake: OwnedFd,
     pub stopping: AtomicBool,
-    /// The reactor sleeps without a time limit.
+    /// Whether the reactor sleeps without a time limit.
     pub asleep: AtomicBool,
 }
 
@@ -43,11 +43,11 @@ pub fn closed() -> Error {
     Error::new(ErrorCode::Conflict, "the engine is closed")
 }
 
-/// How a run was started. Another change adds `pooled`: by a runtime that was started ahead.
+/// How a run was started, for its result.
 const COLD: &str = "cold";
 
-impl Core {
-    pub fn new(options: EngineOptions) -> Result<Core, Error> {
+impl EngineShared {
+    pub fn new(options: EngineOptions) -> Result<EngineShared, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let concurrency = if options.concurrency == 0 { 2 * cores } else { options.concurrency };
         let egress = Arc::new(Egress::new(&options.egress)?);
@@ -57,7 +57,7 @@ impl Core {
         let data = epoll::EventData::new_u64(token::WAKE);
         epoll::add(&epoll, &wake, data, epoll::EventFlags::IN).map_err(system("epoll"))?;
         let store = MemoryStore::new(options.retention, options.retention_max_bytes);
-        Ok(Core {
+        Ok(EngineShared {
             concurrency,
             egress,
             process: std::process::id(),
@@ -76,12 +76,12 @@ impl Core {
         lock(&self.jobs)
     }
 
-    /// The running jailer, started where there is none.
+    /// The running jailer; starts one if there is none.
     pub fn ensure_jailer(&self) -> Result<Arc<Jailer>, Error> {
         self.link.ensure(|| if self.jobs().closed { Err(closed()) } else { Ok(()) })
     }
 
-    /// Hands what waits to a new jailer, where the one that it waited for has ended.
+    /// Launches queued jobs with a new jailer, after the one that they waited for has ended.
     pub fn resume(&self) {
         if self.jobs().queue.is_empty() {
             return;
@@ -100,7 +100,7 @@ impl Core {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
-    /// The reactor has to know of a new run only if it sleeps without a time limit.
+    /// Wakes the reactor for a new run, which is necessary only if it sleeps without a time limit.
     pub fn wake_if_asleep(&self) {
         if self.asleep.load(Ordering::SeqCst) {
             self.wake();
@@ -111,7 +111,7 @@ impl Core {
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
     }
 
-    /// Queues a job whose sink has heard that it is accepted, or ends it, if somebody asked for that meanwhile.
+    /// Queues a job after its sink got the acceptance, or ends it if it was cancelled meanwhile.
     pub fn queue(
         self: &Arc<Self>,
         job_id: &str,
@@ -125,23 +125,23 @@ impl Core {
         }
         jobs.queue.push_back(job_id.to_string());
         jobs.set_deadline(job_id, deadline);
-        // Before the launch. Asked after it, a jailer that another call has started between the two would hide that
-        // this job found none.
-        let is_orphan = self.link.get().is_none();
+        // Checked before the launch: after it, a jailer that another call has started meanwhile would hide that this
+        // job found none.
+        let jailer_has_ended = self.link.get().is_none();
         let failed = self.launch_waiting(&mut jobs);
         drop(jobs);
-        // First what bounds the job: sinks and the start of a jailer take their time.
+        // The deadline first, because sinks and the start of a jailer may be slow.
         if deadline.is_some() {
             self.wake();
         }
-        self.guard(job_id, cancel);
+        self.cancel_on_token(job_id, cancel);
         self.end_failed(failed);
-        if is_orphan {
+        if jailer_has_ended {
             self.resume();
         }
     }
 
-    /// Ends a job whose sink panicked when it heard that it is accepted.
+    /// Ends a job whose sink panicked in the event of its acceptance.
     pub fn end_unqueued(&self, job_id: &str) {
         self.jobs().accepted(job_id);
         let text =
@@ -160,23 +160,23 @@ impl Core {
         }
     }
 
-    /// Cancels the job when the token says so, as long as both live.
-    pub fn guard(self: &Arc<Self>, job_id: &str, token: &CancelToken) {
-        let (core, id): (Weak<Core>, _) = (Arc::downgrade(self), job_id.to_string());
-        let guard = token.on_cancel_for(move |reason| {
-            if let Some(core) = core.upgrade() {
-                core.cancel_by_id(&id, reason);
+    /// Cancels the job when the token is cancelled, as long as both exist.
+    pub fn cancel_on_token(self: &Arc<Self>, job_id: &str, token: &CancelToken) {
+        let (shared, id): (Weak<EngineShared>, _) = (Arc::downgrade(self), job_id.to_string());
+        let registration = token.on_cancel_for(move |reason| {
+            if let Some(shared) = shared.upgrade() {
+                shared.cancel_by_id(&id, reason);
             }
         });
-        // A job that has ended meanwhile needs no guard; it is dropped without the lock.
-        let mut unused = Some(guard);
+        // If the job has ended meanwhile, the registration is dropped, without the lock.
+        let mut unused = Some(registration);
         if let Some(record) = self.jobs().active(job_id) {
-            record.guard = unused.take();
+            record.cancel_registration = unused.take();
         }
     }
 
-    /// Forgets watchers of a job that are no longer wanted: a caller that asks again and again leaves nothing behind.
-    /// They are asked, and dropped, without the lock.
+    /// Removes watchers of a job that are no longer wanted, so that repeated calls do not accumulate. Watchers are
+    /// asked and dropped without the lock.
     pub fn drop_unwanted(&self, job_id: &str, mut watchers: Vec<Arc<dyn EventSink>>) {
         watchers.retain(|watcher| !tell::is_wanted(&**watcher));
         if watchers.is_empty() {
@@ -204,7 +204,7 @@ impl Core {
         }
     }
 
-    /// Ends the calls that are past their deadline: their callers hear of it at once, and what runs is cancelled.
+    /// Ends calls that are past their deadline: their sinks get the error at once, and their runs are cancelled.
     pub fn end_overdue(&self, now: Instant) {
         loop {
             let mut jobs = self.jobs();
@@ -226,7 +226,7 @@ impl Core {
         }
     }
 
-    /// Ends whatever is left, as cancelled, without waiting for it.
+    /// Ends all remaining jobs as cancelled, without waiting for them.
     pub fn abandon(&self) {
         let unfinished = self.jobs().unfinished();
         for job_id in unfinished {
@@ -236,7 +236,7 @@ impl Core {
         }
     }
 
-    /// The end of a run that was launched.
+    /// Ends a job that was launched, and launches queued ones in its place.
     pub fn end_run(&self, job_id: &str, result: Result<ExecutionResult, Error>) {
         let failed = {
             let mut jobs = self.jobs();
@@ -247,8 +247,8 @@ impl Core {
         self.end_failed(failed);
     }
 
-    /// Completes a job and tells all that wait for it. It may have ended meanwhile: as one that was abandoned, or
-    /// cancelled while it waited.
+    /// Completes a job and reports its end to its sink and watchers. Does nothing if it has ended meanwhile, abandoned
+    /// or cancelled in the queue.
     fn end(&self, job_id: &str, result: Result<ExecutionResult, Error>) {
         let mut jobs = self.jobs();
         let Some(mut record) = jobs.remove(job_id) else { return };
@@ -262,12 +262,12 @@ impl Core {
         };
         let job = self.complete(&mut record, result);
         if record.listed || self.options.keep_unlisted {
-            jobs.keep(job.clone(), record.owner.clone(), record.listed);
+            jobs.store_finished(job.clone(), record.owner.clone(), record.listed);
         }
         drop(jobs);
         self.ended.notify_all();
-        let Record { watchers, sink, guard, .. } = record;
-        drop(guard);
+        let Record { watchers, sink, cancel_registration, .. } = record;
+        drop(cancel_registration);
         let end = error.map_or(Ok(job), Err);
         for watcher in watchers {
             tell::end(&*watcher, end.clone());
@@ -275,7 +275,7 @@ impl Core {
         tell::end(&*sink, end);
     }
 
-    /// The job with its result, and what every result says, however it ended.
+    /// The job with its result and the fields that every result has.
     fn complete(&self, record: &mut Record, mut result: ExecutionResult) -> Job {
         let job = &mut record.job;
         result.language = job.language.clone();
