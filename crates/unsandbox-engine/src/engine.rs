@@ -229,6 +229,7 @@ impl Engine {
         sink: &Arc<dyn EventSink>,
     ) -> Result<(), Error> {
         self.check_process()?;
+        let context_link = submission.link_context();
         let Submission { request, listed, stdin, cancel, context, .. } = submission;
         let request = if request.language().is_some() { request } else { request.detect()? };
         let language = request.language().expect("it was detected");
@@ -251,7 +252,7 @@ impl Engine {
         let record = new_record(job, context.owner, sink.clone(), waiting);
         let until = context.deadline.filter(|_| !listed);
         let deadline = until.and_then(|limit| Some((record.submitted.checked_add(limit)?, limit)));
-        self.enqueue(Record { listed, deadline, ..record }, &cancel)
+        self.enqueue(Record { listed, deadline, context_link, ..record }, &cancel)
     }
 }
 
@@ -275,6 +276,7 @@ fn new_record(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting
         waiting: Some(waiting),
         handle: None,
         cancel_registration: None,
+        context_link: None,
         is_accepted: false,
         cancelled: None,
         deadline: None,

@@ -64,6 +64,8 @@ impl Reactor {
                 }
             }
             reactor.take_in_new_runs();
+            // Of a run, messages before output: its start is one of them.
+            events.sort_by_key(|event| token::is_output(event.data.u64()));
             for event in &events {
                 reactor.on_event(event.data.u64());
             }
@@ -261,6 +263,7 @@ mod tests {
             waiting: Some(waiting),
             handle: None,
             cancel_registration: None,
+            context_link: None,
             is_accepted: false,
             cancelled: None,
             deadline: None,

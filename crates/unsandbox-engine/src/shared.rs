@@ -118,6 +118,8 @@ impl EngineShared {
         deadline: Option<(Instant, Duration)>,
         cancel: &CancelToken,
     ) {
+        // First, so that a token which is cancelled already starts no program.
+        self.cancel_on_token(job_id, cancel);
         let mut jobs = self.jobs();
         if let Some(reason) = jobs.accepted(job_id) {
             drop(jobs);
@@ -134,7 +136,6 @@ impl EngineShared {
         if deadline.is_some() {
             self.wake();
         }
-        self.cancel_on_token(job_id, cancel);
         self.end_failed(failed);
         if jailer_has_ended {
             self.resume();
@@ -266,8 +267,8 @@ impl EngineShared {
         }
         drop(jobs);
         self.ended.notify_all();
-        let Record { watchers, sink, cancel_registration, .. } = record;
-        drop(cancel_registration);
+        let Record { watchers, sink, cancel_registration, context_link, .. } = record;
+        drop((cancel_registration, context_link));
         let end = error.map_or(Ok(job), Err);
         for watcher in watchers {
             tell::end(&*watcher, end.clone());

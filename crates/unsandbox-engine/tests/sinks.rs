@@ -162,3 +162,42 @@ fn a_close_does_not_overtake_the_acceptance() {
     let other = engine.clone();
     overtake(&engine, move || other.close(Duration::ZERO));
 }
+
+#[test]
+fn a_token_that_is_cancelled_already_starts_no_program() {
+    let engine = engine();
+    for own in [true, false] {
+        let submission = echo();
+        let token = if own { &submission.cancel } else { &submission.context.cancel };
+        token.cancel();
+        let (sink, events) = recorder();
+        engine.submit(submission, sink);
+        let mut started = false;
+        let end = loop {
+            match events.recv_timeout(SOON).expect("an end") {
+                Event::Finished(end) => break end,
+                Event::Started => started = true,
+                _ => {}
+            }
+        };
+        assert_eq!((started, end.unwrap().status), (false, Status::Cancelled), "{own}");
+    }
+}
+
+#[test]
+fn the_token_of_the_context_ends_an_execution_that_is_not_listed() {
+    let engine = engine();
+    let submission = Submission::validated(Request::new("bash", "sleep 60")).unwrap();
+    let token = submission.context.cancel.clone();
+    let canceller = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        token.cancel();
+    });
+    let error = engine.execute(submission, Arc::new(NoSink)).unwrap_err();
+    canceller.join().unwrap();
+    assert_eq!(error.code(), ErrorCode::Cancelled);
+    // The program is gone too: nothing is left to wait for.
+    let began = Instant::now();
+    engine.close(Duration::from_secs(60));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}

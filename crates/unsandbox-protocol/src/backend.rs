@@ -5,7 +5,7 @@
 //! reports to a sink; in the blocking form (`execute`, `submit_job`, `wait_job`, `cancel_job`) the calling thread
 //! waits. A backend needs to write only the event form.
 
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelGuard, CancelToken};
 use crate::error::{Error, ErrorCode};
 use crate::isolation::Probe;
 use crate::request::Request;
@@ -60,6 +60,13 @@ impl<'a> Submission<'a> {
     /// ARGUMENT if the request breaks a rule.
     pub fn validated(request: Request) -> Result<Submission<'static>, Error> {
         ValidRequest::new(Cow::Owned(request)).map(Submission::new)
+    }
+
+    /// Cancels an execution that is not listed with the token of its context too, as long as the guard exists.
+    pub fn link_context(&self) -> Option<CancelGuard> {
+        let cancel = self.cancel.clone();
+        let link = move |reason| cancel.cancel_for(reason);
+        (!self.listed).then(|| self.context.cancel.on_cancel_for(link))
     }
 
     /// The same submission with a request of its own, for a backend that keeps it longer than the call.
@@ -242,8 +249,14 @@ pub trait Backend: Send + Sync + fmt::Debug {
             context = CallContext::default();
         }
         let waiter = Waiter::with_sink(sink);
+        let _link = submission.link_context();
         self.submit(submission.into_owned(), waiter.sink());
-        result_of(waiter.wait_executed(&context, &cancel), &cancel)
+        let end = waiter.wait_executed(&context, &cancel).inspect_err(|error| {
+            if matches!(error.code(), ErrorCode::Timeout | ErrorCode::Cancelled) {
+                cancel.cancel(); // nobody waits for the program any more
+            }
+        });
+        result_of(end, &cancel)
     }
 
     /// Submits and waits until the job is accepted. A backend may report nothing further to the sink of a listed

@@ -9,6 +9,7 @@ use crate::events::{
 use crate::result::{ExecutionResult, Job};
 use crate::sync::lock;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -238,11 +239,17 @@ impl Shared {
             }
             end(&state)
         };
-        if self.passes_end {
-            self.sink.finished(end.clone());
-        }
+        let passed = self
+            .passes_end
+            .then(|| catch_unwind(AssertUnwindSafe(|| self.sink.finished(end.clone()))));
         lock(&self.state).end = Some(end);
         self.changed.notify_all();
+        // The waiting thread has the end, whatever the sink does. A second panic of this thread would abort it.
+        if let Some(Err(panic)) = passed
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
+        }
     }
 }
 

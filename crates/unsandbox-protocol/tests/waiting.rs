@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, NoSink};
+use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
     Probe, Request, Status, Submission,
@@ -239,4 +240,41 @@ fn a_wait_that_was_given_up_is_not_wanted() {
     assert!(stub.is_wanted());
     drop(stub);
     assert_lost(ends.try_recv().expect("the backend is gone"));
+}
+
+/// Panics where it gets the end.
+struct Panics;
+
+impl EventSink for Panics {
+    fn finished(&self, _: Result<Job, Error>) {
+        panic!("as the test wants it");
+    }
+}
+
+#[test]
+fn a_sink_that_panics_at_the_end_keeps_nobody_waiting() {
+    let waiter = Waiter::before(Arc::new(Panics));
+    let sink = waiter.sink();
+    let backend = std::thread::spawn(move || sink.finished(Ok(ended(b"out"))));
+    let end = waiter.wait_within("job-1", &within(Duration::from_secs(20)));
+    assert_eq!(end.expect("the end came").result.unwrap().stdout, b"out");
+    assert!(backend.join().is_err(), "the panic is the backend's to see");
+    // A thread that panics already drops the sink.
+    let waiter = Waiter::before(Arc::new(Panics));
+    let sink = waiter.sink();
+    let backend = std::thread::spawn(move || {
+        let _sink = sink;
+        panic!("the backend's own");
+    });
+    assert_lost(waiter.wait_within("job-1", &within(Duration::from_secs(20))));
+    assert!(backend.join().is_err());
+}
+
+#[test]
+fn an_execution_that_is_left_is_cancelled() {
+    let stub = Stub::new(With::Keeps);
+    let submission = Submission { context: within(SHORT), ..submission() };
+    let cancel = submission.cancel.clone();
+    assert_eq!(stub.execute(submission, Arc::new(NoSink)).unwrap_err().code(), ErrorCode::Timeout);
+    assert!(cancel.is_cancelled());
 }

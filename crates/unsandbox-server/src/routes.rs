@@ -274,10 +274,11 @@ async fn languages(axum::extract::State(state): Shared) -> Reply {
     Ok(response)
 }
 
-async fn validate_key(axum::extract::State(state): Shared) -> Reply {
+async fn validate_key(axum::extract::State(state): Shared, Extension(admitted): Admitted) -> Reply {
     // The key was checked by `admit`; the other fields come from the backend.
-    let backend = state.backend.clone();
-    let info = spawn_blocking(move || backend.validate_key(&CallContext::default())).await?;
+    let (backend, party) = (state.backend.clone(), admitted.exchange.party());
+    let ask = move || backend.validate_key(&CallContext::default());
+    let info = state.workers.question(party, ask).await?;
     Ok(reply::json(wire::encode_key_info(&KeyInfo { tier: Some(TIER.to_string()), ..info })))
 }
 
@@ -286,9 +287,7 @@ async fn health(axum::extract::State(state): Shared) -> Reply {
     let (status, trouble) = if state.is_stopping() {
         (wire::STOPPING.to_string(), Some(reply::stopping()))
     } else {
-        let backend = state.backend.clone();
-        let Health { healthy, status, .. } =
-            spawn_blocking(move || backend.health(&CallContext::default())).await?;
+        let Health { healthy, status, .. } = state.health().await?;
         let trouble = (!healthy).then(|| reply::unhealthy(&status));
         (status, trouble)
     };

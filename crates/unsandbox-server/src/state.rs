@@ -7,12 +7,13 @@ use crate::keys::Keys;
 use crate::pace::Pace;
 use crate::party::Party;
 use crate::runs::Runs;
-use crate::workers::Workers;
+use crate::workers::{Workers, spawn_blocking};
 use axum::body::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use unsandbox_protocol::backend::Health;
 use unsandbox_protocol::limits::{
     LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
     TTL_MAX_SECONDS,
@@ -182,6 +183,8 @@ const REPLY_SAFE: Duration = Duration::from_secs(5);
 
 /// How long the answer to `GET /languages` is reused: the request needs no key, and the answer may start programs.
 const LANGUAGES_FRESH: Duration = Duration::from_secs(10);
+/// As long as it takes the requests that waited to read it.
+const HEALTH_FRESH: Duration = Duration::from_millis(100);
 
 /// Shared by all requests.
 pub(crate) struct State {
@@ -199,6 +202,7 @@ pub(crate) struct State {
     pub runs: Arc<Runs>,
     stopping: AtomicBool,
     languages: tokio::sync::Mutex<Option<(Instant, Bytes)>>,
+    health: tokio::sync::Mutex<Option<(Instant, Result<Health, Error>)>>,
 }
 
 impl State {
@@ -224,6 +228,7 @@ impl State {
             runs: Arc::default(),
             stopping: AtomicBool::new(false),
             languages: tokio::sync::Mutex::default(),
+            health: tokio::sync::Mutex::default(),
         })
     }
 
@@ -253,6 +258,21 @@ impl State {
     pub(crate) async fn jobs(&self, party: Party, owner: &Owner) -> Result<Vec<Job>, Error> {
         let (backend, context) = (self.backend.clone(), CallContext::of(owner.clone()));
         self.workers.question(party, move || backend.list_jobs(&context)).await
+    }
+
+    /// The backend's health, asked for by one request at a time: anybody may ask, and a backend may have to ask another
+    /// server. Requests that waited meanwhile share the answer.
+    pub(crate) async fn health(&self) -> Result<Health, Error> {
+        let mut kept = self.health.lock().await;
+        if let Some((asked, health)) = &*kept
+            && asked.elapsed() < HEALTH_FRESH
+        {
+            return health.clone();
+        }
+        let backend = self.backend.clone();
+        let health = spawn_blocking(move || backend.health(&CallContext::default())).await;
+        *kept = Some((Instant::now(), health.clone()));
+        health
     }
 
     /// The reply to `GET /languages`, made by one request at a time.

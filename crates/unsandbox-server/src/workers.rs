@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Worker threads beside the event loop. Work that grows with a request or a result waits for a permit. So do
-//! questions about jobs, which a backend may have to ask another server. Questions about the server itself always find
-//! a thread. Work whose caller has left is not started.
+//! questions about jobs and keys, which a backend may have to ask another server. Languages and health are asked for by
+//! one request at a time. Work whose caller has left is not started.
 
 use crate::fair_semaphore::{FairSemaphore, Permit};
 use crate::party::Party;
@@ -13,7 +13,7 @@ use unsandbox_protocol::Error;
 pub(crate) const THREADS: usize = 16;
 /// The most threads with work that grows with its input.
 const IN_TURN_MAX: usize = THREADS / 2;
-/// The most threads that wait for the backend's answer about a job.
+/// The most threads that wait for the backend's answer about a job or a key.
 const QUESTIONS_MAX: usize = THREADS / 4;
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Workers {
         with_permit(self.in_turn.acquire(party).await, work).await
     }
 
-    /// Asks the backend about a job, when its party gets a permit.
+    /// Asks the backend about a job or a key, when its party gets a permit.
     pub(crate) async fn question<T: Send + 'static>(
         &self,
         party: Party,

@@ -52,3 +52,24 @@ fn a_repeated_submission_asks_for_its_job_beside_the_event_loop() {
         assert_eq!(read_reply(&mut **stream).text("job_id"), first.text("job_id"));
     }
 }
+
+#[test]
+fn questions_about_the_server_that_block_hold_up_no_execution() {
+    let server = start(ServerOptions::default());
+    server.backend.itself.close();
+    let ask = |number: usize| match number % 2 {
+        0 => server.send("GET", "/health", "", b""),
+        _ => server.send("POST", "/keys/validate", "", b"{}"),
+    };
+    let mut asked: Vec<_> = (0..MANY).map(ask).collect();
+    server.backend.itself.wait_for(2);
+    let begun = Instant::now();
+    let large = "x".repeat(200_000);
+    assert_eq!(server.execute(&large).text("stdout"), large);
+    assert_eq!(server.get("/jobs").status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    server.backend.itself.open();
+    for stream in &mut asked {
+        assert_eq!(read_reply(&mut **stream).status, 200);
+    }
+}

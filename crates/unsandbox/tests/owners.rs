@@ -4,10 +4,14 @@
 #[path = "../../unsandbox-server/tests/support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use support::{keyed, start};
-use unsandbox::{CancelToken, Client, ErrorCode, Request, Status};
+use unsandbox::{CancelToken, Client, Error, ErrorCode, Job, Request, Status};
+use unsandbox_protocol::backend::NoSink;
+use unsandbox_protocol::{Backend, CallContext, EventSink, Submission};
 use unsandbox_server::{Listen, Server, ServerOptions};
 
 /// A server with two keys whose programs run at another one.
@@ -87,4 +91,45 @@ fn a_remote_is_the_backend_of_a_client_and_never_local() {
     assert!(error.message().contains("local:"), "{error}");
     let error = Client::builder().base_url(&upstream.address).egress_allow("x").remote();
     assert_eq!(error.unwrap_err().code(), ErrorCode::Config);
+}
+
+/// Threads of this process that watch jobs.
+fn watching() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
+    tasks.filter_map(name).filter(|name| name.trim_end() == "unsandbox-watch").count()
+}
+
+struct Watcher {
+    is_wanted: bool,
+    ends: Mutex<Sender<Result<Job, Error>>>,
+}
+
+impl EventSink for Watcher {
+    fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
+    fn finished(&self, end: Result<Job, Error>) {
+        let _ = self.ends.lock().unwrap().send(end);
+    }
+}
+
+#[test]
+fn a_job_has_one_thread_however_many_watch_it() {
+    let upstream = start(ServerOptions::default());
+    let remote = Client::builder().base_url(&upstream.address).no_proxy().remote().unwrap();
+    let submission = Submission::validated(code("hold")).unwrap();
+    let job = remote.submit_job(submission, Arc::new(NoSink)).unwrap();
+    let (ends, ended) = channel();
+    for number in 0..100 {
+        let sink = Watcher { is_wanted: number % 2 == 0, ends: Mutex::new(ends.clone()) };
+        remote.watch(&job.job_id, &CallContext::default(), Arc::new(sink)).unwrap();
+    }
+    assert_eq!(watching(), 1);
+    remote.cancel_job(&job.job_id, &CallContext::default()).unwrap();
+    for _ in 0..50 {
+        let end = ended.recv_timeout(Duration::from_secs(40)).expect("each wanted sink has it");
+        assert_eq!(end.unwrap().status, Status::Cancelled);
+    }
 }

@@ -19,6 +19,11 @@ pub fn of_run(id: u64, which: u64) -> EventData {
     EventData::new_u64(id * EACH + which)
 }
 
+pub fn is_output(number: u64) -> bool {
+    let (id, which) = run_of(number);
+    id != 0 && which != CONTROL
+}
+
 /// The id of a run and which of its descriptors it is.
 pub fn run_of(number: u64) -> (u64, u64) {
     (number / EACH, number % EACH)

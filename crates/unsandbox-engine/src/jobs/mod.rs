@@ -33,6 +33,8 @@ pub struct Record {
     /// Set while it runs.
     pub handle: Option<Arc<Handle>>,
     pub cancel_registration: Option<CancelGuard>,
+    /// Between the token of its context and its own.
+    pub context_link: Option<CancelGuard>,
     /// Whether its sink got the acceptance. Before that the job is not ended, so that the end is never reported first.
     pub is_accepted: bool,
     /// The reason of a cancel that came before the acceptance.

@@ -30,6 +30,8 @@ pub struct Fake {
     pub decide: Arc<Gate>,
     /// Where `get_job` and `list_jobs` wait while it is closed.
     pub questions: Hold,
+    /// Where `health` and `validate_key` wait while it is closed.
+    pub itself: Hold,
 }
 
 #[derive(Default)]
@@ -314,10 +316,12 @@ impl Backend for Fake {
     }
 
     fn validate_key(&self, _: &CallContext) -> Result<KeyInfo, Error> {
+        self.itself.pass();
         Ok(KeyInfo { valid: true, tier: Some("local".into()), reason: None, raw: None })
     }
 
     fn health(&self, _: &CallContext) -> Result<Health, Error> {
+        self.itself.pass();
         Ok(Health { healthy: true, status: "ok".into(), raw: None })
     }
 

@@ -4,6 +4,7 @@
 
 use super::Remote;
 use super::control::Control;
+use super::watchers::ended_job;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -38,18 +39,6 @@ impl Remote {
     }
 }
 
-fn ended(result: ExecutionResult) -> Job {
-    let job = Job::new(result.job_id.clone().unwrap_or_default(), result.status.clone());
-    Job {
-        language: result.language.clone(),
-        detected_language: result.detected_language.clone(),
-        network_mode: result.network_mode.clone(),
-        raw: result.raw.clone(),
-        result: Some(Arc::new(result)),
-        ..job
-    }
-}
-
 impl Backend for Remote {
     /// Does not detect the language: the server does, and may know more languages.
     fn validate<'a>(&self, request: Cow<'a, Request>) -> Result<ValidRequest<'a>, Error> {
@@ -67,12 +56,12 @@ impl Backend for Remote {
         let events = sink.clone();
         let spawned = self.on_a_thread(&sink, move |remote| {
             if !submission.listed {
-                return remote.execute_at(submission, &*events).map(ended);
+                return remote.execute_at(submission, &*events).map(ended_job);
             }
             let cancel = submission.cancel.clone();
             let job = remote.submit_listed(submission)?;
             events.event(Event::Accepted(&job));
-            remote.wait_or_cancel(&job.job_id, &Control::new(cancel, None)).map(ended)
+            remote.wait_or_cancel(&job.job_id, &Control::new(cancel, None)).map(ended_job)
         });
         if let Err(error) = spawned {
             sink.finished(Err(error));
@@ -86,8 +75,7 @@ impl Backend for Remote {
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
         self.check_owner(&context.owner, job_id)?;
-        let (job_id, context) = (job_id.to_string(), context.clone());
-        self.on_a_thread(&sink, move |remote| remote.wait_job(&job_id, &context).map(ended))
+        self.watch_job(job_id, sink)
     }
 
     fn cancel(
@@ -98,7 +86,7 @@ impl Backend for Remote {
     ) -> Result<(), Error> {
         self.check_owner(&context.owner, job_id)?;
         let (job_id, context) = (job_id.to_string(), context.clone());
-        self.on_a_thread(&sink, move |remote| remote.cancel_job(&job_id, &context).map(ended))
+        self.on_a_thread(&sink, move |remote| remote.cancel_job(&job_id, &context).map(ended_job))
     }
 
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {

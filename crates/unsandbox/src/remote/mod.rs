@@ -21,6 +21,7 @@ mod socket;
 mod socks;
 mod submit;
 mod tls;
+mod watchers;
 
 use crate::builder::Timeouts;
 use crate::config::{Endpoint, SERVICE_URL};
@@ -40,6 +41,7 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::wire::{self, percent_encode};
 use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, Owner, limits};
+use watchers::Watchers;
 
 pub(crate) use proxy::ProxyChoice;
 pub(crate) use resolver::LookUp;
@@ -111,6 +113,7 @@ struct ServerState {
     features: Mutex<Option<Features>>,
     jobs: Mutex<Jobs>,
     owners: Mutex<Owners>,
+    watchers: Mutex<Watchers>,
 }
 
 impl Remote {
@@ -197,6 +200,12 @@ impl Remote {
     fn owners(&self) -> MutexGuard<'_, Owners> {
         let ServerState { owners, .. } = self.inner.server_state.get_or_init(ServerState::default);
         lock(owners)
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Watchers> {
+        let ServerState { watchers, .. } =
+            self.inner.server_state.get_or_init(ServerState::default);
+        lock(watchers)
     }
 
     /// NOT_FOUND, where the job is another owner's.

@@ -43,14 +43,25 @@ pub(super) fn wait(
     job_id: &str,
     control: &Control,
 ) -> Result<ExecutionResult, Error> {
+    let end = wait_while(remote, job_id, control, &|| true)?;
+    Ok(end.expect("a wait that is wanted goes on until the end"))
+}
+
+/// Polls a job until it has ended, or its end is not wanted any more.
+pub(super) fn wait_while(
+    remote: &Remote,
+    job_id: &str,
+    control: &Control,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<Option<ExecutionResult>, Error> {
     let mut polls = 0;
     let mut timeouts_in_a_row = 0;
-    loop {
+    while is_wanted() {
         let long = remote.features().wait;
         let begun = Instant::now();
         let asked = if long { longest_wait(remote, control) } else { None };
         match ask_about_job(remote, job_id, control, || poll_once(remote, job_id, asked, control)) {
-            Ok(Job { result: Some(result), .. }) => return Ok(Arc::unwrap_or_clone(result)),
+            Ok(Job { result: Some(result), .. }) => return Ok(Some(Arc::unwrap_or_clone(result))),
             Ok(_) => timeouts_in_a_row = 0,
             // A single dead connection must not end a long wait.
             Err(error)
@@ -76,6 +87,7 @@ pub(super) fn wait(
         }
         polls += 1;
     }
+    Ok(None)
 }
 
 /// The pause after a poll that took `took`, and which the server was asked to hold for `asked` seconds.

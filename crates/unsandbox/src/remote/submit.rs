@@ -34,6 +34,7 @@ impl Remote {
         sink: &dyn EventSink,
     ) -> Result<ExecutionResult, Error> {
         let owner = submission.context.owner.clone();
+        let _link = submission.link_context();
         let end = self.execute_unnoted(submission, sink);
         let job_id = match &end {
             Ok(result) => result.job_id.as_deref(),
