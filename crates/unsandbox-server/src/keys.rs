@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_keys_is_an_error_and_not_an_open_door() {
+    fn a_list_without_keys_is_an_error() {
         assert_eq!(Keys::from_accounts("# none\n").unwrap_err().code(), ErrorCode::Config);
         for half in ["pub-2,", ",sec-2"] {
             let error = Keys::from_accounts(&format!("pub-1,sec-1\n\n{half}\n")).unwrap_err();
