@@ -132,7 +132,7 @@ pub(crate) struct Keyed {
 
 impl Table {
     /// # Errors
-    /// INTERNAL, where the system gives no random numbers.
+    /// INTERNAL, if the system gives no random numbers.
     pub(crate) fn new() -> Result<Table, Error> {
         Self::bounded(IDEMPOTENCY_WINDOW, KEYS_OF_OWNER_MAX)
     }

@@ -25,7 +25,7 @@ impl Listen {
     /// Reads `127.0.0.1:8080`, `[::1]:8080`, `localhost:0` (any free port) or `unix:/path`.
     ///
     /// # Errors
-    /// CONFIG, when it is none of these.
+    /// CONFIG, if it is none of these.
     pub fn parse(text: &str) -> Result<Listen, Error> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
