@@ -381,12 +381,12 @@ mod tests {
     use unsandbox_protocol::wire::WAIT_MAX_SECONDS;
 
     #[test]
-    fn the_definitions_are_sound() {
+    fn the_definitions_are_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn the_help_tells_the_limits_as_they_are() {
+    fn the_help_states_the_current_limits() {
         assert!(run_help().contains("\n  memory_bytes (512M)     memory of the whole run\n"));
         assert_eq!((TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS, QUEUE_MAX), (60, 900, 1000));
         assert!(SERVE_HELP.contains(&format!("at most {WAIT_MAX_SECONDS} s")));

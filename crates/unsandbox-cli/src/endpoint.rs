@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_this_machine() {
+    fn only_local_and_loopback_endpoints_stay_on_this_machine() {
         for here in [
             "local:",
             "unix:/run/x",

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reactor_does_not_sleep_for_good_beside_a_run_that_was_just_launched() {
+    fn the_reactor_sleeps_with_a_time_limit_after_a_launch() {
         let shared = Arc::new(EngineShared::new(EngineOptions::default()).unwrap());
         let mut reactor =
             Reactor { shared: shared.clone(), runs: HashMap::new(), buffer: Vec::new() };

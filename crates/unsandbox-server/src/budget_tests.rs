@@ -82,7 +82,7 @@ fn a_large_reservation_does_not_block_small_ones() {
 }
 
 #[test]
-fn the_party_with_the_most_gives_back_its_oldest() {
+fn the_oldest_reservation_of_the_largest_party_is_evicted() {
     block_on(async {
         let (limiter, budget) = (Limiter::new(100), Budget::new(1000, NOW, NOW));
         let (old, new) = (exchange(&limiter, key("a")).await, exchange(&limiter, key("a")).await);
@@ -114,7 +114,7 @@ fn peers_without_a_key_are_one_party_beside_the_keys() {
 }
 
 #[test]
-fn a_party_is_compared_by_all_that_it_would_have() {
+fn a_party_is_compared_by_its_total_including_the_new_bytes() {
     for [large, small] in [[key("a"), key("b")], [peer(1), peer(2)], [key("a"), peer(1)]] {
         block_on(async {
             let (limiter, budget) = (Limiter::new(100), Budget::new(1000, NOW, NOW));
@@ -135,7 +135,7 @@ fn a_party_is_compared_by_all_that_it_would_have() {
 }
 
 #[test]
-fn the_next_party_gives_memory_back_where_the_largest_is_doing_so() {
+fn the_next_largest_party_is_evicted_while_the_largest_frees_memory() {
     block_on(async {
         let (limiter, budget) = (Limiter::new(100), Budget::new(1000, NOW, NOW));
         let [a, b, c] = ["a", "b", "c"].map(|name| exchange(&limiter, key(name)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which connection has to go.
+//! The choice of the connection that is closed.
 
 use super::*;
 use unsandbox_protocol::Owner;
@@ -31,7 +31,7 @@ fn is_next(limiter: &Limiter, handle: &Handle) {
 }
 
 #[test]
-fn a_party_gives_up_what_costs_least_and_never_a_run() {
+fn connections_are_closed_in_the_order_of_stages_and_never_during_a_run() {
     let limiter = Limiter::new(100);
     let a = key("a");
     let run = open(&limiter, &a, Stage::Run);
@@ -47,11 +47,11 @@ fn a_party_gives_up_what_costs_least_and_never_a_run() {
 }
 
 #[test]
-fn a_new_connection_of_a_party_goes_after_all_that_it_could_do_without() {
+fn a_new_connection_is_closed_after_idle_body_and_long_poll() {
     let limiter = Limiter::new(100);
     let peer = Party::Peer(address(1), None);
     let reply = open(&limiter, &peer, Stage::Reply);
-    // However long this test takes, they are new.
+    // They stay new, however long this test takes.
     let opened_at = |since: Instant| {
         limiter.table().new.iter_mut().for_each(|(opened, _)| *opened = since);
     };
@@ -65,7 +65,7 @@ fn a_new_connection_of_a_party_goes_after_all_that_it_could_do_without() {
     is_next(&limiter, &new);
     let body = open(&limiter, &peer, Stage::Body);
     is_next(&limiter, &body);
-    // Once it is not new any more, it is idle.
+    // A connection that is no longer new is idle.
     opened_at(Instant::now() - NEW);
     let poll = open(&limiter, &peer, Stage::LongPoll);
     is_next(&limiter, &newer);
@@ -74,20 +74,20 @@ fn a_new_connection_of_a_party_goes_after_all_that_it_could_do_without() {
 }
 
 #[test]
-fn the_party_with_the_most_connections_gives_one_up() {
+fn the_party_with_the_most_connections_loses_one() {
     let limiter = Limiter::new(100);
     let few = open(&limiter, &key("few"), Stage::Idle);
     let many = [(); 3].map(|()| open(&limiter, &key("many"), Stage::Reply));
     is_next(&limiter, &many[0]);
     is_next(&limiter, &many[1]);
-    // Of parties with as many, the one whose connection costs less to close.
+    // Of two parties with the same number, the one whose connection costs less to close.
     is_next(&limiter, &few);
     is_next(&limiter, &many[2]);
     assert!(limiter.table().parties.is_empty());
 }
 
 #[test]
-fn runs_count_for_their_party_but_what_else_it_has_goes() {
+fn runs_count_for_their_party_but_its_other_connections_are_closed() {
     let limiter = Limiter::new(100);
     let _runs = [(); 5].map(|()| open(&limiter, &key("a"), Stage::Run));
     let of_b = [(); 2].map(|()| open(&limiter, &key("b"), Stage::Idle));
@@ -107,7 +107,7 @@ fn peers_without_a_key_are_one_party_beside_the_keys_and_many_among_themselves()
         handle
     });
     is_next(&limiter, &first);
-    // As many as the key's: then the older.
+    // The same number as the key's: the older connection is closed.
     is_next(&limiter, &of_key[0]);
     is_next(&limiter, &second);
     // Two and two again.
@@ -150,7 +150,7 @@ fn runs_of_a_party_have_a_share_and_all_together_seven_eighths() {
 }
 
 #[test]
-fn a_connection_is_idle_once_its_reply_is_sent_and_not_once_it_is_made() {
+fn a_connection_is_idle_after_its_reply_is_sent_and_not_after_it_is_made() {
     let limiter = Limiter::new(100);
     let handle = open(&limiter, &key("a"), Stage::Reply);
     let exchange = handle.begin();
@@ -168,7 +168,7 @@ fn a_connection_is_idle_once_its_reply_is_sent_and_not_once_it_is_made() {
 }
 
 #[test]
-fn one_that_has_to_go_begins_nothing() {
+fn an_evicted_connection_starts_nothing() {
     let limiter = Limiter::new(100);
     let exchange = open(&limiter, &key("a"), Stage::Reply).begin();
     limiter.evict_one();
@@ -183,7 +183,7 @@ fn one_that_has_to_go_begins_nothing() {
 }
 
 #[test]
-fn closed_connections_count_for_nobody() {
+fn closed_connections_are_not_counted() {
     let limiter = Limiter::new(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {

@@ -132,7 +132,7 @@ pub(crate) struct Keyed {
 
 impl Table {
     /// # Errors
-    /// INTERNAL, where the system gives no random numbers.
+    /// INTERNAL, if the system gives no random numbers.
     pub(crate) fn new() -> Result<Table, Error> {
         Self::bounded(IDEMPOTENCY_WINDOW, KEYS_OF_OWNER_MAX)
     }
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_with_many_keys_makes_room_among_its_own() {
+    fn an_owner_at_its_limit_of_keys_loses_only_its_own() {
         let table = Table::bounded(IDEMPOTENCY_WINDOW, 2).unwrap();
         let claim = |name: &str, key: &str| table.claim(&owner(name), keyed(key, key));
         let (first, second) = (claim("a", "1").unwrap(), claim("a", "2").unwrap());
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_forgotten_after_their_window() {
+    fn keys_are_removed_after_their_window() {
         let table = Table::bounded(Duration::ZERO, KEYS_OF_OWNER_MAX).unwrap();
         let claim = |key| {
             let keyed = Keyed { generation: None, ..keyed(key, "") };
@@ -331,7 +331,7 @@ mod tests {
 
     /// The server cannot know whether such a key was used and removed, or never came.
     #[test]
-    fn a_key_that_may_be_forgotten_is_refused_under_the_name_of_its_time() {
+    fn a_key_that_may_have_been_removed_is_refused_under_its_old_store_name() {
         let table = Table::bounded(IDEMPOTENCY_WINDOW, 1).unwrap();
         let claim = |name: &str, key: &str, generation: u32| {
             let keyed = Keyed { generation: Some(generation), ..keyed(key, "") };

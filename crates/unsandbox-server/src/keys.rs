@@ -38,7 +38,7 @@ impl Keys {
     /// a bearer key alone. Empty lines and `#` lines are skipped.
     ///
     /// # Errors
-    /// CONFIG, when there is no key in it or half of a pair is missing.
+    /// CONFIG, if there is no key in it or half of a pair is missing.
     pub fn from_accounts(text: &str) -> Result<Keys, Error> {
         let mut keys = Keys::default();
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
@@ -67,7 +67,7 @@ impl Keys {
     /// `public:secret` pair.
     ///
     /// # Errors
-    /// CONFIG, when there is no key in it or half of a pair is missing.
+    /// CONFIG, if there is no key in it or half of a pair is missing.
     pub fn from_words(text: &str) -> Result<Keys, Error> {
         let mut keys = Keys::default();
         let words = text.split(|c: char| c == ',' || c.is_whitespace());
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_keys_is_an_error_and_not_an_open_door() {
+    fn a_list_without_keys_is_an_error() {
         assert_eq!(Keys::from_accounts("# none\n").unwrap_err().code(), ErrorCode::Config);
         for half in ["pub-2,", ",sec-2"] {
             let error = Keys::from_accounts(&format!("pub-1,sec-1\n\n{half}\n")).unwrap_err();

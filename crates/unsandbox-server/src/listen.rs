@@ -25,7 +25,7 @@ impl Listen {
     /// Reads `127.0.0.1:8080`, `[::1]:8080`, `localhost:0` (any free port) or `unix:/path`.
     ///
     /// # Errors
-    /// CONFIG, when it is none of these.
+    /// CONFIG, if it is none of these.
     pub fn parse(text: &str) -> Result<Listen, Error> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn of_servers_that_start_at_once_one_listens() {
+    fn only_one_of_several_servers_that_start_at_once_listens() {
         let dir = scratch("race");
         let listen = Listen::Unix(dir.join("sock"));
         let bound: Vec<Result<Socket, Error>> = std::thread::scope(|scope| {
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_socket_is_never_replaced() {
+    fn a_file_that_is_not_a_socket_is_never_replaced() {
         let dir = scratch("file");
         fs::write(dir.join("precious"), "data").unwrap();
         let error = bind(&Listen::Unix(dir.join("precious")), false).unwrap_err();

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_earn_time_but_neither_a_longer_pause_nor_a_later_deadline() {
+    fn bytes_extend_the_time_but_not_the_pause_or_the_deadline() {
         let seconds = Duration::from_secs;
         let pace = Pace { pause: seconds(30), rate: 1024, deadline: Some(seconds(300)) };
         let mut progress = pace.begin();

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_requests_always_say_how_long() {
+    fn a_429_always_has_retry_after() {
         let error = |ms: Option<u64>| {
             let error = Error::new(ErrorCode::RateLimited, "x");
             ms.map_or(error.clone(), |ms| error.with_retry_after_ms(ms))

@@ -13,7 +13,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Sent {
     body: Body,
-    /// What is left of the last piece that came.
+    /// The rest of the last piece that came.
     rest: Bytes,
     _exchange: Exchange,
 }

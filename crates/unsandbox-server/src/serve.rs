@@ -90,7 +90,7 @@ impl Bound {
     /// then cancelled.
     ///
     /// # Errors
-    /// CONFIG, when the system gives no threads or descriptors for an event loop.
+    /// CONFIG, if the system gives no threads or descriptors for an event loop.
     pub fn run_until(self, stop: &CancelToken, stop_now: &CancelToken) -> Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

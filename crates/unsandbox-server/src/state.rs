@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_leaves_open_is_under_the_caps_too() {
+    fn defaults_of_a_request_are_lowered_to_the_caps() {
         let (memory_bytes, cpu_time_ms) = (Some(64 << 20), Some(200));
         let limits =
             Limits { memory_bytes, cpu_time_ms, processes: Some(4096), ..Limits::default() };
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cap_that_no_run_can_be_held_to_is_refused() {
+    fn a_cap_outside_the_range_of_its_limit_is_refused() {
         let caps = |memory_bytes| Caps {
             limits: Limits { memory_bytes: Some(memory_bytes), ..Limits::default() },
             ..Caps::default()

@@ -94,7 +94,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn a_store_knows_its_own_names_and_no_others() {
+    fn a_store_recognises_only_its_own_names() {
         let (store, other) = (Store::new(HOUR).unwrap(), Store::new(HOUR).unwrap());
         assert_eq!(store.generation_of(store.name().as_bytes()), Some(0));
         assert_eq!(store.generation_of(other.name().as_bytes()), None);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_has_a_name_of_its_own() {
+    fn each_generation_has_a_different_name() {
         let store = Store::new(HOUR).unwrap();
         let (first, told) = (store.name(), store.features());
         store.move_beyond(0);

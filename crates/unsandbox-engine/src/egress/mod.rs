@@ -50,7 +50,7 @@ const LOOKUPS_MAX: usize = 256;
 /// How long a closing engine waits for the threads of ended connections.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
-/// What `semitrusted` runs may reach, and how much of it.
+/// The hosts that `semitrusted` runs may reach, and the limits of that.
 #[derive(Clone, Debug)]
 pub struct EgressOptions {
     /// Host names, `*.suffix` (its sub-domains, not itself) and addresses; empty: every public host.

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cancel_leaves_a_run_that_is_being_killed_its_time() {
+    fn a_cancel_does_not_shorten_the_deadline_of_a_kill() {
         let (control, _init) = channel::pair().unwrap();
         let late = Instant::now() + Duration::from_secs(60);
         let handle = Handle::new(control, late);

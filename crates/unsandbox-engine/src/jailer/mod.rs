@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The jailer as the engine sees it: the process that is started (`start.rs`), the link to it (`link.rs`), a run that is
-//! handed to it (`launch.rs`) and what is heard of that run (`run.rs`, and `handle.rs` for other threads).
+//! The engine's side of the jailer: the start of the process (`start.rs`), the link to it (`link.rs`), the launch of a
+//! run (`launch.rs`), and the state of a run (`run.rs`, and `handle.rs` for other threads).
 
 pub mod handle;
 pub mod launch;

@@ -344,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jailer_that_says_nothing_is_not_waited_for_without_end() {
+    fn the_wait_for_the_first_message_of_a_jailer_is_bounded() {
         let (socket, other) = channel::pair().unwrap();
         let silent = receive_within(&socket, Duration::from_millis(20)).unwrap_err();
         assert_eq!(silent.kind(), io::ErrorKind::TimedOut);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The numbers by which the reactor's event queue names descriptors.
+//! The numbers of descriptors in the reactor's event queue.
 
 use rustix::event::epoll::EventData;
 
@@ -12,7 +12,7 @@ pub const CONTROL: u64 = 0;
 pub const STDOUT: u64 = 1;
 pub const STDERR: u64 = 2;
 
-/// Numbers for each run; ids of runs begin at 1, so that they lie above the reactor's own.
+/// The count of numbers for each run. Ids of runs begin at 1, so their numbers are above the reactor's own.
 const EACH: u64 = 4;
 
 pub fn of_run(id: u64, which: u64) -> EventData {

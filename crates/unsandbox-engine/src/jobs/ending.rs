@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the text about a run's end needs to know: its limits, and who has cancelled it.
+//! The facts for the text about a run's end: its limits, and the reason of a cancel.
 
 use unsandbox_jailer::commands::{Plan, RunLimits, StepKind};
 use unsandbox_protocol::CancelReason;
@@ -10,7 +10,7 @@ pub struct Ending {
     pub cancelled: Option<CancelReason>,
     pub limits: RunLimits,
     pub output_bytes: u64,
-    /// Of each step beside the run.
+    /// The limit of each step except the run.
     pub compile_ms: u64,
     pub run_ms: u64,
 }

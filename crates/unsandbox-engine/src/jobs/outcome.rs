@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table of ends: what a step's end means as status, exit code, signal, limit and words.
+//! Translates the end of a step to status, exit code, signal, limit and error text.
 
 use crate::jobs::ending::Ending;
 use unsandbox_jailer::commands::{Cause, PIPES_MAX, StepEnd, StepKind};
@@ -9,7 +9,7 @@ use unsandbox_protocol::{CancelReason, ExecutionResult, LimitKind, Status, Usage
 const SIGKILL: i32 = 9;
 const SIGXFSZ: i32 = 25;
 
-/// Fills in how it ended.
+/// Fills in the fields of the result about its end.
 pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, ending: &Ending) {
     result.usage = Some(Usage {
         cpu_time_ms: end.cpu_time_us.div_ceil(1000),
@@ -25,7 +25,7 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
             let seconds = ending.wall_ms_of(kind) / 1000;
             let words = match kind {
                 StepKind::Run => format!("{who} exceeded its ttl of {seconds} s"),
-                // A ttl of 5 does not explain an end after a minute, nor would a larger one help.
+                // The ttl does not bound compile steps, so the text must not suggest a larger one.
                 _ => {
                     format!(
                         "{who} exceeded the {seconds} s that its language has for compiling; ttl does not change them"
@@ -59,7 +59,7 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
     }
 }
 
-/// Why a step failed that makes what comes back with the result.
+/// The error text of a failed step that makes an artifact.
 pub fn in_words(kind: StepKind, end: &StepEnd, ending: &Ending) -> String {
     let mut scratch = ExecutionResult::new(Status::Failed);
     describe(&mut scratch, kind, end, ending);
@@ -188,7 +188,7 @@ mod tests {
     };
 
     #[test]
-    fn a_compiler_that_takes_too_long_is_a_timeout_that_names_its_own_bound() {
+    fn a_compile_timeout_names_the_compile_limit() {
         let mut result = ExecutionResult::new(Status::Failed);
         describe(&mut result, StepKind::Compile, &ended(Cause::Wall, SIGKILL), &ENDING);
         assert_eq!((&result.status, result.exit_code), (&Status::Timeout, Some(EXIT_TIMEOUT)));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_an_artifact_says_why_it_could_not() {
+    fn a_failed_artifact_step_reports_its_reason() {
         for (end, why) in [
             (ended(Cause::Exited, 3), "exited with code 3"),
             (ended(Cause::Signaled, 11), "was ended by signal 11 (SIGSEGV, invalid memory access)"),

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_with_many_results_pushes_out_only_its_own() {
+    fn an_owner_with_many_results_displaces_only_its_own() {
         let mut store = store(4);
         add(&mut store, "a", "a1", true);
         for id in ["b1", "b2", "b3", "b4", "b5"] {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn unlisted_jobs_go_first() {
+    fn unlisted_jobs_are_removed_first() {
         let mut store = store(3);
         add(&mut store, "a", "listed", true);
         for id in ["run1", "run2", "run3"] {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_past_their_time_go_for_every_owner() {
+    fn jobs_past_their_retention_are_removed_for_every_owner() {
         let mut store = store(9);
         add(&mut store, "a", "a1", true);
         add(&mut store, "b", "b1", false);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Calls to sinks, which are the code of others. One that panics must neither end the engine's thread nor keep an
-//! end from another sink.
+//! Calls of sinks, which are foreign code. A sink that panics must not end the engine's thread, and other sinks must
+//! still get their end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use unsandbox_protocol::{Error, Event, EventSink, Job};
@@ -15,7 +15,7 @@ pub fn end(sink: &dyn EventSink, end: Result<Job, Error>) {
     caught("the end of its job", || sink.finished(end));
 }
 
-/// Asks whether anyone still listens; a sink that panics is kept, so that it has its end.
+/// Asks whether the sink still wants events. A sink that panics is kept, so that it gets its end.
 pub fn is_wanted(sink: &dyn EventSink) -> bool {
     caught("a question", || sink.is_wanted()).unwrap_or(true)
 }

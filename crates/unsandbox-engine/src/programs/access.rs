@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_lets_nobody_in_counts_where_programs_go_by_it() {
+    fn a_closed_folder_blocks_programs_only_if_their_path_leads_through_it() {
         let place = Place::new("private");
         let (prefix, program) = (place.at("home/python"), place.at("home/python/bin/python3"));
         let shown = [prefix];
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_gone_along_as_the_kernel_goes() {
+    fn links_are_followed_as_the_kernel_follows_them() {
         let place = Place::new("links");
         fs::create_dir_all(place.at("venv/bin")).unwrap();
         let named = place.at("venv/bin/python3");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_needs_its_interpreter_and_has_to_be_read() {
+    fn a_script_must_be_readable_and_needs_its_interpreter() {
         let place = Place::new("scripts");
         let hidden = place.at("home/python/bin/python3");
         let line = format!("#! {} -E\nprint()\n", hidden.display());

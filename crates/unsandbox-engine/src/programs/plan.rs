@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Turns a request into what a jail's init is to do: files, steps, environment, limits.
+//! Turns a request into the plan for a jail's init: files, steps, environment, limits.
 
 use crate::egress;
 use crate::programs::runtimes::Runtime;
@@ -10,13 +10,13 @@ use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
 use unsandbox_protocol::validate::file_names;
 use unsandbox_protocol::{Error, NetworkMode, Request, ValidRequest};
 
-/// The writable tree of a jail with namespaces, and how recipes name it in every jail.
+/// The writable tree of a jail with namespaces. Recipes use this name for it in every jail.
 pub const TMP: &str = "/tmp";
-/// In the writable tree: where a compiled program lies, so that no input file is in its way.
+/// The folder in the writable tree for the compiled program, apart from input files.
 const OUT: &str = "build/main";
 const WORK: &str = "input";
 
-/// The environment that every program starts with; a recipe and the request add to it.
+/// The environment of every program; a recipe and the request add to it.
 const STANDARD_ENV: &[(&str, &str)] = &[
     ("HOME", "/tmp/home"),
     ("LANG", "C.UTF-8"),
@@ -25,7 +25,7 @@ const STANDARD_ENV: &[(&str, &str)] = &[
     ("TMPDIR", "/tmp"),
     ("USER", "sandbox"),
 ];
-/// Where runtimes and libraries look for the number of threads that they shall use.
+/// Variables from which runtimes and libraries take their number of threads.
 const CPU_VARIABLES: [&str; 5] = [
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -35,8 +35,7 @@ const CPU_VARIABLES: [&str; 5] = [
 ];
 const STANDARD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// A request that waits for its jail. What depends on the jail is bound when that is known: see
-/// [`Prepared::bind`].
+/// A request that waits for its jail. [`Prepared::bind`] adds the parts that depend on the jail.
 #[derive(Debug)]
 pub struct Prepared {
     /// Without code and files.
@@ -48,12 +47,12 @@ pub struct Prepared {
     source: String,
     /// Names and contents of the files that are placed, the source last.
     files: Vec<(String, Vec<u8>)>,
-    /// Asks the runtime for its version, and runs nothing else.
+    /// Whether only the runtime is asked for its version.
     only_version: bool,
     pub needs: Needs,
     pub limits: RunLimits,
     pub output_bytes: u64,
-    /// What could not be done, told beside the ordinary result.
+    /// Parts of the request without effect, reported with the result.
     pub notes: Vec<String>,
 }
 
@@ -151,13 +150,13 @@ impl Prepared {
         }
     }
 
-    /// What follows the plan in its memfd.
+    /// The contents of the files, which follow the plan in its memfd.
     pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
         self.files.iter().map(|(_, content)| content.as_slice())
     }
 }
 
-/// What is asked for and cannot be done here.
+/// The parts of the request that have no effect on this machine.
 fn notes(request: &Request, language: &Language, runtime: &Runtime) -> Vec<String> {
     let (name, recipe) = (language.name, runtime.recipe);
     let mut notes = Vec::new();
@@ -176,7 +175,7 @@ fn run_ms(request: &Request) -> u64 {
     request.ttl_seconds().max(0) as u64 * 1000
 }
 
-/// The recipe's name for the source, or one beside it that no input file has.
+/// The recipe's name for the source, or a similar one if an input file has that name.
 fn source_name(name: &str, taken: &[String]) -> String {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     let free = |candidate: &String| !taken.contains(candidate);
@@ -230,7 +229,7 @@ impl Words<'_> {
     }
 }
 
-/// A recipe's word with the writable tree of this jail in the place of `/tmp`.
+/// A word of a recipe, with the writable tree of this jail instead of `/tmp`.
 fn in_tree(word: &str, tmp: &str) -> String {
     if tmp == TMP { word.to_string() } else { word.replace(TMP, tmp) }
 }
@@ -312,7 +311,7 @@ fn environment(
     pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-/// For runtimes that look at the machine and not at their affinity mask.
+/// For runtimes that count the processors of the machine and ignore their affinity mask.
 fn cpu_variables(cpus: u64) -> Vec<(String, String)> {
     let here = std::thread::available_parallelism().map_or(u64::MAX, |here| here.get() as u64);
     let named = |name: &&str| (name.to_string(), cpus.min(here).to_string());
@@ -343,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_asks_for_reaches_its_jail_and_its_steps() {
+    fn limits_of_a_request_reach_its_jail_and_its_steps() {
         let mut asked = Limits::default();
         for (number, row) in LIMIT_TABLE.iter().enumerate() {
             assert!(asked.set(row.name, row.min + number as u64), "{}", row.name);
@@ -376,7 +375,7 @@ mod tests {
         assert_eq!((artifacts_max_count, artifacts_max_bytes), most);
     }
 
-    /// A jailer that is replaced while a run waits brings another folder; the user's own words are not touched.
+    /// If the jailer is replaced while a run waits, the new one has another folder. Text of the user does not change.
     #[test]
     fn a_plan_is_bound_to_the_tree_of_its_jail_and_nothing_else_changes() {
         let request = Request::new("c", "int main;").arg("/a/1/7/x").env("MINE", "/a/1/7 /tmp");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds a language's programs on this machine, and what a jail has to show of it for them to run:
-//! the installation's own prefix, never the user's home.
+//! Finds a language's programs on this machine, and the folders that a jail must show to run them: the prefix of the
+//! installation, never the user's home.
 
 use crate::programs::access::{Access, interpreter_of};
 use crate::programs::shims::{self, Resolved};
@@ -29,21 +29,21 @@ const USUAL: &[&str] = &[
 const USUAL_AT_HOME: &[&str] =
     &[".local/bin", ".cargo/bin", ".deno/bin", ".dotnet", ".juliaup/bin", "go/bin"];
 
-/// Stores whose programs refer to each other by absolute path: shown whole.
+/// Package stores that are shown completely, because their programs refer to each other by absolute path.
 const STORES: &[&str] = &["/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
 
 /// A way to run a language here: a recipe with the paths of its programs.
 #[derive(Clone, Debug)]
 pub struct Runtime {
     pub recipe: &'static Recipe,
-    /// By the name that the recipe's commands use.
+    /// Keyed by the name in the recipe's commands.
     pub programs: Vec<(&'static str, PathBuf)>,
-    /// What the jail shows beyond the standard trees, parents first.
+    /// The paths that the jail shows beyond the standard trees, parents first.
     pub show: Vec<String>,
 }
 
 impl Runtime {
-    /// The program that stands for the language: the one that its recipe names first.
+    /// The main program of the language: the first one of its recipe.
     pub fn main_program(&self) -> Option<&Path> {
         self.programs.first().map(|(_, path)| path.as_path())
     }
@@ -55,8 +55,8 @@ struct Program {
     show: Vec<PathBuf>,
 }
 
-/// Finds the first recipe whose programs are all here, and can be run with this access. `chosen` names the
-/// main one.
+/// Finds the first recipe whose programs are all installed and can run with this access. `chosen` is the path of the
+/// main program, if the request gives one.
 pub fn find(
     language: &'static Language,
     chosen: Option<&str>,
@@ -148,8 +148,8 @@ fn assemble(
     Some(Runtime { recipe, programs, show: show.collect() })
 }
 
-/// The existing paths that a recipe's path stands for: a `*` in its last part is any text, as the
-/// version in the name of a runtime's folder of settings.
+/// The existing paths that match a path of a recipe. A `*` in its last part is any text, such as the version in the
+/// name of a settings folder.
 fn matching(path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let Some((before, after)) = name.split_once('*') else {
@@ -165,7 +165,7 @@ fn matching(path: &Path) -> Vec<PathBuf> {
     entries.filter(fits).map(|entry| entry.path()).collect()
 }
 
-/// Looks for programs, and remembers those that are there and cannot be run.
+/// Searches for programs, and records those that are installed but cannot run.
 struct Search {
     access: Access,
     blocked: Vec<String>,
@@ -199,7 +199,7 @@ impl Search {
         None
     }
 
-    /// LANGUAGE_UNAVAILABLE, with every way to get it, and what is there but cannot be run.
+    /// LANGUAGE_UNAVAILABLE, with the ways to install the language, and the programs that are installed but cannot run.
     fn missing(&self, language: &Language) -> Error {
         let mut ways = Vec::new();
         for recipe in language.recipes {
@@ -251,7 +251,7 @@ fn is_always_shown(path: &Path) -> bool {
     SYSTEM.iter().chain(&["/etc/alternatives"]).any(|tree| path.starts_with(tree))
 }
 
-/// The path to run, and what to show for it.
+/// The path to run, and the paths to show for it.
 fn describe(found: &Path) -> Program {
     let real = found.canonicalize().unwrap_or_else(|_| found.to_path_buf());
     let folder = found.parent().map(|p| p.canonicalize().unwrap_or_else(|_| p.to_path_buf()));
@@ -260,17 +260,17 @@ fn describe(found: &Path) -> Program {
         _ => real.clone(),
     };
     let mut show = installation_of(&real);
-    // A script, as tools of Python and Node are, needs what its first line names.
+    // A script, such as a tool of Python or Node, needs the interpreter of its first line.
     if let Some(interpreter) = interpreter_of(&real).and_then(|it| it.canonicalize().ok()) {
         show.extend(installation_of(&interpreter));
     }
-    // A virtual environment is known by its own path: the link's place, not its target's.
+    // Python finds a virtual environment by the path of the link, not of its target.
     if let Some(root) = virtual_environment(&named) {
         show.extend(parts_of_environment(&root, &named));
         show.extend(base_of_environment(&root));
         return Program { path: named, show };
     }
-    // A program may go by the name it was called with, as long as that name is in sight.
+    // A program keeps the name by which it was found, if the jail shows that path.
     let path = if is_always_shown(&named) { named } else { real };
     Program { path, show }
 }
@@ -280,21 +280,21 @@ fn virtual_environment(program: &Path) -> Option<PathBuf> {
     root.join("pyvenv.cfg").is_file().then(|| root.to_path_buf())
 }
 
-/// What a virtual environment is made from: its program may be a copy, which leads nowhere.
+/// The installation from which a virtual environment was made. Its program may be a copy, so a link cannot be followed.
 fn base_of_environment(root: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string(root.join("pyvenv.cfg")).unwrap_or_default();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     let home = pairs.filter(|(key, _)| key.trim() == "home").map(|(_, value)| value.trim()).next();
     let base = home.and_then(|home| Path::new(home).canonicalize().ok());
     base.filter(|home| home.is_dir()).map_or(Vec::new(), |home| {
-        // Only a whole installation: there is no program here that could be shown alone.
+        // Only a complete installation: there is no single program that could be shown alone.
         let prefix = installation_of(&home.join("python3"));
         prefix.into_iter().filter(|path| path.is_dir()).collect()
     })
 }
 
-/// What makes a virtual environment. Its folder may hold anything else, as where it was made in that of
-/// a project, or in a home: there only the program itself is taken from among the others.
+/// The parts of a virtual environment. Its folder may contain other files, if it was made in a project or a home; then
+/// only its program is shown of the further files.
 fn parts_of_environment(root: &Path, program: &Path) -> Vec<PathBuf> {
     let parts = ["lib", "lib64", "pyvenv.cfg"].map(|name| root.join(name)).into_iter();
     if is_too_much(root) {
@@ -304,8 +304,8 @@ fn parts_of_environment(root: &Path, program: &Path) -> Vec<PathBuf> {
     parts.chain(more).filter(|path| path.exists()).collect()
 }
 
-/// What a program outside the standard trees belongs to: the folder above its `bin`, if that looks like
-/// an installation; otherwise the program is all that is shown.
+/// The installation of a program outside the standard trees: the folder above its `bin`, if that looks like an
+/// installation, otherwise the program alone.
 fn installation_of(real: &Path) -> Vec<PathBuf> {
     if is_always_shown(real) {
         return Vec::new();
@@ -326,12 +326,12 @@ fn is_in_bin(program: &Path) -> bool {
     folder.is_some_and(|name| name == "bin" || name == "sbin")
 }
 
-/// What a recipe asks for of the folder that its program lies in, wherever the program's name leads.
+/// The files that a recipe needs from the folder of its program, after links are resolved.
 fn beside(program: &Path, names: &[&str]) -> Vec<PathBuf> {
     let real = program.canonicalize().unwrap_or_else(|_| program.to_path_buf());
     let Some(folder) = real.parent().filter(|_| !is_in_bin(&real)) else { return Vec::new() };
     if names == ["*"] {
-        // A home's own folders (`~/Downloads`) hold more than one program's files.
+        // Folders in a home (`~/Downloads`) contain files of other programs.
         let is_private = is_too_much(folder) || folder.parent().is_some_and(is_home);
         return if is_private { Vec::new() } else { vec![folder.to_path_buf()] };
     }
@@ -348,12 +348,12 @@ fn is_home(path: &Path) -> bool {
         || path == Path::new("/root")
 }
 
-/// The root, a home, or a folder that holds homes or other people's things.
+/// Whether a folder must not be shown: the root, a home, or a folder with homes or files of other users.
 fn is_too_much(prefix: &Path) -> bool {
     const SHARED: &[&str] =
         &["/", "/opt", "/home", "/root", "/tmp", "/var", "/srv", "/mnt", "/media", "/etc"];
     let above_home = home_of_user().is_some_and(|home| home.starts_with(prefix));
-    // `~/.cargo` and its like hold credentials beside the programs.
+    // `~/.cargo` and similar folders contain credentials beside the programs.
     let is_dot = prefix.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     (is_dot && prefix.parent().is_some_and(is_home))
         || is_home(prefix)
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_no_installation_shows_itself_only() {
+    fn a_program_without_an_installation_is_shown_alone() {
         let folder = Folder::new("alone");
         for place in ["Downloads/bash", "Downloads/bin/bash"] {
             let program = folder.0.join(place);
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_a_program_lies_what_its_recipe_names() {
+    fn files_beside_a_program_are_shown_if_its_recipe_names_them() {
         let folder = Folder::new("beside");
         let tool = folder.0.join("tool/zig");
         program_at(&tool);
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_in_a_virtual_environment_shows_what_it_was_made_from() {
+    fn a_copied_python_in_a_virtual_environment_shows_its_base_installation() {
         let folder = Folder::new("copies");
         program_at(&folder.0.join("base/bin/python3"));
         fs::create_dir(folder.0.join("base/lib")).unwrap();
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pyenv_stand_in_leads_to_the_version_of_its_file() {
+    fn a_pyenv_shim_leads_to_the_version_of_its_file() {
         let folder = Folder::new("pyenv");
         let root = folder.0.join(".testenv");
         program_at(&root.join("shims/python3"));
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn nobodys_home_is_ever_shown() {
+    fn no_home_is_ever_shown() {
         assert!(is_too_much(Path::new("/home/somebody")));
         assert!(is_too_much(Path::new("/root")) && is_too_much(Path::new("/")));
         assert!(is_too_much(Path::new("/home/somebody/.cargo")));

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Version managers put a stand-in on PATH that picks the real program when it runs. A jail shows only
-//! the real one, so the pick is made here: pyenv and its family, asdf, rustup.
+//! Shims of version managers. A shim is a program on PATH that selects and starts the real one. A jail shows only the
+//! real one, so it is selected here: pyenv and similar managers, asdf, rustup.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a candidate on PATH turned out to be.
+/// The kind of a program on PATH.
 pub enum Resolved {
     /// The program itself.
     Real,
-    /// A stand-in for this program.
+    /// A shim for this program.
     For(PathBuf),
-    /// A stand-in that leads nowhere here; look further on PATH.
+    /// A shim without a program; the search on PATH continues.
     Nowhere,
 }
 
@@ -52,7 +52,7 @@ fn env_family(root: &Path, name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// asdf notes in each stand-in which plugin and versions have the program.
+/// asdf writes into each shim which plugin and versions have the program.
 fn asdf(shim: &Path, root: &Path, name: &str) -> Option<PathBuf> {
     let text = fs::read_to_string(shim).ok()?;
     text.lines().filter_map(|line| line.strip_prefix("# asdf-plugin: ")).find_map(|line| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The folder of the host in which runs without a mount of their own have their trees. Programs are compiled
-//! into it: on a file system that is mounted noexec none of them starts.
+//! The host's folder for the writable trees of runs that cannot mount their own. Programs are compiled into it, so none
+//! starts if its file system is mounted noexec.
 
 use crate::programs::access::Access;
 use rustix::fs::{Access as Asked, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
@@ -9,11 +9,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use unsandbox_protocol::ExecutionResult;
 
-/// Where nothing was said: the first of these that can be used, else the first.
+/// The defaults: the first usable one, else the first.
 const USUAL: [&str; 2] = ["/tmp", "/var/tmp"];
 
-/// What TMPDIR names, whatever that is; without it /tmp, /var/tmp or XDG_RUNTIME_DIR: the first that this user
-/// may write to, that runs may pass, and that is not mounted noexec.
+/// The folder that TMPDIR names, without a check. If TMPDIR is not set, the first of /tmp, /var/tmp and XDG_RUNTIME_DIR
+/// that this user may write to, that runs may search, and that is not mounted noexec.
 pub fn folder() -> PathBuf {
     let runtime = env::var_os("XDG_RUNTIME_DIR");
     let access = Access::by_the_host();
@@ -22,16 +22,16 @@ pub fn folder() -> PathBuf {
 }
 
 fn choose(
-    told: Option<OsString>,
+    tmpdir: Option<OsString>,
     runtime: Option<OsString>,
     is_usable: impl Fn(&Path) -> bool,
 ) -> PathBuf {
-    let is_told = |path: &OsString| !path.is_empty();
-    if let Some(path) = told.filter(is_told) {
+    let is_set = |path: &OsString| !path.is_empty();
+    if let Some(path) = tmpdir.filter(is_set) {
         return path.into();
     }
     let usual = USUAL.iter().map(PathBuf::from);
-    let mut all = usual.chain(runtime.filter(is_told).map(PathBuf::from));
+    let mut all = usual.chain(runtime.filter(is_set).map(PathBuf::from));
     all.find(|path| path.is_absolute() && is_usable(path)).unwrap_or_else(|| USUAL[0].into())
 }
 
@@ -43,7 +43,7 @@ fn is_noexec(path: &Path) -> bool {
     statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
-/// Why no program starts from below `base`, which a jailer has made in the folder for temporary files.
+/// The reason why no program starts from below `base`, which a jailer has made in the folder for temporary files.
 pub fn noexec(base: &Path) -> Option<String> {
     let folder = base.parent().unwrap_or(base);
     is_noexec(base).then(|| {
@@ -55,9 +55,9 @@ pub fn noexec(base: &Path) -> Option<String> {
 
 pub const NOEXEC_FIX: &str = "set TMPDIR to a folder on a file system without noexec";
 
-/// Whether a program seems to have failed for want of the right to execute what it has made.
+/// Whether a program seems to have failed because it could not execute a file that it has made.
 pub fn is_like_noexec(result: &ExecutionResult) -> bool {
-    const NOT_EXECUTABLE: i32 = 126; // what a shell gives
+    const NOT_EXECUTABLE: i32 = 126; // the exit code of shells for that
     let said = |words: &str| result.stderr.windows(words.len()).any(|it| it == words.as_bytes());
     !result.success
         && (result.exit_code == Some(NOT_EXECUTABLE)
@@ -70,10 +70,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_is_taken_and_else_the_first_that_can_be_used() {
-        let chosen = |told: &str, runtime: &str, usable: &[&str]| {
+    fn tmpdir_is_used_unchecked_and_otherwise_the_first_usable_folder() {
+        let chosen = |tmpdir: &str, runtime: &str, usable: &[&str]| {
             let is_usable = |path: &Path| usable.iter().any(|it| path == Path::new(it));
-            choose(Some(told.into()), Some(runtime.into()), is_usable)
+            choose(Some(tmpdir.into()), Some(runtime.into()), is_usable)
         };
         let all = ["/tmp", "/var/tmp", "/run/user/7", "relative"];
         assert_eq!(chosen("/noexec", "/run/user/7", &all), Path::new("/noexec"));

@@ -18,7 +18,7 @@ use unsandbox_protocol::{
 use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 
 /// How long a test waits for an event before it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs nothing. The code says what happens: `hold` runs until it is released or cancelled, `fail` too, to
 /// fail for a reason of ours then, `busy` is
@@ -93,7 +93,8 @@ impl Fake {
     pub fn wait_for_sinks(&self, id: &str, count: usize) {
         let inner = self.table.inner.lock().unwrap();
         let fewer = |inner: &mut Inner| inner.jobs[id].sinks.len() < count;
-        let (_inner, wait) = self.table.changed.wait_timeout_while(inner, PATIENCE, fewer).unwrap();
+        let (_inner, wait) =
+            self.table.changed.wait_timeout_while(inner, TEST_TIMEOUT, fewer).unwrap();
         assert!(!wait.timed_out(), "{id} never had {count} watchers");
     }
 
@@ -109,7 +110,7 @@ impl Fake {
             inner.jobs.values().filter(|entry| entry.job.status == *status).count() < count
         };
         let (_inner, wait) =
-            self.table.changed.wait_timeout_while(inner, PATIENCE, enough).unwrap();
+            self.table.changed.wait_timeout_while(inner, TEST_TIMEOUT, enough).unwrap();
         assert!(!wait.timed_out(), "{count} jobs never became {status}");
     }
 
@@ -347,7 +348,8 @@ impl Gate {
 
     fn wait(&self) {
         let open = self.open.lock().unwrap();
-        let (_open, wait) = self.changed.wait_timeout_while(open, PATIENCE, |open| !*open).unwrap();
+        let (_open, wait) =
+            self.changed.wait_timeout_while(open, TEST_TIMEOUT, |open| !*open).unwrap();
         assert!(!wait.timed_out(), "the gate was never opened");
     }
 }
@@ -379,14 +381,16 @@ impl Hold {
         let mut state = self.state.lock().unwrap();
         state.count += 1;
         self.changed.notify_all();
-        drop(self.changed.wait_timeout_while(state, PATIENCE, |state| state.is_closed).unwrap());
+        drop(
+            self.changed.wait_timeout_while(state, TEST_TIMEOUT, |state| state.is_closed).unwrap(),
+        );
     }
 
     /// Waits until so many have come, and gives how many they are then.
     pub fn wait_for(&self, count: usize) -> usize {
         let state = self.state.lock().unwrap();
         let fewer = |state: &mut Held| state.count < count;
-        let (state, wait) = self.changed.wait_timeout_while(state, PATIENCE, fewer).unwrap();
+        let (state, wait) = self.changed.wait_timeout_while(state, TEST_TIMEOUT, fewer).unwrap();
         assert!(!wait.timed_out(), "{count} never came");
         state.count
     }
@@ -437,11 +441,11 @@ impl Running {
     pub fn connect(&self) -> Box<dyn Wire> {
         if let Some(path) = self.address.strip_prefix("unix:") {
             let stream = UnixStream::connect(path).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
             return Box::new(stream);
         }
         let stream = TcpStream::connect(self.host()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         Box::new(stream)
     }
 
