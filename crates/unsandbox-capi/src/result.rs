@@ -10,9 +10,10 @@ use unsandbox_protocol::result_fields::{FieldValue, RESULT_FIELDS};
 use unsandbox_protocol::{ExecutionResult, wire};
 
 /// What one execution gave. Made by the library and never changed: any thread may read it. Owned by
-/// the caller, free with unsandbox_result_free. unsandbox_result_… has a function for every field; the struct has those
-/// of version 0.1, and gets no others. Never copy it, never ask for its size. Text is UTF-8 with a NUL behind it that the length does not count; optional
-/// text is NULL where there is none.
+/// the caller, free with unsandbox_result_free. unsandbox_result_… has a function for every field; the
+/// struct has the fields of version 0.1, and gets no others. Never copy it, never ask for its size.
+/// Text is UTF-8 with a NUL behind it that the length does not count; optional text is NULL where there
+/// is none.
 #[repr(C)]
 pub struct unsandbox_result {
     /// 1 where the program ended by itself with exit code 0.

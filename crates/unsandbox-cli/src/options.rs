@@ -35,6 +35,10 @@ fn rows() -> impl Iterator<Item = &'static OptionRow> {
     OPTION_TABLE.iter().filter(|row| !ELSEWHERE.contains(&row.name))
 }
 
+fn flag_of(row: &OptionRow) -> String {
+    row.name.replace('_', "-")
+}
+
 fn arg(row: &'static OptionRow) -> Arg {
     let means = row.means.replace('`', "");
     let mut help: String = means.chars().take(1).flat_map(char::to_uppercase).collect();
@@ -42,7 +46,7 @@ fn arg(row: &'static OptionRow) -> Arg {
     if row.reach == OptionReach::Local {
         help += "; on local: only";
     }
-    let arg = Arg::new(row.name).long(row.name.replace('_', "-")).help(help);
+    let arg = Arg::new(row.name).long(flag_of(row)).help(help);
     match row.kind {
         OptionKind::Flag => arg.action(ArgAction::SetTrue),
         OptionKind::Path => arg.value_name("PATH"),
@@ -88,7 +92,8 @@ fn value_of(row: &OptionRow, text: &str) -> Result<Value, Error> {
     match row.kind {
         OptionKind::Text | OptionKind::Path => Ok(Value::from(text)),
         _ => serde_json::from_str(text).map_err(|error| {
-            Error::raw(ErrorKind::ValueValidation, format!("--{} {text:?}: {error}\n", row.name))
+            let text = format!("--{} {text:?}: {error}\n", flag_of(row));
+            Error::raw(ErrorKind::ValueValidation, text)
         }),
     }
 }
@@ -101,6 +106,15 @@ mod tests {
     fn every_option_has_its_flag() {
         for name in ELSEWHERE {
             assert!(OPTION_TABLE.iter().any(|row| row.name == name), "{name} is not in the table");
+        }
+        let whole = <crate::args::Cli as clap::CommandFactory>::command();
+        let run = whole.find_subcommand("run").expect("it is there");
+        for row in rows() {
+            assert!(
+                run.get_arguments().any(|it| it.get_long() == Some(&flag_of(row))),
+                "{}",
+                row.name
+            );
         }
         let command = TableOptions::augment_args(Command::new("run"));
         let matches = command.try_get_matches_from(["run", "--runtime", "/bin/sh"]).unwrap();

@@ -18,7 +18,8 @@
 //!
 //! A jail is built in this order: control group, namespaces (one clone), root file system (a copy of a template), /proc
 //! and /tmp, shown files, the init's own filter. A program gets its locks between fork and exec: session, streams,
-//! resource limits, Landlock, capabilities, filters, closed descriptors. A jail serves one run and is then destroyed.
+//! resource limits, Landlock, capabilities, filters, closed descriptors. A jail is destroyed
+//! after the run that the engine used it for.
 //!
 //! `layers/` has each layer of isolation in a file of its own; files beside these folders serve both processes.
 

@@ -44,7 +44,7 @@ pub enum Event<'a> {
 ///
 /// Called from the backend's own threads or that of the call, without locks held; must not block.
 pub trait EventSink: Send + Sync {
-    /// Takes an event before the end; by default it does nothing.
+    /// Takes an event before the end; by default it does nothing. To close a backend in here waits for this very call.
     fn event(&self, _event: Event<'_>) {}
 
     /// Whether anyone still listens: a backend may drop a watcher that is no longer wanted.

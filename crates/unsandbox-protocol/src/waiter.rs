@@ -32,8 +32,7 @@ struct State {
 
 /// Waits for the events of one submission; passes each on to another sink.
 ///
-/// A backend is best given its [`Waiter::sink`], which tells when it is dropped. The waiter itself is a sink too, but
-/// one that a backend loses without an end is waited for in vain.
+/// A backend is given its [`Waiter::sink`].
 pub struct Waiter {
     shared: Arc<Shared>,
 }
@@ -250,20 +249,6 @@ impl Shared {
         {
             resume_unwind(panic);
         }
-    }
-}
-
-impl EventSink for Waiter {
-    fn event(&self, event: Event<'_>) {
-        self.shared.event(event);
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.shared.is_wanted()
-    }
-
-    fn finished(&self, end: Result<Job, Error>) {
-        self.shared.finished(|_| end);
     }
 }
 

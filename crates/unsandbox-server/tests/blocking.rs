@@ -66,7 +66,6 @@ fn questions_about_the_server_that_block_hold_up_no_execution() {
     let begun = Instant::now();
     let large = "x".repeat(200_000);
     assert_eq!(server.execute(&large).text("stdout"), large);
-    assert_eq!(server.get("/jobs").status, 200);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     server.backend.itself.open();
     for stream in &mut asked {

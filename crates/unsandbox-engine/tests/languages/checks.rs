@@ -123,7 +123,7 @@ fn describe(result: &ExecutionResult) -> String {
 /// Starts one request; its waiter gives the end.
 pub fn submit(engine: &Engine, request: Request) -> Result<Arc<Waiter>, Error> {
     let waiter = Arc::new(Waiter::new());
-    engine.submit_job(Submission::validated(request).unwrap(), waiter.clone())?;
+    engine.submit_job(Submission::validated(request).unwrap(), waiter.sink())?;
     Ok(waiter)
 }
 
