@@ -7,7 +7,7 @@ mod support;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{keyed, start};
 use unsandbox::{CancelToken, Client, Error, ErrorCode, Job, Request, Status};
 use unsandbox_protocol::backend::NoSink;
@@ -125,6 +125,11 @@ fn a_job_has_one_thread_however_many_watch_it() {
     for number in 0..100 {
         let sink = Watcher { is_wanted: number % 2 == 0, ends: Mutex::new(ends.clone()) };
         remote.watch(&job.job_id, &CallContext::default(), Arc::new(sink)).unwrap();
+    }
+    // A thread names itself when it runs.
+    let named = Instant::now() + Duration::from_secs(20);
+    while watching() == 0 && Instant::now() < named {
+        std::thread::yield_now();
     }
     assert_eq!(watching(), 1);
     remote.cancel_job(&job.job_id, &CallContext::default()).unwrap();
