@@ -230,7 +230,8 @@ struct Isolation {
     std::vector<std::string> missing;
 };
 
-/// What one execution gave. A program that fails is a result with success() false.
+/// What one execution gave. A program that fails is a result with success() false. One that was moved from is only to
+/// be assigned or destroyed.
 class Result {
 public:
     /// Takes over a result of the C API.

@@ -96,7 +96,7 @@ Where FILE is -, standard input is the program's source, and the program's own i
 
 Standard error is the program's alone, but for one line that names the endpoint where code leaves this
 machine by an endpoint that was not given with --url (or with -v), and one where the isolation is not full.
-On a terminal, and with -v, one more line says which limit ended the program.";
+On a terminal, and with -v, one more line says which limit or signal ended the program.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

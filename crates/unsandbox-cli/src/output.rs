@@ -64,8 +64,9 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
     let interrupted = show.interrupted.filter(|_| result.status == Status::Cancelled);
     let exit_code = interrupted.unwrap_or_else(|| exit_code_of(result));
     let ended_by_us = result.limit.is_some() || result.status != Status::Completed;
+    let says_why = ended_by_us || result.signal.is_some();
     let wanted = show.verbose || terminal::is_watched() || exit_code == EXIT_FAILED;
-    if let (true, Some(error), false) = (ended_by_us && wanted, &result.error, show.json) {
+    if let (true, Some(error), false) = (says_why && wanted, &result.error, show.json) {
         say(error);
     }
     Ok(exit_code)

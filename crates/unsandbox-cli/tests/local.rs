@@ -154,6 +154,14 @@ fn the_ttl_ends_a_program_with_124_and_its_output() {
 }
 
 #[test]
+fn a_signal_is_said_with_v_and_an_exit_code_is_not() {
+    let ended = bash("kill -9 $$", &["-v"]);
+    assert!(ended.code == 137 && ended.err.contains("SIGKILL"), "{}", ended.err);
+    let own = bash("exit 7", &["-v"]);
+    assert!(own.code == 7 && own.err.lines().count() == 1, "{}", own.err);
+}
+
+#[test]
 fn an_interrupt_ends_the_program_and_keeps_its_output() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let mut child = start(&["run", "-l", "bash", "-c", "echo before; sleep 600"]);

@@ -195,6 +195,13 @@ fn choose_key(settings: &ExplicitSettings, env: &Env<'_>) -> Result<Option<Key>,
         return usable(pair).map(Some);
     }
     if let Some(key) = &settings.api_key {
+        if ["local:", "unix:", "http://", "https://"].iter().any(|it| key.expose().starts_with(it))
+        {
+            return Err(config(
+                "the API key begins as an endpoint does (local:, unix:, http:// or https://); give the endpoint as \
+                 base_url",
+            ));
+        }
         return usable(Credentials::Bearer(key.clone())).map(Some);
     }
     if let Some(row) = settings.account {

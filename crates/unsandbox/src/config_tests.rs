@@ -150,3 +150,14 @@ fn a_key_does_not_travel_readable() {
         assert!(chosen(&url(text), &key).is_ok(), "{text}");
     }
 }
+
+#[test]
+fn an_endpoint_given_as_the_key_is_refused_before_it_is_sent_anywhere() {
+    for endpoint in ["local:", "unix:/run/u.sock", "http://127.0.0.1:1", "https://h"] {
+        let api_key = Some(Secret::new(endpoint));
+        let settings = ExplicitSettings { api_key, ..ExplicitSettings::default() };
+        let error = chosen(&settings, &[]).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Config);
+        assert!(error.message().contains("base_url"), "{error}");
+    }
+}
