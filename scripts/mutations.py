@@ -130,12 +130,12 @@ FILTER_KINDS = [
 ]
 
 WALL_KINDS = [
-    Kind("landlock", LANDLOCK, r"Scope::(AbstractUnixSocket) \| ", first=UNITS.only("files")),
-    Kind("landlock", LANDLOCK, r" \| Scope::(Signal)", first=UNITS.only("files")),
-    Kind("landlock", LANDLOCK, r" & !AccessFs::(IoctlDev)", first=UNITS.only("files")),
-    Kind("landlock", LANDLOCK, r"let read = AccessFs::(from_read)", "let read = AccessFs::from_all", first=UNITS.only("files")),
-    Kind("landlock", LANDLOCK, r"^        \.(handle_access)\([^\n]*\n", first=UNITS.only("files")),
-    Kind("landlock", LANDLOCK, r"Ok\((rules)\.into\(\)\)", "Ok(Some(rules).filter(|_| false).and_then(Into::into))", first=UNITS.only("files")),
+    Kind("landlock", LANDLOCK, r"Scope::(AbstractUnixSocket) \| ", first=UNITS.only("landlock")),
+    Kind("landlock", LANDLOCK, r" \| Scope::(Signal)", first=UNITS.only("landlock")),
+    Kind("landlock", LANDLOCK, r" & !AccessFs::(IoctlDev)", first=UNITS.only("landlock")),
+    Kind("landlock", LANDLOCK, r"let read = AccessFs::(from_read)", "let read = AccessFs::from_all", first=UNITS.only("landlock")),
+    Kind("landlock", LANDLOCK, r"^        \.(handle_access)\([^\n]*\n", first=UNITS.only("landlock")),
+    Kind("landlock", LANDLOCK, r"Ok\((rules)\.into\(\)\)", "Ok(Some(rules).filter(|_| false).and_then(Into::into))", first=UNITS.only("landlock")),
     Kind("landlock", LOCKS, r"^            sys::(restrict_files)\([^\n]*\n", first=HOSTILE.only("what the host keeps", "signals its parents")),
     Kind("mount flag", INIT, r"MountFlags::(NO\w+)", "MountFlags::empty()", first=SEEN),
     Kind("mount flag", TEMPLATE, r"(?<=[ (|])(MOUNT_ATTR_(?:RDONLY|NOSUID|NODEV|NOEXEC))(?=[ ;,)|])(?!\s*!= 0)", "0", first=SEEN),
