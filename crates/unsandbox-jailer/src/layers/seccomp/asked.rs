@@ -113,8 +113,15 @@ mod tests {
             ] {
                 assert_eq!([answer(little, call, &args), answer(more, call, &args)], ["allow"; 2]);
             }
-            for call in INOTIFY {
-                assert_eq!(answer(more, *call, &[3, POINTER, 0]), inotify);
+            // Not the list itself: it could lose one.
+            let calls = [
+                SYS_inotify_init1,
+                SYS_inotify_add_watch,
+                #[cfg(target_arch = "x86_64")]
+                SYS_inotify_init,
+            ];
+            for call in calls {
+                assert_eq!(answer(more, call, &[3, POINTER, 0]), inotify);
             }
         }
     }
