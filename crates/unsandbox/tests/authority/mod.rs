@@ -91,7 +91,11 @@ fn answer(mut tls: StreamOwned<ServerConnection, TcpStream>, count: &AtomicUsize
     if request.starts_with(b"POST") {
         count.fetch_add(1, Ordering::SeqCst);
     }
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", OK.len());
+    // It closes the connection, and says so: a client would use it again.
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        OK.len()
+    );
     let _ = tls.write_all(format!("{head}{OK}").as_bytes());
     tls.conn.send_close_notify();
     let _ = tls.flush();
