@@ -92,10 +92,8 @@ fn answer(mut tls: StreamOwned<ServerConnection, TcpStream>, count: &AtomicUsize
         count.fetch_add(1, Ordering::SeqCst);
     }
     // It closes the connection, and says so: a client would use it again.
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-        OK.len()
-    );
+    let head =
+        format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", OK.len());
     let _ = tls.write_all(format!("{head}{OK}").as_bytes());
     tls.conn.send_close_notify();
     let _ = tls.flush();
