@@ -79,7 +79,7 @@ impl Engine {
         let mut job = Job::new(new_id()?, Status::Pending);
         job.language = Some(language.name.to_string());
         let waiter = Waiter::new();
-        let record = new_record(job, Owner::default(), waiter.sink(), waiting);
+        let record = Record::new(job, Owner::default(), waiter.sink(), waiting);
         self.enqueue(record, stop)?;
         Ok(waiter)
     }
@@ -249,7 +249,7 @@ impl Engine {
         job.created_at = Some(unix_seconds());
         let waiting =
             Waiting { prepared: Prepared::new(request, language, runtime)?, stdin, full_level };
-        let record = new_record(job, context.owner, sink.clone(), waiting);
+        let record = Record::new(job, context.owner, sink.clone(), waiting);
         let until = context.deadline.filter(|_| !listed);
         let deadline = until.and_then(|limit| Some((record.submitted.checked_add(limit)?, limit)));
         self.enqueue(Record { listed, deadline, context_link, ..record }, &cancel)
@@ -263,24 +263,6 @@ fn prepare_stdin(
     stdin::prepare(bytes, stream).map_err(|error| {
         Error::new(ErrorCode::Server, format!("standard input could not be prepared: {error}"))
     })
-}
-
-fn new_record(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting) -> Record {
-    Record {
-        job,
-        owner,
-        listed: false,
-        submitted: Instant::now(),
-        sink,
-        watchers: Vec::new(),
-        waiting: Some(waiting),
-        handle: None,
-        cancel_registration: None,
-        context_link: None,
-        is_accepted: false,
-        cancelled: None,
-        deadline: None,
-    }
 }
 
 fn queue_full(waiting: usize) -> Error {

@@ -253,21 +253,8 @@ mod tests {
             stdin: stdin::prepare(None, None).unwrap(),
             full_level: shared.link.get().unwrap().has_own_trees(),
         };
-        Record {
-            job: Job::new("job", Status::Pending),
-            owner: Owner::default(),
-            listed: false,
-            submitted: Instant::now(),
-            sink: Arc::new(NoSink),
-            watchers: Vec::new(),
-            waiting: Some(waiting),
-            handle: None,
-            cancel_registration: None,
-            context_link: None,
-            is_accepted: false,
-            cancelled: None,
-            deadline: None,
-        }
+        let job = Job::new("job", Status::Pending);
+        Record::new(job, Owner::default(), Arc::new(NoSink), waiting)
     }
 
     #[test]

@@ -64,9 +64,11 @@ impl<'a> Submission<'a> {
 
     /// Cancels an execution that is not listed with the token of its context too, as long as the guard exists.
     pub fn link_context(&self) -> Option<CancelGuard> {
+        if self.listed || self.cancel.is_same(&self.context.cancel) {
+            return None;
+        }
         let cancel = self.cancel.clone();
-        let link = move |reason| cancel.cancel_for(reason);
-        (!self.listed).then(|| self.context.cancel.on_cancel_for(link))
+        Some(self.context.cancel.on_cancel_for(move |reason| cancel.cancel_for(reason)))
     }
 
     /// The same submission with a request of its own, for a backend that keeps it longer than the call.

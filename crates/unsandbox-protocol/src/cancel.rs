@@ -70,6 +70,11 @@ impl CancelToken {
         lock(&self.state).cancelled.is_some()
     }
 
+    /// Whether both are one token: cancelling one cancels the other.
+    pub fn is_same(&self, other: &CancelToken) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+
     /// Calls `callback` when the token is cancelled (now, if it is). Dropping the guard removes the callback.
     pub fn on_cancel(&self, callback: impl FnOnce() + Send + 'static) -> CancelGuard {
         self.on_cancel_for(move |_| callback())

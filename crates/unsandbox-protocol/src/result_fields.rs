@@ -37,7 +37,7 @@ pub enum Absent {
     Omitted,
 }
 
-/// Where a field is written: the service has defined an order of what it knows.
+/// Where a field is written. Fields of the service come in the order of its specification.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Group {
     /// After the streams.

@@ -212,23 +212,6 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn event(&self, event: Event<'_>) {
-        self.sink.event(event);
-        if let Event::Accepted(job) = event {
-            let mut state = lock(&self.state);
-            state.job_id = Some(job.job_id.clone());
-            state.accepted = Some(job.clone());
-            drop(state);
-            self.changed.notify_all();
-        }
-    }
-
-    /// A waiter that was left still passes on the end.
-    fn is_wanted(&self) -> bool {
-        let is_left = lock(&self.state).is_left;
-        !is_left || (self.passes_end && self.sink.is_wanted())
-    }
-
     /// Only the first end counts.
     fn finished(&self, end: impl FnOnce(&State) -> Result<Job, Error>) {
         let end = {
@@ -257,11 +240,20 @@ struct Reporter(Arc<Shared>);
 
 impl EventSink for Reporter {
     fn event(&self, event: Event<'_>) {
-        self.0.event(event);
+        self.0.sink.event(event);
+        if let Event::Accepted(job) = event {
+            let mut state = lock(&self.0.state);
+            state.job_id = Some(job.job_id.clone());
+            state.accepted = Some(job.clone());
+            drop(state);
+            self.0.changed.notify_all();
+        }
     }
 
+    /// A waiter that was left still passes on the end.
     fn is_wanted(&self) -> bool {
-        self.0.is_wanted()
+        let is_left = lock(&self.0.state).is_left;
+        !is_left || (self.0.passes_end && self.0.sink.is_wanted())
     }
 
     fn finished(&self, end: Result<Job, Error>) {

@@ -38,7 +38,7 @@ impl Keys {
     /// a bearer key alone. Empty lines and `#` lines are skipped.
     ///
     /// # Errors
-    /// CONFIG, if there is no key in it or half of a pair is missing.
+    /// CONFIG, if it has no key, or one half of a pair is missing.
     pub fn from_accounts(text: &str) -> Result<Keys, Error> {
         let mut keys = Keys::default();
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
@@ -67,7 +67,7 @@ impl Keys {
     /// `public:secret` pair.
     ///
     /// # Errors
-    /// CONFIG, if there is no key in it or half of a pair is missing.
+    /// CONFIG, if it has no key, or one half of a pair is missing.
     pub fn from_words(text: &str) -> Result<Keys, Error> {
         let mut keys = Keys::default();
         let words = text.split(|c: char| c == ',' || c.is_whitespace());

@@ -122,7 +122,7 @@ fn bind_unix(path: &Path) -> Result<Socket, Error> {
         let why = if parent(path).is_dir() { "" } else { ": its directory does not exist" };
         config(format!("cannot listen on unix:{}{why}", path.display())).with_cause(error)
     };
-    // Held from the check to the rename, so that of two servers that start at once one finds the other.
+    // Held from the check to the rename: two servers that start at the same time cannot both pass the check.
     let _lock = lock_directory(path);
     refuse_existing(path)?;
     // The socket gets its mode inside a directory that only this user can enter, and is then moved to its place:

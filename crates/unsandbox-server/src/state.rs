@@ -264,10 +264,8 @@ impl State {
     /// server. Requests that waited meanwhile share the answer.
     pub(crate) async fn health(&self) -> Result<Health, Error> {
         let mut kept = self.health.lock().await;
-        if let Some((asked, health)) = &*kept
-            && asked.elapsed() < HEALTH_FRESH
-        {
-            return health.clone();
+        if let Some(health) = fresh(&kept, HEALTH_FRESH) {
+            return health;
         }
         let backend = self.backend.clone();
         let health = spawn_blocking(move || backend.health(&CallContext::default())).await;
@@ -281,15 +279,18 @@ impl State {
         make: impl Future<Output = Result<String, Error>>,
     ) -> Result<Bytes, Error> {
         let mut kept = self.languages.lock().await;
-        if let Some((made, bytes)) = &*kept
-            && made.elapsed() < LANGUAGES_FRESH
-        {
-            return Ok(bytes.clone());
+        if let Some(bytes) = fresh(&kept, LANGUAGES_FRESH) {
+            return Ok(bytes);
         }
         let bytes = Bytes::from(make.await?);
         *kept = Some((Instant::now(), bytes.clone()));
         Ok(bytes)
     }
+}
+
+/// What is kept, if it is younger than `age`.
+fn fresh<T: Clone>(kept: &Option<(Instant, T)>, age: Duration) -> Option<T> {
+    kept.as_ref().filter(|(made, _)| made.elapsed() < age).map(|(_, value)| value.clone())
 }
 
 impl fmt::Debug for State {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A question that may block, within the bounds of its call: the caller leaves it behind when the call is over.
 
+use crate::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use unsandbox_protocol::backend::{cancelled, past_deadline};
@@ -24,10 +25,7 @@ pub(crate) fn ask<T: Send + 'static>(
         // Its caller may have left.
         let _ = answer.send(Some(outcome));
     };
-    let thread = std::thread::Builder::new().name("unsandbox-ask".to_string()).spawn(body);
-    let thread = thread.map_err(|cause| {
-        Error::internal("could not start a thread for this call").with_cause(cause)
-    })?;
+    let thread = thread::start("unsandbox-ask", body)?;
     let _guard = context.cancel.on_cancel(move || {
         let _ = waker.send(None);
     });

@@ -200,6 +200,7 @@ mod local;
 mod observe;
 mod remote;
 mod task;
+mod thread;
 
 pub use artifact::{ArtifactRef, SaveArtifact, save_all, save_each};
 pub use builder::{ClientBuilder, Timeouts};

@@ -2,6 +2,7 @@
 //! A running call. The caller may wait for it in slices (to check for signals in between), get a callback at its end (for
 //! an event loop), or stop it.
 
+use crate::thread;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -62,9 +63,7 @@ impl<T: Send + 'static> Task<T> {
         call: impl FnOnce(CancelToken) -> Result<T, Error> + Send + 'static,
     ) -> Result<Task<T>, Error> {
         let (task, body) = Task::prepare(cancel, notify, call);
-        std::thread::Builder::new().name("unsandbox-call".to_string()).spawn(body).map_err(
-            |cause| Error::internal("could not start a thread for this call").with_cause(cause),
-        )?;
+        thread::start("unsandbox-call", body)?;
         Ok(task)
     }
 

@@ -43,6 +43,27 @@ pub struct Record {
     pub deadline: Option<(Instant, Duration)>,
 }
 
+impl Record {
+    /// A job that is being accepted.
+    pub fn new(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting) -> Record {
+        Record {
+            job,
+            owner,
+            listed: false,
+            submitted: Instant::now(),
+            sink,
+            watchers: Vec::new(),
+            waiting: Some(waiting),
+            handle: None,
+            cancel_registration: None,
+            context_link: None,
+            is_accepted: false,
+            cancelled: None,
+            deadline: None,
+        }
+    }
+}
+
 pub struct Waiting {
     pub prepared: Prepared,
     pub stdin: OwnedFd,

@@ -5,6 +5,7 @@
 use super::Remote;
 use super::control::Control;
 use super::watchers::ended_job;
+use crate::thread;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -29,13 +30,7 @@ impl Remote {
             let panicked = || Error::internal("a call panicked").with_may_have_run(true);
             sink.finished(end.unwrap_or_else(|_| Err(panicked())));
         };
-        std::thread::Builder::new()
-            .name("unsandbox-call".to_string())
-            .spawn(body)
-            .map(drop)
-            .map_err(|cause| {
-                Error::internal("could not start a thread for this call").with_cause(cause)
-            })
+        thread::start("unsandbox-call", body).map(drop)
     }
 }
 

@@ -6,6 +6,7 @@ use super::Remote;
 use super::control::Control;
 use super::exchange::Answer;
 use super::submit::EncodedRequest;
+use crate::thread;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 use unsandbox_protocol::printable::printable;
@@ -68,12 +69,9 @@ impl Remote {
             Control::new(CancelToken::new(), control.left().map(|left| left + CANCEL_TIME));
         let (remote, thread_shared, control_of_thread) =
             (self.clone(), shared.clone(), thread_control.clone());
-        std::thread::Builder::new()
-            .name("unsandbox-submit".to_string())
-            .spawn(move || remote.deliver(&encoded, &control_of_thread, &thread_shared))
-            .map_err(|cause| {
-                Error::internal("could not start a thread for this call").with_cause(cause)
-            })?;
+        thread::start("unsandbox-submit", move || {
+            remote.deliver(&encoded, &control_of_thread, &thread_shared);
+        })?;
         let waker = shared.clone();
         let _guard = control.cancel.on_cancel(move || waker.wake());
         let mut state = shared.lock();

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whose jobs they are. A server has one key for everyone on this side: without a look here, a server in front of it
+//! The owners of jobs. All owners on this side use one key of the server: without this table, a server in front of it
 //! would show the jobs of one of its keys to another.
 
 use std::collections::{HashMap, VecDeque};
 use unsandbox_protocol::Owner;
 
-/// Jobs of one owner remembered at once. Beyond them the first is forgotten, so that nobody's jobs push out another's.
+/// The most jobs that are kept for one owner. The oldest is removed for a further one, so that the jobs of one owner never
+/// displace those of another.
 const JOBS_OF_OWNER_MAX: usize = 10_000;
 
 /// The jobs that owners with a name have submitted. All others are those of the nameless owner, who has the key.
@@ -16,7 +17,7 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// The owner has submitted this job.
+    /// Records that the owner has submitted this job.
     pub(super) fn note(&mut self, owner: &Owner, job_id: &str) {
         if job_id.is_empty() || self.owns(owner, job_id) {
             return;

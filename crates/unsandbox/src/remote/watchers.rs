@@ -3,6 +3,7 @@
 
 use super::control::Control;
 use super::{Remote, poll};
+use crate::thread;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,12 +33,10 @@ impl Remote {
             watchers.0.insert(job_id.to_string(), vec![sink]);
         }
         let (remote, id) = (self.clone(), job_id.to_string());
-        let spawned = std::thread::Builder::new()
-            .name("unsandbox-watch".to_string())
-            .spawn(move || remote.report_end(&id));
-        spawned.map(drop).map_err(|cause| {
-            drop(self.watchers().0.remove(job_id));
-            Error::internal("could not start a thread for this call").with_cause(cause)
+        let started = thread::start("unsandbox-watch", move || remote.report_end(&id));
+        started.map(drop).inspect_err(|_| {
+            // Dropped without the lock.
+            let _sinks = self.watchers().0.remove(job_id);
         })
     }
 
