@@ -13,10 +13,11 @@ use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::sync::mpsc;
+use unsandbox::protocol::backend::lost;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
 use unsandbox::protocol::wire;
-use unsandbox::{CallOptions, Client, Error, InputFile, Request, read_whole};
+use unsandbox::{CallOptions, Client, InputFile, Request, read_whole};
 
 pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.wasm && args.artifacts.is_none() && !args.json {
@@ -111,10 +112,7 @@ fn watch(
                 }
             }
             Ok(Event::Output(..)) => {}
-            Err(_) => {
-                let text = "the call ended without a result (a bug; please report it)";
-                break Err(Error::internal(text));
-            }
+            Err(_) => break Err(lost(None)),
         }
     };
     if let Some(failure) = output_failure {

@@ -66,26 +66,7 @@ fn start_with(level: &str, cpu_time_ms: u64, first: &str) -> Option<Jail> {
     }
     let tree = if given == LEVEL_FULL { "/tmp".to_string() } else { format!("{base}/1") };
     let (control, of_init) = channel::pair().unwrap();
-    let limits = RunLimits {
-        memory_bytes: 256 * MB,
-        cpu_time_ms,
-        processes: 64,
-        open_files: 256,
-        file_size_bytes: 64 * MB,
-        work_bytes: 64 * MB,
-        work_files: 4096,
-    };
-    let plan = Plan {
-        tmp: tree.clone(),
-        files: vec![PlacedFile { name: "first".to_string(), len: 5 }],
-        limits,
-        collect: vec![Wanted { name: "made".to_string(), kind: "file".to_string() }],
-        artifacts_max_count: 10,
-        artifacts_max_bytes: MB,
-        then: Then::Serve,
-        ..Plan::default()
-    };
-    let head = plan.to_bytes();
+    let head = plan(&tree, cpu_time_ms).to_bytes();
     let batch = memfd(&[&(head.len() as u64).to_le_bytes()[..], &head, b"hello"].concat());
     let needs = Needs {
         memory_bytes: 256 * MB,
@@ -102,6 +83,29 @@ fn start_with(level: &str, cpu_time_ms: u64, first: &str) -> Option<Jail> {
     let mut jail = Jail { jailer, socket, control, next: 1, tree };
     assert_eq!(jail.answer(0).0, Answer::Done, "the batch");
     Some(jail)
+}
+
+/// A batch that places one file and keeps the jail.
+fn plan(tree: &str, cpu_time_ms: u64) -> Plan {
+    let limits = RunLimits {
+        memory_bytes: 256 * MB,
+        cpu_time_ms,
+        processes: 64,
+        open_files: 256,
+        file_size_bytes: 64 * MB,
+        work_bytes: 64 * MB,
+        work_files: 4096,
+    };
+    Plan {
+        tmp: tree.to_string(),
+        files: vec![PlacedFile { name: "first".to_string(), len: 5 }],
+        limits,
+        collect: vec![Wanted { name: "made".to_string(), kind: "file".to_string() }],
+        artifacts_max_count: 10,
+        artifacts_max_bytes: MB,
+        then: Then::Serve,
+        ..Plan::default()
+    }
 }
 
 impl Jail {

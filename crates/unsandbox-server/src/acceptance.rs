@@ -2,6 +2,7 @@
 //! The backend's answer to a submission. It comes as an event, and any number of requests may wait for it.
 
 use tokio::sync::watch;
+use unsandbox_protocol::backend::lost;
 use unsandbox_protocol::{Error, Job};
 
 #[derive(Debug)]
@@ -35,10 +36,7 @@ impl Acceptance {
         match answer.as_deref() {
             Ok(Some(answer)) => answer.clone(),
             // The sender is borrowed here.
-            _ => {
-                let text = "the call ended without a result (a bug; please report it)";
-                Err(Error::internal(text))
-            }
+            _ => Err(lost(None)),
         }
     }
 }

@@ -326,16 +326,7 @@ impl Run {
                 outcome::cancelled(&mut result, reason);
                 return Ok(result);
             }
-            return Err(match self.noexec() {
-                Some(why) if trouble.layer == "program" && trouble.errno == EACCES => Error::new(
-                    ErrorCode::LanguageUnavailable,
-                    format!("the program cannot be started: {why}; {}", temporary::NOEXEC_FIX),
-                ),
-                _ if trouble.layer == "files" && trouble.errno == NO_SPACE => {
-                    do_not_fit(&trouble.what, &self.ending.limits)
-                }
-                _ => refusal(trouble),
-            });
+            return Err(self.error_of(trouble));
         }
         let noexec = self.noexec();
         let mut result = ExecutionResult::new(Status::Failed);
@@ -379,6 +370,20 @@ impl Run {
             });
         }
         Ok(result)
+    }
+
+    /// The error of a run whose program was not started.
+    fn error_of(&self, trouble: &Trouble) -> Error {
+        match self.noexec() {
+            Some(why) if trouble.layer == "program" && trouble.errno == EACCES => Error::new(
+                ErrorCode::LanguageUnavailable,
+                format!("the program cannot be started: {why}; {}", temporary::NOEXEC_FIX),
+            ),
+            _ if trouble.layer == "files" && trouble.errno == NO_SPACE => {
+                do_not_fit(&trouble.what, &self.ending.limits)
+            }
+            _ => refusal(trouble),
+        }
     }
 }
 

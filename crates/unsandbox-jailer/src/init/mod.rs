@@ -88,11 +88,7 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
         let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
     }
     sys::set_name(c"unsandbox-init");
-    let mut keep = vec![context.parent_socket.as_raw_fd()];
-    keep.extend(context.group.iter().flat_map(|(entry, _)| entry.descriptors()));
-    keep.extend(context.group.iter().flat_map(|(_, meter)| meter.descriptors()));
-    keep.sort();
-    sys::close_all_but(3, &keep);
+    close_foreign_descriptors(&context);
     let counts = context.counts();
     let (entry, meter) = context.group.unzip();
     let entered = entry.map_or(Ok(()), |entry| entry.enter());
@@ -107,13 +103,9 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     });
     let report = prepared.as_ref().err().cloned();
     let _ = channel::send(context.parent_socket.as_fd(), &report, &[]);
-    let Ok(Some((_, fds))) = channel::receive_short(context.parent_socket.as_fd()) else {
+    let Some((control, plan, streams)) = receive_run(context.parent_socket.as_fd()) else {
         sys::exit_now(1)
     };
-    let Ok([control, plan, stdin, stdout, stderr]) = <[OwnedFd; 5]>::try_from(fds) else {
-        sys::exit_now(1)
-    };
-    let streams = Streams { stdin, stdout, stderr };
     let show = &context.needs.show;
     let (level, shares_user) = (context.level, context.shares_user);
     let run =
@@ -143,6 +135,22 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     }
     let used = calls.is_none_or(|calls| calls.has_used_network());
     sys::exit_now(if used { 0 } else { NETWORK_UNUSED })
+}
+
+/// Closes all that the supervisor had open but this init's own: its socket, and the descriptors of its group.
+fn close_foreign_descriptors(context: &InitContext<'_>) {
+    let mut keep = vec![context.parent_socket.as_raw_fd()];
+    keep.extend(context.group.iter().flat_map(|(entry, _)| entry.descriptors()));
+    keep.extend(context.group.iter().flat_map(|(_, meter)| meter.descriptors()));
+    keep.sort();
+    sys::close_all_but(3, &keep);
+}
+
+/// Waits for a run: its control socket, its plan and its streams. `None` if the supervisor has gone instead.
+fn receive_run(parent_socket: BorrowedFd<'_>) -> Option<(OwnedFd, OwnedFd, Streams)> {
+    let (_, fds) = channel::receive_short(parent_socket).ok()??;
+    let [control, plan, stdin, stdout, stderr] = <[OwnedFd; 5]>::try_from(fds).ok()?;
+    Some((control, plan, Streams { stdin, stdout, stderr }))
 }
 
 /// What an init prepares before its run arrives, so that the run waits for less.

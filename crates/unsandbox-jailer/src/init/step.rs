@@ -286,13 +286,7 @@ impl<'a> Stepper<'a> {
             if child_ended {
                 sys::drain(self.signals.as_raw_fd());
                 if let Some(end) = reap_until(child) {
-                    return match end {
-                        Ok(code) => (Cause::Exited, code, true),
-                        Err(libc::SIGXCPU) if self.watchdog.cpu_is_used_up() => {
-                            (Cause::Cpu, libc::SIGKILL, true)
-                        }
-                        Err(signal) => (Cause::Signaled, signal, true),
-                    };
+                    return self.cause_of(end);
                 }
             }
             if control_readable {
@@ -315,6 +309,17 @@ impl<'a> Stepper<'a> {
             // Checks take at most half of the time, so that calls are answered in between.
             let pause = self.watchdog.interval(begin.elapsed()).max(check_begun.elapsed());
             next_check = Instant::now() + pause;
+        }
+    }
+
+    /// Says whether the program ended by itself or by its limit of processor time.
+    fn cause_of(&mut self, end: Result<i32, i32>) -> (Cause, i32, bool) {
+        match end {
+            Ok(code) => (Cause::Exited, code, true),
+            Err(libc::SIGXCPU) if self.watchdog.cpu_is_used_up() => {
+                (Cause::Cpu, libc::SIGKILL, true)
+            }
+            Err(signal) => (Cause::Signaled, signal, true),
         }
     }
 }
