@@ -29,9 +29,7 @@ class Inexpressible(Exception):
 def command_of(block: list[list[bytes]], directory: Path) -> tuple[list[str], bytes | None]:
     """The arguments of `unsandbox run` or of another command, and its standard input."""
     operation, stdin = "", None
-    options: list[str] = []
-    args: list[str] = []
-    connection: list[str] = []
+    options, args, connection = list[str](), list[str](), list[str]()
     source = directory / "program"
     for raw_key, *raw in block:
         key = raw_key.decode()
@@ -39,8 +37,6 @@ def command_of(block: list[list[bytes]], directory: Path) -> tuple[list[str], by
         if any("\0" in word for word in words) and key not in ("code", "stdin", "file"):
             raise Inexpressible("an argument of a process holds no NUL")
         match key:
-            case "case":
-                pass
             case "do":
                 operation = words[0]
             case "set":
@@ -77,12 +73,11 @@ def command_of(block: list[list[bytes]], directory: Path) -> tuple[list[str], by
                 options += ["--runtime", words[0]]
             case "timeout_ms" if operation == "wait_job":
                 raise Inexpressible("--timeout takes whole seconds")
-            case "submit" | "until" | "settle_ms" | "job_id" | "cancel_after_ms":
+            case "case" | "submit" | "until" | "settle_ms" | "job_id" | "cancel_after_ms":
                 pass
             case _:
                 raise Inexpressible(f"the command has no option for {key}")
-    local = connection[:2] == ["--url", "local:"]
-    if "--isolation" in connection and not local:
+    if "--isolation" in connection and connection[:2] != ["--url", "local:"]:
         raise Inexpressible("--isolation is for local:")
     rest = [str(source), *(["--", *args] if args else [])]
     if operation in ("execute", "run"):

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::Path;
 use unsandbox::protocol::error::{ERROR_TABLE, Retry};
-use unsandbox::protocol::limits::{self, LIMIT_TABLE};
+use unsandbox::protocol::limits::{
+    self, LIMIT_TABLE, TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS, TTL_MIN_SECONDS,
+};
 use unsandbox::protocol::wire::{OPTION_TABLE, OptionReach};
 
 #[test]
@@ -71,7 +73,9 @@ fn errors() -> String {
             Retry::No => "no",
             Retry::Yes => "yes",
             Retry::IfNotSent => "if nothing was sent",
-            Retry::Idempotent => "GET and DELETE only",
+            Retry::Idempotent => {
+                "GET, DELETE, and submissions to a server that names its store of keys"
+            }
             Retry::Ask => "the caller decides",
         };
         table += &format!("| `{}` | {} | {wire} | {python} | {retry} |\n", row.name, row.means);
@@ -91,15 +95,20 @@ fn limit_rows() -> String {
 }
 
 fn bounds() -> String {
+    let mut table = "\n| what | how much |\n|---|---|\n".to_string();
+    for (what, much) in bound_rows() {
+        table += &format!("| {what} | {much} |\n");
+    }
+    table + "\n"
+}
+
+fn bound_rows() -> Vec<(&'static str, String)> {
     let mb = |bytes: usize| format!("{} MB", bytes >> 20);
-    let rows = [
+    vec![
         (
             "ttl",
             format!(
-                "{} to {} s, {} s unless given",
-                limits::TTL_MIN_SECONDS,
-                limits::TTL_MAX_SECONDS,
-                limits::TTL_DEFAULT_SECONDS
+                "{TTL_MIN_SECONDS} to {TTL_MAX_SECONDS} s, {TTL_DEFAULT_SECONDS} s unless given"
             ),
         ),
         (
@@ -123,7 +132,7 @@ fn bounds() -> String {
             "compiling",
             format!(
                 "{} s, for some languages more, never above {} s (docs/languages.md has each); \
-                 not taken from the ttl; each of `return_artifact` and `return_wasm_artifact` adds the same time",
+                 not taken from the ttl; `return_artifact` and `return_wasm_artifact` have the same time again, each for its own step",
                 limits::COMPILE_TIME.as_secs(),
                 limits::COMPILE_TIME_MAX.as_secs()
             ),
@@ -150,12 +159,7 @@ fn bounds() -> String {
                 mb(limits::RETENTION_MAX_BYTES)
             ),
         ),
-    ];
-    let mut table = "\n| what | how much |\n|---|---|\n".to_string();
-    for (what, much) in rows {
-        table += &format!("| {what} | {much} |\n");
-    }
-    table + "\n"
+    ]
 }
 
 fn shown(name: &str, value: u64) -> String {

@@ -203,43 +203,44 @@ fn socks_takes_names_and_addresses() {
     assert_eq!(text, expected, "{}", result.stderr_text());
 }
 
+/// Ways to write the machine's own address.
+const SPELLINGS_OF_THIS_MACHINE: [&str; 29] = [
+    "127.0.0.1",
+    "127.0.0.1.",
+    "127.1",
+    "127.0.1",
+    "2130706433",
+    "0x7f000001",
+    "017700000001",
+    "0177.0.0.1",
+    "0x7f.1",
+    "127.255.255.254",
+    "0.0.0.0",
+    "0",
+    "localhost",
+    "LOCALHOST.",
+    "a.localhost",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[0:0:0:0:0:ffff:7f00:1]",
+    "[::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "loopback.example",
+    "mapped.example",
+    "cname.example",
+    "both.example",
+    "inside@127.0.0.1",
+    "127.0.0.1%00.example",
+    "[::1%25lo]",
+];
+
 #[test]
 fn the_machine_itself_is_not_reached_by_any_spelling() {
     let canary = Canary::start();
     assert!(canary.is_alive());
-    let mut hosts: Vec<String> = [
-        "127.0.0.1",
-        "127.0.0.1.",
-        "127.1",
-        "127.0.1",
-        "2130706433",
-        "0x7f000001",
-        "017700000001",
-        "0177.0.0.1",
-        "0x7f.1",
-        "127.255.255.254",
-        "0.0.0.0",
-        "0",
-        "localhost",
-        "LOCALHOST.",
-        "a.localhost",
-        "[::1]",
-        "[::]",
-        "[::ffff:127.0.0.1]",
-        "[0:0:0:0:0:ffff:7f00:1]",
-        "[::127.0.0.1]",
-        "[64:ff9b::7f00:1]",
-        "[2002:7f00:1::]",
-        "loopback.example",
-        "mapped.example",
-        "cname.example",
-        "both.example",
-        "inside@127.0.0.1",
-        "127.0.0.1%00.example",
-        "[::1%25lo]",
-    ]
-    .map(str::to_string)
-    .to_vec();
+    let mut hosts = SPELLINGS_OF_THIS_MACHINE.map(str::to_string).to_vec();
     for own in own_addresses() {
         hosts.push(if own.is_ipv4() { own.to_string() } else { format!("[{own}]") });
     }

@@ -153,6 +153,10 @@ fn wrong_types_name_field_and_value() {
         let message = refused(body);
         assert!(message.contains(words), "{body}: {message}");
     }
+}
+
+#[test]
+fn wrong_queries_are_refused() {
     for query in [
         "ttl=0",
         "ttl=1.5",

@@ -15,6 +15,10 @@ const TOO_SLOW: &str = "TIMEOUT, may have run; 1";
 const NOT_TAKEN: &str = "TIMEOUT, may have run; 0";
 
 pub fn rows() -> Vec<Row> {
+    [connections(), proxies()].into_iter().flatten().collect()
+}
+
+fn connections() -> Vec<Row> {
     vec![
         Row::own("refused", "CONNECT; 0", || submit(crate::client_of(&nobody()), None)),
         Row::own("reset before the request", "CONNECT, may have run; 0", reset_at_once),
@@ -58,6 +62,11 @@ pub fn rows() -> Vec<Row> {
         }),
         Row::own("IPv6 first, and refused", "answered; 1", || addresses(refusing_v6)),
         Row::own("IPv6 first, and dead", "answered; 1", || addresses(dead_address)),
+    ]
+}
+
+fn proxies() -> Vec<Row> {
+    vec![
         Row::own("proxy that nobody runs", "CONNECT; 0", || through(&nobody())),
         Row::own("proxy that refuses", "CONNECT; 0", || {
             through(&proxy("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", None))
