@@ -119,16 +119,24 @@ def split(
     """
     from ._native import OPTIONS
 
-    known = CALL if callbacks else CALL[:1]
-    for name in options:
-        if name not in OPTIONS and name not in known:
-            raise TypeError(_unknown(name, (*OPTIONS, *known)))
+    known = check(options, callbacks=callbacks)
     request = {name: value for name, value in options.items() if name in OPTIONS}
     if request.get("input_files") is not None:
         request["input_files"] = input_files(request["input_files"])
     if request.get("stdin") is not None:
         request["stdin"] = stdin_bytes(request["stdin"])
     return request, {name: value for name, value in options.items() if name in known}
+
+
+def check(options: Mapping[str, Any], *, callbacks: bool = False) -> tuple[str, ...]:
+    """Refuse names that are not those of options; the names of those of a call."""
+    from ._native import OPTIONS
+
+    known = CALL if callbacks else CALL[:1]
+    for name in options:
+        if name not in OPTIONS and name not in known:
+            raise TypeError(_unknown(name, (*OPTIONS, *known)))
+    return known
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

@@ -16,16 +16,18 @@ import os
 import secrets
 import symtable
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from . import _travel
+from . import _options, _travel
 from ._errors import ExecutionError, InvalidRequestError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ._client import Client
-    from ._shapes import InputFiles
+    from ._shapes import ExecuteOptions
     from ._types import ExecutionResult
 
 P = ParamSpec("P")
@@ -38,17 +40,7 @@ def sandboxed(function: Callable[P, R], /) -> Callable[P, R]: ...
 
 @overload
 def sandboxed(
-    function: None = None,
-    /,
-    *,
-    client: Client | None = None,
-    env: Mapping[str, str] | None = None,
-    network_mode: str | None = None,
-    ttl: int | None = None,
-    input_files: InputFiles | None = None,
-    limits: Mapping[str, int] | None = None,
-    runtime: str | None = None,
-    timeout: float | None = None,
+    function: None = None, /, *, client: Client | None = None, **options: Unpack[ExecuteOptions]
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
@@ -57,13 +49,7 @@ def sandboxed(
     /,
     *,
     client: Client | None = None,
-    env: Mapping[str, str] | None = None,
-    network_mode: str | None = None,
-    ttl: int | None = None,
-    input_files: InputFiles | None = None,
-    limits: Mapping[str, int] | None = None,
-    runtime: str | None = None,
-    timeout: float | None = None,
+    **options: Unpack[ExecuteOptions],
 ) -> Any:
     """Run a function in the sandbox whenever it is called.
 
@@ -75,13 +61,8 @@ def sandboxed(
     Args:
         function: The function, where the decorator is used without parentheses.
         client: Where it runs; the default client unless given.
-        env: Variables of its environment.
-        network_mode: "zerotrust" (no network; the default) or "semitrusted".
-        ttl: Seconds that a call may run, 1 to 900; 60 unless given (limits from the API).
-        input_files: Files of its working directory, as for `Client.execute`.
-        limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
-        runtime: Path of the Python interpreter; only for the local engine.
-        timeout: Seconds for the whole call; unless given, long enough for queue and ttl.
+        options: Options of `Client.execute` for every call, such as `ttl` and `limits`; all but
+            `return_artifact` and `return_wasm_artifact`.
 
     Returns:
         A function of the same signature. Calling it raises InvalidRequestError where an argument is
@@ -91,6 +72,7 @@ def sandboxed(
     Raises:
         InvalidRequestError: The function cannot travel: it is a lambda, a coroutine or a generator, it
             uses names from outside itself, or there is no source.
+        TypeError: An option has another name.
 
     Examples:
         >>> @unsandbox.sandboxed(ttl=10)
@@ -99,15 +81,10 @@ def sandboxed(
         >>> double(21)
         42
     """
-    options: dict[str, Any] = {
-        "env": env,
-        "network_mode": network_mode,
-        "ttl": ttl,
-        "input_files": input_files,
-        "limits": limits,
-        "runtime": runtime,
-        "timeout": timeout,
-    }
+    _options.check(options)
+    for name in ("return_artifact", "return_wasm_artifact"):
+        if options.get(name):
+            raise TypeError(f"sandboxed() takes no {name}: a call returns the function's result alone")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         program = _Program(function)
@@ -136,7 +113,7 @@ class _Program:
     def call(
         self,
         client: Client | None,
-        options: dict[str, Any],
+        options: ExecuteOptions,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
