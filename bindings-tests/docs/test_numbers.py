@@ -90,7 +90,6 @@ STATED = [
     ("include/unsandbox.hpp", r"(\d+) to (\d+ seconds)\.", "ttl_min ttl_max"),
     ("python/unsandbox/_client.py", r"may run, (\d+) to (\d+); (\d+) unless given", "ttl_min ttl_max ttl_default"),
     ("python/unsandbox/_client.py", r"At most (\d+),\n +(\d+ MB) each, (\d+ MB) together", "input_files input_file input_files_together"),
-    ("python/unsandbox/_sandboxed.py", r"may run, (\d+) to (\d+); (\d+) unless given", "ttl_min ttl_max ttl_default"),
     ("README.md", r"Rust toolchain \(([\d.]+) or later\)", "rust"),
     ("README.md", r"takes ([\d.]+ ms) longer in unsandbox than outside, and ([\d.]+ ms) longer in bubblewrap", "cold bubblewrap"),
     ("CONTRIBUTING.md", r"Rust toolchain \(([\d.]+) or later\)", "rust"),

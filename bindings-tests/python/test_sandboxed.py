@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import json
 import linecache
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -196,6 +197,25 @@ def test_functions_that_cannot_travel() -> None:
     for function, words in refused:
         with pytest.raises(unsandbox.InvalidRequestError, match=words):
             unsandbox.sandboxed(function)
+
+
+def test_options_are_those_of_execute(local: unsandbox.Client) -> None:
+    @unsandbox.sandboxed(client=local, stdin="line", args=["one"])
+    def given() -> list[str]:
+        import sys
+
+        return [sys.stdin.read(), *sys.argv[1:]]
+
+    assert given() == ["line", "one"]
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"tll": 5}, "unexpected keyword argument 'tll'; did you mean 'ttl'?"),
+        ({"on_stdout": print}, "unexpected keyword argument 'on_stdout'"),
+        ({"return_artifact": True}, "takes no return_artifact"),
+        ({"return_wasm_artifact": True}, "takes no return_wasm_artifact"),
+    ]
+    for options, words in wrong:
+        with pytest.raises(TypeError, match=re.escape(words)):
+            unsandbox.sandboxed(**options)
 
 
 def test_names_that_a_function_makes_itself_may_be_used() -> None:

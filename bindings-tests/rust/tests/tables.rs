@@ -58,7 +58,7 @@ fn options() -> String {
 
 fn errors() -> String {
     let mut table =
-        "\n| code | means | on the wire | Python, also a | retry? |\n|---|---|---|---|---|\n"
+        "\n| code | means | on the wire | Python, also a | may the caller repeat it? |\n|---|---|---|---|---|\n"
             .to_string();
     for row in ERROR_TABLE {
         let wire = match (row.http_status, row.wire) {
@@ -73,9 +73,7 @@ fn errors() -> String {
             Retry::No => "no",
             Retry::Yes => "yes",
             Retry::IfNotSent => "if nothing was sent",
-            Retry::Idempotent => {
-                "GET, DELETE, and submissions to a server that names its store of keys"
-            }
+            Retry::Idempotent => "calls that submit nothing",
             Retry::Ask => "the caller decides",
         };
         table += &format!("| `{}` | {} | {wire} | {python} | {retry} |\n", row.name, row.means);

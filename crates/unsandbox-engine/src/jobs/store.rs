@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The store of finished jobs. It is a trait, so that a durable store can replace the one in memory.
+//! The store of the finished jobs of one engine, in memory. A durable store is a backend around the engine.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
