@@ -48,9 +48,11 @@ fn named(name: &str) -> Vec<u32> {
 fn an_init_that_the_kernel_ends_for_want_of_memory_is_the_programs_limit() {
     let engine = Engine::new(EngineOptions::default()).unwrap();
     let (recorder, events) = recorder();
+    // Two of them, so that neither has as much as the score of the init weighs.
     let code = "#include <stdlib.h>\n#include <string.h>\n#include <stdio.h>\n#include <sys/prctl.h>\n\
+        #include <unistd.h>\n\
         int main() { prctl(PR_SET_NAME, \"hungry-program\"); puts(\"ready\"); fflush(stdout); getchar();\n\
-        for (;;) memset(malloc(1 << 20), 1, 1 << 20); }";
+        fork(); for (;;) memset(malloc(1 << 20), 1, 1 << 20); }";
     let (input, hold) = std::io::pipe().unwrap();
     let memory = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
     let mut submission =
