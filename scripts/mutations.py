@@ -79,6 +79,7 @@ GROUPS, WATCH, COLLECT = LAYERS / "cgroup.rs", JAIL_INIT / "watch.rs", JAIL_INIT
 NETWORK = JAILER / "supervisor/network.rs"
 RUN, PLAN, ADDRESS = ENGINE / "jailer/run.rs", ENGINE / "programs/plan.rs", ENGINE / "egress/address.rs"
 VALIDATE, LIMITS = PROTOCOL / "validate.rs", PROTOCOL / "limits.rs"
+RULES, OPTIONS = PROTOCOL / "rules.rs", PROTOCOL / "wire/options.rs"
 
 FILTER_KINDS = [
     Kind("call", SECCOMP, r"^    (?:#\[cfg[^\n]*\n    )?(libc::SYS_\w+|[A-Z][A-Z0-9_]*),\n", within=r"^const \w+: &\[libc::c_long\] = &\[\n.*?^\];"),
@@ -188,7 +189,7 @@ LIMIT_KINDS = [
     Kind("watched", WATCH, r"self\.cpu_is_used_up\(\)\.then_some\(Cause::(Cpu)\)", "None", first=ENDS.only("too_much_processor_time")),
     Kind("watched", WATCH, r"^ +(\w+) \+= info\.bytes\([^\n]*\n", first=HOSTILE.only("memory past its limit", "page tables", "memory shared")),
     Kind("watched", WATCH, r"self\.kernel\.(bytes)\([^\n]*\)\.saturating_add\(kernel\)", "{ let _ = &self.kernel; kernel }", first=AS_USER),
-    Kind("watched", WATCH, r"self\.descriptors\.(\w+) \+= 1;", "", first=AS_USER),
+    Kind("watched", WATCH, r"self\.descriptors\.(\w+) \+= 1;", "", first=HOSTILE.only("pipes", "sockets")),
     Kind("kernel memory", KERNEL_MEMORY, r"^            \((.+?), ([A-Z_]+)\),\n", first=UNITS.only("kernel_memory")),
     Kind("kernel memory", KERNEL_MEMORY, r"if self\.in_jail \{ (system_v_bytes)\([^\n]*\) \} else \{ 0 \}", "0", first=HOSTILE.only("semaphores and messages")),
     Kind("kernel memory", KERNEL_MEMORY, r"held\.sockets\.max\((sockets)\(\)\)", "held.sockets", first=HOSTILE.only("on their way")),
@@ -230,12 +231,14 @@ LIMIT_KINDS = [
 ]
 
 CAP_KINDS = [
-    Kind("cap", VALIDATE, r"^ +((?:at_most|check_\w+)\([^\n]*)\?;\n", first=PROTOCOL_UNITS),
-    Kind("cap", VALIDATE, r"^    (at_most\([^\n]*\))\n", "    Ok(())\n", first=PROTOCOL_UNITS),
-    Kind("cap", VALIDATE, r"(?<=if )(files\.len\(\) > [\w:]+|len > max|total > max|count > max|!seen\.insert[^{]*)(?= \{)", r"false && \1", first=PROTOCOL_UNITS),
-    Kind("cap", VALIDATE, r"(?<=if )((?:chars|name)\b[^{]*)(?= \{)", "false", first=PROTOCOL_UNITS, within=r"^fn check_file_name.*?^}"),
-    Kind("cap", VALIDATE, r"\b(TTL_MIN_SECONDS)\.\.", "i64::MIN..", first=PROTOCOL_UNITS),
-    Kind("cap", VALIDATE, r"\.\.=(TTL_MAX_SECONDS)", "..=i64::MAX", first=PROTOCOL_UNITS),
+    Kind("cap", OPTIONS, r"check: \|request\| (\w+)\([^\n]*,\n", "check: |_| Ok(()),\n", first=PROTOCOL_UNITS),
+    Kind("cap", VALIDATE, r"^ +(check_(?:code|limits)\([^\n]*)\?;\n", first=PROTOCOL_UNITS),
+    Kind("cap", RULES, r"^ +((?:at_most|check_\w+)\([^\n]*)\?;\n", first=PROTOCOL_UNITS),
+    Kind("cap", RULES, r"^    (at_most\([^\n]*\))\n", "    Ok(())\n", first=PROTOCOL_UNITS),
+    Kind("cap", RULES, r"(?<=if )(files\.len\(\) > [\w:]+|len > max|total > max|count > max|!seen\.insert[^{]*)(?= \{)", r"false && \1", first=PROTOCOL_UNITS),
+    Kind("cap", RULES, r"(?<=if )((?:chars|name)\b[^{]*)(?= \{)", "false", first=PROTOCOL_UNITS, within=r"^fn check_file_name.*?^}"),
+    Kind("cap", RULES, r"\b(TTL_MIN_SECONDS)\.\.", "i64::MIN..", first=PROTOCOL_UNITS),
+    Kind("cap", RULES, r"\.\.=(TTL_MAX_SECONDS)", "..=i64::MAX", first=PROTOCOL_UNITS),
     Kind("cap", LIMITS, r"\.\.=(\w[^;]*);", "..=u64::MAX;", first=PROTOCOL_UNITS, within=r"^limits! \{.*?^\}"),
     Kind("cap", LIMITS, r", (?!0\.\.)(\w[^;,]*)\.\.=", ", 0..=", first=PROTOCOL_UNITS, within=r"^limits! \{.*?^\}"),
     Kind("address", ADDRESS, r"^    \((Ipv[46]Addr::[^\n]*), \"[^\n]*\"\),\n", first=ENGINE_UNITS.only("address")),

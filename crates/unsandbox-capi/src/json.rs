@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::ffi::{CString, c_char};
 use std::time::Duration;
 use unsandbox::{CallOptions, Client};
-use unsandbox_protocol::validate::shown;
+use unsandbox_protocol::rules::shown;
 use unsandbox_protocol::{Error, ExecutionResult, Job, Probe, RawJson, Request, wire};
 
 /// Calls a method by its name, with JSON in and JSON out, and waits for it.

@@ -6,7 +6,7 @@ use crate::boundary::{ffi, free, give_out, handle_mut};
 use crate::error::unsandbox_error;
 use crate::text::{bytes, optional_text, text};
 use std::ffi::c_char;
-use unsandbox_protocol::validate::limit_error;
+use unsandbox_protocol::rules::limit_error;
 use unsandbox_protocol::{InputFile, Request};
 
 /// One program and its options. Belongs to one thread at a time; using it does not change it, so one

@@ -177,6 +177,15 @@ impl ResultBox {
         text_of(&self.texts, field)
     }
 
+    /// A field that is a number; `None` where it is unknown.
+    pub fn number(&self, field: &str) -> Option<i64> {
+        let row = RESULT_FIELDS.iter().find(|row| row.name == field)?;
+        match (row.get)(&self.source) {
+            FieldValue::Number(number) => number,
+            _ => None,
+        }
+    }
+
     pub fn isolation_layer(&self, index: usize) -> Option<&Text> {
         self.layers.texts.get(index)
     }

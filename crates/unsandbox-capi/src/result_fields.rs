@@ -211,7 +211,7 @@ pub extern "C" fn unsandbox_result_network_mode(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_result_has_total_time_ms(result: *const unsandbox_result) -> i32 {
-    ffi!(or 0, { read(result).map_or(0, |it| it.has_total_time_ms.into()) })
+    ffi!(or 0, { owner(result).and_then(|it| it.number("total_time_ms")).is_some().into() })
 }
 
 /// Milliseconds for queue, compiler and program together, where known.
@@ -219,7 +219,7 @@ pub extern "C" fn unsandbox_result_has_total_time_ms(result: *const unsandbox_re
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_result_total_time_ms(result: *const unsandbox_result) -> u64 {
-    ffi!(or 0, { read(result).map_or(0, |it| it.total_time_ms) })
+    ffi!(or 0, { owner(result).and_then(|it| it.number("total_time_ms")).map_or(0, |it| it as u64) })
 }
 
 /// 1 where processor time and memory are known, else 0.

@@ -350,7 +350,7 @@ fn parse_env(text: &str) -> Result<(String, String), String> {
 
 /// By protocol's own rule and in its words.
 fn parse_ttl(text: &str) -> Result<i64, String> {
-    unsandbox_protocol::validate::ttl_from_text(text).map_err(|error| error.to_string())
+    unsandbox_protocol::rules::ttl_from_text(text).map_err(|error| error.to_string())
 }
 
 fn parse_limit(text: &str) -> Result<(String, u64), String> {

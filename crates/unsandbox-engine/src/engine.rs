@@ -276,7 +276,7 @@ fn version_in(result: &ExecutionResult) -> Option<String> {
     let is_number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
     let clean = |word: &'_ str| {
         let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '.');
+        let bare = word.trim_start_matches(|c: char| c.is_ascii_alphabetic() || ".-".contains(c));
         bare.to_string()
     };
     let words: Vec<String> = text.split_whitespace().take(60).map(clean).collect();

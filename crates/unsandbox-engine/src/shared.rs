@@ -9,7 +9,7 @@ use crate::jailer::link::{JailerLink, system};
 use crate::jailer::start::Jailer;
 use crate::jailer::token;
 use crate::jobs::store::MemoryStore;
-use crate::jobs::{Jobs, Record, outcome, tell, unix_seconds};
+use crate::jobs::{Jobs, Record, outcome, tell};
 use crate::options::EngineOptions;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{NoSink, past_deadline};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
-    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Status,
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Status,
 };
 
 pub struct EngineShared {
@@ -42,9 +42,6 @@ pub struct EngineShared {
 pub fn closed() -> Error {
     Error::new(ErrorCode::Conflict, "the engine is closed")
 }
-
-/// How a run was started, for its result.
-const COLD: &str = "cold";
 
 impl EngineShared {
     pub fn new(options: EngineOptions) -> Result<EngineShared, Error> {
@@ -261,7 +258,7 @@ impl EngineShared {
                 (failed, Some(error))
             }
         };
-        let job = self.complete(&mut record, result);
+        let job = record.complete(result, self.link.isolation());
         if record.listed || self.options.keep_unlisted {
             jobs.store_finished(job.clone(), record.owner.clone(), record.listed);
         }
@@ -274,22 +271,6 @@ impl EngineShared {
             tell::end(&*watcher, end.clone());
         }
         tell::end(&*sink, end);
-    }
-
-    /// The job with its result and the fields that every result has.
-    fn complete(&self, record: &mut Record, mut result: ExecutionResult) -> Job {
-        let job = &mut record.job;
-        result.language = job.language.clone();
-        result.detected_language = job.detected_language.clone();
-        result.job_id = Some(job.job_id.clone());
-        result.network_mode = job.network_mode.clone();
-        result.execution_mode = Some(COLD.to_string());
-        result.total_time_ms = Some(record.submitted.elapsed().as_millis() as u64);
-        result.isolation = self.link.isolation();
-        job.completed_at = Some(unix_seconds());
-        job.status = result.status.clone();
-        job.result = Some(Arc::new(result));
-        job.clone()
     }
 }
 

@@ -2,7 +2,7 @@
 //! Which layers of isolation a machine has, and which a run had.
 
 use crate::error::Error;
-use crate::validate::shown;
+use crate::rules::shown;
 
 /// How strong the jail is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

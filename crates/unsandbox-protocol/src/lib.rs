@@ -19,6 +19,7 @@ pub mod printable;
 pub mod request;
 pub mod result;
 pub mod result_fields;
+pub mod rules;
 pub mod shell;
 pub mod sync;
 pub mod validate;

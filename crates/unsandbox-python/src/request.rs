@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 use serde_json::{Number, Value};
 use unsandbox::{Error, InputFile, Request};
-use unsandbox_protocol::validate::{limit_error, shown_json};
+use unsandbox_protocol::rules::{limit_error, shown_json};
 use unsandbox_protocol::wire::{OPTION_TABLE, OptionKind};
 
 /// The request of an execution; `language` is `None` for `run`. Options that are absent or None keep

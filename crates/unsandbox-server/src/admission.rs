@@ -20,7 +20,7 @@ use axum::response::IntoResponse;
 use std::sync::Arc;
 use std::time::Instant;
 use unsandbox_protocol::auth::is_loopback;
-use unsandbox_protocol::validate::shown;
+use unsandbox_protocol::rules::shown;
 use unsandbox_protocol::wire::{COMPAT_HEADER, Shape};
 use unsandbox_protocol::{Error, ErrorCode};
 

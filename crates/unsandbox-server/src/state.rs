@@ -19,7 +19,7 @@ use unsandbox_protocol::limits::{
     TTL_MAX_SECONDS,
 };
 use unsandbox_protocol::{
-    Backend, CallContext, Error, ErrorCode, Job, Limits, Owner, ValidRequest, validate,
+    Backend, CallContext, Error, ErrorCode, Job, Limits, Owner, ValidRequest, rules,
 };
 
 /// Options of a server.
@@ -124,8 +124,8 @@ impl Default for Caps {
 impl Caps {
     /// CONFIG, if a cap is outside the range of its limit.
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        let ttl = validate::ttl(self.ttl_seconds).map(|_| ());
-        ttl.and(validate::check_limits(&self.limits)).map_err(|error| {
+        let ttl = rules::ttl(self.ttl_seconds).map(|_| ());
+        ttl.and(rules::check_limits(&self.limits)).map_err(|error| {
             Error::new(
                 ErrorCode::Config,
                 format!("invalid cap of this server: {}", error.message()),

@@ -4,7 +4,7 @@
 
 use super::host::Host;
 use unsandbox_protocol::Error;
-use unsandbox_protocol::validate::shown;
+use unsandbox_protocol::rules::shown;
 
 /// Exact hosts and `*.suffix`; empty: every host.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Instant;
-use unsandbox_protocol::validate::shown;
+use unsandbox_protocol::rules::shown;
 
 /// Why there is no connection.
 pub enum DialError {

@@ -5,7 +5,7 @@ use crate::jailer::handle::Handle;
 use crate::jailer::run::{Begin, Run};
 use crate::jailer::start::Jailer;
 use crate::jobs::ending::Ending;
-use crate::jobs::{Jobs, Waiting, unix_seconds};
+use crate::jobs::{Jobs, Waiting};
 use crate::programs::plan::Prepared;
 use crate::programs::stdin::sealed;
 use crate::shared::EngineShared;
@@ -19,7 +19,7 @@ use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::commands::Plan;
 use unsandbox_jailer::message::ToJailer;
-use unsandbox_protocol::{Error, ErrorCode, Status};
+use unsandbox_protocol::{Error, ErrorCode};
 
 /// Time for a jail to be built, to collect artifacts and to end, beyond the time of its steps.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -107,9 +107,7 @@ impl EngineShared {
             run.unwatch_all();
             return Err(error);
         }
-        record.handle = Some(handle);
-        record.job.status = Status::Running;
-        record.job.started_at = Some(unix_seconds());
+        record.launch(handle);
         jobs.running += 1;
         jobs.launched.push((id, run));
         self.wake_if_asleep();

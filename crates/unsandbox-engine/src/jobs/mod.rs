@@ -17,7 +17,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::limits::{RETENTION, RETENTION_MAX_BYTES};
-use unsandbox_protocol::{CancelReason, Error, ErrorCode, EventSink, Job, Owner};
+use unsandbox_protocol::{
+    CancelReason, Error, ErrorCode, EventSink, ExecutionResult, Isolation, Job, Owner, Status,
+};
+
+/// How a run was started, for its result.
+const COLD: &str = "cold";
 
 /// A job that has not ended.
 pub struct Record {
@@ -61,6 +66,29 @@ impl Record {
             cancelled: None,
             deadline: None,
         }
+    }
+
+    /// Its run has been handed to the jailer.
+    pub fn launch(&mut self, handle: Arc<Handle>) {
+        self.handle = Some(handle);
+        self.job.status = Status::Running;
+        self.job.started_at = Some(unix_seconds());
+    }
+
+    /// The job with its result, and in it what every result has.
+    pub fn complete(&mut self, mut result: ExecutionResult, isolation: Option<Isolation>) -> Job {
+        let job = &mut self.job;
+        result.language = job.language.clone();
+        result.detected_language = job.detected_language.clone();
+        result.job_id = Some(job.job_id.clone());
+        result.network_mode = job.network_mode.clone();
+        result.execution_mode = Some(COLD.to_string());
+        result.total_time_ms = Some(self.submitted.elapsed().as_millis() as u64);
+        result.isolation = isolation;
+        job.completed_at = Some(unix_seconds());
+        job.status = result.status.clone();
+        job.result = Some(Arc::new(result));
+        job.clone()
     }
 }
 

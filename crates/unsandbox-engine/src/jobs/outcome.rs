@@ -171,31 +171,25 @@ mod tests {
         StepEnd { cause, code, cpu_time_us: 0, peak_memory_bytes: 0, wall_us: 0 }
     }
 
-    const ENDING: Ending = Ending {
-        cancelled: None,
-        limits: RunLimits {
-            memory_bytes: 64,
-            cpu_time_ms: 0,
-            processes: 0,
-            open_files: 0,
-            file_size_bytes: 0,
-            work_bytes: 0,
-            work_files: 0,
-        },
-        output_bytes: 0,
-        compile_ms: COMPILE_TIME.as_millis() as u64,
-        run_ms: 5_000,
-    };
+    fn ending() -> Ending {
+        Ending {
+            cancelled: None,
+            limits: RunLimits { memory_bytes: 64, ..RunLimits::default() },
+            output_bytes: 0,
+            compile_ms: COMPILE_TIME.as_millis() as u64,
+            run_ms: 5_000,
+        }
+    }
 
     #[test]
     fn a_compile_timeout_names_the_compile_limit() {
         let mut result = ExecutionResult::new(Status::Failed);
-        describe(&mut result, StepKind::Compile, &ended(Cause::Wall, SIGKILL), &ENDING);
+        describe(&mut result, StepKind::Compile, &ended(Cause::Wall, SIGKILL), &ending());
         assert_eq!((&result.status, result.exit_code), (&Status::Timeout, Some(EXIT_TIMEOUT)));
         assert_eq!(result.limit, Some(LimitKind::Wall));
         let words = "the compiler exceeded the 60 s that its language has for compiling; ttl does not change them";
         assert_eq!(result.error.as_deref(), Some(words));
-        describe(&mut result, StepKind::Run, &ended(Cause::Wall, SIGKILL), &ENDING);
+        describe(&mut result, StepKind::Run, &ended(Cause::Wall, SIGKILL), &ending());
         assert_eq!(result.error.as_deref(), Some("the program exceeded its ttl of 5 s"));
     }
 
@@ -210,7 +204,7 @@ mod tests {
             ),
             (ended(Cause::Memory, SIGKILL), "exceeded limits.memory_bytes (64)"),
         ] {
-            let words = in_words(StepKind::Pack, &end, &ENDING);
+            let words = in_words(StepKind::Pack, &end, &ending());
             assert_eq!(words, format!("the artifact's command {why}"));
         }
     }

@@ -7,7 +7,7 @@ use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Th
 use unsandbox_jailer::message::Needs;
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
-use unsandbox_protocol::validate::file_names;
+use unsandbox_protocol::rules::file_names;
 use unsandbox_protocol::{Error, NetworkMode, Request, ValidRequest};
 
 /// The writable tree of a jail with namespaces. Recipes use this name for it in every jail.

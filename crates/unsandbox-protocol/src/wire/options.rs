@@ -7,7 +7,10 @@ use super::tolerant::decode_base64;
 use crate::error::Error;
 use crate::limits::{LIMIT_TABLE, Limits};
 use crate::request::{InputFile, Request};
-use crate::validate::{limit_error, shown, shown_json, ttl_from_json, ttl_from_text};
+use crate::rules::{
+    check_args, check_env, check_files, check_limits, check_runtime, limit_error, network_mode,
+    shown, shown_json, ttl, ttl_from_json, ttl_from_text,
+};
 use serde_json::{Map, Value};
 
 /// What an option's value is.
@@ -67,6 +70,8 @@ pub struct OptionRow {
     pub means: &'static str,
     /// Whether the request asks for it.
     pub is_set: fn(&Request) -> bool,
+    /// Its rule: ARGUMENT for a value that it cannot have.
+    pub(crate) check: fn(&Request) -> Result<(), Error>,
     /// Where `/run` takes it with code as its body.
     pub query: Option<QueryForm>,
     pub(super) read: fn(&mut Request, &Map<String, Value>) -> Result<(), Error>,
@@ -95,6 +100,7 @@ macro_rules! flag {
             reach: OptionReach::Everywhere,
             means: $means,
             is_set: |request| request.$field,
+            check: |_| Ok(()),
             query: Some(QueryForm {
                 read: |request, name, text| {
                     request.$field = flag_of(name, text)?;
@@ -126,6 +132,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         reach: OptionReach::Everywhere,
         means: "variables of the program's environment",
         is_set: |request| !request.env.is_empty(),
+        check: |request| check_env(&request.env),
         query: Some(QueryForm {
             read: |request, _, text| {
                 let parsed = serde_json::from_str(text);
@@ -159,6 +166,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         reach: OptionReach::Everywhere,
         means: "`zerotrust` (no network) or `semitrusted` (through a gateway)",
         is_set: |request| request.network_mode != "zerotrust",
+        check: |request| network_mode(&request.network_mode).map(|_| ()),
         query: Some(QueryForm {
             read: |request, _, text| {
                 request.network_mode = full_network_word(text);
@@ -184,6 +192,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         reach: OptionReach::Everywhere,
         means: "seconds that the program may run",
         is_set: |request| request.ttl.is_some(),
+        check: |request| ttl(request.ttl_seconds()).map(|_| ()),
         query: Some(QueryForm {
             read: |request, _, text| {
                 request.ttl = Some(ttl_from_text(text)?);
@@ -217,6 +226,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         reach: OptionReach::Everywhere,
         means: "files of the working directory",
         is_set: |request| !request.input_files.is_empty(),
+        check: |request| check_files(&request.input_files),
         query: None,
         read: |request, map| {
             let files = array(map, "input_files")?.iter().enumerate();
@@ -239,6 +249,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         reach: OptionReach::Ours,
         means: "standard input",
         is_set: |request| request.stdin.is_some(),
+        check: |_| Ok(()),
         query: None,
         read: |request, map| {
             request.stdin = read_stdin(map)?;
@@ -261,6 +272,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         reach: OptionReach::Ours,
         means: "arguments of the program",
         is_set: |request| !request.args.is_empty(),
+        check: |request| check_args(&request.args),
         query: None,
         read: |request, map| {
             let args = array(map, "args")?.iter().enumerate();
@@ -280,6 +292,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         reach: OptionReach::Ours,
         means: "limits of the run by name",
         is_set: |request| !request.limits.is_default(),
+        check: |request| check_limits(&request.limits),
         query: None,
         read: |request, map| {
             request.limits = read_limits(map)?;
@@ -302,6 +315,7 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         reach: OptionReach::Local,
         means: "path of the interpreter or compiler",
         is_set: |request| request.runtime.is_some(),
+        check: |request| check_runtime(request.runtime.as_deref()),
         query: None,
         read: |request, map| {
             request.runtime = string(map, "runtime")?;

@@ -2,7 +2,7 @@
 //! Percent-encoding: one segment of a path, and the query string of `/run`.
 
 use crate::error::Error;
-use crate::validate::shown;
+use crate::rules::shown;
 
 /// Encodes everything but unreserved characters, so that the text is one path segment or query value.
 pub fn percent_encode(text: &str) -> String {

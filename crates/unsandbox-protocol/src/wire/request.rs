@@ -8,7 +8,7 @@ use super::options::{OPTION_TABLE, boolean, field, string, wrong};
 use super::query::{pairs, percent_encode};
 use crate::error::Error;
 use crate::request::Request;
-use crate::validate::shown_json;
+use crate::rules::shown_json;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 

@@ -2,6 +2,8 @@
 //! The list of bad input, each with the words that have to be in its error.
 
 use super::*;
+use crate::request::Request;
+use crate::validate::ValidRequest;
 use serde_json::json;
 
 fn refused(request: Request) -> String {
@@ -156,6 +158,7 @@ fn limits_and_code() {
         }
     }
     assert!(refused(Request::new("bash", "echo \0")).contains("NUL"));
+    assert!(refused(Request::detect("#!/bin/bash\necho \0")).contains("NUL"));
     assert!(refused(python().runtime("")).contains("runtime"));
     assert!(refused(python().runtime("/a\0")).contains("runtime"));
     assert!(refused(python().runtime("/".repeat(RUNTIME_MAX_BYTES + 1))).contains("4097 bytes"));
