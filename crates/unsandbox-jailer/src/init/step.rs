@@ -137,6 +137,7 @@ impl<'a> Stepper<'a> {
         let begin = Instant::now();
         self.watchdog.begin_step();
         let child = self.start(step, streams)?;
+        self.watchdog.step_started(child);
         if started().is_err() {
             self.give_up();
         }
