@@ -151,3 +151,16 @@ fn times_at(pid: u32, address: u64) -> io::Result<Timestamps> {
     let time = |at| Timespec { tv_sec: word(at), tv_nsec: word(at + 8) };
     Ok(Timestamps { last_access: time(0), last_modification: time(16) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_with_sockets_of_the_init_counts_as_used() {
+        let listener = || Some(Listener(File::open("/dev/null").unwrap().into()));
+        assert!(!Calls::new(listener(), false).has_used_network());
+        assert!(Calls::new(listener(), true).has_used_network(), "a gateway's sockets");
+        assert!(Calls::new(None, false).has_used_network(), "nobody saw what programs did");
+    }
+}

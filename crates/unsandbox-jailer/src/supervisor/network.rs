@@ -68,12 +68,48 @@ impl Networks {
 }
 
 fn current() -> io::Result<OwnedFd> {
-    Ok(File::open("/proc/self/ns/net")?.into())
+    Ok(File::open("/proc/thread-self/ns/net")?.into())
 }
 
 /// A local socket outlives its processes for a while if it was in transit over itself, and others can then list its
 /// name. False if the table cannot be read.
 fn has_no_local_socket() -> bool {
-    let table = File::open("/proc/self/net/unix").and_then(|file| proc::whole(&file));
+    let table = File::open("/proc/thread-self/net/unix").and_then(|file| proc::whole(&file));
     table.is_ok_and(|table| table.lines().count() == 1) // the head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+
+    fn inode(namespace: &OwnedFd) -> u64 {
+        rustix::fs::fstat(namespace).unwrap().st_ino
+    }
+
+    #[test]
+    fn a_namespace_with_a_local_socket_is_not_used_again() {
+        // In a thread of its own: a thread that has changed its namespace stays there.
+        let test = std::thread::spawn(|| {
+            let mut networks = match Networks::new() {
+                Ok(networks) => networks,
+                Err(error) => {
+                    let line = format!("\nskipped: a network namespace of a thread: {error}\n");
+                    return std::io::stdout().write_all(line.as_bytes()).unwrap();
+                }
+            };
+            let first = networks.enter().unwrap();
+            let first_inode = inode(&first);
+            networks.give_back(first);
+            let same = networks.enter().unwrap();
+            assert_eq!(inode(&same), first_inode);
+            let name = SocketAddr::from_abstract_name("left").unwrap();
+            let _left = UnixListener::bind_addr(&name).unwrap();
+            networks.give_back(same);
+            assert_ne!(inode(&networks.enter().unwrap()), first_inode);
+        });
+        test.join().unwrap();
+    }
 }
