@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::limits::{LIMIT_TABLE, Limits};
 use crate::request::{InputFile, Request};
 use crate::rules::{
-    check_args, check_env, check_files, check_limits, check_runtime, limit_error, network_mode,
-    shown, shown_json, ttl, ttl_from_json, ttl_from_text,
+    check_args, check_env, check_files, check_limits, check_runtime, limit_error, shown,
+    shown_json, ttl, ttl_from_json, ttl_from_text,
 };
 use serde_json::{Map, Value};
 
@@ -166,7 +166,8 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         reach: OptionReach::Everywhere,
         means: "`zerotrust` (no network) or `semitrusted` (through a gateway)",
         is_set: |request| request.network_mode != "zerotrust",
-        check: |request| network_mode(&request.network_mode).map(|_| ()),
+        // `ValidRequest` checks it as it reads it.
+        check: |_| Ok(()),
         query: Some(QueryForm {
             read: |request, _, text| {
                 request.network_mode = full_network_word(text);
