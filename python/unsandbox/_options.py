@@ -129,7 +129,7 @@ def split(
 
 
 def check(options: Mapping[str, Any], *, callbacks: bool = False) -> tuple[str, ...]:
-    """Refuse names that are not those of options; the names of those of a call."""
+    """Raise TypeError for an unknown name; return the names of the call's own options."""
     from ._native import OPTIONS
 
     known = CALL if callbacks else CALL[:1]

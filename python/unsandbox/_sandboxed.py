@@ -72,7 +72,7 @@ def sandboxed(
     Raises:
         InvalidRequestError: The function cannot travel: it is a lambda, a coroutine or a generator, it
             uses names from outside itself, or there is no source.
-        TypeError: An option has another name.
+        TypeError: An option is unknown, or asks for an artifact.
 
     Examples:
         >>> @unsandbox.sandboxed(ttl=10)

@@ -179,10 +179,10 @@ impl ResultBox {
 
     /// A field that is a number; `None` where it is unknown.
     pub fn number(&self, field: &str) -> Option<i64> {
-        let row = RESULT_FIELDS.iter().find(|row| row.name == field)?;
-        match (row.get)(&self.source) {
-            FieldValue::Number(number) => number,
-            _ => None,
+        let row = RESULT_FIELDS.iter().find(|row| row.name == field);
+        match row.map(|row| (row.get)(&self.source)) {
+            Some(FieldValue::Number(number)) => number,
+            _ => unreachable!("{field} is a number of the table"),
         }
     }
 

@@ -48,7 +48,7 @@ fn named(name: &str) -> Vec<u32> {
 fn an_init_that_the_kernel_ends_for_want_of_memory_is_the_programs_limit() {
     let engine = Engine::new(EngineOptions::default()).unwrap();
     let (recorder, events) = recorder();
-    // Two of them, so that neither has as much as the score of the init weighs.
+    // Two processes share the memory, so that the score of each is below that of the init.
     let code = "#include <stdlib.h>\n#include <string.h>\n#include <stdio.h>\n#include <sys/prctl.h>\n\
         #include <unistd.h>\n\
         int main() { prctl(PR_SET_NAME, \"hungry-program\"); puts(\"ready\"); fflush(stdout); getchar();\n\

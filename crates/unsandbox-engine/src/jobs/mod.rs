@@ -75,7 +75,7 @@ impl Record {
         self.job.started_at = Some(unix_seconds());
     }
 
-    /// The job with its result, and in it what every result has.
+    /// Sets the fields that every result has; returns the finished job.
     pub fn complete(&mut self, mut result: ExecutionResult, isolation: Option<Isolation>) -> Job {
         let job = &mut self.job;
         result.language = job.language.clone();

@@ -11,7 +11,7 @@ use crate::layers::cgroup::Meter;
 use crate::layers::level::Level;
 use crate::layers::locks::{Failure, Locks};
 use crate::layers::notify::Calls;
-use crate::proc;
+use crate::proc::{self, ProcessInfo};
 use crate::sys;
 use crate::tree::{self, BETWEEN_TRIES};
 use crate::trouble::trouble;
@@ -137,7 +137,9 @@ impl<'a> Stepper<'a> {
         let begin = Instant::now();
         self.watchdog.begin_step();
         let child = self.start(step, streams)?;
-        self.watchdog.step_started(child);
+        if self.watchdog.is_all() {
+            await_descriptors(child, STARTING_MAX, || self.shows_descriptors(child));
+        }
         if started().is_err() {
             self.give_up();
         }
@@ -185,6 +187,15 @@ impl<'a> Stepper<'a> {
                 let _ = sys::reap(true);
                 Err(trouble(stage, program)(error))
             }
+        }
+    }
+
+    /// What the kernel shows of a process that has just been started.
+    fn shows_descriptors(&self, child: libc::pid_t) -> Shown {
+        match ProcessInfo::of(child).map(|info| info.descriptors()) {
+            None | Some(Ok(_)) => Shown::Yes,
+            Some(Err(_)) if self.watchdog.processes() == [child] => Shown::NotYet,
+            Some(Err(_)) => Shown::Never,
         }
     }
 
@@ -325,6 +336,44 @@ impl<'a> Stepper<'a> {
     }
 }
 
+/// Whether the kernel shows the descriptors of a process, or the process has ended.
+enum Shown {
+    Yes,
+    NotYet,
+    /// It has children, so it runs already.
+    Never,
+}
+
+/// How long the start of a program may take on a busy machine.
+const STARTING_MAX: Duration = Duration::from_secs(1);
+
+/// Waits until the kernel shows the descriptors of a program, which the watchdog counts. For a moment it hides them:
+/// during `execve` the new memory still has the flag of the init's, which makes it undumpable. The program is stopped
+/// meanwhile, so that one which hides them on purpose cannot use the time; it is killed.
+fn await_descriptors(child: libc::pid_t, at_most: Duration, shown: impl Fn() -> Shown) {
+    const BETWEEN: Duration = Duration::from_micros(200);
+    let end = Instant::now() + at_most;
+    let mut signal = None;
+    loop {
+        match shown() {
+            Shown::Yes => break,
+            Shown::NotYet if Instant::now() < end => {}
+            Shown::NotYet | Shown::Never => {
+                signal = Some(libc::SIGKILL);
+                break;
+            }
+        }
+        if signal.is_none() {
+            let _ = sys::kill(child, libc::SIGSTOP);
+            signal = Some(libc::SIGCONT);
+        }
+        std::thread::sleep(BETWEEN);
+    }
+    if let Some(signal) = signal {
+        let _ = sys::kill(child, signal);
+    }
+}
+
 /// Reaps the processes that have ended; returns the end of `child` if it is among them.
 fn reap_until(child: libc::pid_t) -> Option<Result<i32, i32>> {
     while let Ok(Some(reaped)) = sys::reap(false) {
@@ -384,6 +433,49 @@ fn set_rlimits(limits: &RunLimits, is_kept: bool) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command};
+
+    fn sleeper() -> (Child, libc::pid_t) {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id() as libc::pid_t;
+        (child, pid)
+    }
+
+    fn state(pid: libc::pid_t) -> String {
+        proc::stat(pid).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_program_is_stopped_until_its_descriptors_are_shown() {
+        let (mut child, pid) = sleeper();
+        let looks = Cell::new(0);
+        await_descriptors(pid, STARTING_MAX, || {
+            looks.set(looks.get() + 1);
+            match looks.get() {
+                1 => Shown::NotYet,
+                // The kernel stops it when it gets to it.
+                _ if state(pid) != "T" => Shown::NotYet,
+                _ => Shown::Yes,
+            }
+        });
+        assert!(looks.get() > 1);
+        assert_ne!(state(pid), "T");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_program_that_hides_its_descriptors_is_killed() {
+        for (shown, at_most) in
+            [((|| Shown::NotYet) as fn() -> Shown, Duration::ZERO), (|| Shown::Never, STARTING_MAX)]
+        {
+            let (mut child, pid) = sleeper();
+            await_descriptors(pid, at_most, shown);
+            assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+        }
+    }
 
     /// An ordinary host has no more of some of these, so that a jail on it would not show that one is missing.
     #[test]

@@ -38,10 +38,6 @@ pub struct Watchdog {
     shares_user: bool,
     descriptor_usage: DescriptorUsage,
     next_scan: Instant,
-    /// The first process of a step, from its fork until its descriptors were seen.
-    starting: Option<(libc::pid_t, Instant)>,
-    /// Since when each look has found a process whose descriptors it could not see.
-    unseen_since: Option<Instant>,
     /// How many processes the kernel ended for lack of memory before this step.
     ended_before: u64,
 }
@@ -53,8 +49,6 @@ const INTERVAL_WITHOUT_GROUP: Duration = Duration::from_millis(20);
 const INTERVAL_AT_FIRST: Duration = Duration::from_millis(5);
 /// How long reading the processes' proportional shares may take.
 const SCAN_BUDGET: Duration = Duration::from_millis(100);
-/// How long the kernel may take over the start of a program while others want the processor.
-const STARTING_MAX: Duration = Duration::from_secs(1);
 /// How often a run's folder is measured where it has no file system of its own.
 const INTERVAL_OF_FOLDER: Duration = Duration::from_millis(100);
 
@@ -79,8 +73,6 @@ impl Watchdog {
             cpu_times: CpuTimes::default(),
             descriptor_usage: DescriptorUsage::default(),
             next_scan: Instant::now(),
-            starting: None,
-            unseen_since: None,
             ended_before: 0,
         }
     }
@@ -91,12 +83,6 @@ impl Watchdog {
         self.next_scan = Instant::now();
         self.kernel = KernelMemory::new(matches!(self.scope, Scope::Jail));
         self.ended_before = self.meter.as_ref().map_or(0, Meter::out_of_memory_kills);
-    }
-
-    /// Takes note of the first process of a step.
-    pub fn step_started(&mut self, child: libc::pid_t) {
-        self.starting = Some((child, Instant::now()));
-        self.unseen_since = None;
     }
 
     fn was_enforced(&self) -> bool {
@@ -152,42 +138,8 @@ impl Watchdog {
         if begun < self.next_scan {
             return;
         }
-        self.descriptor_usage = self.look_at_descriptors(infos);
+        self.descriptor_usage = DescriptorUsage::by(infos, self.is_all());
         self.next_scan = Instant::now() + begun.elapsed() * 4;
-    }
-
-    fn look_at_descriptors(&mut self, infos: &[ProcessInfo]) -> DescriptorUsage {
-        let (usage, unseen) = DescriptorUsage::by(infos);
-        if self.is_all() {
-            self.end_unseen(unseen);
-        }
-        usage
-    }
-
-    /// The kernel hides the descriptors of a process whose program its user may execute and not read. Such a process
-    /// could hold any amount, so it is killed where only the watchdog limits it.
-    ///
-    /// The kernel also hides those of a process that is ending, and of the step's first process for a moment: it leaves
-    /// the init's memory, which programs may not look into, before it gets the rights of its own. So a process is
-    /// killed only if one was hidden at two looks in a row, and the first one only if it stays hidden.
-    fn end_unseen(&mut self, mut unseen: Vec<libc::pid_t>) {
-        if let Some((child, since)) = self.starting {
-            let is_unseen = unseen.contains(&child);
-            if is_unseen && since.elapsed() < STARTING_MAX {
-                unseen.retain(|pid| *pid != child);
-            } else {
-                self.starting = None;
-            }
-        }
-        if unseen.is_empty() {
-            self.unseen_since = None;
-            return;
-        }
-        if self.unseen_since.get_or_insert_with(Instant::now).elapsed() >= INTERVAL_AT_FIRST {
-            for pid in unseen {
-                let _ = sys::kill(pid, libc::SIGKILL);
-            }
-        }
     }
 
     /// Memory of the processes: their own pages, page tables, swap, and shared memory. Shared memory that is not
@@ -258,7 +210,7 @@ impl Watchdog {
         *measured = Instant::now();
         let (bytes, files) = (*bytes, *files);
         let Some(content) = folder::measure(folder) else { return true };
-        let held = self.look_at_descriptors(&process_infos(&self.processes()));
+        let held = DescriptorUsage::by(&process_infos(&self.processes()), true);
         content.bytes + held.nameless > bytes || content.files > files
     }
 
@@ -310,23 +262,29 @@ struct DescriptorUsage {
 }
 
 impl DescriptorUsage {
-    /// What the processes hold, and the processes whose descriptors the kernel hides.
-    fn by(infos: &[ProcessInfo]) -> (DescriptorUsage, Vec<libc::pid_t>) {
+    /// The kernel hides the descriptors of a process whose program its user may execute and not read. Such a process
+    /// could hold any amount, so it is killed (`end_unseen`) where only the watchdog limits it.
+    fn by(infos: &[ProcessInfo], end_unseen: bool) -> DescriptorUsage {
         let mut held = DescriptorUsage::default();
-        let (mut seen, mut unseen) = (HashSet::new(), Vec::new());
+        let mut seen = HashSet::new();
         for info in infos {
-            let Ok(descriptors) = info.descriptors() else {
-                unseen.push(info.pid);
+            // The kernel also hides those of a thread that has ended since its status was read: the others show them.
+            let again =
+                || ProcessInfo::of(info.pid).map_or(Ok(Vec::new()), |info| info.descriptors());
+            let Ok(descriptors) = info.descriptors().or_else(|_| again()) else {
+                if end_unseen {
+                    let _ = sys::kill(info.pid, libc::SIGKILL);
+                }
                 continue;
             };
             if held.descriptors.all > DESCRIPTORS_MAX {
-                return (held, unseen);
+                return held;
             }
             for path in descriptors {
                 held.add(&path, &mut seen);
             }
         }
-        (held, unseen)
+        held
     }
 
     fn add(&mut self, path: &std::path::Path, seen: &mut HashSet<(u64, u64)>) {
@@ -396,50 +354,6 @@ fn time(ticks: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::{Child, Command};
-
-    fn sleeper() -> Child {
-        Command::new("sleep").arg("1000").spawn().unwrap()
-    }
-
-    fn pid(child: &Child) -> libc::pid_t {
-        child.id() as libc::pid_t
-    }
-
-    /// Whether the watchdog has killed it.
-    fn is_killed(mut child: Child) -> bool {
-        // The first signal counts.
-        let _ = sys::kill(pid(&child), libc::SIGTERM);
-        child.wait().unwrap().signal() == Some(libc::SIGKILL)
-    }
-
-    #[test]
-    fn a_process_is_killed_once_its_descriptors_stay_hidden() {
-        let mut watchdog = Watchdog::new(&RunLimits::default(), Scope::Jail, None, false);
-        let (first, other) = (sleeper(), sleeper());
-        watchdog.step_started(pid(&first));
-        watchdog.end_unseen(vec![pid(&first)]);
-        assert!(watchdog.unseen_since.is_none(), "the first one has time to start");
-        watchdog.end_unseen(vec![pid(&first), pid(&other)]);
-        let long_ago = Instant::now().checked_sub(INTERVAL_AT_FIRST);
-        assert!(watchdog.unseen_since.is_some());
-        watchdog.end_unseen(Vec::new());
-        assert!(watchdog.unseen_since.is_none() && watchdog.starting.is_none());
-        watchdog.unseen_since = long_ago;
-        watchdog.end_unseen(vec![pid(&other)]);
-        assert!(is_killed(other) && !is_killed(first));
-    }
-
-    #[test]
-    fn the_first_process_does_not_stay_hidden() {
-        let mut watchdog = Watchdog::new(&RunLimits::default(), Scope::Jail, None, false);
-        let first = sleeper();
-        watchdog.starting = Some((pid(&first), Instant::now().checked_sub(STARTING_MAX).unwrap()));
-        watchdog.unseen_since = Instant::now().checked_sub(INTERVAL_AT_FIRST);
-        watchdog.end_unseen(vec![pid(&first)]);
-        assert!(is_killed(first));
-    }
 
     #[test]
     fn what_one_program_held_does_not_count_against_the_next() {
