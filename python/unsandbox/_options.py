@@ -10,6 +10,7 @@ import codecs
 import os
 
 from ._errors import InvalidRequestError
+from ._native import OPTIONS
 
 # True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
@@ -117,8 +118,8 @@ def split(
     Raises:
         TypeError: A name is not that of an option.
     """
-    from ._native import OPTIONS
-
+    if not options:
+        return {}, {}
     known = check(options, callbacks=callbacks)
     request = {name: value for name, value in options.items() if name in OPTIONS}
     if request.get("input_files") is not None:
@@ -130,8 +131,6 @@ def split(
 
 def check(options: Mapping[str, Any], *, callbacks: bool = False) -> tuple[str, ...]:
     """Raise TypeError for an unknown name; return the names of the call's own options."""
-    from ._native import OPTIONS
-
     known = CALL if callbacks else CALL[:1]
     for name in options:
         if name not in OPTIONS and name not in known:

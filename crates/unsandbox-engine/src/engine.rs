@@ -427,3 +427,25 @@ impl Backend for Engine {
         self.shared.egress.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_among_other_words() {
+        for (text, version) in [
+            ("Python 3.11.7\n", Some("3.11.7")),
+            ("go version go1.21.0 linux/amd64", Some("1.21.0")),
+            ("jq-1.6\n", Some("1.6")),
+            ("gcc (Debian 12.2.0-14) 12.2.0", Some("12.2.0-14")),
+            ("GNU bash, version 5.2.15(1)-release", Some("5.2.15(1)-release")),
+            ("v18", Some("18")),
+            ("no number here", None),
+        ] {
+            let mut result = ExecutionResult::new(unsandbox_protocol::Status::Completed);
+            result.stdout = text.as_bytes().to_vec();
+            assert_eq!(version_in(&result).as_deref(), version, "{text}");
+        }
+    }
+}
