@@ -435,10 +435,13 @@ mod tests {
     use super::*;
     use std::cell::Cell;
     use std::os::unix::process::ExitStatusExt;
-    use std::process::{Child, Command};
+    use std::process::{Child, Command, Stdio};
+    use std::sync::mpsc;
 
     fn sleeper() -> (Child, libc::pid_t) {
-        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        // Without the test's output: a test that fails leaves it behind.
+        let mut command = Command::new("sleep");
+        let child = command.arg("60").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let pid = child.id() as libc::pid_t;
         (child, pid)
     }
@@ -450,18 +453,15 @@ mod tests {
     #[test]
     fn a_program_is_stopped_until_its_descriptors_are_shown() {
         let (mut child, pid) = sleeper();
-        let looks = Cell::new(0);
+        let (looks, was_stopped) = (Cell::new(0), Cell::new(false));
         await_descriptors(pid, STARTING_MAX, || {
             looks.set(looks.get() + 1);
-            match looks.get() {
-                1 => Shown::NotYet,
-                // The kernel stops it when it gets to it.
-                _ if state(pid) != "T" => Shown::NotYet,
-                _ => Shown::Yes,
-            }
+            // The kernel stops it when it gets to it.
+            was_stopped.set(looks.get() > 1 && state(pid) == "T");
+            if was_stopped.get() { Shown::Yes } else { Shown::NotYet }
         });
-        assert!(looks.get() > 1);
-        assert_ne!(state(pid), "T");
+        assert!(was_stopped.get());
+        assert_ne!(state(pid), "T", "it goes on");
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -472,8 +472,11 @@ mod tests {
             [((|| Shown::NotYet) as fn() -> Shown, Duration::ZERO), (|| Shown::Never, STARTING_MAX)]
         {
             let (mut child, pid) = sleeper();
-            await_descriptors(pid, at_most, shown);
-            assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+            let (tell, told) = mpsc::channel();
+            std::thread::spawn(move || await_descriptors(pid, at_most, shown));
+            std::thread::spawn(move || tell.send(child.wait().unwrap().signal()));
+            let signal = told.recv_timeout(Duration::from_secs(10)).expect("it is killed");
+            assert_eq!(signal, Some(libc::SIGKILL));
         }
     }
 
