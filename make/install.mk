@@ -11,7 +11,7 @@ INSTALLED := bin/unsandbox include/unsandbox.h include/unsandbox.hpp \
 	share/man/man1/unsandbox.1 share/man/man3/libunsandbox.3 share/unsandbox/unsandbox.cdef \
 	share/unsandbox/apparmor share/doc/unsandbox/THIRD-PARTY
 # A debug build is installed as it is: its symbols are why it was built.
-STRIP := $(if $(filter release,$(PROFILE)),strip --strip-unneeded,true)
+STRIP := $(if $(filter release,$(PROFILE)),strip --strip-unneeded --remove-section=.comment,true)
 COMPRESS ?= gzip -9
 FILL := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g'
 
