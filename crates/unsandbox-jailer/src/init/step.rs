@@ -138,7 +138,8 @@ impl<'a> Stepper<'a> {
         self.watchdog.begin_step();
         let child = self.start(step, streams)?;
         if self.watchdog.is_all() {
-            await_descriptors(child, STARTING_MAX, || self.shows_descriptors(child));
+            let has_started = || is_stopped(child) || self.watchdog.processes() != [child];
+            await_descriptors(child, STARTING_MAX, || hides_descriptors(child), has_started);
         }
         if started().is_err() {
             self.give_up();
@@ -187,15 +188,6 @@ impl<'a> Stepper<'a> {
                 let _ = sys::reap(true);
                 Err(trouble(stage, program)(error))
             }
-        }
-    }
-
-    /// What the kernel shows of a process that has just been started.
-    fn shows_descriptors(&self, child: libc::pid_t) -> Shown {
-        match ProcessInfo::of(child).map(|info| info.descriptors()) {
-            None | Some(Ok(_)) => Shown::Yes,
-            Some(Err(_)) if self.watchdog.processes() == [child] => Shown::NotYet,
-            Some(Err(_)) => Shown::Never,
         }
     }
 
@@ -336,42 +328,47 @@ impl<'a> Stepper<'a> {
     }
 }
 
-/// Whether the kernel shows the descriptors of a process, or the process has ended.
-enum Shown {
-    Yes,
-    NotYet,
-    /// It has children, so it runs already.
-    Never,
-}
-
 /// How long the start of a program may take on a busy machine.
 const STARTING_MAX: Duration = Duration::from_secs(1);
 
 /// Waits until the kernel shows the descriptors of a program, which the watchdog counts. For a moment it hides them:
-/// during `execve` the new memory still has the flag of the init's, which makes it undumpable. The program is stopped
-/// meanwhile, so that one which hides them on purpose cannot use the time; it is killed.
-fn await_descriptors(child: libc::pid_t, at_most: Duration, shown: impl Fn() -> Shown) {
+/// during `execve` the new memory still has the flag of the init's, which makes it undumpable.
+///
+/// The program is stopped meanwhile. The stop takes effect after `execve`, and a program that has children is past it
+/// too: one whose descriptors are hidden even then hides them on purpose, and is killed.
+fn await_descriptors(
+    child: libc::pid_t,
+    at_most: Duration,
+    is_hidden: impl Fn() -> bool,
+    has_started: impl Fn() -> bool,
+) {
     const BETWEEN: Duration = Duration::from_micros(200);
+    if !is_hidden() {
+        return;
+    }
     let end = Instant::now() + at_most;
-    let mut signal = None;
-    loop {
-        match shown() {
-            Shown::Yes => break,
-            Shown::NotYet if Instant::now() < end => {}
-            Shown::NotYet | Shown::Never => {
-                signal = Some(libc::SIGKILL);
-                break;
-            }
+    let signal = loop {
+        let _ = sys::kill(child, libc::SIGSTOP);
+        // In this order: the start may end between the two.
+        let is_late = has_started() || Instant::now() >= end;
+        if !is_hidden() {
+            break libc::SIGCONT;
         }
-        if signal.is_none() {
-            let _ = sys::kill(child, libc::SIGSTOP);
-            signal = Some(libc::SIGCONT);
+        if is_late {
+            break libc::SIGKILL;
         }
         std::thread::sleep(BETWEEN);
-    }
-    if let Some(signal) = signal {
-        let _ = sys::kill(child, signal);
-    }
+    };
+    let _ = sys::kill(child, signal);
+}
+
+/// False for a process that has ended.
+fn hides_descriptors(pid: libc::pid_t) -> bool {
+    ProcessInfo::of(pid).is_some_and(|info| info.descriptors().is_err())
+}
+
+fn is_stopped(pid: libc::pid_t) -> bool {
+    proc::stat(pid).is_some_and(|fields| fields.first().is_some_and(|state| state == "T"))
 }
 
 /// Reaps the processes that have ended; returns the end of `child` if it is among them.
@@ -446,34 +443,36 @@ mod tests {
         (child, pid)
     }
 
-    fn state(pid: libc::pid_t) -> String {
-        proc::stat(pid).unwrap().remove(0)
-    }
-
     #[test]
     fn a_program_is_stopped_until_its_descriptors_are_shown() {
         let (mut child, pid) = sleeper();
-        let (looks, was_stopped) = (Cell::new(0), Cell::new(false));
-        await_descriptors(pid, STARTING_MAX, || {
+        let looks = Cell::new(0);
+        let is_hidden = || {
             looks.set(looks.get() + 1);
             // The kernel stops it when it gets to it.
-            was_stopped.set(looks.get() > 1 && state(pid) == "T");
-            if was_stopped.get() { Shown::Yes } else { Shown::NotYet }
-        });
-        assert!(was_stopped.get());
-        assert_ne!(state(pid), "T", "it goes on");
+            looks.get() == 1 || !is_stopped(pid)
+        };
+        await_descriptors(pid, Duration::from_secs(3), is_hidden, || false);
+        assert!(looks.get() > 1 && !is_stopped(pid));
+        sys::kill(pid, libc::SIGTERM).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM), "it went on");
+    }
+
+    #[test]
+    fn a_program_whose_descriptors_are_shown_is_not_stopped() {
+        let (mut child, pid) = sleeper();
+        await_descriptors(pid, Duration::ZERO, || false, || unreachable!("it is not stopped"));
+        assert!(!is_stopped(pid) && child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     #[test]
     fn a_program_that_hides_its_descriptors_is_killed() {
-        for (shown, at_most) in
-            [((|| Shown::NotYet) as fn() -> Shown, Duration::ZERO), (|| Shown::Never, STARTING_MAX)]
-        {
+        for (at_most, has_started) in [(Duration::ZERO, false), (Duration::from_secs(60), true)] {
             let (mut child, pid) = sleeper();
             let (tell, told) = mpsc::channel();
-            std::thread::spawn(move || await_descriptors(pid, at_most, shown));
+            std::thread::spawn(move || await_descriptors(pid, at_most, || true, || has_started));
             std::thread::spawn(move || tell.send(child.wait().unwrap().signal()));
             let signal = told.recv_timeout(Duration::from_secs(10)).expect("it is killed");
             assert_eq!(signal, Some(libc::SIGKILL));
