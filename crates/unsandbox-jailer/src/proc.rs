@@ -128,8 +128,16 @@ impl ProcessInfo {
         }
     }
 
-    /// The descriptors that its threads share, as paths. The filters prevent threads from having their own.
+    /// The descriptors that its threads share, as paths. The filters prevent threads from having their own. Fails where
+    /// the kernel hides them.
     pub fn descriptors(&self) -> io::Result<Vec<PathBuf>> {
+        // It also hides those of a thread that has ended since its status was read: the other threads show them.
+        self.shown_descriptors().or_else(|_| {
+            ProcessInfo::of(self.pid).map_or(Ok(Vec::new()), |again| again.shown_descriptors())
+        })
+    }
+
+    fn shown_descriptors(&self) -> io::Result<Vec<PathBuf>> {
         match fs::read_dir(self.folder.join("fd")) {
             Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
             Err(error) if is_denied(&error) => Err(error),

@@ -268,10 +268,7 @@ impl DescriptorUsage {
         let mut held = DescriptorUsage::default();
         let mut seen = HashSet::new();
         for info in infos {
-            // The kernel also hides those of a thread that has ended since its status was read: the others show them.
-            let again =
-                || ProcessInfo::of(info.pid).map_or(Ok(Vec::new()), |info| info.descriptors());
-            let Ok(descriptors) = info.descriptors().or_else(|_| again()) else {
+            let Ok(descriptors) = info.descriptors() else {
                 if end_unseen {
                     let _ = sys::kill(info.pid, libc::SIGKILL);
                 }
