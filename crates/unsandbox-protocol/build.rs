@@ -23,6 +23,14 @@ struct Language {
     interpreters: Vec<String>,
     source: String,
     #[serde(default)]
+    sources: Vec<String>,
+    #[serde(default)]
+    makes: String,
+    #[serde(default)]
+    drops_shebang: bool,
+    #[serde(default)]
+    after: String,
+    #[serde(default)]
     allows_nul: bool,
     #[serde(default)]
     lf_only: bool,
@@ -44,6 +52,9 @@ struct Language {
 struct Recipe {
     #[serde(deserialize_with = "in_order")]
     programs: Programs,
+    /// A variant of `Structure`.
+    #[serde(default = "plain")]
+    structure: String,
     #[serde(default)]
     compile: Vec<String>,
     run: Vec<String>,
@@ -75,6 +86,10 @@ struct Recipe {
     install: String,
     #[serde(default)]
     untested: bool,
+}
+
+fn plain() -> String {
+    "Plain".to_string()
 }
 
 /// In the order of the file: the main program comes first.
@@ -115,6 +130,11 @@ fn main() {
         let other = recipes.get(&language.same_as);
         language.recipe = other.expect("same_as names a language").clone();
     }
+    for recipe in table.language.iter_mut().flat_map(|language| &mut language.recipe) {
+        for word in recipe.compile.iter_mut().chain(&mut recipe.run).chain(&mut recipe.pack) {
+            read_script(word);
+        }
+    }
     let mut out = String::from("static LANGUAGES: &[Language] = &[\n");
     for language in &table.language {
         check(language);
@@ -123,6 +143,14 @@ fn main() {
     out.push_str("];\n");
     let target = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("languages.rs");
     fs::write(target, out).expect("OUT_DIR is writable");
+}
+
+/// `@NAME` stands for the text of a file in `recipes/`.
+fn read_script(word: &mut String) {
+    let Some(name) = word.strip_prefix('@') else { return };
+    let path = format!("recipes/{name}");
+    println!("cargo:rerun-if-changed={path}");
+    *word = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
 fn check(language: &Language) {
@@ -144,6 +172,9 @@ fn check(language: &Language) {
     }
 }
 
+const WORDS: [&str; 11] =
+    ["source", "sources", "stem", "entry", "form", "build", "out", "work", "args", "memory", "heap"];
+
 /// `{word}` of lower-case letters and digits, a letter first, is a placeholder, and has to be known.
 fn check_placeholders(name: &str, word: &str, recipe: &Recipe) {
     for part in word.split('{').skip(1) {
@@ -152,7 +183,7 @@ fn check_placeholders(name: &str, word: &str, recipe: &Recipe) {
         };
         let is_name = inner.starts_with(|c: char| c.is_ascii_lowercase())
             && inner.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let known = ["source", "stem", "out", "work", "args", "memory"].contains(&inner)
+        let known = WORDS.contains(&inner)
             || recipe.programs.iter().any(|(program, _)| program == inner);
         assert!(!is_name || known, "languages.toml: {name}: {{{inner}}} in {word:?} is not known");
     }
@@ -165,6 +196,10 @@ fn write_language(out: &mut String, language: &Language) {
         extensions,
         interpreters,
         source,
+        sources,
+        makes,
+        drops_shebang,
+        after,
         allows_nul,
         lf_only,
         choose,
@@ -176,18 +211,19 @@ fn write_language(out: &mut String, language: &Language) {
     let _ = writeln!(
         out,
         "Language {{ name: {name:?}, aliases: &{aliases:?}, extensions: &{extensions:?}, interpreters: &{interpreters:?}, \
-         source: {source:?}, allows_nul: {allows_nul}, lf_only: {lf_only}, choose: {choose:?}, memory_mb: {memory_mb}, \
+         source: {source:?}, sources: &{sources:?}, makes: {makes:?}, \
+         drops_shebang: {drops_shebang}, after: {after:?}, allows_nul: {allows_nul}, lf_only: {lf_only}, choose: {choose:?}, memory_mb: {memory_mb}, \
          compile_seconds: {compile_seconds}, recipes: &["
     );
     for recipe in recipe {
         let programs: Vec<String> =
             recipe.programs.iter().map(|(k, v)| format!("({k:?}, &{v:?} as &[&str])")).collect();
         let env: Vec<(&String, &String)> = recipe.env.iter().collect();
-        let Recipe { compile, run, artifact, pack, wasm, version, show, beside, .. } = recipe;
+        let Recipe { structure, compile, run, artifact, pack, wasm, version, show, beside, .. } = recipe;
         let Recipe { debian, pypi, npm, install, untested, .. } = recipe;
         let _ = writeln!(
             out,
-            "Recipe {{ programs: &[{}], compile: &{compile:?}, run: &{run:?}, env: &{env:?}, artifact: &{artifact:?}, \
+            "Recipe {{ programs: &[{}], structure: Structure::{structure}, compile: &{compile:?}, run: &{run:?}, env: &{env:?}, artifact: &{artifact:?}, \
              pack: &{pack:?}, wasm: &{wasm:?}, version: &{version:?}, show: &{show:?}, beside: &{beside:?}, \
              debian: {debian:?}, pypi: {pypi:?}, npm: {npm:?}, install: {install:?}, untested: {untested} }},",
             programs.join(", ")

@@ -32,11 +32,14 @@ use crate::{wire_enum, wire_struct};
 pub struct Plan {
     /// The one writable tree: `/tmp` where the jail mounts its own, a folder of the host otherwise.
     pub tmp: String,
-    /// Placed in the work directory before the first step. Their contents follow the plan in its memfd, in order.
+    /// Placed below `tmp` before the first step. Their contents follow the plan in its memfd, in order.
     pub files: Vec<PlacedFile>,
     /// Compile (if any), then run.
     pub steps: Vec<Step>,
+    /// Of the program.
     pub env: Vec<String>,
+    /// Of every other step.
+    pub build_env: Vec<String>,
     pub limits: RunLimits,
     /// Files of the work directory to give back besides `artifacts/`.
     pub collect: Vec<Wanted>,
@@ -50,6 +53,7 @@ wire_struct!(Plan {
     files,
     steps,
     env,
+    build_env,
     limits,
     collect,
     artifacts_max_count,
@@ -72,6 +76,7 @@ pub const PLAN_HEAD: usize = 8;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlacedFile {
+    /// A path below [`Plan::tmp`]; missing folders are made.
     pub name: String,
     pub len: u64,
 }

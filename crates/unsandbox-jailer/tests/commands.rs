@@ -98,7 +98,7 @@ fn plan(tree: &str, cpu_time_ms: u64) -> Plan {
     };
     Plan {
         tmp: tree.to_string(),
-        files: vec![PlacedFile { name: "first".to_string(), len: 5 }],
+        files: vec![PlacedFile { name: "input/first".to_string(), len: 5 }],
         limits,
         collect: vec![Wanted { name: "made".to_string(), kind: "file".to_string() }],
         artifacts_max_count: 10,

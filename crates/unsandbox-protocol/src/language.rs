@@ -7,6 +7,33 @@ use crate::limits::{self, LimitRow};
 use std::borrow::Cow;
 use std::time::Duration;
 
+/// How the structure of a language's programs is read; see [`structure`](crate::structure).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // called by their languages
+pub enum Structure {
+    /// No tool asks for it.
+    Plain,
+    Assembly,
+    /// Also what is compiled and linked like C.
+    C,
+    CSharp,
+    Cobol,
+    Erlang,
+    Fortran,
+    Go,
+    Haskell,
+    Haxe,
+    Java,
+    JavaScript,
+    Kotlin,
+    OCaml,
+    Php,
+    Prolog,
+    Racket,
+    Scala,
+    Zig,
+}
+
 /// One language: how it is called, and how it is compiled and run.
 #[derive(Debug)]
 pub struct Language {
@@ -18,8 +45,16 @@ pub struct Language {
     pub extensions: &'static [&'static str],
     /// Interpreters in a shebang line, without version suffix.
     pub interpreters: &'static [&'static str],
-    /// Name of the source file in the work directory.
+    /// Name of the source file in the work directory, where its structure does not say another.
     pub source: &'static str,
+    /// Extensions of the uploaded files that are compiled with the program.
+    pub sources: &'static [&'static str],
+    /// Extension of a file that the compile step writes beside the source; empty for none.
+    pub makes: &'static str,
+    /// Whether its tools do not know a line that begins with `#!`.
+    pub drops_shebang: bool,
+    /// What ends every program.
+    pub after: &'static str,
     /// Whether source text may hold NUL bytes.
     pub allows_nul: bool,
     /// Whether its tools take the CR of a CRLF line end for a character of the line.
@@ -36,19 +71,23 @@ pub struct Language {
 
 /// One way to run a language, with the programs that it needs.
 ///
-/// In commands, `{name}` is the path of a program of `programs`; `{source}` the source file, `{stem}`
-/// it without extension, `{out}` the compiled program, `{work}` the work directory, `{memory}` the
-/// run's limit of memory in MB; `{args}`, alone in a word, becomes the program's arguments. Commands
-/// start in the work directory; other text in braces stays as it is.
+/// In commands, `{name}` is the path of a program of `programs`; `{source}` the source file, `{stem}` it without
+/// extension, `{entry}` and `{form}` what its structure says, `{build}` the folder for what is built, outside the work
+/// directory, `{out}` the compiled program there, `{work}` the work directory, `{memory}` the run's limit of memory in MB,
+/// `{heap}` three quarters of it, for a runtime's own heap. Alone in a word, `{args}` becomes the program's arguments and
+/// `{sources}` the uploaded files that are compiled with it. Commands start in the work directory, where every file of
+/// the user lies; nothing of ours is written there. Other text in braces stays as it is.
 #[derive(Debug)]
 pub struct Recipe {
     /// Programs by the name used in commands, each with the file names to look for; the main one first.
     pub programs: &'static [(&'static str, &'static [&'static str])],
+    /// How the structure of programs is read for it.
+    pub structure: Structure,
     /// Compile command; empty for none.
     pub compile: &'static [&'static str],
     /// Command that runs the program.
     pub run: &'static [&'static str],
-    /// Variables of the jail beyond the standard ones.
+    /// Variables of the jail beyond the standard ones; `{memory}` and `{heap}` as in commands.
     pub env: &'static [(&'static str, &'static str)],
     /// Files of the work directory that `return_artifact` gives (after compiling); empty: not compiled.
     /// A `*` in the last part of a path stands for any characters.

@@ -21,6 +21,7 @@ pub mod result;
 pub mod result_fields;
 pub mod rules;
 pub mod shell;
+pub mod structure;
 pub mod sync;
 pub mod validate;
 pub mod waiter;

@@ -83,6 +83,8 @@ pub enum Progress {
 }
 
 /// The kernel's error for a file that may not be executed.
+const ENOENT: i32 = 2;
+const ENOEXEC: i32 = 8;
 const EACCES: i32 = 13;
 const NO_SPACE: i32 = 28; // ENOSPC
 /// The most reads from one stream before the others get theirs.
@@ -326,13 +328,19 @@ impl Run {
                 outcome::cancelled(&mut result, reason);
                 return Ok(result);
             }
-            return Err(self.error_of(trouble));
+            if !self.made_no_program(trouble) {
+                return Err(self.error_of(trouble));
+            }
         }
         let noexec = self.noexec();
         let mut result = ExecutionResult::new(Status::Failed);
         let [stdout, stderr] = self.outputs;
         (result.stdout, result.stderr) = (stdout.kept, stderr.kept);
         result.truncated = self.truncated;
+        if self.trouble.is_some() {
+            outcome::no_program(&mut result);
+            return Ok(result);
+        }
         match self.end {
             Some((kind, end)) if kind == StepKind::Run || !succeeded(&end) => {
                 outcome::describe(&mut result, kind, &end, &self.ending);
@@ -370,6 +378,13 @@ impl Run {
             });
         }
         Ok(result)
+    }
+
+    /// Whether the program could not be started because its compiler made none: the text of a library, for example.
+    fn made_no_program(&self, trouble: &Trouble) -> bool {
+        let has_compiled = matches!(&self.end, Some((StepKind::Compile, end)) if succeeded(end));
+        let is_missing = [ENOENT, EACCES, ENOEXEC].contains(&trouble.errno);
+        has_compiled && is_missing && trouble.layer == "program" && self.noexec().is_none()
     }
 
     /// The error of a run whose program was not started.

@@ -103,6 +103,16 @@ pub fn cancelled(result: &mut ExecutionResult, reason: CancelReason) {
     result.error = Some(reason.words().to_string());
 }
 
+/// The end of a program that was compiled to something that cannot be started.
+pub fn no_program(result: &mut ExecutionResult) {
+    const WORDS: &str = "the compiler made no program that can be started; does the code have an entry point, and is \
+                         it no library?";
+    result.status = Status::Completed;
+    result.exit_code = Some(1);
+    result.stderr.extend_from_slice(format!("{WORDS}\n").as_bytes());
+    result.error = Some(WORDS.to_string());
+}
+
 fn exited(result: &mut ExecutionResult, kind: StepKind, code: i32) {
     result.exit_code = Some(code);
     result.success = code == 0;

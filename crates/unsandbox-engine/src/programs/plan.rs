@@ -8,13 +8,18 @@ use unsandbox_jailer::message::Needs;
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
 use unsandbox_protocol::rules::file_names;
+use unsandbox_protocol::structure::{Layout, Upload, layout};
 use unsandbox_protocol::{Error, NetworkMode, Request, ValidRequest};
 
 /// The writable tree of a jail with namespaces. Recipes use this name for it in every jail.
 pub const TMP: &str = "/tmp";
-/// The folder in the writable tree for the compiled program, apart from input files.
+/// The folder in the writable tree for what is built, apart from the user's files.
+const BUILD: &str = "build";
+/// The compiled program.
 const OUT: &str = "build/main";
 const WORK: &str = "input";
+/// What a compiler may use of memory where the program may use less.
+const BUILD_MEMORY_MB: u64 = 2048;
 
 /// The environment of every program; a recipe and the request add to it.
 const STANDARD_ENV: &[(&str, &str)] = &[
@@ -22,7 +27,9 @@ const STANDARD_ENV: &[(&str, &str)] = &[
     ("LANG", "C.UTF-8"),
     ("LOGNAME", "sandbox"),
     ("SHELL", "/bin/sh"),
+    ("TERM", "dumb"),
     ("TMPDIR", "/tmp"),
+    ("TZ", "UTC"),
     ("USER", "sandbox"),
 ];
 /// Variables from which runtimes and libraries take their number of threads.
@@ -43,9 +50,8 @@ pub struct Prepared {
     network_mode: NetworkMode,
     language: &'static Language,
     runtime: Runtime,
-    /// The name of the source in the work directory.
-    source: String,
-    /// Names and contents of the files that are placed, the source last.
+    program: Program,
+    /// Paths below the writable tree and contents of the files that are placed.
     files: Vec<(String, Vec<u8>)>,
     /// Whether only the runtime is asked for its version.
     only_version: bool,
@@ -54,6 +60,17 @@ pub struct Prepared {
     pub output_bytes: u64,
     /// Parts of the request without effect, reported with the result.
     pub notes: Vec<String>,
+}
+
+/// What the text of the program says about its commands.
+#[derive(Debug)]
+struct Program {
+    /// The name of the source in the work directory.
+    source: String,
+    /// The uploaded files that are compiled with it.
+    sources: Vec<String>,
+    entry: String,
+    form: &'static str,
 }
 
 /// The field called `name`, or its default, in the unit of its name; 0 for no limit.
@@ -70,15 +87,8 @@ impl Prepared {
     ) -> Result<Prepared, Error> {
         let network_mode = request.network_mode();
         let mut request = request.into_request().into_owned();
-        let names = file_names(&request.input_files)?;
-        let source = source_name(language.source, &names);
-        let contents = std::mem::take(&mut request.input_files);
-        let contents = contents.into_iter().map(|file| file.content);
-        let mut files: Vec<(String, Vec<u8>)> = names.into_iter().zip(contents).collect();
-        let code = language.source_text(&request.code).into_owned();
-        request.code = String::new();
+        let (program, files) = placed(&mut request, language, &runtime)?;
         request.stdin = None; // its descriptor is made already
-        files.push((source.clone(), code.into_bytes()));
         let limits = run_limits(&request, language);
         let listen = match network_mode {
             NetworkMode::Semitrusted => egress::PORTS.to_vec(),
@@ -100,7 +110,7 @@ impl Prepared {
             network_mode,
             language,
             runtime,
-            source,
+            program,
             files,
             only_version: false,
             needs,
@@ -123,24 +133,25 @@ impl Prepared {
 
     /// The plan for a jail whose writable tree is `tree`.
     pub fn bind(&self, tree: &str) -> Plan {
-        let Prepared { request, language, runtime, .. } = self;
+        let Prepared { request, language, runtime, program, .. } = self;
         let placed = |(name, content): &(String, Vec<u8>)| PlacedFile {
             name: name.clone(),
             len: content.len() as u64,
         };
         let memory_mb = self.limits.memory_bytes >> 20;
-        let words =
-            Words { source: &self.source, runtime, args: &request.args, memory_mb, tmp: tree };
+        let words = Words { program, runtime, args: &request.args, memory_mb, tmp: tree };
+        let build_words = Words { memory_mb: memory_mb.max(BUILD_MEMORY_MB), ..words };
         let (steps, collect) = if self.only_version {
             let argv = words.command(runtime.recipe.version);
             (vec![Step { kind: StepKind::Run, argv, wall_ms: run_ms(request) }], Vec::new())
         } else {
-            (steps(request, language, &words), wanted(request, &words))
+            (steps(request, language, &words, &build_words), wanted(request, &words))
         };
         Plan {
             tmp: tree.to_string(),
             steps,
-            env: environment(request, self.network_mode, runtime, tree),
+            env: environment(request, self.network_mode, &words),
+            build_env: build_environment(request, &build_words),
             limits: self.limits,
             collect,
             artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
@@ -175,20 +186,34 @@ fn run_ms(request: &Request) -> u64 {
     request.ttl_seconds().max(0) as u64 * 1000
 }
 
-/// The recipe's name for the source, or a similar one if an input file has that name.
-fn source_name(name: &str, taken: &[String]) -> String {
-    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-    let free = |candidate: &String| !taken.contains(candidate);
-    let numbered = (1..).map(|number| format!("{stem}_{number}.{extension}"));
-    std::iter::once(name.to_string())
-        .chain(numbered)
-        .find(free)
-        .expect("there are more numbers than input files")
+/// Takes code and files out of a request, and lays them out below the writable tree.
+fn placed(
+    request: &mut Request,
+    language: &'static Language,
+    runtime: &Runtime,
+) -> Result<(Program, Vec<(String, Vec<u8>)>), Error> {
+    let names = file_names(&request.input_files)?;
+    let contents = std::mem::take(&mut request.input_files);
+    let contents = contents.into_iter().map(|file| file.content);
+    let uploaded: Vec<(String, Vec<u8>)> = names.into_iter().zip(contents).collect();
+    let code = std::mem::take(&mut request.code);
+    let layout = layout(language, runtime.recipe, Upload { code: &code, files: &uploaded });
+    let Layout { source, text, sources, entry, form, replaces, beside } = layout;
+    let text = text.into_owned().into_bytes();
+    let program = Program { source, sources, entry, form };
+    let work = |name: &str| format!("{WORK}/{name}");
+    let kept = uploaded.into_iter().filter(|(name, _)| Some(name) != replaces.as_ref());
+    let mut files: Vec<(String, Vec<u8>)> =
+        kept.map(|(name, content)| (work(&name), content)).collect();
+    files.extend(beside.iter().map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())));
+    files.push((work(&program.source), text));
+    Ok((program, files))
 }
 
 /// Fills the placeholders of a recipe's commands.
+#[derive(Clone, Copy)]
 struct Words<'a> {
-    source: &'a str,
+    program: &'a Program,
     runtime: &'a Runtime,
     args: &'a [String],
     memory_mb: u64,
@@ -199,28 +224,35 @@ impl Words<'_> {
     fn command(&self, template: &[&str]) -> Vec<String> {
         let mut words = Vec::new();
         for word in template {
-            if *word == "{args}" {
-                words.extend(self.args.iter().cloned());
-            } else {
-                words.push(self.word(word));
+            match *word {
+                "{args}" => words.extend(self.args.iter().cloned()),
+                "{sources}" => words.extend(self.program.sources.iter().map(|name| as_path(name))),
+                _ => words.push(self.word(word)),
             }
         }
         words
     }
 
     fn word(&self, template: &str) -> String {
-        let stem = self.source.rsplit_once('.').map_or(self.source, |(stem, _)| stem);
-        let memory = self.memory_mb.to_string();
+        if !template.contains(['{', '/']) {
+            return template.to_string();
+        }
+        let source = &self.program.source;
+        let stem = source.rsplit_once('.').map_or(source.as_str(), |(stem, _)| stem);
         let fixed = [
-            ("source", self.source),
-            ("stem", stem),
-            ("out", &format!("{}/{OUT}", self.tmp)),
-            ("work", &format!("{}/{WORK}", self.tmp)),
-            ("memory", &memory),
+            ("source", as_path(source)),
+            ("stem", as_path(stem)),
+            ("entry", self.program.entry.clone()),
+            ("form", self.program.form.to_string()),
+            ("build", format!("{}/{BUILD}", self.tmp)),
+            ("out", format!("{}/{OUT}", self.tmp)),
+            ("work", format!("{}/{WORK}", self.tmp)),
+            ("memory", self.memory_mb.to_string()),
+            ("heap", (self.memory_mb * 3 / 4).to_string()),
         ];
         let mut word = in_tree(template, self.tmp);
         for (name, value) in fixed {
-            word = word.replace(&format!("{{{name}}}"), value);
+            word = word.replace(&format!("{{{name}}}"), &value);
         }
         for (name, path) in &self.runtime.programs {
             word = word.replace(&format!("{{{name}}}"), &path.to_string_lossy());
@@ -229,25 +261,35 @@ impl Words<'_> {
     }
 }
 
+/// A name that no command takes for an option.
+fn as_path(name: &str) -> String {
+    if name.starts_with('-') { format!("./{name}") } else { name.to_string() }
+}
+
 /// A word of a recipe, with the writable tree of this jail instead of `/tmp`.
 fn in_tree(word: &str, tmp: &str) -> String {
     if tmp == TMP { word.to_string() } else { word.replace(TMP, tmp) }
 }
 
-fn steps(request: &Request, language: &Language, words: &Words<'_>) -> Vec<Step> {
+fn steps(
+    request: &Request,
+    language: &Language,
+    words: &Words<'_>,
+    build_words: &Words<'_>,
+) -> Vec<Step> {
     let recipe = words.runtime.recipe;
     let compile_ms = u64::try_from(language.compile_time().as_millis()).unwrap_or(u64::MAX);
     let mut steps = Vec::new();
     if !recipe.compile.is_empty() {
-        let argv = words.command(recipe.compile);
+        let argv = build_words.command(recipe.compile);
         steps.push(Step { kind: StepKind::Compile, argv, wall_ms: compile_ms });
     }
     if request.return_artifact && !recipe.pack.is_empty() {
-        let argv = words.command(recipe.pack);
+        let argv = build_words.command(recipe.pack);
         steps.push(Step { kind: StepKind::Pack, argv, wall_ms: compile_ms });
     }
     if request.return_wasm_artifact && !recipe.wasm.is_empty() {
-        let argv = words.command(recipe.wasm);
+        let argv = build_words.command(recipe.wasm);
         steps.push(Step { kind: StepKind::Wasm, argv, wall_ms: compile_ms });
     }
     let argv = words.command(recipe.run);
@@ -282,29 +324,39 @@ fn run_limits(request: &Request, language: &Language) -> RunLimits {
     }
 }
 
-/// `NAME=value` pairs: the standard ones, then the recipe's, then the request's; the last one wins.
-fn environment(
-    request: &Request,
-    network_mode: NetworkMode,
-    runtime: &Runtime,
-    tmp: &str,
-) -> Vec<String> {
+/// `NAME=value` pairs of the program: the standard ones, then the recipe's, then the request's; the last one wins.
+fn environment(request: &Request, network_mode: NetworkMode, words: &Words<'_>) -> Vec<String> {
+    let proxies = match network_mode {
+        NetworkMode::Semitrusted => egress::variables(),
+        NetworkMode::Zerotrust => Vec::new(),
+    };
+    variables(words, proxies.into_iter().chain(cpus(request)).chain(request.env.iter().cloned()))
+}
+
+/// Those of a compiler, which the request's are not for.
+fn build_environment(request: &Request, words: &Words<'_>) -> Vec<String> {
+    variables(words, cpus(request).into_iter())
+}
+
+fn cpus(request: &Request) -> Vec<(String, String)> {
+    request.limits.cpus.map(cpu_variables).unwrap_or_default()
+}
+
+fn variables(words: &Words<'_>, further: impl Iterator<Item = (String, String)>) -> Vec<String> {
     let mut path: Vec<String> = Vec::new();
-    for (_, program) in &runtime.programs {
+    for (_, program) in &words.runtime.programs {
         let folder = program.parent().map(|folder| folder.to_string_lossy().into_owned());
         path.extend(folder.filter(|folder| !STANDARD_PATH.split(':').any(|known| known == folder)));
     }
     path.dedup();
     path.push(STANDARD_PATH.to_string());
     let mut pairs: Vec<(String, String)> = vec![("PATH".to_string(), path.join(":"))];
-    let owned = |(name, value): &(&str, &str)| (name.to_string(), in_tree(value, tmp));
-    let added = STANDARD_ENV.iter().chain(runtime.recipe.env).map(owned);
-    let proxies = match network_mode {
-        NetworkMode::Semitrusted => egress::variables(),
-        NetworkMode::Zerotrust => Vec::new(),
-    };
-    let cpus = request.limits.cpus.map(cpu_variables).unwrap_or_default();
-    for (name, value) in added.chain(proxies).chain(cpus).chain(request.env.iter().cloned()) {
+    let standard = STANDARD_ENV
+        .iter()
+        .map(|(name, value)| (name.to_string(), in_tree(value, words.tmp)));
+    let recipe = words.runtime.recipe.env.iter();
+    let recipe = recipe.map(|(name, value)| (name.to_string(), words.word(value)));
+    for (name, value) in standard.chain(recipe).chain(further) {
         pairs.retain(|(known, _)| *known != name);
         pairs.push((name, value));
     }
@@ -405,12 +457,5 @@ mod tests {
             Runtime { recipe: &language.recipes[0], programs: Vec::new(), show: Vec::new() };
         let prepared = Prepared::new(valid, language, runtime).unwrap();
         assert_eq!(prepared.contents().collect::<Vec<_>>(), [&b"int main;"[..]]);
-    }
-
-    #[test]
-    fn the_source_takes_a_name_that_no_input_file_has() {
-        assert_eq!(source_name("main.py", &[]), "main.py");
-        let taken = ["main.py".to_string(), "main_1.py".to_string()];
-        assert_eq!(source_name("main.py", &taken), "main_2.py");
     }
 }

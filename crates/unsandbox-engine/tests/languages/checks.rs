@@ -23,11 +23,16 @@ pub struct Check {
     pub language: &'static Language,
     pub name: String,
     pub code: String,
+    /// Uploaded with it.
+    pub files: Vec<(String, Vec<u8>)>,
 }
 
 impl Check {
     fn request(&self, ttl: i64) -> Request {
         let request = Request::new(self.language.name, &self.code).ttl(ttl);
+        let files = self.files.iter();
+        let request =
+            files.fold(request, |request, (name, content)| request.input_file(name, content.clone()));
         match self.name.as_str() {
             "stdin" => request.stdin("first line\nsecond line\n"),
             "args" => with_args(request, ARGS),
@@ -51,6 +56,7 @@ impl Check {
             "loop" => "started\n".to_string(),
             "runtime_error" => return None,
             quirk if quirk.starts_with("quirk_") => "quirk\n".to_string(),
+            several if several.starts_with("several_") => "several\n".to_string(),
             other => panic!("{}/{other}: no such kind of program", self.language.name),
         })
     }

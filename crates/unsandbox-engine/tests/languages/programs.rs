@@ -4,7 +4,7 @@
 
 use crate::checks::Check;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use unsandbox_protocol::language::Language;
 
 /// `hello` once more, as an editor of another system saves it.
@@ -17,34 +17,54 @@ fn folder(language: &Language) -> PathBuf {
     PathBuf::from(root).join(language.name)
 }
 
-/// Every program of the folder, by its name without extension.
-fn read(language: &Language) -> Vec<(String, String)> {
-    let folder = folder(language);
-    let entries = fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{} has no programs: {folder:?}: {error}", language.name));
-    let mut programs: Vec<(String, String)> = entries
-        .map(|entry| {
-            let path = entry.expect("the folder can be read").path();
-            let name = path.file_stem().and_then(|name| name.to_str()).expect("a plain name");
-            (name.to_string(), fs::read_to_string(&path).expect("programs are UTF-8"))
-        })
-        .collect();
-    programs.sort();
-    programs
+/// A program of the folder: its name without extension, its text, and the files that are uploaded with it.
+type Program = (String, String, Vec<(String, Vec<u8>)>);
+
+fn stem(path: &Path) -> String {
+    path.file_stem().and_then(|name| name.to_str()).expect("a plain name").to_string()
+}
+
+fn paths(folder: &Path) -> Vec<PathBuf> {
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("there are no programs: {folder:?}: {error}"));
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("the folder can be read").path()).collect();
+    paths.sort();
+    paths
+}
+
+fn read(language: &Language) -> Vec<Program> {
+    let text = |path: &Path| fs::read_to_string(path).expect("programs are UTF-8");
+    let program = |path: PathBuf| {
+        if !path.is_dir() {
+            return (stem(&path), text(&path), Vec::new());
+        }
+        let (main, others): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths(&path).into_iter().partition(|path| stem(path) == "main");
+        let named = |path: PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a plain name");
+            (name.to_string(), fs::read(&path).expect("it can be read"))
+        };
+        (stem(&path), text(&main[0]), others.into_iter().map(named).collect())
+    };
+    paths(&folder(language)).into_iter().map(program).collect()
 }
 
 /// What the language is tried with.
 pub fn of(language: &'static Language) -> Vec<Check> {
     let mut checks = Vec::new();
-    for (name, code) in read(language) {
+    for (name, code, files) in read(language) {
+        let mut check = |name: &str, code: String| {
+            let files = files.clone();
+            checks.push(Check { language, name: name.to_string(), code, files });
+        };
         if name == "hello" {
-            let crlf = format!("\u{feff}{}", code.replace('\n', "\r\n"));
-            checks.push(Check { language, name: CRLF.to_string(), code: crlf });
+            check(CRLF, format!("\u{feff}{}", code.replace('\n', "\r\n")));
         }
         if name == "args" {
-            checks.push(Check { language, name: ODD_ARGS.to_string(), code: code.clone() });
+            check(ODD_ARGS, code.clone());
         }
-        checks.push(Check { language, name, code });
+        check(&name, code);
     }
     assert!(checks.iter().any(|check| check.name == "hello"), "{} has no hello", language.name);
     checks
@@ -52,6 +72,6 @@ pub fn of(language: &'static Language) -> Vec<Check> {
 
 /// The text of its `hello`.
 pub fn hello(language: &Language) -> String {
-    let hello = read(language).into_iter().find(|(name, _)| name == "hello");
+    let hello = read(language).into_iter().find(|(name, ..)| name == "hello");
     hello.unwrap_or_else(|| panic!("{} has no hello", language.name)).1
 }

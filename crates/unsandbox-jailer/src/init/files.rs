@@ -50,15 +50,22 @@ impl PlanFile {
         Ok((plan.ok_or_else(malformed)?, PlanFile { file, begin, next }))
     }
 
-    /// Writes the next file into the work directory, which holds only the files before it. Names were
-    /// validated; a path here is a bug.
-    pub fn place(&mut self, work: &Path, placed: &PlacedFile) -> io::Result<()> {
-        if placed.name.contains('/') || placed.name == ".." || placed.name == "." {
+    /// Writes the next file into the writable tree, where no program has run yet. Names were validated; one that leads
+    /// elsewhere is a bug.
+    pub fn place(&mut self, tree: &Path, placed: &PlacedFile) -> io::Result<()> {
+        let name = Path::new(&placed.name);
+        if !name.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        let path = work.join(&placed.name);
-        let mut created =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+        let path = tree.join(name);
+        let open = || fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path);
+        let mut created = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                path.parent().map_or(Ok(()), fs::create_dir_all)?;
+                open()?
+            }
+            opened => opened?,
+        };
         let begin = self.next;
         self.next = begin.saturating_add(placed.len);
         let in_memory = usize::try_from(begin).ok().zip(usize::try_from(self.next).ok());

@@ -390,8 +390,8 @@ impl Run<'_> {
         let here = work.display();
         std::env::set_current_dir(&work).map_err(trouble(layer, &format!("enter {here}")))?;
         for file in files {
-            let what = format!("place {:?} in {here}", file.name);
-            contents.place(&work, file).map_err(trouble(layer, &what))?;
+            let what = format!("place {:?} in {}", file.name, tmp.display());
+            contents.place(tmp, file).map_err(trouble(layer, &what))?;
         }
         let artifacts = work.join("artifacts");
         if !artifacts.exists() {

@@ -36,6 +36,8 @@ pub struct Stepper<'a> {
     /// Whether further programs follow in this jail.
     is_kept: bool,
     env: Vec<CString>,
+    /// Of the steps before the program.
+    build_env: Vec<CString>,
     signals: OwnedFd,
     watchdog: Watchdog,
     oom_score: Option<OomScore>,
@@ -72,7 +74,7 @@ impl<'a> Stepper<'a> {
         if is_left_out(Layer::Environment) {
             env.extend(ablation::environment_of_the_host());
         }
-        let env = env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
+        let (env, build_env) = (c_strings(&env)?, c_strings(&plan.build_env)?);
         let scope = match locks.level {
             Level::Full => Scope::Jail,
             Level::Reduced { .. } => Scope::Tree {
@@ -93,6 +95,7 @@ impl<'a> Stepper<'a> {
             limits: plan.limits,
             is_kept: plan.then == Then::Serve,
             env,
+            build_env,
             signals,
             watchdog,
             oom_score,
@@ -114,7 +117,7 @@ impl<'a> Stepper<'a> {
 
     /// Sets the environment of the next program. Fails where a pair of `env` holds a NUL byte.
     pub fn prepare(&mut self, env: &[String]) -> io::Result<()> {
-        self.env = env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
+        self.env = c_strings(env)?;
         self.count_other_processes();
         Ok(())
     }
@@ -165,9 +168,9 @@ impl<'a> Stepper<'a> {
     /// Returns once the program itself is running.
     fn start(&self, step: &Step, streams: RunStreams<'_>) -> Result<libc::pid_t, Trouble> {
         let broken = |what: &str, error: io::Error| trouble("program", what)(error);
-        let argv = step.argv.iter().map(|word| sys::c_string(word)).collect::<io::Result<Vec<_>>>();
-        let argv = argv.map_err(|error| broken("read its arguments", error))?;
-        let (argv, env) = (sys::Words::of(&argv), sys::Words::of(&self.env));
+        let argv = c_strings(&step.argv).map_err(|error| broken("read its arguments", error))?;
+        let env = if step.kind == StepKind::Run { &self.env } else { &self.build_env };
+        let (argv, env) = (sys::Words::of(&argv), sys::Words::of(env));
         let mut failed = None;
         self.oom_score.iter().for_each(OomScore::raise);
         let child = sys::fork_sharing(&mut || {
@@ -326,6 +329,10 @@ impl<'a> Stepper<'a> {
             Err(signal) => (Cause::Signaled, signal, true),
         }
     }
+}
+
+fn c_strings(words: &[String]) -> io::Result<Vec<CString>> {
+    words.iter().map(|word| sys::c_string(word)).collect()
 }
 
 /// How long the start of a program may take on a busy machine.

@@ -1,0 +1,5 @@
+with Words;
+procedure Main is
+begin
+   Words.Say;
+end Main;

@@ -1,0 +1,3 @@
+package Words is
+   procedure Say;
+end Words;

@@ -1,0 +1,3 @@
+#include "util.h"
+#include "part.c"
+int main(void) { return say(PART); }

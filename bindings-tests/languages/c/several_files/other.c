@@ -1,0 +1,2 @@
+/* A program of its own. */
+int main(void) { return 1; }

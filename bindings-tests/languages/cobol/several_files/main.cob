@@ -1,0 +1,8 @@
+       IDENTIFICATION DIVISION.
+       PROGRAM-ID. MAINPROG.
+       DATA DIVISION.
+       WORKING-STORAGE SECTION.
+       COPY "word.cpy".
+       PROCEDURE DIVISION.
+           CALL "SAY" USING A-WORD.
+           STOP RUN.

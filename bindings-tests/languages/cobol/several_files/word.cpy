@@ -1,0 +1,1 @@
+       01 A-WORD PIC X(7) VALUE "several".

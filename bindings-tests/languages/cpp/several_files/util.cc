@@ -1,0 +1,3 @@
+#include <iostream>
+#include "util.hpp"
+void say() { std::cout << "several\n"; }

@@ -1,0 +1,2 @@
+require "./util"
+puts WORD

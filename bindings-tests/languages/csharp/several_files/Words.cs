@@ -1,0 +1,1 @@
+static class Words { public const string One = "several"; }

@@ -1,0 +1,2 @@
+import util;
+void main() { say(); }

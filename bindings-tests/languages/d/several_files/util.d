@@ -1,0 +1,3 @@
+module util;
+import std.stdio;
+void say() { writeln("several"); }

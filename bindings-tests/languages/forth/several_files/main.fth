@@ -1,0 +1,2 @@
+include util.fs
+word-of type cr

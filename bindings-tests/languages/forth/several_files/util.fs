@@ -1,0 +1,1 @@
+: word-of s" several" ;

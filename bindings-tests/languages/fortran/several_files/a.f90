@@ -1,0 +1,7 @@
+module outer
+  use inner
+contains
+  subroutine say()
+    print "(a)", word
+  end subroutine
+end module

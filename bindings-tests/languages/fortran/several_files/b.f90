@@ -1,0 +1,3 @@
+module inner
+  character(len=7) :: word = "several"
+end module

@@ -1,0 +1,4 @@
+program main
+  use outer
+  call say()
+end program

@@ -1,0 +1,6 @@
+/*
+import "C"
+*/
+import "fmt"
+
+func main() { fmt.Println("quirk") }

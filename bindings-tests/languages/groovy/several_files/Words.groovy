@@ -1,0 +1,1 @@
+class Words { static String one() { "several" } }

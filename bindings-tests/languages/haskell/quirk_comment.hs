@@ -1,0 +1,4 @@
+{-
+module Old where
+-}
+main = putStrLn "quirk"

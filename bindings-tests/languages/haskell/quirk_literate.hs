@@ -1,0 +1,6 @@
+A program in a text.
+
+> module Main where
+>
+> main :: IO ()
+> main = putStrLn "quirk"

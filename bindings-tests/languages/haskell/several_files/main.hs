@@ -1,0 +1,4 @@
+import Words (word)
+
+main :: IO ()
+main = putStrLn word

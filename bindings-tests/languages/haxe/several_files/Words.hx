@@ -1,0 +1,3 @@
+class Words {
+  public static var one = "several";
+}

@@ -1,0 +1,5 @@
+class App {
+  static function main() {
+    Sys.println(Words.one);
+  }
+}

@@ -1,0 +1,3 @@
+package util;
+
+public class Words { public static String of(Object it) { return it.toString(); } }

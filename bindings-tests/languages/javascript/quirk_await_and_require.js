@@ -1,0 +1,2 @@
+const { EOL } = require("os");
+process.stdout.write((await Promise.resolve("quirk")) + EOL);

@@ -1,0 +1,4 @@
+/*
+  import { foo } from "./foo";
+*/
+console.log(__dirname.length > 0 ? "quirk" : "");

@@ -1,0 +1,2 @@
+const { word } = await import("./util.js");
+console.log(word);

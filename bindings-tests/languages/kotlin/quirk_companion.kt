@@ -1,0 +1,1 @@
+class Main { companion object { @JvmStatic fun main(args: Array<String>) { println("quirk") } } }

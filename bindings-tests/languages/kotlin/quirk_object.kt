@@ -1,0 +1,6 @@
+object Main {
+    @JvmStatic
+    fun main(args: Array<String>) {
+        println("quirk")
+    }
+}

@@ -1,0 +1,2 @@
+import util
+echo word()

@@ -1,0 +1,3 @@
+#import "Word.h"
+#include <stdio.h>
+int say(void) { return puts("several") < 0; }

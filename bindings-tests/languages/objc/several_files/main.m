@@ -1,0 +1,2 @@
+#import "Word.h"
+int main(void) { return say(); }

@@ -1,0 +1,2 @@
+(* #use "old.ml" *)
+let () = print_endline "quirk"

@@ -1,0 +1,5 @@
+program main;
+uses words;
+begin
+  say;
+end.

@@ -1,0 +1,9 @@
+unit words;
+interface
+procedure say;
+implementation
+procedure say;
+begin
+  writeln('several');
+end;
+end.

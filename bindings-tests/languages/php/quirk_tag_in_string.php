@@ -1,0 +1,1 @@
+echo strlen('<?php') == 5 ? 'quirk' : '', "\n";

@@ -1,0 +1,2 @@
+require __DIR__ . "/util.php";
+echo word(), "\n";

@@ -1,0 +1,1 @@
+<?php function word() { return "several"; }

@@ -1,0 +1,2 @@
+(require "util.rkt")
+(displayln word)

@@ -1,0 +1,2 @@
+require_relative "util"
+puts WORD

@@ -1,0 +1,5 @@
+mod util;
+
+fn main() {
+    util::say();
+}

@@ -1,0 +1,3 @@
+pub fn say() {
+    print!("{}", include_str!("word.txt"));
+}

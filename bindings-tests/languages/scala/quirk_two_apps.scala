@@ -1,0 +1,2 @@
+object Other extends App { println("other") }
+object Main extends App { println("quirk") }

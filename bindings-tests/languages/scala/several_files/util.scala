@@ -1,0 +1,1 @@
+object Words { val one = "several" }

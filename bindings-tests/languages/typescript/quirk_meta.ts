@@ -1,0 +1,2 @@
+import { fileURLToPath } from "url";
+for await (const word of ["quirk"]) console.log(fileURLToPath(import.meta.url).endsWith(".js") ? word : "");

@@ -1,0 +1,1 @@
+void say () { stdout.printf ("several\n"); }

@@ -1,0 +1,5 @@
+const c = @cImport(@cInclude("stdio.h"));
+
+pub fn main() void {
+    _ = c.puts("quirk");
+}

@@ -1,0 +1,5 @@
+const util = @import("util.zig");
+
+pub fn main() !void {
+    try util.say();
+}

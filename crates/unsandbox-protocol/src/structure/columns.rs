@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Fortran and COBOL: whether a text is in the form of punched cards, where columns mean something, or in the free one.
+//! A text can often be read in both: the recipe tries the other form before it reports an error.
+
+use super::scan::{LIKE_C, Quote, Syntax, Token, scan};
+use super::{Draft, Source};
+
+const FORTRAN: Syntax = Syntax {
+    line_comments: &["!"],
+    block_comments: &[],
+    strings: &[
+        Quote { escapes: false, doubles: true, ..Quote::line("\"") },
+        Quote { escapes: false, doubles: true, ..Quote::line("'") },
+    ],
+    characters: false,
+    ..LIKE_C
+};
+
+/// The likelier form, and the modules before those that use them.
+pub(super) fn fortran<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+    let lines = || draft.text.lines().filter(|line| !line.trim_start().starts_with('!'));
+    let is_free = lines().any(|line| {
+        let first = line.chars().next().unwrap_or(' ');
+        !(first.is_whitespace() || first.is_ascii_digit() || "cC*!#".contains(first)) || line.trim_end().ends_with('&')
+    });
+    let continues = |line: &str| line.starts_with("     ") && !matches!(line.as_bytes().get(5), None | Some(b' ' | b'0'));
+    let is_fixed = !is_free && lines().any(|line| line.starts_with(['c', 'C', '*']) || continues(line));
+    let order = {
+        let texts: Vec<String> = others.iter().map(|other| other.text.to_ascii_lowercase()).collect();
+        let modules: Vec<Modules<'_>> = texts.iter().map(|text| modules(&scan(text, &FORTRAN))).collect();
+        in_order_of_use(&modules)
+    };
+    Draft { form: if is_fixed { "fixed" } else { "free" }, order, ..draft }
+}
+
+/// The modules that a file defines, and those that it uses.
+struct Modules<'a> {
+    defined: Vec<&'a str>,
+    used: Vec<&'a str>,
+}
+
+fn modules<'a>(tokens: &[Token<'a>]) -> Modules<'a> {
+    let after = |word: &str| -> Vec<&'a str> {
+        let pairs = tokens.windows(2).filter(|two| two[0].is(word) && two[0].begins_line);
+        pairs.filter_map(|two| two[1].word()).collect()
+    };
+    Modules { defined: after("module"), used: after("use") }
+}
+
+fn in_order_of_use(modules: &[Modules<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = Vec::new();
+    while order.len() < modules.len() {
+        let left = |place: &usize| !order.contains(place);
+        let is_ready = |place: &usize| {
+            let waits_for = |other: usize| {
+                other != *place && modules[place.to_owned()].used.iter().any(|used| modules[other].defined.contains(used))
+            };
+            !(0..modules.len()).filter(left).any(waits_for)
+        };
+        let waiting = || (0..modules.len()).filter(left);
+        // Files that use each other do not compile in any order.
+        let Some(next) = waiting().find(is_ready).or_else(|| waiting().next()) else { break };
+        order.push(next);
+    }
+    order
+}
+
+/// Fixed where nothing but numbers begins before the indicator column, and where a directive does not say it.
+pub(super) fn cobol(draft: Draft<'_>) -> Draft<'_> {
+    let is_directive = |line: &str| {
+        let bare: String = line.to_ascii_uppercase().split_whitespace().collect();
+        bare.starts_with(">>SOURCE") || bare.starts_with("$SETSOURCEFORMAT")
+    };
+    let is_fixed = |line: &str| {
+        let bytes = line.as_bytes();
+        let area = &bytes[..bytes.len().min(6)];
+        let is_numbers = area.iter().all(|byte| byte.is_ascii_digit() || *byte == b' ');
+        line.trim().is_empty()
+            || is_numbers && bytes.get(6).is_none_or(|indicator| b" */-dD".contains(indicator))
+    };
+    let form = if draft.text.lines().any(is_directive) {
+        "said"
+    } else if draft.text.lines().all(is_fixed) {
+        "fixed"
+    } else {
+        "free"
+    };
+    Draft { form, ..draft }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::lay_out;
+    use super::super::{Layout, Upload};
+
+    fn laid<'a>(language: &str, code: &'a str, files: &'a [(String, Vec<u8>)]) -> Layout<'a> {
+        lay_out(language, Upload { code, files })
+    }
+
+    #[test]
+    fn the_likelier_form_is_named() {
+        for (language, code, form) in [
+            ("fortran", "program x\nprint *, 1\nend", "free"),
+            ("fortran", "C comment\n      PRINT *, 1\n      END", "fixed"),
+            ("fortran", "      PRINT *,\n     & 1\n      END", "fixed"),
+            ("fortran", "! c\n      print *, 1 &\n      , 2\n      end", "free"),
+            ("cobol", "       IDENTIFICATION DIVISION.\n", "fixed"),
+            ("cobol", "000100 IDENTIFICATION DIVISION.\n000200*comment\n", "fixed"),
+            ("cobol", "IDENTIFICATION DIVISION.\n", "free"),
+            ("cobol", "      >>SOURCE FORMAT IS FREE\nIDENTIFICATION DIVISION.", "said"),
+        ] {
+            assert_eq!(laid(language, code, &[]).form, form, "{code}");
+        }
+    }
+
+    #[test]
+    fn modules_come_before_their_users() {
+        let files = [("a.f90", "module a\n use B\nend module"), ("b.f90", "MODULE B\nend module"), ("c.f90", "! use a\nmodule c\nend")];
+        let files: Vec<(String, Vec<u8>)> =
+            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        assert_eq!(laid("fortran", "use a\nend", &files).sources, ["b.f90", "a.f90", "c.f90"]);
+    }
+}

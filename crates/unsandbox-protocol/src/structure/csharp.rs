@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! C# with statements outside every class, which the compiler of Mono does not know: they are put into a `Main`, between
+//! the directives and the types. The SDK's compiler takes the text as it is.
+
+use super::Draft;
+use super::scan::{LIKE_C, Quote, Syntax, Token, scan};
+use std::borrow::Cow;
+use std::ops::Range;
+
+const CSHARP: Syntax = Syntax {
+    strings: &[
+        Quote { doubles: true, ..Quote::raw("$@\"", "\"") },
+        Quote { doubles: true, ..Quote::raw("@$\"", "\"") },
+        Quote { doubles: true, ..Quote::raw("@\"", "\"") },
+        Quote::raw("\"\"\"", "\"\"\""),
+        Quote { inserts: "{", ..Quote::line("$\"") },
+        Quote::line("\""),
+    ],
+    word: "@",
+    directives: true,
+    ..LIKE_C
+};
+
+/// The namespaces that the SDK's compiler imports by itself.
+const IMPLICIT: [&str; 6] = [
+    "System",
+    "System.Collections.Generic",
+    "System.IO",
+    "System.Linq",
+    "System.Threading",
+    "System.Threading.Tasks",
+];
+
+pub(super) fn csharp(draft: Draft<'_>) -> Draft<'_> {
+    let rewritten = {
+        let tokens = scan(&draft.text, &CSHARP);
+        let parts = Parts::of(&tokens);
+        parts.has_statements().then(|| parts.written(&draft.text, &tokens))
+    };
+    match rewritten {
+        Some(text) => Draft { text: Cow::Owned(text), form: "statements", ..draft },
+        None => draft,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Using,
+    Type,
+    Statement,
+}
+
+/// The text outside every bracket, in pieces; ranges of tokens.
+struct Parts {
+    all: Vec<(Part, Range<usize>)>,
+}
+
+impl Parts {
+    fn of(tokens: &[Token<'_>]) -> Parts {
+        let mut all = Vec::new();
+        let mut begin = 0;
+        while begin < tokens.len() {
+            let (part, end) = part_at(tokens, begin);
+            all.push((part, begin..end));
+            begin = end;
+        }
+        Parts { all }
+    }
+
+    fn has_statements(&self) -> bool {
+        self.all.iter().any(|(part, _)| *part == Part::Statement)
+    }
+
+    fn ranges(&self, wanted: Part) -> impl Iterator<Item = &Range<usize>> {
+        self.all.iter().filter(move |(part, _)| *part == wanted).map(|(_, range)| range)
+    }
+
+    fn written(&self, text: &str, tokens: &[Token<'_>]) -> String {
+        let mut out = String::new();
+        let place = |out: &mut String, range: &Range<usize>| {
+            let (first, last) = (&tokens[range.start], &tokens[range.end - 1]);
+            let line = text[..first.at].matches('\n').count() + 1;
+            // What is before it on its line keeps its column.
+            let column = first.at - text[..first.at].rfind('\n').map_or(0, |at| at + 1);
+            out.push_str(&format!("\n#line {line} \"main.cs\"\n{}", " ".repeat(column)));
+            out.push_str(&text[first.at..last.end()]);
+        };
+        self.ranges(Part::Using).for_each(|range| place(&mut out, range));
+        let named: Vec<String> = self.ranges(Part::Using).map(|range| words(&tokens[range.clone()])).collect();
+        let implicit = IMPLICIT.iter().filter(|space| !named.iter().any(|named| *named == format!("using{space};")));
+        implicit.for_each(|space| out.push_str(&format!("\nusing {space};")));
+        let statements: Vec<&Token<'_>> =
+            self.ranges(Part::Statement).flat_map(|range| &tokens[range.clone()]).collect();
+        let Outside { returns, awaits } = Outside::of(&statements);
+        let (open, close) = main_method(returns, awaits);
+        let is_taken = tokens.windows(2).any(|two| two[0].is("class") && two[1].is("Program"));
+        let class = if is_taken { "MainProgram" } else { "Program" };
+        out.push_str(&format!("\n#pragma warning disable\nstatic partial class {class} {{ {open}"));
+        self.ranges(Part::Statement).for_each(|range| place(&mut out, range));
+        out.push_str(&format!("\n#line hidden\n{close} }}"));
+        self.ranges(Part::Type).for_each(|range| place(&mut out, range));
+        out.push('\n');
+        out
+    }
+}
+
+fn words(tokens: &[Token<'_>]) -> String {
+    tokens.iter().map(|token| token.text).collect()
+}
+
+/// The kind of what begins here, and where it ends.
+fn part_at(tokens: &[Token<'_>], begin: usize) -> (Part, usize) {
+    let next = |place: usize| tokens.get(place).map_or("", |token| token.text);
+    let ends_at = |end: &str| {
+        let found = tokens[begin..].iter().position(|token| token.depth == 0 && token.is(end));
+        found.map_or(tokens.len(), |place| begin + place + 1)
+    };
+    let first = &tokens[begin];
+    if first.text.starts_with('#') {
+        return (Part::Using, begin + 1);
+    }
+    if first.is("using") && !matches!(next(begin + 1), "(" | "var" | "await") && is_directive(tokens, begin) {
+        return (Part::Using, ends_at(";"));
+    }
+    if first.is("extern") && next(begin + 1) == "alias" {
+        return (Part::Using, ends_at(";"));
+    }
+    if first.is("[") && matches!(next(begin + 1), "assembly" | "module") {
+        return (Part::Using, ends_at("]"));
+    }
+    let attributes = attributes_end(tokens, begin);
+    let declared = declares_at(tokens, attributes);
+    let semicolon = ends_at(";");
+    let brace = ends_at("}");
+    match declared {
+        Some(kind) if kind == "delegate" || semicolon < brace => (Part::Type, semicolon),
+        Some(_) => (Part::Type, brace),
+        None => (Part::Statement, semicolon.min(brace)),
+    }
+}
+
+/// `using A.B;`, `using static A;`, `using A = B;`, and not `using A b = …;`.
+fn is_directive(tokens: &[Token<'_>], begin: usize) -> bool {
+    let head = tokens[begin + 1..].iter().take_while(|token| !matches!(token.text, ";" | "="));
+    let words: Vec<&str> = head.map(|token| token.text).collect();
+    let is_static = matches!(words.first(), Some(&"static") | Some(&"global"));
+    let names = words.windows(2).all(|two| two[0] == "." || two[1] == "." || matches!(two[1], ":"));
+    is_static || names
+}
+
+fn attributes_end(tokens: &[Token<'_>], begin: usize) -> usize {
+    let mut place = begin;
+    while tokens.get(place).is_some_and(|token| token.is("[")) {
+        let closing = tokens[place..].iter().position(|token| token.is("]") && token.depth == 0);
+        place += closing.map_or(tokens.len(), |closing| closing + 1);
+    }
+    place
+}
+
+/// The word that declares a type or a namespace, after its modifiers.
+fn declares_at<'a>(tokens: &[Token<'a>], begin: usize) -> Option<&'a str> {
+    const MODIFIERS: [&str; 12] = [
+        "public", "internal", "private", "protected", "static", "sealed", "abstract", "partial", "readonly", "unsafe",
+        "ref", "new",
+    ];
+    let rest = tokens.get(begin..)?;
+    let place = rest.iter().position(|token| !MODIFIERS.contains(&token.text))?;
+    let kind = rest[place].word()?;
+    let is_named = rest.get(place + 1).is_some_and(|next| next.word().is_some());
+    let declares = matches!(kind, "class" | "struct" | "interface" | "enum" | "delegate" | "namespace" | "record");
+    (declares && is_named).then_some(kind)
+}
+
+/// What statements do outside every function in them.
+#[derive(Default)]
+struct Outside {
+    /// Whether they return a value.
+    returns: bool,
+    awaits: bool,
+}
+
+impl Outside {
+    fn of(tokens: &[&Token<'_>]) -> Outside {
+        let mut outside = Outside::default();
+        let mut functions: Vec<usize> = Vec::new();
+        for (place, token) in tokens.iter().enumerate() {
+            functions.retain(|depth| !(token.is("}") && token.depth == *depth));
+            if token.is("{") && begins_function(tokens, place) {
+                functions.push(token.depth);
+            }
+            if functions.is_empty() && !in_arrow(tokens, place) {
+                let next = tokens.get(place + 1).map_or("", |next| next.text);
+                outside.returns |= token.is("return") && next != ";";
+                outside.awaits |= token.is("await");
+            }
+        }
+        outside
+    }
+}
+
+/// Whether this `{` begins the body of a lambda or of a local function.
+fn begins_function(tokens: &[&Token<'_>], place: usize) -> bool {
+    let Some(before) = place.checked_sub(1).map(|before| tokens[before]) else { return false };
+    if before.is(">") {
+        return place > 1 && tokens[place - 2].is("=");
+    }
+    if !before.is(")") {
+        return before.is("delegate");
+    }
+    let opening = tokens[..place - 1].iter().rposition(|token| token.is("(") && token.depth == before.depth);
+    let word = opening.and_then(|opening| opening.checked_sub(1)).map_or("", |at| tokens[at].text);
+    const CONTROL: [&str; 9] =
+        ["if", "for", "foreach", "while", "switch", "using", "lock", "catch", "fixed"];
+    let creates = opening.is_some_and(|at| {
+        tokens[..at].iter().rev().take(8).take_while(|token| !matches!(token.text, ";" | "{" | "}" | "=")).any(|token| token.is("new"))
+    });
+    !creates && !CONTROL.contains(&word) && word != "when"
+}
+
+/// Whether the expression before it is a lambda without braces.
+fn in_arrow(tokens: &[&Token<'_>], place: usize) -> bool {
+    let depth = tokens[place].depth;
+    let before = tokens[..place].iter().enumerate().rev();
+    let mut own = before.take_while(|(_, token)| {
+        token.depth >= depth && !(token.depth == depth && matches!(token.text, ";" | "," | "{" | "}"))
+    });
+    own.any(|(at, token)| token.depth == depth && token.is(">") && at > 0 && tokens[at - 1].is("="))
+}
+
+/// What is before and after the statements.
+fn main_method(returns: bool, awaits: bool) -> (&'static str, &'static str) {
+    const RUN: &str = "static int Main(string[] args) { return Run(args).GetAwaiter().GetResult(); } \
+                       static async System.Threading.Tasks.Task<int> Run(string[] args) {";
+    const RUN_ALONE: &str = "static void Main(string[] args) { Run(args).GetAwaiter().GetResult(); } \
+                             static async System.Threading.Tasks.Task Run(string[] args) {";
+    match (returns, awaits) {
+        (true, true) => (RUN, "return 0; }"),
+        (false, true) => (RUN_ALONE, "}"),
+        (true, false) => ("static int Main(string[] args) {", "return 0; }"),
+        (false, false) => ("static void Main(string[] args) {", "}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::lay_out;
+    use super::super::{Layout, Upload};
+
+    fn laid(code: &str) -> Layout<'_> {
+        lay_out("csharp", Upload { code, files: &[] })
+    }
+
+    #[test]
+    fn a_program_with_a_class_stays_as_it_is() {
+        for code in [
+            "using System; class P { static void Main() { } }",
+            "namespace A { class P { static int Main() => 3; } }",
+            "// Console.WriteLine(1);\n[assembly: X]\n[Serializable] public sealed class P { }",
+            "#region a\nusing static System.Math;\npublic enum E { A }\ndelegate void D();\n",
+        ] {
+            let found = laid(code);
+            assert_eq!((&*found.text, found.form), (code, ""));
+        }
+    }
+
+    #[test]
+    fn statements_are_put_into_a_main_before_the_types() {
+        let text = laid("using System.Text;\nvar p = new Pt();\nclass Pt { public int X = 7; }\nConsole.WriteLine(p.X);").text.into_owned();
+        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is not in {text}"));
+        let order = ["using System.Text;", "using System.Linq;", "static void Main", "var p", "p.X", "class Pt"];
+        assert!(order.windows(2).all(|two| at(two[0]) < at(two[1])), "{text}");
+        assert!(text.contains("#line 4 \"main.cs\""), "{text}");
+    }
+
+    #[test]
+    fn main_returns_and_waits_as_the_statements_do() {
+        for (code, main) in [
+            ("Console.WriteLine(1); return 3;", "static int Main"),
+            ("if (args.Length > 0) { return 1; } Console.WriteLine(1);", "static int Main"),
+            ("Func<int> f = () => { return 3; }; f();", "static void Main"),
+            ("int F(int x) { return x; } F(1);", "static void Main"),
+            ("foreach (var x in y) { if (x) return; }", "static void Main"),
+            ("await Task.Delay(1);", "async System.Threading.Tasks.Task Run"),
+            ("Func<Task> f = async () => await Task.Delay(1); f().Wait();", "static void Main"),
+            ("using var x = new StreamReader(\"a\"); await x.ReadAsync(); return 2;", "Task<int> Run"),
+            ("var s = @\"class X { \"\"\"; Console.Write($\"{s.Length}\");", "static void Main"),
+        ] {
+            let found = laid(code);
+            assert!(found.text.contains(main), "{code}: {}", found.text);
+            assert_eq!(found.form, "statements");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Languages whose programs declare the name that their tools want: a package, a module, a class, a goal.
+
+use super::scan::{LIKE_C, Quote, Syntax, Token, scan};
+use super::{Draft, Source};
+use std::borrow::Cow;
+
+const GO: Syntax = Syntax { strings: &[Quote::raw("`", "`"), Quote::line("\"")], ..LIKE_C };
+const ERLANG: Syntax = Syntax {
+    line_comments: &["%"],
+    block_comments: &[],
+    strings: &[Quote::block("\""), Quote::block("'")],
+    characters: false,
+    word: "@$",
+    ..LIKE_C
+};
+const HASKELL: Syntax = Syntax {
+    line_comments: &["--"],
+    block_comments: &[("{-", "-}", true)],
+    strings: &[Quote::block("\"")],
+    word: ".",
+    ..LIKE_C
+};
+const OCAML: Syntax = Syntax {
+    line_comments: &[],
+    block_comments: &[("(*", "*)", true)],
+    strings: &[Quote::block("\""), Quote::raw("{|", "|}")],
+    ..LIKE_C
+};
+const PROLOG: Syntax = Syntax {
+    line_comments: &["%"],
+    strings: &[
+        Quote { doubles: true, ..Quote::block("'") },
+        Quote { doubles: true, ..Quote::block("\"") },
+        Quote { doubles: true, ..Quote::block("`") },
+    ],
+    characters: false,
+    ..LIKE_C
+};
+const HAXE: Syntax =
+    Syntax { strings: &[Quote { inserts: "${", ..Quote::block("'") }, Quote::block("\"")], characters: false, ..LIKE_C };
+
+/// A text without a package is one of `main`; the files of its package are compiled with it.
+pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+    let (own, uses_c) = {
+        let tokens = scan(&draft.text, &GO);
+        (go_package(&tokens).map(str::to_string), imports_c(&tokens))
+    };
+    let package = own.as_deref().unwrap_or("main");
+    let mut form = if uses_c { "cgo" } else { "" };
+    let mut left_out = Vec::new();
+    for (place, other) in others.iter().enumerate() {
+        let tokens = scan(other.text, &GO);
+        let is_part = !other.name.contains('/') && !other.name.ends_with("_test.go");
+        if !is_part || go_package(&tokens) != Some(package) {
+            left_out.push(place);
+        } else if imports_c(&tokens) {
+            form = "cgo";
+        }
+    }
+    let text = match own {
+        Some(_) => draft.text,
+        None => Cow::Owned(format!("package main; {}", draft.text)),
+    };
+    Draft { text, form, left_out, ..draft }
+}
+
+fn go_package<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
+    let first = tokens.first().filter(|first| first.is("package"))?;
+    tokens.get(1).and_then(Token::word).filter(|_| first.depth == 0)
+}
+
+fn imports_c(tokens: &[Token<'_>]) -> bool {
+    let imports = tokens.iter().enumerate().filter(|(_, token)| token.is("import") && token.depth == 0);
+    imports.into_iter().any(|(place, _)| match tokens.get(place + 1) {
+        Some(next) if next.is("(") => {
+            tokens[place + 2..].iter().take_while(|token| token.depth > 0).any(|token| token.text == "\"C\"")
+        }
+        Some(next) => next.text == "\"C\"",
+        None => false,
+    })
+}
+
+/// A module's file has its name; a text without one, such as an escript, is made a module.
+pub(super) fn erlang(draft: Draft<'_>) -> Draft<'_> {
+    let name = {
+        let tokens = scan(&draft.text, &ERLANG);
+        let declared = tokens.windows(4).find(|four| {
+            four[0].is("-") && four[0].depth == 0 && four[1].is("module") && four[2].is("(")
+        });
+        declared.map(|four| four[3].text.trim_matches('\'').to_string())
+    };
+    // It becomes the name of a file.
+    match name.filter(|name| !name.is_empty() && !name.contains(['/', '\0'])) {
+        Some(name) => Draft { source: format!("{name}.erl"), entry: name, ..draft },
+        None => {
+            let text = Cow::Owned(format!("-module(main). {}", draft.text));
+            Draft { text, entry: "main".to_string(), ..draft }
+        }
+    }
+}
+
+/// The module that has the `main`; a literate program has a name of its own.
+pub(super) fn haskell(draft: Draft<'_>) -> Draft<'_> {
+    let bare = is_literate(&draft.text).then(|| unlit(&draft.text));
+    let entry = {
+        let tokens = scan(bare.as_deref().unwrap_or(&draft.text), &HASKELL);
+        let is_module = tokens.first().is_some_and(|first| first.is("module"));
+        let name = tokens.get(1).and_then(Token::word).filter(|_| is_module);
+        name.filter(|name| *name != "Main").unwrap_or_default().to_string()
+    };
+    let source = if bare.is_some() { "main.lhs".to_string() } else { draft.source };
+    Draft { source, entry, ..draft }
+}
+
+/// Code after `>` at the beginning of lines, or between `\begin{code}` and `\end{code}`.
+fn is_literate(text: &str) -> bool {
+    let begins = |mark: &str| text.lines().any(|line| line.starts_with(mark));
+    begins("\\begin{code}") || begins("> ") && !begins("main ") && !begins("module ") && !begins("import ")
+}
+
+fn unlit(text: &str) -> String {
+    let mut in_code = false;
+    let lines = text.lines().map(|line| {
+        in_code = (in_code || line.starts_with("\\begin{code}")) && !line.starts_with("\\end{code}");
+        match line.strip_prefix('>') {
+            Some(code) => code,
+            None if in_code && !line.starts_with("\\begin{code}") => line,
+            None => "",
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Of OCaml's toplevel. The call of an object's method begins with the same sign.
+const DIRECTIVES: [&str; 18] = [
+    "use", "mod_use", "use_output", "load", "load_rec", "require", "directory", "cd", "quit", "show", "trace",
+    "install_printer", "print_depth", "print_length", "warnings", "warn_error", "rectypes", "thread",
+];
+
+/// Directives make it a script.
+pub(super) fn ocaml(draft: Draft<'_>) -> Draft<'_> {
+    let is_script = {
+        let tokens = scan(&draft.text, &OCAML);
+        tokens.iter().enumerate().any(|(place, token)| {
+            let begins = place == 0 || token.begins_line || tokens[place - 1].is(";");
+            let next = tokens.get(place + 1).filter(|next| next.at == token.end());
+            let is_known = next.is_some_and(|next| DIRECTIVES.contains(&next.text));
+            begins && is_known && token.is("#") && token.depth == 0
+        })
+    };
+    Draft { form: if is_script { "script" } else { "" }, ..draft }
+}
+
+/// `main/0` is called where it is defined and nothing in the text calls it.
+pub(super) fn prolog(draft: Draft<'_>) -> Draft<'_> {
+    let calls_main = {
+        let tokens = scan(&draft.text, &PROLOG);
+        let clauses = tokens.split_inclusive(|token| token.is(".") && token.depth == 0 && ends_clause(&draft.text, token));
+        let (mut defines, mut runs) = (false, false);
+        for clause in clauses {
+            let [first, second, ..] = clause else { continue };
+            let is_goal = matches!(first.text, ":" | "?") && second.is("-");
+            let third = clause.get(2).map_or("", |third| third.text);
+            defines |= first.is("main") && (second.is(".") || second.is(":") || second.is("-") && third == "-");
+            runs |= is_goal && clause.iter().any(|token| matches!(token.text, "main" | "initialization"));
+        }
+        defines && !runs
+    };
+    Draft { entry: if calls_main { "main" } else { "true" }.to_string(), ..draft }
+}
+
+fn ends_clause(text: &str, dot: &Token<'_>) -> bool {
+    text[dot.end()..].chars().next().is_none_or(|next| next.is_whitespace() || next == '%')
+}
+
+/// The file has the name of the class that has the `main`.
+pub(super) fn haxe(draft: Draft<'_>) -> Draft<'_> {
+    let name = {
+        let tokens = scan(&draft.text, &HAXE);
+        let main = tokens.windows(2).position(|two| two[0].is("function") && two[1].is("main"));
+        let before = &tokens[..main.unwrap_or(tokens.len())];
+        let mut classes = before.windows(2).rev().filter(|two| two[0].is("class") && two[0].depth == 0);
+        classes.find_map(|two| two[1].word()).unwrap_or("Main").to_string()
+    };
+    Draft { source: format!("{name}.hx"), entry: name, ..draft }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::lay_out;
+    use super::super::{Layout, Upload};
+
+    fn laid<'a>(language: &str, code: &'a str) -> Layout<'a> {
+        lay_out(language, Upload { code, files: &[] })
+    }
+
+    #[test]
+    fn go_needs_a_package() {
+        let found = laid("go", "/*\npackage x\n*/\nimport \"C\"\nfunc main() {}");
+        assert!(found.text.starts_with("package main; /*"));
+        assert_eq!(found.form, "cgo");
+        assert_eq!(laid("go", "// c\npackage main\nimport (\"fmt\"; \"C\")").form, "cgo");
+        assert_eq!(laid("go", "package main\nvar s = \"import \\\"C\\\"\" // import \"C\"").form, "");
+        let files = [("util.go", "package main"), ("other.go", "package other"), ("x_test.go", "package main")];
+        let files: Vec<(String, Vec<u8>)> =
+            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        let upload = Upload { code: "package main\nfunc main() {}", files: &files };
+        assert_eq!(lay_out("go", upload).sources, ["util.go"]);
+    }
+
+    #[test]
+    fn modules_are_found_in_code_alone() {
+        for (language, code, source, entry) in [
+            ("erlang", "%% -module(old).\n-module(m).\n", "m.erl", "m"),
+            ("erlang", "- module ( 'a b' ).", "a b.erl", "a b"),
+            ("erlang", "main(_) -> io:format(\"-module(x).\").", "main.erl", "main"),
+            ("haskell", "{-\nmodule Old where\n-}\nmain = putStrLn \"x\"", "main.hs", ""),
+            ("haskell", "{-# LANGUAGE X #-}\n-- module C where\nmodule A.B (main) where\nmain = f'", "main.hs", "A.B"),
+            ("haskell", "module Main where\nmain = print '\"'", "main.hs", ""),
+            ("haskell", "A text.\n\n> module Lit where\n> main = print 1\n", "main.lhs", "Lit"),
+            ("haskell", "\\begin{code}\nmain = print 1\n\\end{code}\n", "main.lhs", ""),
+            ("haxe", "// class Old { static function main() }\nclass App { static function main() { } }", "App.hx", "App"),
+            ("haxe", "class A { } class B { static public function main() { trace('class C'); } }", "B.hx", "B"),
+        ] {
+            let found = laid(language, code);
+            assert_eq!((&*found.source, &*found.entry), (source, entry), "{code}");
+        }
+    }
+
+    #[test]
+    fn ocaml_with_directives_is_a_script() {
+        for (code, form) in [
+            ("#use \"x.ml\";;", "script"),
+            ("let x = 1;; #load \"unix.cma\";;", "script"),
+            ("(* #use \"x.ml\" *)\nlet () = print_string \"#use\"", ""),
+            ("let () =\n  obj\n  #method_of\n  x#y \"a\"", ""),
+        ] {
+            assert_eq!(laid("ocaml", code).form, form, "{code}");
+        }
+    }
+
+    #[test]
+    fn prolog_calls_main_where_nothing_else_does() {
+        for (code, goal) in [
+            ("main :- write(hi), nl.\n?- main.", "true"),
+            ("main :- write(hi).\n:- initialization(main).", "true"),
+            ("main :- write(hi).", "main"),
+            ("main.", "main"),
+            ("main --> [].", "main"),
+            ("% :- main.\nmain :- write(':- main. ').", "main"),
+            ("a(0'a). main :- a.b, true.", "main"),
+            ("main(X) :- write(X).", "true"),
+        ] {
+            assert_eq!(laid("prolog", code).entry, goal, "{code}");
+        }
+    }
+}

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Java, Kotlin and Scala: which class has the `main` that the virtual machine starts.
+
+use super::scan::{Kind, LIKE_C, Quote, Syntax, Token, scan};
+use super::{Draft, Source};
+
+const JAVA: Syntax = Syntax { strings: &[Quote::block("\"\"\""), Quote::line("\"")], word: "$", ..LIKE_C };
+const KOTLIN: Syntax = Syntax {
+    block_comments: &[("/*", "*/", true)],
+    strings: &[
+        Quote { inserts: "${", ..Quote::raw("\"\"\"", "\"\"\"") },
+        Quote { inserts: "${", ..Quote::line("\"") },
+        Quote::raw("`", "`"),
+    ],
+    ..LIKE_C
+};
+const SCALA: Syntax = Syntax { word: "$", ..KOTLIN };
+
+/// A class or an object of a program.
+#[derive(Debug, Default)]
+struct Type<'a> {
+    name: &'a str,
+    /// As the virtual machine calls it: with its package, and `$` before the name of a nested one.
+    qualified: String,
+    depth: usize,
+    is_top: bool,
+    is_public: bool,
+    /// Whether a `main` in it is static; one of a class of Scala is not, but an object may inherit it.
+    can_start: bool,
+    is_interface: bool,
+    is_companion: bool,
+    parents: Vec<&'a str>,
+    has_main: bool,
+    /// A `main` that the virtual machine does not start.
+    has_other_main: bool,
+}
+
+pub(super) fn java<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+    let types = java_types(&draft.text);
+    let public = types.iter().find(|found| found.is_top && found.is_public);
+    let known: Vec<Type<'_>> = others.iter().flat_map(|other| java_types(other.text)).collect();
+    let entry = entry(&types, &known).unwrap_or_else(|| "Main".to_string());
+    let first = types.iter().find(|found| found.is_top && found.qualified == entry);
+    let name = public.or(first).map_or("Main", |found| found.name);
+    Draft { source: format!("{name}.java"), entry, ..draft }
+}
+
+pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+    let (entry, form) = {
+        let tokens = scan(&draft.text, &KOTLIN);
+        let types = object_types(&tokens, &KOTLIN_WORDS);
+        let known: Vec<Vec<Token<'_>>> = others.iter().map(|other| scan(other.text, &KOTLIN)).collect();
+        let known_types: Vec<Type<'_>> =
+            known.iter().flat_map(|tokens| object_types(tokens, &KOTLIN_WORDS)).collect();
+        let in_others = others.iter().zip(&known).find_map(|(other, tokens)| file_class(other.name, tokens));
+        let own = file_class("main.kt", &tokens).or_else(|| main_of(&types, &known_types));
+        match own {
+            Some(entry) => (entry, ""),
+            None if has_statements(&tokens, KOTLIN_DECLARES) => (String::new(), "script"),
+            None => (in_others.or_else(|| entry_or_first(&types, &known_types)).unwrap_or_default(), ""),
+        }
+    };
+    let source = if form == "script" { "main.kts" } else { "main.kt" };
+    Draft { source: source.to_string(), entry, form, ..draft }
+}
+
+pub(super) fn scala<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+    let (entry, form) = {
+        let tokens = scan(&draft.text, &SCALA);
+        let types = object_types(&tokens, &SCALA_WORDS);
+        let known: Vec<Vec<Token<'_>>> = others.iter().map(|other| scan(other.text, &SCALA)).collect();
+        let known_types: Vec<Type<'_>> =
+            known.iter().flat_map(|tokens| object_types(tokens, &SCALA_WORDS)).collect();
+        match main_of(&types, &known_types).or_else(|| annotated_main(&tokens)) {
+            Some(entry) => (entry, ""),
+            None if has_statements(&tokens, SCALA_DECLARES) => (String::new(), "script"),
+            None => (entry_or_first(&types, &known_types).unwrap_or_default(), ""),
+        }
+    };
+    Draft { entry, form, ..draft }
+}
+
+/// The class to start: one of the source that has a `main`, else one of the other files, else the first class, of
+/// which the virtual machine then says that it has none.
+fn entry(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
+    main_of(types, known).or_else(|| entry_or_first(types, known))
+}
+
+fn entry_or_first(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
+    let other = types.iter().find(|found| found.has_other_main);
+    let first = || types.iter().find(|found| found.is_public).or(types.first());
+    main_of(known, types).or_else(|| other.or_else(first).map(|found| found.qualified.clone()))
+}
+
+/// Of those that can be started: the public one, one called `Main`, the first one; nested ones last.
+fn main_of(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
+    let all: Vec<&Type<'_>> = types.iter().chain(known).collect();
+    let rank = |found: &Type<'_>| (!found.is_top, !found.has_main, !found.is_public, found.name != "Main");
+    let starts = types.iter().filter(|found| found.can_start && inherits_main(found, &all, 0));
+    starts.min_by_key(|found| rank(found)).map(|found| found.qualified.clone())
+}
+
+fn inherits_main(found: &Type<'_>, all: &[&Type<'_>], depth: usize) -> bool {
+    const DEEPEST: usize = 20; // a text may make a class its own parent
+    let is_parent = |other: &&&Type<'_>| found.parents.contains(&other.name) && !found.is_interface;
+    found.has_main
+        || found.parents.contains(&"App")
+        || depth < DEEPEST && all.iter().filter(is_parent).any(|other| inherits_main(other, all, depth + 1))
+}
+
+/// The package that a file names before anything else but annotations.
+fn package(tokens: &[Token<'_>]) -> String {
+    let Some(place) = tokens.iter().position(|token| token.is("package") && token.depth == 0) else {
+        return String::new();
+    };
+    let mut name = String::new();
+    for (number, token) in tokens[place + 1..].iter().enumerate() {
+        let joins = name.ends_with('.') || name.is_empty();
+        match token.word() {
+            Some(word) if joins && (number == 0 || !token.begins_line) => name.push_str(word),
+            None if token.is(".") && !joins => name.push('.'),
+            _ => break,
+        }
+    }
+    if name.is_empty() { name } else { name + "." }
+}
+
+/// The words before a declaration, back to the end of what is before it.
+fn modifiers<'a>(tokens: &[Token<'a>], place: usize) -> Vec<&'a str> {
+    let depth = tokens[place].depth;
+    let before = tokens[..place].iter().rev();
+    let own = before.take_while(|token| {
+        token.depth >= depth && !(token.depth == depth && matches!(token.text, ";" | "{" | "}" | "="))
+    });
+    own.filter(|token| token.depth == depth).filter_map(Token::word).collect()
+}
+
+/// The names after `extends`, `implements`, `with` or `:`, up to the body.
+fn parents<'a>(tokens: &[Token<'a>], begin: usize, depth: usize, marks: &[&str]) -> Vec<&'a str> {
+    let head = tokens[begin..].iter().take_while(|token| !(token.depth == depth && matches!(token.text, "{" | ";" | "}")));
+    let head: Vec<&Token<'_>> = head.filter(|token| token.depth == depth).collect();
+    let Some(mark) = head.iter().position(|token| marks.contains(&token.text)) else { return Vec::new() };
+    let ends = head[mark + 1..].iter().take_while(|token| !matches!(token.text, "class" | "object" | "def" | "fun"));
+    ends.filter_map(|token| token.word()).collect()
+}
+
+fn java_types(text: &str) -> Vec<Type<'_>> {
+    let tokens = scan(text, &JAVA);
+    let package = package(&tokens);
+    let mut types: Vec<Type<'_>> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    for (place, token) in tokens.iter().enumerate() {
+        open.retain(|at| !(token.is("}") && token.depth == types[*at].depth));
+        let outer = open.last().map(|at| &types[*at]);
+        if token.depth != outer.map_or(0, |outer| outer.depth + 1) {
+            continue;
+        }
+        if let Some(kind) = java_declares(&tokens, place) {
+            let modifiers = modifiers(&tokens, place);
+            let name = tokens[place + 1].text;
+            let qualified = match outer {
+                Some(outer) => format!("{}${name}", outer.qualified),
+                None => format!("{package}{name}"),
+            };
+            let is_interface = kind == "interface";
+            let parents = if is_interface { Vec::new() } else { parents(&tokens, place, token.depth, &["extends"]) };
+            let is_public = modifiers.contains(&"public");
+            let is_top = outer.is_none();
+            let depth = token.depth;
+            open.push(types.len());
+            types.push(Type { name, qualified, depth, is_top, is_public, is_interface, parents, can_start: true, ..Type::default() });
+        } else if let (Some(at), Some(starts)) = (open.last(), java_main(&tokens, place, outer)) {
+            let found = &mut types[*at];
+            found.has_main |= starts;
+            found.has_other_main |= !starts;
+        }
+    }
+    types
+}
+
+/// `class`, `interface`, `enum` or `record` where it declares a type.
+fn java_declares<'a>(tokens: &[Token<'a>], place: usize) -> Option<&'a str> {
+    let kind = tokens[place].word()?;
+    let next = tokens.get(place + 1)?;
+    let is_named = next.kind == Kind::Word && !(place > 0 && tokens[place - 1].is("."));
+    let after = tokens.get(place + 2).map_or("", |token| token.text);
+    let declares = match kind {
+        "class" | "interface" | "enum" => true,
+        "record" => matches!(after, "(" | "<"),
+        _ => false,
+    };
+    (declares && is_named).then_some(kind)
+}
+
+/// Whether a `main` is declared here, and whether the virtual machine starts it.
+fn java_main(tokens: &[Token<'_>], place: usize, outer: Option<&Type<'_>>) -> Option<bool> {
+    let is_declared = tokens[place].is("main") && tokens.get(place + 1)?.is("(") && place > 0;
+    let modifiers = is_declared.then(|| modifiers(tokens, place)).filter(|words| words.contains(&"void"))?;
+    let is_public = modifiers.contains(&"public") || outer.is_some_and(|outer| outer.is_interface);
+    let inner = tokens[place + 2..].iter().take_while(|token| token.depth > tokens[place].depth);
+    let inner: Vec<&str> = inner.map(|token| token.text).collect();
+    let is_list = inner.contains(&"String") && !inner.contains(&",");
+    let is_list = is_list && (inner.contains(&"[") || inner.iter().filter(|sign| **sign == ".").count() >= 3);
+    Some(is_public && modifiers.contains(&"static") && is_list)
+}
+
+/// What declares types and functions in Kotlin or Scala.
+struct ObjectWords {
+    types: &'static [&'static str],
+    objects: &'static [&'static str],
+    function: &'static str,
+    parents: &'static [&'static str],
+    /// An annotation without which the `main` of an object is not static.
+    needs: &'static str,
+}
+
+const KOTLIN_WORDS: ObjectWords = ObjectWords {
+    types: &["class", "interface", "object"],
+    objects: &["object"],
+    function: "fun",
+    parents: &[":"],
+    needs: "JvmStatic",
+};
+const SCALA_WORDS: ObjectWords = ObjectWords {
+    types: &["class", "trait", "object"],
+    objects: &["object"],
+    function: "def",
+    parents: &["extends"],
+    needs: "",
+};
+
+fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> {
+    let package = package(tokens);
+    let mut types: Vec<Type<'a>> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    for (place, token) in tokens.iter().enumerate() {
+        open.retain(|at| !(token.is("}") && token.depth == types[*at].depth));
+        let outer = open.last().map(|at| &types[*at]);
+        let Some(word) = token.word() else { continue };
+        if token.depth != outer.map_or(0, |outer| outer.depth + 1) {
+            continue;
+        }
+        let is_function = word == words.function && tokens.get(place + 1).is_some_and(|next| next.is("main"));
+        if words.types.contains(&word) && !(place > 0 && matches!(tokens[place - 1].text, "." | ":")) {
+            let Some(found) = object_type(tokens, place, outer, words, &package) else { continue };
+            // Without a body it encloses nothing.
+            if has_body(tokens, place) {
+                open.push(types.len());
+            }
+            types.push(found);
+        } else if let (true, Some(at)) = (is_function, open.last().copied()) {
+            let takes = tokens.get(place + 2).is_some_and(|next| matches!(next.text, "(" | ":" | "="));
+            let is_static = words.needs.is_empty() || modifiers(tokens, place).contains(&words.needs);
+            types[at].has_main |= takes && is_static;
+            types[at].has_other_main |= takes && !is_static;
+            // A static function of a companion is one of its class as well.
+            if types[at].is_companion && types[at].has_main && open.len() > 1 {
+                types[at].has_main = false;
+                let outer = &mut types[open[open.len() - 2]];
+                (outer.has_main, outer.can_start) = (true, true);
+            }
+        }
+    }
+    types
+}
+
+fn object_type<'a>(
+    tokens: &[Token<'a>],
+    place: usize,
+    outer: Option<&Type<'_>>,
+    words: &ObjectWords,
+    package: &str,
+) -> Option<Type<'a>> {
+    let token = &tokens[place];
+    let is_companion = place > 0 && tokens[place - 1].is("companion");
+    let named = tokens.get(place + 1).filter(|next| next.kind != Kind::Sign);
+    let name = match named {
+        Some(next) if !next.begins_line => next.text.trim_matches('`'),
+        _ if is_companion => "Companion",
+        _ => return None,
+    };
+    let qualified = match outer {
+        Some(outer) => format!("{}${name}", outer.qualified),
+        None => format!("{package}{name}"),
+    };
+    Some(Type {
+        name,
+        qualified,
+        depth: token.depth,
+        is_top: outer.is_none(),
+        can_start: words.objects.contains(&token.text),
+        is_companion,
+        parents: parents(tokens, place, token.depth, words.parents),
+        ..Type::default()
+    })
+}
+
+/// Whether a `{` of its own comes before the next declaration.
+fn has_body(tokens: &[Token<'_>], place: usize) -> bool {
+    const NEXT: [&str; 12] = [
+        "class", "object", "interface", "trait", "fun", "def", "val", "var", "import", "enum", "data", "sealed",
+    ];
+    let depth = tokens[place].depth;
+    let mut after = tokens[place + 1..].iter().filter(|token| token.depth <= depth);
+    let end = after.find(|token| {
+        matches!(token.text, "{" | "}" | ";") || token.depth < depth || token.begins_line && NEXT.contains(&token.text)
+    });
+    end.is_some_and(|token| token.is("{"))
+}
+
+/// The class that holds the functions of a Kotlin file, where one of them is `main`.
+fn file_class(name: &str, tokens: &[Token<'_>]) -> Option<String> {
+    let mut starts = tokens.windows(3).filter(|three| three[0].depth == 0);
+    starts.find(|three| three[0].is("fun") && three[1].is("main") && three[2].is("("))?;
+    let renamed = tokens.windows(5).find(|five| five[0].is("file") && five[1].is(":") && five[2].is("JvmName"));
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let mut letters = stem.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase().to_string()).unwrap_or_default();
+    let usual = format!("{first}{}Kt", letters.as_str());
+    let class = renamed.and_then(|five| five[4].content()).map_or(usual, str::to_string);
+    Some(package(tokens) + &class)
+}
+
+/// `@main def name` of Scala 3 makes a class of that name.
+fn annotated_main(tokens: &[Token<'_>]) -> Option<String> {
+    let found = tokens.windows(4).find(|four| {
+        four[0].is("@") && four[1].is("main") && four[2].is("def") && four[0].depth == 0
+    })?;
+    Some(package(tokens) + found[3].text)
+}
+
+const KOTLIN_DECLARES: &[&str] = &[
+    "package", "import", "class", "interface", "object", "fun", "typealias", "enum", "data", "sealed", "abstract",
+    "open", "annotation", "private", "public", "internal", "protected", "inline", "infix", "operator", "suspend",
+    "tailrec", "const", "lateinit", "external", "expect", "actual", "value", "where", "get", "set", "else",
+];
+const SCALA_DECLARES: &[&str] = &[
+    "package", "import", "class", "trait", "object", "def", "type", "case", "sealed", "abstract", "final", "implicit",
+    "private", "protected", "override", "lazy", "enum", "given", "extension", "export", "open", "inline", "with",
+    "extends", "opaque", "transparent",
+];
+
+/// Whether a text does anything outside its declarations: then it is a script.
+fn has_statements(tokens: &[Token<'_>], declares: &[&str]) -> bool {
+    tokens.iter().enumerate().any(|(place, token)| {
+        let before = place.checked_sub(1).map(|before| &tokens[before]);
+        let is_begin = token.begins_line || before.is_some_and(|before| matches!(before.text, ";" | "}"));
+        let goes_on = before.is_some_and(|before| {
+            matches!(before.text, "=" | "," | "." | ":" | ">" | "+" | "-" | "*" | "/" | "&" | "|" | "(")
+                && before.kind == Kind::Sign
+        });
+        token.depth == 0
+            && is_begin
+            && !goes_on
+            && token.word().is_some_and(|word| !declares.contains(&word))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Upload;
+    use super::super::tests::lay_out;
+
+    /// The source's name, the entry and the form.
+    fn laid(language: &str, code: &str) -> [String; 3] {
+        laid_with(language, code, &[])
+    }
+
+    fn laid_with(language: &str, code: &str, files: &[(&str, &str)]) -> [String; 3] {
+        let files: Vec<(String, Vec<u8>)> =
+            files.iter().map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).collect();
+        let found = lay_out(language, Upload { code, files: &files });
+        [found.source, found.entry, found.form.to_string()]
+    }
+
+    #[test]
+    fn java_starts_the_class_that_has_a_main() {
+        let main = "public static void main(String[] a) { }";
+        for (code, source, entry) in [
+            (format!("/*\npublic class Old {{\n}}\n*/\npublic class Main {{ {main} }}"), "Main", "Main"),
+            (format!("import java.util.*; public class Sol {{ {main} }}"), "Sol", "Sol"),
+            (format!("class Alpha {{ static String s = \"([Ljava/lang/String;)V main\"; }} class Solution {{ {main} }}"), "Solution", "Solution"),
+            (format!("class A {{ void main(String[] a) {{}} }} class B {{ {main} }}"), "B", "B"),
+            (format!("class A {{ {main} }} public class B {{ {main} }}"), "B", "B"),
+            (format!("package a.b;\nclass A {{ static class In {{ {main} }} }}"), "Main", "a.b.A$In"),
+            (format!("class Base {{ {main} }} public class Sub extends Base {{ int x; }}"), "Sub", "Base"),
+            ("interface Run { static void main(String... args) { } }".to_string(), "Run", "Run"),
+            ("interface Shape { double area(); }".to_string(), "Shape", "Shape"),
+            ("enum E { A; public static void main(final java.lang.String args[]) {} }".to_string(), "E", "E"),
+            ("record P(int x) { public static void main(String[] a) {} }".to_string(), "P", "P"),
+            (format!("class T {{ String t = \"\"\"\n public class X {{ \"\"\"; {main} }}"), "T", "T"),
+            ("void main() { IO.println(1); }".to_string(), "Main", "Main"),
+            (String::new(), "Main", "Main"),
+        ] {
+            let [found, starts, _] = laid("java", &code);
+            assert_eq!((found, starts), (format!("{source}.java"), entry.to_string()), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_main_may_be_in_an_uploaded_file() {
+        let app = "package app; public class App { public static void main(String[] a) {} }";
+        let [source, entry, _] = laid_with("java", "class Helper { }", &[("App.java", app)]);
+        assert_eq!((&*source, &*entry), ("Main.java", "app.App"));
+        let base = "public class Base { public static void main(String[] a) {} }";
+        let code = "public class Sub extends Base { }";
+        assert_eq!(laid_with("java", code, &[("Base.java", base)])[1], "Sub");
+        let [_, entry, form] = laid_with("kotlin", "fun hi() = 1", &[("app.kt", "package x\nfun main() {}")]);
+        assert_eq!((&*entry, &*form), ("x.AppKt", ""));
+    }
+
+    #[test]
+    fn kotlin_starts_a_function_or_an_object() {
+        for (code, entry, form) in [
+            ("fun main() { println(1) }", "MainKt", ""),
+            ("/* doc */ fun main() { println(\"hi\") }", "MainKt", ""),
+            ("package a.b\nimport x.y\nsuspend fun main(args: Array<String>) {}", "a.b.MainKt", ""),
+            ("@file:JvmName(\"Tool\")\nfun main() {}", "Tool", ""),
+            ("object Main { @JvmStatic fun main(args: Array<String>) { } }", "Main", ""),
+            ("object Main {\n  @JvmStatic\n  fun main(args: Array<String>) {\n  }\n}", "Main", ""),
+            ("class Main { companion object { @JvmStatic fun main(args: Array<String>) {} } }", "Main", ""),
+            ("class Main {\n companion object {\n @JvmStatic\n fun main(a: Array<String>) {}\n}\n}", "Main", ""),
+            ("object A { fun main(args: Array<String>) { } }", "A", ""),
+            ("// fun main() {}\nprintln(\"quirk\")", "", "script"),
+            ("val x = 1\nprintln(x)", "", "script"),
+            ("fun f() { println(1) }\nf()", "", "script"),
+            ("fun f() { println(1) }", "", ""),
+            ("val s = \"fun main() {\"\nprintln(s)", "", "script"),
+            ("val s = \"${\"}\"} fun main() {\"; println(s)", "", "script"),
+        ] {
+            let [_, starts, is] = laid("kotlin", code);
+            assert_eq!((&*starts, &*is), (entry, form), "{code}");
+        }
+    }
+
+    #[test]
+    fn scala_starts_an_object() {
+        for (code, entry, form) in [
+            ("object M extends App { println(1) }", "M", ""),
+            ("object A extends App { }\nobject B extends App { }", "A", ""),
+            ("object A extends App { }\nobject Main extends App { }", "Main", ""),
+            ("object M {\n def main(args: Array[String]): Unit = println(1)\n}", "M", ""),
+            ("package a.b\nobject M { def main(args: Array[String]) { } }", "a.b.M", ""),
+            ("trait Base { def main(a: Array[String]): Unit = () }\nobject M extends Base", "M", ""),
+            ("@main def run() = println(1)", "run", ""),
+            ("// object X extends App\nprintln(1)", "", "script"),
+            ("object M { def hi() = 1 }\nprintln(M.hi())", "", "script"),
+            ("object M { def hi() = 1 }", "M", ""),
+        ] {
+            let [_, starts, is] = laid("scala", code);
+            assert_eq!((&*starts, &*is), (entry, form), "{code}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How the files of a program lie in its work directory, as its language wants them: the name of the source, what is
+//! written around it, the uploaded files that are compiled with it, and where it begins. Recipes take all of this as
+//! words of their commands, so that no command has to search the text.
+
+mod columns;
+mod csharp;
+mod declared;
+mod javascript;
+mod jvm;
+mod native;
+mod scan;
+mod wrapped;
+
+use crate::language::{Language, Recipe, Structure};
+use std::borrow::Cow;
+
+/// A source and the files that were uploaded with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Upload<'a> {
+    /// The text of the program.
+    pub code: &'a str,
+    /// Names, relative to the work directory, and contents.
+    pub files: &'a [(String, Vec<u8>)],
+}
+
+/// How a program lies in its work directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layout<'a> {
+    /// `{source}`: the name of the source.
+    pub source: String,
+    /// Its text.
+    pub text: Cow<'a, str>,
+    /// `{sources}`: the uploaded files that are compiled with it, in the order in which compilers want them.
+    pub sources: Vec<String>,
+    /// `{entry}`: the class, module or goal where the program begins; empty where the language has no choice.
+    pub entry: String,
+    /// `{form}`: which of several ways to compile and run it, in a word of the recipe; empty for the usual one.
+    pub form: &'static str,
+    /// Whether an uploaded file is the source itself, which is then not placed twice.
+    pub replaces: Option<String>,
+    /// Files of ours, named relative to the writable tree, outside the work directory.
+    pub beside: Vec<(&'static str, &'static str)>,
+}
+
+/// What a language's structure says; [`layout`] completes it.
+struct Draft<'a> {
+    source: String,
+    text: Cow<'a, str>,
+    entry: String,
+    form: &'static str,
+    beside: Vec<(&'static str, &'static str)>,
+    /// Uploaded files that are not compiled with the program, by their place.
+    left_out: Vec<usize>,
+    /// The order of uploaded files, by their place; empty for that of the request.
+    order: Vec<usize>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(language: &Language, text: Cow<'a, str>) -> Draft<'a> {
+        Draft {
+            source: language.source.to_string(),
+            text,
+            entry: String::new(),
+            form: "",
+            beside: Vec::new(),
+            left_out: Vec::new(),
+            order: Vec::new(),
+        }
+    }
+}
+
+/// A file of the program's own language.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+/// Lays a program of `language` out for one of its recipes.
+pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> Layout<'a> {
+    let text = written(language, language.source_text(upload.code));
+    let others: Vec<Source<'_>> = upload.files.iter().filter_map(|file| source(language, file)).collect();
+    let draft = Draft::new(language, text);
+    let draft = match recipe.structure {
+        Structure::Plain => draft,
+        Structure::C => native::c(draft, &others),
+        Structure::Zig => native::zig(draft),
+        Structure::Assembly => native::assembly(draft),
+        Structure::Java => jvm::java(draft, &others),
+        Structure::Kotlin => jvm::kotlin(draft, &others),
+        Structure::Scala => jvm::scala(draft, &others),
+        Structure::JavaScript => javascript::javascript(draft, upload.files),
+        Structure::CSharp => csharp::csharp(draft),
+        Structure::Go => declared::go(draft, &others),
+        Structure::Erlang => declared::erlang(draft),
+        Structure::Haskell => declared::haskell(draft),
+        Structure::Haxe => declared::haxe(draft),
+        Structure::OCaml => declared::ocaml(draft),
+        Structure::Prolog => declared::prolog(draft),
+        Structure::Fortran => columns::fortran(draft, &others),
+        Structure::Cobol => columns::cobol(draft),
+        Structure::Php => wrapped::php(draft),
+        Structure::Racket => wrapped::racket(draft),
+    };
+    complete(language, draft, &others, upload)
+}
+
+/// The text as the language's tools are given it.
+fn written<'a>(language: &Language, text: Cow<'a, str>) -> Cow<'a, str> {
+    let mut text = text;
+    if language.drops_shebang && text.starts_with("#!") {
+        let end = text.find('\n').unwrap_or(text.len());
+        text = Cow::Owned(text[end..].to_string());
+    }
+    if language.after.is_empty() { text } else { Cow::Owned(text.into_owned() + language.after) }
+}
+
+fn source<'a>(language: &Language, (name, content): &'a (String, Vec<u8>)) -> Option<Source<'a>> {
+    let (_, extension) = name.rsplit_once('.')?;
+    let is_source = language.sources.contains(&extension);
+    is_source.then(|| std::str::from_utf8(content).ok().map(|text| Source { name, text }))?
+}
+
+fn complete<'a>(
+    language: &Language,
+    draft: Draft<'a>,
+    others: &[Source<'_>],
+    upload: Upload<'a>,
+) -> Layout<'a> {
+    let Draft { source, text, entry, form, beside, left_out, order } = draft;
+    let same = upload.files.iter().find(|(_, content)| content == upload.code.as_bytes());
+    let order = if order.is_empty() { (0..others.len()).collect() } else { order };
+    let names = order.into_iter().filter(|place| !left_out.contains(place)).map(|place| others[place].name);
+    let sources = names.filter(|name| Some(*name) != same.map(|(name, _)| name.as_str()) && *name != source);
+    let sources = sources.map(str::to_string).collect();
+    let replaces = same.map(|(name, _)| name.clone()).filter(|name| *name == source);
+    let taken = |name: &str| upload.files.iter().any(|(file, _)| file == name);
+    let source = if replaces.is_some() { source } else { free_name(language, source, taken) };
+    Layout { source, text, sources, entry, form, replaces, beside }
+}
+
+/// The wanted name, or a similar one if an uploaded file has it: another name where the language takes any, the
+/// same name in a folder of its own where the name means something.
+fn free_name(language: &Language, wanted: String, taken: impl Fn(&str) -> bool) -> String {
+    let (stem, extension) = wanted.rsplit_once('.').unwrap_or((&wanted, ""));
+    let numbered = |number: usize| match wanted == language.source {
+        true => format!("{stem}_{number}.{extension}"),
+        false => format!("{stem}_{number}/{wanted}"),
+    };
+    let made = |stem: &str| format!("{stem}.{}", language.makes);
+    let is_free = |name: &String| {
+        let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+        let folder = name.split_once('/').map_or("", |(folder, _)| folder);
+        !taken(name) && (language.makes.is_empty() || !taken(&made(stem))) && !taken(folder)
+    };
+    let candidates = std::iter::once(wanted.clone()).chain((1..).map(numbered));
+    candidates.into_iter().find(is_free).expect("there are more numbers than files")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::find_language;
+
+    /// For the recipe that the tests of the project run.
+    pub(super) fn lay_out<'a>(language: &str, upload: Upload<'a>) -> Layout<'a> {
+        let language = find_language(language).unwrap();
+        layout(language, language.offered(), upload)
+    }
+
+    fn files(names: &[&str]) -> Vec<(String, Vec<u8>)> {
+        names.iter().map(|name| (name.to_string(), Vec::new())).collect()
+    }
+
+    fn source(language: &str, code: &str, taken: &[&str]) -> String {
+        lay_out(language, Upload { code, files: &files(taken) }).source
+    }
+
+    #[test]
+    fn the_source_takes_a_name_that_no_uploaded_file_has() {
+        assert_eq!(source("python", "1", &[]), "main.py");
+        assert_eq!(source("python", "1", &["main.py", "main_1.py"]), "main_2.py");
+        assert_eq!(source("java", "public class A {}", &["A.java"]), "A_1/A.java");
+        assert_eq!(source("java", "public class A {}", &["A.java", "A_1"]), "A_2/A.java");
+        assert_eq!(source("typescript", "1", &["main.js"]), "main_1.ts");
+    }
+
+    #[test]
+    fn a_program_ends_and_begins_as_its_tools_want() {
+        let text = |language, code| lay_out(language, Upload { code, files: &[] }).text.into_owned();
+        assert_eq!(text("forth", ".\" hi\""), ".\" hi\"\nbye\n");
+        assert_eq!(text("kotlin", "#!/usr/bin/env kotlin\nprintln(1)"), "\nprintln(1)");
+        assert_eq!(text("python", "#!/usr/bin/python3\n1"), "#!/usr/bin/python3\n1");
+        assert_eq!(text("bc", "1+1"), "1+1\n\nquit\n");
+    }
+}

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Splits source text into tokens, so that nobody takes the words of a comment or a string for code. It knows no
+//! grammar: a [`Syntax`] says what comments and strings of a language look like.
+
+/// What comments and strings of a language look like.
+pub(super) struct Syntax {
+    pub line_comments: &'static [&'static str],
+    /// Open, close, and whether they nest.
+    pub block_comments: &'static [(&'static str, &'static str, bool)],
+    /// Tried in this order.
+    pub strings: &'static [Quote],
+    /// Whether `'x'` is a character, and a lone `'` (of a lifetime, a type variable, a symbol) is not.
+    pub characters: bool,
+    /// Characters of words beside letters, digits and `_`.
+    pub word: &'static str,
+    /// Whether a line that begins with `#` is a directive.
+    pub directives: bool,
+    /// Whether `/` may begin a regular expression.
+    pub regex: bool,
+}
+
+/// A language like C, for the others to differ from.
+pub(super) const LIKE_C: Syntax = Syntax {
+    line_comments: &["//"],
+    block_comments: &[("/*", "*/", false)],
+    strings: &[Quote::line("\"")],
+    characters: true,
+    word: "",
+    directives: false,
+    regex: false,
+};
+
+/// A kind of string.
+pub(super) struct Quote {
+    pub open: &'static str,
+    pub close: &'static str,
+    /// Whether a backslash takes the next character.
+    pub escapes: bool,
+    /// Whether the closing quote is written twice inside.
+    pub doubles: bool,
+    pub many_lines: bool,
+    /// What begins an expression inside, up to the next `}`.
+    pub inserts: &'static str,
+}
+
+impl Quote {
+    /// `"…"` with backslashes, on one line.
+    pub const fn line(quote: &'static str) -> Quote {
+        Quote {
+            open: quote,
+            close: quote,
+            escapes: true,
+            doubles: false,
+            many_lines: false,
+            inserts: "",
+        }
+    }
+
+    /// Over many lines, without backslashes.
+    pub const fn raw(open: &'static str, close: &'static str) -> Quote {
+        Quote { open, close, escapes: false, doubles: false, many_lines: true, inserts: "" }
+    }
+
+    /// Over many lines, with backslashes.
+    pub const fn block(quote: &'static str) -> Quote {
+        Quote { many_lines: true, ..Quote::line(quote) }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A name, a keyword or a number.
+    Word,
+    /// A string or a character, with its quotes.
+    Text,
+    /// One character of anything else.
+    Sign,
+    /// A line that begins with `#`, with the lines that a backslash joins to it.
+    Directive,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Token<'a> {
+    pub kind: Kind,
+    pub text: &'a str,
+    /// Offset in the source.
+    pub at: usize,
+    /// How many brackets are open around it; a closing bracket has the depth of its opening one.
+    pub depth: usize,
+    pub begins_line: bool,
+}
+
+impl<'a> Token<'a> {
+    pub fn is(&self, text: &str) -> bool {
+        self.text == text && self.kind != Kind::Text
+    }
+
+    pub fn word(&self) -> Option<&'a str> {
+        (self.kind == Kind::Word).then_some(self.text)
+    }
+
+    pub fn end(&self) -> usize {
+        self.at + self.text.len()
+    }
+
+    /// The content of a string.
+    pub fn content(&self) -> Option<&'a str> {
+        let quotes = |c: char| matches!(c, '"' | '\'' | '`');
+        (self.kind == Kind::Text).then(|| self.text.trim_matches(quotes))
+    }
+}
+
+/// How much of a file is read: a program that is generated may be long, and its structure is found before that.
+const LOOKED_AT_BYTES: usize = 1 << 20;
+
+/// The tokens of a text without its comments.
+pub(super) fn scan<'a>(text: &'a str, syntax: &Syntax) -> Vec<Token<'a>> {
+    let mut end = text.len().min(LOOKED_AT_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut scanner = Scanner { text: &text[..end], syntax, at: 0, depth: 0, tokens: Vec::new() };
+    scanner.all();
+    scanner.tokens
+}
+
+/// The expressions in a string, such as `x` in `"a${x}b"`.
+pub(super) fn expressions<'a>(text: &'a str, inserts: &str, syntax: &Syntax) -> Vec<&'a str> {
+    let scanner = Scanner { text, syntax, at: 0, depth: 0, tokens: Vec::new() };
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(place) = text[at..].find(inserts) {
+        let begin = at + place + inserts.len();
+        let Some(end) = scanner.insert_end(begin) else { break };
+        found.push(&text[begin..end - 1]);
+        at = end;
+    }
+    found
+}
+
+struct Scanner<'a, 's> {
+    text: &'a str,
+    syntax: &'s Syntax,
+    at: usize,
+    depth: usize,
+    tokens: Vec<Token<'a>>,
+}
+
+impl<'a> Scanner<'a, '_> {
+    fn all(&mut self) {
+        let mut begins_line = true;
+        while let Some(c) = self.rest().chars().next() {
+            if c == '\n' || c.is_whitespace() {
+                begins_line |= c == '\n';
+                self.at += c.len_utf8();
+                continue;
+            }
+            if let Some(end) = self.comment_at(self.at) {
+                begins_line |= self.text[self.at..end].contains('\n');
+                self.at = end;
+                continue;
+            }
+            let (kind, end) = self.token_at(c, begins_line);
+            self.push(kind, end, begins_line);
+            begins_line = false;
+        }
+    }
+
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn push(&mut self, kind: Kind, end: usize, begins_line: bool) {
+        let text = &self.text[self.at..end];
+        let closes = kind == Kind::Sign && matches!(text, ")" | "]" | "}");
+        self.depth -= usize::from(closes && self.depth > 0);
+        self.tokens.push(Token { kind, text, at: self.at, depth: self.depth, begins_line });
+        self.depth += usize::from(kind == Kind::Sign && matches!(text, "(" | "[" | "{"));
+        self.at = end;
+    }
+
+    /// The kind and the end of the token that begins here.
+    fn token_at(&self, c: char, begins_line: bool) -> (Kind, usize) {
+        let at = self.at;
+        if self.syntax.directives && c == '#' && begins_line {
+            return (Kind::Directive, self.directive_end(at));
+        }
+        if let Some(end) = self.string_at(at) {
+            return (Kind::Text, end);
+        }
+        if self.syntax.regex && c == '/' && self.may_begin_regex() {
+            if let Some(end) = regex_end(self.text, at) {
+                return (Kind::Text, end);
+            }
+        }
+        if self.is_word(c) {
+            let word = self.rest().find(|c| !self.is_word(c)).unwrap_or(self.rest().len());
+            return (Kind::Word, at + word);
+        }
+        (Kind::Sign, at + c.len_utf8())
+    }
+
+    fn is_word(&self, c: char) -> bool {
+        c.is_alphanumeric() || c == '_' || self.syntax.word.contains(c)
+    }
+
+    fn directive_end(&self, at: usize) -> usize {
+        let mut end = at;
+        for line in self.text[at..].split_inclusive('\n') {
+            end += line.len();
+            if !line.trim_end().ends_with('\\') {
+                break;
+            }
+        }
+        end
+    }
+
+    fn comment_at(&self, at: usize) -> Option<usize> {
+        let rest = &self.text[at..];
+        if self.syntax.line_comments.iter().any(|open| is_line_comment(rest, open)) {
+            return Some(at + rest.find('\n').unwrap_or(rest.len()));
+        }
+        let blocks = self.syntax.block_comments.iter();
+        let (open, close, nests) = blocks.copied().find(|(open, ..)| rest.starts_with(open))?;
+        let (mut open_count, mut end) = (1, open.len());
+        while open_count > 0 {
+            let inner = &rest[end..];
+            let Some(closing) = inner.find(close) else { return Some(self.text.len()) };
+            match inner.find(open).filter(|opening| nests && *opening < closing) {
+                Some(opening) => (open_count, end) = (open_count + 1, end + opening + open.len()),
+                None => (open_count, end) = (open_count - 1, end + closing + close.len()),
+            }
+        }
+        Some(at + end)
+    }
+
+    /// The end of the string or character that begins here.
+    fn string_at(&self, at: usize) -> Option<usize> {
+        let rest = &self.text[at..];
+        if self.syntax.characters && rest.starts_with('\'') {
+            return character_end(rest).map(|len| at + len);
+        }
+        let quote = self.syntax.strings.iter().find(|quote| rest.starts_with(quote.open))?;
+        self.string_end(at + quote.open.len(), quote)
+    }
+
+    /// `None` where the quote is never closed: then it is no string.
+    fn string_end(&self, mut at: usize, quote: &Quote) -> Option<usize> {
+        loop {
+            let rest = &self.text[at..];
+            let c = rest.chars().next()?;
+            if rest.starts_with(quote.close) {
+                let after = at + quote.close.len();
+                if !(quote.doubles && self.text[after..].starts_with(quote.close)) {
+                    return Some(after);
+                }
+                at = after + quote.close.len();
+            } else if quote.escapes && c == '\\' {
+                at += 1 + self.text[at + 1..].chars().next()?.len_utf8();
+            } else if !quote.inserts.is_empty() && rest.starts_with(quote.inserts) {
+                at = self.insert_end(at + quote.inserts.len())?;
+            } else if c == '\n' && !quote.many_lines {
+                return Some(at); // an error of the program: the rest of the file is not in it
+            } else {
+                at += c.len_utf8();
+            }
+        }
+    }
+
+    /// The end of an expression in a string, after its `}`.
+    fn insert_end(&self, mut at: usize) -> Option<usize> {
+        let mut depth = 1;
+        while depth > 0 {
+            if let Some(end) = self.comment_at(at).or_else(|| self.string_at(at)) {
+                at = end;
+                continue;
+            }
+            let c = self.text[at..].chars().next()?;
+            depth = match c {
+                '{' => depth + 1,
+                '}' => depth - 1,
+                _ => depth,
+            };
+            at += c.len_utf8();
+        }
+        Some(at)
+    }
+
+    /// After a value, `/` divides.
+    fn may_begin_regex(&self) -> bool {
+        const BEFORE: [&str; 11] = [
+            "return", "typeof", "case", "in", "of", "delete", "void", "throw", "do", "else", "await",
+        ];
+        match self.tokens.last() {
+            None => true,
+            Some(last) => match last.kind {
+                Kind::Word => BEFORE.contains(&last.text),
+                Kind::Sign => !matches!(last.text, ")" | "]"),
+                Kind::Text | Kind::Directive => false,
+            },
+        }
+    }
+}
+
+/// In Haskell a comment may begin with more than two dashes, and `-->` is an operator.
+fn is_line_comment(rest: &str, open: &str) -> bool {
+    let Some(after) = rest.strip_prefix(open) else { return false };
+    let is_operator = |c: char| "!#$%&*+./<=>?@\\^|~:".contains(c);
+    open != "--" || !after.trim_start_matches('-').starts_with(is_operator)
+}
+
+/// The length of `'x'` or `'\…'`.
+fn character_end(rest: &str) -> Option<usize> {
+    let mut chars = rest.char_indices().skip(1);
+    let (_, first) = chars.next()?;
+    if first == '\\' {
+        chars.next()?;
+        let closing = chars.take_while(|(_, c)| *c != '\n').find(|(_, c)| *c == '\'');
+        return closing.map(|(at, _)| at + 1);
+    }
+    chars.next().filter(|(_, c)| *c == '\'').map(|(at, _)| at + 1)
+}
+
+/// The end of `/…/flags` on one line.
+fn regex_end(text: &str, at: usize) -> Option<usize> {
+    let mut in_class = false;
+    let mut chars = text[at..].char_indices().skip(1);
+    while let Some((place, c)) = chars.next() {
+        match c {
+            '\n' => return None,
+            '\\' => drop(chars.next()),
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '/' if !in_class => {
+                let after = &text[at + place + 1..];
+                let flags = after.find(|c: char| !c.is_alphanumeric()).unwrap_or(after.len());
+                return Some(at + place + 1 + flags);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words<'a>(text: &'a str, syntax: &Syntax) -> Vec<&'a str> {
+        scan(text, syntax).iter().map(|token| token.text).collect()
+    }
+
+    #[test]
+    fn comments_and_strings_are_not_code() {
+        let text = "a /* b \" */ \"c // d\\\"\" // e\nf 'g' '\\'' 'h";
+        assert_eq!(words(text, &LIKE_C), ["a", "\"c // d\\\"\"", "f", "'g'", "'\\''", "'", "h"]);
+        let nested = Syntax { block_comments: &[("(*", "*)", true)], ..LIKE_C };
+        assert_eq!(words("x (* a (* b *) c *) y", &nested), ["x", "y"]);
+        assert_eq!(words("x (* never closed", &nested), ["x"]);
+    }
+
+    #[test]
+    fn a_closing_bracket_has_the_depth_of_its_opening_one() {
+        let depths: Vec<usize> =
+            scan("a { b ( c ) } d }", &LIKE_C).iter().map(|token| token.depth).collect();
+        assert_eq!(depths, [0, 0, 1, 1, 2, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn expressions_in_strings_may_hold_strings() {
+        const STRINGS: &[Quote] =
+            &[Quote { inserts: "${", ..Quote::block("`") }, Quote::line("\"")];
+        let syntax = Syntax { strings: STRINGS, ..LIKE_C };
+        let text = "a `b ${ {x: \"}`\"} } `.c";
+        assert_eq!(words(text, &syntax), ["a", "`b ${ {x: \"}`\"} } `", ".", "c"]);
+    }
+
+    #[test]
+    fn a_slash_after_a_value_divides() {
+        let syntax = Syntax { regex: true, ..LIKE_C };
+        assert_eq!(words("a = /[/\"]\\//g; b / c / d", &syntax), ["a", "=", "/[/\"]\\//g", ";", "b", "/", "c", "/", "d"]);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_no_string() {
+        const SYNTAX: Syntax =
+            Syntax { strings: &[Quote::block("'")], characters: false, ..LIKE_C };
+        assert_eq!(words("It's x", &SYNTAX), ["It", "'", "s", "x"]);
+    }
+
+    #[test]
+    fn any_text_can_be_scanned() {
+        let syntaxes = [LIKE_C, Syntax { regex: true, directives: true, ..LIKE_C }];
+        let pieces = ["'", "\"", "/", "*", "\\", "`", "${", "}", "ü", "\n", "#", "{-", "(*"];
+        for a in pieces {
+            for b in pieces {
+                for c in pieces {
+                    for syntax in &syntaxes {
+                        scan(&[a, b, c].concat(), syntax);
+                    }
+                }
+            }
+        }
+    }
+}

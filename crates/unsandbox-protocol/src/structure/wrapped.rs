@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Languages whose programs may leave out the line that says which language they are.
+
+use super::Draft;
+use super::scan::{LIKE_C, Quote, Syntax, scan};
+use std::borrow::Cow;
+
+const PHP: Syntax = Syntax {
+    line_comments: &["//", "#"],
+    strings: &[Quote::block("\""), Quote::block("'"), Quote::block("`")],
+    characters: false,
+    word: "$",
+    ..LIKE_C
+};
+const RACKET: Syntax = Syntax {
+    line_comments: &[";"],
+    block_comments: &[("#|", "|#", true)],
+    strings: &[Quote::block("\"")],
+    characters: false,
+    word: "-#!?*<>=/+",
+    ..LIKE_C
+};
+
+/// Without an opening tag php would print the program.
+pub(super) fn php(draft: Draft<'_>) -> Draft<'_> {
+    let tags = ["<?php", "<?="];
+    let begins = tags.iter().any(|tag| draft.text.trim_start().to_ascii_lowercase().starts_with(tag));
+    let has_tag = begins || {
+        let tokens = scan(&draft.text, &PHP);
+        let opens = |at: usize| draft.text[at..].starts_with("<?=") || {
+            let word = draft.text.get(at..at + 5).unwrap_or_default();
+            word.eq_ignore_ascii_case("<?php")
+        };
+        tokens.iter().any(|token| token.is("<") && opens(token.at))
+    };
+    if has_tag { draft } else { prefixed(draft, "<?php ") }
+}
+
+/// A program that names no language is one of the language racket.
+pub(super) fn racket(draft: Draft<'_>) -> Draft<'_> {
+    let names_one = {
+        let tokens = scan(&draft.text, &RACKET);
+        let first = |place: usize| tokens.get(place).map_or("", |token| token.text);
+        matches!(first(0), "#lang" | "#reader" | "#!racket")
+            || first(0).starts_with("#!r")
+            || first(0) == "(" && matches!(first(1), "module" | "module*")
+    };
+    if names_one { draft } else { prefixed(draft, "#lang racket ") }
+}
+
+fn prefixed<'a>(draft: Draft<'a>, prefix: &str) -> Draft<'a> {
+    Draft { text: Cow::Owned(format!("{prefix}{}", draft.text)), ..draft }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Upload;
+    use super::super::tests::lay_out;
+
+    fn is_prefixed(language: &str, code: &str) -> bool {
+        let found = lay_out(language, Upload { code, files: &[] });
+        assert!(found.text.ends_with(code), "{code}");
+        found.text != code
+    }
+
+    #[test]
+    fn php_gets_a_tag_where_it_has_none() {
+        for code in ["echo 1;", "echo '<?php';", "// <?php\necho 1;", "/* <?= */ echo \"a\n<?php\";"] {
+            assert!(is_prefixed("php", code), "{code}");
+        }
+        for code in ["<?php echo 1;", "\n<?PHP echo 1;", "<p>It's</p>\n<?= 1 ?>", "a 'b' <?php echo 1;"] {
+            assert!(!is_prefixed("php", code), "{code}");
+        }
+    }
+
+    #[test]
+    fn racket_gets_a_language_where_it_names_none() {
+        for code in ["(displayln 1)", "; #lang racket\n(displayln 1)", "#| (module x |# 1", "\"#lang\""] {
+            assert!(is_prefixed("racket", code), "{code}");
+        }
+        for code in ["#lang typed/racket\n1", "; c\n#lang racket/base\n1", "(module m racket 1)", " #reader x"] {
+            assert!(!is_prefixed("racket", code), "{code}");
+        }
+    }
+}
