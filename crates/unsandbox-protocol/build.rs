@@ -172,8 +172,9 @@ fn check(language: &Language) {
     }
 }
 
-const WORDS: [&str; 11] =
-    ["source", "sources", "stem", "entry", "form", "build", "out", "work", "args", "memory", "heap"];
+const WORDS: [&str; 11] = [
+    "source", "sources", "stem", "entry", "form", "build", "out", "work", "args", "memory", "heap",
+];
 
 /// `{word}` of lower-case letters and digits, a letter first, is a placeholder, and has to be known.
 fn check_placeholders(name: &str, word: &str, recipe: &Recipe) {
@@ -183,8 +184,8 @@ fn check_placeholders(name: &str, word: &str, recipe: &Recipe) {
         };
         let is_name = inner.starts_with(|c: char| c.is_ascii_lowercase())
             && inner.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let known = WORDS.contains(&inner)
-            || recipe.programs.iter().any(|(program, _)| program == inner);
+        let known =
+            WORDS.contains(&inner) || recipe.programs.iter().any(|(program, _)| program == inner);
         assert!(!is_name || known, "languages.toml: {name}: {{{inner}}} in {word:?} is not known");
     }
 }
@@ -219,7 +220,8 @@ fn write_language(out: &mut String, language: &Language) {
         let programs: Vec<String> =
             recipe.programs.iter().map(|(k, v)| format!("({k:?}, &{v:?} as &[&str])")).collect();
         let env: Vec<(&String, &String)> = recipe.env.iter().collect();
-        let Recipe { structure, compile, run, artifact, pack, wasm, version, show, beside, .. } = recipe;
+        let Recipe { structure, compile, run, artifact, pack, wasm, version, show, beside, .. } =
+            recipe;
         let Recipe { debian, pypi, npm, install, untested, .. } = recipe;
         let _ = writeln!(
             out,

@@ -351,9 +351,8 @@ fn variables(words: &Words<'_>, further: impl Iterator<Item = (String, String)>)
     path.dedup();
     path.push(STANDARD_PATH.to_string());
     let mut pairs: Vec<(String, String)> = vec![("PATH".to_string(), path.join(":"))];
-    let standard = STANDARD_ENV
-        .iter()
-        .map(|(name, value)| (name.to_string(), in_tree(value, words.tmp)));
+    let standard =
+        STANDARD_ENV.iter().map(|(name, value)| (name.to_string(), in_tree(value, words.tmp)));
     let recipe = words.runtime.recipe.env.iter();
     let recipe = recipe.map(|(name, value)| (name.to_string(), words.word(value)));
     for (name, value) in standard.chain(recipe).chain(further) {

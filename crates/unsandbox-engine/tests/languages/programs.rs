@@ -25,8 +25,8 @@ fn stem(path: &Path) -> String {
 }
 
 fn paths(folder: &Path) -> Vec<PathBuf> {
-    let entries =
-        fs::read_dir(folder).unwrap_or_else(|error| panic!("there are no programs: {folder:?}: {error}"));
+    let entries = fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("there are no programs: {folder:?}: {error}"));
     let mut paths: Vec<PathBuf> =
         entries.map(|entry| entry.expect("the folder can be read").path()).collect();
     paths.sort();

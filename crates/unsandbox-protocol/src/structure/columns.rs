@@ -21,13 +21,19 @@ pub(super) fn fortran<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> 
     let lines = || draft.text.lines().filter(|line| !line.trim_start().starts_with('!'));
     let is_free = lines().any(|line| {
         let first = line.chars().next().unwrap_or(' ');
-        !(first.is_whitespace() || first.is_ascii_digit() || "cC*!#".contains(first)) || line.trim_end().ends_with('&')
+        !(first.is_whitespace() || first.is_ascii_digit() || "cC*!#".contains(first))
+            || line.trim_end().ends_with('&')
     });
-    let continues = |line: &str| line.starts_with("     ") && !matches!(line.as_bytes().get(5), None | Some(b' ' | b'0'));
-    let is_fixed = !is_free && lines().any(|line| line.starts_with(['c', 'C', '*']) || continues(line));
+    let continues = |line: &str| {
+        line.starts_with("     ") && !matches!(line.as_bytes().get(5), None | Some(b' ' | b'0'))
+    };
+    let is_fixed =
+        !is_free && lines().any(|line| line.starts_with(['c', 'C', '*']) || continues(line));
     let order = {
-        let texts: Vec<String> = others.iter().map(|other| other.text.to_ascii_lowercase()).collect();
-        let modules: Vec<Modules<'_>> = texts.iter().map(|text| modules(&scan(text, &FORTRAN))).collect();
+        let texts: Vec<String> =
+            others.iter().map(|other| other.text.to_ascii_lowercase()).collect();
+        let modules: Vec<Modules<'_>> =
+            texts.iter().map(|text| modules(&scan(text, &FORTRAN))).collect();
         in_order_of_use(&modules)
     };
     Draft { form: if is_fixed { "fixed" } else { "free" }, order, ..draft }
@@ -53,7 +59,11 @@ fn in_order_of_use(modules: &[Modules<'_>]) -> Vec<usize> {
         let left = |place: &usize| !order.contains(place);
         let is_ready = |place: &usize| {
             let waits_for = |other: usize| {
-                other != *place && modules[place.to_owned()].used.iter().any(|used| modules[other].defined.contains(used))
+                other != *place
+                    && modules[place.to_owned()]
+                        .used
+                        .iter()
+                        .any(|used| modules[other].defined.contains(used))
             };
             !(0..modules.len()).filter(left).any(waits_for)
         };
@@ -115,7 +125,11 @@ mod tests {
 
     #[test]
     fn modules_come_before_their_users() {
-        let files = [("a.f90", "module a\n use B\nend module"), ("b.f90", "MODULE B\nend module"), ("c.f90", "! use a\nmodule c\nend")];
+        let files = [
+            ("a.f90", "module a\n use B\nend module"),
+            ("b.f90", "MODULE B\nend module"),
+            ("c.f90", "! use a\nmodule c\nend"),
+        ];
         let files: Vec<(String, Vec<u8>)> =
             files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
         assert_eq!(laid("fortran", "use a\nend", &files).sources, ["b.f90", "a.f90", "c.f90"]);

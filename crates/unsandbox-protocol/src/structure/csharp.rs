@@ -86,8 +86,11 @@ impl Parts {
             out.push_str(&text[first.at..last.end()]);
         };
         self.ranges(Part::Using).for_each(|range| place(&mut out, range));
-        let named: Vec<String> = self.ranges(Part::Using).map(|range| words(&tokens[range.clone()])).collect();
-        let implicit = IMPLICIT.iter().filter(|space| !named.iter().any(|named| *named == format!("using{space};")));
+        let named: Vec<String> =
+            self.ranges(Part::Using).map(|range| words(&tokens[range.clone()])).collect();
+        let implicit = IMPLICIT
+            .iter()
+            .filter(|space| !named.iter().any(|named| *named == format!("using{space};")));
         implicit.for_each(|space| out.push_str(&format!("\nusing {space};")));
         let statements: Vec<&Token<'_>> =
             self.ranges(Part::Statement).flat_map(|range| &tokens[range.clone()]).collect();
@@ -119,7 +122,10 @@ fn part_at(tokens: &[Token<'_>], begin: usize) -> (Part, usize) {
     if first.text.starts_with('#') {
         return (Part::Using, begin + 1);
     }
-    if first.is("using") && !matches!(next(begin + 1), "(" | "var" | "await") && is_directive(tokens, begin) {
+    if first.is("using")
+        && !matches!(next(begin + 1), "(" | "var" | "await")
+        && is_directive(tokens, begin)
+    {
         return (Part::Using, ends_at(";"));
     }
     if first.is("extern") && next(begin + 1) == "alias" {
@@ -160,14 +166,27 @@ fn attributes_end(tokens: &[Token<'_>], begin: usize) -> usize {
 /// The word that declares a type or a namespace, after its modifiers.
 fn declares_at<'a>(tokens: &[Token<'a>], begin: usize) -> Option<&'a str> {
     const MODIFIERS: [&str; 12] = [
-        "public", "internal", "private", "protected", "static", "sealed", "abstract", "partial", "readonly", "unsafe",
-        "ref", "new",
+        "public",
+        "internal",
+        "private",
+        "protected",
+        "static",
+        "sealed",
+        "abstract",
+        "partial",
+        "readonly",
+        "unsafe",
+        "ref",
+        "new",
     ];
     let rest = tokens.get(begin..)?;
     let place = rest.iter().position(|token| !MODIFIERS.contains(&token.text))?;
     let kind = rest[place].word()?;
     let is_named = rest.get(place + 1).is_some_and(|next| next.word().is_some());
-    let declares = matches!(kind, "class" | "struct" | "interface" | "enum" | "delegate" | "namespace" | "record");
+    let declares = matches!(
+        kind,
+        "class" | "struct" | "interface" | "enum" | "delegate" | "namespace" | "record"
+    );
     (declares && is_named).then_some(kind)
 }
 
@@ -207,12 +226,18 @@ fn begins_function(tokens: &[&Token<'_>], place: usize) -> bool {
     if !before.is(")") {
         return before.is("delegate");
     }
-    let opening = tokens[..place - 1].iter().rposition(|token| token.is("(") && token.depth == before.depth);
+    let opening =
+        tokens[..place - 1].iter().rposition(|token| token.is("(") && token.depth == before.depth);
     let word = opening.and_then(|opening| opening.checked_sub(1)).map_or("", |at| tokens[at].text);
     const CONTROL: [&str; 9] =
         ["if", "for", "foreach", "while", "switch", "using", "lock", "catch", "fixed"];
     let creates = opening.is_some_and(|at| {
-        tokens[..at].iter().rev().take(8).take_while(|token| !matches!(token.text, ";" | "{" | "}" | "=")).any(|token| token.is("new"))
+        tokens[..at]
+            .iter()
+            .rev()
+            .take(8)
+            .take_while(|token| !matches!(token.text, ";" | "{" | "}" | "="))
+            .any(|token| token.is("new"))
     });
     !creates && !CONTROL.contains(&word) && word != "when"
 }
@@ -222,7 +247,8 @@ fn in_arrow(tokens: &[&Token<'_>], place: usize) -> bool {
     let depth = tokens[place].depth;
     let before = tokens[..place].iter().enumerate().rev();
     let mut own = before.take_while(|(_, token)| {
-        token.depth >= depth && !(token.depth == depth && matches!(token.text, ";" | "," | "{" | "}"))
+        token.depth >= depth
+            && !(token.depth == depth && matches!(token.text, ";" | "," | "{" | "}"))
     });
     own.any(|(at, token)| token.depth == depth && token.is(">") && at > 0 && tokens[at - 1].is("="))
 }
@@ -267,7 +293,14 @@ mod tests {
     fn statements_are_put_into_a_main_before_the_types() {
         let text = laid("using System.Text;\nvar p = new Pt();\nclass Pt { public int X = 7; }\nConsole.WriteLine(p.X);").text.into_owned();
         let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is not in {text}"));
-        let order = ["using System.Text;", "using System.Linq;", "static void Main", "var p", "p.X", "class Pt"];
+        let order = [
+            "using System.Text;",
+            "using System.Linq;",
+            "static void Main",
+            "var p",
+            "p.X",
+            "class Pt",
+        ];
         assert!(order.windows(2).all(|two| at(two[0]) < at(two[1])), "{text}");
         assert!(text.contains("#line 4 \"main.cs\""), "{text}");
     }
@@ -282,7 +315,10 @@ mod tests {
             ("foreach (var x in y) { if (x) return; }", "static void Main"),
             ("await Task.Delay(1);", "async System.Threading.Tasks.Task Run"),
             ("Func<Task> f = async () => await Task.Delay(1); f().Wait();", "static void Main"),
-            ("using var x = new StreamReader(\"a\"); await x.ReadAsync(); return 2;", "Task<int> Run"),
+            (
+                "using var x = new StreamReader(\"a\"); await x.ReadAsync(); return 2;",
+                "Task<int> Run",
+            ),
             ("var s = @\"class X { \"\"\"; Console.Write($\"{s.Length}\");", "static void Main"),
         ] {
             let found = laid(code);

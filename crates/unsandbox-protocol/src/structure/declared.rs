@@ -37,8 +37,11 @@ const PROLOG: Syntax = Syntax {
     characters: false,
     ..LIKE_C
 };
-const HAXE: Syntax =
-    Syntax { strings: &[Quote { inserts: "${", ..Quote::block("'") }, Quote::block("\"")], characters: false, ..LIKE_C };
+const HAXE: Syntax = Syntax {
+    strings: &[Quote { inserts: "${", ..Quote::block("'") }, Quote::block("\"")],
+    characters: false,
+    ..LIKE_C
+};
 
 /// A text without a package is one of `main`; the files of its package are compiled with it.
 pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
@@ -71,11 +74,13 @@ fn go_package<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
 }
 
 fn imports_c(tokens: &[Token<'_>]) -> bool {
-    let imports = tokens.iter().enumerate().filter(|(_, token)| token.is("import") && token.depth == 0);
+    let imports =
+        tokens.iter().enumerate().filter(|(_, token)| token.is("import") && token.depth == 0);
     imports.into_iter().any(|(place, _)| match tokens.get(place + 1) {
-        Some(next) if next.is("(") => {
-            tokens[place + 2..].iter().take_while(|token| token.depth > 0).any(|token| token.text == "\"C\"")
-        }
+        Some(next) if next.is("(") => tokens[place + 2..]
+            .iter()
+            .take_while(|token| token.depth > 0)
+            .any(|token| token.text == "\"C\""),
         Some(next) => next.text == "\"C\"",
         None => false,
     })
@@ -116,13 +121,15 @@ pub(super) fn haskell(draft: Draft<'_>) -> Draft<'_> {
 /// Code after `>` at the beginning of lines, or between `\begin{code}` and `\end{code}`.
 fn is_literate(text: &str) -> bool {
     let begins = |mark: &str| text.lines().any(|line| line.starts_with(mark));
-    begins("\\begin{code}") || begins("> ") && !begins("main ") && !begins("module ") && !begins("import ")
+    begins("\\begin{code}")
+        || begins("> ") && !begins("main ") && !begins("module ") && !begins("import ")
 }
 
 fn unlit(text: &str) -> String {
     let mut in_code = false;
     let lines = text.lines().map(|line| {
-        in_code = (in_code || line.starts_with("\\begin{code}")) && !line.starts_with("\\end{code}");
+        in_code =
+            (in_code || line.starts_with("\\begin{code}")) && !line.starts_with("\\end{code}");
         match line.strip_prefix('>') {
             Some(code) => code,
             None if in_code && !line.starts_with("\\begin{code}") => line,
@@ -134,8 +141,24 @@ fn unlit(text: &str) -> String {
 
 /// Of OCaml's toplevel. The call of an object's method begins with the same sign.
 const DIRECTIVES: [&str; 18] = [
-    "use", "mod_use", "use_output", "load", "load_rec", "require", "directory", "cd", "quit", "show", "trace",
-    "install_printer", "print_depth", "print_length", "warnings", "warn_error", "rectypes", "thread",
+    "use",
+    "mod_use",
+    "use_output",
+    "load",
+    "load_rec",
+    "require",
+    "directory",
+    "cd",
+    "quit",
+    "show",
+    "trace",
+    "install_printer",
+    "print_depth",
+    "print_length",
+    "warnings",
+    "warn_error",
+    "rectypes",
+    "thread",
 ];
 
 /// Directives make it a script.
@@ -156,14 +179,18 @@ pub(super) fn ocaml(draft: Draft<'_>) -> Draft<'_> {
 pub(super) fn prolog(draft: Draft<'_>) -> Draft<'_> {
     let calls_main = {
         let tokens = scan(&draft.text, &PROLOG);
-        let clauses = tokens.split_inclusive(|token| token.is(".") && token.depth == 0 && ends_clause(&draft.text, token));
+        let clauses = tokens.split_inclusive(|token| {
+            token.is(".") && token.depth == 0 && ends_clause(&draft.text, token)
+        });
         let (mut defines, mut runs) = (false, false);
         for clause in clauses {
             let [first, second, ..] = clause else { continue };
             let is_goal = matches!(first.text, ":" | "?") && second.is("-");
             let third = clause.get(2).map_or("", |third| third.text);
-            defines |= first.is("main") && (second.is(".") || second.is(":") || second.is("-") && third == "-");
-            runs |= is_goal && clause.iter().any(|token| matches!(token.text, "main" | "initialization"));
+            defines |= first.is("main")
+                && (second.is(".") || second.is(":") || second.is("-") && third == "-");
+            runs |= is_goal
+                && clause.iter().any(|token| matches!(token.text, "main" | "initialization"));
         }
         defines && !runs
     };
@@ -180,7 +207,8 @@ pub(super) fn haxe(draft: Draft<'_>) -> Draft<'_> {
         let tokens = scan(&draft.text, &HAXE);
         let main = tokens.windows(2).position(|two| two[0].is("function") && two[1].is("main"));
         let before = &tokens[..main.unwrap_or(tokens.len())];
-        let mut classes = before.windows(2).rev().filter(|two| two[0].is("class") && two[0].depth == 0);
+        let mut classes =
+            before.windows(2).rev().filter(|two| two[0].is("class") && two[0].depth == 0);
         classes.find_map(|two| two[1].word()).unwrap_or("Main").to_string()
     };
     Draft { source: format!("{name}.hx"), entry: name, ..draft }
@@ -201,8 +229,15 @@ mod tests {
         assert!(found.text.starts_with("package main; /*"));
         assert_eq!(found.form, "cgo");
         assert_eq!(laid("go", "// c\npackage main\nimport (\"fmt\"; \"C\")").form, "cgo");
-        assert_eq!(laid("go", "package main\nvar s = \"import \\\"C\\\"\" // import \"C\"").form, "");
-        let files = [("util.go", "package main"), ("other.go", "package other"), ("x_test.go", "package main")];
+        assert_eq!(
+            laid("go", "package main\nvar s = \"import \\\"C\\\"\" // import \"C\"").form,
+            ""
+        );
+        let files = [
+            ("util.go", "package main"),
+            ("other.go", "package other"),
+            ("x_test.go", "package main"),
+        ];
         let files: Vec<(String, Vec<u8>)> =
             files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
         let upload = Upload { code: "package main\nfunc main() {}", files: &files };
@@ -216,12 +251,27 @@ mod tests {
             ("erlang", "- module ( 'a b' ).", "a b.erl", "a b"),
             ("erlang", "main(_) -> io:format(\"-module(x).\").", "main.erl", "main"),
             ("haskell", "{-\nmodule Old where\n-}\nmain = putStrLn \"x\"", "main.hs", ""),
-            ("haskell", "{-# LANGUAGE X #-}\n-- module C where\nmodule A.B (main) where\nmain = f'", "main.hs", "A.B"),
+            (
+                "haskell",
+                "{-# LANGUAGE X #-}\n-- module C where\nmodule A.B (main) where\nmain = f'",
+                "main.hs",
+                "A.B",
+            ),
             ("haskell", "module Main where\nmain = print '\"'", "main.hs", ""),
             ("haskell", "A text.\n\n> module Lit where\n> main = print 1\n", "main.lhs", "Lit"),
             ("haskell", "\\begin{code}\nmain = print 1\n\\end{code}\n", "main.lhs", ""),
-            ("haxe", "// class Old { static function main() }\nclass App { static function main() { } }", "App.hx", "App"),
-            ("haxe", "class A { } class B { static public function main() { trace('class C'); } }", "B.hx", "B"),
+            (
+                "haxe",
+                "// class Old { static function main() }\nclass App { static function main() { } }",
+                "App.hx",
+                "App",
+            ),
+            (
+                "haxe",
+                "class A { } class B { static public function main() { trace('class C'); } }",
+                "B.hx",
+                "B",
+            ),
         ] {
             let found = laid(language, code);
             assert_eq!((&*found.source, &*found.entry), (source, entry), "{code}");

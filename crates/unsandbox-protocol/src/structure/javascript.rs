@@ -6,11 +6,7 @@ use super::scan::{Kind, LIKE_C, Quote, Syntax, Token, expressions, scan};
 use std::borrow::Cow;
 
 const JAVASCRIPT: Syntax = Syntax {
-    strings: &[
-        Quote::line("\""),
-        Quote::line("'"),
-        Quote { inserts: "${", ..Quote::block("`") },
-    ],
+    strings: &[Quote::line("\""), Quote::line("'"), Quote { inserts: "${", ..Quote::block("`") }],
     characters: false,
     word: "$#",
     regex: true,
@@ -34,11 +30,12 @@ pub(super) fn javascript<'a>(draft: Draft<'a>, files: &[(String, Vec<u8>)]) -> D
     };
     let text = |content: &[u8]| std::str::from_utf8(content).ok().map(str::to_string);
     let mut scripts = files.iter().filter(|(name, _)| name.ends_with(".js"));
-    let has_modules = scripts.any(|(_, content)| {
-        text(content).is_some_and(|text| is_module_text(&text))
-    });
+    let has_modules =
+        scripts.any(|(_, content)| text(content).is_some_and(|text| is_module_text(&text)));
     let own_settings = files.iter().find(|(name, _)| name == "package.json");
-    let says_module = own_settings.map(|(_, content)| String::from_utf8_lossy(content).replace(' ', "").contains("\"type\":\"module\""));
+    let says_module = own_settings.map(|(_, content)| {
+        String::from_utf8_lossy(content).replace(' ', "").contains("\"type\":\"module\"")
+    });
     let all_modules = says_module.unwrap_or(has_modules);
     let source = match (is_module, all_modules) {
         (true, _) => "main.mjs",
@@ -69,7 +66,9 @@ fn is_module(tokens: &[Token<'_>]) -> bool {
                 let names = next.kind != Kind::Sign || matches!(next.text, "{" | "*");
                 token.depth == 0 && names && next.text != "in" && !next.is("=")
             }
-            Some("export") => token.depth == 0 && (next.kind == Kind::Word || matches!(next.text, "{" | "*")),
+            Some("export") => {
+                token.depth == 0 && (next.kind == Kind::Word || matches!(next.text, "{" | "*"))
+            }
             _ => false,
         }
     })
@@ -85,10 +84,13 @@ fn awaits(tokens: &[Token<'_>]) -> bool {
         }
         let before = place.checked_sub(1).map_or("", |before| tokens[before].text);
         let next = tokens.get(place + 1).map_or("", |next| next.text);
-        let is_await = token.is("await") && before != "." && !matches!(next, ":" | "=" | ")" | "," | ";" | ".");
+        let is_await = token.is("await")
+            && before != "."
+            && !matches!(next, ":" | "=" | ")" | "," | ";" | ".");
         let inside = || {
             let texts = expressions(token.text, "${", &JAVASCRIPT).into_iter();
-            token.text.starts_with('`') && texts.into_iter().any(|text| awaits(&scan(text, &JAVASCRIPT)))
+            token.text.starts_with('`')
+                && texts.into_iter().any(|text| awaits(&scan(text, &JAVASCRIPT)))
         };
         if functions.is_empty() && (is_await || inside()) && !in_arrow(tokens, place) {
             return true;
@@ -104,12 +106,19 @@ fn begins_function(tokens: &[Token<'_>], place: usize) -> bool {
         return place > 1 && tokens[place - 2].is("=");
     }
     if before.is(")") {
-        let opening = tokens[..place - 1].iter().rposition(|token| token.is("(") && token.depth == before.depth);
-        let word = opening.and_then(|opening| opening.checked_sub(1)).map_or("", |at| tokens[at].text);
+        let opening = tokens[..place - 1]
+            .iter()
+            .rposition(|token| token.is("(") && token.depth == before.depth);
+        let word =
+            opening.and_then(|opening| opening.checked_sub(1)).map_or("", |at| tokens[at].text);
         return !matches!(word, "if" | "for" | "while" | "switch" | "catch" | "with" | "await");
     }
     // `class A {` and `class A extends B {`
-    let head = tokens[..place].iter().rev().take(6).take_while(|token| !matches!(token.text, ";" | "{" | "}"));
+    let head = tokens[..place]
+        .iter()
+        .rev()
+        .take(6)
+        .take_while(|token| !matches!(token.text, ";" | "{" | "}"));
     head.into_iter().any(|token| token.is("class"))
 }
 
@@ -118,7 +127,8 @@ fn in_arrow(tokens: &[Token<'_>], place: usize) -> bool {
     let depth = tokens[place].depth;
     let before = tokens[..place].iter().enumerate().rev();
     let mut own = before.take_while(|(_, token)| {
-        token.depth >= depth && !(token.depth == depth && matches!(token.text, ";" | "," | "{" | "}"))
+        token.depth >= depth
+            && !(token.depth == depth && matches!(token.text, ";" | "," | "{" | "}"))
     });
     own.any(|(at, token)| token.depth == depth && token.is(">") && at > 0 && tokens[at - 1].is("="))
 }
@@ -127,12 +137,18 @@ fn in_arrow(tokens: &[Token<'_>], place: usize) -> bool {
 fn common_words(tokens: &[Token<'_>]) -> String {
     let is_declared = |word: &str| {
         tokens.windows(2).any(|two| {
-            let declares = matches!(two[0].text, "const" | "let" | "var" | "function" | "as" | "," | "{" | "import");
+            let declares = matches!(
+                two[0].text,
+                "const" | "let" | "var" | "function" | "as" | "," | "{" | "import"
+            );
             two[1].is(word) && declares && two[0].kind != Kind::Text
         })
     };
     let is_used = |word: &str| {
-        tokens.iter().enumerate().any(|(place, token)| token.is(word) && !(place > 0 && tokens[place - 1].is(".")))
+        tokens
+            .iter()
+            .enumerate()
+            .any(|(place, token)| token.is(word) && !(place > 0 && tokens[place - 1].is(".")))
     };
     let needed: Vec<&str> = COMMON_WORDS
         .iter()
@@ -199,12 +215,18 @@ mod tests {
     #[test]
     fn uploaded_modules_called_js_are_modules() {
         let module = ("util.js", "export const twice = x => 2 * x;");
-        assert_eq!(source("import { twice } from './util.js'", &[module]), ("main.mjs".to_string(), 1));
+        assert_eq!(
+            source("import { twice } from './util.js'", &[module]),
+            ("main.mjs".to_string(), 1)
+        );
         assert_eq!(source("import('./util.js')", &[module]), ("main.cjs".to_string(), 1));
         let common = ("util.js", "module.exports = 1;");
         assert_eq!(source("require('./util.js')", &[common]), ("main.js".to_string(), 0));
         let settings = ("package.json", "{ \"type\": \"module\" }");
-        assert_eq!(source("require('./util.cjs')", &[module, settings]), ("main.cjs".to_string(), 0));
+        assert_eq!(
+            source("require('./util.cjs')", &[module, settings]),
+            ("main.cjs".to_string(), 0)
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use super::scan::{Kind, LIKE_C, Quote, Syntax, Token, scan};
 use super::{Draft, Source};
 
-const JAVA: Syntax = Syntax { strings: &[Quote::block("\"\"\""), Quote::line("\"")], word: "$", ..LIKE_C };
+const JAVA: Syntax =
+    Syntax { strings: &[Quote::block("\"\"\""), Quote::line("\"")], word: "$", ..LIKE_C };
 const KOTLIN: Syntax = Syntax {
     block_comments: &[("/*", "*/", true)],
     strings: &[
@@ -49,15 +50,19 @@ pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (entry, form) = {
         let tokens = scan(&draft.text, &KOTLIN);
         let types = object_types(&tokens, &KOTLIN_WORDS);
-        let known: Vec<Vec<Token<'_>>> = others.iter().map(|other| scan(other.text, &KOTLIN)).collect();
+        let known: Vec<Vec<Token<'_>>> =
+            others.iter().map(|other| scan(other.text, &KOTLIN)).collect();
         let known_types: Vec<Type<'_>> =
             known.iter().flat_map(|tokens| object_types(tokens, &KOTLIN_WORDS)).collect();
-        let in_others = others.iter().zip(&known).find_map(|(other, tokens)| file_class(other.name, tokens));
+        let in_others =
+            others.iter().zip(&known).find_map(|(other, tokens)| file_class(other.name, tokens));
         let own = file_class("main.kt", &tokens).or_else(|| main_of(&types, &known_types));
         match own {
             Some(entry) => (entry, ""),
             None if has_statements(&tokens, KOTLIN_DECLARES) => (String::new(), "script"),
-            None => (in_others.or_else(|| entry_or_first(&types, &known_types)).unwrap_or_default(), ""),
+            None => {
+                (in_others.or_else(|| entry_or_first(&types, &known_types)).unwrap_or_default(), "")
+            }
         }
     };
     let source = if form == "script" { "main.kts" } else { "main.kt" };
@@ -68,7 +73,8 @@ pub(super) fn scala<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (entry, form) = {
         let tokens = scan(&draft.text, &SCALA);
         let types = object_types(&tokens, &SCALA_WORDS);
-        let known: Vec<Vec<Token<'_>>> = others.iter().map(|other| scan(other.text, &SCALA)).collect();
+        let known: Vec<Vec<Token<'_>>> =
+            others.iter().map(|other| scan(other.text, &SCALA)).collect();
         let known_types: Vec<Type<'_>> =
             known.iter().flat_map(|tokens| object_types(tokens, &SCALA_WORDS)).collect();
         match main_of(&types, &known_types).or_else(|| annotated_main(&tokens)) {
@@ -95,7 +101,8 @@ fn entry_or_first(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
 /// Of those that can be started: the public one, one called `Main`, the first one; nested ones last.
 fn main_of(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
     let all: Vec<&Type<'_>> = types.iter().chain(known).collect();
-    let rank = |found: &Type<'_>| (!found.is_top, !found.has_main, !found.is_public, found.name != "Main");
+    let rank =
+        |found: &Type<'_>| (!found.is_top, !found.has_main, !found.is_public, found.name != "Main");
     let starts = types.iter().filter(|found| found.can_start && inherits_main(found, &all, 0));
     starts.min_by_key(|found| rank(found)).map(|found| found.qualified.clone())
 }
@@ -105,12 +112,14 @@ fn inherits_main(found: &Type<'_>, all: &[&Type<'_>], depth: usize) -> bool {
     let is_parent = |other: &&&Type<'_>| found.parents.contains(&other.name) && !found.is_interface;
     found.has_main
         || found.parents.contains(&"App")
-        || depth < DEEPEST && all.iter().filter(is_parent).any(|other| inherits_main(other, all, depth + 1))
+        || depth < DEEPEST
+            && all.iter().filter(is_parent).any(|other| inherits_main(other, all, depth + 1))
 }
 
 /// The package that a file names before anything else but annotations.
 fn package(tokens: &[Token<'_>]) -> String {
-    let Some(place) = tokens.iter().position(|token| token.is("package") && token.depth == 0) else {
+    let Some(place) = tokens.iter().position(|token| token.is("package") && token.depth == 0)
+    else {
         return String::new();
     };
     let mut name = String::new();
@@ -130,17 +139,24 @@ fn modifiers<'a>(tokens: &[Token<'a>], place: usize) -> Vec<&'a str> {
     let depth = tokens[place].depth;
     let before = tokens[..place].iter().rev();
     let own = before.take_while(|token| {
-        token.depth >= depth && !(token.depth == depth && matches!(token.text, ";" | "{" | "}" | "="))
+        token.depth >= depth
+            && !(token.depth == depth && matches!(token.text, ";" | "{" | "}" | "="))
     });
     own.filter(|token| token.depth == depth).filter_map(Token::word).collect()
 }
 
 /// The names after `extends`, `implements`, `with` or `:`, up to the body.
 fn parents<'a>(tokens: &[Token<'a>], begin: usize, depth: usize, marks: &[&str]) -> Vec<&'a str> {
-    let head = tokens[begin..].iter().take_while(|token| !(token.depth == depth && matches!(token.text, "{" | ";" | "}")));
+    let head = tokens[begin..]
+        .iter()
+        .take_while(|token| !(token.depth == depth && matches!(token.text, "{" | ";" | "}")));
     let head: Vec<&Token<'_>> = head.filter(|token| token.depth == depth).collect();
-    let Some(mark) = head.iter().position(|token| marks.contains(&token.text)) else { return Vec::new() };
-    let ends = head[mark + 1..].iter().take_while(|token| !matches!(token.text, "class" | "object" | "def" | "fun"));
+    let Some(mark) = head.iter().position(|token| marks.contains(&token.text)) else {
+        return Vec::new();
+    };
+    let ends = head[mark + 1..]
+        .iter()
+        .take_while(|token| !matches!(token.text, "class" | "object" | "def" | "fun"));
     ends.filter_map(|token| token.word()).collect()
 }
 
@@ -163,12 +179,26 @@ fn java_types(text: &str) -> Vec<Type<'_>> {
                 None => format!("{package}{name}"),
             };
             let is_interface = kind == "interface";
-            let parents = if is_interface { Vec::new() } else { parents(&tokens, place, token.depth, &["extends"]) };
+            let parents = if is_interface {
+                Vec::new()
+            } else {
+                parents(&tokens, place, token.depth, &["extends"])
+            };
             let is_public = modifiers.contains(&"public");
             let is_top = outer.is_none();
             let depth = token.depth;
             open.push(types.len());
-            types.push(Type { name, qualified, depth, is_top, is_public, is_interface, parents, can_start: true, ..Type::default() });
+            types.push(Type {
+                name,
+                qualified,
+                depth,
+                is_top,
+                is_public,
+                is_interface,
+                parents,
+                can_start: true,
+                ..Type::default()
+            });
         } else if let (Some(at), Some(starts)) = (open.last(), java_main(&tokens, place, outer)) {
             let found = &mut types[*at];
             found.has_main |= starts;
@@ -195,12 +225,14 @@ fn java_declares<'a>(tokens: &[Token<'a>], place: usize) -> Option<&'a str> {
 /// Whether a `main` is declared here, and whether the virtual machine starts it.
 fn java_main(tokens: &[Token<'_>], place: usize, outer: Option<&Type<'_>>) -> Option<bool> {
     let is_declared = tokens[place].is("main") && tokens.get(place + 1)?.is("(") && place > 0;
-    let modifiers = is_declared.then(|| modifiers(tokens, place)).filter(|words| words.contains(&"void"))?;
+    let modifiers =
+        is_declared.then(|| modifiers(tokens, place)).filter(|words| words.contains(&"void"))?;
     let is_public = modifiers.contains(&"public") || outer.is_some_and(|outer| outer.is_interface);
     let inner = tokens[place + 2..].iter().take_while(|token| token.depth > tokens[place].depth);
     let inner: Vec<&str> = inner.map(|token| token.text).collect();
     let is_list = inner.contains(&"String") && !inner.contains(&",");
-    let is_list = is_list && (inner.contains(&"[") || inner.iter().filter(|sign| **sign == ".").count() >= 3);
+    let is_list =
+        is_list && (inner.contains(&"[") || inner.iter().filter(|sign| **sign == ".").count() >= 3);
     Some(is_public && modifiers.contains(&"static") && is_list)
 }
 
@@ -240,8 +272,11 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> 
         if token.depth != outer.map_or(0, |outer| outer.depth + 1) {
             continue;
         }
-        let is_function = word == words.function && tokens.get(place + 1).is_some_and(|next| next.is("main"));
-        if words.types.contains(&word) && !(place > 0 && matches!(tokens[place - 1].text, "." | ":")) {
+        let is_function =
+            word == words.function && tokens.get(place + 1).is_some_and(|next| next.is("main"));
+        if words.types.contains(&word)
+            && !(place > 0 && matches!(tokens[place - 1].text, "." | ":"))
+        {
             let Some(found) = object_type(tokens, place, outer, words, &package) else { continue };
             // Without a body it encloses nothing.
             if has_body(tokens, place) {
@@ -249,8 +284,10 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> 
             }
             types.push(found);
         } else if let (true, Some(at)) = (is_function, open.last().copied()) {
-            let takes = tokens.get(place + 2).is_some_and(|next| matches!(next.text, "(" | ":" | "="));
-            let is_static = words.needs.is_empty() || modifiers(tokens, place).contains(&words.needs);
+            let takes =
+                tokens.get(place + 2).is_some_and(|next| matches!(next.text, "(" | ":" | "="));
+            let is_static =
+                words.needs.is_empty() || modifiers(tokens, place).contains(&words.needs);
             types[at].has_main |= takes && is_static;
             types[at].has_other_main |= takes && !is_static;
             // A static function of a companion is one of its class as well.
@@ -298,12 +335,25 @@ fn object_type<'a>(
 /// Whether a `{` of its own comes before the next declaration.
 fn has_body(tokens: &[Token<'_>], place: usize) -> bool {
     const NEXT: [&str; 12] = [
-        "class", "object", "interface", "trait", "fun", "def", "val", "var", "import", "enum", "data", "sealed",
+        "class",
+        "object",
+        "interface",
+        "trait",
+        "fun",
+        "def",
+        "val",
+        "var",
+        "import",
+        "enum",
+        "data",
+        "sealed",
     ];
     let depth = tokens[place].depth;
     let mut after = tokens[place + 1..].iter().filter(|token| token.depth <= depth);
     let end = after.find(|token| {
-        matches!(token.text, "{" | "}" | ";") || token.depth < depth || token.begins_line && NEXT.contains(&token.text)
+        matches!(token.text, "{" | "}" | ";")
+            || token.depth < depth
+            || token.begins_line && NEXT.contains(&token.text)
     });
     end.is_some_and(|token| token.is("{"))
 }
@@ -312,11 +362,14 @@ fn has_body(tokens: &[Token<'_>], place: usize) -> bool {
 fn file_class(name: &str, tokens: &[Token<'_>]) -> Option<String> {
     let mut starts = tokens.windows(3).filter(|three| three[0].depth == 0);
     starts.find(|three| three[0].is("fun") && three[1].is("main") && three[2].is("("))?;
-    let renamed = tokens.windows(5).find(|five| five[0].is("file") && five[1].is(":") && five[2].is("JvmName"));
+    let renamed = tokens
+        .windows(5)
+        .find(|five| five[0].is("file") && five[1].is(":") && five[2].is("JvmName"));
     let name = name.rsplit('/').next().unwrap_or(name);
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let mut letters = stem.chars();
-    let first = letters.next().map(|first| first.to_ascii_uppercase().to_string()).unwrap_or_default();
+    let first =
+        letters.next().map(|first| first.to_ascii_uppercase().to_string()).unwrap_or_default();
     let usual = format!("{first}{}Kt", letters.as_str());
     let class = renamed.and_then(|five| five[4].content()).map_or(usual, str::to_string);
     Some(package(tokens) + &class)
@@ -331,24 +384,79 @@ fn annotated_main(tokens: &[Token<'_>]) -> Option<String> {
 }
 
 const KOTLIN_DECLARES: &[&str] = &[
-    "package", "import", "class", "interface", "object", "fun", "typealias", "enum", "data", "sealed", "abstract",
-    "open", "annotation", "private", "public", "internal", "protected", "inline", "infix", "operator", "suspend",
-    "tailrec", "const", "lateinit", "external", "expect", "actual", "value", "where", "get", "set", "else",
+    "package",
+    "import",
+    "class",
+    "interface",
+    "object",
+    "fun",
+    "typealias",
+    "enum",
+    "data",
+    "sealed",
+    "abstract",
+    "open",
+    "annotation",
+    "private",
+    "public",
+    "internal",
+    "protected",
+    "inline",
+    "infix",
+    "operator",
+    "suspend",
+    "tailrec",
+    "const",
+    "lateinit",
+    "external",
+    "expect",
+    "actual",
+    "value",
+    "where",
+    "get",
+    "set",
+    "else",
 ];
 const SCALA_DECLARES: &[&str] = &[
-    "package", "import", "class", "trait", "object", "def", "type", "case", "sealed", "abstract", "final", "implicit",
-    "private", "protected", "override", "lazy", "enum", "given", "extension", "export", "open", "inline", "with",
-    "extends", "opaque", "transparent",
+    "package",
+    "import",
+    "class",
+    "trait",
+    "object",
+    "def",
+    "type",
+    "case",
+    "sealed",
+    "abstract",
+    "final",
+    "implicit",
+    "private",
+    "protected",
+    "override",
+    "lazy",
+    "enum",
+    "given",
+    "extension",
+    "export",
+    "open",
+    "inline",
+    "with",
+    "extends",
+    "opaque",
+    "transparent",
 ];
 
 /// Whether a text does anything outside its declarations: then it is a script.
 fn has_statements(tokens: &[Token<'_>], declares: &[&str]) -> bool {
     tokens.iter().enumerate().any(|(place, token)| {
         let before = place.checked_sub(1).map(|before| &tokens[before]);
-        let is_begin = token.begins_line || before.is_some_and(|before| matches!(before.text, ";" | "}"));
+        let is_begin =
+            token.begins_line || before.is_some_and(|before| matches!(before.text, ";" | "}"));
         let goes_on = before.is_some_and(|before| {
-            matches!(before.text, "=" | "," | "." | ":" | ">" | "+" | "-" | "*" | "/" | "&" | "|" | "(")
-                && before.kind == Kind::Sign
+            matches!(
+                before.text,
+                "=" | "," | "." | ":" | ">" | "+" | "-" | "*" | "/" | "&" | "|" | "("
+            ) && before.kind == Kind::Sign
         });
         token.depth == 0
             && is_begin
@@ -378,18 +486,45 @@ mod tests {
     fn java_starts_the_class_that_has_a_main() {
         let main = "public static void main(String[] a) { }";
         for (code, source, entry) in [
-            (format!("/*\npublic class Old {{\n}}\n*/\npublic class Main {{ {main} }}"), "Main", "Main"),
+            (
+                format!("/*\npublic class Old {{\n}}\n*/\npublic class Main {{ {main} }}"),
+                "Main",
+                "Main",
+            ),
             (format!("import java.util.*; public class Sol {{ {main} }}"), "Sol", "Sol"),
-            (format!("class Alpha {{ static String s = \"([Ljava/lang/String;)V main\"; }} class Solution {{ {main} }}"), "Solution", "Solution"),
+            (
+                format!(
+                    "class Alpha {{ static String s = \"([Ljava/lang/String;)V main\"; }} class Solution {{ {main} }}"
+                ),
+                "Solution",
+                "Solution",
+            ),
             (format!("class A {{ void main(String[] a) {{}} }} class B {{ {main} }}"), "B", "B"),
             (format!("class A {{ {main} }} public class B {{ {main} }}"), "B", "B"),
-            (format!("package a.b;\nclass A {{ static class In {{ {main} }} }}"), "Main", "a.b.A$In"),
-            (format!("class Base {{ {main} }} public class Sub extends Base {{ int x; }}"), "Sub", "Base"),
+            (
+                format!("package a.b;\nclass A {{ static class In {{ {main} }} }}"),
+                "Main",
+                "a.b.A$In",
+            ),
+            (
+                format!("class Base {{ {main} }} public class Sub extends Base {{ int x; }}"),
+                "Sub",
+                "Base",
+            ),
             ("interface Run { static void main(String... args) { } }".to_string(), "Run", "Run"),
             ("interface Shape { double area(); }".to_string(), "Shape", "Shape"),
-            ("enum E { A; public static void main(final java.lang.String args[]) {} }".to_string(), "E", "E"),
+            (
+                "enum E { A; public static void main(final java.lang.String args[]) {} }"
+                    .to_string(),
+                "E",
+                "E",
+            ),
             ("record P(int x) { public static void main(String[] a) {} }".to_string(), "P", "P"),
-            (format!("class T {{ String t = \"\"\"\n public class X {{ \"\"\"; {main} }}"), "T", "T"),
+            (
+                format!("class T {{ String t = \"\"\"\n public class X {{ \"\"\"; {main} }}"),
+                "T",
+                "T",
+            ),
             ("void main() { IO.println(1); }".to_string(), "Main", "Main"),
             (String::new(), "Main", "Main"),
         ] {
@@ -406,7 +541,8 @@ mod tests {
         let base = "public class Base { public static void main(String[] a) {} }";
         let code = "public class Sub extends Base { }";
         assert_eq!(laid_with("java", code, &[("Base.java", base)])[1], "Sub");
-        let [_, entry, form] = laid_with("kotlin", "fun hi() = 1", &[("app.kt", "package x\nfun main() {}")]);
+        let [_, entry, form] =
+            laid_with("kotlin", "fun hi() = 1", &[("app.kt", "package x\nfun main() {}")]);
         assert_eq!((&*entry, &*form), ("x.AppKt", ""));
     }
 
@@ -419,8 +555,16 @@ mod tests {
             ("@file:JvmName(\"Tool\")\nfun main() {}", "Tool", ""),
             ("object Main { @JvmStatic fun main(args: Array<String>) { } }", "Main", ""),
             ("object Main {\n  @JvmStatic\n  fun main(args: Array<String>) {\n  }\n}", "Main", ""),
-            ("class Main { companion object { @JvmStatic fun main(args: Array<String>) {} } }", "Main", ""),
-            ("class Main {\n companion object {\n @JvmStatic\n fun main(a: Array<String>) {}\n}\n}", "Main", ""),
+            (
+                "class Main { companion object { @JvmStatic fun main(args: Array<String>) {} } }",
+                "Main",
+                "",
+            ),
+            (
+                "class Main {\n companion object {\n @JvmStatic\n fun main(a: Array<String>) {}\n}\n}",
+                "Main",
+                "",
+            ),
             ("object A { fun main(args: Array<String>) { } }", "A", ""),
             ("// fun main() {}\nprintln(\"quirk\")", "", "script"),
             ("val x = 1\nprintln(x)", "", "script"),
@@ -442,7 +586,11 @@ mod tests {
             ("object A extends App { }\nobject Main extends App { }", "Main", ""),
             ("object M {\n def main(args: Array[String]): Unit = println(1)\n}", "M", ""),
             ("package a.b\nobject M { def main(args: Array[String]) { } }", "a.b.M", ""),
-            ("trait Base { def main(a: Array[String]): Unit = () }\nobject M extends Base", "M", ""),
+            (
+                "trait Base { def main(a: Array[String]): Unit = () }\nobject M extends Base",
+                "M",
+                "",
+            ),
             ("@main def run() = println(1)", "run", ""),
             ("// object X extends App\nprintln(1)", "", "script"),
             ("object M { def hi() = 1 }\nprintln(M.hi())", "", "script"),

@@ -80,7 +80,8 @@ struct Source<'a> {
 /// Lays a program of `language` out for one of its recipes.
 pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> Layout<'a> {
     let text = written(language, language.source_text(upload.code));
-    let others: Vec<Source<'_>> = upload.files.iter().filter_map(|file| source(language, file)).collect();
+    let others: Vec<Source<'_>> =
+        upload.files.iter().filter_map(|file| source(language, file)).collect();
     let draft = Draft::new(language, text);
     let draft = match recipe.structure {
         Structure::Plain => draft,
@@ -131,8 +132,10 @@ fn complete<'a>(
     let Draft { source, text, entry, form, beside, left_out, order } = draft;
     let same = upload.files.iter().find(|(_, content)| content == upload.code.as_bytes());
     let order = if order.is_empty() { (0..others.len()).collect() } else { order };
-    let names = order.into_iter().filter(|place| !left_out.contains(place)).map(|place| others[place].name);
-    let sources = names.filter(|name| Some(*name) != same.map(|(name, _)| name.as_str()) && *name != source);
+    let names =
+        order.into_iter().filter(|place| !left_out.contains(place)).map(|place| others[place].name);
+    let sources =
+        names.filter(|name| Some(*name) != same.map(|(name, _)| name.as_str()) && *name != source);
     let sources = sources.map(str::to_string).collect();
     let replaces = same.map(|(name, _)| name.clone()).filter(|name| *name == source);
     let taken = |name: &str| upload.files.iter().any(|(file, _)| file == name);
@@ -188,7 +191,8 @@ mod tests {
 
     #[test]
     fn a_program_ends_and_begins_as_its_tools_want() {
-        let text = |language, code| lay_out(language, Upload { code, files: &[] }).text.into_owned();
+        let text =
+            |language, code| lay_out(language, Upload { code, files: &[] }).text.into_owned();
         assert_eq!(text("forth", ".\" hi\""), ".\" hi\"\nbye\n");
         assert_eq!(text("kotlin", "#!/usr/bin/env kotlin\nprintln(1)"), "\nprintln(1)");
         assert_eq!(text("python", "#!/usr/bin/python3\n1"), "#!/usr/bin/python3\n1");

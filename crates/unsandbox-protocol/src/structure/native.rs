@@ -4,12 +4,10 @@
 use super::scan::{Kind, LIKE_C, Quote, Syntax, Token, scan};
 use super::{Draft, Source};
 
-const C: Syntax = Syntax {
-    strings: &[Quote::raw("R\"(", ")\""), Quote::line("\"")],
-    directives: true,
-    ..LIKE_C
-};
-const ZIG: Syntax = Syntax { block_comments: &[], strings: &[Quote::line("\"")], word: "@", ..LIKE_C };
+const C: Syntax =
+    Syntax { strings: &[Quote::raw("R\"(", ")\""), Quote::line("\"")], directives: true, ..LIKE_C };
+const ZIG: Syntax =
+    Syntax { block_comments: &[], strings: &[Quote::line("\"")], word: "@", ..LIKE_C };
 const ASSEMBLY: Syntax = Syntax {
     line_comments: &[";"],
     block_comments: &[],
@@ -24,13 +22,16 @@ const ASSEMBLY: Syntax = Syntax {
 pub(super) fn c<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (left_out, form) = {
         let own = scan(&draft.text, &C);
-        let scanned: Vec<Vec<Token<'_>>> = others.iter().map(|other| scan(other.text, &C)).collect();
+        let scanned: Vec<Vec<Token<'_>>> =
+            others.iter().map(|other| scan(other.text, &C)).collect();
         let all = || scanned.iter().chain([&own]);
-        let included: Vec<&str> = all().flat_map(|tokens| tokens.iter()).filter_map(included).collect();
+        let included: Vec<&str> =
+            all().flat_map(|tokens| tokens.iter()).filter_map(included).collect();
         let has_own_main = has_main(&own);
         let leaves_out = |place: &usize| {
             let name = others[*place].name;
-            let is_included = included.iter().any(|path| path.rsplit('/').next() == name.rsplit('/').next());
+            let is_included =
+                included.iter().any(|path| path.rsplit('/').next() == name.rsplit('/').next());
             is_included || has_own_main && has_main(&scanned[*place])
         };
         let left_out = (0..others.len()).filter(leaves_out).collect();
@@ -42,7 +43,9 @@ pub(super) fn c<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
 
 fn has_main(tokens: &[Token<'_>]) -> bool {
     tokens.iter().enumerate().any(|(place, token)| {
-        let is_function = token.depth == 0 && token.is("main") && tokens.get(place + 1).is_some_and(|next| next.is("("));
+        let is_function = token.depth == 0
+            && token.is("main")
+            && tokens.get(place + 1).is_some_and(|next| next.is("("));
         let after = || tokens[place + 2..].iter().find(|token| token.depth == 0 && !token.is(")"));
         is_function && after().is_some_and(|token| !token.is(";"))
     })

@@ -289,7 +289,8 @@ impl<'a> Scanner<'a, '_> {
     /// After a value, `/` divides.
     fn may_begin_regex(&self) -> bool {
         const BEFORE: [&str; 11] = [
-            "return", "typeof", "case", "in", "of", "delete", "void", "throw", "do", "else", "await",
+            "return", "typeof", "case", "in", "of", "delete", "void", "throw", "do", "else",
+            "await",
         ];
         match self.tokens.last() {
             None => true,
@@ -378,7 +379,10 @@ mod tests {
     #[test]
     fn a_slash_after_a_value_divides() {
         let syntax = Syntax { regex: true, ..LIKE_C };
-        assert_eq!(words("a = /[/\"]\\//g; b / c / d", &syntax), ["a", "=", "/[/\"]\\//g", ";", "b", "/", "c", "/", "d"]);
+        assert_eq!(
+            words("a = /[/\"]\\//g; b / c / d", &syntax),
+            ["a", "=", "/[/\"]\\//g", ";", "b", "/", "c", "/", "d"]
+        );
     }
 
     #[test]

@@ -24,12 +24,15 @@ const RACKET: Syntax = Syntax {
 /// Without an opening tag php would print the program.
 pub(super) fn php(draft: Draft<'_>) -> Draft<'_> {
     let tags = ["<?php", "<?="];
-    let begins = tags.iter().any(|tag| draft.text.trim_start().to_ascii_lowercase().starts_with(tag));
+    let begins =
+        tags.iter().any(|tag| draft.text.trim_start().to_ascii_lowercase().starts_with(tag));
     let has_tag = begins || {
         let tokens = scan(&draft.text, &PHP);
-        let opens = |at: usize| draft.text[at..].starts_with("<?=") || {
-            let word = draft.text.get(at..at + 5).unwrap_or_default();
-            word.eq_ignore_ascii_case("<?php")
+        let opens = |at: usize| {
+            draft.text[at..].starts_with("<?=") || {
+                let word = draft.text.get(at..at + 5).unwrap_or_default();
+                word.eq_ignore_ascii_case("<?php")
+            }
         };
         tokens.iter().any(|token| token.is("<") && opens(token.at))
     };
@@ -65,20 +68,31 @@ mod tests {
 
     #[test]
     fn php_gets_a_tag_where_it_has_none() {
-        for code in ["echo 1;", "echo '<?php';", "// <?php\necho 1;", "/* <?= */ echo \"a\n<?php\";"] {
+        for code in
+            ["echo 1;", "echo '<?php';", "// <?php\necho 1;", "/* <?= */ echo \"a\n<?php\";"]
+        {
             assert!(is_prefixed("php", code), "{code}");
         }
-        for code in ["<?php echo 1;", "\n<?PHP echo 1;", "<p>It's</p>\n<?= 1 ?>", "a 'b' <?php echo 1;"] {
+        for code in
+            ["<?php echo 1;", "\n<?PHP echo 1;", "<p>It's</p>\n<?= 1 ?>", "a 'b' <?php echo 1;"]
+        {
             assert!(!is_prefixed("php", code), "{code}");
         }
     }
 
     #[test]
     fn racket_gets_a_language_where_it_names_none() {
-        for code in ["(displayln 1)", "; #lang racket\n(displayln 1)", "#| (module x |# 1", "\"#lang\""] {
+        for code in
+            ["(displayln 1)", "; #lang racket\n(displayln 1)", "#| (module x |# 1", "\"#lang\""]
+        {
             assert!(is_prefixed("racket", code), "{code}");
         }
-        for code in ["#lang typed/racket\n1", "; c\n#lang racket/base\n1", "(module m racket 1)", " #reader x"] {
+        for code in [
+            "#lang typed/racket\n1",
+            "; c\n#lang racket/base\n1",
+            "(module m racket 1)",
+            " #reader x",
+        ] {
             assert!(!is_prefixed("racket", code), "{code}");
         }
     }
