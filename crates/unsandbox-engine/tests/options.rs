@@ -4,7 +4,8 @@
 mod common;
 
 use common::*;
-use unsandbox_protocol::{ErrorCode, InputFile, Limits, Request};
+use unsandbox_engine::{Engine, EngineOptions};
+use unsandbox_protocol::{ErrorCode, InputFile, IsolationPolicy, Limits, Request};
 
 #[test]
 fn arguments_environment_and_input() {
@@ -24,6 +25,59 @@ fn arguments_environment_and_input() {
 fn much_input_that_nobody_reads() {
     let request = Request::new("bash", "exec <&-; echo done").stdin(vec![b'x'; 8 << 20]);
     assert_eq!(execute(request).unwrap().stdout, b"done\n");
+}
+
+/// Programs that open standard input again by its two names, print how many bytes they read in all, and that it is a
+/// pipe. The second opening finds the end.
+const READERS: [(&str, &str); 5] = [
+    (
+        "bash",
+        "test -p /dev/stdin && n=$(cat /dev/stdin | wc -c) && m=$(cat /proc/self/fd/0 | wc -c) && echo $((n + m)) pipe",
+    ),
+    (
+        "python",
+        "import os, stat\n\
+         n = len(open('/dev/stdin', 'rb').read()) + len(open('/proc/self/fd/0', 'rb').read())\n\
+         print(n, 'pipe' if stat.S_ISFIFO(os.fstat(0).st_mode) else 'other')",
+    ),
+    (
+        "javascript",
+        "const fs = require('fs');\n\
+         const n = fs.readFileSync('/dev/stdin').length + fs.readFileSync('/proc/self/fd/0').length;\n\
+         console.log(n, fs.fstatSync(0).isFIFO() ? 'pipe' : 'other');",
+    ),
+    (
+        "c",
+        "#include <stdio.h>\n#include <sys/stat.h>\nint main(void) { long n = 0; struct stat s; fstat(0, &s);\n\
+         for (int i = 0; i < 2; i++) { FILE *f = fopen(i ? \"/proc/self/fd/0\" : \"/dev/stdin\", \"r\");\n\
+         if (!f) { perror(\"fopen\"); return 1; } while (fgetc(f) != EOF) n++; }\n\
+         printf(\"%ld %s\\n\", n, S_ISFIFO(s.st_mode) ? \"pipe\" : \"other\"); return 0; }",
+    ),
+    (
+        "ruby",
+        "n = File.read('/dev/stdin').bytesize + File.read('/proc/self/fd/0').bytesize\n\
+         puts \"#{n} #{STDIN.stat.pipe? ? 'pipe' : 'other'}\"",
+    ),
+];
+
+#[test]
+fn standard_input_is_a_pipe_however_much_there_is() {
+    // 200,000 bytes are more than a pipe holds.
+    let inputs = [None, Some(0), Some(3), Some(200_000)];
+    for level in [IsolationPolicy::Auto, IsolationPolicy::Reduced] {
+        let options = EngineOptions { isolation: level, ..EngineOptions::default() };
+        let engine = Engine::new(options).unwrap();
+        for (language, code) in READERS {
+            for len in inputs {
+                let mut request = Request::new(language, code).ttl(20);
+                request.stdin = len.map(|len| vec![b'x'; len]);
+                let result = execute_on(&engine, request).unwrap();
+                let expected = format!("{} pipe\n", len.unwrap_or(0));
+                let given = (result.stdout_text(), result.stderr_text());
+                assert_eq!(given, (expected.into(), "".into()), "{language}, {len:?}, {level:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub const MESSAGE_MAX: usize = 64 * 1024;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ToJailer {
     /// Starts a run. `tree` is its plan's [`crate::commands::Plan::tmp`]. Descriptors: the init's socket, the plan, stdin,
-    /// stdout, stderr.
+    /// stdout, stderr. The program's stdin is always a pipe: the init feeds it from a file, and hands a pipe on.
     Spawn { id: u64, needs: Needs, tree: String },
     /// Ends a run whatever its init does.
     Kill { id: u64 },

@@ -338,8 +338,12 @@ pub fn child_signal_fd() -> io::Result<OwnedFd> {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigaddset(&mut set, libc::SIGCHLD);
+        let signals =
+            owned(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK).into());
+        // Writing to a program that has closed its input is an error, not the end of this process.
+        libc::sigaddset(&mut set, libc::SIGPIPE);
         check(libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut()))?;
-        owned(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK).into())
+        signals
     }
 }
 
@@ -378,8 +382,19 @@ pub fn poll_readable<const N: usize>(
     fds: [RawFd; N],
     timeout: Option<Duration>,
 ) -> io::Result<[bool; N]> {
-    let mut polled =
-        fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN | libc::POLLPRI, revents: 0 });
+    poll(fds.map(|fd| (fd, READABLE)), timeout)
+}
+
+/// What [`poll`] waits for.
+pub const READABLE: libc::c_short = libc::POLLIN | libc::POLLPRI;
+pub const WRITABLE: libc::c_short = libc::POLLOUT;
+
+/// Waits for an event of any descriptor; an error or a hang-up is always one. A negative descriptor has none.
+pub fn poll<const N: usize>(
+    fds: [(RawFd, libc::c_short); N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    let mut polled = fds.map(|(fd, events)| libc::pollfd { fd, events, revents: 0 });
     let timeout = timeout.map(|t| libc::timespec {
         tv_sec: t.as_secs() as libc::time_t,
         tv_nsec: t.subsec_nanos() as libc::c_long,
@@ -518,6 +533,10 @@ pub fn drop_groups() {
 pub fn is_open(fd: RawFd) -> bool {
     // SAFETY: takes no pointers.
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::fcntl_setfl(fd, rustix::fs::OFlags::NONBLOCK)?)
 }
 
 pub fn set_close_on_exec(fd: RawFd) {

@@ -4,6 +4,7 @@
 //! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
 
 mod collect;
+mod feed;
 mod files;
 mod kernel_memory;
 mod oom;

@@ -2,6 +2,7 @@
 //! Runs one program: starts it with every lock on, watches it, and ends it with all processes that it started.
 
 use crate::folder;
+use crate::init::feed::Feed;
 use crate::init::oom::OomScore;
 use crate::init::streams::RunStreams;
 use crate::init::system_v;
@@ -129,13 +130,18 @@ impl<'a> Stepper<'a> {
     pub fn take(
         &mut self,
         step: &Step,
-        streams: RunStreams<'_>,
+        mut streams: RunStreams<'_>,
         ends: [BorrowedFd<'_>; 2],
         started: impl FnOnce() -> io::Result<()>,
         receive: &mut dyn FnMut() -> Received,
     ) -> Result<Outcome, Trouble> {
         let begin = Instant::now();
         self.watchdog.begin_step();
+        let feed = match &mut streams {
+            RunStreams::Own(own) => Feed::replace(&mut own.stdin)
+                .map_err(trouble("streams", "make the pipe of standard input"))?,
+            RunStreams::Compiler(_) => None,
+        };
         let child = self.start(step, streams)?;
         if self.watchdog.is_all() {
             let has_started = || is_stopped(child) || self.watchdog.processes() != [child];
@@ -144,7 +150,7 @@ impl<'a> Stepper<'a> {
         if started().is_err() {
             self.give_up();
         }
-        let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends, receive);
+        let (cause, code, collect) = self.wait(child, feed, begin, step.wall_ms, ends, receive);
         self.end_everything(ends[1]);
         self.make_executable(step);
         let (cause, code) = match (cause, self.watchdog.verdict_at_end()) {
@@ -260,6 +266,7 @@ impl<'a> Stepper<'a> {
     fn wait(
         &mut self,
         child: libc::pid_t,
+        mut feed: Option<Feed>,
         begin: Instant,
         wall_ms: u64,
         [control, parent_socket]: [BorrowedFd<'_>; 2],
@@ -273,11 +280,17 @@ impl<'a> Stepper<'a> {
                 return (Cause::Wall, libc::SIGKILL, true);
             }
             let timeout = deadline.min(next_check).saturating_duration_since(now);
-            let [signals, control_fd, parent_fd] =
-                [self.signals.as_raw_fd(), control.as_raw_fd(), parent_socket.as_raw_fd()];
-            let fds = [signals, control_fd, parent_fd, self.calls.descriptor()];
-            let Ok([child_ended, control_readable, parent_closed, call_waiting]) =
-                sys::poll_readable(fds, Some(timeout))
+            let [signals, control_fd, parent_fd, calls] = [
+                self.signals.as_raw_fd(),
+                control.as_raw_fd(),
+                parent_socket.as_raw_fd(),
+                self.calls.descriptor(),
+            ]
+            .map(|fd| (fd, sys::READABLE));
+            let input = (feed.as_ref().map_or(-1, Feed::descriptor), sys::WRITABLE);
+            let fds = [signals, control_fd, parent_fd, calls, input];
+            let Ok([child_ended, control_readable, parent_closed, call_waiting, input_taken]) =
+                sys::poll(fds, Some(timeout))
             else {
                 sys::exit_now(1)
             };
@@ -286,6 +299,9 @@ impl<'a> Stepper<'a> {
             }
             if call_waiting {
                 self.calls.answer(|| self.watchdog.processes());
+            }
+            if input_taken {
+                feed = feed.and_then(Feed::go_on);
             }
             if child_ended {
                 sys::drain(self.signals.as_raw_fd());
@@ -302,8 +318,8 @@ impl<'a> Stepper<'a> {
                     Received::Closed => self.give_up(),
                 }
             }
-            // Calls that are handed over do not make the watchdog check more often.
-            if call_waiting && Instant::now() < next_check {
+            // Calls that are handed over, and input, do not make the watchdog check more often.
+            if (call_waiting || input_taken) && Instant::now() < next_check {
                 continue;
             }
             let check_begun = Instant::now();
