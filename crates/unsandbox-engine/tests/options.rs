@@ -185,6 +185,64 @@ fn limits_of_processes_and_open_files_hold() {
     );
 }
 
+const SMALL: [(&str, &str); 5] = [
+    ("c", "#include <stdio.h>\nint main(void) { puts(\"ran\"); return 0; }"),
+    ("cpp", "#include <cstdio>\nint main() { puts(\"ran\"); }"),
+    ("pascal", "begin writeln('ran'); end."),
+    ("fortran", "program p\nprint '(a)', 'ran'\nend program"),
+    ("d", "import std.stdio; void main() { writeln(\"ran\"); }"),
+];
+
+#[test]
+fn limits_are_the_programs_and_a_compiler_has_its_own() {
+    let limits = Limits {
+        memory_bytes: Some(16 << 20),
+        cpu_time_ms: Some(500),
+        processes: Some(1),
+        open_files: Some(16),
+        file_size_bytes: Some(0),
+        ..Limits::default()
+    };
+    for level in [IsolationPolicy::Auto, IsolationPolicy::Reduced] {
+        let options = EngineOptions { isolation: level, ..EngineOptions::default() };
+        let engine = Engine::new(options).unwrap();
+        for (language, code) in SMALL {
+            let request = Request::new(language, code).limits(limits);
+            let result = match execute_on(&engine, request) {
+                Err(error) if error.code() == ErrorCode::LanguageUnavailable => continue,
+                result => result.unwrap(),
+            };
+            assert_eq!(result.stdout_text(), "ran\n", "{language}, {level:?}: {result:?}");
+            let (usage, compile) = (result.usage.unwrap(), result.compile.unwrap());
+            let seen = format!("{language}, {level:?}: {usage:?}, {compile:?}");
+            assert!(usage.peak_memory_bytes < 16 << 20, "{seen}");
+            assert!(usage.cpu_time_ms < 500 && usage.wall_time_ms > 0, "{seen}");
+            assert!(compile.wall_time_ms > 0 && compile.cpu_time_ms > 0, "{seen}");
+            assert!(compile.peak_memory_bytes > 0, "{seen}");
+        }
+        let interpreted = execute_on(&engine, Request::new("bash", ":")).unwrap();
+        assert!(interpreted.compile.is_none() && interpreted.usage.is_some(), "{interpreted:?}");
+    }
+}
+
+#[test]
+fn what_a_compiler_used_does_not_count_against_the_program() {
+    // More memory and time than the program may have.
+    let code = "#include <iostream>\nint main() { return 0; }";
+    let limits = Limits { memory_bytes: Some(32 << 20), ..Limits::default() };
+    for level in [IsolationPolicy::Auto, IsolationPolicy::Reduced] {
+        let options = EngineOptions { isolation: level, ..EngineOptions::default() };
+        let engine = Engine::new(options).unwrap();
+        let result = execute_on(&engine, Request::new("cpp", code).limits(limits)).unwrap();
+        assert!(result.success, "{result:?}");
+        let (usage, compile) = (result.usage.unwrap(), result.compile.unwrap());
+        assert!(compile.peak_memory_bytes > 32 << 20, "{level:?}: {compile:?}");
+        assert!(usage.peak_memory_bytes < 16 << 20, "{level:?}: {usage:?}");
+        assert!(2 * usage.cpu_time_ms < compile.cpu_time_ms, "{level:?}: {usage:?}, {compile:?}");
+        assert!(2 * usage.wall_time_ms < compile.wall_time_ms, "{level:?}: {usage:?}, {compile:?}");
+    }
+}
+
 #[test]
 fn runtimes_count_the_processors_that_a_run_may_use() {
     let count = |request: Request, code: &str| {

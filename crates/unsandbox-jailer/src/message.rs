@@ -31,6 +31,9 @@ pub struct Needs {
     /// Processors that the run may use; 0: all.
     pub cpus: u64,
     pub processes: u64,
+    /// Memory and processes of the compiler, which has a control group of its own; 0 where nothing is compiled.
+    pub compile_memory_bytes: u64,
+    pub compile_processes: u64,
     /// Size of the writable tree, where the jail mounts its own.
     pub work_bytes: u64,
     pub work_files: u64,
@@ -46,12 +49,24 @@ impl Needs {
         memory_bytes: 512 << 20,
         cpus: 0,
         processes: 256,
+        compile_memory_bytes: 0,
+        compile_processes: 0,
         work_bytes: 256 << 20,
         work_files: 16_384,
         listen: Vec::new(),
     };
 }
-wire_struct!(Needs { show, memory_bytes, cpus, processes, work_bytes, work_files, listen });
+wire_struct!(Needs {
+    show,
+    memory_bytes,
+    cpus,
+    processes,
+    compile_memory_bytes,
+    compile_processes,
+    work_bytes,
+    work_files,
+    listen
+});
 
 /// From the jailer to the engine.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@ use crate::egress;
 use crate::programs::runtimes::Runtime;
 use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Then, Wanted};
 use unsandbox_jailer::message::Needs;
-use unsandbox_protocol::language::Language;
+use unsandbox_protocol::language::{Language, Recipe};
 use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
 use unsandbox_protocol::rules::file_names;
 use unsandbox_protocol::{Error, NetworkMode, Request, ValidRequest};
@@ -51,6 +51,7 @@ pub struct Prepared {
     only_version: bool,
     pub needs: Needs,
     pub limits: RunLimits,
+    compile_limits: RunLimits,
     pub output_bytes: u64,
     /// Parts of the request without effect, reported with the result.
     pub notes: Vec<String>,
@@ -80,6 +81,8 @@ impl Prepared {
         request.stdin = None; // its descriptor is made already
         files.push((source.clone(), code.into_bytes()));
         let limits = run_limits(&request, language);
+        let compile_limits = compile_limits(&limits);
+        let compiles = compiles(runtime.recipe);
         let listen = match network_mode {
             NetworkMode::Semitrusted => egress::PORTS.to_vec(),
             NetworkMode::Zerotrust => Vec::new(),
@@ -89,6 +92,8 @@ impl Prepared {
             memory_bytes: limits.memory_bytes,
             cpus: limit(&request.limits, language, "cpus"),
             processes: limits.processes,
+            compile_memory_bytes: if compiles { compile_limits.memory_bytes } else { 0 },
+            compile_processes: if compiles { compile_limits.processes } else { 0 },
             work_bytes: limits.work_bytes,
             work_files: limits.work_files,
             listen,
@@ -105,6 +110,7 @@ impl Prepared {
             only_version: false,
             needs,
             limits,
+            compile_limits,
             output_bytes,
             notes,
         })
@@ -142,6 +148,7 @@ impl Prepared {
             steps,
             env: environment(request, self.network_mode, runtime, tree),
             limits: self.limits,
+            compile_limits: self.compile_limits,
             collect,
             artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
             artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
@@ -282,6 +289,26 @@ fn run_limits(request: &Request, language: &Language) -> RunLimits {
     }
 }
 
+/// The limits of a step that is not the program's. A limit that was asked for never makes a compiler fail.
+fn compile_limits(asked: &RunLimits) -> RunLimits {
+    let default = |name: &str| {
+        let row = LIMIT_TABLE.iter().find(|row| row.name == name);
+        row.and_then(|row| row.default).unwrap_or(0)
+    };
+    RunLimits {
+        memory_bytes: asked.memory_bytes.max(limits::COMPILE_MEMORY_BYTES),
+        cpu_time_ms: 0,
+        processes: asked.processes.max(default("processes")),
+        open_files: asked.open_files.max(default("open_files")),
+        file_size_bytes: asked.file_size_bytes.max(default("file_size_bytes")),
+        ..*asked
+    }
+}
+
+fn compiles(recipe: &Recipe) -> bool {
+    [recipe.compile, recipe.pack, recipe.wasm].iter().any(|command| !command.is_empty())
+}
+
 /// `NAME=value` pairs: the standard ones, then the recipe's, then the request's; the last one wins.
 fn environment(
     request: &Request,
@@ -328,6 +355,8 @@ mod tests {
             memory_bytes: of("memory_bytes"),
             cpus: of("cpus"),
             processes: of("processes"),
+            compile_memory_bytes: 0,
+            compile_processes: 0,
             work_bytes: of("work_bytes"),
             work_files: of("work_files"),
             listen: Vec::new(),
@@ -365,7 +394,20 @@ mod tests {
             work_files: of("work_files"),
         };
         assert_eq!(plan.limits, wanted);
-        let needs = needs(vec!["/opt/c".to_string()], of);
+        let compiler = RunLimits {
+            memory_bytes: limits::COMPILE_MEMORY_BYTES,
+            cpu_time_ms: 0,
+            processes: 256,
+            open_files: 1024,
+            file_size_bytes: 256 << 20,
+            ..wanted
+        };
+        assert_eq!(plan.compile_limits, compiler);
+        let needs = Needs {
+            compile_memory_bytes: compiler.memory_bytes,
+            compile_processes: compiler.processes,
+            ..needs(vec!["/opt/c".to_string()], of)
+        };
         assert_eq!(prepared.needs, needs);
         assert_eq!(prepared.output_bytes, of("output_bytes"));
         let times: Vec<u64> = plan.steps.iter().map(|step| step.wall_ms).collect();
@@ -373,6 +415,20 @@ mod tests {
         let Plan { artifacts_max_count, artifacts_max_bytes, .. } = plan;
         let most = (limits::ARTIFACTS_MAX_COUNT as u64, limits::ARTIFACTS_MAX_BYTES);
         assert_eq!((artifacts_max_count, artifacts_max_bytes), most);
+    }
+
+    #[test]
+    fn a_compiler_has_no_less_than_the_program_may_use() {
+        let asked = RunLimits {
+            memory_bytes: 3 << 30,
+            cpu_time_ms: 10,
+            processes: 300,
+            open_files: 2000,
+            file_size_bytes: 1 << 30,
+            work_bytes: 1 << 20,
+            work_files: 64,
+        };
+        assert_eq!(compile_limits(&asked), RunLimits { cpu_time_ms: 0, ..asked });
     }
 
     /// If the jailer is replaced while a run waits, the new one has another folder. Text of the user does not change.

@@ -8,7 +8,7 @@ use crate::init::streams::RunStreams;
 use crate::init::system_v;
 use crate::init::watch::{Scope, Watchdog};
 use crate::layers::ablation::{self, Layer, is_left_out};
-use crate::layers::cgroup::Meter;
+use crate::layers::cgroup::{GroupEntry, OpenGroup};
 use crate::layers::level::Level;
 use crate::layers::locks::{Failure, Locks};
 use crate::layers::notify::Calls;
@@ -28,17 +28,30 @@ use unsandbox_jailer::message::Trouble;
 
 const MB: u64 = 1 << 20;
 
-pub struct Stepper<'a> {
-    locks: Locks<'a>,
+/// The program's use, or the compiler's, and its limits.
+struct Account {
     /// Where the kernel counts all processes of the user, `limits.processes` includes those outside the run.
     limits: RunLimits,
     /// The limit for the run alone.
     processes: u64,
+    watchdog: Watchdog,
+    /// By which a step enters the account's control group, if the init is not in it.
+    entry: Option<GroupEntry>,
+}
+
+/// Their places in [`Stepper::accounts`].
+const PROGRAM: usize = 0;
+const COMPILER: usize = 1;
+
+pub struct Stepper<'a> {
+    locks: Locks<'a>,
+    accounts: [Account; 2],
+    /// That of the step which is taken.
+    current: usize,
     /// Whether further programs follow in this jail.
     is_kept: bool,
     env: Vec<CString>,
     signals: OwnedFd,
-    watchdog: Watchdog,
     oom_score: Option<OomScore>,
     calls: &'a mut Calls,
 }
@@ -64,7 +77,7 @@ impl<'a> Stepper<'a> {
     pub fn new(
         plan: &Plan,
         mut locks: Locks<'a>,
-        meter: Option<Meter>,
+        groups: [Option<OpenGroup>; 2],
         shares_user: bool,
         oom_score: Option<OomScore>,
         calls: &'a mut Calls,
@@ -74,28 +87,25 @@ impl<'a> Stepper<'a> {
             env.extend(ablation::environment_of_the_host());
         }
         let env = env.iter().map(|pair| sys::c_string(pair)).collect::<io::Result<_>>()?;
-        let scope = match locks.level {
-            Level::Full => Scope::Jail,
-            Level::Reduced { .. } => Scope::Tree {
-                folder: PathBuf::from(&locks.tmp),
-                bytes: plan.limits.work_bytes,
-                files: plan.limits.work_files,
-                measured: Instant::now(),
-            },
+        let account = |limits: RunLimits, group: Option<OpenGroup>| {
+            let (entry, meter) = group.map(|group| (group.entry, group.meter)).unzip();
+            let watchdog = Watchdog::new(&limits, scope(&locks, &limits), meter, shares_user);
+            Account { processes: limits.processes, limits, watchdog, entry }
         };
-        let watchdog = Watchdog::new(&plan.limits, scope, meter, shares_user);
-        if watchdog.is_all() {
+        let [run, compile] = groups;
+        let program = Account { entry: None, ..account(plan.limits, run) };
+        let accounts = [program, account(plan.compile_limits, compile)];
+        if accounts[PROGRAM].watchdog.is_all() {
             locks.add_accounting_filters();
         }
         let signals = sys::child_signal_fd()?;
         let mut stepper = Stepper {
             locks,
-            processes: plan.limits.processes,
-            limits: plan.limits,
+            accounts,
+            current: PROGRAM,
             is_kept: plan.then == Then::Serve,
             env,
             signals,
-            watchdog,
             oom_score,
             calls,
         };
@@ -103,14 +113,14 @@ impl<'a> Stepper<'a> {
         Ok(stepper)
     }
 
-    /// Processor time of all programs so far.
+    /// Processor time of all programs so far, without compilers.
     pub fn cpu_time_us(&mut self) -> u64 {
-        self.watchdog.cpu_time().as_micros() as u64
+        self.accounts[PROGRAM].watchdog.cpu_time().as_micros() as u64
     }
 
     /// Whether no processor time is left for a further program.
     pub fn cpu_is_used_up(&mut self) -> bool {
-        self.watchdog.cpu_is_used_up()
+        self.accounts[PROGRAM].watchdog.cpu_is_used_up()
     }
 
     /// Sets the environment of the next program. Fails where a pair of `env` holds a NUL byte.
@@ -123,7 +133,10 @@ impl<'a> Stepper<'a> {
     /// Without a user namespace the kernel counts every process of this user.
     fn count_other_processes(&mut self) {
         if self.locks.level != Level::Full {
-            self.limits.processes = self.processes + proc::tasks_of(sys::effective_uid());
+            let others = proc::tasks_of(sys::effective_uid());
+            for account in &mut self.accounts {
+                account.limits.processes = account.processes + others;
+            }
         }
     }
 
@@ -136,15 +149,18 @@ impl<'a> Stepper<'a> {
         receive: &mut dyn FnMut() -> Received,
     ) -> Result<Outcome, Trouble> {
         let begin = Instant::now();
-        self.watchdog.begin_step();
+        self.current = if step.kind == StepKind::Run { PROGRAM } else { COMPILER };
+        let time_before = sys::children_time();
+        self.watchdog().begin_step();
         let feed = match &mut streams {
             RunStreams::Own(own) => Feed::replace(&mut own.stdin)
                 .map_err(trouble("streams", "make the pipe of standard input"))?,
             RunStreams::Compiler(_) => None,
         };
         let child = self.start(step, streams)?;
-        if self.watchdog.is_all() {
-            let has_started = || is_stopped(child) || self.watchdog.processes() != [child];
+        if self.watchdog().is_all() {
+            let watchdog = &self.accounts[self.current].watchdog;
+            let has_started = || is_stopped(child) || watchdog.processes() != [child];
             await_descriptors(child, STARTING_MAX, || hides_descriptors(child), has_started);
         }
         if started().is_err() {
@@ -153,7 +169,7 @@ impl<'a> Stepper<'a> {
         let (cause, code, collect) = self.wait(child, feed, begin, step.wall_ms, ends, receive);
         self.end_everything(ends[1]);
         self.make_executable(step);
-        let (cause, code) = match (cause, self.watchdog.verdict_at_end()) {
+        let (cause, code) = match (cause, self.watchdog().verdict_at_end()) {
             // The kernel's own kill looks like any other signal until its counter is read.
             (Cause::Exited | Cause::Signaled, Some(limit)) => (limit, libc::SIGKILL),
             (cause, _) => (cause, code),
@@ -161,11 +177,17 @@ impl<'a> Stepper<'a> {
         let end = StepEnd {
             cause,
             code,
-            cpu_time_us: self.watchdog.cpu_time().as_micros() as u64,
-            peak_memory_bytes: self.watchdog.peak_memory_bytes(),
+            cpu_time_us: self.watchdog().cpu_time().as_micros() as u64,
+            peak_memory_bytes: self.watchdog().peak_memory_bytes(),
             wall_us: begin.elapsed().as_micros() as u64,
         };
+        let time = sys::children_time().saturating_sub(time_before);
+        self.accounts[1 - self.current].watchdog.leave_out(time);
         Ok(Outcome { end, collect })
+    }
+
+    fn watchdog(&mut self) -> &mut Watchdog {
+        &mut self.accounts[self.current].watchdog
     }
 
     /// Returns once the program itself is running.
@@ -200,6 +222,9 @@ impl<'a> Stepper<'a> {
     /// Puts every lock of a program on this process, the new child. It shares the init's memory until it executes the
     /// program, so it must not change anything there.
     fn put_on_everything(&self, streams: &RunStreams<'_>) -> Result<(), Failure> {
+        let account = &self.accounts[self.current];
+        // First, because it takes the jailer's descriptors and the least rights.
+        account.entry.as_ref().map_or(Ok(()), GroupEntry::enter).map_err(|e| ("cgroup", e))?;
         sys::new_session();
         sys::unblock_signals();
         set_streams(streams).map_err(|e| ("streams", e))?;
@@ -207,7 +232,7 @@ impl<'a> Stepper<'a> {
             sys::no_core_file().map_err(|e| ("rlimits", e))?;
         }
         if !is_left_out(Layer::Rlimits) {
-            set_rlimits(&self.limits, self.is_kept).map_err(|e| ("rlimits", e))?;
+            set_rlimits(&account.limits, self.is_kept).map_err(|e| ("rlimits", e))?;
         }
         self.locks.put_on()?;
         if is_left_out(Layer::Descriptors) {
@@ -220,17 +245,19 @@ impl<'a> Stepper<'a> {
 
     /// Kills every other process of the run and waits until none is left. In a pid namespace the kernel signals
     /// all of them under one lock, so that none escapes by a fork.
-    fn end_everything(&self, parent_socket: BorrowedFd<'_>) {
+    fn end_everything(&mut self, parent_socket: BorrowedFd<'_>) {
         if self.locks.level == Level::Full {
             let _ = sys::kill(-1, libc::SIGKILL);
-            while sys::reap(true).is_ok() {}
+            while let Ok(reaped) = sys::reap(true) {
+                self.watchdog().note_reaped(reaped.map_or(0, |reaped| reaped.peak_bytes));
+            }
             if self.is_kept {
                 system_v::remove_all();
             }
             return;
         }
         tree::end(
-            || self.watchdog.members(),
+            || self.accounts[self.current].watchdog.members(),
             || {
                 sys::drain(self.signals.as_raw_fd());
                 let fds = [self.signals.as_raw_fd(), parent_socket.as_raw_fd()];
@@ -247,7 +274,8 @@ impl<'a> Stepper<'a> {
     /// run; without one the init cleans up first.
     fn give_up(&self) -> ! {
         if self.locks.level != Level::Full {
-            tree::end(|| self.watchdog.members(), || std::thread::sleep(BETWEEN_TRIES));
+            let watchdog = &self.accounts[self.current].watchdog;
+            tree::end(|| watchdog.members(), || std::thread::sleep(BETWEEN_TRIES));
             let _ = folder::remove(Path::new(&self.locks.tmp));
         }
         sys::exit_now(1)
@@ -273,7 +301,7 @@ impl<'a> Stepper<'a> {
         receive: &mut dyn FnMut() -> Received,
     ) -> (Cause, i32, bool) {
         let deadline = begin + Duration::from_millis(wall_ms);
-        let mut next_check = begin + self.watchdog.interval(Duration::ZERO);
+        let mut next_check = begin + self.watchdog().interval(Duration::ZERO);
         loop {
             let now = Instant::now();
             if now >= deadline {
@@ -298,14 +326,15 @@ impl<'a> Stepper<'a> {
                 self.give_up();
             }
             if call_waiting {
-                self.calls.answer(|| self.watchdog.processes());
+                let watchdog = &self.accounts[self.current].watchdog;
+                self.calls.answer(|| watchdog.processes());
             }
             if input_taken {
                 feed = feed.and_then(Feed::go_on);
             }
             if child_ended {
                 sys::drain(self.signals.as_raw_fd());
-                if let Some(end) = reap_until(child) {
+                if let Some(end) = reap_until(child, self.watchdog()) {
                     return self.cause_of(end);
                 }
             }
@@ -323,11 +352,11 @@ impl<'a> Stepper<'a> {
                 continue;
             }
             let check_begun = Instant::now();
-            if let Some(limit) = self.watchdog.check() {
+            if let Some(limit) = self.watchdog().check() {
                 return (limit, libc::SIGKILL, true);
             }
             // Checks take at most half of the time, so that calls are answered in between.
-            let pause = self.watchdog.interval(begin.elapsed()).max(check_begun.elapsed());
+            let pause = self.watchdog().interval(begin.elapsed()).max(check_begun.elapsed());
             next_check = Instant::now() + pause;
         }
     }
@@ -336,11 +365,23 @@ impl<'a> Stepper<'a> {
     fn cause_of(&mut self, end: Result<i32, i32>) -> (Cause, i32, bool) {
         match end {
             Ok(code) => (Cause::Exited, code, true),
-            Err(libc::SIGXCPU) if self.watchdog.cpu_is_used_up() => {
+            Err(libc::SIGXCPU) if self.watchdog().cpu_is_used_up() => {
                 (Cause::Cpu, libc::SIGKILL, true)
             }
             Err(signal) => (Cause::Signaled, signal, true),
         }
+    }
+}
+
+fn scope(locks: &Locks<'_>, limits: &RunLimits) -> Scope {
+    match locks.level {
+        Level::Full => Scope::Jail,
+        Level::Reduced { .. } => Scope::Tree {
+            folder: PathBuf::from(&locks.tmp),
+            bytes: limits.work_bytes,
+            files: limits.work_files,
+            measured: Instant::now(),
+        },
     }
 }
 
@@ -388,8 +429,9 @@ fn is_stopped(pid: libc::pid_t) -> bool {
 }
 
 /// Reaps the processes that have ended; returns the end of `child` if it is among them.
-fn reap_until(child: libc::pid_t) -> Option<Result<i32, i32>> {
+fn reap_until(child: libc::pid_t, watchdog: &mut Watchdog) -> Option<Result<i32, i32>> {
     while let Ok(Some(reaped)) = sys::reap(false) {
+        watchdog.note_reaped(reaped.peak_bytes);
         if reaped.pid == child {
             return Some(reaped.end());
         }
