@@ -65,7 +65,7 @@
 /** MAJOR * 10000 + MINOR * 100 + PATCH, to compare in the preprocessor. */
 #define UNSANDBOX_VERSION_NUMBER 100
 /** Goes up with every addition; unsandbox_abi_version tells the library's. */
-#define UNSANDBOX_ABI_VERSION 2
+#define UNSANDBOX_ABI_VERSION 3
 
 /** As a length: the text ends at its first NUL. */
 #define UNSANDBOX_NUL_TERMINATED ((size_t)-1)
@@ -1882,25 +1882,62 @@ UNSANDBOX_API int32_t unsandbox_result_has_total_time_ms(const unsandbox_result 
 UNSANDBOX_API uint64_t unsandbox_result_total_time_ms(const unsandbox_result *result);
 
 /**
- * 1 where processor time and memory are known, else 0.
+ * 1 where processor time and memory of the program are known, else 0; 0 also where it was not started.
  *
  * @since 0.1
  */
-UNSANDBOX_API int32_t unsandbox_result_has_usage(const unsandbox_result *result);
+UNSANDBOX_API
+int32_t unsandbox_result_has_usage(const unsandbox_result *result);
 
 /**
- * Milliseconds of processor time, where known.
+ * Milliseconds of processor time of the program, where known.
  *
  * @since 0.1
  */
 UNSANDBOX_API uint64_t unsandbox_result_cpu_time_ms(const unsandbox_result *result);
 
 /**
- * Largest memory of the run in bytes, where known.
+ * Largest memory of the program in bytes, where known.
  *
  * @since 0.1
  */
 UNSANDBOX_API uint64_t unsandbox_result_peak_memory_bytes(const unsandbox_result *result);
+
+/**
+ * Milliseconds from the start of the program to its end, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_result_wall_time_ms(const unsandbox_result *result);
+
+/**
+ * 1 where a compiler has run and its time and memory are known, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_result_has_compile(const unsandbox_result *result);
+
+/**
+ * Milliseconds of processor time of the compiler, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_result_compile_cpu_time_ms(const unsandbox_result *result);
+
+/**
+ * Largest memory of the compiler in bytes, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API
+uint64_t unsandbox_result_compile_peak_memory_bytes(const unsandbox_result *result);
+
+/**
+ * Milliseconds from the start of the compiler to its end, where known.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_result_compile_wall_time_ms(const unsandbox_result *result);
 
 /**
  * How many files the run gave back.

@@ -296,6 +296,23 @@ public:
         if (!result_->has_usage) return std::nullopt;
         return result_->peak_memory_bytes;
     }
+    std::optional<std::chrono::milliseconds> wall_time() const {
+        if (!result_->has_usage) return std::nullopt;
+        return std::chrono::milliseconds(unsandbox_result_wall_time_ms(result_.get()));
+    }
+    /// The compiler's; the three above are the program's.
+    std::optional<std::chrono::milliseconds> compile_cpu_time() const {
+        if (!unsandbox_result_has_compile(result_.get())) return std::nullopt;
+        return std::chrono::milliseconds(unsandbox_result_compile_cpu_time_ms(result_.get()));
+    }
+    std::optional<std::uint64_t> compile_peak_memory_bytes() const {
+        if (!unsandbox_result_has_compile(result_.get())) return std::nullopt;
+        return unsandbox_result_compile_peak_memory_bytes(result_.get());
+    }
+    std::optional<std::chrono::milliseconds> compile_wall_time() const {
+        if (!unsandbox_result_has_compile(result_.get())) return std::nullopt;
+        return std::chrono::milliseconds(unsandbox_result_compile_wall_time_ms(result_.get()));
+    }
     std::vector<Artifact> artifacts() const {
         std::vector<Artifact> all;
         for (std::size_t i = 0; i < result_->artifact_count; i++)

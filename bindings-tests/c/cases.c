@@ -207,6 +207,12 @@ static void put_result(const unsandbox_result *it) {
     if (it->has_usage) {
         put_number("cpu_time_ms", (int64_t)it->cpu_time_ms);
         put_number("peak_memory_bytes", (int64_t)it->peak_memory_bytes);
+        put_number("wall_time_ms", (int64_t)unsandbox_result_wall_time_ms(it));
+    }
+    if (unsandbox_result_has_compile(it)) {
+        put_number("compile_cpu_time_ms", (int64_t)unsandbox_result_compile_cpu_time_ms(it));
+        put_number("compile_peak_memory_bytes", (int64_t)unsandbox_result_compile_peak_memory_bytes(it));
+        put_number("compile_wall_time_ms", (int64_t)unsandbox_result_compile_wall_time_ms(it));
     }
     put_number("truncated", it->truncated);
     put_text("isolation", it->isolation_level, it->isolation_level_len);

@@ -147,6 +147,10 @@ public:
         if (const auto time = result.total_time()) number("total_time_ms", time->count());
         if (const auto time = result.cpu_time()) number("cpu_time_ms", time->count());
         optional_number("peak_memory_bytes", result.peak_memory_bytes());
+        if (const auto time = result.wall_time()) number("wall_time_ms", time->count());
+        if (const auto time = result.compile_cpu_time()) number("compile_cpu_time_ms", time->count());
+        optional_number("compile_peak_memory_bytes", result.compile_peak_memory_bytes());
+        if (const auto time = result.compile_wall_time()) number("compile_wall_time_ms", time->count());
         number("truncated", result.truncated());
         if (const auto isolation = result.isolation()) words("isolation", {isolation->level});
         for (const auto &artifact : result.artifacts()) {

@@ -44,6 +44,11 @@ class Report:
         if result.usage:
             self.value("cpu_time_ms", result.usage.cpu_time_ms)
             self.value("peak_memory_bytes", result.usage.peak_memory_bytes)
+            self.value("wall_time_ms", result.usage.wall_time_ms)
+        if result.compile:
+            self.value("compile_cpu_time_ms", result.compile.cpu_time_ms)
+            self.value("compile_peak_memory_bytes", result.compile.peak_memory_bytes)
+            self.value("compile_wall_time_ms", result.compile.wall_time_ms)
         if result.isolation:
             self.value("isolation", result.isolation.level)
         for it in result.artifacts:

@@ -139,8 +139,9 @@ class Report:
             self.value(f"{name}_len", len(data))
         self.value("error_text", reply["error"])
         self.value("isolation", (reply.get("isolation") or {}).get("level"))
-        for name in ("cpu_time_ms", "peak_memory_bytes"):
+        for name in ("cpu_time_ms", "peak_memory_bytes", "wall_time_ms"):
             self.value(name, (reply.get("usage") or {}).get(name))
+            self.value(f"compile_{name}", (reply.get("compile") or {}).get(name))
         for it in reply["artifacts"]:
             data = base64.b64decode(it["content_base64"])
             self.lines.append(["artifact", it["filename"], it["kind"], len(data), data[:4]])

@@ -26,15 +26,17 @@ def _short(value: str | bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run used.
+    """What a program used, or a compiler, with all processes that it started.
 
     Attributes:
         cpu_time_ms: Processor time in milliseconds.
         peak_memory_bytes: Largest memory in bytes.
+        wall_time_ms: Milliseconds from its start to its end; 0 where a server did not say.
     """
 
     cpu_time_ms: int
     peak_memory_bytes: int
+    wall_time_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ class ExecutionResult:
         execution_mode: "cold" or "pooled".
         network_mode: "zerotrust" or "semitrusted".
         total_time_ms: Milliseconds for queue, compiler and program together.
-        usage: Processor time and memory, where known.
+        usage: Time and memory of the program; None where it was not started.
+        compile: Time and memory of the compiler; None where nothing was compiled.
         truncated: Whether a stream reached its limit and the rest of it is gone.
         isolation: What the jail was made of, where known.
         json: The whole result as JSON text, with fields that this version does not know.
@@ -151,6 +154,7 @@ class ExecutionResult:
     network_mode: str | None = None
     total_time_ms: int | None = None
     usage: Usage | None = None
+    compile: Usage | None = None
     truncated: bool = False
     isolation: Isolation | None = None
     json: str = field(default="{}", repr=False, compare=False)

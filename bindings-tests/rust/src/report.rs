@@ -76,6 +76,10 @@ impl Report {
         self.optional("total_time_ms", result.total_time_ms);
         self.optional("cpu_time_ms", result.usage.map(|usage| usage.cpu_time_ms));
         self.optional("peak_memory_bytes", result.usage.map(|usage| usage.peak_memory_bytes));
+        self.optional("wall_time_ms", result.usage.map(|usage| usage.wall_time_ms));
+        self.optional("compile_cpu_time_ms", result.compile.map(|it| it.cpu_time_ms));
+        self.optional("compile_peak_memory_bytes", result.compile.map(|it| it.peak_memory_bytes));
+        self.optional("compile_wall_time_ms", result.compile.map(|it| it.wall_time_ms));
         self.value("truncated", u8::from(result.truncated));
         self.optional("isolation", result.isolation.as_ref().map(|isolation| &isolation.level));
         for artifact in &result.artifacts {

@@ -7,7 +7,7 @@ use crate::text::Text;
 use std::ffi::c_char;
 use std::sync::OnceLock;
 use unsandbox_protocol::result_fields::{FieldValue, RESULT_FIELDS};
-use unsandbox_protocol::{ExecutionResult, wire};
+use unsandbox_protocol::{ExecutionResult, Usage, wire};
 
 /// What one execution gave. Made by the library and never changed: any thread may read it. Owned by
 /// the caller, free with unsandbox_result_free. unsandbox_result_… has a function for every field; the
@@ -185,6 +185,14 @@ impl ResultBox {
             Some(FieldValue::Number(number)) => number,
             _ => None,
         }
+    }
+
+    pub fn usage(&self) -> Option<Usage> {
+        self.source.usage
+    }
+
+    pub fn compile(&self) -> Option<Usage> {
+        self.source.compile
     }
 
     pub fn isolation_layer(&self, index: usize) -> Option<&Text> {

@@ -3,7 +3,7 @@
 
 use crate::artifact::unsandbox_artifact;
 use crate::boundary::ffi;
-use crate::result::{free_result, owner, read, unsandbox_result};
+use crate::result::{ResultBox, free_result, owner, read, unsandbox_result};
 use crate::text::{give, give_empty, give_optional, give_raw};
 use std::ffi::c_char;
 
@@ -222,7 +222,7 @@ pub extern "C" fn unsandbox_result_total_time_ms(result: *const unsandbox_result
     ffi!(or 0, { owner(result).and_then(|it| it.number("total_time_ms")).map_or(0, |it| it as u64) })
 }
 
-/// 1 where processor time and memory are known, else 0.
+/// 1 where processor time and memory of the program are known, else 0; 0 also where it was not started.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -230,7 +230,7 @@ pub extern "C" fn unsandbox_result_has_usage(result: *const unsandbox_result) ->
     ffi!(or 0, { read(result).map_or(0, |it| it.has_usage.into()) })
 }
 
-/// Milliseconds of processor time, where known.
+/// Milliseconds of processor time of the program, where known.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -238,12 +238,54 @@ pub extern "C" fn unsandbox_result_cpu_time_ms(result: *const unsandbox_result) 
     ffi!(or 0, { read(result).map_or(0, |it| it.cpu_time_ms) })
 }
 
-/// Largest memory of the run in bytes, where known.
+/// Largest memory of the program in bytes, where known.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_result_peak_memory_bytes(result: *const unsandbox_result) -> u64 {
     ffi!(or 0, { read(result).map_or(0, |it| it.peak_memory_bytes) })
+}
+
+/// Milliseconds from the start of the program to its end, where known.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_result_wall_time_ms(result: *const unsandbox_result) -> u64 {
+    ffi!(or 0, { owner(result).and_then(ResultBox::usage).map_or(0, |it| it.wall_time_ms) })
+}
+
+/// 1 where a compiler has run and its time and memory are known, else 0.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_result_has_compile(result: *const unsandbox_result) -> i32 {
+    ffi!(or 0, { owner(result).and_then(ResultBox::compile).is_some().into() })
+}
+
+/// Milliseconds of processor time of the compiler, where known.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_result_compile_cpu_time_ms(result: *const unsandbox_result) -> u64 {
+    ffi!(or 0, { owner(result).and_then(ResultBox::compile).map_or(0, |it| it.cpu_time_ms) })
+}
+
+/// Largest memory of the compiler in bytes, where known.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_result_compile_peak_memory_bytes(
+    result: *const unsandbox_result,
+) -> u64 {
+    ffi!(or 0, { owner(result).and_then(ResultBox::compile).map_or(0, |it| it.peak_memory_bytes) })
+}
+
+/// Milliseconds from the start of the compiler to its end, where known.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_result_compile_wall_time_ms(result: *const unsandbox_result) -> u64 {
+    ffi!(or 0, { owner(result).and_then(ResultBox::compile).map_or(0, |it| it.wall_time_ms) })
 }
 
 /// How many files the run gave back.

@@ -170,6 +170,15 @@ fn a_program_that_does_not_compile_is_not_run() {
 }
 
 #[test]
+fn a_compiler_that_takes_too_much_memory_is_named_with_its_limit() {
+    let result = c("#include \"/dev/zero\"\n");
+    let words = "the compiler exceeded its 2 GiB of memory; a larger limits.memory_bytes is also the compiler's";
+    assert_eq!(result.error.as_deref(), Some(words));
+    assert_eq!((result.limit, result.exit_code), (Some(LimitKind::Memory), Some(137)));
+    assert!(result.usage.is_none() && result.compile.is_some(), "{result:?}");
+}
+
+#[test]
 fn a_running_job_is_cancelled_with_what_it_has_written() {
     let engine = engine();
     let (sink, events) = recorder();

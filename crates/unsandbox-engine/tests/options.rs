@@ -4,7 +4,8 @@
 mod common;
 
 use common::*;
-use unsandbox_protocol::{ErrorCode, InputFile, Limits, Request};
+use unsandbox_engine::{Engine, EngineOptions};
+use unsandbox_protocol::{ErrorCode, InputFile, IsolationPolicy, Limits, Request};
 
 #[test]
 fn arguments_environment_and_input() {
@@ -24,6 +25,59 @@ fn arguments_environment_and_input() {
 fn much_input_that_nobody_reads() {
     let request = Request::new("bash", "exec <&-; echo done").stdin(vec![b'x'; 8 << 20]);
     assert_eq!(execute(request).unwrap().stdout, b"done\n");
+}
+
+/// Programs that open standard input again by its two names, print how many bytes they read in all, and that it is a
+/// pipe. The second opening finds the end.
+const READERS: [(&str, &str); 5] = [
+    (
+        "bash",
+        "test -p /dev/stdin && n=$(cat /dev/stdin | wc -c) && m=$(cat /proc/self/fd/0 | wc -c) && echo $((n + m)) pipe",
+    ),
+    (
+        "python",
+        "import os, stat\n\
+         n = len(open('/dev/stdin', 'rb').read()) + len(open('/proc/self/fd/0', 'rb').read())\n\
+         print(n, 'pipe' if stat.S_ISFIFO(os.fstat(0).st_mode) else 'other')",
+    ),
+    (
+        "javascript",
+        "const fs = require('fs');\n\
+         const n = fs.readFileSync('/dev/stdin').length + fs.readFileSync('/proc/self/fd/0').length;\n\
+         console.log(n, fs.fstatSync(0).isFIFO() ? 'pipe' : 'other');",
+    ),
+    (
+        "c",
+        "#include <stdio.h>\n#include <sys/stat.h>\nint main(void) { long n = 0; struct stat s; fstat(0, &s);\n\
+         for (int i = 0; i < 2; i++) { FILE *f = fopen(i ? \"/proc/self/fd/0\" : \"/dev/stdin\", \"r\");\n\
+         if (!f) { perror(\"fopen\"); return 1; } while (fgetc(f) != EOF) n++; }\n\
+         printf(\"%ld %s\\n\", n, S_ISFIFO(s.st_mode) ? \"pipe\" : \"other\"); return 0; }",
+    ),
+    (
+        "ruby",
+        "n = File.read('/dev/stdin').bytesize + File.read('/proc/self/fd/0').bytesize\n\
+         puts \"#{n} #{STDIN.stat.pipe? ? 'pipe' : 'other'}\"",
+    ),
+];
+
+#[test]
+fn standard_input_is_a_pipe_however_much_there_is() {
+    // 200,000 bytes are more than a pipe holds.
+    let inputs = [None, Some(0), Some(3), Some(200_000)];
+    for level in [IsolationPolicy::Auto, IsolationPolicy::Reduced] {
+        let options = EngineOptions { isolation: level, ..EngineOptions::default() };
+        let engine = Engine::new(options).unwrap();
+        for (language, code) in READERS {
+            for len in inputs {
+                let mut request = Request::new(language, code).ttl(20);
+                request.stdin = len.map(|len| vec![b'x'; len]);
+                let result = execute_on(&engine, request).unwrap();
+                let expected = format!("{} pipe\n", len.unwrap_or(0));
+                let given = (result.stdout_text(), result.stderr_text());
+                assert_eq!(given, (expected.into(), "".into()), "{language}, {len:?}, {level:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -129,6 +183,64 @@ fn limits_of_processes_and_open_files_hold() {
         format!("{}{}", result.stdout_text(), result.stderr_text()).contains("fork"),
         "{result:?}"
     );
+}
+
+const SMALL: [(&str, &str); 5] = [
+    ("c", "#include <stdio.h>\nint main(void) { puts(\"ran\"); return 0; }"),
+    ("cpp", "#include <cstdio>\nint main() { puts(\"ran\"); }"),
+    ("pascal", "begin writeln('ran'); end."),
+    ("fortran", "program p\nprint '(a)', 'ran'\nend program"),
+    ("d", "import std.stdio; void main() { writeln(\"ran\"); }"),
+];
+
+#[test]
+fn limits_are_the_programs_and_a_compiler_has_its_own() {
+    let limits = Limits {
+        memory_bytes: Some(16 << 20),
+        cpu_time_ms: Some(500),
+        processes: Some(1),
+        open_files: Some(16),
+        file_size_bytes: Some(0),
+        ..Limits::default()
+    };
+    for level in [IsolationPolicy::Auto, IsolationPolicy::Reduced] {
+        let options = EngineOptions { isolation: level, ..EngineOptions::default() };
+        let engine = Engine::new(options).unwrap();
+        for (language, code) in SMALL {
+            let request = Request::new(language, code).limits(limits);
+            let result = match execute_on(&engine, request) {
+                Err(error) if error.code() == ErrorCode::LanguageUnavailable => continue,
+                result => result.unwrap(),
+            };
+            assert_eq!(result.stdout_text(), "ran\n", "{language}, {level:?}: {result:?}");
+            let (usage, compile) = (result.usage.unwrap(), result.compile.unwrap());
+            let seen = format!("{language}, {level:?}: {usage:?}, {compile:?}");
+            assert!(usage.peak_memory_bytes < 16 << 20, "{seen}");
+            assert!(usage.cpu_time_ms < 500 && usage.wall_time_ms > 0, "{seen}");
+            assert!(compile.wall_time_ms > 0 && compile.cpu_time_ms > 0, "{seen}");
+            assert!(compile.peak_memory_bytes > 0, "{seen}");
+        }
+        let interpreted = execute_on(&engine, Request::new("bash", ":")).unwrap();
+        assert!(interpreted.compile.is_none() && interpreted.usage.is_some(), "{interpreted:?}");
+    }
+}
+
+#[test]
+fn what_a_compiler_used_does_not_count_against_the_program() {
+    // More memory and time than the program may have.
+    let code = "#include <iostream>\nint main() { return 0; }";
+    let limits = Limits { memory_bytes: Some(32 << 20), ..Limits::default() };
+    for level in [IsolationPolicy::Auto, IsolationPolicy::Reduced] {
+        let options = EngineOptions { isolation: level, ..EngineOptions::default() };
+        let engine = Engine::new(options).unwrap();
+        let result = execute_on(&engine, Request::new("cpp", code).limits(limits)).unwrap();
+        assert!(result.success, "{result:?}");
+        let (usage, compile) = (result.usage.unwrap(), result.compile.unwrap());
+        assert!(compile.peak_memory_bytes > 32 << 20, "{level:?}: {compile:?}");
+        assert!(usage.peak_memory_bytes < 16 << 20, "{level:?}: {usage:?}");
+        assert!(2 * usage.cpu_time_ms < compile.cpu_time_ms, "{level:?}: {usage:?}, {compile:?}");
+        assert!(2 * usage.wall_time_ms < compile.wall_time_ms, "{level:?}: {usage:?}, {compile:?}");
+    }
 }
 
 #[test]

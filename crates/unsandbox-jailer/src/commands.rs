@@ -11,8 +11,8 @@
 //! [`FromInit::Answer`]. Files stay, processes do not: all that a program has started are ended with it. While a program
 //! of [`Command::Spawn`] runs, files can be placed, read, listed and removed, a signal can be sent to it, and a second
 //! spawn is refused. Wall time, and the processor time of an end, are those of each program; the limits of processor time,
-//! memory and files, and the peak of memory, count over all programs of the jail: once its processor time is used up, a
-//! spawn is refused. System V objects are removed with the program that made them. POSIX message queues, which
+//! memory and files, and the peak of memory, count over all programs of the jail (a compiler of the batch is none of
+//! them): once its processor time is used up, a spawn is refused. System V objects are removed with the program that made them. POSIX message queues, which
 //! the init could not find to remove them, cannot be made in a jail that is kept. [`Command::End`], or the end of either socket,
 //! ends the jail and everything in it.
 //!
@@ -40,7 +40,10 @@ pub struct Plan {
     pub env: Vec<String>,
     /// Of every other step.
     pub build_env: Vec<String>,
+    /// Of the program: [`StepKind::Run`] and [`Command::Spawn`].
     pub limits: RunLimits,
+    /// Of the other steps, which are an account of their own: what they use counts against these limits alone.
+    pub compile_limits: RunLimits,
     /// Files of the work directory to give back besides `artifacts/`.
     pub collect: Vec<Wanted>,
     pub artifacts_max_count: u64,
@@ -55,6 +58,7 @@ wire_struct!(Plan {
     env,
     build_env,
     limits,
+    compile_limits,
     collect,
     artifacts_max_count,
     artifacts_max_bytes,

@@ -11,7 +11,7 @@ pub const MESSAGE_MAX: usize = 64 * 1024;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ToJailer {
     /// Starts a run. `tree` is its plan's [`crate::commands::Plan::tmp`]. Descriptors: the init's socket, the plan, stdin,
-    /// stdout, stderr.
+    /// stdout, stderr. The program's stdin is always a pipe: the init feeds it from a file, and hands a pipe on.
     Spawn { id: u64, needs: Needs, tree: String },
     /// Ends a run whatever its init does.
     Kill { id: u64 },
@@ -31,6 +31,9 @@ pub struct Needs {
     /// Processors that the run may use; 0: all.
     pub cpus: u64,
     pub processes: u64,
+    /// Memory and processes of the compiler, which has a control group of its own; 0 where nothing is compiled.
+    pub compile_memory_bytes: u64,
+    pub compile_processes: u64,
     /// Size of the writable tree, where the jail mounts its own.
     pub work_bytes: u64,
     pub work_files: u64,
@@ -46,12 +49,24 @@ impl Needs {
         memory_bytes: 512 << 20,
         cpus: 0,
         processes: 256,
+        compile_memory_bytes: 0,
+        compile_processes: 0,
         work_bytes: 256 << 20,
         work_files: 16_384,
         listen: Vec::new(),
     };
 }
-wire_struct!(Needs { show, memory_bytes, cpus, processes, work_bytes, work_files, listen });
+wire_struct!(Needs {
+    show,
+    memory_bytes,
+    cpus,
+    processes,
+    compile_memory_bytes,
+    compile_processes,
+    work_bytes,
+    work_files,
+    listen
+});
 
 /// From the jailer to the engine.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timestamps, Uid};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitOptions, WaitStatus};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitOptions};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::ffi::{CStr, CString};
 use std::io;
@@ -87,15 +87,17 @@ pub fn kill(pid: libc::pid_t, signal: i32) -> io::Result<()> {
 #[derive(Clone, Copy, Debug)]
 pub struct Reaped {
     pub pid: libc::pid_t,
-    status: WaitStatus,
+    /// The largest resident size of it and of those that it has waited for.
+    pub peak_bytes: u64,
+    status: libc::c_int,
 }
 
 impl Reaped {
     /// The exit code, or the signal as the error.
     pub fn end(&self) -> Result<i32, i32> {
-        match self.status.terminating_signal() {
-            Some(signal) => Err(signal),
-            None => Ok(self.status.exit_status().unwrap_or_default()),
+        match libc::WIFSIGNALED(self.status) {
+            true => Err(libc::WTERMSIG(self.status)),
+            false => Ok(libc::WEXITSTATUS(self.status)),
         }
     }
 }
@@ -105,9 +107,20 @@ const ALL: WaitOptions = WaitOptions::from_bits_retain(libc::__WALL as u32);
 
 /// Reaps one child; `Ok(None)` if none has ended and `block` is false. ECHILD when there is none.
 pub fn reap(block: bool) -> io::Result<Option<Reaped>> {
-    let options = if block { ALL } else { ALL | WaitOptions::NOHANG };
-    let reaped = rustix::io::retry_on_intr(|| rustix::process::wait(options))?;
-    Ok(reaped.map(|(pid, status)| Reaped { pid: pid.as_raw_pid(), status }))
+    let options = libc::__WALL | if block { 0 } else { libc::WNOHANG };
+    let mut status = 0;
+    let mut usage = no_usage();
+    loop {
+        // SAFETY: both outlive the call.
+        match check(unsafe { libc::wait4(-1, &mut status, options, &mut usage) }) {
+            Ok(0) => return Ok(None),
+            Ok(pid) => {
+                return Ok(Some(Reaped { pid, peak_bytes: usage.ru_maxrss as u64 * 1024, status }));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Reaps one child, if it has ended.
@@ -123,16 +136,18 @@ pub fn wait_for(pid: libc::pid_t) -> Option<i32> {
     status.exit_status()
 }
 
-/// Processor time and largest resident size of every descendant that was reaped.
-pub fn children_usage() -> (Duration, u64) {
-    // SAFETY: an all-zero rusage is valid, and outlives the call.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
-        usage
-    };
+fn no_usage() -> libc::rusage {
+    // SAFETY: all zero is valid.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Processor time of every descendant that was reaped.
+pub fn children_time() -> Duration {
+    let mut usage = no_usage();
+    // SAFETY: it outlives the call.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage) };
     let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
-    (time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss as u64 * 1024)
+    time(usage.ru_utime) + time(usage.ru_stime)
 }
 
 /// `kind` and `data` are empty where the flags do not need them.
@@ -338,8 +353,12 @@ pub fn child_signal_fd() -> io::Result<OwnedFd> {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigaddset(&mut set, libc::SIGCHLD);
+        let signals =
+            owned(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK).into());
+        // Writing to a program that has closed its input is an error, not the end of this process.
+        libc::sigaddset(&mut set, libc::SIGPIPE);
         check(libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut()))?;
-        owned(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK).into())
+        signals
     }
 }
 
@@ -378,8 +397,19 @@ pub fn poll_readable<const N: usize>(
     fds: [RawFd; N],
     timeout: Option<Duration>,
 ) -> io::Result<[bool; N]> {
-    let mut polled =
-        fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN | libc::POLLPRI, revents: 0 });
+    poll(fds.map(|fd| (fd, READABLE)), timeout)
+}
+
+/// What [`poll`] waits for.
+pub const READABLE: libc::c_short = libc::POLLIN | libc::POLLPRI;
+pub const WRITABLE: libc::c_short = libc::POLLOUT;
+
+/// Waits for an event of any descriptor; an error or a hang-up is always one. A negative descriptor has none.
+pub fn poll<const N: usize>(
+    fds: [(RawFd, libc::c_short); N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    let mut polled = fds.map(|(fd, events)| libc::pollfd { fd, events, revents: 0 });
     let timeout = timeout.map(|t| libc::timespec {
         tv_sec: t.as_secs() as libc::time_t,
         tv_nsec: t.subsec_nanos() as libc::c_long,
@@ -518,6 +548,10 @@ pub fn drop_groups() {
 pub fn is_open(fd: RawFd) -> bool {
     // SAFETY: takes no pointers.
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::fcntl_setfl(fd, rustix::fs::OFlags::NONBLOCK)?)
 }
 
 pub fn set_close_on_exec(fd: RawFd) {

@@ -40,6 +40,11 @@ pub const COMPILE_TIME: Duration = Duration::from_secs(60);
 /// Longest compile step that the table of languages may ask for (ours).
 pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(180);
 
+/// Memory of the compile step and of those that make what comes back (ours): apart from the program's, and at least so
+/// much. A larger `memory_bytes` is theirs, too; `processes`, `open_files` and `file_size_bytes` hold for them where they
+/// are above their defaults.
+pub const COMPILE_MEMORY_BYTES: u64 = 2 * 1024 * MB;
+
 /// Artifacts: files and bytes together; what is skipped is named in `error` (ours).
 pub const ARTIFACTS_MAX_COUNT: usize = 100;
 /// Bytes of all artifacts of one run together (ours).
@@ -135,8 +140,8 @@ macro_rules! limits {
 }
 
 limits! {
-    memory_bytes: Some(512 * MB), 16 * MB..=16 * 1024 * MB; "memory of the whole run"
-    cpu_time_ms: None, 10..=8 * 900_000; "processor time of the whole run"
+    memory_bytes: Some(512 * MB), 16 * MB..=16 * 1024 * MB; "memory of the program, with all processes that it starts"
+    cpu_time_ms: None, 10..=8 * 900_000; "processor time of the program, with all processes that it starts"
     cpus: None, 1..=1024; "processors that the run may use"
     processes: Some(256), 1..=4096; "processes and threads"
     open_files: Some(1024), 16..=65_536; "open descriptors of one process"

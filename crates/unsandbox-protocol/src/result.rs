@@ -148,13 +148,15 @@ impl Artifact {
     }
 }
 
-/// What the run used.
+/// What the program used, or the compiler, with all processes that it started.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Usage {
-    /// Processor time of the run in milliseconds.
+    /// Processor time in milliseconds.
     pub cpu_time_ms: u64,
-    /// Largest memory of the run in bytes.
+    /// Largest memory in bytes.
     pub peak_memory_bytes: u64,
+    /// Time from its start to its end in milliseconds; 0 where a server did not say.
+    pub wall_time_ms: u64,
 }
 
 /// A reply's text as it came. Clones share it.
@@ -216,8 +218,11 @@ pub struct ExecutionResult {
     pub network_mode: Option<String>,
     /// Queue, compile and run together.
     pub total_time_ms: Option<u64>,
-    /// Processor time and memory; `None` where unknown.
+    /// Time and memory of the program; `None` where it was not started, or where unknown.
     pub usage: Option<Usage>,
+    /// Time and memory of the compiler, and of the steps that make what comes back; `None` where nothing was compiled, or
+    /// where unknown.
+    pub compile: Option<Usage>,
     /// A stream reached the output limit, and the rest of it is gone.
     pub truncated: bool,
     /// What the jail was made of; `None` where a server did not say.
@@ -246,6 +251,7 @@ impl ExecutionResult {
             network_mode: None,
             total_time_ms: None,
             usage: None,
+            compile: None,
             truncated: false,
             isolation: None,
             raw: None,

@@ -303,7 +303,8 @@ fn full_result() -> ExecutionResult {
         execution_mode: Some("cold".into()),
         network_mode: Some("zerotrust".into()),
         total_time_ms: Some(12),
-        usage: Some(Usage { cpu_time_ms: 3, peak_memory_bytes: 4096 }),
+        usage: Some(Usage { cpu_time_ms: 3, peak_memory_bytes: 4096, wall_time_ms: 5 }),
+        compile: Some(Usage { cpu_time_ms: 9, peak_memory_bytes: 8192, wall_time_ms: 7 }),
         truncated: true,
         isolation: Some(Isolation {
             level: "full".into(),
@@ -322,7 +323,9 @@ fn our_result_is_the_superset_in_its_order() {
         r#""status":"completed","artifacts":[{"filename":"a.out","name":"a.out","type":"base64","#,
         r#""content_base64":"AAH/","size":3,"kind":"binary"}],"execution_mode":"cold","#,
         r#""network_mode":"zerotrust","total_time_ms":12,"stdout_base64":"b2sg/wo=","#,
-        r#""usage":{"cpu_time_ms":3,"peak_memory_bytes":4096},"signal":9,"limit":"memory","truncated":true,"#,
+        r#""usage":{"cpu_time_ms":3,"peak_memory_bytes":4096,"wall_time_ms":5},"#,
+        r#""compile":{"cpu_time_ms":9,"peak_memory_bytes":8192,"wall_time_ms":7},"#,
+        r#""signal":9,"limit":"memory","truncated":true,"#,
         r#""isolation":{"level":"full","layers":["user"],"missing":["cgroup"]}}"#,
     );
     assert_eq!(wire::encode_result(&full_result(), wire::Shape::Once), expected);

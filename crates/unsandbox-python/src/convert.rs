@@ -42,6 +42,7 @@ pub fn result(py: Python<'_>, result: impl Into<Arc<ExecutionResult>>) -> Made<'
     fields.set_item("job_id", result.job_id.as_deref())?;
     fields.set_item("artifacts", tuple(py, &result.artifacts, artifact)?)?;
     fields.set_item("usage", result.usage.map(|it| usage(py, it)).transpose()?)?;
+    fields.set_item("compile", result.compile.map(|it| usage(py, it)).transpose()?)?;
     let isolation = result.isolation.as_ref().map(|it| isolation(py, it)).transpose()?;
     fields.set_item("isolation", isolation)?;
     fields.set_item("json", Py::new(py, LazyJson::of_result(result))?)?;
@@ -58,7 +59,7 @@ fn tuple<'py, T>(
 }
 
 fn usage(py: Python<'_>, usage: Usage) -> Made<'_> {
-    make!(py, "Usage", (usage.cpu_time_ms, usage.peak_memory_bytes))
+    make!(py, "Usage", (usage.cpu_time_ms, usage.peak_memory_bytes, usage.wall_time_ms))
 }
 
 fn isolation<'py>(py: Python<'py>, isolation: &Isolation) -> Made<'py> {

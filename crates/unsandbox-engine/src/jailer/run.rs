@@ -21,7 +21,7 @@ use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::commands::{Cause, FromInit, RunLimits, StepEnd, StepKind};
 use unsandbox_jailer::message::Trouble;
 use unsandbox_protocol::{
-    Artifact, Error, ErrorCode, Event, EventSink, ExecutionResult, Owner, Status, Stream,
+    Artifact, Error, ErrorCode, Event, EventSink, ExecutionResult, Owner, Status, Stream, Usage,
 };
 
 /// One stream of the program.
@@ -49,6 +49,7 @@ pub struct Run {
     ending: Ending,
     truncated: bool,
     end: Option<(StepKind, StepEnd)>,
+    compile: Option<Usage>,
     artifacts: Vec<Artifact>,
     notes: Vec<String>,
     trouble: Option<Trouble>,
@@ -109,6 +110,7 @@ impl Run {
             ending,
             truncated: false,
             end: None,
+            compile: None,
             artifacts: Vec::new(),
             notes: prepared.notes.clone(),
             trouble: None,
@@ -222,6 +224,11 @@ impl Run {
     }
 
     fn take(&mut self, message: FromInit, fds: Vec<OwnedFd>) {
+        if let FromInit::Ended { kind, end } = &message
+            && *kind != StepKind::Run
+        {
+            outcome::add_compile(&mut self.compile, end);
+        }
         match message {
             // A stopped step is the last one, and its end is that of the run.
             FromInit::Ended { kind: kind @ (StepKind::Pack | StepKind::Wasm), end }
@@ -337,6 +344,7 @@ impl Run {
         let [stdout, stderr] = self.outputs;
         (result.stdout, result.stderr) = (stdout.kept, stderr.kept);
         result.truncated = self.truncated;
+        result.compile = self.compile;
         if self.trouble.is_some() {
             outcome::no_program(&mut result);
             return Ok(result);

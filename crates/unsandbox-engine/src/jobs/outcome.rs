@@ -3,6 +3,7 @@
 
 use crate::jobs::ending::Ending;
 use unsandbox_jailer::commands::{Cause, PIPES_MAX, StepEnd, StepKind};
+use unsandbox_protocol::limits::COMPILE_MEMORY_BYTES;
 use unsandbox_protocol::result::{EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT};
 use unsandbox_protocol::{CancelReason, ExecutionResult, LimitKind, Status, Usage};
 
@@ -11,10 +12,9 @@ const SIGXFSZ: i32 = 25;
 
 /// Fills in the fields of the result about its end.
 pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, ending: &Ending) {
-    result.usage = Some(Usage {
-        cpu_time_ms: end.cpu_time_us.div_ceil(1000),
-        peak_memory_bytes: end.peak_memory_bytes,
-    });
+    if kind == StepKind::Run {
+        result.usage = Some(usage(end));
+    }
     result.status = Status::Completed;
     let who = who(kind);
     match end.cause {
@@ -59,6 +59,21 @@ pub fn describe(result: &mut ExecutionResult, kind: StepKind, end: &StepEnd, end
     }
 }
 
+pub fn usage(end: &StepEnd) -> Usage {
+    Usage {
+        cpu_time_ms: end.cpu_time_us.div_ceil(1000),
+        peak_memory_bytes: end.peak_memory_bytes,
+        wall_time_ms: end.wall_us.div_ceil(1000),
+    }
+}
+
+/// Adds a further step to those of the compiler. Its processor time and its peak count over all of them.
+pub fn add_compile(compile: &mut Option<Usage>, end: &StepEnd) {
+    let before = compile.map_or(0, |before| before.wall_time_ms);
+    let usage = usage(end);
+    *compile = Some(Usage { wall_time_ms: before + usage.wall_time_ms, ..usage });
+}
+
 /// The error text of a failed step that makes an artifact.
 pub fn in_words(kind: StepKind, end: &StepEnd, ending: &Ending) -> String {
     let mut scratch = ExecutionResult::new(Status::Failed);
@@ -77,7 +92,17 @@ fn who(kind: StepKind) -> &'static str {
 pub fn out_of_memory(result: &mut ExecutionResult, kind: StepKind, ending: &Ending) {
     result.status = Status::Completed;
     let who = who(kind);
-    let words = format!("{who} exceeded limits.memory_bytes ({})", ending.limits.memory_bytes);
+    let asked = ending.limits.memory_bytes;
+    let words = match kind {
+        StepKind::Run => format!("{who} exceeded limits.memory_bytes ({asked})"),
+        _ if asked > COMPILE_MEMORY_BYTES => {
+            format!("{who} exceeded limits.memory_bytes ({asked}), which is also the compiler's")
+        }
+        _ => format!(
+            "{who} exceeded its {} GiB of memory; a larger limits.memory_bytes is also the compiler's",
+            COMPILE_MEMORY_BYTES >> 30
+        ),
+    };
     limited(result, LimitKind::Memory, EXIT_LIMIT, Some(SIGKILL), words);
 }
 
@@ -212,7 +237,10 @@ mod tests {
                 ended(Cause::Wall, SIGKILL),
                 "exceeded the 60 s that its language has for compiling; ttl does not change them",
             ),
-            (ended(Cause::Memory, SIGKILL), "exceeded limits.memory_bytes (64)"),
+            (
+                ended(Cause::Memory, SIGKILL),
+                "exceeded its 2 GiB of memory; a larger limits.memory_bytes is also the compiler's",
+            ),
         ] {
             let words = in_words(StepKind::Pack, &end, &ending());
             assert_eq!(words, format!("the artifact's command {why}"));

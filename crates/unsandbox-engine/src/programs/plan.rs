@@ -5,7 +5,7 @@ use crate::egress;
 use crate::programs::runtimes::Runtime;
 use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Then, Wanted};
 use unsandbox_jailer::message::Needs;
-use unsandbox_protocol::language::Language;
+use unsandbox_protocol::language::{Language, Recipe};
 use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
 use unsandbox_protocol::rules::file_names;
 use unsandbox_protocol::structure::{Layout, Upload, layout};
@@ -18,8 +18,6 @@ const BUILD: &str = "build";
 /// The compiled program.
 const OUT: &str = "build/main";
 const WORK: &str = "input";
-/// What a compiler may use of memory where the program may use less.
-const BUILD_MEMORY_MB: u64 = 2048;
 
 /// The environment of every program; a recipe and the request add to it.
 const STANDARD_ENV: &[(&str, &str)] = &[
@@ -51,16 +49,19 @@ pub struct Prepared {
     language: &'static Language,
     runtime: Runtime,
     program: Program,
-    /// Paths below the writable tree and contents of the files that are placed.
-    files: Vec<(String, Vec<u8>)>,
+    files: Files,
     /// Whether only the runtime is asked for its version.
     only_version: bool,
     pub needs: Needs,
     pub limits: RunLimits,
+    compile_limits: RunLimits,
     pub output_bytes: u64,
     /// Parts of the request without effect, reported with the result.
     pub notes: Vec<String>,
 }
+
+/// Paths below the writable tree and contents of the files that are placed.
+type Files = Vec<(String, Vec<u8>)>;
 
 /// What the text of the program says about its commands.
 #[derive(Debug)]
@@ -90,6 +91,8 @@ impl Prepared {
         let (program, files) = placed(&mut request, language, &runtime)?;
         request.stdin = None; // its descriptor is made already
         let limits = run_limits(&request, language);
+        let compile_limits = compile_limits(&limits);
+        let compiles = compiles(runtime.recipe);
         let listen = match network_mode {
             NetworkMode::Semitrusted => egress::PORTS.to_vec(),
             NetworkMode::Zerotrust => Vec::new(),
@@ -99,6 +102,8 @@ impl Prepared {
             memory_bytes: limits.memory_bytes,
             cpus: limit(&request.limits, language, "cpus"),
             processes: limits.processes,
+            compile_memory_bytes: if compiles { compile_limits.memory_bytes } else { 0 },
+            compile_processes: if compiles { compile_limits.processes } else { 0 },
             work_bytes: limits.work_bytes,
             work_files: limits.work_files,
             listen,
@@ -115,6 +120,7 @@ impl Prepared {
             only_version: false,
             needs,
             limits,
+            compile_limits,
             output_bytes,
             notes,
         })
@@ -140,7 +146,7 @@ impl Prepared {
         };
         let memory_mb = self.limits.memory_bytes >> 20;
         let words = Words { program, runtime, args: &request.args, memory_mb, tmp: tree };
-        let build_words = Words { memory_mb: memory_mb.max(BUILD_MEMORY_MB), ..words };
+        let build_words = Words { memory_mb: self.compile_limits.memory_bytes >> 20, ..words };
         let (steps, collect) = if self.only_version {
             let argv = words.command(runtime.recipe.version);
             (vec![Step { kind: StepKind::Run, argv, wall_ms: run_ms(request) }], Vec::new())
@@ -153,6 +159,7 @@ impl Prepared {
             env: environment(request, self.network_mode, &words),
             build_env: build_environment(request, &build_words),
             limits: self.limits,
+            compile_limits: self.compile_limits,
             collect,
             artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
             artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
@@ -191,7 +198,7 @@ fn placed(
     request: &mut Request,
     language: &'static Language,
     runtime: &Runtime,
-) -> Result<(Program, Vec<(String, Vec<u8>)>), Error> {
+) -> Result<(Program, Files), Error> {
     let names = file_names(&request.input_files)?;
     let contents = std::mem::take(&mut request.input_files);
     let contents = contents.into_iter().map(|file| file.content);
@@ -203,8 +210,7 @@ fn placed(
     let program = Program { source, sources, entry, form };
     let work = |name: &str| format!("{WORK}/{name}");
     let kept = uploaded.into_iter().filter(|(name, _)| Some(name) != replaces.as_ref());
-    let mut files: Vec<(String, Vec<u8>)> =
-        kept.map(|(name, content)| (work(&name), content)).collect();
+    let mut files: Files = kept.map(|(name, content)| (work(&name), content)).collect();
     files.extend(beside.iter().map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())));
     files.push((work(&program.source), text));
     Ok((program, files))
@@ -324,6 +330,26 @@ fn run_limits(request: &Request, language: &Language) -> RunLimits {
     }
 }
 
+/// The limits of a step that is not the program's. A limit that was asked for never makes a compiler fail.
+fn compile_limits(asked: &RunLimits) -> RunLimits {
+    let default = |name: &str| {
+        let row = LIMIT_TABLE.iter().find(|row| row.name == name);
+        row.and_then(|row| row.default).unwrap_or(0)
+    };
+    RunLimits {
+        memory_bytes: asked.memory_bytes.max(limits::COMPILE_MEMORY_BYTES),
+        cpu_time_ms: 0,
+        processes: asked.processes.max(default("processes")),
+        open_files: asked.open_files.max(default("open_files")),
+        file_size_bytes: asked.file_size_bytes.max(default("file_size_bytes")),
+        ..*asked
+    }
+}
+
+fn compiles(recipe: &Recipe) -> bool {
+    [recipe.compile, recipe.pack, recipe.wasm].iter().any(|command| !command.is_empty())
+}
+
 /// `NAME=value` pairs of the program: the standard ones, then the recipe's, then the request's; the last one wins.
 fn environment(request: &Request, network_mode: NetworkMode, words: &Words<'_>) -> Vec<String> {
     let proxies = match network_mode {
@@ -379,6 +405,8 @@ mod tests {
             memory_bytes: of("memory_bytes"),
             cpus: of("cpus"),
             processes: of("processes"),
+            compile_memory_bytes: 0,
+            compile_processes: 0,
             work_bytes: of("work_bytes"),
             work_files: of("work_files"),
             listen: Vec::new(),
@@ -416,7 +444,20 @@ mod tests {
             work_files: of("work_files"),
         };
         assert_eq!(plan.limits, wanted);
-        let needs = needs(vec!["/opt/c".to_string()], of);
+        let compiler = RunLimits {
+            memory_bytes: limits::COMPILE_MEMORY_BYTES,
+            cpu_time_ms: 0,
+            processes: 256,
+            open_files: 1024,
+            file_size_bytes: 256 << 20,
+            ..wanted
+        };
+        assert_eq!(plan.compile_limits, compiler);
+        let needs = Needs {
+            compile_memory_bytes: compiler.memory_bytes,
+            compile_processes: compiler.processes,
+            ..needs(vec!["/opt/c".to_string()], of)
+        };
         assert_eq!(prepared.needs, needs);
         assert_eq!(prepared.output_bytes, of("output_bytes"));
         let times: Vec<u64> = plan.steps.iter().map(|step| step.wall_ms).collect();
@@ -424,6 +465,20 @@ mod tests {
         let Plan { artifacts_max_count, artifacts_max_bytes, .. } = plan;
         let most = (limits::ARTIFACTS_MAX_COUNT as u64, limits::ARTIFACTS_MAX_BYTES);
         assert_eq!((artifacts_max_count, artifacts_max_bytes), most);
+    }
+
+    #[test]
+    fn a_compiler_has_no_less_than_the_program_may_use() {
+        let asked = RunLimits {
+            memory_bytes: 3 << 30,
+            cpu_time_ms: 10,
+            processes: 300,
+            open_files: 2000,
+            file_size_bytes: 1 << 30,
+            work_bytes: 1 << 20,
+            work_files: 64,
+        };
+        assert_eq!(compile_limits(&asked), RunLimits { cpu_time_ms: 0, ..asked });
     }
 
     /// If the jailer is replaced while a run waits, the new one has another folder. Text of the user does not change.

@@ -26,7 +26,7 @@ pub fn resolve(candidate: &Path) -> Resolved {
         return found(asdf(candidate, root, name).or_else(|| env_family(root, name)));
     }
     if is_rustup(candidate) {
-        return found(rustup(name));
+        return found(rustup(candidate, name));
     }
     Resolved::Real
 }
@@ -76,10 +76,22 @@ fn is_rustup(candidate: &Path) -> bool {
     candidate.parent().and_then(|folder| same(folder.join("rustup"))).unwrap_or(false)
 }
 
-fn rustup(name: &str) -> Option<PathBuf> {
-    let home = env::var_os("RUSTUP_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".rustup")))?;
+/// The folder of rustup: where it is told to be, in the home, or beside the folder of the shim (`.cargo` and `.rustup`),
+/// which another user's home may hold.
+fn rustup_home(shim: &Path, told: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    let at_home = home.map(|home| home.join(".rustup"));
+    let beside = || {
+        let cargo = shim.parent()?.parent()?;
+        let name = cargo.file_name()?.to_str()?.replace("cargo", "rustup");
+        Some(cargo.parent()?.join(name))
+    };
+    let mut homes = [told, at_home, beside()].into_iter().flatten();
+    homes.find(|home| home.join("toolchains").is_dir())
+}
+
+fn rustup(shim: &Path, name: &str) -> Option<PathBuf> {
+    let variable = |name: &str| env::var_os(name).map(PathBuf::from);
+    let home = rustup_home(shim, variable("RUSTUP_HOME"), variable("HOME"))?;
     let toolchains = home.join("toolchains");
     let chosen = env::var("RUSTUP_TOOLCHAIN").ok().or_else(|| {
         let settings = fs::read_to_string(home.join("settings.toml")).ok()?;
@@ -97,4 +109,27 @@ fn rustup(name: &str) -> Option<PathBuf> {
     };
     let toolchain = installed.iter().find(matches).or_else(|| installed.first())?;
     Some(toolchain.join("bin").join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rustup_is_found_beside_its_shim_if_the_home_has_none() {
+        let base = env::temp_dir().join(format!("unsandbox-shims-{}", std::process::id()));
+        let [own, other] = ["usr/rustup", "home/.rustup"].map(|name| base.join(name));
+        for home in [&own, &other] {
+            fs::create_dir_all(home.join("toolchains")).unwrap();
+        }
+        let found =
+            |shim: &str, home: &str| rustup_home(&base.join(shim), None, Some(base.join(home)));
+        assert_eq!(found("usr/cargo/bin/rustc", "nobody"), Some(own.clone()));
+        assert_eq!(found("home/.cargo/bin/rustc", "nobody"), Some(other.clone()));
+        assert_eq!(found("usr/cargo/bin/rustc", "home"), Some(other.clone()));
+        assert_eq!(found("bin/rustc", "nobody"), None);
+        let told = Some(own.clone());
+        assert_eq!(rustup_home(&base.join("bin/rustc"), told, Some(base.join("home"))), Some(own));
+        fs::remove_dir_all(base).unwrap();
+    }
 }

@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 /// Small parts are written in blocks of this size.
 const WRITE_BLOCK_BYTES: usize = 16 * 1024;
 
-/// A descriptor from which the program reads its standard input.
+/// The standard input that the init gets. The program reads it from a pipe: the one here, or one that the init fills from
+/// the file.
 pub fn prepare(bytes: Option<&[u8]>, stream: Option<Box<dyn Read + Send>>) -> io::Result<OwnedFd> {
     if let Some(stream) = stream {
         let (reader, writer) = io::pipe()?;

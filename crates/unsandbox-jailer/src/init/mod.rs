@@ -4,6 +4,7 @@
 //! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
 
 mod collect;
+mod feed;
 mod files;
 mod kernel_memory;
 mod oom;
@@ -20,7 +21,7 @@ use crate::init::serve::Server;
 use crate::init::step::{Outcome, Received, Stepper};
 use crate::init::streams::{RunStreams, Streams};
 use crate::layers::ablation::{self, is_left_out};
-use crate::layers::cgroup::{GroupEntry, Meter};
+use crate::layers::cgroup::OpenGroup;
 use crate::layers::level::Level;
 use crate::layers::locks::{self, Locks};
 use crate::layers::notify::{Calls, Listener};
@@ -50,7 +51,10 @@ pub struct InitContext<'a> {
     pub needs: &'a Needs,
     /// To the supervisor, which sends "go" and then the run.
     pub parent_socket: OwnedFd,
-    pub group: Option<(GroupEntry, Meter)>,
+    /// The control group of the init and the program.
+    pub group: Option<OpenGroup>,
+    /// That of the compiler, where there is one.
+    pub compile_group: Option<OpenGroup>,
     /// Whether the run has the id of the host's user, and shares that user's quotas.
     pub shares_user: bool,
 }
@@ -90,8 +94,7 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     sys::set_name(c"unsandbox-init");
     close_foreign_descriptors(&context);
     let counts = context.counts();
-    let (entry, meter) = context.group.unzip();
-    let entered = entry.map_or(Ok(()), |entry| entry.enter());
+    let entered = context.group.as_ref().map_or(Ok(()), |group| group.entry.enter());
     match channel::receive_short(context.parent_socket.as_fd()) {
         Ok(Some((word, _))) if word == PARENT_READY => {}
         _ => sys::exit_now(1),
@@ -108,6 +111,7 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
     };
     let show = &context.needs.show;
     let (level, shares_user) = (context.level, context.shares_user);
+    let groups = [context.group, context.compile_group];
     let run =
         Run { control, filters, level, shares_user, show, parent_socket: context.parent_socket };
     let plan = prepared
@@ -121,7 +125,7 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
             plan,
             contents,
             streams,
-            Resources { locks, sockets, calls, oom_score, meter },
+            Resources { locks, sockets, calls, oom_score, groups },
         )
     });
     if let Err(trouble) = end {
@@ -140,8 +144,8 @@ pub fn main(context: InitContext<'_>, filters: &Filters) -> ! {
 /// Closes all that the supervisor had open but this init's own: its socket, and the descriptors of its group.
 fn close_foreign_descriptors(context: &InitContext<'_>) {
     let mut keep = vec![context.parent_socket.as_raw_fd()];
-    keep.extend(context.group.iter().flat_map(|(entry, _)| entry.descriptors()));
-    keep.extend(context.group.iter().flat_map(|(_, meter)| meter.descriptors()));
+    let groups = context.group.iter().chain(&context.compile_group);
+    keep.extend(groups.flat_map(OpenGroup::descriptors));
     keep.sort();
     sys::close_all_but(3, &keep);
 }
@@ -328,7 +332,8 @@ struct Resources<'a> {
     sockets: Vec<TcpListener>,
     calls: &'a mut Calls,
     oom_score: Option<OomScore>,
-    meter: Option<Meter>,
+    /// Of the program, and of the compiler.
+    groups: [Option<OpenGroup>; 2],
 }
 
 struct Run<'a> {
@@ -406,7 +411,7 @@ impl Run<'_> {
         tmp: &Path,
         mut plan: Plan,
         streams: Streams,
-        Resources { locks, sockets, calls, oom_score, meter }: Resources<'_>,
+        Resources { locks, sockets, calls, oom_score, groups }: Resources<'_>,
     ) -> JailResult<()> {
         self.hand_over(sockets).map_err(trouble("streams", "hand over sockets"))?;
         calls.set_writable_tree(tmp);
@@ -414,7 +419,7 @@ impl Run<'_> {
             Some(locks) => locks,
             None => locks_for(self.level, tmp, self.show, self.filters)?,
         };
-        let mut stepper = Stepper::new(&plan, locks, meter, self.shares_user, oom_score, calls)
+        let mut stepper = Stepper::new(&plan, locks, groups, self.shares_user, oom_score, calls)
             .map_err(trouble("streams", "prepare the steps"))?;
         if plan.then == Then::Serve {
             serve::limit_answers(self.control.as_fd())

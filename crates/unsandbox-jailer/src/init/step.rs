@@ -2,12 +2,13 @@
 //! Runs one program: starts it with every lock on, watches it, and ends it with all processes that it started.
 
 use crate::folder;
+use crate::init::feed::Feed;
 use crate::init::oom::OomScore;
 use crate::init::streams::RunStreams;
 use crate::init::system_v;
 use crate::init::watch::{Scope, Watchdog};
 use crate::layers::ablation::{self, Layer, is_left_out};
-use crate::layers::cgroup::Meter;
+use crate::layers::cgroup::{GroupEntry, OpenGroup};
 use crate::layers::level::Level;
 use crate::layers::locks::{Failure, Locks};
 use crate::layers::notify::Calls;
@@ -27,19 +28,32 @@ use unsandbox_jailer::message::Trouble;
 
 const MB: u64 = 1 << 20;
 
-pub struct Stepper<'a> {
-    locks: Locks<'a>,
+/// The program's use, or the compiler's, and its limits.
+struct Account {
     /// Where the kernel counts all processes of the user, `limits.processes` includes those outside the run.
     limits: RunLimits,
     /// The limit for the run alone.
     processes: u64,
+    watchdog: Watchdog,
+    /// By which a step enters the account's control group, if the init is not in it.
+    entry: Option<GroupEntry>,
+}
+
+/// Their places in [`Stepper::accounts`].
+const PROGRAM: usize = 0;
+const COMPILER: usize = 1;
+
+pub struct Stepper<'a> {
+    locks: Locks<'a>,
+    accounts: [Account; 2],
+    /// That of the step which is taken.
+    current: usize,
     /// Whether further programs follow in this jail.
     is_kept: bool,
     env: Vec<CString>,
     /// Of the steps before the program.
     build_env: Vec<CString>,
     signals: OwnedFd,
-    watchdog: Watchdog,
     oom_score: Option<OomScore>,
     calls: &'a mut Calls,
 }
@@ -65,7 +79,7 @@ impl<'a> Stepper<'a> {
     pub fn new(
         plan: &Plan,
         mut locks: Locks<'a>,
-        meter: Option<Meter>,
+        groups: [Option<OpenGroup>; 2],
         shares_user: bool,
         oom_score: Option<OomScore>,
         calls: &'a mut Calls,
@@ -75,29 +89,26 @@ impl<'a> Stepper<'a> {
             env.extend(ablation::environment_of_the_host());
         }
         let (env, build_env) = (c_strings(&env)?, c_strings(&plan.build_env)?);
-        let scope = match locks.level {
-            Level::Full => Scope::Jail,
-            Level::Reduced { .. } => Scope::Tree {
-                folder: PathBuf::from(&locks.tmp),
-                bytes: plan.limits.work_bytes,
-                files: plan.limits.work_files,
-                measured: Instant::now(),
-            },
+        let account = |limits: RunLimits, group: Option<OpenGroup>| {
+            let (entry, meter) = group.map(|group| (group.entry, group.meter)).unzip();
+            let watchdog = Watchdog::new(&limits, scope(&locks, &limits), meter, shares_user);
+            Account { processes: limits.processes, limits, watchdog, entry }
         };
-        let watchdog = Watchdog::new(&plan.limits, scope, meter, shares_user);
-        if watchdog.is_all() {
+        let [run, compile] = groups;
+        let program = Account { entry: None, ..account(plan.limits, run) };
+        let accounts = [program, account(plan.compile_limits, compile)];
+        if accounts[PROGRAM].watchdog.is_all() {
             locks.add_accounting_filters();
         }
         let signals = sys::child_signal_fd()?;
         let mut stepper = Stepper {
             locks,
-            processes: plan.limits.processes,
-            limits: plan.limits,
+            accounts,
+            current: PROGRAM,
             is_kept: plan.then == Then::Serve,
             env,
             build_env,
             signals,
-            watchdog,
             oom_score,
             calls,
         };
@@ -105,14 +116,14 @@ impl<'a> Stepper<'a> {
         Ok(stepper)
     }
 
-    /// Processor time of all programs so far.
+    /// Processor time of all programs so far, without compilers.
     pub fn cpu_time_us(&mut self) -> u64 {
-        self.watchdog.cpu_time().as_micros() as u64
+        self.accounts[PROGRAM].watchdog.cpu_time().as_micros() as u64
     }
 
     /// Whether no processor time is left for a further program.
     pub fn cpu_is_used_up(&mut self) -> bool {
-        self.watchdog.cpu_is_used_up()
+        self.accounts[PROGRAM].watchdog.cpu_is_used_up()
     }
 
     /// Sets the environment of the next program. Fails where a pair of `env` holds a NUL byte.
@@ -125,32 +136,43 @@ impl<'a> Stepper<'a> {
     /// Without a user namespace the kernel counts every process of this user.
     fn count_other_processes(&mut self) {
         if self.locks.level != Level::Full {
-            self.limits.processes = self.processes + proc::tasks_of(sys::effective_uid());
+            let others = proc::tasks_of(sys::effective_uid());
+            for account in &mut self.accounts {
+                account.limits.processes = account.processes + others;
+            }
         }
     }
 
     pub fn take(
         &mut self,
         step: &Step,
-        streams: RunStreams<'_>,
+        mut streams: RunStreams<'_>,
         ends: [BorrowedFd<'_>; 2],
         started: impl FnOnce() -> io::Result<()>,
         receive: &mut dyn FnMut() -> Received,
     ) -> Result<Outcome, Trouble> {
         let begin = Instant::now();
-        self.watchdog.begin_step();
+        self.current = if step.kind == StepKind::Run { PROGRAM } else { COMPILER };
+        let time_before = sys::children_time();
+        self.watchdog().begin_step();
+        let feed = match &mut streams {
+            RunStreams::Own(own) => Feed::replace(&mut own.stdin)
+                .map_err(trouble("streams", "make the pipe of standard input"))?,
+            RunStreams::Compiler(_) => None,
+        };
         let child = self.start(step, streams)?;
-        if self.watchdog.is_all() {
-            let has_started = || is_stopped(child) || self.watchdog.processes() != [child];
+        if self.watchdog().is_all() {
+            let watchdog = &self.accounts[self.current].watchdog;
+            let has_started = || is_stopped(child) || watchdog.processes() != [child];
             await_descriptors(child, STARTING_MAX, || hides_descriptors(child), has_started);
         }
         if started().is_err() {
             self.give_up();
         }
-        let (cause, code, collect) = self.wait(child, begin, step.wall_ms, ends, receive);
+        let (cause, code, collect) = self.wait(child, feed, begin, step.wall_ms, ends, receive);
         self.end_everything(ends[1]);
         self.make_executable(step);
-        let (cause, code) = match (cause, self.watchdog.verdict_at_end()) {
+        let (cause, code) = match (cause, self.watchdog().verdict_at_end()) {
             // The kernel's own kill looks like any other signal until its counter is read.
             (Cause::Exited | Cause::Signaled, Some(limit)) => (limit, libc::SIGKILL),
             (cause, _) => (cause, code),
@@ -158,11 +180,17 @@ impl<'a> Stepper<'a> {
         let end = StepEnd {
             cause,
             code,
-            cpu_time_us: self.watchdog.cpu_time().as_micros() as u64,
-            peak_memory_bytes: self.watchdog.peak_memory_bytes(),
+            cpu_time_us: self.watchdog().cpu_time().as_micros() as u64,
+            peak_memory_bytes: self.watchdog().peak_memory_bytes(),
             wall_us: begin.elapsed().as_micros() as u64,
         };
+        let time = sys::children_time().saturating_sub(time_before);
+        self.accounts[1 - self.current].watchdog.leave_out(time);
         Ok(Outcome { end, collect })
+    }
+
+    fn watchdog(&mut self) -> &mut Watchdog {
+        &mut self.accounts[self.current].watchdog
     }
 
     /// Returns once the program itself is running.
@@ -197,6 +225,9 @@ impl<'a> Stepper<'a> {
     /// Puts every lock of a program on this process, the new child. It shares the init's memory until it executes the
     /// program, so it must not change anything there.
     fn put_on_everything(&self, streams: &RunStreams<'_>) -> Result<(), Failure> {
+        let account = &self.accounts[self.current];
+        // First, because it takes the jailer's descriptors and the least rights.
+        account.entry.as_ref().map_or(Ok(()), GroupEntry::enter).map_err(|e| ("cgroup", e))?;
         sys::new_session();
         sys::unblock_signals();
         set_streams(streams).map_err(|e| ("streams", e))?;
@@ -204,7 +235,7 @@ impl<'a> Stepper<'a> {
             sys::no_core_file().map_err(|e| ("rlimits", e))?;
         }
         if !is_left_out(Layer::Rlimits) {
-            set_rlimits(&self.limits, self.is_kept).map_err(|e| ("rlimits", e))?;
+            set_rlimits(&account.limits, self.is_kept).map_err(|e| ("rlimits", e))?;
         }
         self.locks.put_on()?;
         if is_left_out(Layer::Descriptors) {
@@ -217,17 +248,19 @@ impl<'a> Stepper<'a> {
 
     /// Kills every other process of the run and waits until none is left. In a pid namespace the kernel signals
     /// all of them under one lock, so that none escapes by a fork.
-    fn end_everything(&self, parent_socket: BorrowedFd<'_>) {
+    fn end_everything(&mut self, parent_socket: BorrowedFd<'_>) {
         if self.locks.level == Level::Full {
             let _ = sys::kill(-1, libc::SIGKILL);
-            while sys::reap(true).is_ok() {}
+            while let Ok(reaped) = sys::reap(true) {
+                self.watchdog().note_reaped(reaped.map_or(0, |reaped| reaped.peak_bytes));
+            }
             if self.is_kept {
                 system_v::remove_all();
             }
             return;
         }
         tree::end(
-            || self.watchdog.members(),
+            || self.accounts[self.current].watchdog.members(),
             || {
                 sys::drain(self.signals.as_raw_fd());
                 let fds = [self.signals.as_raw_fd(), parent_socket.as_raw_fd()];
@@ -244,7 +277,8 @@ impl<'a> Stepper<'a> {
     /// run; without one the init cleans up first.
     fn give_up(&self) -> ! {
         if self.locks.level != Level::Full {
-            tree::end(|| self.watchdog.members(), || std::thread::sleep(BETWEEN_TRIES));
+            let watchdog = &self.accounts[self.current].watchdog;
+            tree::end(|| watchdog.members(), || std::thread::sleep(BETWEEN_TRIES));
             let _ = folder::remove(Path::new(&self.locks.tmp));
         }
         sys::exit_now(1)
@@ -263,24 +297,31 @@ impl<'a> Stepper<'a> {
     fn wait(
         &mut self,
         child: libc::pid_t,
+        mut feed: Option<Feed>,
         begin: Instant,
         wall_ms: u64,
         [control, parent_socket]: [BorrowedFd<'_>; 2],
         receive: &mut dyn FnMut() -> Received,
     ) -> (Cause, i32, bool) {
         let deadline = begin + Duration::from_millis(wall_ms);
-        let mut next_check = begin + self.watchdog.interval(Duration::ZERO);
+        let mut next_check = begin + self.watchdog().interval(Duration::ZERO);
         loop {
             let now = Instant::now();
             if now >= deadline {
                 return (Cause::Wall, libc::SIGKILL, true);
             }
             let timeout = deadline.min(next_check).saturating_duration_since(now);
-            let [signals, control_fd, parent_fd] =
-                [self.signals.as_raw_fd(), control.as_raw_fd(), parent_socket.as_raw_fd()];
-            let fds = [signals, control_fd, parent_fd, self.calls.descriptor()];
-            let Ok([child_ended, control_readable, parent_closed, call_waiting]) =
-                sys::poll_readable(fds, Some(timeout))
+            let [signals, control_fd, parent_fd, calls] = [
+                self.signals.as_raw_fd(),
+                control.as_raw_fd(),
+                parent_socket.as_raw_fd(),
+                self.calls.descriptor(),
+            ]
+            .map(|fd| (fd, sys::READABLE));
+            let input = (feed.as_ref().map_or(-1, Feed::descriptor), sys::WRITABLE);
+            let fds = [signals, control_fd, parent_fd, calls, input];
+            let Ok([child_ended, control_readable, parent_closed, call_waiting, input_taken]) =
+                sys::poll(fds, Some(timeout))
             else {
                 sys::exit_now(1)
             };
@@ -288,11 +329,15 @@ impl<'a> Stepper<'a> {
                 self.give_up();
             }
             if call_waiting {
-                self.calls.answer(|| self.watchdog.processes());
+                let watchdog = &self.accounts[self.current].watchdog;
+                self.calls.answer(|| watchdog.processes());
+            }
+            if input_taken {
+                feed = feed.and_then(Feed::go_on);
             }
             if child_ended {
                 sys::drain(self.signals.as_raw_fd());
-                if let Some(end) = reap_until(child) {
+                if let Some(end) = reap_until(child, self.watchdog()) {
                     return self.cause_of(end);
                 }
             }
@@ -305,16 +350,16 @@ impl<'a> Stepper<'a> {
                     Received::Closed => self.give_up(),
                 }
             }
-            // Calls that are handed over do not make the watchdog check more often.
-            if call_waiting && Instant::now() < next_check {
+            // Calls that are handed over, and input, do not make the watchdog check more often.
+            if (call_waiting || input_taken) && Instant::now() < next_check {
                 continue;
             }
             let check_begun = Instant::now();
-            if let Some(limit) = self.watchdog.check() {
+            if let Some(limit) = self.watchdog().check() {
                 return (limit, libc::SIGKILL, true);
             }
             // Checks take at most half of the time, so that calls are answered in between.
-            let pause = self.watchdog.interval(begin.elapsed()).max(check_begun.elapsed());
+            let pause = self.watchdog().interval(begin.elapsed()).max(check_begun.elapsed());
             next_check = Instant::now() + pause;
         }
     }
@@ -323,7 +368,7 @@ impl<'a> Stepper<'a> {
     fn cause_of(&mut self, end: Result<i32, i32>) -> (Cause, i32, bool) {
         match end {
             Ok(code) => (Cause::Exited, code, true),
-            Err(libc::SIGXCPU) if self.watchdog.cpu_is_used_up() => {
+            Err(libc::SIGXCPU) if self.watchdog().cpu_is_used_up() => {
                 (Cause::Cpu, libc::SIGKILL, true)
             }
             Err(signal) => (Cause::Signaled, signal, true),
@@ -333,6 +378,18 @@ impl<'a> Stepper<'a> {
 
 fn c_strings(words: &[String]) -> io::Result<Vec<CString>> {
     words.iter().map(|word| sys::c_string(word)).collect()
+}
+
+fn scope(locks: &Locks<'_>, limits: &RunLimits) -> Scope {
+    match locks.level {
+        Level::Full => Scope::Jail,
+        Level::Reduced { .. } => Scope::Tree {
+            folder: PathBuf::from(&locks.tmp),
+            bytes: limits.work_bytes,
+            files: limits.work_files,
+            measured: Instant::now(),
+        },
+    }
 }
 
 /// How long the start of a program may take on a busy machine.
@@ -379,8 +436,9 @@ fn is_stopped(pid: libc::pid_t) -> bool {
 }
 
 /// Reaps the processes that have ended; returns the end of `child` if it is among them.
-fn reap_until(child: libc::pid_t) -> Option<Result<i32, i32>> {
+fn reap_until(child: libc::pid_t, watchdog: &mut Watchdog) -> Option<Result<i32, i32>> {
     while let Ok(Some(reaped)) = sys::reap(false) {
+        watchdog.note_reaped(reaped.peak_bytes);
         if reaped.pid == child {
             return Some(reaped.end());
         }

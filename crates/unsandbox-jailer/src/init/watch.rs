@@ -32,7 +32,11 @@ pub struct Watchdog {
     cpu_limit: Option<Duration>,
     peak: u64,
     cpu: Duration,
+    /// Processor time of reaped processes that another watchdog counts.
+    foreign: Duration,
     cpu_times: CpuTimes,
+    /// The largest resident size of a reaped process.
+    reaped_peak: u64,
     kernel: KernelMemory,
     /// Whether pipes are taken from those of the host's user.
     shares_user: bool,
@@ -70,7 +74,9 @@ impl Watchdog {
             cpu_limit: (!cpu.is_zero()).then_some(cpu),
             peak: 0,
             cpu: Duration::ZERO,
+            foreign: Duration::ZERO,
             cpu_times: CpuTimes::default(),
+            reaped_peak: 0,
             descriptor_usage: DescriptorUsage::default(),
             next_scan: Instant::now(),
             ended_before: 0,
@@ -187,12 +193,21 @@ impl Watchdog {
             Some(meter) => Duration::from_micros(meter.cpu_time_us()),
             None => {
                 let processes = self.processes();
-                (sys::children_usage().0 + self.cpu_times.sample(&processes))
-                    .max(self.cpu_times.total())
+                let reaped = sys::children_time().saturating_sub(self.foreign);
+                (reaped + self.cpu_times.sample(&processes)).max(self.cpu_times.total())
             }
         };
         self.cpu = self.cpu.max(now);
         self.cpu
+    }
+
+    /// Leaves out time of processes that are not its own. All of them were children of this init.
+    pub fn leave_out(&mut self, foreign: Duration) {
+        self.foreign += foreign;
+    }
+
+    pub fn note_reaped(&mut self, peak_bytes: u64) {
+        self.reaped_peak = self.reaped_peak.max(peak_bytes);
     }
 
     pub fn cpu_is_used_up(&mut self) -> bool {
@@ -236,7 +251,7 @@ impl Watchdog {
     pub fn peak_memory_bytes(&mut self) -> u64 {
         let counted = self.meter.as_ref().map_or(0, Meter::peak_bytes);
         // Where nothing was counted: the resident size of the largest process.
-        let fallback = if counted == 0 { sys::children_usage().1 } else { 0 };
+        let fallback = if counted == 0 { self.reaped_peak } else { 0 };
         self.peak.max(counted).max(fallback)
     }
 }

@@ -218,14 +218,19 @@ impl Group {
         self.kills() > self.kills_before
     }
 
+    /// Opens what an init needs of it.
+    pub fn open(&self) -> io::Result<OpenGroup> {
+        Ok(OpenGroup { entry: self.entry()?, meter: self.meter()? })
+    }
+
     /// Opens the files by which a process enters the group. This needs the rights of the jailer.
-    pub fn entry(&self) -> io::Result<GroupEntry> {
+    fn entry(&self) -> io::Result<GroupEntry> {
         let open = |(_, directory): &(&str, PathBuf)| GroupEntry::open(self.version, directory);
         Ok(GroupEntry(self.directories.iter().map(open).collect::<io::Result<_>>()?))
     }
 
     /// Opens the files that the init reads during and after the program.
-    pub fn meter(&self) -> io::Result<Meter> {
+    fn meter(&self) -> io::Result<Meter> {
         let open = |controller, file| File::open(self.path(controller, file));
         let (controller, file) = EVENTS[self.version as usize];
         let events = open(controller, file)?;
@@ -264,6 +269,18 @@ impl Group {
     }
 }
 
+/// The open files of a group, for an init.
+pub struct OpenGroup {
+    pub entry: GroupEntry,
+    pub meter: Meter,
+}
+
+impl OpenGroup {
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        self.entry.descriptors().chain(self.meter.descriptors()).collect()
+    }
+}
+
 /// Open files by which a process moves itself into a group. When a process moves another one, the kernel stops every
 /// fork and exit on the machine and waits for those under way. A single thread that moves itself (version 1 has a file
 /// for that) does not cause this.
@@ -275,7 +292,7 @@ impl GroupEntry {
         File::create(directory.join(file))
     }
 
-    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+    fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         self.0.iter().map(AsRawFd::as_raw_fd)
     }
 
@@ -295,7 +312,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    fn descriptors(&self) -> Vec<RawFd> {
         let files = self.peak.iter().chain([&self.events, &self.cpu, &self.members]);
         files.map(AsRawFd::as_raw_fd).collect()
     }

@@ -55,6 +55,7 @@ pub struct Jail {
     pub parent_socket: OwnedFd,
     pub network: Option<OwnedFd>,
     pub group: Option<Group>,
+    compile_group: Option<Group>,
     /// Identities of the host's files that it shows; `None` at the reduced level, which has no copy of them.
     sources: Option<Rc<Sources>>,
     /// The id on the host that the program runs as.
@@ -88,6 +89,7 @@ pub struct Builder {
     /// own id.
     ids: Option<IdRange>,
     serial: u64,
+    groups_made: u64,
     /// Where in their range the ids begin. It is random, so that two engines of root rarely use the same.
     first: u64,
     /// Control groups that could not be removed yet, because their last process was still exiting.
@@ -154,6 +156,7 @@ impl Builder {
             groups: Groups::find(),
             ids: ids::of_root(sys::effective_uid()),
             serial: 0,
+            groups_made: 0,
             first: first_of_ids(),
             pending_removals: Vec::new(),
             cache: None,
@@ -176,8 +179,21 @@ impl Builder {
     /// checked when the run arrives ([`Builder::is_current`]).
     pub fn build_ahead(&mut self, needs: &Needs) -> JailResult<Jail> {
         self.serial += 1;
-        let group = self.make_group(needs)?;
-        let made = self.build_in(needs, group.as_ref());
+        let group = self.make_group(needs.memory_bytes, needs.processes)?;
+        let compile_group = match needs.compile_memory_bytes {
+            0 => Ok(None),
+            bytes => self.make_group(bytes, needs.compile_processes),
+        };
+        let made = compile_group.and_then(|compile_group| {
+            let made = self.build_in(needs, [&group, &compile_group]);
+            match made {
+                Ok(jail) => Ok(Jail { compile_group, ..jail }),
+                Err(trouble) => {
+                    self.remove_group(compile_group);
+                    Err(trouble)
+                }
+            }
+        });
         match made {
             Ok(jail) => Ok(Jail { group, ..jail }),
             Err(trouble) => {
@@ -187,9 +203,12 @@ impl Builder {
         }
     }
 
-    fn build_in(&mut self, needs: &Needs, group: Option<&Group>) -> JailResult<Jail> {
-        let own = group.map(|group| Ok((group.entry()?, group.meter()?))).transpose();
-        let group = own.map_err(trouble("cgroup", "open its files"))?;
+    fn build_in(&mut self, needs: &Needs, groups: [&Option<Group>; 2]) -> JailResult<Jail> {
+        let open = |group: &Option<Group>| {
+            let opened = group.as_ref().map(Group::open).transpose();
+            opened.map_err(trouble("cgroup", "open its files"))
+        };
+        let [group, compile_group] = [open(groups[0])?, open(groups[1])?];
         let (parent_socket, other) =
             channel::pair().map_err(trouble("streams", "make a socket"))?;
         let host_id = self.host_id();
@@ -198,12 +217,15 @@ impl Builder {
             None => Level::Reduced { id: self.ids.as_ref().map(|_| host_id) },
         };
         let shares_user = self.ids.is_none();
-        let context = InitContext { level, needs, parent_socket: other, group, shares_user };
+        let parent = other;
+        let context =
+            InitContext { level, needs, parent_socket: parent, group, compile_group, shares_user };
         let (pid, network, sources) = match &mut self.cache {
             Some(cache) => cache.clone_into(context, &self.filters)?,
             None => (fork_reduced(context, &self.filters)?, None, None),
         };
-        let jail = Jail { pid, parent_socket, network, group: None, sources, host_id };
+        let (group, compile_group) = (None, None);
+        let jail = Jail { pid, parent_socket, network, group, compile_group, sources, host_id };
         match self.release(&jail) {
             Ok(()) => Ok(jail),
             Err(trouble) => {
@@ -265,12 +287,13 @@ impl Builder {
         {
             cache.networks.give_back(network);
         }
-        let mut group = jail.group;
-        // Its pid namespace has ended, so no process of the run is left.
-        if let (Some(_), Ok(groups)) = (&self.cache, &mut self.groups) {
-            group = group.and_then(|group| groups.give_back(group));
+        for mut group in [jail.group, jail.compile_group] {
+            // Its pid namespace has ended, so no process of the run is left.
+            if let (Some(_), Ok(groups)) = (&self.cache, &mut self.groups) {
+                group = group.and_then(|group| groups.give_back(group));
+            }
+            self.remove_group(group);
         }
-        self.remove_group(group);
     }
 
     /// Removes a group, now or once its last process is gone.
@@ -307,10 +330,11 @@ impl Builder {
 
     /// `None` where this machine has no groups. Where it has them and one cannot be made, that is an error, because
     /// the engine reports to callers that the kernel counts.
-    fn make_group(&mut self, needs: &Needs) -> JailResult<Option<Group>> {
+    fn make_group(&mut self, memory_bytes: u64, processes: u64) -> JailResult<Option<Group>> {
         let groups = self.groups.as_mut().ok().filter(|_| !is_left_out(Layer::Cgroup));
         let Some(groups) = groups else { return Ok(None) };
-        let made = groups.create(self.serial, needs.memory_bytes, needs.processes);
+        self.groups_made += 1;
+        let made = groups.create(self.groups_made, memory_bytes, processes);
         made.map(Some).map_err(trouble("cgroup", "make a group"))
     }
 }

@@ -188,10 +188,9 @@ impl<'a> Scanner<'a, '_> {
         if let Some(end) = self.string_at(at) {
             return (Kind::Text, end);
         }
-        if self.syntax.regex && c == '/' && self.may_begin_regex() {
-            if let Some(end) = regex_end(self.text, at) {
-                return (Kind::Text, end);
-            }
+        let begins_regex = self.syntax.regex && c == '/' && self.may_begin_regex();
+        if let Some(end) = begins_regex.then(|| regex_end(self.text, at)).flatten() {
+            return (Kind::Text, end);
         }
         if self.is_word(c) {
             let word = self.rest().find(|c| !self.is_word(c)).unwrap_or(self.rest().len());

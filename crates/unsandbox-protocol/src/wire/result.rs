@@ -73,10 +73,18 @@ pub(super) fn write_extras(w: &mut Writer, result: &ExecutionResult, shape: Shap
             w.base64(key, bytes);
         }
     }
-    if let Some(usage) = result.usage {
-        w.object("usage", |w| {
+    for (key, usage) in [("usage", result.usage), ("compile", result.compile)] {
+        let Some(usage) = usage else {
+            // Where the program's is known, nothing was compiled.
+            if key == "compile" && result.usage.is_some() {
+                w.null(key);
+            }
+            continue;
+        };
+        w.object(key, |w| {
             w.number("cpu_time_ms", usage.cpu_time_ms);
             w.number("peak_memory_bytes", usage.peak_memory_bytes);
+            w.number("wall_time_ms", usage.wall_time_ms);
         });
     }
     write_fields(w, result, Group::Ours);
@@ -268,6 +276,7 @@ pub(super) fn result_from(
     result.job_id = fields.word(&["job_id", "id"]);
     result.artifacts = artifacts(&mut fields);
     result.usage = fields.object("usage").map(usage);
+    result.compile = fields.object("compile").map(usage);
     result.isolation = fields.object("isolation").map(isolation);
     result.raw = raw;
     result
@@ -302,7 +311,11 @@ fn derive_success(result: &ExecutionResult) -> bool {
 fn usage(mut fields: Fields) -> Usage {
     let mut count =
         |key: &str| fields.integer(&[key]).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-    Usage { cpu_time_ms: count("cpu_time_ms"), peak_memory_bytes: count("peak_memory_bytes") }
+    Usage {
+        cpu_time_ms: count("cpu_time_ms"),
+        peak_memory_bytes: count("peak_memory_bytes"),
+        wall_time_ms: count("wall_time_ms"),
+    }
 }
 
 fn isolation(mut fields: Fields) -> Isolation {
