@@ -475,6 +475,10 @@ public:
         return set(unsandbox_request_add_input_file, static_cast<const char *>(nullptr), std::size_t(0),
             detail::bytes(content), content.size());
     }
+    /// A file by its path in the working directory, as "pkg/util.py"; not for the service.
+    UNSANDBOX_SETTER(Request, file, (std::string_view path, std::string_view content), (path, content)) {
+        return set(unsandbox_request_add_file, path.data(), path.size(), detail::bytes(content), content.size());
+    }
     UNSANDBOX_SETTER(Request, stdin_data, (std::string_view data), (data)) {
         return set(unsandbox_request_set_stdin, detail::bytes(data), data.size());
     }
@@ -484,6 +488,10 @@ public:
     UNSANDBOX_SETTER(Request, args, (std::initializer_list<std::string_view> values), (values)) {
         for (auto value : values) arg(value);
         return *this;
+    }
+    /// A flag of the compiler, such as "-O2"; not for the service.
+    UNSANDBOX_SETTER(Request, flag, (std::string_view value), (value)) {
+        return set(unsandbox_request_add_flag, value.data(), value.size());
     }
     /// A limit by its name in the table of limits (docs/limits.md), such as "memory_bytes".
     UNSANDBOX_SETTER(Request, limit, (std::string_view name, std::uint64_t value), (name, value)) {

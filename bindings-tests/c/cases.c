@@ -298,8 +298,10 @@ static int32_t take(unsandbox_request *request, const line *it, unsandbox_error 
     if (is(name, "return_wasm_artifact")) return unsandbox_request_set_return_wasm_artifact(request, 1, err);
     if (is(name, "file")) return unsandbox_request_add_input_file(request, text(a), a->len, b->data, b->len, err);
     if (is(name, "unnamed_file")) return unsandbox_request_add_input_file(request, NULL, 0, a->data, a->len, err);
+    if (is(name, "tree_file")) return unsandbox_request_add_file(request, text(a), a->len, b->data, b->len, err);
     if (is(name, "stdin")) return unsandbox_request_set_stdin(request, a->data, a->len, err);
     if (is(name, "arg")) return unsandbox_request_add_arg(request, text(a), a->len, err);
+    if (is(name, "flag")) return unsandbox_request_add_flag(request, text(a), a->len, err);
     if (is(name, "limit")) return unsandbox_request_set_limit(request, text(a), a->len, number(b), err);
     if (is(name, "runtime")) return unsandbox_request_set_runtime(request, text(a), a->len, err);
     return UNSANDBOX_OK;

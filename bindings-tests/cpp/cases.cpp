@@ -218,6 +218,8 @@ unsandbox::Request request_of(const Case &from, bool named) {
         else if (name == "return_artifact") request.return_artifact();
         else if (name == "return_wasm_artifact") request.return_wasm_artifact();
         else if (name == "file") request.input_file(line[1], line[2]);
+        else if (name == "tree_file") request.file(line[1], line[2]);
+        else if (name == "flag") request.flag(line[1]);
         else if (name == "unnamed_file") request.input_file(line[1]);
         else if (name == "stdin") request.stdin_data(line[1]);
         else if (name == "arg") request.arg(line[1]);

@@ -95,10 +95,14 @@ class Case:
                 options.setdefault("env", {})[text[0]] = text[1]
             case "file":
                 options.setdefault("input_files", []).append((text[0], words[1]))
+            case "tree_file":
+                options.setdefault("files", {})[text[0]] = words[1]
             case "unnamed_file":
                 options.setdefault("input_files", []).append((None, words[0]))
             case "stdin":
                 options["stdin"] = words[0]
+            case "flag":
+                options.setdefault("flags", []).append(text[0])
             case "arg":
                 options.setdefault("args", []).append(text[0])
             case "limit":

@@ -51,12 +51,14 @@ def command_of(block: list[list[bytes]], directory: Path) -> tuple[list[str], by
                 if "=" in words[0]:
                     raise Inexpressible('NAME=VALUE ends the name at the first "="')
                 options += ["-e", f"{words[0]}={words[1]}"]
-            case "file":
+            case "file" | "tree_file":
                 options += ["-f", file_option(words[0], raw[1], directory)]
             case "unnamed_file":
                 raise Inexpressible("a file given to the command has a name")
             case "stdin":
                 stdin = raw[0]
+            case "flag":
+                options += [f"--flag={words[0]}"]
             case "arg":
                 args.append(words[0])
             case "limit":

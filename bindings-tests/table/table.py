@@ -21,8 +21,8 @@ OPERATIONS = (
     "languages", "validate_key", "health",
 )  # fmt: skip
 OPTIONS = (
-    "env", "network_mode", "ttl", "return_artifact", "return_wasm_artifact", "input_files", "stdin",
-    "args", "limits", "runtime",
+    "env", "network_mode", "ttl", "return_artifact", "return_wasm_artifact", "input_files", "files", "stdin",
+    "args", "flags", "limits", "runtime",
 )  # fmt: skip
 KNOWN = frozenset(
     "name op request settings stub call job result error message only faces not_faces reason bounds "
@@ -148,8 +148,12 @@ def _request_rows(name: str, value: Any) -> list[list[Word]]:
                 else ["unnamed_file", content(file["content"])]
                 for file in _files(value)
             ]
+        case "files":
+            return [["tree_file", content(file["path"]), content(file["content"])] for file in value]
         case "args":
             return [["arg", content(arg)] for arg in value]
+        case "flags":
+            return [["flag", content(flag)] for flag in value]
         case "limits":
             return [["limit", key, number] for key, number in value.items()]
         case "ttl":

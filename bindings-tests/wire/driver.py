@@ -88,11 +88,16 @@ def body_of(block: list[list[bytes]], with_language: bool) -> tuple[dict[str, An
             case "file":
                 entry = {"filename": text[0], "content": base64.b64encode(words[1]).decode()}
                 body.setdefault("input_files", []).append(entry)
+            case "tree_file":
+                entry = {"path": text[0], "content": base64.b64encode(words[1]).decode()}
+                body.setdefault("files", []).append(entry)
             case "unnamed_file":
                 entry = {"content": base64.b64encode(words[0]).decode()}
                 body.setdefault("input_files", []).append(entry)
             case "stdin":
                 body["stdin_base64"] = base64.b64encode(words[0]).decode()
+            case "flag":
+                body.setdefault("flags", []).append(text[0])
             case "arg":
                 body.setdefault("args", []).append(text[0])
             case "limit":

@@ -18,6 +18,10 @@ struct Language {
     name: String,
     #[serde(default)]
     aliases: Vec<String>,
+    #[serde(default, deserialize_with = "in_order")]
+    dialects: Vec<(String, String)>,
+    #[serde(default)]
+    flags: Vec<String>,
     extensions: Vec<String>,
     #[serde(default)]
     interpreters: Vec<String>,
@@ -95,26 +99,28 @@ fn plain() -> String {
 /// In the order of the file: the main program comes first.
 type Programs = Vec<(String, Vec<String>)>;
 
-fn in_order<'de, D: Deserializer<'de>>(table: D) -> Result<Programs, D::Error> {
-    struct Pairs;
+fn in_order<'de, D: Deserializer<'de>, V: serde::Deserialize<'de>>(
+    table: D,
+) -> Result<Vec<(String, V)>, D::Error> {
+    struct Pairs<V>(std::marker::PhantomData<V>);
 
-    impl<'de> Visitor<'de> for Pairs {
-        type Value = Programs;
+    impl<'de, V: serde::Deserialize<'de>> Visitor<'de> for Pairs<V> {
+        type Value = Vec<(String, V)>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a table of program names, each with the file names to look for")
+            f.write_str("a table of names with their values")
         }
 
-        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Programs, M::Error> {
-            let mut programs = Programs::new();
-            while let Some(program) = map.next_entry()? {
-                programs.push(program);
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
             }
-            Ok(programs)
+            Ok(pairs)
         }
     }
 
-    table.deserialize_map(Pairs)
+    table.deserialize_map(Pairs(std::marker::PhantomData))
 }
 
 fn main() {
@@ -172,8 +178,9 @@ fn check(language: &Language) {
     }
 }
 
-const WORDS: [&str; 11] = [
-    "source", "sources", "stem", "entry", "form", "build", "out", "work", "args", "memory", "heap",
+const WORDS: [&str; 12] = [
+    "source", "sources", "flags", "stem", "entry", "form", "build", "out", "work", "args",
+    "memory", "heap",
 ];
 
 /// `{word}` of lower-case letters and digits, a letter first, is a placeholder, and has to be known.
@@ -194,6 +201,8 @@ fn write_language(out: &mut String, language: &Language) {
     let Language {
         name,
         aliases,
+        dialects,
+        flags,
         extensions,
         interpreters,
         source,
@@ -211,7 +220,7 @@ fn write_language(out: &mut String, language: &Language) {
     } = language;
     let _ = writeln!(
         out,
-        "Language {{ name: {name:?}, aliases: &{aliases:?}, extensions: &{extensions:?}, interpreters: &{interpreters:?}, \
+        "Language {{ name: {name:?}, aliases: &{aliases:?}, dialects: &{dialects:?}, flags: &{flags:?}, extensions: &{extensions:?}, interpreters: &{interpreters:?}, \
          source: {source:?}, sources: &{sources:?}, makes: {makes:?}, \
          drops_shebang: {drops_shebang}, after: {after:?}, allows_nul: {allows_nul}, lf_only: {lf_only}, choose: {choose:?}, memory_mb: {memory_mb}, \
          compile_seconds: {compile_seconds}, recipes: &["

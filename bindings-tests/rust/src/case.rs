@@ -75,11 +75,16 @@ impl Case {
                 let file = InputFile { filename: Some(text(0)), content: values[1].clone() };
                 request.input_files.push(file);
             }
+            "tree_file" => {
+                let file = InputFile { filename: Some(text(0)), content: values[1].clone() };
+                request.files.push(file);
+            }
             "unnamed_file" => {
                 let file = InputFile { filename: None, content: values[0].clone() };
                 request.input_files.push(file);
             }
             "stdin" => request.stdin = Some(values[0].clone()),
+            "flag" => request.flags.push(text(0)),
             "arg" => request.args.push(text(0)),
             "limit" => {
                 let mut limits: Limits = request.limits;

@@ -190,6 +190,33 @@ pub extern "C" fn unsandbox_request_add_input_file(
     })
 }
 
+/// Adds a file by its path in the working directory, as "pkg/util.py"; missing folders are made. At most 1,000 files,
+/// 64 MB together, and 1,024 bytes of a path. For the local engine and servers of one's own; the service does not know
+/// it and refuses it.
+///
+/// @param path     relative, without "." and ".." as parts; copied.
+/// @param content  any bytes; copied.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.2
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_request_add_file(
+    request: *mut unsandbox_request,
+    path: *const c_char,
+    path_len: usize,
+    content: *const u8,
+    content_len: usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let request = handle_mut(request, "request")?;
+        let filename = Some(text(path, path_len, "path")?.to_string());
+        let content = bytes(content, content_len, "content")?.to_vec();
+        request.request.files.push(InputFile { filename, content });
+        Ok(())
+    })
+}
+
 /// Sets the program's standard input; without it the program reads end of file at once.
 ///
 /// @param data  any bytes; copied.
@@ -226,6 +253,28 @@ pub extern "C" fn unsandbox_request_add_arg(
     ffi!(err, {
         let request = handle_mut(request, "request")?;
         request.request.args.push(text(arg, arg_len, "arg")?.to_string());
+        Ok(())
+    })
+}
+
+/// Adds a flag of the compiler, such as "-O2"; docs/languages.md has the flags that each language takes. For the local
+/// engine and servers of one's own; the service does not know it and refuses it.
+///
+/// @param flag  without NUL; copied.
+/// @param err   receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT. A flag that the language does not take is refused when the request
+///         is used.
+/// @since 0.2
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_request_add_flag(
+    request: *mut unsandbox_request,
+    flag: *const c_char,
+    flag_len: usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let request = handle_mut(request, "request")?;
+        request.request.flags.push(text(flag, flag_len, "flag")?.to_string());
         Ok(())
     })
 }

@@ -136,9 +136,13 @@ pub(crate) struct RunArgs {
     #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = parse_env)]
     pub env: Vec<(String, String)>,
     /// File for the working directory, as its own name or as NAME; at most 10 files, 5 MB each, 10 MB
-    /// together. A PATH with = in it needs NAME= before it
+    /// together. A folder, and a NAME with folders (pkg/util.py), go to the local engine and to servers of your own: at
+    /// most 1000 files, 64 MB together. A PATH with = in it needs NAME= before it
     #[arg(short = 'f', long = "file", value_name = "[NAME=]PATH")]
     pub files: Vec<String>,
+    /// Flag of the compiler, such as -O2; may be repeated. Each language has a list of those that it takes
+    #[arg(long = "flag", value_name = "FLAG", allow_hyphen_values = true)]
+    pub flags: Vec<String>,
     /// zerotrust (no network) or semitrusted (through a gateway)
     #[arg(short, long, value_name = "MODE", default_value = "zerotrust")]
     pub network_mode: String,

@@ -9,15 +9,17 @@ use unsandbox::Request;
 use unsandbox::protocol::wire::{OPTION_TABLE, OptionKind, OptionReach, OptionRow};
 
 /// Options whose flags are in `args.rs`.
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 11] = [
     "env",
     "network_mode",
     "ttl",
     "return_artifact",
     "return_wasm_artifact",
     "input_files",
+    "files",
     "stdin",
     "args",
+    "flags",
     "limits",
 ];
 

@@ -11,11 +11,11 @@ use crate::signals::Watch;
 use crate::terminal::{self, line, say};
 use std::fs::File;
 use std::io::{IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use unsandbox::protocol::backend::lost;
 use unsandbox::protocol::language::language_of_extension;
-use unsandbox::protocol::limits::INPUT_FILE_MAX_BYTES;
+use unsandbox::protocol::limits::{FILES_MAX, FILES_TOTAL_MAX_BYTES, INPUT_FILE_MAX_BYTES};
 use unsandbox::protocol::wire;
 use unsandbox::{CallOptions, Client, InputFile, Request, read_whole};
 
@@ -146,9 +146,10 @@ fn request(args: &RunArgs) -> Result<Request, Failure> {
     request.return_artifact = args.artifacts.is_some();
     request.return_wasm_artifact = args.wasm;
     request.args.clone_from(&args.args);
+    request.flags.clone_from(&args.flags);
     args.options.set(&mut request)?;
     for file in &args.files {
-        request.input_files.push(input_file(file)?);
+        add_file(&mut request, file)?;
     }
     for (name, value) in &args.limits {
         request.limits.set(name, *value);
@@ -168,8 +169,8 @@ fn source(file: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{shown} is not UTF-8 text")))
 }
 
-/// `PATH`, or `NAME=PATH`.
-fn input_file(text: &str) -> Result<InputFile, Failure> {
+/// `PATH`, or `NAME=PATH`: a file, or a folder with all that is in it. The service knows files without a folder alone.
+fn add_file(request: &mut Request, text: &str) -> Result<(), Failure> {
     let (name, path) = match text.split_once('=') {
         Some((name, path)) => (name.to_string(), Path::new(path)),
         None => {
@@ -180,12 +181,57 @@ fn input_file(text: &str) -> Result<InputFile, Failure> {
             (name.to_string(), Path::new(text))
         }
     };
+    if path.is_dir() {
+        return add_folder(request, &name, path);
+    }
+    let max = if name.contains('/') { FILES_TOTAL_MAX_BYTES } else { INPUT_FILE_MAX_BYTES };
+    let file = InputFile { content: content_of(path, max)?, filename: Some(name) };
+    let is_flat = !file.filename.iter().any(|name| name.contains('/'));
+    if is_flat { &mut request.input_files } else { &mut request.files }.push(file);
+    Ok(())
+}
+
+/// Links to folders are not followed: they may lead back.
+fn add_folder(request: &mut Request, name: &str, folder: &Path) -> Result<(), Failure> {
+    let unreadable =
+        |error| Failure::usage(format!("cannot read the folder {}: {error}", folder.display()));
+    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)?;
+    paths.sort();
+    for path in paths {
+        let Some(own) = path.file_name().and_then(|name| name.to_str()) else {
+            return Err(Failure::usage(format!(
+                "the name of {} is not UTF-8 text",
+                path.display()
+            )));
+        };
+        let name = format!("{name}/{own}");
+        if path.is_dir() && !path.is_symlink() {
+            add_folder(request, &name, &path)?;
+        } else if path.is_file() {
+            if request.files.len() == FILES_MAX {
+                return Err(Failure::usage(format!(
+                    "{} has more than {FILES_MAX} files, the limit",
+                    folder.display()
+                )));
+            }
+            let content = content_of(&path, FILES_TOTAL_MAX_BYTES)?;
+            request.files.push(InputFile { filename: Some(name), content });
+        }
+    }
+    Ok(())
+}
+
+/// One byte over the limit is enough for the refusal.
+fn content_of(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
     let mut content = Vec::new();
-    // One byte over the limit is enough for the refusal.
     File::open(path)
-        .and_then(|file| file.take(INPUT_FILE_MAX_BYTES as u64 + 1).read_to_end(&mut content))
+        .and_then(|file| file.take(max as u64 + 1).read_to_end(&mut content))
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
-    Ok(InputFile { filename: Some(name), content })
+    Ok(content)
 }
 
 /// The program's standard input, by the rule that the help states.

@@ -41,6 +41,10 @@ pub struct Language {
     pub name: &'static str,
     /// Other names that requests may use, in any case.
     pub aliases: &'static [&'static str],
+    /// Names of its standards, each with the flag that chooses it.
+    pub dialects: &'static [(&'static str, &'static str)],
+    /// Flags of its compiler that a request may give; a `*` at the end of one stands for any text.
+    pub flags: &'static [&'static str],
     /// Extensions of its source files, without the dot.
     pub extensions: &'static [&'static str],
     /// Interpreters in a shebang line, without version suffix.
@@ -74,8 +78,8 @@ pub struct Language {
 /// In commands, `{name}` is the path of a program of `programs`; `{source}` the source file, `{stem}` it without
 /// extension, `{entry}` and `{form}` what its structure says, `{build}` the folder for what is built, outside the work
 /// directory, `{out}` the compiled program there, `{work}` the work directory, `{memory}` the run's limit of memory in MB,
-/// `{heap}` three quarters of it, for a runtime's own heap. Alone in a word, `{args}` becomes the program's arguments and
-/// `{sources}` the uploaded files that are compiled with it. Commands start in the work directory, where every file of
+/// `{heap}` three quarters of it, for a runtime's own heap. Alone in a word, `{args}` becomes the program's arguments,
+/// `{flags}` the request's flags for the compiler and `{sources}` the uploaded files that are compiled with it. Commands start in the work directory, where every file of
 /// the user lies; nothing of ours is written there. Other text in braces stays as it is.
 #[derive(Debug)]
 pub struct Recipe {
@@ -121,6 +125,20 @@ impl Language {
     pub fn offered(&self) -> &'static Recipe {
         let tested = self.recipes.iter().find(|recipe| !recipe.untested);
         tested.unwrap_or(&self.recipes[0])
+    }
+
+    /// The flag that a name of a standard of it stands for.
+    pub fn dialect_flag(&self, name: &str) -> Option<&'static str> {
+        let mut dialects = self.dialects.iter();
+        dialects.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, flag)| *flag)
+    }
+
+    /// Whether a request may give this flag.
+    pub fn takes_flag(&self, flag: &str) -> bool {
+        self.flags.iter().any(|known| match known.strip_suffix('*') {
+            Some(begin) => flag.starts_with(begin),
+            None => flag == *known,
+        })
     }
 
     /// The value of a limit that a request does not set; `None` for no limit.
@@ -170,6 +188,7 @@ pub fn find_language(name: &str) -> Option<&'static Language> {
         LANGUAGES.iter().find(|language| {
             language.name.eq_ignore_ascii_case(name)
                 || language.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+                || language.dialect_flag(name).is_some()
         })
     })
 }

@@ -16,6 +16,12 @@ pub const INPUT_FILES_MAX: usize = 10;
 pub const INPUT_FILE_MAX_BYTES: usize = 5 * 1024 * 1024;
 /// Decoded bytes of all input files (specification: 10 MB).
 pub const INPUT_FILES_TOTAL_MAX_BYTES: usize = 10 * 1024 * 1024;
+/// Files of the option `files` (ours).
+pub const FILES_MAX: usize = 1_000;
+/// Decoded bytes of all of them together (ours).
+pub const FILES_TOTAL_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of a path of theirs (ours; the kernel takes 4096 with the path of the work directory).
+pub const PATH_MAX_BYTES: usize = 1_024;
 /// Characters of a file name (specification).
 pub const FILENAME_MAX_CHARS: usize = 256;
 /// Bytes of a file name where it becomes a file (limit of the file system).
@@ -34,6 +40,9 @@ pub const ARGS_MAX_BYTES: usize = 1024 * 1024;
 /// Bytes of one argument (as for a value of the environment).
 pub const ARG_MAX_BYTES: usize = 120 * 1024;
 
+/// Flags of the compiler (ours); each as long as an argument may be.
+pub const FLAGS_MAX_COUNT: usize = 64;
+
 /// The compile step, on top of the ttl (ours): unless the table of languages gives a language more, and at
 /// most. The steps that make what comes back (`return_artifact`, `return_wasm_artifact`) have as much each.
 pub const COMPILE_TIME: Duration = Duration::from_secs(60);
@@ -50,8 +59,8 @@ pub const ARTIFACTS_MAX_COUNT: usize = 100;
 /// Bytes of all artifacts of one run together (ours).
 pub const ARTIFACTS_MAX_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Largest request body of the server (ours).
-pub const REQUEST_BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Largest request body of the server (ours): all `files` as base64, and room for the rest.
+pub const REQUEST_BODY_MAX_BYTES: usize = 96 * 1024 * 1024;
 /// Request bodies that a server reads at once, all together (ours).
 pub const REQUEST_BODIES_MAX_BYTES: usize = 256 * 1024 * 1024;
 /// Large replies that a server makes and sends at once, all together (ours).

@@ -35,9 +35,9 @@ impl NetworkMode {
 /// A file placed in the working directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InputFile {
-    /// `None`: called by its index, "0", "1", ….
+    /// `None`: called by its index, "0", "1", …. In `files` a path, as `pkg/util.py`.
     pub filename: Option<String>,
-    /// The bytes of the file, at most 5 MiB (limit from the API).
+    /// Its bytes; in `input_files` at most 5 MiB (limit from the API).
     pub content: Vec<u8>,
 }
 
@@ -61,10 +61,15 @@ pub struct Request {
     pub return_wasm_artifact: bool,
     /// Files of the working directory: at most 10, and 10 MiB together (limits from the API).
     pub input_files: Vec<InputFile>,
+    /// Files of the working directory and of folders in it: at most 1,000, and 64 MiB together (ours). The service does
+    /// not know them.
+    pub files: Vec<InputFile>,
     /// `None`: end of file at once.
     pub stdin: Option<Vec<u8>>,
     /// Arguments of the program: at most 4096, and 1 MiB together.
     pub args: Vec<String>,
+    /// Flags of the compiler, of those that the language allows. The service does not know them.
+    pub flags: Vec<String>,
     /// What the run may use; a limit that is `None` has its default.
     pub limits: Limits,
     /// Local engine only: path of the interpreter or compiler to use.
@@ -88,8 +93,10 @@ impl Request {
             return_artifact: false,
             return_wasm_artifact: false,
             input_files: Vec::new(),
+            files: Vec::new(),
             stdin: None,
             args: Vec::new(),
+            flags: Vec::new(),
             limits: Limits::default(),
             runtime: None,
         }
@@ -137,6 +144,13 @@ impl Request {
         self
     }
 
+    /// Adds a file by its path in the working directory, as `pkg/util.py`; missing folders are made. Not for the
+    /// service.
+    pub fn file(mut self, path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push(InputFile { filename: Some(path.into()), content: content.into() });
+        self
+    }
+
     /// Sets the bytes of standard input; without them it is at its end at once.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
@@ -146,6 +160,12 @@ impl Request {
     /// Adds an argument of the program.
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    /// Adds a flag of the compiler, as `-O2`; each language has a list of those that it takes. Not for the service.
+    pub fn flag(mut self, flag: impl Into<String>) -> Self {
+        self.flags.push(flag.into());
         self
     }
 

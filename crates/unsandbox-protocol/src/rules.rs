@@ -2,8 +2,9 @@
 //! The rules of values: a wrong one gets the same message on every face and at the server.
 
 use crate::error::Error;
+use crate::language::Language;
 use crate::limits::{self, LIMIT_TABLE, Limits, TTL_MAX_SECONDS, TTL_MIN_SECONDS};
-use crate::request::{InputFile, NetworkMode};
+use crate::request::{InputFile, NetworkMode, Request};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -126,6 +127,79 @@ fn check_file_name(index: usize, name: &str) -> Result<(), Error> {
     Err(file_error(index, problem))
 }
 
+/// Where the files of a request lie in its work directory: `input_files`, then `files`.
+pub fn file_paths(request: &Request) -> Result<Vec<String>, Error> {
+    let mut paths = file_names(&request.input_files)?;
+    let flat = paths.len();
+    for (index, file) in request.files.iter().enumerate() {
+        let path = file.filename.as_deref().unwrap_or_default();
+        check_path(index, path)?;
+        paths.push(path.to_string());
+    }
+    let seen: HashSet<&str> = paths.iter().map(String::as_str).collect();
+    let folders: HashSet<&str> = paths.iter().flat_map(|path| folders_of(path)).collect();
+    if seen.len() < paths.len() {
+        let mut before = HashSet::new();
+        let twice = paths.iter().position(|path| !before.insert(path)).unwrap_or_default();
+        let path = shown(&paths[twice]);
+        return Err(path_error(
+            twice.saturating_sub(flat),
+            format!("has the path {path} of another file; paths must be unique"),
+        ));
+    }
+    match paths.iter().position(|path| folders.contains(path.as_str())) {
+        None => Ok(paths),
+        Some(place) => Err(Error::argument(format!(
+            "{} is the path of a file and of a folder with other files",
+            shown(&paths[place])
+        ))),
+    }
+}
+
+/// The folders in which a path lies.
+fn folders_of(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
+}
+
+fn path_error(index: usize, what: impl Display) -> Error {
+    Error::argument(format!("files[{index}] {what}"))
+}
+
+fn check_path(index: usize, path: &str) -> Result<(), Error> {
+    let max = limits::PATH_MAX_BYTES;
+    let name_max = limits::FILENAME_MAX_BYTES;
+    let bad = path.split('/').find(|part| matches!(*part, "" | "." | ".."));
+    let long = path.split('/').map(str::len).find(|len| *len > name_max);
+    let problem = if path.is_empty() {
+        "path is empty".to_string()
+    } else if path.len() > max {
+        format!("path {} has {} bytes, the limit is {max}", shown(path), path.len())
+    } else if path.contains('\0') {
+        format!("path {} contains a NUL byte", shown(path))
+    } else if let Some(part) = bad {
+        let part = shown(part);
+        format!(
+            "path {} has the part {part}; give a path below the working directory, as \"pkg/util.py\"",
+            shown(path)
+        )
+    } else if let Some(len) = long {
+        format!("path {} has a name of {len} bytes, the limit is {name_max}", shown(path))
+    } else {
+        return Ok(());
+    };
+    Err(path_error(index, problem))
+}
+
+/// The paths and sizes of `files`.
+pub(crate) fn check_tree(request: &Request) -> Result<(), Error> {
+    at_most("files", request.files.len(), limits::FILES_MAX, "files")?;
+    if !request.files.is_empty() {
+        file_paths(request)?;
+    }
+    let total = request.files.iter().map(|file| file.content.len()).sum();
+    at_most("files", total, limits::FILES_TOTAL_MAX_BYTES, "bytes together")
+}
+
 /// The names and sizes of input files.
 pub(crate) fn check_files(files: &[InputFile]) -> Result<(), Error> {
     if files.len() > limits::INPUT_FILES_MAX {
@@ -174,6 +248,33 @@ pub(crate) fn check_env(env: &[(String, String)]) -> Result<(), Error> {
         total += name.len() + value.len();
     }
     at_most("env", total, limits::ENV_MAX_BYTES, "bytes together")
+}
+
+/// The count and the lengths of flags.
+pub(crate) fn check_flags(flags: &[String]) -> Result<(), Error> {
+    at_most("flags", flags.len(), limits::FLAGS_MAX_COUNT, "flags")?;
+    for (index, flag) in flags.iter().enumerate() {
+        if flag.contains('\0') {
+            let flag = shown(flag);
+            return Err(Error::argument(format!("flags[{index}] {flag} contains a NUL byte")));
+        }
+        at_most(&format!("flags[{index}]"), flag.len(), limits::ARG_MAX_BYTES, "bytes")?;
+    }
+    Ok(())
+}
+
+/// Whether a language takes these flags.
+pub(crate) fn check_flags_of(language: &Language, flags: &[String]) -> Result<(), Error> {
+    let Some((index, flag)) = flags.iter().enumerate().find(|(_, flag)| !language.takes_flag(flag))
+    else {
+        return Ok(());
+    };
+    let (name, flag) = (language.name, shown(flag));
+    let known = match language.flags {
+        [] => "it takes none".to_string(),
+        known => format!("it takes {}, where * is any text", known.join(" ")),
+    };
+    Err(Error::argument(format!("flags[{index}] {flag} is not a flag that {name} takes; {known}")))
 }
 
 /// The arguments of a program.

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::language::Language;
 use crate::limits::Limits;
 use crate::request::{NetworkMode, Request};
-use crate::rules::{check_limits, network_mode, ttl};
+use crate::rules::{check_flags_of, check_limits, network_mode, ttl};
 use crate::wire::OPTION_TABLE;
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -42,12 +42,19 @@ impl<'a> ValidRequest<'a> {
     pub fn undetected(request: Cow<'a, Request>) -> Result<Self, Error> {
         check_options(&request)?;
         let network_mode = network_mode(&request.network_mode)?;
+        let mut request = request;
         let language = match &request.language {
             Some(name) => Some(crate::language::require_language(name)?),
             None => None,
         };
         if let Some(language) = language {
+            let dialect = request.language.as_deref().and_then(|name| language.dialect_flag(name));
+            if let Some(flag) = dialect {
+                request.to_mut().language = Some(language.name.to_string());
+                request.to_mut().flags.insert(0, flag.to_string());
+            }
             check_code(&request.code, language)?;
+            check_flags_of(language, &request.flags)?;
         }
         Ok(ValidRequest { request, language, network_mode })
     }
@@ -60,6 +67,7 @@ impl<'a> ValidRequest<'a> {
     pub fn detect(self) -> Result<Self, Error> {
         let language = crate::detect::detect(&self.request.code)?;
         check_code(&self.request.code, language)?;
+        check_flags_of(language, &self.request.flags)?;
         Ok(ValidRequest { language: Some(language), ..self })
     }
 

@@ -7,7 +7,7 @@ use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Th
 use unsandbox_jailer::message::Needs;
 use unsandbox_protocol::language::{Language, Recipe};
 use unsandbox_protocol::limits::{self, LIMIT_TABLE, Limits};
-use unsandbox_protocol::rules::file_names;
+use unsandbox_protocol::rules::file_paths;
 use unsandbox_protocol::structure::{Layout, Upload, layout};
 use unsandbox_protocol::{Error, NetworkMode, Request, ValidRequest};
 
@@ -145,7 +145,7 @@ impl Prepared {
             len: content.len() as u64,
         };
         let memory_mb = self.limits.memory_bytes >> 20;
-        let words = Words { program, runtime, args: &request.args, memory_mb, tmp: tree };
+        let words = Words { program, runtime, request, memory_mb, tmp: tree };
         let build_words = Words { memory_mb: self.compile_limits.memory_bytes >> 20, ..words };
         let (steps, collect) = if self.only_version {
             let argv = words.command(runtime.recipe.version);
@@ -199,10 +199,11 @@ fn placed(
     language: &'static Language,
     runtime: &Runtime,
 ) -> Result<(Program, Files), Error> {
-    let names = file_names(&request.input_files)?;
-    let contents = std::mem::take(&mut request.input_files);
-    let contents = contents.into_iter().map(|file| file.content);
-    let uploaded: Vec<(String, Vec<u8>)> = names.into_iter().zip(contents).collect();
+    let paths = file_paths(request)?;
+    let flat = std::mem::take(&mut request.input_files);
+    let contents = flat.into_iter().chain(std::mem::take(&mut request.files));
+    let contents = contents.map(|file| file.content);
+    let uploaded: Vec<(String, Vec<u8>)> = paths.into_iter().zip(contents).collect();
     let code = std::mem::take(&mut request.code);
     let layout = layout(language, runtime.recipe, Upload { code: &code, files: &uploaded });
     let Layout { source, text, sources, entry, form, replaces, beside } = layout;
@@ -221,7 +222,7 @@ fn placed(
 struct Words<'a> {
     program: &'a Program,
     runtime: &'a Runtime,
-    args: &'a [String],
+    request: &'a Request,
     memory_mb: u64,
     tmp: &'a str,
 }
@@ -231,7 +232,8 @@ impl Words<'_> {
         let mut words = Vec::new();
         for word in template {
             match *word {
-                "{args}" => words.extend(self.args.iter().cloned()),
+                "{args}" => words.extend(self.request.args.iter().cloned()),
+                "{flags}" => words.extend(self.request.flags.iter().cloned()),
                 "{sources}" => words.extend(self.program.sources.iter().map(|name| as_path(name))),
                 _ => words.push(self.word(word)),
             }

@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::limits::{LIMIT_TABLE, Limits};
 use crate::request::{InputFile, Request};
 use crate::rules::{
-    check_args, check_env, check_files, check_limits, check_runtime, limit_error, shown,
-    shown_json, ttl, ttl_from_json, ttl_from_text,
+    check_args, check_env, check_files, check_flags, check_limits, check_runtime, check_tree,
+    limit_error, shown, shown_json, ttl, ttl_from_json, ttl_from_text,
 };
 use serde_json::{Map, Value};
 
@@ -28,6 +28,8 @@ pub enum OptionKind {
     Pairs,
     /// Input files: names with bytes.
     Files,
+    /// Files in folders: paths with bytes.
+    Tree,
     /// Any bytes: a string, or base64 under another key.
     Bytes,
     /// A list of strings.
@@ -231,13 +233,38 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         query: None,
         read: |request, map| {
             let files = array(map, "input_files")?.iter().enumerate();
-            request.input_files = files.map(read_file).collect::<Result<_, _>>()?;
+            let read = |(index, value)| read_file_at("input_files", "filename", index, value);
+            request.input_files = files.map(read).collect::<Result<_, _>>()?;
             Ok(())
         },
         write: |request, w| {
             if !request.input_files.is_empty() {
                 w.objects("input_files", &request.input_files, |w, file| {
                     w.text_if("filename", file.filename.as_deref());
+                    w.base64("content", &file.content);
+                });
+            }
+        },
+    },
+    OptionRow {
+        name: "files",
+        keys: &["files"],
+        kind: OptionKind::Tree,
+        reach: OptionReach::Ours,
+        means: "files of the working directory and of folders in it",
+        is_set: |request| !request.files.is_empty(),
+        check: check_tree,
+        query: None,
+        read: |request, map| {
+            let files = array(map, "files")?.iter().enumerate();
+            let read = |(index, value)| read_file_at("files", "path", index, value);
+            request.files = files.map(read).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        write: |request, w| {
+            if !request.files.is_empty() {
+                w.objects("files", &request.files, |w, file| {
+                    w.text_if("path", file.filename.as_deref());
                     w.base64("content", &file.content);
                 });
             }
@@ -277,12 +304,33 @@ pub const OPTION_TABLE: &[OptionRow] = &[
         query: None,
         read: |request, map| {
             let args = array(map, "args")?.iter().enumerate();
-            request.args = args.map(read_arg).collect::<Result<_, _>>()?;
+            request.args = args.map(|arg| read_text("args", arg)).collect::<Result<_, _>>()?;
             Ok(())
         },
         write: |request, w| {
             if !request.args.is_empty() {
                 w.texts("args", &request.args);
+            }
+        },
+    },
+    OptionRow {
+        name: "flags",
+        keys: &["flags"],
+        kind: OptionKind::Texts,
+        reach: OptionReach::Ours,
+        means: "flags of the compiler",
+        is_set: |request| !request.flags.is_empty(),
+        // `ValidRequest` asks the language, too.
+        check: |request| check_flags(&request.flags),
+        query: None,
+        read: |request, map| {
+            let flags = array(map, "flags")?.iter().enumerate();
+            request.flags = flags.map(|flag| read_text("flags", flag)).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        write: |request, w| {
+            if !request.flags.is_empty() {
+                w.texts("flags", &request.flags);
             }
         },
     },
@@ -385,16 +433,17 @@ fn read_env(value: &Value) -> Result<Vec<(String, String)>, Error> {
         .collect()
 }
 
-fn read_file((index, value): (usize, &Value)) -> Result<InputFile, Error> {
-    let place = format!("input_files[{index}]");
+/// An entry of a list of files, which is called by its `name`.
+fn read_file_at(list: &str, name: &str, index: usize, value: &Value) -> Result<InputFile, Error> {
+    let place = format!("{list}[{index}]");
     let Value::Object(map) = value else {
         return Err(wrong(&place, "an object", value));
     };
     let at = |name: &str| format!("{place} {name}");
-    let filename = match field(map, "filename") {
+    let filename = match field(map, name) {
         None => None,
         Some(Value::String(name)) => Some(name.clone()),
-        Some(other) => return Err(wrong(&at("filename"), "a string", other)),
+        Some(other) => return Err(wrong(&at(name), "a string", other)),
     };
     let content = field(map, "content").or_else(|| field(map, "content_base64"));
     match content {
@@ -417,10 +466,10 @@ fn read_stdin(map: &Map<String, Value>) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-fn read_arg((index, value): (usize, &Value)) -> Result<String, Error> {
+fn read_text(list: &str, (index, value): (usize, &Value)) -> Result<String, Error> {
     match value {
         Value::String(text) => Ok(text.clone()),
-        other => Err(wrong(&format!("args[{index}]"), "a string", other)),
+        other => Err(wrong(&format!("{list}[{index}]"), "a string", other)),
     }
 }
 
