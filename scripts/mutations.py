@@ -50,7 +50,7 @@ WHOLE = (UNITS, ENGINE_UNITS, PROTOCOL_UNITS, ENGINE_TESTS, HOSTILE)
 
 FILTERS = UNITS.only("seccomp")
 SEEN = HOSTILE.only("as the host sees it")
-ENDS, REACH, OPTIONS = of_engine("ends"), of_engine("reach"), of_engine("options")
+ENDS, REACH, OF_OPTIONS = of_engine("ends"), of_engine("reach"), of_engine("options")
 #: Who has no control group here.
 AS_USER = REACH.only("again_unprivileged")
 
@@ -181,8 +181,8 @@ LIMIT_KINDS = [
     Kind("group limit", GROUPS, r'self\.set\("\w*", "(pids\.max)", pids\)', "Ok(())", first=UNITS.only("cgroup")),
     Kind("limit", INIT, r'"(max_inotify_\w+)", "\d+"', r'"\1", "1000000"', first=REACH.only("machine")),
     Kind("limit", NETWORK, r'"(tcp_[rw]mem)", "[^"]*"', r'"\1", "4096 131072 37748736"', first=REACH.only("machine")),
-    Kind("account", STEP, r"^ +account\.(entry)\.as_ref\(\)[^\n]*\n", first=OPTIONS.only("compiler")),
-    Kind("account", STEP, r"^ +self\.accounts\[1 - self\.current\]\.watchdog\.(leave_out)\(time\);\n", first=OPTIONS.only("again_unprivileged")),
+    Kind("account", STEP, r"^ +account\.(entry)\.as_ref\(\)[^\n]*\n", first=OF_OPTIONS.only("compiler")),
+    Kind("account", STEP, r"^ +self\.accounts\[1 - self\.current\]\.watchdog\.(leave_out)\(time\);\n", first=OF_OPTIONS.only("again_unprivileged")),
     Kind("watched", WATCH, r"self\.(memory_in_use)\(&infos\) > self\.memory_limit", "self.memory_in_use(&infos) == u64::MAX", first=AS_USER),
     Kind("watched", WATCH, r"^        if self\.(was_enforced)\(\) \{\n.*?\n        \}\n", first=HOSTILE.only("grandchildren")),
     Kind("watched", WATCH, r"if self\.shares_user && (self\.descriptor_usage\.descriptors\.pipes > PIPES_MAX)", "if false", first=HOSTILE.only("pipes")),

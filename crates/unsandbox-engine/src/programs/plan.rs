@@ -284,6 +284,7 @@ fn run_limits(request: &Request, language: &Language) -> RunLimits {
         processes: of("processes"),
         open_files: of("open_files"),
         file_size_bytes: of("file_size_bytes"),
+        stack_bytes: of("stack_bytes"),
         work_bytes: of("work_bytes"),
         work_files: of("work_files"),
     }
@@ -301,6 +302,7 @@ fn compile_limits(asked: &RunLimits) -> RunLimits {
         processes: asked.processes.max(default("processes")),
         open_files: asked.open_files.max(default("open_files")),
         file_size_bytes: asked.file_size_bytes.max(default("file_size_bytes")),
+        stack_bytes: asked.stack_bytes.max(default("stack_bytes")),
         ..*asked
     }
 }
@@ -390,6 +392,7 @@ mod tests {
             processes: of("processes"),
             open_files: of("open_files"),
             file_size_bytes: of("file_size_bytes"),
+            stack_bytes: of("stack_bytes"),
             work_bytes: of("work_bytes"),
             work_files: of("work_files"),
         };
@@ -400,6 +403,7 @@ mod tests {
             processes: 256,
             open_files: 1024,
             file_size_bytes: 256 << 20,
+            stack_bytes: 64 << 20,
             ..wanted
         };
         assert_eq!(plan.compile_limits, compiler);
@@ -425,6 +429,7 @@ mod tests {
             processes: 300,
             open_files: 2000,
             file_size_bytes: 1 << 30,
+            stack_bytes: 65 << 20,
             work_bytes: 1 << 20,
             work_files: 64,
         };
