@@ -50,7 +50,7 @@ WHOLE = (UNITS, ENGINE_UNITS, PROTOCOL_UNITS, ENGINE_TESTS, HOSTILE)
 
 FILTERS = UNITS.only("seccomp")
 SEEN = HOSTILE.only("as the host sees it")
-ENDS, REACH, OPTIONS = of_engine("ends"), of_engine("reach"), of_engine("options")
+ENDS, REACH, OF_OPTIONS = of_engine("ends"), of_engine("reach"), of_engine("options")
 #: Who has no control group here.
 AS_USER = REACH.only("again_unprivileged")
 
@@ -142,6 +142,8 @@ WALL_KINDS = [
     Kind("mount flag", TEMPLATE, r"(?<=[ (|])(MOUNT_ATTR_(?:RDONLY|NOSUID|NODEV|NOEXEC))(?=[ ;,)|])(?!\s*!= 0)", "0", first=SEEN),
     Kind("mount flag", TEMPLATE, r"MountFlags::(NO\w+)", "MountFlags::empty()", first=SEEN),
     Kind("mount flag", JAIL, r"^        rustix::mount::mount_change\(c\"/\", (private)\).*?;\n", first=of_engine("standings").only("mounts are shared")),
+    Kind("mount size", INIT, r",(max)=16", first=SEEN),
+    Kind("mount flag", INIT, r" \| MountFlags::(RDONLY)", first=SEEN),
     Kind("mount size", INIT, r",(nr_inodes)=\{inodes\}", first=HOSTILE.only("fills its file system", "as many empty files as fit")),
     # 0 means unlimited.
     Kind("mount size", INIT, r"(?<=nr_inodes=\{inodes\}\", )needs\.(work_bytes)", "0", first=HOSTILE.only("fills its file system")),
@@ -173,7 +175,7 @@ LIMIT_KINDS = [
     Kind("limit", LOCKS, r"^ +sys::(no_core_file)\(\)[^\n]*\n", first=SEEN),
     Kind("limit", STEP, r"^ +sys::(no_core_file)\(\)[^\n]*\n", first=SEEN),
     Kind("limit", STEP, r"^            if now >= deadline \{\n +return \(Cause::(Wall), .*?\n            \}\n", first=ENDS.only("past_its_ttl")),
-    Kind("limit", STEP, r"^            if let Some\(limit\) = self\.(watchdog)\.check\(\) \{\n.*?\n            \}\n", first=ENDS.only("too_much_processor_time")),
+    Kind("limit", STEP, r"^            if let Some\(limit\) = self\.(watchdog)\(\)\.check\(\) \{\n.*?\n            \}\n", first=ENDS.only("too_much_processor_time")),
     Kind("limit", STEP, r"^ +Err\(libc::(SIGXCPU)\) if .*?\n +\}\n", first=HOSTILE.only("used up just before")),
     Kind("limit", STEP, r"^ +\(Cause::Exited \| Cause::Signaled, (Some\(limit\))\)[^\n]*\n", first=HOSTILE.only("memory at one stroke")),
     Kind("group limit", GROUPS, r'^ +self\.set\("\w*", "(memory\.[\w.]+)", memory_bytes\)\?;\n', first=UNITS.only("cgroup")),
@@ -181,8 +183,8 @@ LIMIT_KINDS = [
     Kind("group limit", GROUPS, r'self\.set\("\w*", "(pids\.max)", pids\)', "Ok(())", first=UNITS.only("cgroup")),
     Kind("limit", INIT, r'"(max_inotify_\w+)", "\d+"', r'"\1", "1000000"', first=REACH.only("machine")),
     Kind("limit", NETWORK, r'"(tcp_[rw]mem)", "[^"]*"', r'"\1", "4096 131072 37748736"', first=REACH.only("machine")),
-    Kind("account", STEP, r"^ +account\.(entry)\.as_ref\(\)[^\n]*\n", first=OPTIONS.only("compiler")),
-    Kind("account", STEP, r"^ +self\.accounts\[1 - self\.current\]\.watchdog\.(leave_out)\(time\);\n", first=OPTIONS.only("again_unprivileged")),
+    Kind("account", STEP, r"^ +account\.(entry)\.as_ref\(\)[^\n]*\n", first=OF_OPTIONS.only("compiler")),
+    Kind("account", STEP, r"^ +self\.accounts\[1 - self\.current\]\.watchdog\.(leave_out)\(time\);\n", first=OF_OPTIONS.only("again_unprivileged")),
     Kind("watched", WATCH, r"self\.(memory_in_use)\(&infos\) > self\.memory_limit", "self.memory_in_use(&infos) == u64::MAX", first=AS_USER),
     Kind("watched", WATCH, r"^        if self\.(was_enforced)\(\) \{\n.*?\n        \}\n", first=HOSTILE.only("grandchildren")),
     Kind("watched", WATCH, r"if self\.shares_user && (self\.descriptor_usage\.descriptors\.pipes > PIPES_MAX)", "if false", first=HOSTILE.only("pipes")),

@@ -130,9 +130,11 @@ fn bound_rows() -> Vec<(&'static str, String)> {
             "compiling",
             format!(
                 "{} s, for some languages more, never above {} s (docs/languages.md has each); \
-                 not taken from the ttl; `return_artifact` and `return_wasm_artifact` have the same time again, each for its own step",
+                 not taken from the ttl; `return_artifact` and `return_wasm_artifact` have the same time again, each for its own step; \
+                 {} MB of memory",
                 limits::COMPILE_TIME.as_secs(),
-                limits::COMPILE_TIME_MAX.as_secs()
+                limits::COMPILE_TIME_MAX.as_secs(),
+                limits::COMPILE_MEMORY_BYTES >> 20
             ),
         ),
         (

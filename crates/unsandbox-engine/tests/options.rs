@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use unsandbox_engine::{Engine, EngineOptions};
-use unsandbox_protocol::{ErrorCode, InputFile, IsolationPolicy, Limits, Request};
+use unsandbox_protocol::{ErrorCode, InputFile, IsolationPolicy, LimitKind, Limits, Request};
 
 #[test]
 fn arguments_environment_and_input() {
@@ -240,6 +240,48 @@ fn what_a_compiler_used_does_not_count_against_the_program() {
         assert!(usage.peak_memory_bytes < 16 << 20, "{level:?}: {usage:?}");
         assert!(2 * usage.cpu_time_ms < compile.cpu_time_ms, "{level:?}: {usage:?}, {compile:?}");
         assert!(2 * usage.wall_time_ms < compile.wall_time_ms, "{level:?}: {usage:?}, {compile:?}");
+    }
+}
+
+/// A function that calls itself until it has used 48 MB of stack, and says so.
+const DEEP: [(&str, &str); 2] = [
+    (
+        "c",
+        "#include <stdio.h>\n#include <string.h>\n\
+         static int deep(int n) { volatile char block[1 << 20]; memset((void *)block, n, sizeof block);\n\
+         return n ? deep(n - 1) + block[7] - n : 0; }\nint main(void) { printf(\"deep %d\\n\", deep(48)); return 0; }",
+    ),
+    (
+        "pascal",
+        "procedure deep(n: longint); var block: array[1..1048576] of byte; begin\n\
+         fillchar(block, sizeof(block), n); if n > 0 then deep(n - 1) else writeln('deep ', block[7]) end;\n\
+         begin deep(48) end.",
+    ),
+];
+
+#[test]
+fn the_stack_is_as_large_as_asked_for_and_counts_as_memory() {
+    let stack = |bytes| Limits { stack_bytes: Some(bytes), ..Limits::default() };
+    let little = Limits { memory_bytes: Some(32 << 20), ..Limits::default() };
+    for level in [IsolationPolicy::Auto, IsolationPolicy::Reduced] {
+        let options = EngineOptions { isolation: level, ..EngineOptions::default() };
+        let engine = Engine::new(options).unwrap();
+        for (language, code) in DEEP {
+            let run = |limits| {
+                let request = Request::new(language, code).limits(limits);
+                execute_on(&engine, request).unwrap()
+            };
+            let result = run(Limits::default());
+            assert_eq!(result.stdout_text(), "deep 0\n", "{language}, {level:?}: {result:?}");
+            assert!(run(stack(8 << 20)).stdout.is_empty(), "{language}, {level:?}");
+            assert_eq!(run(little).limit, Some(LimitKind::Memory), "{language}, {level:?}");
+        }
+        let raised =
+            "import resource as r\nr.setrlimit(r.RLIMIT_STACK, (r.RLIM_INFINITY, r.RLIM_INFINITY))";
+        assert!(execute_on(&engine, Request::new("python", raised)).unwrap().success, "{level:?}");
+        let raised =
+            Request::new("bash", "ulimit -s unlimited && ulimit -s").limits(stack(2 << 20));
+        assert_eq!(execute_on(&engine, raised).unwrap().stdout, b"unlimited\n", "{level:?}");
     }
 }
 

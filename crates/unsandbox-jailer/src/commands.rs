@@ -122,6 +122,7 @@ pub struct RunLimits {
     pub processes: u64,
     pub open_files: u64,
     pub file_size_bytes: u64,
+    pub stack_bytes: u64,
     pub work_bytes: u64,
     pub work_files: u64,
 }
@@ -131,6 +132,7 @@ wire_struct!(RunLimits {
     processes,
     open_files,
     file_size_bytes,
+    stack_bytes,
     work_bytes,
     work_files
 });

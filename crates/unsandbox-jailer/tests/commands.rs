@@ -93,6 +93,7 @@ fn plan(tree: &str, cpu_time_ms: u64) -> Plan {
         processes: 64,
         open_files: 256,
         file_size_bytes: 64 * MB,
+        stack_bytes: 8 * MB,
         work_bytes: 64 * MB,
         work_files: 4096,
     };

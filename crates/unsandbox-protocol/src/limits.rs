@@ -50,8 +50,8 @@ pub const COMPILE_TIME: Duration = Duration::from_secs(60);
 pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(180);
 
 /// Memory of the compile step and of those that make what comes back (ours): apart from the program's, and at least so
-/// much. A larger `memory_bytes` is theirs, too; `processes`, `open_files` and `file_size_bytes` hold for them where they
-/// are above their defaults.
+/// much. A larger `memory_bytes` is theirs, too; `processes`, `open_files`, `file_size_bytes` and `stack_bytes` hold for
+/// them where they are above their defaults.
 pub const COMPILE_MEMORY_BYTES: u64 = 2 * 1024 * MB;
 
 /// Artifacts: files and bytes together; what is skipped is named in `error` (ours).
@@ -155,6 +155,7 @@ limits! {
     processes: Some(256), 1..=4096; "processes and threads"
     open_files: Some(1024), 16..=65_536; "open descriptors of one process"
     file_size_bytes: Some(256 * MB), 0..=1024 * MB; "one file"
+    stack_bytes: Some(64 * MB), 1 * MB..=16 * 1024 * MB; "stack of one thread; a program may raise it (setrlimit)"
     work_bytes: Some(256 * MB), 1 * MB..=1024 * MB; "work directory and /tmp together"
     work_files: Some(16_384), 64..=1_048_576; "files in them"
     output_bytes: Some(OUTPUT_DEFAULT_BYTES), 1..=64 * MB; "each of stdout and stderr"

@@ -53,6 +53,16 @@ fn list() -> String {
         let (compiling, source) = (compiling(language), source(language));
         let _ = writeln!(text, "| `{name}` | {aliases} | {extensions} | {compiling} | {source} |");
     }
+    text.push_str("\nFlags that a request may give to the compiler (`flags`), and names of standards that stand for one:\n\n");
+    text.push_str("| name | flags | standards |\n|---|---|---|\n");
+    for language in languages().iter().filter(|language| !language.flags.is_empty()) {
+        let quoted = |words: &mut dyn Iterator<Item = &str>| {
+            words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" ")
+        };
+        let flags = quoted(&mut language.flags.iter().copied());
+        let dialects = quoted(&mut language.dialects.iter().map(|(name, _)| *name));
+        let _ = writeln!(text, "| `{}` | {flags} | {dialects} |", language.name);
+    }
     text
 }
 

@@ -38,6 +38,9 @@ const CPU_VARIABLES: [&str; 5] = [
     "NUMEXPR_NUM_THREADS",
     "PYTHON_CPU_COUNT",
 ];
+/// Package managers try again for minutes, whatever the error is; without a network none succeeds.
+const OFFLINE_VARIABLES: [(&str, &str); 3] =
+    [("CARGO_NET_RETRY", "0"), ("PIP_RETRIES", "0"), ("npm_config_fetch_retries", "0")];
 const STANDARD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// A request that waits for its jail. [`Prepared::bind`] adds the parts that depend on the jail.
@@ -327,6 +330,7 @@ fn run_limits(request: &Request, language: &Language) -> RunLimits {
         processes: of("processes"),
         open_files: of("open_files"),
         file_size_bytes: of("file_size_bytes"),
+        stack_bytes: of("stack_bytes"),
         work_bytes: of("work_bytes"),
         work_files: of("work_files"),
     }
@@ -344,6 +348,7 @@ fn compile_limits(asked: &RunLimits) -> RunLimits {
         processes: asked.processes.max(default("processes")),
         open_files: asked.open_files.max(default("open_files")),
         file_size_bytes: asked.file_size_bytes.max(default("file_size_bytes")),
+        stack_bytes: asked.stack_bytes.max(default("stack_bytes")),
         ..*asked
     }
 }
@@ -354,11 +359,13 @@ fn compiles(recipe: &Recipe) -> bool {
 
 /// `NAME=value` pairs of the program: the standard ones, then the recipe's, then the request's; the last one wins.
 fn environment(request: &Request, network_mode: NetworkMode, words: &Words<'_>) -> Vec<String> {
-    let proxies = match network_mode {
+    let network = match network_mode {
         NetworkMode::Semitrusted => egress::variables(),
-        NetworkMode::Zerotrust => Vec::new(),
+        NetworkMode::Zerotrust => {
+            OFFLINE_VARIABLES.map(|(name, value)| (name.to_string(), value.to_string())).to_vec()
+        }
     };
-    variables(words, proxies.into_iter().chain(cpus(request)).chain(request.env.iter().cloned()))
+    variables(words, network.into_iter().chain(cpus(request)).chain(request.env.iter().cloned()))
 }
 
 /// Those of a compiler, which the request's are not for.
@@ -442,6 +449,7 @@ mod tests {
             processes: of("processes"),
             open_files: of("open_files"),
             file_size_bytes: of("file_size_bytes"),
+            stack_bytes: of("stack_bytes"),
             work_bytes: of("work_bytes"),
             work_files: of("work_files"),
         };
@@ -452,6 +460,7 @@ mod tests {
             processes: 256,
             open_files: 1024,
             file_size_bytes: 256 << 20,
+            stack_bytes: 64 << 20,
             ..wanted
         };
         assert_eq!(plan.compile_limits, compiler);
@@ -477,6 +486,7 @@ mod tests {
             processes: 300,
             open_files: 2000,
             file_size_bytes: 1 << 30,
+            stack_bytes: 65 << 20,
             work_bytes: 1 << 20,
             work_files: 64,
         };

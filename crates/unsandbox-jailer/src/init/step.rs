@@ -488,8 +488,9 @@ fn set_rlimits(limits: &RunLimits, is_kept: bool) -> io::Result<()> {
         let hard = sys::hard_rlimit(resource).min(value);
         sys::set_rlimit(resource, hard, hard)?;
     }
+    // A program may raise it as it does outside: a stack is memory, which is counted as any other.
     let stack = sys::hard_rlimit(Resource::Stack);
-    sys::set_rlimit(Resource::Stack, (8 * MB).min(stack), (64 * MB).min(stack))
+    sys::set_rlimit(Resource::Stack, limits.stack_bytes.min(stack), stack)
 }
 
 #[cfg(test)]
@@ -553,6 +554,7 @@ mod tests {
             processes: 10,
             open_files: 20,
             file_size_bytes: 30,
+            stack_bytes: 35,
             work_bytes: 40,
             work_files: 50,
         };

@@ -53,8 +53,10 @@ const WRITTEN: &[(&str, &str)] = &[
     ("etc/group", "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n"),
     ("etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"),
     ("etc/hostname", "sandbox\n"),
-    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-    ("etc/resolv.conf", ""),
+    // No name server can be reached. Without `dns` a name is unknown at once and for good, so that programs do not try
+    // again; a C library that does not read this file waits for a second.
+    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+    ("etc/resolv.conf", "options timeout:1 attempts:1\n"),
     ("etc/machine-id", "00000000000000000000000000000000\n"),
     ("etc/timezone", "Etc/UTC\n"),
     ("dev/.nothing", ""),
@@ -64,6 +66,7 @@ const WRITTEN: &[(&str, &str)] = &[
 pub const NOTHING: &CStr = c"/dev/.nothing";
 
 const LINKS: &[(&str, &str)] = &[
+    ("pts/ptmx", "dev/ptmx"),
     ("/proc/self/fd", "dev/fd"),
     ("/proc/self/fd/0", "dev/stdin"),
     ("/proc/self/fd/1", "dev/stdout"),
@@ -210,7 +213,7 @@ fn system_links() -> Vec<(String, String)> {
 /// Makes the directories, links and small files of the new root, which is the current directory.
 fn create_layout(system_links: &[(String, String)]) -> io::Result<()> {
     let fixed = LINKS.iter().map(|(target, name)| (target.to_string(), name.to_string()));
-    for directory in ["dev", "etc", "proc", "tmp"] {
+    for directory in ["dev", "dev/pts", "etc", "proc", "tmp"] {
         directory_at(Path::new(directory))?;
     }
     for (target, name) in fixed.chain(system_links.iter().cloned()) {
