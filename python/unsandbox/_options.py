@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-    from ._shapes import Content, InputFiles
+    from ._shapes import InputFiles, Stdin
 
 
 def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
@@ -87,23 +87,23 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
-def stdin_bytes(stdin: Content | None) -> bytes | None:
-    """Standard input as bytes; text is encoded as UTF-8, open files are read to their end."""
-    if stdin is None:
-        return None
+def stdin_bytes(stdin: Stdin) -> bytes:
+    """Standard input as bytes; text is encoded as UTF-8, files are read to their end."""
     if isinstance(stdin, (bytes, bytearray, memoryview)):
         return bytes(stdin)
     if isinstance(stdin, str):
         return stdin.encode()
-    if hasattr(stdin, "read"):
-        return stdin_bytes(stdin.read())
+    from . import _stdin
+
+    if _stdin.is_stream(stdin) or hasattr(stdin, "read"):
+        return _stdin.whole(stdin)
     raise InvalidRequestError(
-        f"stdin must be bytes, text or an open file, got {type(stdin).__name__}"
+        f"stdin must be bytes, text, a path or an open file, got {type(stdin).__name__}"
     )
 
 
 #: The options of a call. Those of a request are `_native.OPTIONS`; `_shapes` has the types of all.
-CALL = ("timeout", "on_stdout", "on_stderr")
+CALL = ("timeout", "on_stdout", "on_stderr", "check")
 
 
 def split(
@@ -113,7 +113,8 @@ def split(
 
     Args:
         options: Keyword arguments of a caller.
-        callbacks: Whether the call takes callbacks for output.
+        callbacks: Whether the call waits for the program's end: it takes callbacks, and a stream as
+            standard input, which is then among the options of the call.
 
     Raises:
         TypeError: A name is not that of an option.
@@ -124,9 +125,15 @@ def split(
     request = {name: value for name, value in options.items() if name in OPTIONS}
     if request.get("input_files") is not None:
         request["input_files"] = input_files(request["input_files"])
+    call = {name: value for name, value in options.items() if name in known}
     if request.get("stdin") is not None:
-        request["stdin"] = stdin_bytes(request["stdin"])
-    return request, {name: value for name, value in options.items() if name in known}
+        from . import _stdin
+
+        if callbacks and _stdin.is_stream(request["stdin"]):
+            call["stdin"] = request.pop("stdin")
+        else:
+            request["stdin"] = stdin_bytes(request["stdin"])
+    return request, call
 
 
 def check(options: Mapping[str, Any], *, callbacks: bool = False) -> tuple[str, ...]:

@@ -305,6 +305,7 @@ fn full_result() -> ExecutionResult {
         total_time_ms: Some(12),
         usage: Some(Usage { cpu_time_ms: 3, peak_memory_bytes: 4096 }),
         truncated: true,
+        runtime: Some("/usr/bin/python3".into()),
         isolation: Some(Isolation {
             level: "full".into(),
             layers: vec!["user".into()],
@@ -322,7 +323,7 @@ fn our_result_is_the_superset_in_its_order() {
         r#""status":"completed","artifacts":[{"filename":"a.out","name":"a.out","type":"base64","#,
         r#""content_base64":"AAH/","size":3,"kind":"binary"}],"execution_mode":"cold","#,
         r#""network_mode":"zerotrust","total_time_ms":12,"stdout_base64":"b2sg/wo=","#,
-        r#""usage":{"cpu_time_ms":3,"peak_memory_bytes":4096},"signal":9,"limit":"memory","truncated":true,"#,
+        r#""usage":{"cpu_time_ms":3,"peak_memory_bytes":4096},"signal":9,"limit":"memory","truncated":true,"runtime":"/usr/bin/python3","#,
         r#""isolation":{"level":"full","layers":["user"],"missing":["cgroup"]}}"#,
     );
     assert_eq!(wire::encode_result(&full_result(), wire::Shape::Once), expected);

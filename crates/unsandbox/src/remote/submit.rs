@@ -75,7 +75,7 @@ impl Remote {
             log::warn!("{endpoint} may have ignored {names}: it does not announce support");
         }
         let mut result = match submitted {
-            Submitted::Result(result) => result,
+            Submitted::Result(result) => *result,
             Submitted::Job(job) => {
                 self.known_jobs().accept(&job.job_id);
                 self.owners().note(&context.owner, &job.job_id);
