@@ -1676,8 +1676,9 @@ const char *unsandbox_artifact_url(const unsandbox_artifact *artifact,
                                    size_t *len);
 
 /**
- * Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
- * For all of a result, of which two may have one name, use unsandbox_result_save_artifacts.
+ * Writes the artifact into a directory, in the folders that its name has. No two artifacts of a result
+ * take one place: of two with one name the second gets a number, as in "plot-2.png". A plain file that was
+ * there is replaced.
  *
  * @param directory  made if missing; borrowed for the call.
  * @param err        receives an error owned by the caller on failure; may be NULL.
@@ -1866,6 +1867,17 @@ const char *unsandbox_result_execution_mode(const unsandbox_result *result,
 UNSANDBOX_API
 const char *unsandbox_result_network_mode(const unsandbox_result *result,
                                           size_t *len);
+
+/**
+ * Path of the interpreter or compiler that was chosen; NULL where the server did not say.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_runtime(const unsandbox_result *result,
+                                     size_t *len);
 
 /**
  * 1 where the total time is known, else 0.

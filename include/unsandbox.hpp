@@ -204,7 +204,8 @@ public:
     std::optional<std::string> url() const {
         return detail::optional_text(artifact_->url, artifact_->url_len);
     }
-    /// Writes it into a directory, which is made if missing, under its safe name.
+    /// Writes it into a directory, which is made if missing, in the folders of its name; no two artifacts of
+    /// a result take one place.
     Expected<Done> try_save(std::string_view directory) const {
         unsandbox_error *err = nullptr;
         const auto code =
@@ -283,6 +284,10 @@ public:
     }
     std::optional<std::string> network_mode() const {
         return detail::optional_text(result_->network_mode, result_->network_mode_len);
+    }
+    /// Path of the interpreter or compiler that was chosen.
+    std::optional<std::string> runtime() const {
+        return detail::get(unsandbox_result_runtime, result_.get());
     }
     std::optional<std::chrono::milliseconds> total_time() const {
         if (!result_->has_total_time_ms) return std::nullopt;

@@ -203,6 +203,9 @@ static void put_result(const unsandbox_result *it) {
     put_text("job_id", it->job_id, it->job_id_len);
     put_text("execution_mode", it->execution_mode, it->execution_mode_len);
     put_text("network_mode", it->network_mode, it->network_mode_len);
+    size_t runtime_len = 0;
+    const char *runtime = unsandbox_result_runtime(it, &runtime_len);
+    put_text("runtime", runtime, runtime_len);
     if (it->has_total_time_ms) put_number("total_time_ms", (int64_t)it->total_time_ms);
     if (it->has_usage) {
         put_number("cpu_time_ms", (int64_t)it->cpu_time_ms);

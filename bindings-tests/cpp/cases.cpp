@@ -143,6 +143,7 @@ public:
         optional("detected_language", result.detected_language());
         optional("job_id", result.job_id());
         optional("execution_mode", result.execution_mode());
+        optional("runtime", result.runtime());
         optional("network_mode", result.network_mode());
         if (const auto time = result.total_time()) number("total_time_ms", time->count());
         if (const auto time = result.cpu_time()) number("cpu_time_ms", time->count());

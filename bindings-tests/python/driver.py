@@ -38,7 +38,7 @@ class Report:
         self.value("error_text", result.error)
         for name in (
             "exit_code", "signal", "limit", "language", "detected_language", "job_id",
-            "execution_mode", "network_mode", "total_time_ms", "truncated",
+            "execution_mode", "network_mode", "total_time_ms", "truncated", "runtime",
         ):  # fmt: skip
             self.value(name, getattr(result, name))
         if result.usage:

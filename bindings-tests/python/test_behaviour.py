@@ -300,3 +300,27 @@ def test_the_command_is_there() -> None:
         assert done.returncode == 0 and unsandbox.__version__ in done.stdout
         done = subprocess.run([*command, "run"], capture_output=True, text=True, timeout=30)
         assert done.returncode == 2
+
+
+LOGGED = """
+import logging, sys, unsandbox
+logging.basicConfig(level=int(sys.argv[1]), stream=sys.stdout, format="%(name)s %(levelname)s %(message)s")
+client = unsandbox.Client(base_url="local:")
+result = client.execute("c", 'int main(void) { return 3; } /* hunter1 */', env={"TOKEN": "hunter2"}, stdin="hunter3")
+print(result.runtime)
+"""
+
+
+def test_what_local_does_is_logged_where_logging_asks_for_it() -> None:
+    def lines(level: int) -> list[str]:
+        command = [sys.executable, "-c", LOGGED, str(level)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and done.stderr == "" and "hunter" not in done.stdout, done
+        return done.stdout.splitlines()
+
+    *said, runtime = lines(logging.DEBUG)
+    text = "\n".join(said)
+    assert all(line.startswith("unsandbox ") for line in said)
+    for words in (f'c is run by "{runtime}"', "step Compile took ", "step Run took ", " ms: exit code 3, isolation "):
+        assert words in text, (words, text)
+    assert len(lines(logging.WARNING)) <= 2

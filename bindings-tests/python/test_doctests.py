@@ -19,7 +19,7 @@ PUBLIC: dict[str, object] = {"unsandbox": unsandbox} | {
     name: getattr(unsandbox, name) for name in (*unsandbox.__all__, "map")
 }
 #: Methods whose words are those of the blocking ones, and protocols of Python's own.
-AS_ELSEWHERE = ("AsyncClient.", "AsyncJob.")
+AS_ELSEWHERE = ("AsyncClient.", "AsyncJob.", "AsyncOutputStream.", "HasFileno.", "HasRead.")
 FLAGS = doctest.IGNORE_EXCEPTION_DETAIL | doctest.ELLIPSIS
 
 

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
 from pathlib import Path
 
 import pytest
 import unsandbox
+from faulty import Faulty
 
 
 def test_every_field(client: unsandbox.Client) -> None:
@@ -140,3 +142,32 @@ def test_a_waited_job_knows_its_end(client: unsandbox.Client) -> None:
     job = client.execute_async("python", "fine")
     assert job.wait().ok
     assert job.done and job.status == "completed"
+
+
+def test_saving_one_by_one_keeps_folders_and_replaces_none(local: unsandbox.Client, tmp_path: Path) -> None:
+    code = "cd artifacts; mkdir -p a b c/d; for it in a/x.txt b/x.txt c/d/x.txt x.txt .x.txt _x.txt; do echo $it > $it; done"
+    artifacts = local.execute("bash", code).artifacts
+    for _ in range(2):
+        paths = [artifact.save(tmp_path) for artifact in artifacts]
+        assert len(set(paths)) == 6
+        assert [path.read_text().strip() for path in paths] == [it.filename for it in artifacts]
+    assert {"a/x.txt", "b/x.txt", "c/d/x.txt", "x.txt", "_x.txt", "_x-2.txt"} == {
+        path.relative_to(tmp_path).as_posix() for path in paths
+    }
+
+
+def test_artifacts_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
+    files = ["plot.png", "plot.png", "d/plot.png", "../d/plot.png", ".git/x", "_git/x"]
+    reply = {
+        "success": True, "stdout": "", "stderr": "", "exit_code": 0, "status": "completed",
+        "artifacts": [{"filename": name, "content_base64": "AA==", "kind": "file"} for name in files],
+    }  # fmt: skip
+    body = json.dumps(reply)
+    answer = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    with Faulty([answer.encode()]) as server, unsandbox.Client(base_url=server.url, retries=0) as client:
+        artifacts = client.execute("python", "fine").artifacts
+    saved = [artifact.save(tmp_path).relative_to(tmp_path).as_posix() for artifact in artifacts]
+    assert saved == ["plot.png", "plot-2.png", "d/plot.png", "d/plot-2.png", "_git/x", "_git/x-2"]
+    assert [artifact.saved_as for artifact in artifacts] == saved
+    copy = pickle.loads(pickle.dumps(artifacts[1]))
+    assert copy.saved_as == "plot-2.png" and dataclasses.replace(copy, filename="y").saved_as is None

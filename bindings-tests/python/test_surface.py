@@ -16,10 +16,11 @@ from unsandbox import _native, _options
 
 #: Functions of the module that are the client's.
 SHARED = (
-    "execute", "run", "execute_async", "run_async", "map", "get_job", "wait_job", "cancel_job",
+    "execute", "run", "execute_async", "run_async", "stream", "map", "get_job", "wait_job", "cancel_job",
     "list_jobs", "languages", "validate_key", "health", "probe",
 )  # fmt: skip
-CALLBACKS = {"on_stdout", "on_stderr"}
+#: Options of calls that wait for the end of their program.
+WAITING = {"on_stdout", "on_stderr", "check"}
 
 
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -45,13 +46,19 @@ def test_functions_of_the_module_are_those_of_the_client(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("blocking", "awaited"),
-    [(unsandbox.Client, unsandbox.AsyncClient), (unsandbox.Job, unsandbox.AsyncJob)],
+    [
+        (unsandbox.Client, unsandbox.AsyncClient),
+        (unsandbox.Job, unsandbox.AsyncJob),
+        (unsandbox.OutputStream, unsandbox.AsyncOutputStream),
+    ],
 )
 def test_what_blocks_and_what_is_awaited_are_the_same(blocking: type, awaited: type) -> None:
     assert set(public(blocking)) == set(public(awaited))
     for name, method in public(blocking).items():
         other = public(awaited)[name]
-        assert inspect.iscoroutinefunction(other) or inspect.isasyncgenfunction(other), name
+        # What gives lines has to be an object, for the result at their end.
+        is_lines = name == "stream" and hasattr(unsandbox.AsyncOutputStream, "__anext__")
+        assert is_lines or inspect.iscoroutinefunction(other) or inspect.isasyncgenfunction(other), name
         for one, two in zip(plain(method), plain(other), strict=True):
             annotation = one.annotation.replace("[Job]", "[AsyncJob]")
             assert one.replace(annotation=annotation) == two, name
@@ -59,7 +66,8 @@ def test_what_blocks_and_what_is_awaited_are_the_same(blocking: type, awaited: t
 
 def test_the_types_of_options_name_all_of_them() -> None:
     options = set(unsandbox.RunOptions.__annotations__)
-    assert options - CALLBACKS == set(unsandbox.ExecuteOptions.__annotations__)
+    assert options - {"on_stdout"} == set(unsandbox.StreamOptions.__annotations__)
+    assert options - WAITING == set(unsandbox.ExecuteOptions.__annotations__)
     assert options == {*_native.OPTIONS, *_options.CALL}
     settings = {it.name for it in parameters(unsandbox.Client)[1:]}
     assert settings == set(unsandbox.ClientSettings.__annotations__)

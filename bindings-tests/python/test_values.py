@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"ttl": 0}, "ttl must be an integer number of seconds from 1 to 900, got 0"),
     ({"ttl": -1}, "got -1"),
     ({"ttl": 901}, "got 901"),
-    ({"ttl": 1.5}, "got 1.5"),
+    ({"ttl": 900.5}, "got 900.5"),
+    ({"ttl": 0.0}, "got 0.0"),
+    ({"ttl": -0.5}, "got -0.5"),
     ({"ttl": "60"}, 'got "60"'),
-    ({"ttl": True}, "got true"),
+    ({"ttl": True}, "got True"),
+    ({"ttl": None, "timeout": True}, "got True"),
     ({"ttl": 10**40}, "ttl must be an integer"),
     ({"ttl": 10**400}, "ttl must be an integer"),
-    ({"ttl": float("nan")}, "ttl must be an integer"),
-    ({"ttl": float("inf")}, "ttl must be an integer"),
-    ({"ttl": [1]}, "got an array"),
+    ({"ttl": float("nan")}, "ttl must be .* got nan"),
+    ({"ttl": float("inf")}, "ttl must be .* got inf"),
+    ({"ttl": float("-inf")}, "ttl must be .* got -inf"),
+    ({"ttl": [1]}, "got a value of type list"),
     ({"network_mode": "open"}, "network_mode must be"),
     ({"network_mode": "semitrust"}, "network_mode must be"),
     ({"network_mode": 3}, "network_mode must be"),
@@ -48,10 +53,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"input_files": "a.txt"}, "input_files must be a mapping or a series"),
     ({"input_files": [3.5]}, "an entry of input_files"),
     ({"input_files": [(7, b"")]}, "filename must be text"),
-    ({"stdin": 5}, "stdin must be bytes, text or an open file, got int"),
-    ({"return_artifact": "yes"}, "return_artifact must be true or false"),
+    ({"stdin": 5}, "stdin must be bytes, text, a path or an open file, got int"),
+    ({"return_artifact": "yes"}, "return_artifact must be True or False"),
     ({"timeout": 0}, "timeout must be a number of seconds above 0"),
     ({"timeout": "soon"}, "timeout must be a number"),
+    ({"timeout": float("nan")}, "timeout must be a number of seconds above 0, got nan"),
+    ({"timeout": float("inf")}, "timeout must be a finite number of seconds, got inf"),
+    ({"timeout": -1.5}, "got -1.5"),
+    ({"limits": {"memory_bytes": None}}, "got None"),
+    ({"limits": {"memory_bytes": True}}, "got True"),
 ]
 
 
@@ -83,12 +93,18 @@ def test_wrong_programs(client: unsandbox.Client, stub: Stub) -> None:
 WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"retries": "3"}, 'retries must be a whole number of at least 0, got "3"'),
     ({"retries": -1}, "got -1"),
-    ({"retries": True}, "got true"),
+    ({"retries": True}, "got True"),
     ({"retries": 1 << 40}, "retries must be a whole number"),
     ({"account": 1.5}, "account must be a whole number of at least 0, got 1.5"),
-    ({"job_threshold": 0.5}, "job_threshold must be a whole number"),
+    ({"job_threshold": -0.5}, "job_threshold must be a number of seconds of at least 0, got -0.5"),
+    ({"job_threshold": float("nan")}, "got nan"),
+    ({"concurrency": 0}, "concurrency must be a whole number of at least 1, or None for the default, got 0"),
+    ({"concurrency": -1}, "got -1"),
+    ({"connect_timeout": float("inf")}, "connect_timeout must be a finite number"),
+    ({"base_url": "local:", "egress_allow": ["a b"]}, "egress_allow entry \"a b\" is invalid"),
+    ({"base_url": "local:", "egress_allow": ["*.10.0.0.1"]}, "an address has no suffix"),
     ({"concurrency": None, "queue_max": "all"}, "queue_max must be a whole number"),
-    ({"cancel_jobs": "yes"}, "cancel_jobs must be true or false"),
+    ({"cancel_jobs": "yes"}, "cancel_jobs must be True or False"),
     ({"egress_allow": "pypi.org"}, 'egress_allow must be an iterable of str, got "pypi.org"'),
     ({"egress_allow": ["pypi.org", 3]}, "egress_allow must be an iterable of str, got an item of type int"),
     ({"base_url": 5}, "base_url must be text, got int"),
@@ -171,3 +187,25 @@ def test_standard_input_in_every_form(client: unsandbox.Client, stub: Stub) -> N
     bodies = [json.loads(body) for _, _, _, body in stub.requests]
     assert [body.get("stdin") for body in bodies] == ["text"] * 5 + [None]
     assert bodies[5]["stdin_base64"] == "/w=="
+
+
+@pytest.mark.parametrize("base_url", ["local:", "http://127.0.0.1:1", "unix:/nowhere"])
+def test_what_cannot_be_used_is_refused_when_the_client_is_made(base_url: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    for settings, words in [
+        ({"ca_file": tmp_path / "gone.pem"}, "ca_file .*gone.pem.* cannot be read"),
+        ({"ca_file": tmp_path / "empty.pem"}, "holds no certificate"),
+        ({"proxy": "gopher://me:hunter2@h"}, "proxy is not a supported proxy URL"),
+        ({"proxy": "http://h:99999"}, "proxy is not a supported proxy URL"),
+        ({"proxy": "http://me:hunter2@:80"}, "proxy is not a supported proxy URL"),
+        ({"proxy": "socks5://h:port"}, "proxy is not a supported proxy URL"),
+    ]:
+        with pytest.raises(unsandbox.ConfigError, match=words) as caught:
+            unsandbox.Client(base_url=base_url, **settings)  # type: ignore[arg-type]
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("ttl", "sent"), [(1.5, 2), (0.001, 1), (60.0, 60), (899.1, 900), (Decimal("2.5"), 3)])
+def test_a_ttl_of_any_kind_is_rounded_up(client: unsandbox.Client, stub: Stub, ttl: Any, sent: int) -> None:
+    client.execute("python", "fine", ttl=ttl, timeout=20.5)
+    assert json.loads(stub.requests[0][3])["ttl"] == sent

@@ -14,7 +14,7 @@ SHELL_USAGE, SHELL_FAILED, SHELL_INTERRUPTED = 2, 125, 130
 #: Fields of a result that a shell does not see.
 SHELL_BLIND = frozenset(
     "success status signal limit error_text language detected_language job_id execution_mode "
-    "network_mode total_time_ms truncated isolation usage stdout_len stderr_len".split()
+    "network_mode total_time_ms truncated runtime isolation usage stdout_len stderr_len".split()
 )
 TEXTS = frozenset({"stdout", "stderr"})
 
@@ -133,7 +133,8 @@ def _judge_always(case: Case, seen: Seen) -> list[str]:
     if "success" not in seen.fields or case.stub:
         return []
     wrong = []
-    for name in ("language", "job_id", "execution_mode", "network_mode", "total_time_ms", "isolation"):
+    always = ("language", "job_id", "execution_mode", "network_mode", "total_time_ms", "isolation", "runtime")
+    for name in always:
         if not seen.fields.get(name):
             wrong.append(f"the result has no {name}")
     success = seen.fields["success"] == b"1"

@@ -135,7 +135,7 @@ class Report:
     def result(self, reply: dict[str, Any]) -> None:
         assert list(reply)[:6] == RESULT, f"keys are not in the order of the specification: {list(reply)}"
         for name in ("success", "status", "exit_code", "signal", "limit", "language", "detected_language",
-                     "job_id", "execution_mode", "network_mode", "total_time_ms", "truncated"):  # fmt: skip
+                     "job_id", "execution_mode", "runtime", "network_mode", "total_time_ms", "truncated"):  # fmt: skip
             self.value(name, reply.get(name))
         for name in ("stdout", "stderr"):
             packed = reply.get(f"{name}_base64")

@@ -46,6 +46,7 @@ from ._functions import (
     probe,
     run,
     run_async,
+    stream,
     validate_key,
     wait_job,
 )
@@ -60,10 +61,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._async import AsyncClient, AsyncJob
+    from ._async import AsyncClient, AsyncJob, AsyncOutputStream
     from ._many import Executor
     from ._sandboxed import sandboxed
-    from ._shapes import ClientSettings, Content, ExecuteOptions, InputFiles, RunOptions
+    from ._shapes import (
+        ClientSettings,
+        Content,
+        ExecuteOptions,
+        InputFiles,
+        IsolationLevel,
+        IsolationPolicy,
+        LimitKind,
+        NetworkMode,
+        RunOptions,
+        Status,
+        Stdin,
+        StreamOptions,
+    )
+    from ._stream import OutputStream
     from ._types import (
         Artifact,
         ExecutionResult,
@@ -82,6 +97,7 @@ __all__ = [
     "Artifact",
     "AsyncClient",
     "AsyncJob",
+    "AsyncOutputStream",
     "AuthenticationError",
     "CancelledError",
     "Client",
@@ -99,6 +115,8 @@ __all__ = [
     "InternalError",
     "InvalidRequestError",
     "Isolation",
+    "IsolationLevel",
+    "IsolationPolicy",
     "IsolationUnavailableError",
     "Job",
     "JobInfo",
@@ -107,7 +125,10 @@ __all__ = [
     "Language",
     "LanguageUnavailableError",
     "Layer",
+    "LimitKind",
+    "NetworkMode",
     "NotFoundError",
+    "OutputStream",
     "PermissionDeniedError",
     "Probe",
     "ProtocolError",
@@ -116,6 +137,9 @@ __all__ = [
     "RequestTimeoutError",
     "RunOptions",
     "ServerError",
+    "Status",
+    "Stdin",
+    "StreamOptions",
     "TlsError",
     "UnsandboxError",
     "Usage",
@@ -133,6 +157,7 @@ __all__ = [
     "run",
     "run_async",
     "sandboxed",
+    "stream",
     "validate_key",
     "wait_job",
 ]
@@ -141,9 +166,10 @@ __all__ = [
 #: Names whose modules wait for their first use: dataclasses and asyncio cost more to import than all
 #: the rest of this package.
 _LAZY = {
+    "Artifact": "_types",
     "AsyncClient": "_async",
     "AsyncJob": "_async",
-    "Artifact": "_types",
+    "AsyncOutputStream": "_async",
     "ClientSettings": "_shapes",
     "Content": "_shapes",
     "ExecuteOptions": "_shapes",
@@ -152,12 +178,20 @@ _LAZY = {
     "Health": "_types",
     "InputFiles": "_shapes",
     "Isolation": "_types",
+    "IsolationLevel": "_shapes",
+    "IsolationPolicy": "_shapes",
     "JobInfo": "_types",
     "KeyInfo": "_types",
     "Language": "_types",
     "Layer": "_types",
+    "LimitKind": "_shapes",
+    "NetworkMode": "_shapes",
+    "OutputStream": "_stream",
     "Probe": "_types",
     "RunOptions": "_shapes",
+    "Status": "_shapes",
+    "Stdin": "_shapes",
+    "StreamOptions": "_shapes",
     "Usage": "_types",
     "sandboxed": "_sandboxed",
 }
@@ -165,7 +199,9 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from ._hints import missing
+
+        raise missing(f"module {__name__!r}", name, __all__, {})
     from importlib import import_module
 
     value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
@@ -180,17 +216,18 @@ def __dir__() -> list[str]:
 def enable_logging(level: int = 30) -> None:
     """Send the library's messages to `logging.getLogger("unsandbox")`.
 
+    Without it a client that is made while that logger is at INFO or DEBUG sends what the logger asks for:
+    `logging.basicConfig(level=logging.DEBUG)` is enough to see what "local:" does.
+
     Args:
-        level: The least level that is sent, as in `logging`; 30 is WARNING. Messages hold no keys,
-            and no program text above DEBUG.
+        level: The least level that is sent, as in `logging`; 30 is WARNING. Messages hold no keys and no
+            program text.
 
     Examples:
         >>> import logging
         >>> unsandbox.enable_logging(logging.DEBUG)
         >>> unsandbox.enable_logging(logging.CRITICAL + 1)  # and off again
     """
-    import logging
+    from . import _log
 
-    from . import _native
-
-    _native.set_log(logging.getLogger("unsandbox").log, level)
+    _log.enable(level)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,19 +19,21 @@ from ._errors import InvalidRequestError, RequestTimeoutError
 from ._job import JobState, Looks
 from ._many import Progress, workers
 from ._native import CancelToken
+from ._stream import Lines
 from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._shapes import ClientSettings, ExecuteOptions, RunOptions
+    from ._shapes import ClientSettings, ExecuteOptions, RunOptions, StreamOptions
 
 T = TypeVar("T")
 
 
 async def _done(given: object) -> None:
     """Awaits what a callback gave, where that is to be awaited."""
-    if inspect.isawaitable(given):
+    # Results and jobs refuse it.
+    if inspect.isawaitable(given) and not isinstance(given, (ExecutionResult, JobState)):
         await given
 
 
@@ -72,6 +75,78 @@ class _LoopOutput:
             await _done(sink(text))
 
 
+class AsyncOutputStream:
+    """An `OutputStream` whose lines are awaited; made by `AsyncClient.stream`."""
+
+    def __init__(self, execute: partial[Coroutine[Any, Any, ExecutionResult]], *, check: bool) -> None:
+        self._lines = Lines(check)
+        self._items: asyncio.Queue[str | ExecutionResult | BaseException] = asyncio.Queue()
+        self._over = False
+        items = self._items
+        self._task = asyncio.ensure_future(execute(on_stdout=items.put_nowait))
+        self._task.add_done_callback(lambda task: items.put_nowait(_end_of(task)))
+        # Thrown away unused, it ends its program too.
+        weakref.finalize(self, _cancel_in, asyncio.get_running_loop(), self._task)
+
+    @property
+    def result(self) -> ExecutionResult | None:
+        """The result once the last line has been given; None before that, and where the program was ended early."""
+        return self._lines.result
+
+    async def __anext__(self) -> str:
+        while (line := self._lines.next()) is None:
+            if self._over:
+                self._lines.finish()
+                raise StopAsyncIteration
+            try:
+                self._over = self._lines.take(await self._items.get())
+            except BaseException:
+                # The task that waits is cancelled.
+                await self.close()
+                raise
+        return line
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        try:
+            while True:
+                try:
+                    line = await self.__anext__()
+                except StopAsyncIteration:
+                    return
+                yield line
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """End the program, if it still runs; there are no further lines."""
+        self._over = True
+        self._lines.drop()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def __aenter__(self) -> AsyncOutputStream:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _end_of(task: asyncio.Future[ExecutionResult]) -> ExecutionResult | BaseException:
+    if task.cancelled():
+        return asyncio.CancelledError()
+    return task.exception() or task.result()
+
+
+def _cancel_in(loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> None:
+    if not task.done() and not loop.is_closed():
+        loop.call_soon_threadsafe(task.cancel)
+
+
 class AsyncJob(JobState):
     """A `Job` whose functions are awaited.
 
@@ -101,16 +176,19 @@ class AsyncJob(JobState):
         *,
         timeout: float | None = None,
         on_update: Callable[[AsyncJob], object] | None = None,
+        check: bool = False,
     ) -> ExecutionResult:
         """Wait for the end of the job; see `Job.wait`.
 
         Cancelling the wait leaves the job alone. A coroutine function as `on_update` is awaited.
         """
         if on_update is not None:
-            return await self._watch(timeout, on_update)
-        if self._info.result is not None:
-            return self._info.result
-        return self._ended(await self._client.wait_job(self.job_id, timeout=timeout))
+            result = await self._watch(timeout, on_update)
+        elif self._info.result is not None:
+            result = self._info.result
+        else:
+            result = self._ended(await self._client.wait_job(self.job_id, timeout=timeout))
+        return result.check() if check else result
 
     async def _watch(
         self, timeout: float | None, on_update: Callable[[AsyncJob], object]
@@ -194,6 +272,14 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
+    if not TYPE_CHECKING:
+
+        def __enter__(self):
+            raise TypeError("an AsyncClient is entered by `async with`; use a Client for `with`")
+
+        def __exit__(self, *error):
+            """Never called."""
+
     def __repr__(self) -> str:
         return f"AsyncClient(base_url={self.endpoint!r})"
 
@@ -217,13 +303,18 @@ class AsyncClient:
         timeout: float | None = None,
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
+        check: bool = False,
+        stdin: Any = None,
     ) -> ExecutionResult:
-        execute = partial(self._client._execute, language, code, options, timeout)
+        execute = partial(
+            self._client._execute, language, code, options, timeout, check=check, stdin=stdin
+        )
         if on_stdout is None and on_stderr is None:
-            return await self._call(partial(execute, None, None))
+            return await self._call(lambda token: execute(cancel=token))
         output = _LoopOutput()
+        out, err = output.to(on_stdout), output.to(on_stderr)
         return await output.beside(
-            self._call(partial(execute, output.to(on_stdout), output.to(on_stderr)))
+            self._call(lambda token: execute(on_stdout=out, on_stderr=err, cancel=token))
         )
 
     async def execute(
@@ -291,6 +382,33 @@ class AsyncClient:
         return AsyncJob(self, await self._call(
             lambda token: submit(None, code, request, {**call, "cancel": token})
         ))
+
+    def stream(
+        self,
+        language: str | None,
+        code: str,
+        **options: Unpack[StreamOptions],
+    ) -> AsyncOutputStream:
+        """Run a program and give its standard output line by line.
+
+        Options, lines, result and errors are those of `Client.stream`. It begins here, in the running
+        loop; `async with` ends it where it is left. Leaving an `async for` early ends it too, when the
+        loop next comes to it. `on_stderr` is called as by `execute`.
+
+        Examples:
+            >>> async def main():
+            ...     async with unsandbox.AsyncClient(base_url="local:") as client:
+            ...         async with client.stream("bash", "seq 2") as lines:
+            ...             async for line in lines:
+            ...                 print(repr(line))
+            ...         print(lines.result.exit_code)
+            >>> asyncio.run(main())
+            '1\\n'
+            '2\\n'
+            0
+        """
+        execute, check = self._client._streaming(language, code, options)
+        return AsyncOutputStream(partial(self._execute, *execute.args, **execute.keywords), check=check)
 
     async def map(
         self,
@@ -371,12 +489,15 @@ class AsyncClient:
             lambda token: native.get_job(job_id, {"timeout": timeout, "cancel": token})
         )
 
-    async def wait_job(self, job_id: str, *, timeout: float | None = None) -> ExecutionResult:
+    async def wait_job(
+        self, job_id: str, *, timeout: float | None = None, check: bool = False
+    ) -> ExecutionResult:
         """Wait for the end of a job; see `Client.wait_job`."""
         native = self._client._native
-        return await self._call(
+        result = await self._call(
             lambda token: native.wait_job(job_id, {"timeout": timeout, "cancel": token})
         )
+        return result.check() if check else result
 
     async def cancel_job(self, job_id: str, *, timeout: float | None = None) -> ExecutionResult:
         """Cancel a job; see `Client.cancel_job`."""

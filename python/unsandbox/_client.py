@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from . import _options
+from . import _interpreter, _log, _options
 from ._job import Job
 from ._native import CancelToken
 from ._native import Client as _NativeClient
@@ -12,13 +12,15 @@ from ._native import Client as _NativeClient
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from functools import partial
     from types import TracebackType
     from typing import Any
 
     from typing_extensions import Unpack
 
-    from ._shapes import Content, ExecuteOptions, InputFiles, RunOptions
+    from ._shapes import ExecuteOptions, IsolationPolicy, RunOptions, StreamOptions
+    from ._stream import OutputStream
     from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 
 
@@ -55,7 +57,7 @@ class Client:
         retries: How often a call is repeated where that is safe. Else 3.
         reply_max_bytes: Largest reply that is read. Else 86 MB.
         isolation: What the local engine accepts: "auto", "full" or "reduced".
-        concurrency: Executions at once on the local engine. Else twice the cores.
+        concurrency: Executions at once on the local engine, at least 1. Else twice the cores.
         queue_max: Executions that may wait for their turn there. Else 1,000.
         egress_allow: Hosts that "semitrusted" programs on the local engine may reach: exact names and
             addresses, or "*.SUFFIX". Else every host of the public Internet.
@@ -88,16 +90,18 @@ class Client:
         first_byte_timeout: float | None = None,
         read_timeout: float | None = None,
         proxy: str | None = None,
-        job_threshold: int | None = None,
+        job_threshold: float | None = None,
         cancel_jobs: bool | None = None,
         retries: int | None = None,
         reply_max_bytes: int | None = None,
-        isolation: str | None = None,
+        isolation: IsolationPolicy | None = None,
         concurrency: int | None = None,
         queue_max: int | None = None,
         egress_allow: Sequence[str] | None = None,
     ) -> None:
+        _log.follow()
         self._native = _NativeClient(
+            interpreter=_interpreter.calling(),
             api_key=api_key,
             base_url=base_url,
             public_key=public_key,
@@ -166,6 +170,14 @@ class Client:
     ) -> None:
         self.close()
 
+    if not TYPE_CHECKING:
+
+        async def __aenter__(self):
+            raise TypeError("a Client is entered by `with`; use an AsyncClient for `async with`")
+
+        async def __aexit__(self, *error):
+            """Never called."""
+
     def __repr__(self) -> str:
         return f"Client(base_url={self.endpoint!r})"
 
@@ -182,27 +194,37 @@ class Client:
             code: The program.
             env: Variables of the program's environment.
             network_mode: "zerotrust" (no network; the default) or "semitrusted".
-            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits from the API).
+            ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits
+                from the API). Rounded up to whole ones.
             return_artifact: Whether to give back the compiled program.
             return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
             input_files: Files of the working directory: a mapping of names to bytes, text, paths or
                 open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
                 5 MB each, 10 MB together (limits from the API).
-            stdin: Standard input: text, bytes or an open file.
+            files: Files in folders of the working directory, for `local:` and servers of your own: a mapping of
+                paths to contents, in which a mapping or the `Path` of a folder is a folder, or the path of a
+                folder. At most 1,000 files, 64 MB together.
+            stdin: Standard input: text, bytes, a `pathlib.Path`, or an open file or pipe (anything with `read` or
+                `fileno`), which the program gets as it comes; a server gets all of it first.
             args: Arguments of the program.
+            flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
+                service.
             limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
-            runtime: Path of the interpreter or compiler; only for the local engine.
+            runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
+                UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
             timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
             on_stdout: Called with text as the program writes it, from another thread.
             on_stderr: The same for standard error.
+            check: Whether a program that failed is an error.
 
         Returns:
             The result, also where the program failed.
 
         Raises:
             InvalidRequestError: A value is wrong; nothing ran.
+            ExecutionError: The program failed, and `check` is True.
             UnsandboxError: There is no result, for the reason that its class says. A program that fails
-                is a result.
+                is a result where `check` is False.
 
         Examples:
             >>> result = client.execute("python", "print(input()[::-1])", stdin="abc", ttl=5)
@@ -220,7 +242,7 @@ class Client:
         """Run a program whose language is detected, and wait for its result.
 
         The language is told by the shebang, else by the content. Options, result and errors are those
-        of `execute`.
+        of `execute`; a program whose language cannot be told is an InvalidRequestError.
 
         Examples:
             >>> result = client.run("#!/bin/bash\\necho hello $1", args=["you"])
@@ -243,7 +265,8 @@ class Client:
         Args:
             language: Name or alias, such as "python" or "js".
             code: The program.
-            options: Options of `execute`, without the callbacks.
+            options: Options of `execute`, without callbacks and `check`. A file or pipe as `stdin` is read to its
+                end first.
 
         Returns:
             The job, which goes on by itself.
@@ -278,6 +301,56 @@ class Client:
         request, call = _options.split(options)
         return Job(self, self._native.submit(None, code, request, call))
 
+    def stream(
+        self,
+        language: str | None,
+        code: str,
+        **options: Unpack[StreamOptions],
+    ) -> OutputStream:
+        """Run a program and give its standard output line by line.
+
+        Lines come as the program writes them from "local:", and all at the end from a server, which does
+        not stream. A call without a result raises its error where the next line is asked for.
+
+        Args:
+            language: Name or alias, such as "python" or "js"; None to have it detected.
+            code: The program.
+            options: Options of `execute`, without `on_stdout`. With `check` a program that failed is an error, raised
+                after its last line.
+
+        Returns:
+            An iterator of lines, which is a context manager too: leaving the loop or the `with` early ends the
+            program. Its `result` is there once the last line has been given.
+
+        Raises:
+            InvalidRequestError: A value is wrong; nothing ran.
+            ExecutionError: The program failed, and `check` is True.
+            UnsandboxError: There is no result, for the reason that its class says. A program that fails
+                is a result where `check` is False.
+
+        Examples:
+            >>> for line in client.stream("bash", "seq 1000000", ttl=5):
+            ...     print(repr(line))
+            ...     break
+            '1\\n'
+        """
+        from ._stream import OutputStream
+
+        execute, check = self._streaming(language, code, options)
+        return OutputStream(execute, check=check)
+
+    def _streaming(
+        self, language: str | None, code: str, options: StreamOptions
+    ) -> tuple[partial[ExecutionResult], bool]:
+        """The call of a stream, and whether its result is to be checked."""
+        from functools import partial
+
+        request, call = _options.split(options, callbacks=True)
+        if "on_stdout" in call:
+            raise TypeError("stream() takes no on_stdout: it gives the lines of standard output itself")
+        check = call.pop("check", False)
+        return partial(self._execute, language, code, request, **call), check
+
     def _execute(
         self,
         language: str | None,
@@ -287,15 +360,24 @@ class Client:
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
         cancel: CancelToken | None = None,
+        check: bool = False,
+        stdin: Any = None,
     ) -> ExecutionResult:
         calling: dict[str, Any] = {"timeout": timeout, "cancel": cancel}
-        if on_stdout is None and on_stderr is None:
-            return self._native.execute(language, code, options, calling)
-        output = _options.TextOutput(on_stdout, on_stderr)
-        calling["on_output"] = output
-        result = self._native.execute(language, code, options, calling)
-        output.finish()
-        return result
+        output = None
+        if on_stdout is not None or on_stderr is not None:
+            calling["on_output"] = output = _options.TextOutput(on_stdout, on_stderr)
+        if stdin is None:
+            result = self._native.execute(language, code, options, calling)
+        else:
+            from ._stdin import Feeding
+
+            calling["cancel"] = cancel or CancelToken()
+            with Feeding(stdin, calling["cancel"]) as calling["stdin"]:
+                result = self._native.execute(language, code, options, calling)
+        if output is not None:
+            output.finish()
+        return result.check() if check else result
 
     def map(
         self,
@@ -362,17 +444,21 @@ class Client:
     def _get_job(self, job_id: str, timeout: float | None) -> JobInfo:
         return self._native.get_job(job_id, {"timeout": timeout})
 
-    def wait_job(self, job_id: str, *, timeout: float | None = None) -> ExecutionResult:
+    def wait_job(
+        self, job_id: str, *, timeout: float | None = None, check: bool = False
+    ) -> ExecutionResult:
         """Wait for the end of a job.
 
         Args:
             job_id: The id, as `Job.job_id` has it.
             timeout: Seconds to wait; without it as long as it takes.
+            check: Whether a program that failed is an error.
 
         Returns:
             The result, also where the program failed.
 
         Raises:
+            ExecutionError: The program failed, and `check` is True.
             RequestTimeoutError: It has not ended in time; it goes on.
             NotFoundError: There is no such job for this key.
             JobLostError: The server had told this client of it, and has forgotten it.
@@ -382,7 +468,8 @@ class Client:
             >>> client.wait_job(job.job_id, timeout=30).stdout
             'done\\n'
         """
-        return self._native.wait_job(job_id, {"timeout": timeout})
+        result = self._native.wait_job(job_id, {"timeout": timeout})
+        return result.check() if check else result
 
     def cancel_job(self, job_id: str, *, timeout: float | None = None) -> ExecutionResult:
         """Cancel a job; one that is over is given as it is.

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from ._types import ExecutionResult
 
 
+#: So much of each stream stands in the text of an ExecutionError.
+_TAIL_CHARACTERS = 2000
+
+
 class UnsandboxError(Exception):
     """Root of all errors of this package.
 
@@ -193,7 +197,9 @@ class InternalError(UnsandboxError):
 
 
 class ExecutionError(UnsandboxError):
-    """A program failed, and `ExecutionResult.check` was asked to say so.
+    """A program failed, and `check=True` or `ExecutionResult.check` was asked to say so.
+
+    It is no error of the endpoint: there is a result. Its text ends with what the program wrote last.
 
     Attributes:
         result: The whole result.
@@ -231,10 +237,14 @@ class ExecutionError(UnsandboxError):
 
 
 def _failure(result: ExecutionResult, message: str | None) -> str:
-    """One sentence on why a program did not succeed, and the end of its standard error."""
-    reason = message or result.error or f"the program ended with status {result.status}"
-    tail = result.stderr.strip()[-2000:]
-    return f"{reason}\n{tail}" if tail else reason
+    """One sentence on why a program did not succeed, and the end of what it wrote."""
+    parts = [message or result.error or f"the program ended with status {result.status}"]
+    # Standard error comes last, where the reason is looked for.
+    for name, text in (("standard output", result.stdout), ("standard error", result.stderr)):
+        tail = text.strip()[-_TAIL_CHARACTERS:]
+        if tail:
+            parts.append(f"{name} ends with:\n{tail}")
+    return "\n".join(parts)
 
 
 _BY_CODE: dict[str, type[UnsandboxError]] = {

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._job import Job
-    from ._shapes import ExecuteOptions, RunOptions
+    from ._shapes import ExecuteOptions, RunOptions, StreamOptions
+    from ._stream import OutputStream
     from ._types import ExecutionResult, Health, KeyInfo, Language, Probe
 
 _lock = threading.Lock()
@@ -50,7 +51,42 @@ def execute(
 ) -> ExecutionResult:
     """Run a program and wait for its result.
 
-    Options, result and errors are those of `Client.execute`.
+    Args:
+        language: Name or alias, such as "python" or "js".
+        code: The program.
+        env: Variables of the program's environment.
+        network_mode: "zerotrust" (no network; the default) or "semitrusted".
+        ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits
+            from the API). Rounded up to whole ones.
+        return_artifact: Whether to give back the compiled program.
+        return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
+        input_files: Files of the working directory: a mapping of names to bytes, text, paths or
+            open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
+            5 MB each, 10 MB together (limits from the API).
+        files: Files in folders of the working directory, for `local:` and servers of your own: a mapping of
+            paths to contents, in which a mapping or the `Path` of a folder is a folder, or the path of a
+            folder. At most 1,000 files, 64 MB together.
+        stdin: Standard input: text, bytes, a `pathlib.Path`, or an open file or pipe (anything with `read` or
+            `fileno`), which the program gets as it comes; a server gets all of it first.
+        args: Arguments of the program.
+        flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
+            service.
+        limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
+            UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
+        timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
+        on_stdout: Called with text as the program writes it, from another thread.
+        on_stderr: The same for standard error.
+        check: Whether a program that failed is an error.
+
+    Returns:
+        The result, also where the program failed.
+
+    Raises:
+        InvalidRequestError: A value is wrong; nothing ran.
+        ExecutionError: The program failed, and `check` is True.
+        UnsandboxError: There is no result, for the reason that its class says. A program that fails
+            is a result where `check` is False.
 
     Examples:
         >>> unsandbox.execute("python", "print(6 * 7)").stdout
@@ -65,7 +101,41 @@ def run(
 ) -> ExecutionResult:
     """Run a program whose language is detected, and wait for its result.
 
-    Options, result and errors are those of `Client.run`.
+    Args:
+        code: The program. Its language is told by the shebang, else by the content.
+        env: Variables of the program's environment.
+        network_mode: "zerotrust" (no network; the default) or "semitrusted".
+        ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits
+            from the API). Rounded up to whole ones.
+        return_artifact: Whether to give back the compiled program.
+        return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
+        input_files: Files of the working directory: a mapping of names to bytes, text, paths or
+            open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
+            5 MB each, 10 MB together (limits from the API).
+        files: Files in folders of the working directory, for `local:` and servers of your own: a mapping of
+            paths to contents, in which a mapping or the `Path` of a folder is a folder, or the path of a
+            folder. At most 1,000 files, 64 MB together.
+        stdin: Standard input: text, bytes, a `pathlib.Path`, or an open file or pipe (anything with `read` or
+            `fileno`), which the program gets as it comes; a server gets all of it first.
+        args: Arguments of the program.
+        flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
+            service.
+        limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
+            UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
+        timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
+        on_stdout: Called with text as the program writes it, from another thread.
+        on_stderr: The same for standard error.
+        check: Whether a program that failed is an error.
+
+    Returns:
+        The result, also where the program failed.
+
+    Raises:
+        InvalidRequestError: A value is wrong, or the language cannot be told; nothing ran.
+        ExecutionError: The program failed, and `check` is True.
+        UnsandboxError: There is no result, for the reason that its class says. A program that fails
+            is a result where `check` is False.
 
     Examples:
         >>> unsandbox.run("#!/usr/bin/env python3\\nprint(6 * 7)").stdout
@@ -81,7 +151,38 @@ def execute_async(
 ) -> Job:
     """Submit a program and return at once.
 
-    Options, result and errors are those of `Client.execute_async`.
+    Args:
+        language: Name or alias, such as "python" or "js".
+        code: The program.
+        env: Variables of the program's environment.
+        network_mode: "zerotrust" (no network; the default) or "semitrusted".
+        ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits
+            from the API). Rounded up to whole ones.
+        return_artifact: Whether to give back the compiled program.
+        return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
+        input_files: Files of the working directory: a mapping of names to bytes, text, paths or
+            open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
+            5 MB each, 10 MB together (limits from the API).
+        files: Files in folders of the working directory, for `local:` and servers of your own: a mapping of
+            paths to contents, in which a mapping or the `Path` of a folder is a folder, or the path of a
+            folder. At most 1,000 files, 64 MB together.
+        stdin: Standard input: text, bytes, a `pathlib.Path`, or an open file or pipe (anything with `read` or
+            `fileno`), which is read to its end first.
+        args: Arguments of the program.
+        flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
+            service.
+        limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
+            UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
+        timeout: Seconds for the submission, not for the program.
+
+    Returns:
+        The job, which goes on by itself; on "local:" it lives as long as the client.
+
+    Raises:
+        InvalidRequestError: A value is wrong; nothing ran.
+        UnsandboxError: There is no result, for the reason that its class says. A program that fails
+            is a result.
 
     Examples:
         >>> unsandbox.execute_async("bash", "echo $GREETING", env={"GREETING": "hi"}).wait().stdout
@@ -94,15 +195,99 @@ def run_async(
     code: str,
     **options: Unpack[ExecuteOptions],
 ) -> Job:
-    """Submit a program whose language is detected.
+    """Submit a program whose language is detected, and return at once.
 
-    Options, result and errors are those of `Client.run_async`.
+    Args:
+        code: The program. Its language is told by the shebang, else by the content.
+        env: Variables of the program's environment.
+        network_mode: "zerotrust" (no network; the default) or "semitrusted".
+        ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits
+            from the API). Rounded up to whole ones.
+        return_artifact: Whether to give back the compiled program.
+        return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
+        input_files: Files of the working directory: a mapping of names to bytes, text, paths or
+            open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
+            5 MB each, 10 MB together (limits from the API).
+        files: Files in folders of the working directory, for `local:` and servers of your own: a mapping of
+            paths to contents, in which a mapping or the `Path` of a folder is a folder, or the path of a
+            folder. At most 1,000 files, 64 MB together.
+        stdin: Standard input: text, bytes, a `pathlib.Path`, or an open file or pipe (anything with `read` or
+            `fileno`), which is read to its end first.
+        args: Arguments of the program.
+        flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
+            service.
+        limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
+            UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
+        timeout: Seconds for the submission, not for the program.
+
+    Returns:
+        The job, which goes on by itself; on "local:" it lives as long as the client.
+
+    Raises:
+        InvalidRequestError: A value is wrong, or the language cannot be told; nothing ran.
+        UnsandboxError: There is no result, for the reason that its class says. A program that fails
+            is a result.
 
     Examples:
         >>> unsandbox.run_async("#!/bin/bash\\nexit 4").wait().exit_code
         4
     """
     return default_client().run_async(code, **options)
+
+
+def stream(
+    language: str | None,
+    code: str,
+    **options: Unpack[StreamOptions],
+) -> OutputStream:
+    """Run a program and give its standard output line by line.
+
+    Lines come as the program writes them from "local:", and all at the end from a server, which does
+    not stream. A call without a result raises its error where the next line is asked for.
+
+    Args:
+        language: Name or alias, such as "python" or "js"; None to have it detected.
+        code: The program.
+        env: Variables of the program's environment.
+        network_mode: "zerotrust" (no network; the default) or "semitrusted".
+        ttl: Seconds that the program may run, 1 to 900; 60 unless given (limits
+            from the API). Rounded up to whole ones.
+        return_artifact: Whether to give back the compiled program.
+        return_wasm_artifact: Whether to give back the program compiled to WebAssembly.
+        input_files: Files of the working directory: a mapping of names to bytes, text, paths or
+            open files, or a series of paths, bytes, open files and (name, content) pairs. At most 10,
+            5 MB each, 10 MB together (limits from the API).
+        files: Files in folders of the working directory, for `local:` and servers of your own: a mapping of
+            paths to contents, in which a mapping or the `Path` of a folder is a folder, or the path of a
+            folder. At most 1,000 files, 64 MB together.
+        stdin: Standard input: text, bytes, a `pathlib.Path`, or an open file or pipe (anything with `read` or
+            `fileno`), which the program gets as it comes; a server gets all of it first.
+        args: Arguments of the program.
+        flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
+            service.
+        limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
+            UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
+        timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
+        on_stderr: Called with text of standard error as the program writes it, from another thread.
+        check: Whether a program that failed is an error, raised after its last line.
+
+    Returns:
+        An iterator of lines, which is a context manager too: leaving the loop or the `with` early ends the
+        program. Its `result` is there once the last line has been given.
+
+    Raises:
+        InvalidRequestError: A value is wrong; nothing ran.
+        ExecutionError: The program failed, and `check` is True.
+        UnsandboxError: There is no result, for the reason that its class says. A program that fails
+            is a result where `check` is False.
+
+    Examples:
+        >>> [line.strip() for line in unsandbox.stream("bash", "seq 3")]
+        ['1', '2', '3']
+    """
+    return default_client().stream(language, code, **options)
 
 
 def map(
@@ -116,7 +301,26 @@ def map(
 ) -> Iterator[ExecutionResult]:
     """Run many programs at once and give their results as they come.
 
-    Options, results and errors are those of `Client.map`.
+    Nothing runs before the first result is asked for; then programs are taken from `codes` as there
+    is room for them. Leaving the loop early stops what still runs.
+
+    Args:
+        codes: The programs; any iterable, also an endless one.
+        language: Name or alias for all of them; detected unless given.
+        max_workers: How many run at once; 16 unless given.
+        ordered: Whether results come in the order of the programs. Else each comes as soon as it is
+            there.
+        progress: Whether to show a progress bar on standard error (by tqdm where it is installed).
+        options: Options of `execute` for all of them, without callbacks and `check`. Open files are read
+            once.
+
+    Returns:
+        An iterator of results, also of programs that failed.
+
+    Raises:
+        InvalidRequestError: A value is wrong.
+        UnsandboxError: One of the programs has no result, for the reason that its class says; the
+            others are stopped.
 
     Examples:
         >>> results = unsandbox.map(["echo 1", "echo 2"], language="bash")
@@ -134,7 +338,18 @@ def map(
 
 
 def get_job(job_id: str, *, timeout: float | None = None) -> Job:
-    """Ask how a job is; see `Client.get_job`.
+    """Ask how a job is.
+
+    Args:
+        job_id: The id, as `Job.job_id` has it.
+        timeout: Seconds for the call.
+
+    Returns:
+        A handle with the job's present state.
+
+    Raises:
+        NotFoundError: There is no such job for this key.
+        JobLostError: The server had told this client of it, and has forgotten it.
 
     Examples:
         >>> job = unsandbox.execute_async("bash", "true")
@@ -144,19 +359,46 @@ def get_job(job_id: str, *, timeout: float | None = None) -> Job:
     return default_client().get_job(job_id, timeout=timeout)
 
 
-def wait_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:
-    """Wait for the end of a job; see `Client.wait_job`.
+def wait_job(
+    job_id: str, *, timeout: float | None = None, check: bool = False
+) -> ExecutionResult:
+    """Wait for the end of a job.
+
+    Args:
+        job_id: The id, as `Job.job_id` has it.
+        timeout: Seconds to wait; without it as long as it takes.
+        check: Whether a program that failed is an error.
+
+    Returns:
+        The result, also where the program failed.
+
+    Raises:
+        ExecutionError: The program failed, and `check` is True.
+        RequestTimeoutError: It has not ended in time; it goes on.
+        NotFoundError: There is no such job for this key.
+        JobLostError: The server had told this client of it, and has forgotten it.
 
     Examples:
         >>> job = unsandbox.execute_async("bash", "true")
         >>> unsandbox.wait_job(job.job_id).ok
         True
     """
-    return default_client().wait_job(job_id, timeout=timeout)
+    return default_client().wait_job(job_id, timeout=timeout, check=check)
 
 
 def cancel_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:
-    """Cancel a job; see `Client.cancel_job`.
+    """Cancel a job; one that is over is given as it is.
+
+    Args:
+        job_id: The id, as `Job.job_id` has it.
+        timeout: Seconds for the call.
+
+    Returns:
+        The result, with what the program had written by then.
+
+    Raises:
+        NotFoundError: There is no such job for this key.
+        JobLostError: The server had told this client of it, and has forgotten it.
 
     Examples:
         >>> job = unsandbox.execute_async("bash", "sleep 60")
@@ -167,7 +409,16 @@ def cancel_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:
 
 
 def list_jobs(*, timeout: float | None = None) -> list[Job]:
-    """List the jobs that are pending or running; see `Client.list_jobs`.
+    """List the jobs of this key that are pending or running.
+
+    Args:
+        timeout: Seconds for the call.
+
+    Returns:
+        A handle for each.
+
+    Raises:
+        UnsandboxError: The endpoint gave no answer, for the reason that its class says.
 
     Examples:
         >>> unsandbox.list_jobs()
@@ -177,7 +428,16 @@ def list_jobs(*, timeout: float | None = None) -> list[Job]:
 
 
 def languages(*, timeout: float | None = None) -> list[Language]:
-    """List the languages that the endpoint offers; see `Client.languages`.
+    """List the languages that the endpoint offers.
+
+    Args:
+        timeout: Seconds for the call.
+
+    Returns:
+        Each with its aliases; on "local:" also whether and where it is installed.
+
+    Raises:
+        UnsandboxError: The endpoint gave no answer, for the reason that its class says.
 
     Examples:
         >>> "python" in [it.name for it in unsandbox.languages()]
@@ -187,7 +447,16 @@ def languages(*, timeout: float | None = None) -> list[Language]:
 
 
 def validate_key(*, timeout: float | None = None) -> KeyInfo:
-    """Ask whether the configured key is good; see `Client.validate_key`.
+    """Ask whether the configured key is good.
+
+    Args:
+        timeout: Seconds for the call.
+
+    Returns:
+        The answer; a key that is not good is an answer and no error.
+
+    Raises:
+        UnsandboxError: The endpoint gave no answer, for the reason that its class says.
 
     Examples:
         >>> unsandbox.validate_key()
@@ -197,7 +466,17 @@ def validate_key(*, timeout: float | None = None) -> KeyInfo:
 
 
 def health(*, timeout: float | None = None) -> Health:
-    """Ask whether the endpoint takes executions; see `Client.health`.
+    """Ask whether the endpoint takes executions.
+
+    Args:
+        timeout: Seconds for the call.
+
+    Returns:
+        How it is; a server that stops says so itself, and is not healthy.
+
+    Raises:
+        ConnectError: The endpoint cannot be reached.
+        ProtocolError: Its answer says nothing of itself.
 
     Examples:
         >>> unsandbox.health()
@@ -207,7 +486,13 @@ def health(*, timeout: float | None = None) -> Health:
 
 
 def probe() -> Probe:
-    """Ask which isolation layers this machine gives; see `Client.probe`.
+    """Ask which isolation layers this machine gives; only for "local:".
+
+    Returns:
+        Each layer, with how to get it where it is missing.
+
+    Raises:
+        InvalidRequestError: The endpoint is a server, whose isolation only its results tell.
 
     Examples:
         >>> unsandbox.probe().level in ("full", "reduced")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 from ._errors import RequestTimeoutError
+from ._hints import JOB_NAMES, missing, not_awaited
 
 # True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._client import Client
+    from ._shapes import Status
     from ._types import ExecutionResult, JobInfo
 
 #: How long a wait with `on_update` goes on before it looks at the state: at first, and at most. The end
@@ -35,7 +37,7 @@ class JobState:
         return self._info.job_id
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """The state last heard of: "pending", "running", or one of the ends."""
         return self._info.status
 
@@ -53,6 +55,16 @@ class JobState:
     def info(self) -> JobInfo:
         """All that was last heard of the job."""
         return self._info
+
+    if not TYPE_CHECKING:
+
+        def __await__(self):
+            name = type(self).__name__
+            call = "await job.wait()" if name.startswith("Async") else "job.wait()"
+            not_awaited(f"a job ({name})", f"{call} gives its result")
+
+        def __getattr__(self, name):
+            raise missing(f"{type(self).__name__!r} object", name, dir(type(self)), JOB_NAMES)
 
     def _ended(self, result: ExecutionResult) -> ExecutionResult:
         from ._types import JobInfo
@@ -145,6 +157,7 @@ class Job(JobState):
         *,
         timeout: float | None = None,
         on_update: Callable[[Job], object] | None = None,
+        check: bool = False,
     ) -> ExecutionResult:
         """Wait for the end of the job.
 
@@ -153,11 +166,13 @@ class Job(JobState):
             on_update: Called with this handle once at the beginning and at each change of its status
                 that is seen, the last one included, in the thread that waits. What it raises ends the
                 wait; the job goes on.
+            check: Whether a program that failed is an error.
 
         Returns:
             The result, also where the program failed.
 
         Raises:
+            ExecutionError: The program failed, and `check` is True.
             RequestTimeoutError: It has not ended in time; it goes on.
             JobLostError: The server was restarted, or has dropped the job.
 
@@ -170,10 +185,12 @@ class Job(JobState):
             False
         """
         if on_update is not None:
-            return self._watch(timeout, on_update)
-        if self._info.result is not None:
-            return self._info.result
-        return self._ended(self._client.wait_job(self.job_id, timeout=timeout))
+            result = self._watch(timeout, on_update)
+        elif self._info.result is not None:
+            result = self._info.result
+        else:
+            result = self._ended(self._client.wait_job(self.job_id, timeout=timeout))
+        return result.check() if check else result
 
     def _watch(
         self, timeout: float | None, on_update: Callable[[Job], object]

@@ -209,6 +209,8 @@ def _read_once(options: ExecuteOptions) -> ExecuteOptions:
     files, stdin = options.get("input_files"), options.get("stdin")
     if files is not None:
         options["input_files"] = _options.input_files(files)
+    if options.get("files") is not None:
+        options["files"] = dict(_options.tree(options["files"]))
     if stdin is not None:
         options["stdin"] = _options.stdin_bytes(stdin)
     return options

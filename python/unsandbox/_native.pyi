@@ -11,6 +11,7 @@ from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
 __all__ = [
     "CancelToken",
     "Client",
+    "Feed",
     "LazyJson",
     "OPTIONS",
     "__version__",
@@ -29,6 +30,13 @@ OPTIONS: tuple[str, ...]
 class CancelToken:
     def __new__(cls) -> CancelToken: ...
     def cancel(self) -> None: ...
+
+@final
+class Feed:
+    def __new__(cls) -> Feed: ...
+    def write(self, piece: bytes) -> bool: ...
+    def end(self) -> None: ...
+    def close(self) -> None: ...
 
 @final
 class LazyJson:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-    from ._shapes import Content, InputFiles
+    from ._shapes import InputFiles, Stdin, Tree
 
 
 def input_files(files: InputFiles | None) -> list[tuple[str | None, bytes]]:
@@ -82,28 +82,81 @@ def _content(name: object, content: Any) -> bytes:
     )
 
 
+#: One more than the limit: the core refuses them by their number, and no more are read.
+TREE_MAX_COUNT = 1_001
+
+
+def tree(files: Tree) -> list[tuple[str, bytes]]:
+    """Read a tree of files into paths and bytes.
+
+    Args:
+        files: A mapping of paths to contents, in which a mapping or the `pathlib.Path` of a folder
+            stands for a folder; or the path of a folder, for everything in it.
+
+    Raises:
+        InvalidRequestError: It is none of these.
+        OSError: A file cannot be read.
+    """
+    from collections.abc import Mapping as MappingType
+
+    found: list[tuple[str, bytes]] = []
+
+    def add(path: str, content: Any) -> None:
+        if len(found) >= TREE_MAX_COUNT:
+            return
+        if isinstance(content, MappingType):
+            for name, inner in content.items():
+                if not isinstance(name, str):
+                    raise InvalidRequestError(f"a path in files must be text, got {name!r}")
+                add(f"{path}/{name}" if path else name, inner)
+        elif isinstance(content, os.PathLike) and os.path.isdir(content):
+            folder(path, os.fspath(content))
+        else:
+            found.append((path, _content(path, content)))
+
+    def folder(path: str, place: str) -> None:
+        for name in sorted(os.listdir(place)):
+            inner = os.path.join(place, name)
+            own = f"{path}/{name}" if path else name
+            # A link to a folder may lead back.
+            if os.path.isdir(inner) and not os.path.islink(inner):
+                folder(own, inner)
+            elif os.path.isfile(inner) and len(found) < TREE_MAX_COUNT:
+                found.append((own, _read(inner)))
+
+    if isinstance(files, MappingType):
+        add("", files)
+    elif isinstance(files, (str, os.PathLike)) and os.path.isdir(files):
+        folder("", os.fspath(files))
+    else:
+        raise InvalidRequestError(
+            f"files must be a mapping of paths to contents or the path of a folder, got {files!r:.80}"
+        )
+    return found
+
+
 def _read(path: str | os.PathLike[str]) -> bytes:
     with open(path, "rb") as file:
         return file.read()
 
 
-def stdin_bytes(stdin: Content | None) -> bytes | None:
-    """Standard input as bytes; text is encoded as UTF-8, open files are read to their end."""
-    if stdin is None:
-        return None
+def stdin_bytes(stdin: Stdin) -> bytes:
+    """Standard input as bytes; text is encoded as UTF-8, files are read to their end."""
     if isinstance(stdin, (bytes, bytearray, memoryview)):
         return bytes(stdin)
     if isinstance(stdin, str):
         return stdin.encode()
-    if hasattr(stdin, "read"):
-        return stdin_bytes(stdin.read())
+    from . import _stdin
+
+    if _stdin.is_stream(stdin) or hasattr(stdin, "read"):
+        return _stdin.whole(stdin)
     raise InvalidRequestError(
-        f"stdin must be bytes, text or an open file, got {type(stdin).__name__}"
+        f"stdin must be bytes, text, a path or an open file, got {type(stdin).__name__}"
     )
 
 
 #: The options of a call. Those of a request are `_native.OPTIONS`; `_shapes` has the types of all.
-CALL = ("timeout", "on_stdout", "on_stderr")
+CALL = ("timeout", "on_stdout", "on_stderr", "check")
 
 
 def split(
@@ -113,7 +166,8 @@ def split(
 
     Args:
         options: Keyword arguments of a caller.
-        callbacks: Whether the call takes callbacks for output.
+        callbacks: Whether the call waits for the program's end: it takes callbacks, and a stream as
+            standard input, which is then among the options of the call.
 
     Raises:
         TypeError: A name is not that of an option.
@@ -124,9 +178,17 @@ def split(
     request = {name: value for name, value in options.items() if name in OPTIONS}
     if request.get("input_files") is not None:
         request["input_files"] = input_files(request["input_files"])
+    if request.get("files") is not None:
+        request["files"] = tree(request["files"])
+    call = {name: value for name, value in options.items() if name in known}
     if request.get("stdin") is not None:
-        request["stdin"] = stdin_bytes(request["stdin"])
-    return request, {name: value for name, value in options.items() if name in known}
+        from . import _stdin
+
+        if callbacks and _stdin.is_stream(request["stdin"]):
+            call["stdin"] = request.pop("stdin")
+        else:
+            request["stdin"] = stdin_bytes(request["stdin"])
+    return request, call
 
 
 def check(options: Mapping[str, Any], *, callbacks: bool = False) -> tuple[str, ...]:

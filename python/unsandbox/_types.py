@@ -7,10 +7,12 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._errors import ExecutionError
+from ._hints import RESULT_NAMES, missing, not_awaited
+from ._shapes import IsolationLevel, LimitKind, NetworkMode, Status
 
 _SHOWN = 200
 _SHOWN_ARTIFACTS = 5
@@ -49,7 +51,7 @@ class Isolation:
         missing: Names of the layers that the machine could not give.
     """
 
-    level: str
+    level: IsolationLevel
     layers: tuple[str, ...]
     missing: tuple[str, ...]
 
@@ -60,11 +62,12 @@ class Artifact:
 
     Attributes:
         filename: The name as the program or the server gave it; may hold "/" or "..".
-        safe_filename: The name reduced to one safe component, which `save` writes to; it never begins
-            with "." or "-".
+        safe_filename: The name reduced to one safe component; it never begins with "." or "-".
         kind: "binary", "wasm" or "file"; another server may use other words.
         content: The bytes.
         url: A link in place of content, where a server only gave that.
+        saved_as: The path below the directory that `save` writes to, of which no two artifacts of a result
+            have the same. None where the artifact is of no result: then it is made of `filename`.
 
     Examples:
         >>> code = "echo 1,2 > artifacts/table.csv"
@@ -77,14 +80,15 @@ class Artifact:
     kind: str
     content: bytes = field(repr=False)
     url: str | None = None
+    saved_as: str | None = field(default=None, init=False, repr=False, compare=False)
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write the file into a directory, which is made if missing.
 
         Args:
-            directory: Where to write. The name is `safe_filename`, so nothing lands elsewhere; a
-                plain file of that name is replaced, anything else is left alone. For all artifacts of
-                a result, of which two may have one name, use `ExecutionResult.save_artifacts`.
+            directory: Where to write, in the folders that the name has; nothing lands elsewhere. No two
+                artifacts of a result take one place: of two with one name the second gets a number, as
+                in `plot-2.png`. A plain file that was there is replaced, anything else is left alone.
 
         Returns:
             The path of the file.
@@ -93,16 +97,24 @@ class Artifact:
             InvalidRequestError: The file cannot be written, or the artifact is only a link.
 
         Examples:
-            >>> artifact = unsandbox.Artifact("../../x.txt", "x.txt", "file", b"content")
+            >>> artifact = unsandbox.Artifact("../a/x.txt", "x.txt", "file", b"content")
             >>> artifact.save("results").as_posix()
-            'results/x.txt'
+            'results/a/x.txt'
         """
-        return Path(
-            _native.save_artifact(self.filename, self.kind, self.content, self.url, Path(directory))
-        )
+        name = self.saved_as or self.filename
+        return Path(_native.save_artifact(name, self.kind, self.content, self.url, Path(directory)))
 
     def __repr__(self) -> str:
         return f"Artifact({_short(self.filename)}, {_short(self.kind)}, {len(self.content)} bytes)"
+
+
+def _artifact_of_result(
+    filename: str, safe_filename: str, kind: str, content: bytes, url: str | None, saved_as: str
+) -> Artifact:
+    """Makes an artifact beside others; one that `dataclasses.replace` makes of it stands alone."""
+    artifact = Artifact(filename, safe_filename, kind, content, url)
+    object.__setattr__(artifact, "saved_as", saved_as)
+    return artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +140,7 @@ class ExecutionResult:
         usage: Time and memory of the program; None where it was not started.
         compile: Time and memory of the compiler; None where nothing was compiled.
         truncated: Whether a stream reached its limit and the rest of it is gone.
+        runtime: Path of the interpreter or compiler that was chosen, where known.
         isolation: What the jail was made of, where known.
         json: The whole result as JSON text, with fields that this version does not know.
 
@@ -139,24 +152,25 @@ class ExecutionResult:
     """
 
     success: bool
-    status: str
+    status: Status
     stdout_bytes: bytes = b""
     stderr_bytes: bytes = b""
     exit_code: int | None = None
     signal: int | None = None
-    limit: str | None = None
+    limit: LimitKind | None = None
     error: str | None = None
     language: str | None = None
     detected_language: str | None = None
     job_id: str | None = None
     artifacts: tuple[Artifact, ...] = ()
     execution_mode: str | None = None
-    network_mode: str | None = None
+    network_mode: NetworkMode | None = None
     total_time_ms: int | None = None
     usage: Usage | None = None
     compile: Usage | None = None
     truncated: bool = False
     isolation: Isolation | None = None
+    runtime: str | None = None
     json: str = field(default="{}", repr=False, compare=False)
 
     @property
@@ -234,6 +248,14 @@ class ExecutionResult:
         parts = [(it.filename, it.kind, it.content, it.url) for it in self.artifacts]
         return tuple(Path(path) for path in _native.save_artifacts(parts, Path(directory)))
 
+    if not TYPE_CHECKING:
+
+        def __await__(self):
+            not_awaited("an ExecutionResult", "a Client has waited for it; use an AsyncClient to await calls")
+
+        def __getattr__(self, name):
+            raise missing("'ExecutionResult' object", name, dir(type(self)), RESULT_NAMES)
+
     def _repr_html_(self) -> str:
         from ._display import result_html
 
@@ -262,10 +284,10 @@ class JobInfo:
     """A job as it was when asked about. Times are Unix seconds."""
 
     job_id: str
-    status: str
+    status: Status
     language: str | None = None
     detected_language: str | None = None
-    network_mode: str | None = None
+    network_mode: NetworkMode | None = None
     created_at: int | None = None
     started_at: int | None = None
     completed_at: int | None = None
@@ -355,7 +377,7 @@ class Probe:
         layers: Each layer.
     """
 
-    level: str | None
+    level: IsolationLevel | None
     layers: tuple[Layer, ...]
 
 

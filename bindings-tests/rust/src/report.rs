@@ -72,6 +72,7 @@ impl Report {
         self.optional("detected_language", result.detected_language.as_ref());
         self.optional("job_id", result.job_id.as_ref());
         self.optional("execution_mode", result.execution_mode.as_ref());
+        self.optional("runtime", result.runtime.as_ref());
         self.optional("network_mode", result.network_mode.as_ref());
         self.optional("total_time_ms", result.total_time_ms);
         self.optional("cpu_time_ms", result.usage.map(|usage| usage.cpu_time_ms));

@@ -38,10 +38,12 @@ pub struct ArtifactBox {
     /// Without its content, which has moved into `content`.
     source: Artifact,
     content: Text,
+    /// Where it is saved; no other of its result has the same.
+    saved_as: String,
 }
 
 impl ArtifactBox {
-    pub fn new(mut source: Artifact) -> ArtifactBox {
+    pub fn new(mut source: Artifact, saved_as: String) -> ArtifactBox {
         let content = Text::new(std::mem::take(&mut source.content));
         let mut texts = Vec::new();
         let (filename, filename_len) = store_text(&mut texts, Text::copy(&source.filename));
@@ -61,7 +63,7 @@ impl ArtifactBox {
             url,
             url_len,
         };
-        ArtifactBox { public, texts, source, content }
+        ArtifactBox { public, texts, source, content, saved_as }
     }
 
     /// The artifact as the client gave it, copied.
@@ -167,8 +169,9 @@ pub extern "C" fn unsandbox_artifact_url(
     })
 }
 
-/// Writes the artifact into a directory, under its safe name; a plain file of that name is replaced.
-/// For all of a result, of which two may have one name, use unsandbox_result_save_artifacts.
+/// Writes the artifact into a directory, in the folders that its name has. No two artifacts of a result
+/// take one place: of two with one name the second gets a number, as in "plot-2.png". A plain file that was
+/// there is replaced.
 ///
 /// @param directory  made if missing; borrowed for the call.
 /// @param err        receives an error owned by the caller on failure; may be NULL.
@@ -183,7 +186,8 @@ pub extern "C" fn unsandbox_artifact_save(
 ) -> i32 {
     ffi!(err, {
         let artifact = owner(artifact)?;
-        artifact.parts().save(text(directory, directory_len, "directory")?).map(drop)
+        let parts = ArtifactRef { filename: &artifact.saved_as, ..artifact.parts() };
+        parts.save(text(directory, directory_len, "directory")?).map(drop)
     })
 }
 
@@ -220,8 +224,8 @@ mod tests {
     #[test]
     fn saving_takes_the_content_that_c_sees_and_no_copy() {
         let (filename, kind) = ("a".to_string(), "file".to_string());
-        let artifact =
-            ArtifactBox::new(Artifact { filename, kind, content: vec![1, 2], url: None });
+        let artifact = Artifact { filename, kind, content: vec![1, 2], url: None };
+        let artifact = ArtifactBox::new(artifact, "a".to_string());
         assert_eq!(artifact.parts().content, [1, 2]);
         assert_eq!(artifact.parts().content.as_ptr(), artifact.public.content);
     }

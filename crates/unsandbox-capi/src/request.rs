@@ -198,7 +198,7 @@ pub extern "C" fn unsandbox_request_add_input_file(
 /// @param content  any bytes; copied.
 /// @param err      receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
-/// @since 0.2
+/// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_request_add_file(
     request: *mut unsandbox_request,
@@ -264,7 +264,7 @@ pub extern "C" fn unsandbox_request_add_arg(
 /// @param err   receives an error owned by the caller on failure; may be NULL.
 /// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT. A flag that the language does not take is refused when the request
 ///         is used.
-/// @since 0.2
+/// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_request_add_flag(
     request: *mut unsandbox_request,

@@ -6,6 +6,7 @@ use crate::status::{limit_number, status_number};
 use crate::text::Text;
 use std::ffi::c_char;
 use std::sync::OnceLock;
+use unsandbox::saved_names;
 use unsandbox_protocol::result_fields::{FieldValue, RESULT_FIELDS};
 use unsandbox_protocol::{ExecutionResult, Usage, wire};
 
@@ -128,7 +129,12 @@ impl ResultBox {
         let isolation = source.isolation.as_ref();
         let layers = Names::new(isolation.map_or(&[], |it| &it.layers));
         let missing = Names::new(isolation.map_or(&[], |it| &it.missing));
-        let artifacts: Vec<_> = artifacts.into_iter().map(ArtifactBox::new).collect();
+        let saved_names = saved_names(artifacts.iter().map(|it| it.filename.as_str()));
+        let artifacts: Vec<_> = artifacts
+            .into_iter()
+            .zip(saved_names)
+            .map(|(artifact, saved_as)| ArtifactBox::new(artifact, saved_as))
+            .collect();
         let artifact_pointers: Vec<_> = artifacts.iter().map(|it| it.public()).collect();
         let texts = texts_of(&source);
         let public = public_fields(&source, &texts);

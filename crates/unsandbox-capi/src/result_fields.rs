@@ -206,6 +206,21 @@ pub extern "C" fn unsandbox_result_network_mode(
     })
 }
 
+/// Path of the interpreter or compiler that was chosen; NULL where the server did not say.
+///
+/// @param len  receives the length in bytes; may be NULL.
+/// @return UTF-8, NUL-terminated, borrowed until the result is freed.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_result_runtime(
+    result: *const unsandbox_result,
+    len: *mut usize,
+) -> *const c_char {
+    ffi!(or std::ptr::null(), {
+        give_optional(owner(result).and_then(|it| it.text("runtime")), len)
+    })
+}
+
 /// 1 where the total time is known, else 0.
 ///
 /// @since 0.1

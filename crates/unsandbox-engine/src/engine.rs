@@ -191,7 +191,15 @@ impl Engine {
         {
             return Ok(known.clone());
         }
-        let found = runtimes::find(language, chosen, access)?;
+        let options = &self.shared.options.runtimes;
+        let preferred = options.iter().find(|(name, _)| name == language.name);
+        let preferred = preferred.map(|(_, path)| path.as_path());
+        let found = runtimes::find(language, chosen, preferred, access)?;
+        log::debug!(
+            "{} is run by {:?}",
+            language.name,
+            found.main_program().unwrap_or("".as_ref())
+        );
         lock(&self.runtimes).insert(key, found.clone());
         Ok(found)
     }

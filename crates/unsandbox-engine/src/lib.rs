@@ -17,6 +17,6 @@ mod programs;
 mod reactor;
 mod shared;
 
-pub use egress::{EgressOptions, Resolver, SystemResolver};
+pub use egress::{EgressOptions, Resolver, SystemResolver, check_hosts};
 pub use engine::Engine;
 pub use options::EngineOptions;

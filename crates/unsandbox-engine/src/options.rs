@@ -2,6 +2,7 @@
 //! The options of an engine.
 
 use crate::egress::EgressOptions;
+use std::path::PathBuf;
 use std::time::Duration;
 use unsandbox_protocol::{IsolationPolicy, limits};
 
@@ -21,6 +22,8 @@ pub struct EngineOptions {
     pub keep_unlisted: bool,
     /// The hosts that `semitrusted` runs may reach.
     pub egress: EgressOptions,
+    /// Languages with the path of the runtime that is taken before those of PATH, if it can run in a jail.
+    pub runtimes: Vec<(String, PathBuf)>,
 }
 
 impl Default for EngineOptions {
@@ -33,6 +36,7 @@ impl Default for EngineOptions {
             retention_max_bytes: limits::RETENTION_MAX_BYTES,
             keep_unlisted: false,
             egress: EgressOptions::default(),
+            runtimes: Vec::new(),
         }
     }
 }

@@ -246,7 +246,7 @@ mod tests {
     /// The record of a job that is being accepted.
     fn record(shared: &EngineShared) -> Record {
         let bash = language::find_language("bash").unwrap();
-        let runtime = runtimes::find(bash, None, Access::by_the_host()).unwrap();
+        let runtime = runtimes::find(bash, None, None, Access::by_the_host()).unwrap();
         let request = Request::new("bash", "true");
         let waiting = Waiting {
             prepared: Prepared::new(request.validate().unwrap(), bash, runtime).unwrap(),

@@ -263,6 +263,7 @@ impl EngineShared {
             jobs.store_finished(job.clone(), record.owner.clone(), record.listed);
         }
         drop(jobs);
+        tell::log(&job);
         self.ended.notify_all();
         let Record { watchers, sink, cancel_registration, context_link, .. } = record;
         drop((cancel_registration, context_link));

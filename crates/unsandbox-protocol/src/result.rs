@@ -225,6 +225,8 @@ pub struct ExecutionResult {
     pub compile: Option<Usage>,
     /// A stream reached the output limit, and the rest of it is gone.
     pub truncated: bool,
+    /// Path of the interpreter or compiler that was chosen; `None` where a server did not say.
+    pub runtime: Option<String>,
     /// What the jail was made of; `None` where a server did not say.
     pub isolation: Option<Isolation>,
     /// The server's own JSON; `None` on the local engine.
@@ -253,6 +255,7 @@ impl ExecutionResult {
             usage: None,
             compile: None,
             truncated: false,
+            runtime: None,
             isolation: None,
             raw: None,
         }

@@ -152,4 +152,5 @@ pub const RESULT_FIELDS: &[ResultField] = &[
         }
     ),
     flag!(truncated, Ours),
+    text!(runtime, Word, Ours, Omitted),
 ];

@@ -31,7 +31,8 @@ pub fn shown_json(value: &Value) -> String {
     }
 }
 
-fn ttl_error(got: impl Display) -> Error {
+/// The error for a `ttl` that cannot be; `got` as it came.
+pub fn ttl_error(got: impl Display) -> Error {
     Error::argument(format!(
         "ttl must be an integer number of seconds from {TTL_MIN_SECONDS} to {TTL_MAX_SECONDS}, got {got}"
     ))

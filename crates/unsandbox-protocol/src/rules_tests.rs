@@ -198,3 +198,59 @@ fn a_valid_request_stays_valid_when_it_is_changed() {
     valid.set_ttl(7).unwrap();
     assert_eq!(valid.ttl, Some(7));
 }
+
+#[test]
+fn paths_of_files_stay_below_the_working_directory() {
+    for good in ["a", "pkg/util.py", ".hidden/x", "a..b/c", "with space/é", "artifacts/x"] {
+        let request = python().file(good, "x");
+        assert_eq!(file_paths(&request).unwrap(), [good]);
+        assert!(request.validate().is_ok(), "{good}");
+    }
+    let long = "x".repeat(256);
+    let deep = "a/".repeat(512) + "b";
+    for (bad, why) in [
+        ("", "empty"),
+        ("/a", "\"\""),
+        ("a/", "\"\""),
+        ("a//b", "\"\""),
+        ("./a", "\".\""),
+        ("a/../b", "\"..\""),
+        ("a\0b", "NUL"),
+        (&*long, "256 bytes"),
+        (&*deep, "1025 bytes"),
+    ] {
+        let error = refused(python().file("ok", "").file(bad, ""));
+        assert!(error.starts_with("files[1]") && error.contains(why), "{error}");
+    }
+    let twice = python().input_file("a", "").file("b/c", "").file("a", "");
+    assert!(refused(twice).starts_with("files[1] has the path \"a\""));
+    let folder = python().input_file("a", "").file("a/b", "");
+    assert!(refused(folder).contains("\"a\" is the path of a file and of a folder"));
+}
+
+#[test]
+fn many_files_are_counted_and_weighed() {
+    let many = |count: usize| {
+        (0..count).fold(python(), |request, number| request.file(format!("d/{number}"), ""))
+    };
+    assert!(many(limits::FILES_MAX).validate().is_ok());
+    assert!(refused(many(limits::FILES_MAX + 1)).contains("1001 files"));
+    let heavy = |len: usize| python().file("a", vec![0; len / 2]).file("b", vec![0; len - len / 2]);
+    assert!(heavy(limits::FILES_TOTAL_MAX_BYTES).validate().is_ok());
+    assert!(refused(heavy(limits::FILES_TOTAL_MAX_BYTES + 1)).contains("67108865 bytes"));
+}
+
+#[test]
+fn flags_are_those_of_the_language() {
+    let c = |flag: &str| Request::new("c", "").flag(flag);
+    assert!(c("-O2").validate().is_ok() && c("-std=c11").validate().is_ok());
+    assert!(refused(c("-o/tmp/x")).contains("flags[0] \"-o/tmp/x\" is not a flag that c takes"));
+    assert!(refused(c("@file")).contains("-std=*"));
+    assert!(refused(python().flag("-O")).contains("it takes none"));
+    assert!(refused(Request::detect("#!/bin/bash\n").flag("-x")).contains("bash"));
+    assert!(refused(c(&("-D".to_string() + &"x".repeat(200_000)))).contains("200002 bytes"));
+    let named = Request::new("C++17", "").flag("-O2");
+    let valid = named.validate().unwrap();
+    assert_eq!(valid.flags, ["-std=gnu++17", "-O2"]);
+    assert_eq!(valid.into_request().language.as_deref(), Some("cpp"));
+}

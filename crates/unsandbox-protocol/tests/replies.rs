@@ -306,6 +306,7 @@ fn full_result() -> ExecutionResult {
         usage: Some(Usage { cpu_time_ms: 3, peak_memory_bytes: 4096, wall_time_ms: 5 }),
         compile: Some(Usage { cpu_time_ms: 9, peak_memory_bytes: 8192, wall_time_ms: 7 }),
         truncated: true,
+        runtime: Some("/usr/bin/python3".into()),
         isolation: Some(Isolation {
             level: "full".into(),
             layers: vec!["user".into()],
@@ -325,7 +326,7 @@ fn our_result_is_the_superset_in_its_order() {
         r#""network_mode":"zerotrust","total_time_ms":12,"stdout_base64":"b2sg/wo=","#,
         r#""usage":{"cpu_time_ms":3,"peak_memory_bytes":4096,"wall_time_ms":5},"#,
         r#""compile":{"cpu_time_ms":9,"peak_memory_bytes":8192,"wall_time_ms":7},"#,
-        r#""signal":9,"limit":"memory","truncated":true,"#,
+        r#""signal":9,"limit":"memory","truncated":true,"runtime":"/usr/bin/python3","#,
         r#""isolation":{"level":"full","layers":["user"],"missing":["cgroup"]}}"#,
     );
     assert_eq!(wire::encode_result(&full_result(), wire::Shape::Once), expected);

@@ -3,6 +3,7 @@
 
 use crate::convert;
 use crate::error::raise;
+use crate::feed::Feed;
 use crate::request::request;
 use crate::settings::{Given, configured};
 use crate::wait::call;
@@ -189,7 +190,7 @@ impl Client {
 /// The exception that a Python callback raised; the call is stopped and raises it again.
 type Failed = Arc<Mutex<Option<PyErr>>>;
 
-/// The options of one call: `timeout` in seconds, `cancel` a token, `on_output(is_stderr, bytes)`.
+/// The options of one call: `timeout` in seconds, `cancel` a token, `stdin` a feed, `on_output(is_stderr, bytes)`.
 fn call_options(calling: &Bound<'_, PyDict>) -> PyResult<(CallOptions, Failed)> {
     let mut options = CallOptions::new();
     let failed = Failed::default();
@@ -198,6 +199,9 @@ fn call_options(calling: &Bound<'_, PyDict>) -> PyResult<(CallOptions, Failed)> 
     }
     if let Some(token) = given(calling, "cancel")? {
         options.cancel = token.cast::<CancelToken>()?.get().token.clone();
+    }
+    if let Some(feed) = given(calling, "stdin")? {
+        options.stdin = feed.cast::<Feed>()?.get().reader();
     }
     if let Some(callback) = given(calling, "on_output")? {
         let callback = callback.unbind();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use unsandbox::protocol::result_fields::{FieldValue, RESULT_FIELDS};
 use unsandbox::{
     Artifact, ExecutionResult, Health, Isolation, Job, KeyInfo, LanguageInfo, Probe, SaveArtifact,
-    Usage, save_all,
+    Usage, save_all, saved_names,
 };
 
 type Made<'py> = PyResult<Bound<'py, PyAny>>;
@@ -40,7 +40,9 @@ pub fn result(py: Python<'_>, result: impl Into<Arc<ExecutionResult>>) -> Made<'
         }
     }
     fields.set_item("job_id", result.job_id.as_deref())?;
-    fields.set_item("artifacts", tuple(py, &result.artifacts, artifact)?)?;
+    let names = saved_names(result.artifacts.iter().map(|it| it.filename.as_str()));
+    let artifacts = tuple(py, result.artifacts.iter().zip(names), artifact)?;
+    fields.set_item("artifacts", artifacts)?;
     fields.set_item("usage", result.usage.map(|it| usage(py, it)).transpose()?)?;
     fields.set_item("compile", result.compile.map(|it| usage(py, it)).transpose()?)?;
     let isolation = result.isolation.as_ref().map(|it| isolation(py, it)).transpose()?;
@@ -68,13 +70,13 @@ fn isolation<'py>(py: Python<'py>, isolation: &Isolation) -> Made<'py> {
     make!(py, "Isolation", (&isolation.level, layers, missing))
 }
 
-fn artifact<'py>(py: Python<'py>, artifact: &Artifact) -> Made<'py> {
+fn artifact<'py>(py: Python<'py>, (artifact, saved_as): (&Artifact, String)) -> Made<'py> {
     let content = PyBytes::new(py, &artifact.content);
     let url = artifact.url.as_deref();
     make!(
         py,
-        "Artifact",
-        (&artifact.filename, artifact.safe_filename(), &artifact.kind, content, url)
+        "_artifact_of_result",
+        (&artifact.filename, artifact.safe_filename(), &artifact.kind, content, url, saved_as)
     )
 }
 

@@ -4,11 +4,14 @@
 
 use crate::error::raise;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
-use serde_json::{Number, Value};
+use pyo3::types::{PyBool, PyDict, PyInt, PyString};
+use serde_json::Value;
 use unsandbox::{Error, InputFile, Request};
-use unsandbox_protocol::rules::{limit_error, shown_json};
+use unsandbox_protocol::rules::{self, limit_error, ttl_error};
 use unsandbox_protocol::wire::{OPTION_TABLE, OptionKind};
+
+/// Characters of a wrong number that an error shows.
+const SHOWN_MAX_CHARS: usize = 40;
 
 /// The request of an execution; `language` is `None` for `run`. Options that are absent or None keep
 /// their defaults.
@@ -33,12 +36,15 @@ pub fn request(
 fn set(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
         "env" => request.env = env(value)?,
-        "input_files" => request.input_files = input_files(value)?,
+        "input_files" => request.input_files = input_files(name, value)?,
+        "files" => request.files = input_files(name, value)?,
         "stdin" => request.stdin = Some(value.extract()?),
-        "args" => request.args = args(value)?,
+        "args" => request.args = texts(name, value)?,
+        "flags" => request.flags = texts(name, value)?,
         "limits" => limits(request, value)?,
         // Only the names of the API: the spellings of other clients are accepted only in JSON.
         "network_mode" => request.network_mode = text(name, value)?,
+        "ttl" => request.ttl = Some(ttl(value)?),
         _ => return set_scalar(request, name, value),
     }
     Ok(())
@@ -52,7 +58,7 @@ fn set_scalar(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> Py
     let value_as_json = match row.kind {
         OptionKind::Text | OptionKind::Path => Value::from(text(name, value)?),
         OptionKind::Flag => Value::from(flag(name, value)?),
-        _ => json(value),
+        _ => return Err(refused(value, format!("{name} cannot be set from Python"))),
     };
     row.set(request, value_as_json).map_err(|error| raise(value.py(), &error))
 }
@@ -61,37 +67,34 @@ fn refused(value: &Bound<'_, PyAny>, message: String) -> PyErr {
     raise(value.py(), &Error::argument(message))
 }
 
-/// A Python value as JSON, for the protocol's error messages.
-fn json(value: &Bound<'_, PyAny>) -> Value {
-    if value.is_none() {
-        Value::Null
-    } else if let Ok(flag) = value.cast::<PyBool>() {
-        Value::Bool(flag.is_true())
-    } else if value.is_instance_of::<PyInt>() {
-        // A number that does not fit is shown as a number, and refused.
-        value.extract::<i64>().map_or_else(|_| float(value), Value::from)
-    } else if value.is_instance_of::<PyFloat>() {
-        float(value)
-    } else if let Ok(text) = value.cast::<PyString>() {
-        Value::from(text.to_string_lossy().into_owned())
-    } else if value.is_instance_of::<PyDict>() {
-        Value::Object(Default::default())
-    } else if value.is_instance_of::<PyList>() {
-        Value::Array(Vec::new())
-    } else {
-        Value::from(value.to_string())
+/// A number that is not True or False: also one of another package, such as NumPy.
+pub fn number(value: &Bound<'_, PyAny>) -> Option<f64> {
+    match value.is_instance_of::<PyBool>() {
+        true => None,
+        false => value.extract().ok(),
     }
 }
 
-/// A value in the words of the protocol.
-pub fn shown(value: &Bound<'_, PyAny>) -> String {
-    shown_json(&json(value))
+/// Whole seconds: a program gets no less time than was asked for.
+fn ttl(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let whole = value.extract::<i64>().ok().filter(|_| !value.is_instance_of::<PyBool>());
+    // A float of more digits than an i64 becomes the largest, and NaN becomes 0: both are out of range.
+    let seconds = whole.or_else(|| number(value).map(|seconds| seconds.ceil() as i64));
+    let known = seconds.filter(|seconds| rules::ttl(*seconds).is_ok());
+    known.ok_or_else(|| raise(value.py(), &ttl_error(shown(value))))
 }
 
-fn float(value: &Bound<'_, PyAny>) -> Value {
-    let number = value.extract().ok().and_then(Number::from_f64);
-    // One that JSON does not have is shown as Python writes it.
-    number.map_or_else(|| Value::from(value.to_string()), Value::Number)
+/// A value in an error: as Python writes it, where that is short.
+pub fn shown(value: &Bound<'_, PyAny>) -> String {
+    if let Ok(text) = value.cast::<PyString>() {
+        return rules::shown(&text.to_string_lossy());
+    }
+    let is_scalar = value.is_none() || number(value).is_some() || value.is_instance_of::<PyBool>();
+    if is_scalar || value.is_instance_of::<PyInt>() {
+        return value.to_string().chars().take(SHOWN_MAX_CHARS).collect();
+    }
+    let kind = value.get_type().name().map_or_else(|_| "?".to_string(), |name| name.to_string());
+    format!("a value of type {kind}")
 }
 
 fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -107,7 +110,7 @@ fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
 fn flag(name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
     value
         .extract()
-        .map_err(|_| refused(value, format!("{name} must be true or false, got {}", shown(value))))
+        .map_err(|_| refused(value, format!("{name} must be True or False, got {}", shown(value))))
 }
 
 fn env(value: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
@@ -125,30 +128,30 @@ fn env(value: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
     Ok(env)
 }
 
-fn input_files(value: &Bound<'_, PyAny>) -> PyResult<Vec<InputFile>> {
+fn input_files(list: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<InputFile>> {
     let mut files = Vec::new();
     for (index, file) in value.try_iter()?.enumerate() {
         let (name, content): (Bound<'_, PyAny>, Vec<u8>) = file?.extract()?;
         let filename = match name.is_none() {
             true => None,
-            false => Some(text(&format!("input_files[{index}].filename"), &name)?),
+            false => Some(text(&format!("the name of {list}[{index}]"), &name)?),
         };
         files.push(InputFile { filename, content });
     }
     Ok(files)
 }
 
-fn args(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+fn texts(list: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     // A string is a sequence of strings, too, but never the intended value.
     if value.is_instance_of::<PyString>() || value.try_iter().is_err() {
         let got = shown(value);
-        return Err(refused(value, format!("args must be an iterable of str, got {got}")));
+        return Err(refused(value, format!("{list} must be an iterable of str, got {got}")));
     }
-    let mut args = Vec::new();
+    let mut texts = Vec::new();
     for (index, arg) in value.try_iter()?.enumerate() {
-        args.push(text(&format!("args[{index}]"), &arg?)?);
+        texts.push(text(&format!("{list}[{index}]"), &arg?)?);
     }
-    Ok(args)
+    Ok(texts)
 }
 
 fn limits(request: &mut Request, value: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -162,10 +165,9 @@ fn limits(request: &mut Request, value: &Bound<'_, PyAny>) -> PyResult<()> {
     for item in items.try_iter()? {
         let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
         let name = text("a name in limits", &name)?;
-        let given = json(&value);
-        let known = given.as_u64().is_some_and(|number| request.limits.set(&name, number));
-        if !known {
-            return Err(raise(value.py(), &limit_error(&name, shown_json(&given))));
+        let number = value.extract::<u64>().ok().filter(|_| !value.is_instance_of::<PyBool>());
+        if !number.is_some_and(|number| request.limits.set(&name, number)) {
+            return Err(raise(value.py(), &limit_error(&name, shown(&value))));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! shown in the error only where it cannot be a secret.
 
 use crate::error::raise;
-use crate::request::shown;
+use crate::request::{number, shown};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ fn set(mut chosen: Chosen, given: &Given<'_, '_>) -> PyResult<Chosen> {
             none if none.is_empty() => builder.no_proxy(),
             url => builder.proxy(url),
         },
-        "job_threshold" => builder.job_threshold(Duration::from_secs(given.whole()?)),
+        "job_threshold" => builder.job_threshold(given.seconds_from(0.0)?),
         "cancel_jobs" => builder.cancel_jobs(given.flag()?),
         "egress_allow" => given.texts()?.into_iter().fold(builder, ClientBuilder::egress_allow),
         "retries" => builder.retries(given.whole()?),
@@ -87,8 +87,9 @@ fn set(mut chosen: Chosen, given: &Given<'_, '_>) -> PyResult<Chosen> {
             let policy = IsolationPolicy::require(&given.text()?);
             builder.isolation(policy.map_err(|error| raise(given.value.py(), &error))?)
         }
-        "concurrency" => builder.concurrency(given.whole()?),
+        "concurrency" => builder.concurrency(given.count()?),
         "queue_max" => builder.queue_max(given.whole()?),
+        "interpreter" => builder.default_runtime("python", given.path()?),
         other => {
             let message = format!("a client has no setting {other:?}");
             return Err(pyo3::exceptions::PyTypeError::new_err(message));
@@ -104,11 +105,22 @@ pub struct Given<'a, 'py> {
 }
 
 impl<'a, 'py> Given<'a, 'py> {
+    /// A time limit.
     pub fn seconds(&self) -> PyResult<Duration> {
-        let seconds = self.value.extract::<f64>().ok().filter(|seconds| *seconds > 0.0);
+        self.seconds_from(f64::MIN_POSITIVE)
+    }
+
+    fn seconds_from(&self, min: f64) -> PyResult<Duration> {
+        let given = number(self.value);
+        let seconds = given.filter(|seconds| *seconds >= min);
+        let wanted = match (given, min) {
+            (Some(f64::INFINITY), _) => "a finite number of seconds",
+            (_, 0.0) => "a number of seconds of at least 0",
+            _ => "a number of seconds above 0",
+        };
         seconds
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .ok_or_else(|| self.refused("a number of seconds above 0", &shown(self.value)))
+            .ok_or_else(|| self.refused(wanted, &shown(self.value)))
     }
 
     fn text(&self) -> PyResult<String> {
@@ -144,17 +156,31 @@ impl<'a, 'py> Given<'a, 'py> {
     }
 
     fn flag(&self) -> PyResult<bool> {
-        self.value.extract().map_err(|_| self.refused("true or false", &shown(self.value)))
+        self.value.extract().map_err(|_| self.refused("True or False", &shown(self.value)))
     }
 
     fn whole<T: TryFrom<u64>>(&self) -> PyResult<T> {
-        let number = match self.value.is_instance_of::<PyBool>() {
-            true => None,
-            false => self.value.extract::<u64>().ok(),
-        };
-        number
+        self.whole_number()
             .and_then(|number| T::try_from(number).ok())
             .ok_or_else(|| self.refused("a whole number of at least 0", &shown(self.value)))
+    }
+
+    /// How many of something; for a default the setting is left out.
+    fn count(&self) -> PyResult<usize> {
+        self.whole_number()
+            .filter(|number| *number > 0)
+            .and_then(|number| usize::try_from(number).ok())
+            .ok_or_else(|| {
+                let wanted = "a whole number of at least 1, or None for the default";
+                self.refused(wanted, &shown(self.value))
+            })
+    }
+
+    fn whole_number(&self) -> Option<u64> {
+        match self.value.is_instance_of::<PyBool>() {
+            true => None,
+            false => self.value.extract::<u64>().ok(),
+        }
     }
 
     fn kind(&self) -> String {

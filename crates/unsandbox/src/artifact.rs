@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use unsandbox_protocol::filename::{safe_components, safe_filename};
+use unsandbox_protocol::filename::safe_components;
 use unsandbox_protocol::limits::FILENAME_MAX_BYTES;
 use unsandbox_protocol::{Artifact, Error};
 
@@ -33,10 +33,11 @@ impl<'a> From<&'a Artifact> for ArtifactRef<'a> {
 pub trait SaveArtifact {
     /// Writes the file into `directory`, which is made if missing, and gives its path.
     ///
-    /// Its name is the safe last component of the artifact's, [`Artifact::safe_filename`], which never begins
-    /// with a dot. A file that is there is replaced once the new one is complete; a link, or anything else that
-    /// is not a regular file, is refused. What was compiled becomes executable. For all artifacts of a result, of
-    /// which two may have one name, use [`save_all`] or [`save_each`].
+    /// It is placed in the folders that its name has, [`Artifact::safe_components`], of which none begins with a
+    /// dot. A file that is there is replaced once the new one is complete; a link, or anything else that is not a
+    /// regular file, is refused, and a link is not entered as a folder. What was compiled becomes executable. For
+    /// all artifacts of a result, of which two may have one name, use [`save_all`] or [`save_each`], or take the
+    /// names of [`saved_names`].
     ///
     /// # Errors
     ///
@@ -53,15 +54,7 @@ impl SaveArtifact for Artifact {
 impl SaveArtifact for ArtifactRef<'_> {
     fn save(&self, directory: impl AsRef<Path>) -> Result<PathBuf, Error> {
         make(directory.as_ref())?;
-        let path = directory.as_ref().join(safe_filename(self.filename));
-        match look(&path) {
-            Place::Free | Place::File => {}
-            Place::Folder | Place::Other => {
-                return Err(unsaved(*self, in_the_way(&path, "plain file")));
-            }
-        }
-        write(*self, &path).map_err(|why| unsaved(*self, why))?;
-        Ok(path)
+        Target::new(directory.as_ref()).save(*self).map_err(|why| unsaved(*self, why))
     }
 }
 
@@ -105,10 +98,26 @@ pub fn save_each<'a>(
     artifacts: impl IntoIterator<Item = impl Into<ArtifactRef<'a>>>,
     directory: impl AsRef<Path>,
 ) -> Vec<Result<PathBuf, Error>> {
-    let directory = directory.as_ref();
-    let mut target = Target { directory, taken: HashSet::new(), folders: HashMap::new() };
+    let mut target = Target::new(directory.as_ref());
     let save = |artifact| target.save(artifact).map_err(|why| unsaved(artifact, why));
     artifacts.into_iter().map(Into::into).map(save).collect()
+}
+
+/// A name for each artifact of a result, of which no two are the same, for saving them one by one: the path below
+/// the directory that [`save_each`] would give it in an empty one. `names` are those of all of them, in order.
+pub fn saved_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let name = |name: &str| {
+        let mut components = safe_components(name);
+        let last = components.pop().expect("a name has a last component");
+        let place = |count| {
+            let numbered = std::iter::once(numbered(&last, count));
+            components.iter().cloned().chain(numbered).collect::<Vec<_>>().join("/")
+        };
+        let free = (1..).map(place).find(|place| taken.insert(place.clone()));
+        free.expect("there are more numbers than artifacts")
+    };
+    names.into_iter().map(name).collect()
 }
 
 /// A directory while one result's artifacts are saved in it.
@@ -118,6 +127,12 @@ struct Target<'a> {
     taken: HashSet<Identity>,
     /// Where the folders of names are: not where they say if a file of this result is there.
     folders: HashMap<Vec<String>, PathBuf>,
+}
+
+impl<'a> Target<'a> {
+    fn new(directory: &'a Path) -> Target<'a> {
+        Target { directory, taken: HashSet::new(), folders: HashMap::new() }
+    }
 }
 
 impl Target<'_> {

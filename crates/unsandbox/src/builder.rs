@@ -210,6 +210,18 @@ impl ClientBuilder {
         self
     }
 
+    /// The interpreter or compiler of a language on the local engine where neither the request nor the environment
+    /// (`UNSANDBOX_PYTHON`) chooses one. One that cannot run in a jail is passed over for that of PATH, and the log
+    /// says why (DEBUG); the field `runtime` of a result has the one that was taken.
+    pub fn default_runtime(
+        mut self,
+        language: impl Into<String>,
+        path: impl Into<PathBuf>,
+    ) -> Self {
+        self.local.runtimes.push((language.into(), path.into()));
+        self
+    }
+
     /// Hosts that `semitrusted` runs on the local engine may reach, besides those given before: exact names
     /// and addresses, or `*.suffix`. Default: every host of the public Internet.
     pub fn egress_allow(mut self, host: impl Into<String>) -> Self {

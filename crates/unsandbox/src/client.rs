@@ -76,6 +76,9 @@ impl Client {
         local: LocalOptions,
         remote: RemoteOptions,
     ) -> Result<Client, Error> {
+        // At an endpoint that takes them or not: who gives them relies on them.
+        remote.check()?;
+        local.check()?;
         let Chosen { endpoint, credentials, explicit, exposed, .. } = chosen;
         let (name, is_local) = (endpoint.to_string(), matches!(endpoint, Endpoint::Local));
         let backend: Arc<dyn Backend> = if is_local {

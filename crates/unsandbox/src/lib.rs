@@ -202,7 +202,7 @@ mod remote;
 mod task;
 mod thread;
 
-pub use artifact::{ArtifactRef, SaveArtifact, save_all, save_each};
+pub use artifact::{ArtifactRef, SaveArtifact, save_all, save_each, saved_names};
 pub use builder::{ClientBuilder, Timeouts};
 pub use call::{Call, CallOptions, OutputCallback};
 pub use client::Client;

@@ -4,6 +4,7 @@
 
 use crate::bounded;
 use crate::fork::PerProcess;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
@@ -19,6 +20,8 @@ pub(crate) struct LocalOptions {
     pub(crate) queue_max: usize,
     /// Hosts that semitrusted runs may reach; empty: every public one.
     pub(crate) egress_allow: Vec<String>,
+    /// Languages with the runtime that is taken before those of PATH.
+    pub(crate) runtimes: Vec<(String, PathBuf)>,
     /// For calls that do not set their own.
     pub(crate) deadline: Option<Duration>,
 }
@@ -30,6 +33,7 @@ impl Default for LocalOptions {
             concurrency: 0,
             queue_max: limits::QUEUE_MAX,
             egress_allow: Vec::new(),
+            runtimes: Vec::new(),
             deadline: None,
         }
     }
@@ -41,6 +45,13 @@ type Engine = unsandbox_engine::Engine;
 type Engine = std::convert::Infallible;
 
 impl LocalOptions {
+    /// Refuses hosts that no program could name.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        #[cfg(all(feature = "engine", target_os = "linux"))]
+        unsandbox_engine::check_hosts(&self.egress_allow)?;
+        Ok(())
+    }
+
     /// Refuses options that a server does not apply: a caller would rely on a protection that is not there.
     pub(crate) fn refuse_for_server(&self, endpoint: &str) -> Result<(), Error> {
         let refused = |what: &str, option: &str| {
@@ -131,6 +142,7 @@ impl Local {
             concurrency,
             queue_max,
             egress,
+            runtimes: self.options.runtimes.clone(),
             ..defaults
         };
         Engine::new(options).map(Arc::new)

@@ -239,3 +239,44 @@ fn a_question_that_takes_long_is_left_at_its_deadline() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     canceller.join().unwrap();
 }
+
+#[test]
+fn a_default_runtime_is_taken_where_it_can_run_and_the_result_says_which() {
+    let bash = Request::new("bash", "echo ran");
+    let of = |client: &Client, request: &Request| client.execute(request).unwrap().runtime.unwrap();
+    let usual = of(&client(), &bash);
+    assert!(usual.ends_with("/bash"), "{usual}");
+    // By another path, which no search finds.
+    let folder = std::env::temp_dir().join(format!("unsandbox-default-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let copy = folder.join("bash");
+    std::fs::copy(&usual, &copy).unwrap();
+    let with = |path: &std::path::Path| {
+        let builder = Client::builder().base_url("local:");
+        builder.default_runtime("sh", "/no/such").default_runtime("bash", path).build().unwrap()
+    };
+    let chosen = with(&copy);
+    assert_eq!(of(&chosen, &bash), copy.canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(of(&chosen, &bash.clone().runtime(usual.as_str())), usual);
+    for unusable in ["/no/such/bash", "bash", "/etc/passwd", ""] {
+        assert_eq!(of(&with(unusable.as_ref()), &bash), usual, "{unusable:?}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_refused_when_the_client_is_made() {
+    for base_url in ["local:", "http://127.0.0.1:1", "unix:/nowhere"] {
+        let builder = || Client::builder().base_url(base_url);
+        for (builder, words) in [
+            (builder().ca_file("/no/such.pem"), "cannot be read"),
+            (builder().ca_file("/etc/passwd"), "holds no certificate"),
+            (builder().proxy("gopher://h"), "not a supported proxy URL"),
+        ] {
+            let error = builder.build().unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Config);
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        assert!(builder().egress_allow("a b").build().is_err());
+    }
+}

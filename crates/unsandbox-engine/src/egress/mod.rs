@@ -77,6 +77,11 @@ impl Default for EgressOptions {
     }
 }
 
+/// Refuses entries of an allow-list that name no host, before there is an engine.
+pub fn check_hosts(allow: &[String]) -> Result<(), Error> {
+    AllowList::parse(allow).map(drop)
+}
+
 /// The state that the gateways of an engine share.
 pub struct Egress {
     options: EgressOptions,

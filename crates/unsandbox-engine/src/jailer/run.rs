@@ -224,10 +224,12 @@ impl Run {
     }
 
     fn take(&mut self, message: FromInit, fds: Vec<OwnedFd>) {
-        if let FromInit::Ended { kind, end } = &message
-            && *kind != StepKind::Run
-        {
-            outcome::add_compile(&mut self.compile, end);
+        if let FromInit::Ended { kind, end } = &message {
+            let (cause, code, ms) = (end.cause, end.code, end.wall_us / 1000);
+            log::debug!("{}: step {kind:?} took {ms} ms: {cause:?}, {code}", self.job_id);
+            if *kind != StepKind::Run {
+                outcome::add_compile(&mut self.compile, end);
+            }
         }
         match message {
             // A stopped step is the last one, and its end is that of the run.

@@ -30,6 +30,8 @@ pub struct Record {
     pub job: Job,
     pub owner: Owner,
     pub listed: bool,
+    /// Path of the main program of its runtime.
+    pub runtime: Option<String>,
     pub submitted: Instant,
     pub sink: Arc<dyn EventSink>,
     /// Further sinks that get its end.
@@ -52,10 +54,12 @@ pub struct Record {
 impl Record {
     /// A job that is being accepted.
     pub fn new(job: Job, owner: Owner, sink: Arc<dyn EventSink>, waiting: Waiting) -> Record {
+        let runtime = waiting.prepared.main_program();
         Record {
             job,
             owner,
             listed: false,
+            runtime,
             submitted: Instant::now(),
             sink,
             watchers: Vec::new(),
@@ -84,6 +88,7 @@ impl Record {
         result.job_id = Some(job.job_id.clone());
         result.network_mode = job.network_mode.clone();
         result.execution_mode = Some(COLD.to_string());
+        result.runtime = self.runtime.take();
         result.total_time_ms = Some(self.submitted.elapsed().as_millis() as u64);
         result.isolation = isolation;
         job.completed_at = Some(unix_seconds());

@@ -20,6 +20,25 @@ pub fn is_wanted(sink: &dyn EventSink) -> bool {
     caught("a question", || sink.is_wanted()).unwrap_or(true)
 }
 
+/// Logs how a job ended and what ran it; nothing that its program wrote.
+pub fn log(job: &Job) {
+    let Some(result) = &job.result else { return };
+    if !log::log_enabled!(log::Level::Debug) {
+        return;
+    }
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    log::debug!(
+        "{}: {} is {} after {} ms: exit code {}, isolation {}, runtime {}",
+        job.job_id,
+        text(&job.language),
+        job.status,
+        result.total_time_ms.unwrap_or(0),
+        result.exit_code.unwrap_or(-1),
+        result.isolation.as_ref().map_or("", |it| &it.level),
+        text(&result.runtime),
+    );
+}
+
 fn caught<T>(what: &str, call: impl FnOnce() -> T) -> Option<T> {
     let outcome = catch_unwind(AssertUnwindSafe(call));
     if outcome.is_err() {

@@ -129,6 +129,11 @@ impl Prepared {
         })
     }
 
+    /// The interpreter or compiler that runs it.
+    pub fn main_program(&self) -> Option<String> {
+        self.runtime.main_program().map(|path| path.to_string_lossy().into_owned())
+    }
+
     /// Asks a runtime for its version.
     pub fn version(
         language: &'static Language,

@@ -56,10 +56,11 @@ struct Program {
 }
 
 /// Finds the first recipe whose programs are all installed and can run with this access. `chosen` is the path of the
-/// main program, if the request gives one.
+/// main program, if the request gives one; `preferred` is that of the engine's options, which only counts if it can run.
 pub fn find(
     language: &'static Language,
     chosen: Option<&str>,
+    preferred: Option<&Path>,
     access: Access,
 ) -> Result<Runtime, Error> {
     let mut search = Search { access, blocked: Vec::new() };
@@ -71,6 +72,14 @@ pub fn find(
         && !path.is_empty()
     {
         return chosen_runtime(language, &path, language.choose, search);
+    }
+    if let Some(path) = preferred {
+        let path = path.to_string_lossy();
+        let search = Search { access, blocked: Vec::new() };
+        match chosen_runtime(language, &path, "the default runtime", search) {
+            Err(why) => log::debug!("{} of PATH is taken: {why}", language.name),
+            found => return found,
+        }
     }
     language
         .recipes

@@ -113,13 +113,13 @@ pub fn decode_submission_or_result<'a>(
     let Some(job_id) = job_id(&mut fields) else {
         // Without an id it can only be a result.
         return match is_result(&fields) {
-            true => Ok(Submitted::Result(lone_result(fields, raw).into())),
+            true => Ok(Submitted::Result(Box::new(lone_result(fields, raw)))),
             false => Err(no_job(&raw, http_status)),
         };
     };
     let (status, has_result) = state(&mut fields);
     if has_result {
-        return Ok(Submitted::Result(result_of(job_id, status, fields, raw).into()));
+        return Ok(Submitted::Result(Box::new(result_of(job_id, status, fields, raw))));
     }
     let mut job = Job::new(job_id, status);
     read_job(&mut job, fields, raw, false);

@@ -116,6 +116,14 @@ struct ServerState {
     watchers: Mutex<Watchers>,
 }
 
+impl RemoteOptions {
+    /// Refuses certificates and a proxy that could not be used.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        tls::config(&self.roots)?;
+        proxy::check(&self.proxy)
+    }
+}
+
 impl Remote {
     /// The server at an endpoint, without options that only `local:` would keep to.
     pub(crate) fn chosen(

@@ -46,6 +46,14 @@ pub(super) fn choose(
     }
 }
 
+/// Refuses a URL that names no proxy.
+pub(super) fn check(choice: &ProxyChoice) -> Result<(), Error> {
+    match choice {
+        ProxyChoice::Url(url) => parse("proxy", url.expose()).map(drop),
+        ProxyChoice::Direct | ProxyChoice::Environment => Ok(()),
+    }
+}
+
 /// `HOST:PORT`, for messages: without user and password.
 pub(super) fn shown(proxy: &Proxy) -> String {
     format!("{}:{}", proxy.host(), proxy.port())
@@ -60,6 +68,9 @@ fn parse(name: &str, url: &str) -> Result<Proxy, Error> {
         // The value is not shown: it may hold a password.
         Error::new(ErrorCode::Config, format!("{name} is not a supported proxy URL; use {kinds}"))
     };
+    if !has_host_and_port(url) {
+        return Err(unusable());
+    }
     // `socks5h`, so that the proxy resolves the server's name; with `socks5` the HTTP client would.
     let by_name = url.strip_prefix("socks5://").map(|rest| format!("socks5h://{rest}"));
     let proxy = Proxy::new(by_name.as_deref().unwrap_or(url)).map_err(|_| unusable())?;
@@ -68,6 +79,18 @@ fn parse(name: &str, url: &str) -> Result<Proxy, Error> {
         ProxyProtocol::Socks5h if cfg!(feature = "socks") => Ok(proxy),
         _ => Err(unusable()),
     }
+}
+
+/// Whether there is a host, and a port that is none is not given: the HTTP client would take its own in its place.
+fn has_host_and_port(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let place = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (place, ""),
+    };
+    !host.is_empty() && (port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// Whether `no_proxy` names the host: itself or a domain above it, with a port or without, an address,
