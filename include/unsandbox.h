@@ -1329,7 +1329,7 @@ int32_t unsandbox_request_new(const char *language,
                               unsandbox_error **err);
 
 /**
- * Makes a request whose language is detected (shebang, else content), for unsandbox_client_run and
+ * Makes a request whose language is detected (a fence of back-quotes, shebang, else content), for unsandbox_client_run and
  * _run_async.
  *
  * @param code     the program, UTF-8; copied.

@@ -219,7 +219,7 @@ class Client:
     ) -> ExecutionResult:
         """Run a program whose language is detected, and wait for its result.
 
-        The language is told by the shebang, else by the content. Options, result and errors are those
+        The language is told by a fence (```python), the shebang, else the content. Options, result and errors are those
         of `execute`.
 
         Examples:
@@ -268,7 +268,7 @@ class Client:
     ) -> Job:
         """Submit a program whose language is detected, and return at once.
 
-        The language is told by the shebang, else by the content. Options, result and errors are those
+        The language is told by a fence (```python), the shebang, else the content. Options, result and errors are those
         of `execute_async`.
 
         Examples:
