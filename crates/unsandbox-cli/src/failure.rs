@@ -50,6 +50,10 @@ impl Failure {
         self
     }
 
+    pub(crate) fn into_message(self) -> String {
+        self.message.unwrap_or_default()
+    }
+
     /// Prints the message on standard error and returns the exit code.
     pub(crate) fn report(self) -> i32 {
         if let Some(message) = self.message {
