@@ -1329,7 +1329,7 @@ int32_t unsandbox_request_new(const char *language,
                               unsandbox_error **err);
 
 /**
- * Makes a request whose language is detected (shebang, else content), for unsandbox_client_run and
+ * Makes a request whose language is detected (a fence of back-quotes, shebang, else content), for unsandbox_client_run and
  * _run_async.
  *
  * @param code     the program, UTF-8; copied.
@@ -1432,6 +1432,25 @@ int32_t unsandbox_request_add_input_file(unsandbox_request *request,
                                          unsandbox_error **err);
 
 /**
+ * Adds a file by its path in the working directory, as "pkg/util.py"; missing folders are made. At most 1,000 files,
+ * 64 MB together, and 1,024 bytes of a path. For the local engine and servers of one's own; the service does not know
+ * it and refuses it.
+ *
+ * @param path     relative, without "." and ".." as parts; copied.
+ * @param content  any bytes; copied.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_add_file(unsandbox_request *request,
+                                   const char *path,
+                                   size_t path_len,
+                                   const uint8_t *content,
+                                   size_t content_len,
+                                   unsandbox_error **err);
+
+/**
  * Sets the program's standard input; without it the program reads end of file at once.
  *
  * @param data  any bytes; copied.
@@ -1458,6 +1477,22 @@ int32_t unsandbox_request_add_arg(unsandbox_request *request,
                                   const char *arg,
                                   size_t arg_len,
                                   unsandbox_error **err);
+
+/**
+ * Adds a flag of the compiler, such as "-O2"; docs/languages.md has the flags that each language takes. For the local
+ * engine and servers of one's own; the service does not know it and refuses it.
+ *
+ * @param flag  without NUL; copied.
+ * @param err   receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT. A flag that the language does not take is refused when the request
+ *         is used.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_add_flag(unsandbox_request *request,
+                                   const char *flag,
+                                   size_t flag_len,
+                                   unsandbox_error **err);
 
 /**
  * Sets a limit of the run by its name, such as "memory_bytes"; docs/limits.md has the table of names, defaults and

@@ -174,7 +174,7 @@ def test_signatures(server: Server) -> None:
         signed("POST", "/execute", body, now, "another"),
         signed("POST", "/execute", body, now) | {"X-Signature": "00"},
     ):
-        refused(server.ask("POST", "/execute", body, wrong), 401, "invalid_api_key")
+        refused(server.ask("POST", "/execute", body, wrong), 401, "invalid_signature")
     # With and without the query, as clients do.
     run = b"#!/bin/bash\necho signed"
     for path in ("/run", "/run?ttl=5"):
@@ -210,6 +210,18 @@ def test_a_web_page_cannot_use_a_keyless_server(servers: dict[str, Server], tmp_
         assert status == 403, envelope
         assert list(envelope)[:4] == ENVELOPE
     keyless.still_serves()
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_a_form_is_no_program(server: Server, kind: str) -> None:
+    for path in ("/run", "/run/async"):
+        refused(server.ask("POST", path, b"#!/bin/bash\ntrue", {"Content-Type": kind}), 415, "unsupported_media_type", "text/plain")
+    server.still_serves()
+
+
+def test_what_the_service_alone_has_is_an_empty_list(server: Server) -> None:
+    for name in ("services", "sessions", "snapshots", "images"):
+        assert server.ask("GET", f"/{name}") == (200, {name: [], "count": 0})
 
 
 # ---- curl on each operation ----

@@ -241,8 +241,8 @@ class Client:
     ) -> ExecutionResult:
         """Run a program whose language is detected, and wait for its result.
 
-        The language is told by the shebang, else by the content. Options, result and errors are those
-        of `execute`; a program whose language cannot be told is an InvalidRequestError.
+        The language is told by a fence (```python), by the shebang, else by the content. Options, result and
+        errors are those of `execute`; a program whose language cannot be told is an InvalidRequestError.
 
         Examples:
             >>> result = client.run("#!/bin/bash\\necho hello $1", args=["you"])
@@ -291,7 +291,7 @@ class Client:
     ) -> Job:
         """Submit a program whose language is detected, and return at once.
 
-        The language is told by the shebang, else by the content. Options, result and errors are those
+        The language is told by a fence (```python), the shebang, else the content. Options, result and errors are those
         of `execute_async`.
 
         Examples:

@@ -45,7 +45,7 @@ pub extern "C" fn unsandbox_request_new(
     })
 }
 
-/// Makes a request whose language is detected (shebang, else content), for unsandbox_client_run and
+/// Makes a request whose language is detected (a fence of back-quotes, shebang, else content), for unsandbox_client_run and
 /// _run_async.
 ///
 /// @param code     the program, UTF-8; copied.

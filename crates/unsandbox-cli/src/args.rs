@@ -283,9 +283,14 @@ in the header x-unsandbox-features of every reply and in GET /health. A submissi
 with another such name (process:ID/...) is refused with 412 and not run, so that no restart runs a program twice.
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
-no keys) goes to standard error. SIGTERM, SIGINT and SIGHUP (but under nohup) stop it: new work is refused,
-GET /health answers 503 with the status stopping, and jobs can be asked for and cancelled until the grace
-ends. A second one does not wait for the grace.
+no keys) goes to standard error: method, path, status, milliseconds, bytes of the reply, a short name of the
+key, the client's address, and the job, its language and how long it ran.
+
+SIGHUP reads the keys again: requests that were accepted and running jobs go on, and a list with a fault in it
+is logged and changes nothing. A pipe cannot be read again. SIGTERM and SIGINT stop the server, and so does the
+end of the terminal that it was started from, but under nohup: new work is refused, GET /health answers 503 with
+the status stopping, and jobs can be asked for and cancelled until the grace ends. A second one does not wait
+for the grace.
 
 Exit codes: 0 stopped so, 2 an argument is wrong, 125 it could not serve: address, keys or isolation.";
 

@@ -40,6 +40,20 @@ impl Failure {
         self
     }
 
+    pub(crate) fn is_usage(&self) -> bool {
+        self.exit_code == EXIT_USAGE
+    }
+
+    /// Puts what the message is about before it.
+    pub(crate) fn about(mut self, name: &str) -> Failure {
+        self.message = self.message.map(|message| format!("{name}: {message}"));
+        self
+    }
+
+    pub(crate) fn into_message(self) -> String {
+        self.message.unwrap_or_default()
+    }
+
     /// Prints the message on standard error and returns the exit code.
     pub(crate) fn report(self) -> i32 {
         if let Some(message) = self.message {

@@ -14,8 +14,10 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use unsandbox::protocol::backend::lost;
+use unsandbox::protocol::detect::detect;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::{FILES_MAX, FILES_TOTAL_MAX_BYTES, INPUT_FILE_MAX_BYTES};
+use unsandbox::protocol::shell::shell_word;
 use unsandbox::protocol::wire;
 use unsandbox::{CallOptions, Client, InputFile, Request, read_whole};
 
@@ -58,9 +60,26 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     } else {
         watch(&client, &request, stdin, &args)
     };
+    let done = done.map_err(|failure| name_language(failure, &request, &args));
     // Ends the engine at once, with all its runs.
     client.close();
     done
+}
+
+/// The way to name a language, if it is the reason of a failure that it could not be detected.
+fn name_language(failure: Failure, request: &Request, args: &RunArgs) -> Failure {
+    if !failure.is_usage() || request.language.is_some() || detect(&request.code).is_ok() {
+        return failure;
+    }
+    let file = args.file.as_deref().map(|file| file.to_string_lossy().into_owned());
+    let program = file.as_ref().map_or("-c CODE".to_string(), |file| shell_word(file).into_owned());
+    let failure = match file {
+        Some(file) if file != "-" => failure.about(&file),
+        _ => failure,
+    };
+    failure.hint(format!(
+        "name the language with -l, as in `unsandbox run -l python {program}`; `unsandbox languages` lists them"
+    ))
 }
 
 fn submit(client: &Client, request: &Request, args: &RunArgs) -> Done {

@@ -10,10 +10,11 @@ use log::{LevelFilter, Log, Metadata, Record};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::Duration;
+use unsandbox::protocol::wire::KeyLimits;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
 use unsandbox::{Backend, CallContext, CancelToken, key_file};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
-use unsandbox_server::{Caps, Keys, Listen, Server, ServerOptions};
+use unsandbox_server::{Caps, KeyRing, Keys, Listen, RATE_PER_MINUTE, Server, ServerOptions};
 
 /// More processors than any current machine has, so that a typing error is refused.
 const CONCURRENCY_MAX: usize = 4096;
@@ -30,6 +31,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     raise_descriptor_limit();
     let options = ServerOptions {
         keys: keys(&args)?,
+        key_limits: key_limits(&args),
         compat: !args.no_compat,
         caps: caps(&args),
         grace: Duration::from_secs(args.grace),
@@ -42,13 +44,15 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         queue_max: args.queue,
         // Clients also fetch synchronous runs by their job id.
         keep_unlisted: true,
-        egress: EgressOptions { allow: args.egress_allow, ..EgressOptions::default() },
+        egress: EgressOptions { allow: args.egress_allow.clone(), ..EgressOptions::default() },
         ..EngineOptions::default()
     })?);
     let server = Server::new(backend.clone(), options).bind(&listen)?;
     check_isolation(&backend.probe(&CallContext::default())?, args.isolation)?;
     let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
-    let _signals = Watch::start(
+    let ring = server.keys();
+    let _signals = Watch::start_server(
+        move || read_keys_again(&args, &ring),
         {
             let stop = stop.clone();
             move || stop.cancel()
@@ -119,6 +123,33 @@ fn check_isolation(probe: &Probe, policy: IsolationPolicy) -> Result<(), Failure
         ),
         None => failure.hint("`unsandbox doctor` shows how to enable them"),
     })
+}
+
+/// What a key may ask for, as `POST /keys/validate` says it.
+fn key_limits(args: &ServeArgs) -> KeyLimits {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // The engine's own default.
+    let concurrency = args.concurrency.unwrap_or(2 * processors);
+    let burst = concurrency.saturating_add(args.queue);
+    KeyLimits {
+        rate_per_minute: RATE_PER_MINUTE,
+        burst: burst as u64,
+        concurrency: concurrency as u64,
+    }
+}
+
+/// Takes the keys as they are now; on any fault the server keeps those that it has.
+fn read_keys_again(args: &ServeArgs, ring: &KeyRing) {
+    let read = keys(args).map_err(Failure::into_message);
+    let replaced = read.and_then(|keys| {
+        let count = keys.len();
+        ring.replace(keys).map(|()| count).map_err(|error| error.to_string())
+    });
+    match replaced {
+        Ok(0) => log::info!("SIGHUP: this server has no keys to read again"),
+        Ok(count) => log::info!("SIGHUP: {count} keys are accepted from now on"),
+        Err(why) => log::error!("SIGHUP: the keys stay as they were: {why}"),
+    }
 }
 
 fn keys(args: &ServeArgs) -> Result<Keys, Failure> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SIGINT, SIGTERM and SIGHUP as events: the first signal stops in order, every further one at once.
+//! SIGINT, SIGTERM and SIGHUP as events: the first signal stops in order, every further one at once. For a server,
+//! SIGHUP without the end of its terminal is another event.
 
 use crate::failure::Failure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -19,17 +20,47 @@ impl Watch {
         on_first: impl Fn() + Send + 'static,
         on_repeat: impl Fn(i32) + Send + 'static,
     ) -> Result<Watch, Failure> {
-        let failed =
-            |error: std::io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
-        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        let signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
         // A terminal that closes ends the program too, unless `nohup` is in use.
         if !hangup_is_ignored() {
             signals.add_signal(SIGHUP).map_err(failed)?;
         }
+        Watch::run(signals, |_| false, on_first, on_repeat)
+    }
+
+    /// As [`Watch::start`], but SIGHUP calls `on_reload`, unless the terminal of this process has closed and `nohup` is
+    /// not in use.
+    pub(crate) fn start_server(
+        on_reload: impl Fn() + Send + 'static,
+        on_first: impl Fn() + Send + 'static,
+        on_repeat: impl Fn(i32) + Send + 'static,
+    ) -> Result<Watch, Failure> {
+        let has_terminal = !hangup_is_ignored() && terminal_is_there();
+        let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+        let reloads = move |signal| {
+            let reloads = signal == SIGHUP && !(has_terminal && !terminal_is_there());
+            if reloads {
+                on_reload();
+            }
+            reloads
+        };
+        Watch::run(signals, reloads, on_first, on_repeat)
+    }
+
+    /// `is_handled` is asked first about each signal.
+    fn run(
+        mut signals: Signals,
+        is_handled: impl Fn(i32) -> bool + Send + 'static,
+        on_first: impl Fn() + Send + 'static,
+        on_repeat: impl Fn(i32) + Send + 'static,
+    ) -> Result<Watch, Failure> {
         let watch = Watch { handle: signals.handle(), first: Arc::default() };
         let first = watch.first.clone();
         let body = move || {
             for signal in signals.forever() {
+                if is_handled(signal) {
+                    continue;
+                }
                 if first.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
                     on_first();
                 } else {
@@ -51,6 +82,15 @@ impl Watch {
             signal => Some(128 + signal),
         }
     }
+}
+
+fn failed(error: std::io::Error) -> Failure {
+    Failure::failed(format!("cannot listen for signals: {error}"))
+}
+
+/// Whether this process has a terminal that controls it: the kernel takes it away when the terminal closes.
+fn terminal_is_there() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Whether this process was started with SIGHUP ignored.

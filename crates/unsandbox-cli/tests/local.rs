@@ -3,9 +3,9 @@
 
 mod shell;
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use shell::{Ended, call, call_with_stdin, get_by_gateway, scratch, signal, start, unsandbox};
-use std::fs::File;
+use shell::{
+    Ended, call, call_with_stdin, get_by_gateway, scratch, signal, start, terminal, unsandbox,
+};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -82,16 +82,6 @@ fn standard_input_and_output_stream() {
     }
     drop(stdin);
     assert_eq!(child.wait().unwrap().code(), Some(0));
-}
-
-/// A terminal: the side of the person, and the side of the program.
-fn terminal() -> (File, File) {
-    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&person).unwrap();
-    unlockpt(&person).unwrap();
-    let name = ptsname(&person, Vec::new()).unwrap().into_string().unwrap();
-    let program = File::options().read(true).write(true).open(name).unwrap();
-    (File::from(person), program)
 }
 
 #[test]

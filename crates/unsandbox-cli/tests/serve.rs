@@ -307,9 +307,92 @@ fn keys_of_file_and_environment_add_up() {
     served.call("GET", "/jobs", "", "").refused(401, "invalid_api_key");
     let url = served.address.as_str();
     let key = ["--public-key", "pub-2", "--secret-key", "sec-2"];
-    let ended =
-        call(&[&["run", "--url", url, "-l", "bash", "-c", "echo signed"][..], &key].concat());
+    let run = ["run", "--url", url, "-l", "bash", "-c", "echo signed"];
+    let ended = call(&[&run[..], &key].concat());
     assert_eq!((ended.code, ended.out.as_str()), (0, "signed\n"), "{}", ended.err);
+    let unpaired = ["--public-key", "pub-2", "--secret-key", "sec-1"];
+    for (key, hint) in [(&unpaired[..], "are one pair"), (&["--key", "other"], "UNSANDBOX_API_KEY")]
+    {
+        let ended = call(&[&run[..], key].concat());
+        assert_eq!(ended.code, 125, "{}", ended.err);
+        assert!(ended.err.lines().last().unwrap().contains(hint), "{}", ended.err);
+    }
+}
+
+/// The status of a request with this bearer key.
+fn status_of(served: &Served, key: &str) -> u16 {
+    served.call("GET", "/jobs", &format!("Authorization: Bearer {key}\r\n"), "").status
+}
+
+#[test]
+fn sighup_reads_the_keys_again_and_keeps_them_where_they_are_wrong() {
+    let file = scratch("serve-again").join("keys");
+    private(&file, "first\n");
+    let served =
+        serve(&["--listen", "127.0.0.1:0", "--grace", "0", "--keys", file.to_str().unwrap()]);
+    assert_eq!((status_of(&served, "first"), status_of(&served, "second")), (200, 401));
+    private(&file, "second\n");
+    signal(&served.child, "HUP");
+    wait_for("the new key is accepted", || status_of(&served, "second") == 200);
+    assert_eq!(status_of(&served, "first"), 401);
+    // A list with a fault, one without keys, one that others may read: each is logged, and changes nothing.
+    for (text, mode) in [("half,\n", 0o600), ("# none\n", 0o600), ("third\n", 0o644)] {
+        private(&file, text);
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        signal(&served.child, "HUP");
+    }
+    private(&file, "second\nfourth\n");
+    signal(&served.child, "HUP");
+    wait_for("the last list is accepted", || status_of(&served, "fourth") == 200);
+    assert_eq!((status_of(&served, "second"), status_of(&served, "third")), (200, 401));
+    let (code, log) = served.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("SIGHUP: 1 keys are accepted from now on"), "{log}");
+    assert!(log.contains("SIGHUP: 2 keys are accepted from now on"), "{log}");
+}
+
+#[test]
+fn the_end_of_its_terminal_stops_a_server_but_under_nohup() {
+    for (hangup, goes_on) in [("--default-signal=HUP", false), ("--ignore-signal=HUP", true)] {
+        let (person, program) = shell::terminal();
+        let listen = format!("unix:{}", scratch("serve-terminal").join("s").display());
+        let plain =
+            unsandbox(&["serve", "--isolation", "auto", "--grace", "0", "--listen", &listen]);
+        let mut child = std::process::Command::new("setsid")
+            .args(["--ctty", "env", hangup])
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .stdin(program)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        // With the terminal there, it is no more than a wish for the keys.
+        signal(&child, "HUP");
+        assert_eq!(call(&["health", "--url", &listen]).code, 0, "{hangup}");
+        drop(person);
+        if goes_on {
+            signal(&child, "HUP");
+            assert_eq!(call(&["health", "--url", &listen]).code, 0, "{hangup}");
+            signal(&child, "TERM");
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{hangup}");
+    }
+}
+
+#[test]
+fn a_line_of_the_log_has_client_job_language_and_times() {
+    let served = serve(&["--listen", "127.0.0.1:0", "--grace", "0"]);
+    let id = served.call("POST", "/execute", "", &body("bash", "true")).text("job_id");
+    served.call("GET", &format!("/jobs/{id}"), "", "");
+    let (_, log) = served.stop();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(" from ")).collect();
+    let told = format!(" - from 127.0.0.1 job {id} bash run ");
+    assert!(lines[0].contains("POST /execute 200 ") && lines[0].contains(&told), "{log}");
+    assert!(lines[0].ends_with(" ms"), "{log}");
+    assert!(lines[1].ends_with(&format!(" - from 127.0.0.1 job {id}")), "{log}");
 }
 
 #[test]

@@ -184,6 +184,25 @@ fn a_program_in_place_of_a_command_is_a_hint() {
 }
 
 #[test]
+fn a_language_that_is_not_told_is_named_with_l() {
+    let file = scratch("usage-language").join("a program");
+    std::fs::write(&file, "typedef struct point point;\n").unwrap();
+    let ended = call(&["run", file.to_str().unwrap()]);
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    let about = format!("unsandbox: {}: the language could not be detected", file.display());
+    assert!(ended.err.starts_with(&about), "{}", ended.err);
+    assert!(ended.err.contains("it may be c, cpp"), "{}", ended.err);
+    let command = format!("`unsandbox run -l python '{}'`", file.display());
+    assert!(ended.err.contains(&command), "{}", ended.err);
+    for (args, way) in
+        [(&["run", "-c", "lorem ipsum"][..], "-l python -c CODE"), (&["run", "-"], "-l python -")]
+    {
+        let ended = call_with_stdin(args, b"lorem ipsum");
+        assert!(ended.err.contains(way), "{args:?}: {}", ended.err);
+    }
+}
+
+#[test]
 fn what_has_no_end_is_not_read_to_its_end() {
     for args in [&["run", "-l", "bash", "/dev/zero"][..], &["run", "-l", "bash", "-"]] {
         let zero = std::fs::File::open("/dev/zero").unwrap();

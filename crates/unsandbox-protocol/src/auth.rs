@@ -2,7 +2,7 @@
 //! Keys: how a request is signed, how a server compares, and the accounts file. A secret is wiped when
 //! it is dropped, and no `Debug` shows it.
 
-use crate::error::{Error, ErrorCode};
+use crate::error::{Error, ErrorCode, INVALID_SIGNATURE};
 use crate::limits::SIGNATURE_WINDOW;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -156,7 +156,12 @@ pub fn verify(secret: &Secret, signed: Signed<'_>) -> Result<(), Error> {
             }
         }
     }
-    if matched.into() { Ok(()) } else { Err(refused("the signature does not match the request")) }
+    if matched.into() {
+        return Ok(());
+    }
+    let text = "the signature does not match the request: the secret key is not that of the public key, or something \
+                on the way changed path or body";
+    Err(refused(text).with_wire(INVALID_SIGNATURE))
 }
 
 /// Whether `HOST` or `HOST:PORT` names this machine: where a key may travel unencrypted, and whom a server
@@ -297,7 +302,7 @@ mod tests {
             body: b"",
         };
         let error = verify(&secret(), signed).unwrap_err();
-        assert_eq!((error.code(), error.wire()), (ErrorCode::Auth, "invalid_api_key"));
+        assert_eq!((error.code(), error.wire()), (ErrorCode::Auth, INVALID_SIGNATURE));
     }
 
     #[test]

@@ -153,6 +153,16 @@ rows! {
     Internal "INTERNAL" -19 500 "internal" "InternalError" "" No "a bug in this library";
 }
 
+/// The word of the wire for a signature that another secret made.
+pub const INVALID_SIGNATURE: &str = "invalid_signature";
+
+/// For a request that was signed with another secret.
+const SIGNATURE_HINT: Hint = Hint {
+    shell: "check that UNSANDBOX_PUBLIC_KEY and UNSANDBOX_SECRET_KEY, or the row of the accounts file, are one pair",
+    python: "check that public_key and secret_key, or the row of the accounts file, are one pair",
+    c: "check that both keys of unsandbox_config_set_key_pair, or of the row of the accounts file, are one pair",
+};
+
 impl ErrorCode {
     /// This code's row of the table.
     pub fn row(self) -> &'static ErrorRow {
@@ -312,7 +322,11 @@ impl Error {
     /// What to do about it on one face, as `|hint| hint.shell`. A lost connection needs no other endpoint.
     pub fn hint(&self, face: impl Fn(&Hint) -> &'static str) -> Option<&'static str> {
         let is_lost = self.code() == ErrorCode::Connect && self.may_have_run();
-        Some(face(&self.code().row().hint)).filter(|hint| !hint.is_empty() && !is_lost)
+        let hint = match self.wire() {
+            INVALID_SIGNATURE => &SIGNATURE_HINT,
+            _ => &self.code().row().hint,
+        };
+        Some(face(hint)).filter(|hint| !hint.is_empty() && !is_lost)
     }
 
     /// What lay underneath, as text in one line; `None` if unknown.

@@ -189,6 +189,23 @@ fn a_backend_that_detects_gets_the_request_without_a_language() {
 }
 
 #[test]
+fn code_in_a_fence_is_taken_out_of_it_unless_a_language_is_named() {
+    use std::borrow::Cow;
+    for (text, code, language) in [
+        ("```py\nx\n```", "x\n", Some("python")),
+        ("So:\n\n```c++\nint main() {}\n```\n", "int main() {}\n", Some("cpp")),
+        ("```\necho hi\n```", "echo hi\n", None),
+        ("```idris\nx\n```", "x\n", None),
+    ] {
+        let open = ValidRequest::undetected(Cow::Owned(Request::detect(text))).unwrap();
+        assert_eq!((&*open.code, open.language().map(|it| it.name)), (code, language), "{text}");
+        assert_eq!(open.is_detected(), language.is_some(), "{text}");
+    }
+    let named = Request::new("bash", "```\nx\n```");
+    assert_eq!(named.validate().unwrap().code, "```\nx\n```");
+}
+
+#[test]
 fn a_valid_request_stays_valid_when_it_is_changed() {
     let request = python();
     let mut valid = request.validate().unwrap();

@@ -34,18 +34,24 @@ impl<'a> ValidRequest<'a> {
     }
 
     /// As [`ValidRequest::new`], but leaves a language that is not named to the backend, which may know more of
-    /// them.
+    /// them. The code of such a request is taken out of the fence around it, whose word names the language.
     ///
     /// # Errors
     ///
     /// As [`ValidRequest::new`].
-    pub fn undetected(request: Cow<'a, Request>) -> Result<Self, Error> {
+    pub fn undetected(mut request: Cow<'a, Request>) -> Result<Self, Error> {
         check_options(&request)?;
         let network_mode = network_mode(&request.network_mode)?;
-        let mut request = request;
         let language = match &request.language {
             Some(name) => Some(crate::language::require_language(name)?),
-            None => None,
+            None => match crate::detect::unfence(&request.code)? {
+                Some((code, language)) => {
+                    let code = code.into_owned();
+                    request.to_mut().code = code;
+                    language
+                }
+                None => None,
+            },
         };
         if let Some(language) = language {
             let dialect = request.language.as_deref().and_then(|name| language.dialect_flag(name));
@@ -65,7 +71,7 @@ impl<'a> ValidRequest<'a> {
     ///
     /// ARGUMENT if the code does not tell it.
     pub fn detect(self) -> Result<Self, Error> {
-        let language = crate::detect::detect(&self.request.code)?;
+        let language = crate::detect::detect_unfenced(&self.request.code)?;
         check_code(&self.request.code, language)?;
         check_flags_of(language, &self.request.flags)?;
         Ok(ValidRequest { language: Some(language), ..self })

@@ -73,6 +73,8 @@ fn other_clients_names() {
     );
     let request = incoming.request;
     assert!(incoming.wants_async && request.return_artifact);
+    let ignored = |name: &str| format!("\"{name}\" was ignored: no option has this name");
+    assert_eq!(incoming.warnings, [ignored("vcpu"), ignored("future")]);
     assert_eq!((request.network_mode.as_str(), request.ttl), ("semitrusted", None));
     assert_eq!(request.input_files, [InputFile { filename: None, content: b"hi".to_vec() }]);
     let run = wire::decode_run(
@@ -80,7 +82,14 @@ fn other_clients_names() {
         None,
         b"code",
     );
-    assert!(run.unwrap().request.return_artifact);
+    let run = run.unwrap();
+    assert!(run.request.return_artifact);
+    assert_eq!(run.warnings, [ignored("x")]);
+    assert_eq!(
+        wire::with_warnings("{\"a\":1}".to_string(), &run.warnings),
+        format!("{{\"a\":1,\"warnings\":[\"\\\"x\\\" was ignored: no option has this name\"]}}")
+    );
+    assert_eq!(wire::with_warnings("{\"a\":1}".to_string(), &[]), "{\"a\":1}");
     let told = wire::decode_run("", Some("application/json"), br#"{"language":"c","code":""}"#);
     let words = told.unwrap_err().to_string();
     assert!(words.contains("(got \"c\")") && words.contains("use /execute"), "{words}");

@@ -2,10 +2,11 @@
 //! The middleware in front of every operation: it checks the key (or, on a server without keys, that no web page
 //! sent the request), reads the body, and writes the log line.
 
+use crate::access_log::{LogLine, Noted};
 use crate::body;
 use crate::budget::Reservation;
 use crate::connections::{Exchange, Stage};
-use crate::keys::{Caller, Found};
+use crate::keys::{Caller, Found, Keys};
 use crate::party::Party;
 use crate::reply::{self, FEATURES_NAME, Refusal};
 use crate::sent::Sent;
@@ -18,7 +19,6 @@ use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use std::sync::Arc;
-use std::time::Instant;
 use unsandbox_protocol::auth::is_loopback;
 use unsandbox_protocol::rules::shown;
 use unsandbox_protocol::wire::{COMPAT_HEADER, Shape};
@@ -44,6 +44,8 @@ pub(crate) struct Admitted {
     pub memory: Arc<Reservation>,
     /// The form of results that the client asked for.
     pub shape: Shape,
+    /// For the line in the log.
+    pub noted: Noted,
 }
 
 /// Checks a request and runs its operation. Every request gets a reply and a log line; if the client left before
@@ -54,8 +56,9 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response<Body> {
     let exchange = request.extensions_mut().remove::<Exchange>().expect("set by the connection");
-    let mut line = LogLine::begin(&request);
-    let mut response = match read_request(&state, request, &exchange, &mut line.label).await {
+    let mut line = LogLine::begin(&mut request);
+    let noted = line.noted.clone();
+    let mut response = match read_request(&state, request, &exchange, noted).await {
         Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -65,59 +68,22 @@ pub(crate) async fn admit(
     response.map(|body| Body::new(Sent::new(body, exchange)))
 }
 
-/// The status in the log of a request whose client left before the reply.
-const CLIENT_LEFT: u16 = 499;
-
-/// Written when dropped, so that an abandoned request is logged too.
-struct LogLine {
-    started: Instant,
-    what: String,
-    status: u16,
-    bytes: u64,
-    label: String,
-}
-
-impl LogLine {
-    fn begin(request: &Request<Body>) -> LogLine {
-        LogLine {
-            started: Instant::now(),
-            what: format!("{} {}", request.method(), printable(request.uri().path())),
-            status: CLIENT_LEFT,
-            bytes: 0,
-            label: String::new(),
-        }
-    }
-}
-
-impl Drop for LogLine {
-    fn drop(&mut self) {
-        log::info!(
-            target: "unsandbox::request",
-            "{} {} {} ms {} bytes {}",
-            self.what,
-            self.status,
-            self.started.elapsed().as_millis(),
-            self.bytes,
-            if self.label.is_empty() { "-" } else { &self.label },
-        );
-    }
-}
-
 /// The request with its whole body and its caller, or the refusal.
 async fn read_request(
     state: &State,
     request: Request<Body>,
     exchange: &Exchange,
-    label: &mut String,
+    noted: Noted,
 ) -> Result<Request<Body>, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let checked = check_head(state, &parts);
+    let keys = state.keys.now();
+    let checked = check_head(&keys, &parts);
     // The connection may still count for the sender of an earlier request.
     let party = match &checked {
         Ok(Some(found)) => found.party(exchange.peer()),
         _ => Party::Peer(exchange.peer(), None),
     };
-    let is_unauthenticated = !state.keys.is_empty() && !matches!(checked, Ok(Some(_)));
+    let is_unauthenticated = !keys.is_empty() && !matches!(checked, Ok(Some(_)));
     exchange.count_for(party);
     if is_unauthenticated || checked.is_err() {
         exchange.stays_idle();
@@ -149,23 +115,23 @@ async fn read_request(
             caller
         }
     };
-    label.clone_from(&caller.label);
+    noted.key(&caller.label);
     let shape = shape_of(state, &parts.headers);
     let (exchange, memory) = (exchange.clone(), Arc::new(memory));
-    parts.extensions.insert(Admitted { caller, exchange, body: bytes, memory, shape });
+    parts.extensions.insert(Admitted { caller, exchange, body: bytes, memory, shape, noted });
     Ok(Request::from_parts(parts, Body::empty()))
 }
 
 /// The key of a request, if it needs one, by its head alone.
-fn check_head<'a>(state: &'a State, parts: &Parts) -> Result<Option<Found<'a>>, Error> {
-    let found = if state.keys.is_empty() {
+fn check_head<'a>(keys: &'a Keys, parts: &Parts) -> Result<Option<Found<'a>>, Error> {
+    let found = if keys.is_empty() {
         let via = parts.extensions.get::<Via>().copied().unwrap_or(Via::Tcp);
         refuse_web_pages(&parts.headers, parts.uri.authority().map(|a| a.as_str()), via)?;
         None
     } else if is_open(parts.uri.path()) {
         None
     } else {
-        Some(state.keys.find(&parts.headers)?)
+        Some(keys.find(&parts.headers)?)
     };
     refuse_encoded(&parts.headers)?;
     Ok(found)
@@ -218,14 +184,4 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
         Some(encoding) => Err(reply::encoded_body(&String::from_utf8_lossy(encoding))),
         None => Ok(()),
     }
-}
-
-/// A path in the log: one line of visible ASCII, at most 200 characters.
-fn printable(path: &str) -> String {
-    let mut shown: String =
-        path.chars().take(200).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
-    if shown.is_empty() {
-        shown.push('?');
-    }
-    shown
 }

@@ -5,6 +5,7 @@ use crate::party::{Party, Peer};
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::auth::{self, Secret, Signed};
 use unsandbox_protocol::{Error, ErrorCode, Owner};
@@ -15,6 +16,39 @@ use unsandbox_protocol::{Error, ErrorCode, Owner};
 #[derive(Clone, Default)]
 pub struct Keys {
     accounts: Vec<Account>,
+}
+
+/// The keys that a server accepts now: they can be replaced while it serves.
+#[derive(Debug)]
+pub struct KeyRing {
+    keys: RwLock<Arc<Keys>>,
+}
+
+impl KeyRing {
+    pub(crate) fn new(keys: Keys) -> KeyRing {
+        KeyRing { keys: RwLock::new(Arc::new(keys)) }
+    }
+
+    pub(crate) fn now(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Accepts these keys from the next request on, in place of all others. Requests that were accepted go on, and so do
+    /// the jobs of keys that are gone.
+    ///
+    /// # Errors
+    /// CONFIG, if one of both lists is empty: a server with keys may be reachable for everyone, and one without
+    /// them answers every user of this machine.
+    pub fn replace(&self, keys: Keys) -> Result<(), Error> {
+        let mut now = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if now.is_empty() != keys.is_empty() {
+            return Err(config(
+                "a server cannot begin or cease to need keys while it runs; start it anew",
+            ));
+        }
+        *now = Arc::new(keys);
+        Ok(())
+    }
 }
 
 #[derive(Clone)]
@@ -126,7 +160,10 @@ impl Keys {
         };
         let accounts: Vec<&Account> = self.accounts.iter().filter(matches).collect();
         if accounts.is_empty() {
-            return Err(refused("this API key is not known here"));
+            return Err(refused(match signature {
+                Some(_) => "the public key of this signed request is not known here",
+                None => "this API key is not known here",
+            }));
         }
         let signed = match signature {
             Some(signature) => Some((header(headers, "x-timestamp")?.unwrap_or(""), signature)),
@@ -171,7 +208,7 @@ impl Found<'_> {
         let Some((time, signature)) = &self.signed else {
             return Ok(self.accounts[0].caller.clone());
         };
-        let mut verified = Err(refused("this API key is not known here"));
+        let mut verified = Err(refused("the public key of this signed request is not known here"));
         for account in &self.accounts {
             let signed = Signed { method, target, time, signature, body };
             let checked = auth::verify(&account.secret, signed);
@@ -278,10 +315,28 @@ mod tests {
         let bearer = keys.find(&headers(&[("authorization", "Bearer sec-1")])).unwrap();
         let bearer = bearer.verify("POST", "/run", b"").unwrap();
         assert_eq!(signed(now(), "sec-1").unwrap(), bearer);
-        assert_eq!(signed(now(), "other").unwrap_err().wire(), "invalid_api_key");
+        let wrong = signed(now(), "other").unwrap_err();
+        assert_eq!((wrong.code(), wrong.wire()), (ErrorCode::Auth, "invalid_signature"));
         let stale = signed(now() - 400, "sec-1").unwrap_err();
         assert_eq!(stale.wire(), "invalid_timestamp");
         assert!(stale.message().contains("timestamp expired"), "{stale}");
+    }
+
+    #[test]
+    fn keys_are_replaced_by_keys_alone() {
+        let ring = KeyRing::new(Keys::from_words("old").unwrap());
+        ring.replace(Keys::from_words("new").unwrap()).unwrap();
+        let knows = |key: &str| {
+            ring.now().find(&headers(&[("authorization", &format!("Bearer {key}"))])).is_ok()
+        };
+        assert!(knows("new") && !knows("old"));
+        assert_eq!(ring.replace(Keys::default()).unwrap_err().code(), ErrorCode::Config);
+        assert!(knows("new"));
+        let open = KeyRing::new(Keys::default());
+        assert_eq!(
+            open.replace(Keys::from_words("new").unwrap()).unwrap_err().code(),
+            ErrorCode::Config
+        );
     }
 
     #[test]

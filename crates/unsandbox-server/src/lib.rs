@@ -4,6 +4,7 @@
 //! Its functions block; inside is one small event loop, in which a waiting request needs no thread.
 
 mod acceptance;
+mod access_log;
 mod admission;
 mod body;
 mod budget;
@@ -25,7 +26,7 @@ mod submit;
 mod workers;
 mod write_deadline;
 
-pub use keys::Keys;
+pub use keys::{KeyRing, Keys};
 pub use listen::Listen;
 pub use serve::{Bound, Server};
-pub use state::{Caps, ServerOptions};
+pub use state::{Caps, RATE_PER_MINUTE, ServerOptions};

@@ -106,6 +106,16 @@ pub(crate) fn encoded_body(encoding: &str) -> Error {
     Error::new(ErrorCode::Api, text).with_wire("unsupported_media_type").with_http_status(415)
 }
 
+/// A web page may send a form anywhere without asking, and with it a program.
+pub(crate) fn form_body(content_type: &str) -> Error {
+    let shown: String = content_type.chars().take(60).collect();
+    let text = format!(
+        "Content-Type {shown:?} is a form's, which any web page may send: send the program as \
+         text/plain, or options and program as application/json (curl: -H 'Content-Type: text/plain')"
+    );
+    Error::new(ErrorCode::Api, text).with_wire("unsupported_media_type").with_http_status(415)
+}
+
 pub(crate) fn no_room(limit: usize) -> Error {
     let text = format!(
         "the {limit} bytes for request bodies are in use, or this client uses its share of them; retry after 1 s"

@@ -48,6 +48,10 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/jobs/{id}/cancel", post(cancel_job))
         .route("/languages", get(languages))
         .route("/keys/validate", post(validate_key))
+        .route("/services", get(services))
+        .route("/sessions", get(sessions))
+        .route("/snapshots", get(snapshots))
+        .route("/images", get(images))
         .route("/health", get(health))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -87,7 +91,7 @@ async fn run_async(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
 /// All four submissions.
 async fn take(
     axum::extract::State(state): Shared,
-    Extension(admission::Admitted { caller, exchange, body, memory, shape }): Admitted,
+    Extension(admission::Admitted { caller, exchange, body, memory, shape, noted }): Admitted,
     parts: Parts,
     family: Family,
     asynchronous: bool,
@@ -101,20 +105,22 @@ async fn take(
         return Err(reply::stopping().into());
     }
     let caps = state.caps;
-    let (request, listed, print) = offload(&state, &exchange, body.len(), move || {
+    let (request, listed, print, warnings) = offload(&state, &exchange, body.len(), move || {
         // Released with the body, after decoding.
         let _memory = memory;
-        let Incoming { request, wants_async } = decode(family, &parts, &body)?;
+        let Incoming { request, wants_async, warnings } = decode(family, &parts, &body)?;
         let mut request = ValidRequest::new(Cow::Owned(request))?;
         caps.apply(&mut request)?;
         let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
-        Ok((request, asynchronous || wants_async, print))
+        Ok((request, asynchronous || wants_async, print, warnings))
     })
     .await?;
     let owner = caller.owner;
     let keyed = key.zip(print).map(|(key, fingerprint)| Keyed { key, generation, fingerprint });
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
+    noted.language(request.language().map(|language| language.name));
     let accepted = submit(&state, Order { owner: owner.clone(), request, listed, keyed }).await?;
+    noted.job(&accepted.job.job_id);
     if listed {
         // A job that was accepted before may have ended by now; the reply then has its result.
         let now = if accepted.is_repeated() {
@@ -124,19 +130,25 @@ async fn take(
         };
         return match now.filter(|job| job.status.is_terminal()) {
             Some(job) => job_reply(&state, &exchange, job, shape, wire::encode_job).await,
-            None => Ok(reply::json(wire::encode_submitted(&accepted.job))),
+            None => {
+                let submitted = wire::encode_submitted(&accepted.job);
+                Ok(reply::json(wire::with_warnings(submitted, &warnings)))
+            }
         };
     }
     let job = accepted.finished(&state, exchange.party(), &owner).await?;
     drop(wait);
     let result = result_of(job)?;
+    noted.ran(&result);
     let id = result.job_id.clone().unwrap_or_default();
     let made = Made {
         about: size_of(&result),
-        bytes: |result: &Arc<ExecutionResult>, shape| wire::result_bytes(result, shape),
-        encode: |result: &Arc<ExecutionResult>, shape| wire::encode_result(result, shape),
+        bytes: |(result, _): &(Arc<ExecutionResult>, _), shape| wire::result_bytes(result, shape),
+        encode: |(result, warnings): &(_, Vec<String>), shape| {
+            wire::with_warnings(wire::encode_result(result, shape), warnings)
+        },
     };
-    encoded(&state, &exchange, &id, result, shape, made).await
+    encoded(&state, &exchange, &id, (result, warnings), shape, made).await
 }
 
 /// The generation of the store that a key names, if it names one. A key of another store is refused.
@@ -150,7 +162,12 @@ fn generation(state: &State, key: &str) -> Result<Option<u32>, Error> {
 fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
     match family {
         Family::Execute => wire::decode_request(body),
-        Family::Run => wire::decode_run(query(parts), content_type(parts), body),
+        Family::Run => {
+            if let Some(form) = content_type(parts).filter(|media| is_form(media)) {
+                return Err(reply::form_body(form));
+            }
+            wire::decode_run(query(parts), content_type(parts), body)
+        }
     }
 }
 
@@ -161,6 +178,11 @@ fn kind(family: Family, parts: &Parts) -> &'static str {
         Family::Run if wire::run_is_json(content_type(parts)) => "run-json",
         Family::Run => "run",
     }
+}
+
+fn is_form(content_type: &str) -> bool {
+    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media == "application/x-www-form-urlencoded" || media.starts_with("multipart/")
 }
 
 fn content_type(parts: &Parts) -> Option<&str> {
@@ -203,6 +225,7 @@ async fn get_job(
     RawQuery(query): RawQuery,
 ) -> Reply {
     let id = job_id(id)?;
+    admitted.noted.job(&id);
     let wait = parse_wait(query.as_deref().unwrap_or(""))?;
     let owner = &admitted.caller.owner;
     let party = admitted.exchange.party();
@@ -254,6 +277,7 @@ async fn cancel_job(
     id: JobId,
 ) -> Reply {
     let id = job_id(id)?;
+    admitted.noted.job(&id);
     let owner = &admitted.caller.owner;
     let context = CallContext::of(owner.clone());
     let (sink, end) = Completion::watching();
@@ -278,8 +302,30 @@ async fn validate_key(axum::extract::State(state): Shared, Extension(admitted): 
     // The key was checked by `admit`; the other fields come from the backend.
     let (backend, party) = (state.backend.clone(), admitted.exchange.party());
     let ask = move || backend.validate_key(&CallContext::default());
-    let info = state.workers.question(party, ask).await?;
-    Ok(reply::json(wire::encode_key_info(&KeyInfo { tier: Some(TIER.to_string()), ..info })))
+    let info =
+        KeyInfo { tier: Some(TIER.to_string()), ..state.workers.question(party, ask).await? };
+    Ok(reply::json(wire::encode_server_key_info(&info, Some(state.key_limits))))
+}
+
+/// These four the service has, and this server has not: its clients ask for the lists, and read empty ones.
+async fn services() -> Reply {
+    empty_list("services")
+}
+
+async fn sessions() -> Reply {
+    empty_list("sessions")
+}
+
+async fn snapshots() -> Reply {
+    empty_list("snapshots")
+}
+
+async fn images() -> Reply {
+    empty_list("images")
+}
+
+fn empty_list(name: &str) -> Reply {
+    Ok(reply::json(wire::encode_empty_list(name)))
 }
 
 async fn health(axum::extract::State(state): Shared) -> Reply {

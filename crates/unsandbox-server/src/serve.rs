@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The server: bind, accept, and a stop that gives running jobs a grace period.
 
+use crate::access_log::ClientAddress;
 use crate::admission::Via;
 use crate::connections::{Handle, Limiter, Place, Stage};
+use crate::keys::KeyRing;
 use crate::listen::{self, Listen, Socket};
 use crate::pace::Pace;
 use crate::party::Peer;
@@ -80,6 +82,11 @@ impl fmt::Debug for Bound {
 }
 
 impl Bound {
+    /// The keys that the server accepts, to be replaced while it runs.
+    pub fn keys(&self) -> Arc<KeyRing> {
+        self.state.keys.clone()
+    }
+
     /// The endpoint for clients: `http://127.0.0.1:8080` with the real port, or `unix:/path`.
     pub fn address(&self) -> &str {
         &self.address
@@ -192,7 +199,7 @@ impl Acceptor {
     /// Starts a task that serves one connection until either side ends it. If the server is full, this waits until
     /// the task has started: connections that are accepted faster than they are served would evict each other before
     /// their first request is read.
-    async fn open<S>(&self, stream: S, place: Place)
+    async fn open<S>(&self, stream: S, place: Place, from: ClientAddress)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -201,6 +208,7 @@ impl Acceptor {
         let stream = WriteDeadline::new(stream, self.reply_pace, handle.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(handle.begin());
+            request.extensions_mut().insert(from.clone());
             router.call(request)
         });
         let connection = http1::Builder::new()
@@ -289,7 +297,7 @@ async fn accept_tcp(listener: tokio::net::TcpListener, acceptor: &Acceptor) {
                 let place = acceptor.limiter.admit(Peer::of_address(address.ip())).await;
                 // A reply is one small write; Nagle's algorithm would only delay it.
                 let _ = stream.set_nodelay(true);
-                acceptor.open(stream, place).await;
+                acceptor.open(stream, place, ClientAddress::tcp(address)).await;
             }
             Err(error) => accept_failed(error).await,
         }
@@ -302,7 +310,7 @@ async fn accept_unix(listener: tokio::net::UnixListener, acceptor: &Acceptor) {
             Ok((stream, _)) => {
                 let user = stream.peer_cred().map(|credentials| credentials.uid()).ok();
                 let place = acceptor.limiter.admit(Peer::User(user)).await;
-                acceptor.open(stream, place).await;
+                acceptor.open(stream, place, ClientAddress::user(user)).await;
             }
             Err(error) => accept_failed(error).await,
         }

@@ -3,7 +3,7 @@
 
 use crate::budget::Budget;
 use crate::idempotency::Table;
-use crate::keys::Keys;
+use crate::keys::{KeyRing, Keys};
 use crate::pace::Pace;
 use crate::party::Party;
 use crate::runs::Runs;
@@ -18,6 +18,7 @@ use unsandbox_protocol::limits::{
     LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
     TTL_MAX_SECONDS,
 };
+use unsandbox_protocol::wire::KeyLimits;
 use unsandbox_protocol::{
     Backend, CallContext, Error, ErrorCode, Job, Limits, Owner, ValidRequest, rules,
 };
@@ -27,6 +28,8 @@ use unsandbox_protocol::{
 pub struct ServerOptions {
     /// The keys that are accepted. Without keys, every user of this machine may use the server, but no web page.
     pub keys: Keys,
+    /// What `POST /keys/validate` says that a key may ask of this server.
+    pub key_limits: KeyLimits,
     /// Job replies contain the result twice, flat and nested: clients of the hosted service read the flat one.
     pub compat: bool,
     /// The largest request body in bytes; a larger one is refused with 413.
@@ -72,6 +75,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         ServerOptions {
             keys: Keys::default(),
+            key_limits: KeyLimits { rate_per_minute: RATE_PER_MINUTE, burst: 1, concurrency: 1 },
             compat: true,
             body_limit: REQUEST_BODY_MAX_BYTES,
             bodies_limit: REQUEST_BODIES_MAX_BYTES,
@@ -104,6 +108,9 @@ impl ServerOptions {
         self.caps.validate()
     }
 }
+
+/// The server has no limit on requests in a minute; the clients of the service read a number.
+pub const RATE_PER_MINUTE: u64 = 1_000_000;
 
 /// One connection that waits for a run, and one more.
 const CONNECTIONS_MIN: usize = 2;
@@ -189,7 +196,8 @@ const HEALTH_FRESH: Duration = Duration::from_millis(100);
 /// Shared by all requests.
 pub(crate) struct State {
     pub backend: Arc<dyn Backend>,
-    pub keys: Keys,
+    pub keys: Arc<KeyRing>,
+    pub key_limits: KeyLimits,
     pub compat: bool,
     pub body_limit: usize,
     pub bodies: Budget,
@@ -211,7 +219,8 @@ impl State {
     pub(crate) fn new(backend: Arc<dyn Backend>, options: &ServerOptions) -> Result<State, Error> {
         Ok(State {
             backend,
-            keys: options.keys.clone(),
+            keys: Arc::new(KeyRing::new(options.keys.clone())),
+            key_limits: options.key_limits,
             compat: options.compat,
             body_limit: options.body_limit,
             bodies: Budget::new(options.bodies_limit, BODY_MEMORY_TIMEOUT, BODY_SAFE),

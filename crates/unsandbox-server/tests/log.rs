@@ -52,11 +52,15 @@ fn one_line_a_request_without_keys_bodies_and_queries() {
         lines.iter().filter(|line| line.starts_with("unsandbox::request ")).collect();
     assert_eq!(requests.len(), 3, "{requests:?}");
     assert!(requests[0].contains("POST /execute 200 "), "{}", requests[0]);
-    let label = requests[0].rsplit(' ').next().unwrap();
+    let (counts, told) = requests[0].split_once(" from ").unwrap();
+    let label = counts.rsplit(' ').next().unwrap();
     assert!(label.len() == 8 && label.bytes().all(|b| b.is_ascii_hexdigit()), "{}", requests[0]);
+    assert_eq!(told, "127.0.0.1 job job-1 python");
+    assert!(requests[1].ends_with(" - from 127.0.0.1"), "{}", requests[1]);
     assert!(requests[1].contains("GET /jobs/a%0Ab 401 "), "{}", requests[1]);
     assert!(requests[2].contains("POST /execute 499 "), "its client left: {}", requests[2]);
-    assert!(requests[2].ends_with(label), "{}", requests[2]);
+    let abandoned = format!("{label} from 127.0.0.1 job job-2 python");
+    assert!(requests[2].ends_with(&abandoned), "{}", requests[2]);
     for line in lines.iter() {
         assert!(!line.contains("secret") && !line.contains("the-idempotency"), "{line}");
         assert!(!line.contains('\n'), "{line}");

@@ -87,6 +87,75 @@ fn run_takes_a_raw_program_and_json() {
 }
 
 #[test]
+fn a_form_is_no_program() {
+    let server = server();
+    for media in [
+        "application/x-www-form-urlencoded",
+        "Application/X-WWW-Form-Urlencoded; charset=utf-8",
+        "multipart/form-data; boundary=x",
+    ] {
+        for path in ["/run", "/run/async", "/run?ttl=5"] {
+            let headers = format!("Content-Type: {media}\r\n");
+            let told = server
+                .call("POST", path, &headers, b"#!/bin/sh\n")
+                .refused(415, "unsupported_media_type");
+            assert!(told.contains("text/plain") && told.contains("web page"), "{told}");
+        }
+    }
+    for headers in
+        ["", "Content-Type: text/plain; charset=utf-8\r\n", "Content-Type: text/x-sh\r\n"]
+    {
+        assert_eq!(server.call("POST", "/run", headers, b"#!/bin/sh\n").status, 200, "{headers}");
+    }
+    assert_eq!(server.backend.submissions(), 3);
+}
+
+#[test]
+fn what_is_no_option_is_told_and_what_is_there_twice_is_refused() {
+    let server = server();
+    let body = r#"{"language":"python","code":"x","vcpu":2,"tll":5}"#;
+    for path in ["/execute", "/execute/async"] {
+        let warnings = server.call("POST", path, "", body.as_bytes()).json()["warnings"].clone();
+        let told =
+            ["vcpu", "tll"].map(|name| format!("\"{name}\" was ignored: no option has this name"));
+        assert_eq!(warnings, serde_json::json!(told), "{path}");
+    }
+    let code = b"#!/bin/sh\n";
+    let reply =
+        server.call("POST", "/run?tll=5&stdin=x", "Content-Type: text/plain\r\n", code).json();
+    let warnings = reply["warnings"].as_array().unwrap();
+    assert!(warnings[0].as_str().unwrap().contains("\"tll\" was ignored"), "{warnings:?}");
+    assert!(warnings[1].as_str().unwrap().contains("JSON body"), "{warnings:?}");
+    let plain = server.execute("x");
+    assert!(plain.json().get("warnings").is_none(), "{}", plain.body);
+    for twice in [
+        r#"{"language":"python","code":"a","code":"b"}"#,
+        r#"{"language":"python","code":"a","env":{"A":"1","A":"2"}}"#,
+        r#"{"language":"python","code":"a","x":1,"x":2}"#,
+    ] {
+        let told =
+            server.call("POST", "/execute", "", twice.as_bytes()).refused(400, "invalid_request");
+        assert!(told.contains("twice"), "{told}");
+    }
+}
+
+#[test]
+fn what_only_the_service_has_is_an_empty_list() {
+    let server = server();
+    for (path, name) in [
+        ("/services", "services"),
+        ("/sessions", "sessions"),
+        ("/snapshots", "snapshots"),
+        ("/images", "images"),
+    ] {
+        assert_eq!(server.get(path).body, format!("{{\"{name}\":[],\"count\":0}}"), "{path}");
+    }
+    server.call("POST", "/services", "", b"{}").refused(405, "method_not_allowed");
+    let keyed = start(support::keyed("a-key"));
+    keyed.get("/services").refused(401, "invalid_api_key");
+}
+
+#[test]
 fn a_chunked_body_is_read() {
     let server = server();
     let mut stream = server.connect();
@@ -116,6 +185,9 @@ fn languages_key_and_health() {
     assert_eq!(languages["aliases"]["py"], "python");
     let key = server.call("POST", "/keys/validate", "", b"{}");
     assert!(key.body.contains("\"valid\":true"), "{}", key.body);
+    for number in ["rate_per_minute", "burst", "concurrency"] {
+        assert!(key.json()[number].as_u64().is_some_and(|n| n > 0), "{number}: {}", key.body);
+    }
     assert_eq!(
         key.text("tier"),
         "self-hosted",

@@ -244,9 +244,9 @@ fn signatures_are_checked_over_the_whole_request() {
     };
     assert_eq!(call(now, "/execute", "sec-1", &body).text("stdout"), "signed");
     assert_eq!(call(now, "/execute?a=b", "sec-1", &body).text("stdout"), "signed");
-    call(now, "/run", "sec-1", &body).refused(401, "invalid_api_key");
-    call(now, "/execute", "other", &body).refused(401, "invalid_api_key");
-    call(now, "/execute", "sec-1", &execute_body("else")).refused(401, "invalid_api_key");
+    call(now, "/run", "sec-1", &body).refused(401, "invalid_signature");
+    call(now, "/execute", "other", &body).refused(401, "invalid_signature");
+    call(now, "/execute", "sec-1", &execute_body("else")).refused(401, "invalid_signature");
     for stale in [now - 310, now + 310] {
         let message = call(stale, "/execute", "sec-1", &body).refused(401, "invalid_timestamp");
         assert!(message.contains("timestamp expired"), "{message}");

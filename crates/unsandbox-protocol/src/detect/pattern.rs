@@ -2,6 +2,9 @@
 //! The small patterns of `hints.txt`: globs over one line with words, digits and edges of words. They
 //! take linear time in the line for each of their stars, which regular expressions would not promise.
 
+/// Ends the last line or statement of a program, which is read once with this and once without.
+pub(super) const END_OF_PROGRAM: u8 = 3;
+
 /// One step of a pattern.
 #[derive(Debug, PartialEq)]
 enum Step {
@@ -16,11 +19,35 @@ enum Step {
     Edge,
 }
 
+/// Which two bytes stand beside each other in a text.
+pub(super) struct Pairs(Vec<u64>);
+
+impl Pairs {
+    pub(super) fn of(text: &str) -> Pairs {
+        let mut bits = vec![0; 1024];
+        for pair in text.as_bytes().windows(2) {
+            let (word, bit) = place(pair[0], pair[1]);
+            bits[word] |= bit;
+        }
+        Pairs(bits)
+    }
+
+    fn has(&self, first: u8, second: u8) -> bool {
+        let (word, bit) = place(first, second);
+        self.0[word] & bit != 0
+    }
+}
+
+fn place(first: u8, second: u8) -> (usize, u64) {
+    let pair = usize::from(first) << 8 | usize::from(second);
+    (pair / 64, 1 << (pair % 64))
+}
+
 #[derive(Debug)]
 pub(super) struct Pattern {
     steps: Vec<Step>,
     /// The longest text that a matching line has in it.
-    literal: Vec<u8>,
+    literal: String,
 }
 
 impl Pattern {
@@ -34,6 +61,7 @@ impl Pattern {
                     Some(b'w') => Step::Word,
                     Some(b'd') => Step::Digits,
                     Some(b'b') => Step::Edge,
+                    Some(b'e') => Step::Byte(END_OF_PROGRAM),
                     Some(other) => Step::Byte(other),
                     None => Step::Byte(b'\\'),
                 },
@@ -47,17 +75,24 @@ impl Pattern {
             .iter()
             .filter_map(|step| if let Step::Byte(byte) = step { Some(*byte) } else { None })
             .collect();
+        // Characters beyond ASCII are whole: only a wild card or an escape can end a run, and both are ASCII.
+        let literal = String::from_utf8(literal).unwrap_or_default();
         Pattern { steps, literal }
     }
 
-    /// Whether some line of `text` may match: a quick check that avoids the slow one for most patterns.
-    pub(super) fn may_match(&self, text: &str) -> bool {
-        std::str::from_utf8(&self.literal).is_ok_and(|literal| text.contains(literal))
+    /// Whether some line of a text with these pairs may match: a quick check that avoids the slow one for most patterns.
+    pub(super) fn may_match(&self, pairs: &Pairs, text: &str) -> bool {
+        self.literal.as_bytes().windows(2).all(|pair| pairs.has(pair[0], pair[1]))
+            && text.contains(&self.literal)
     }
 
     /// Whether the whole line matches.
     pub(super) fn matches(&self, line: &str) -> bool {
-        self.may_match(line) && self.matches_slowly(line.as_bytes())
+        let bytes = line.as_bytes();
+        match self.steps.first() {
+            Some(Step::Byte(first)) if bytes.first() != Some(first) => false,
+            _ => line.contains(&self.literal) && self.matches_slowly(bytes),
+        }
     }
 
     /// After a mismatch only the last star takes more of the line: more for an earlier star would only repeat matches that

@@ -3,28 +3,56 @@
 //! and a server reads many bodies at once.
 
 use crate::error::Error;
+use crate::rules::shown;
 use serde_core::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 /// Values in the fields that are read; a legal request has at most some ten thousand.
 const VALUES_MAX: usize = 65_536;
+/// Names of unknown fields that are kept, to be named in the reply.
+const UNKNOWN_MAX: usize = 16;
 
-/// The body's fields among `known`; the others are checked to be JSON, and not kept.
+/// The fields of a body.
+#[derive(Default, Debug)]
+pub(super) struct Read {
+    pub(super) known: Map<String, Value>,
+    /// The first names of the others.
+    pub(super) unknown: Vec<String>,
+}
+
+/// The body's fields among `known`; the others are checked to be JSON, and only their names are kept.
 ///
 /// A body that is not an object is given as the value it is, with nothing in it.
-pub(super) fn read(
-    body: &[u8],
-    known: &[&str],
-) -> Result<Result<Map<String, Value>, Value>, Error> {
-    let room = Cell::new(VALUES_MAX);
+pub(super) fn read(body: &[u8], known: &[&str]) -> Result<Result<Read, Value>, Error> {
+    let state = State { room: Cell::new(VALUES_MAX), twice: RefCell::default() };
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = reader.deserialize_any(Root { known, room: &room });
-    read.and_then(|read| reader.end().map(|()| read)).map_err(|error| match room.get() {
-        0 => Error::argument(format!("the body has more than {VALUES_MAX} values")),
-        _ => Error::argument("the body is not JSON").with_cause(error),
+    let read = reader.deserialize_any(Root { known, state: &state });
+    read.and_then(|read| reader.end().map(|()| read)).map_err(|error| {
+        match (state.twice.into_inner(), state.room.get()) {
+            (Some(name), _) => {
+                let name = shown(&name);
+                Error::argument(format!("the body has {name} twice in one object; send it once"))
+            }
+            (None, 0) => Error::argument(format!("the body has more than {VALUES_MAX} values")),
+            (None, _) => Error::argument("the body is not JSON").with_cause(error),
+        }
     })
+}
+
+/// What the visitors of one body share.
+struct State {
+    room: Cell<usize>,
+    /// The name that an object has twice: which of both its sender means is unknown.
+    twice: RefCell<Option<String>>,
+}
+
+impl State {
+    fn refuse_twice<E: serde_core::de::Error>(&self, name: &str) -> E {
+        *self.twice.borrow_mut() = Some(name.to_string());
+        E::custom("a name is there twice")
+    }
 }
 
 /// Visits every kind of scalar as the `Value` that it is.
@@ -63,11 +91,11 @@ macro_rules! scalars {
 /// The whole body.
 struct Root<'a> {
     known: &'a [&'a str],
-    room: &'a Cell<usize>,
+    state: &'a State,
 }
 
 impl<'de> Visitor<'de> for Root<'_> {
-    type Value = Result<Map<String, Value>, Value>;
+    type Value = Result<Read, Value>;
 
     scalars!(|_: &Self, value| Err(value));
 
@@ -77,28 +105,34 @@ impl<'de> Visitor<'de> for Root<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-        let mut map = Map::new();
+        let mut read = Read::default();
         while let Some(key) = fields.next_key::<String>()? {
+            if read.known.contains_key(&key) || read.unknown.contains(&key) {
+                return Err(self.state.refuse_twice(&key));
+            }
             if self.known.contains(&key.as_str()) {
-                map.insert(key, fields.next_value_seed(Kept(self.room))?);
+                read.known.insert(key, fields.next_value_seed(Kept(self.state))?);
             } else {
                 fields.next_value_seed(Skip)?;
+                if read.unknown.len() < UNKNOWN_MAX {
+                    read.unknown.push(key);
+                }
             }
         }
-        Ok(Ok(map))
+        Ok(Ok(read))
     }
 }
 
 /// A value of a field that is read, as long as there is room.
 #[derive(Clone, Copy)]
-struct Kept<'a>(&'a Cell<usize>);
+struct Kept<'a>(&'a State);
 
 impl<'de> DeserializeSeed<'de> for Kept<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
-        let left = self.0.get().saturating_sub(1);
-        self.0.set(left);
+        let left = self.0.room.get().saturating_sub(1);
+        self.0.room.set(left);
         if left == 0 {
             return Err(D::Error::custom("too many values"));
         }
@@ -122,6 +156,9 @@ impl<'de> Visitor<'de> for Kept<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut kept = Map::new();
         while let Some(key) = fields.next_key::<String>()? {
+            if kept.contains_key(&key) {
+                return Err(self.0.refuse_twice(&key));
+            }
             kept.insert(key, fields.next_value_seed(self)?);
         }
         Ok(Value::Object(kept))
@@ -192,8 +229,13 @@ mod tests {
     fn what_is_known_is_kept_as_it_is() {
         let all = json!({"a": [1, -1, 1.5, "x\n", null, true], "b": {"c": {}}, "d": "é"});
         let text = all.to_string();
-        assert_eq!(Value::Object(read(text.as_bytes(), &["a", "b", "d"]).unwrap().unwrap()), all);
-        assert_eq!(read(text.as_bytes(), &[]).unwrap().unwrap(), Map::new());
+        let whole = read(text.as_bytes(), &["a", "b", "d"]).unwrap().unwrap();
+        assert_eq!((Value::Object(whole.known), whole.unknown.len()), (all, 0));
+        let nothing = read(text.as_bytes(), &[]).unwrap().unwrap();
+        assert_eq!(
+            (nothing.known, nothing.unknown),
+            (Map::new(), ["a", "b", "d"].map(String::from).to_vec())
+        );
         assert_eq!(read(b"[1]", &[]).unwrap().unwrap_err(), json!([]));
         assert_eq!(read(b"7", &[]).unwrap().unwrap_err(), json!(7));
     }
@@ -208,9 +250,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_there_twice_is_refused() {
+        for body in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":{"b":1,"b":2}}"#,
+            r#"{"a":[{"b":1,"b":1}]}"#,
+            r#"{"x":1,"x":2}"#,
+        ] {
+            let error = read(body.as_bytes(), &["a"]).unwrap_err();
+            assert!(error.message().contains("twice in one object"), "{body}: {error}");
+        }
+        read(br#"{"a":[{"b":1},{"b":1}],"c":{"a":1}}"#, &["a"]).unwrap().unwrap();
+    }
+
+    #[test]
     fn a_body_of_brackets_costs_little() {
         let brackets = |key: &str| format!("{{\"{key}\":[{}[]]}}", "[],".repeat(1 << 20));
-        assert_eq!(read(brackets("x").as_bytes(), &["a"]).unwrap().unwrap(), Map::new());
+        assert_eq!(read(brackets("x").as_bytes(), &["a"]).unwrap().unwrap().known, Map::new());
+        let names: String = (0..1000).map(|n| format!("\"{n}\":1,")).collect();
+        let many = read(format!("{{{names}\"a\":1}}").as_bytes(), &["a"]).unwrap().unwrap();
+        assert_eq!((many.known.len(), many.unknown.len()), (1, UNKNOWN_MAX));
         let error = read(brackets("a").as_bytes(), &["a"]).unwrap_err();
         assert!(error.message().contains("65536"), "{error}");
     }

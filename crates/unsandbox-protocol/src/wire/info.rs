@@ -91,6 +91,22 @@ fn language(value: Value) -> Option<LanguageInfo> {
 /// The reply to `POST /keys/validate`. A valid one has no `error`: some clients take its mere presence
 /// for a refusal.
 pub fn encode_key_info(info: &KeyInfo) -> String {
+    encode_server_key_info(info, None)
+}
+
+/// What one key may ask of a server, as numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyLimits {
+    /// Requests in a minute.
+    pub rate_per_minute: u64,
+    /// Executions that are accepted at once: those that run, and those that wait for their turn.
+    pub burst: u64,
+    /// Executions that run at once.
+    pub concurrency: u64,
+}
+
+/// As [`encode_key_info`], with what the service's own clients show of a valid key.
+pub fn encode_server_key_info(info: &KeyInfo, limits: Option<KeyLimits>) -> String {
     Writer::document(|w| {
         w.boolean("valid", info.valid);
         if let Some(tier) = &info.tier {
@@ -102,6 +118,11 @@ pub fn encode_key_info(info: &KeyInfo) -> String {
         }
         if info.valid {
             w.text("status", "active");
+            if let Some(limits) = limits {
+                w.number("rate_per_minute", limits.rate_per_minute);
+                w.number("burst", limits.burst);
+                w.number("concurrency", limits.concurrency);
+            }
         } else {
             let reason = info.reason.as_deref().unwrap_or("invalid_key");
             w.text("reason", reason);
@@ -135,6 +156,14 @@ pub fn decode_key_info(body: &[u8], http_status: u16) -> Result<KeyInfo, Error> 
         tier: fields.word(&["tier", "plan"]),
         reason: reason.filter(|_| stated != Some(true)),
         raw: Some(raw),
+    })
+}
+
+/// The reply to a list of things that this server does not have, as `{"services":[],"count":0}`.
+pub fn encode_empty_list(name: &str) -> String {
+    Writer::document(|w| {
+        w.texts(name, [""; 0]);
+        w.number("count", 0);
     })
 }
 

@@ -20,8 +20,8 @@ pub use idempotency::{
     is_store_name, key_in_store, store_of_key,
 };
 pub use info::{
-    decode_health, decode_key_info, decode_languages, encode_health, encode_key_info,
-    encode_languages, encode_server_health,
+    KeyLimits, decode_health, decode_key_info, decode_languages, encode_empty_list, encode_health,
+    encode_key_info, encode_languages, encode_server_health, encode_server_key_info,
 };
 pub use job::{
     Submitted, decode_cancelled, decode_job, decode_jobs, decode_submission,
@@ -32,6 +32,7 @@ pub use options::{OPTION_TABLE, OptionKind, OptionReach, OptionRow, QueryForm};
 pub use query::{percent_decode, percent_encode};
 pub use request::{
     Incoming, decode_request, decode_run, encode_execute, encode_run_query, run_is_json,
+    with_warnings,
 };
 pub use result::{Shape, decode_result, encode_result, result_bytes};
 pub use tolerant::decode_base64;

@@ -2,13 +2,13 @@
 //! Requests: as our client writes them, and as a server reads what any client sends. A server is strict
 //! about types and values and lenient about the names that other clients use.
 
-use super::body;
+use super::body::{self, Read};
 use super::json::Writer;
 use super::options::{OPTION_TABLE, boolean, field, string, wrong};
 use super::query::{pairs, percent_encode};
 use crate::error::Error;
 use crate::request::Request;
-use crate::rules::shown_json;
+use crate::rules::{shown, shown_json};
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
@@ -19,6 +19,8 @@ pub struct Incoming {
     pub request: Request,
     /// The body said `"async": true`: the reply is a job, as from `/execute/async`.
     pub wants_async: bool,
+    /// What was sent and did nothing, for the reply; a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// The body of `/execute` and `/execute/async`, and of `/run` where a server takes JSON there.
@@ -46,10 +48,10 @@ pub fn encode_run_query(request: &Request) -> String {
 
 /// Reads the body of `/execute`. ARGUMENT names the field and the value that is wrong.
 pub fn decode_request(body: &[u8]) -> Result<Incoming, Error> {
-    let map = read_body(body)?;
+    let Read { known: map, unknown } = read_body(body)?;
     let language = string(&map, "language")?;
     let language = language.ok_or_else(|| Error::argument("language is missing"))?;
-    let mut incoming = read_options(&map, Request::detect(""))?;
+    let mut incoming = read_options(&map, Request::detect(""), unknown.iter().map(ignored))?;
     incoming.request.language = Some(language);
     Ok(incoming)
 }
@@ -57,26 +59,45 @@ pub fn decode_request(body: &[u8]) -> Result<Incoming, Error> {
 /// Reads `/run`: the code itself with options in the query, or a JSON body with all of them.
 pub fn decode_run(query: &str, content_type: Option<&str>, body: &[u8]) -> Result<Incoming, Error> {
     let mut request = Request::detect("");
+    let mut warnings = Vec::new();
     for pair in pairs(query) {
         let (name, value) = pair?;
         let row = OPTION_TABLE.iter().find(|row| row.keys.contains(&name.as_ref()));
-        if let Some(query) = row.and_then(|row| row.query.as_ref()) {
-            (query.read)(&mut request, &name, &value)?;
+        match row.map(|row| &row.query) {
+            Some(Some(query)) => (query.read)(&mut request, &name, &value)?,
+            Some(None) => warnings
+                .push(format!("{} in the query was ignored: send it in a JSON body", shown(&name))),
+            None => warnings.push(ignored(&name)),
         }
     }
+    warnings.truncate(WARNINGS_MAX);
     if run_is_json(content_type) {
-        let map = read_body(body)?;
+        let Read { known: map, unknown } = read_body(body)?;
         if let Some(language) = field(&map, "language") {
             return Err(Error::argument(format!(
                 "/run detects the language and does not take `language` (got {}); use /execute",
                 shown_json(language)
             )));
         }
-        return read_options(&map, request);
+        return read_options(
+            &map,
+            request,
+            warnings.into_iter().chain(unknown.iter().map(ignored)),
+        );
     }
     let code = std::str::from_utf8(body);
     request.code = code.map_err(|_| Error::argument("code is not UTF-8 text"))?.to_string();
-    Ok(Incoming { request, wants_async: false })
+    Ok(Incoming { request, wants_async: false, warnings })
+}
+
+/// Adds the warnings about a request to its reply, a JSON object; none to a reply without warnings.
+pub fn with_warnings(mut reply: String, warnings: &[String]) -> String {
+    if !warnings.is_empty() && reply.pop() == Some('}') {
+        let member = Writer::document(|w| w.texts("warnings", warnings));
+        reply.push(',');
+        reply.push_str(&member[1..]);
+    }
+    reply
 }
 
 /// Whether the body of `/run` is JSON rather than the code itself.
@@ -91,20 +112,32 @@ static FIELDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     ["language", "code", "async"].into_iter().chain(options).collect()
 });
 
-fn read_body(body: &[u8]) -> Result<Map<String, Value>, Error> {
+/// Names of the query that are reported.
+const WARNINGS_MAX: usize = 16;
+
+/// Clients of the service send more than this server has, so it is no error.
+fn ignored(name: impl AsRef<str>) -> String {
+    format!("{} was ignored: no option has this name", shown(name.as_ref()))
+}
+
+fn read_body(body: &[u8]) -> Result<Read, Error> {
     if body.is_empty() {
-        return Ok(Map::new());
+        return Ok(Read::default());
     }
     body::read(body, &FIELDS)?.map_err(|other| wrong("the body", "a JSON object", &other))
 }
 
-/// Reads code and options in addition to those of a query string. `vcpu` and unknown keys do nothing;
-/// `runtime` is read so that a server can refuse it.
-fn read_options(map: &Map<String, Value>, mut request: Request) -> Result<Incoming, Error> {
+/// Reads code and options in addition to those of a query string. `runtime` is read so that a server can refuse it.
+fn read_options(
+    map: &Map<String, Value>,
+    mut request: Request,
+    warnings: impl Iterator<Item = String>,
+) -> Result<Incoming, Error> {
     let code = string(map, "code")?;
     request.code = code.ok_or_else(|| Error::argument("code is missing"))?;
     for row in OPTION_TABLE {
         (row.read)(&mut request, map)?;
     }
-    Ok(Incoming { request, wants_async: boolean(map, "async")?.unwrap_or(false) })
+    let wants_async = boolean(map, "async")?.unwrap_or(false);
+    Ok(Incoming { request, wants_async, warnings: warnings.collect() })
 }

@@ -143,8 +143,9 @@ impl Remote {
             body: wire::encode_execute(request),
             detected,
         };
-        if request.language().is_some() {
-            return Ok(json(execute, &request.into_request(), None));
+        if let Some(language) = request.language() {
+            let detected = request.is_detected().then_some(language.name);
+            return Ok(json(execute, &request.into_request(), detected));
         }
         let plain = OPTION_TABLE.iter().all(|row| row.query.is_some() || !(row.is_set)(&request));
         if plain {
@@ -156,9 +157,7 @@ impl Remote {
         if self.features_asked(control).run_json {
             return Ok(json(run, &request, None));
         }
-        let request = request.detect()?;
-        let detected = request.language().map(|language| language.name);
-        Ok(json(execute, &request.into_request(), detected))
+        self.encode(request.detect()?, as_job, control)
     }
 
     /// Sends a submission, and repeats it where that cannot run it twice.
