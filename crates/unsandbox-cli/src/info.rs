@@ -111,7 +111,7 @@ pub(crate) fn validate_key(args: ListArgs) -> Done {
     let client = any_client(args.endpoint)?;
     let info = client.validate_key()?;
     if !args.json && client.endpoint() == "local:" {
-        line("local: needs no key; give --url for a server or the service")?;
+        line("valid, tier local: no key is needed there; --url names a server or the service")?;
     } else if args.json {
         terminal::json(&wire::encode_key_info(&info))?;
     } else if info.valid {

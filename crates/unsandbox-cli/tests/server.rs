@@ -289,7 +289,7 @@ fn keys_come_from_options_and_environment() {
         assert!(ended.out.contains(told) && ended.err.contains(hint), "{ended:?}");
     }
     let none = call(&["validate-key"]);
-    assert_eq!((none.code, none.out.contains("needs no key")), (0, true), "{none:?}");
+    assert_eq!((none.code, none.out.contains("no key is needed")), (0, true), "{none:?}");
     let wrong = call(&["jobs", "--url", url, "--key", "wrong-key"]);
     assert_eq!(wrong.code, 125);
     assert!(wrong.err.contains("key") && !wrong.err.contains("wrong-key"), "{}", wrong.err);
