@@ -83,9 +83,9 @@ def command_of(block: list[list[bytes]], directory: Path) -> tuple[list[str], by
         raise Inexpressible("--isolation is for local:")
     rest = [str(source), *(["--", *args] if args else [])]
     if operation in ("execute", "run"):
-        return ["run", *connection, *options, *rest], stdin
+        return ["run", "-q", *connection, *options, *rest], stdin
     if operation in ("execute_async", "run_async"):
-        return ["run", "--async", *connection, *options, *rest], stdin
+        return ["run", "-q", "--async", *connection, *options, *rest], stdin
     raise Inexpressible(f"the command has no {operation}")
 
 
@@ -138,7 +138,7 @@ def play(block: list[list[bytes]], directory: Path) -> subprocess.CompletedProce
         submitted = call(words, stdin)
         if submitted.returncode:
             return submitted
-        return call(["wait", submitted.stdout.decode().strip(), *connection], None)
+        return call(["wait", "-q", submitted.stdout.decode().strip(), *connection], None)
     if operation in ("list_jobs", "languages"):
         if said(block, "submit"):
             raise Inexpressible("the list is for people here; --json is held by the command's own tests")

@@ -22,6 +22,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   the program's own   it ran to its end
+  1                   validate-key: the key is not valid; doctor: the isolation is reduced
   2                   usage: an argument or a value of the request is wrong; nothing ran
   124                 the program passed its ttl
   125                 unsandbox itself failed, or others cancelled the job
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     Languages(ListArgs),
     /// Show each layer of isolation: whether this machine gives it, and how to get it
     Doctor(DoctorArgs),
+    /// Print the completion of this command for a shell
+    #[command(after_help = COMPLETION_HELP)]
+    Completion(CompletionArgs),
     /// Ask whether the endpoint takes the key
     #[command(after_help = "Exit codes: 0 valid, 1 not valid, 125 the endpoint did not say.")]
     ValidateKey(ListArgs),
@@ -89,18 +93,37 @@ pub(crate) struct EndpointArgs {
     pub allow_plain_http_key: bool,
 }
 
+impl EndpointArgs {
+    /// Whether any of them is there.
+    pub(crate) fn is_given(&self) -> bool {
+        self.url.is_some()
+            || self.key.is_some()
+            || self.public_key.is_some()
+            || self.account.is_some()
+            || self.ca_file.is_some()
+    }
+}
+
 const RUN_HELP: &str = "\
+Options stand before FILE or CODE: all words behind it are the program's, also those that begin with a dash,
+and a -- between them may be left out.
+
 Standard input: what is piped or redirected to this command goes to the program, on local: as it comes, for
 a server after its end. A terminal is not read (the program sees an end of file) unless --stdin - says so.
 Where FILE is -, standard input is the program's source, and the program's own input is empty.
 
 Standard error is the program's alone, but for one line that names the endpoint where code leaves this
 machine by an endpoint that was not given with --url (or with -v), and one where the isolation is not full.
-On a terminal, and with -v, one more line says which limit or signal ended the program.";
+A line says which limit or signal ended the program, which artifacts could not be taken, and that files in
+its folder artifacts are lost without --artifacts. -q leaves these out.
+
+SIGINT, SIGTERM and SIGHUP cancel the program. SIGKILL cannot be seen: on local: the program ends with this
+command, but at a server its job goes on to its ttl; `unsandbox jobs` and `unsandbox cancel ID` end it.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   unsandbox run hello.py
+  unsandbox run --ttl 5 hello.py --verbose world
   unsandbox run -l bash -c 'echo $1' -- world
   unsandbox run --url unix:/run/unsandbox.sock --ttl 5 -f data.csv report.py";
 
@@ -120,7 +143,8 @@ fn run_help() -> String {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = run_help())]
+#[command(after_help = run_help(), override_usage = "unsandbox run [OPTIONS] FILE [ARGS]...\n       \
+    unsandbox run [OPTIONS] -c CODE [ARGS]...")]
 pub(crate) struct RunArgs {
     /// Program to run; - reads it from standard input. Its language follows from -l, its extension, or its
     /// content
@@ -180,10 +204,13 @@ pub(crate) struct RunArgs {
     /// Submit a job and print its id; `unsandbox wait ID` gives its output. Needs a server
     #[arg(long = "async")]
     pub asynchronous: bool,
-    /// Name the endpoint, and what ended the program, on standard error
-    #[arg(short, long)]
+    /// Name the endpoint, and each artifact that is saved, on standard error
+    #[arg(short, long, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Arguments of the program
+    /// Say nothing on standard error about how the program ended and what became of its artifacts
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Arguments of the program: all words after FILE or CODE
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,
     #[command(flatten)]
@@ -222,6 +249,9 @@ pub(crate) struct WaitArgs {
     /// Save artifacts in DIR, as `run --artifacts` does
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
+    /// Say nothing on standard error about how the program ended and what became of its artifacts
+    #[arg(short, long)]
+    pub quiet: bool,
     /// Print the whole result as JSON instead of the output
     #[arg(long)]
     pub json: bool,
@@ -237,6 +267,22 @@ pub(crate) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The shells that completion is written for.
+pub(crate) const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+
+const COMPLETION_HELP: &str = "\
+To have it in each new shell:
+  bash   unsandbox completion bash > ~/.local/share/bash-completion/completions/unsandbox
+  zsh    unsandbox completion zsh > DIR/_unsandbox, where DIR is in fpath
+  fish   unsandbox completion fish > ~/.config/fish/completions/unsandbox.fish";
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionArgs {
+    /// bash, zsh or fish
+    #[arg(value_name = "SHELL", value_parser = PossibleValuesParser::new(SHELLS))]
+    pub shell: String,
 }
 
 /// Fewer leave too little to share.

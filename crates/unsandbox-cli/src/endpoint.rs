@@ -2,19 +2,27 @@
 //! The client that the options select, and the rules about its endpoint.
 
 use crate::args::EndpointArgs;
-use crate::failure::Failure;
+use crate::failure::{EXIT_USAGE, Failure};
 use crate::terminal::say;
 use unsandbox::protocol::auth::is_loopback;
-use unsandbox::{Client, ClientBuilder, IsolationPolicy};
+use unsandbox::{Client, ClientBuilder, ErrorCode, IsolationPolicy};
 
 /// A client for the endpoint that the options and the environment select.
 pub(crate) fn client(args: EndpointArgs, isolation: IsolationPolicy) -> Result<Client, Failure> {
-    build(builder(args).isolation(isolation))
+    let is_given = args.is_given();
+    build(builder(args).isolation(isolation), is_given)
 }
 
-/// Builds the client, and warns on standard error if other users may read its key file.
-pub(crate) fn build(builder: ClientBuilder) -> Result<Client, Failure> {
-    let client = builder.build()?;
+/// Builds the client, and warns on standard error if other users may read its key file. Where endpoint or key are
+/// arguments, what is wrong with them is wrong usage.
+pub(crate) fn build(builder: ClientBuilder, is_given: bool) -> Result<Client, Failure> {
+    let client = builder.build().map_err(|error| {
+        let is_usage = is_given
+            && error.code() == ErrorCode::Config
+            && !error.message().contains("UNSANDBOX_");
+        let failure = Failure::from(error);
+        if is_usage { failure.exit_code(EXIT_USAGE) } else { failure }
+    })?;
     if let Some(exposed) = client.key_file_warning() {
         say(&format!("warning: {exposed}"));
     }

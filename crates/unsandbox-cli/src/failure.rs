@@ -3,6 +3,8 @@
 
 use crate::terminal::say;
 use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use unsandbox::protocol::shell::shell_word;
 use unsandbox::{Error, ErrorCode};
 
 /// A value of the command line or of the request is wrong.
@@ -68,9 +70,28 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        let hint = error.hint(|hint| hint.shell);
+        let hint = socket_hint(&error);
+        let hint = hint.or_else(|| error.hint(|hint| hint.shell).map(str::to_string));
         let exit_code = if error.code() == ErrorCode::Argument { EXIT_USAGE } else { EXIT_FAILED };
-        Failure { exit_code, message: Some(error.to_string()), hint: hint.map(str::to_string) }
+        Failure { exit_code, message: Some(error.to_string()), hint }
+    }
+}
+
+/// What is wrong with a Unix socket that cannot be reached.
+fn socket_hint(error: &Error) -> Option<String> {
+    let (path, _) = error.message().strip_prefix("unix:")?.split_once(" could not be reached")?;
+    let start = format!("`unsandbox serve --listen {}`", shell_word(&format!("unix:{path}")));
+    match UnixStream::connect(path).err()?.kind() {
+        ErrorKind::NotFound => Some(format!("there is no such socket; {start} makes it")),
+        ErrorKind::ConnectionRefused => {
+            Some(format!("nobody listens at this socket: its server has ended; {start} starts one"))
+        }
+        ErrorKind::PermissionDenied => Some(
+            "the socket is another user's (mode 0600), or in a directory that you may not enter; run this as \
+             that user"
+                .to_string(),
+        ),
+        _ => None,
     }
 }
 

@@ -5,11 +5,11 @@ use crate::Done;
 use crate::args::{DoctorArgs, EndpointArgs, ListArgs};
 use crate::endpoint::client;
 use crate::failure::EXIT_FAILED;
-use crate::terminal::{self, line, table};
+use crate::terminal::{self, line, say, table};
 use serde_json::{Value, json};
 use unsandbox::protocol::Level;
 use unsandbox::protocol::wire;
-use unsandbox::{Client, IsolationPolicy, LanguageInfo, Probe};
+use unsandbox::{Client, Error, ErrorCode, IsolationPolicy, LanguageInfo, Probe};
 
 fn any_client(args: EndpointArgs) -> Result<Client, crate::failure::Failure> {
     client(args, IsolationPolicy::Auto)
@@ -108,13 +108,25 @@ fn probe_json(probe: &Probe) -> Value {
 }
 
 pub(crate) fn validate_key(args: ListArgs) -> Done {
-    let info = any_client(args.endpoint)?.validate_key()?;
-    if args.json {
+    let client = any_client(args.endpoint)?;
+    let info = client.validate_key()?;
+    if !args.json && client.endpoint() == "local:" {
+        line("valid, tier local: no key is needed there; --url names a server or the service")?;
+    } else if args.json {
         terminal::json(&wire::encode_key_info(&info))?;
     } else if info.valid {
         line(&format!("valid, tier {}", info.tier.as_deref().unwrap_or("unknown")))?;
     } else {
-        line(&format!("not valid: {}", info.reason.as_deref().unwrap_or("no reason given")))?;
+        let reason = info.reason.as_deref().unwrap_or("no reason given");
+        let told = info.raw.as_ref().and_then(|raw| {
+            let reply: Value = serde_json::from_str(raw).ok()?;
+            Some(reply.get("message")?.as_str()?.to_string())
+        });
+        line(&format!("not valid: {}", told.as_deref().unwrap_or(reason)))?;
+        let error = Error::new(ErrorCode::Auth, reason).with_wire(reason);
+        if let Some(hint) = error.hint(|hint| hint.shell) {
+            say(&format!("hint: {hint}"));
+        }
     }
     Ok(i32::from(!info.valid))
 }

@@ -74,7 +74,7 @@ pub(crate) fn wait(args: WaitArgs) -> Done {
             finish(
                 Printer::default(),
                 &result,
-                &Show { json: args.json, artifacts, ..Show::default() },
+                &Show { json: args.json, artifacts, quiet: args.quiet, ..Show::default() },
             )
         }
         // Only the waiting was interrupted; the job goes on.
@@ -88,7 +88,7 @@ pub(crate) fn wait(args: WaitArgs) -> Done {
 
 pub(crate) fn cancel(args: JobArgs) -> Done {
     let result = job_client(args.endpoint)?.cancel_job(&args.id)?;
-    let show = Show { json: args.json, interrupted: Some(0), ..Show::default() };
+    let show = Show { json: args.json, quiet: true, interrupted: Some(0), ..Show::default() };
     finish(Printer::default(), &result, &show)?;
     // The exit code is that of the cancel, not of the program.
     Ok(0)

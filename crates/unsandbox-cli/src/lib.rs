@@ -4,6 +4,7 @@
 //! It turns arguments into calls of the client, and results into streams and an exit code.
 
 mod args;
+mod completion;
 mod endpoint;
 mod failure;
 mod info;
@@ -17,6 +18,7 @@ mod running;
 mod serve;
 mod signals;
 mod terminal;
+mod words;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -28,14 +30,14 @@ use unsandbox::protocol::shell::shell_word;
 
 /// Runs the command with these arguments (the first is the program's name) and returns its exit code.
 pub fn run(args: Vec<OsString>) -> i32 {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(words::end_options(args)) {
         Ok(cli) => cli,
         Err(error) => {
-            terminal::usage(&error);
+            let exit_code = terminal::usage(&error);
             if let Some(hint) = meant_run(&error) {
                 terminal::say(&hint);
             }
-            return error.exit_code();
+            return exit_code;
         }
     };
     let done = match cli.command {
@@ -46,6 +48,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Command::Cancel(args) => jobs::cancel(args),
         Command::Languages(args) => info::languages(args),
         Command::Doctor(args) => info::doctor(args),
+        Command::Completion(args) => completion::print(&args.shell),
         Command::ValidateKey(args) => info::validate_key(args),
         Command::Health(args) => info::health(args),
         Command::Serve(args) => serve::serve(args),

@@ -14,6 +14,7 @@ pub(crate) struct Show<'a> {
     pub json: bool,
     pub artifacts: Option<&'a Path>,
     pub verbose: bool,
+    pub quiet: bool,
     /// Exit code of a run that this command cancelled itself; it is not reported as an error.
     pub interrupted: Option<i32>,
 }
@@ -63,14 +64,51 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
     }
     let interrupted = show.interrupted.filter(|_| result.status == Status::Cancelled);
     let exit_code = interrupted.unwrap_or_else(|| exit_code_of(result));
-    let ended_by_us = result.limit.is_some() || result.status != Status::Completed;
-    let says_why = ended_by_us || result.signal.is_some();
-    let wanted = show.verbose || terminal::is_watched() || exit_code == EXIT_FAILED;
-    if let (true, Some(error), false) = (says_why && wanted, &result.error, show.json) {
-        say(error);
+    let wanted = !show.json && interrupted.is_none();
+    if let (true, Some(why)) = (wanted && (!show.quiet || exit_code == EXIT_FAILED), remark(result))
+    {
+        say(&why);
+    }
+    if wanted && !show.quiet && show.artifacts.is_none() && !result.artifacts.is_empty() {
+        say(&unsaved(result));
     }
     Ok(exit_code)
 }
+
+/// What there is to say about an end: its reason, unless the program ended itself, and what could not be done for it,
+/// such as an artifact that was skipped.
+fn remark(result: &ExecutionResult) -> Option<String> {
+    let error = result.error.as_deref()?;
+    let ended_by_us = result.limit.is_some() || result.status != Status::Completed;
+    if ended_by_us || result.signal.is_some() {
+        return Some(error.to_string());
+    }
+    // The exit code of this command says the first, and --artifacts asks for the second where there may be none.
+    let own = format!("the program exited with code {}", result.exit_code.unwrap_or_default());
+    let is_known = |part: &&str| *part == own || part.starts_with("return_artifact has no effect");
+    if !result.success && !error.starts_with(&own) {
+        return None;
+    }
+    let parts: Vec<&str> = error.split("; ").filter(|part| !is_known(part)).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Names what is lost because nobody asked for it.
+fn unsaved(result: &ExecutionResult) -> String {
+    let names: Vec<&str> =
+        result.artifacts.iter().take(NAMES_SHOWN).map(|it| it.filename.as_str()).collect();
+    let more = match result.artifacts.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "artifacts are not saved: {}{more}; give --artifacts DIR to keep them",
+        names.join(", ")
+    )
+}
+
+/// How many names of files a line has.
+const NAMES_SHOWN: usize = 3;
 
 /// The exit code of the program, or the number for its end by a limit or a cancel.
 fn exit_code_of(result: &ExecutionResult) -> i32 {

@@ -2,13 +2,14 @@
 //! `unsandbox run`: runs a program from a file, the command line or standard input, and prints its output as it comes.
 
 use crate::Done;
-use crate::args::RunArgs;
+use crate::args::{Cli, RunArgs};
 use crate::endpoint::{build, builder, leaves_this_machine, need_kept_jobs};
 use crate::failure::Failure;
 use crate::output::{Printer, Show, finish};
 use crate::running::{Event, Running};
 use crate::signals::Watch;
-use crate::terminal::{self, line, say};
+use crate::terminal::{self, is_watched, line, say};
+use clap::CommandFactory;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -25,11 +26,13 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     if args.wasm && args.artifacts.is_none() && !args.json {
         return Err(Failure::usage("--wasm needs --artifacts DIR or --json"));
     }
+    refuse_what_does_nothing(&args)?;
+    let is_given = args.endpoint.is_given();
     let mut builder = builder(std::mem::take(&mut args.endpoint)).isolation(args.isolation);
     for host in std::mem::take(&mut args.egress_allow) {
         builder = builder.egress_allow(host);
     }
-    let client = build(builder)?;
+    let client = build(builder, is_given)?;
     if args.asynchronous {
         need_kept_jobs(&client)?;
     }
@@ -64,6 +67,30 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     // Ends the engine at once, with all its runs.
     client.close();
     done
+}
+
+fn refuse_what_does_nothing(args: &RunArgs) -> Result<(), Failure> {
+    if !args.egress_allow.is_empty() && args.network_mode != "semitrusted" {
+        return Err(Failure::usage(format!(
+            "--egress-allow is for semitrusted programs, and network_mode is {}; add -n semitrusted",
+            args.network_mode
+        )));
+    }
+    // A flag of ours behind the program is a word of the program, which is easily overlooked.
+    let run = Cli::command();
+    let run = run.find_subcommand("run");
+    let is_ours = |word: &String| {
+        let long = word.strip_prefix("--").and_then(|word| word.split('=').next());
+        run.is_some_and(|run| {
+            run.get_arguments().any(|arg| long.is_some() && arg.get_long() == long)
+        })
+    };
+    if let (true, Some(word)) =
+        (!args.quiet && is_watched(), args.args.iter().find(|it| is_ours(it)))
+    {
+        say(&format!("{word} is a word of the program; options of unsandbox stand before it"));
+    }
+    Ok(())
 }
 
 /// The way to name a language, if it is the reason of a failure that it could not be detected.
@@ -142,6 +169,7 @@ fn watch(
         json: args.json,
         artifacts: args.artifacts.as_deref(),
         verbose: args.verbose,
+        quiet: args.quiet,
         interrupted: signals.exit_code(),
     };
     finish(printer, &result, &show)
@@ -179,6 +207,9 @@ fn request(args: &RunArgs) -> Result<Request, Failure> {
 fn source(file: &Path) -> Result<String, Failure> {
     let shown = file.display().to_string();
     let bytes = if is_dash(file) {
+        if std::io::stdin().is_terminal() {
+            say("the program is read from this terminal, up to Ctrl-D; -l names its language");
+        }
         read_whole("the program on standard input", std::io::stdin().lock())?
     } else {
         let file = File::open(file)
@@ -266,6 +297,12 @@ fn stdin(args: &RunArgs) -> Result<Option<Box<dyn Read + Send>>, Failure> {
             Ok(Some(Box::new(std::io::stdin())))
         }
         Some(path) => match File::open(path) {
+            Ok(file) if file.metadata().is_ok_and(|it| it.is_dir()) => {
+                Err(Failure::usage(format!(
+                    "--stdin {}: it is a directory; give a file, or - for this command's own input",
+                    path.display()
+                )))
+            }
             Ok(file) => Ok(Some(Box::new(file))),
             Err(error) => Err(Failure::usage(format!("cannot read {}: {error}", path.display()))),
         },

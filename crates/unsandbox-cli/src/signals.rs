@@ -38,7 +38,7 @@ impl Watch {
         let has_terminal = !hangup_is_ignored() && terminal_is_there();
         let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
         let reloads = move |signal| {
-            let reloads = signal == SIGHUP && !(has_terminal && !terminal_is_there());
+            let reloads = signal == SIGHUP && (!has_terminal || terminal_is_there());
             if reloads {
                 on_reload();
             }

@@ -3,7 +3,7 @@
 //! contain control sequences of a terminal, so all text is escaped, except the output of the program that was run.
 
 use crate::failure::Failure;
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use unsandbox::Stream;
 use unsandbox::protocol::printable::{printable, printable_json, printable_lines};
 
@@ -70,15 +70,27 @@ fn err_line(text: &str) {
     let _ = writeln!(stderr().lock(), "{}", printable(text));
 }
 
-/// Writes the text of the argument parser: help on standard output, the rest on standard error. A closed stream is
-/// not an error.
-pub(crate) fn usage(error: &clap::Error) {
+/// Writes the text of the argument parser, help on standard output, the rest on standard error, and gives the exit
+/// code. A reader that is gone is not an error here; a full disk is one.
+pub(crate) fn usage(error: &clap::Error) -> i32 {
     let text = error.render().to_string();
     let text = printable_lines(&text);
-    let _ = match error.use_stderr() {
-        true => stderr().lock().write_all(text.as_bytes()),
-        false => stdout().lock().write_all(text.as_bytes()),
-    };
+    if error.use_stderr() {
+        let _ = stderr().lock().write_all(text.as_bytes());
+        return error.exit_code();
+    }
+    let written = stdout().lock().write_all(text.as_bytes()).and_then(|()| stdout().flush());
+    match written {
+        Err(failed) if failed.kind() != ErrorKind::BrokenPipe => Failure::from(failed).report(),
+        _ => error.exit_code(),
+    }
+}
+
+/// A text of several lines on standard output.
+pub(crate) fn text(text: &str) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }
 
 /// Whether standard error is a terminal.

@@ -137,18 +137,78 @@ fn bytes_that_are_no_text_pass() {
 fn the_ttl_ends_a_program_with_124_and_its_output() {
     let began = Instant::now();
     let ended = bash("echo before; while :; do :; done", &["--ttl", "1"]);
-    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (124, "before\n", ""));
+    assert_eq!((ended.code, ended.out.as_str()), (124, "before\n"));
+    assert!(
+        ended.err.starts_with("unsandbox: ") && ended.err.lines().count() == 1,
+        "{}",
+        ended.err
+    );
+    let ended = bash("while :; do :; done", &["--ttl", "1", "-q"]);
+    assert_eq!((ended.code, ended.err.as_str()), (124, ""));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let ended = bash("while :; do :; done", &["--ttl", "1", "-v"]);
     assert!(ended.err.contains("local:") && ended.err.lines().count() == 2, "{}", ended.err);
 }
 
 #[test]
-fn a_signal_is_said_with_v_and_an_exit_code_is_not() {
-    let ended = bash("kill -9 $$", &["-v"]);
-    assert!(ended.code == 137 && ended.err.contains("SIGKILL"), "{}", ended.err);
+fn a_signal_or_a_limit_is_said_in_one_line_and_an_exit_code_is_not() {
+    for (code, exit_code, told) in [
+        ("kill -9 $$", 137, "SIGKILL"),
+        ("kill -SEGV $$", 139, "SIGSEGV"),
+        ("x=$(head -c 100M /dev/zero | tr '\\0' x); echo ${#x}", 137, "memory"),
+    ] {
+        let ended = bash(code, &["--limit", "memory_bytes=32M"]);
+        assert_eq!((ended.code, ended.err.lines().count()), (exit_code, 1), "{}", ended.err);
+        assert!(ended.err.starts_with("unsandbox: ") && ended.err.contains(told), "{}", ended.err);
+        let quiet = bash(code, &["--limit", "memory_bytes=32M", "-q"]);
+        assert_eq!((quiet.code, quiet.err.as_str()), (exit_code, ""));
+    }
+    for code in ["true", "exit 7", "exit 124", "exit 137"] {
+        let own = bash(code, &[]);
+        assert_eq!(own.err, "", "{code}");
+    }
     let own = bash("exit 7", &["-v"]);
     assert!(own.code == 7 && own.err.lines().count() == 1, "{}", own.err);
+}
+
+#[test]
+fn artifacts_that_nobody_saves_are_named() {
+    let code = "mkdir -p artifacts/d; touch artifacts/a artifacts/b artifacts/c artifacts/d/e";
+    let ended = bash(code, &[]);
+    let line = "unsandbox: artifacts are not saved: a, b, c and 1 more; give --artifacts DIR to keep them\n";
+    assert_eq!((ended.code, ended.err.as_str()), (0, line));
+    let directory = scratch("local-artifacts");
+    let saved = ["--artifacts", directory.to_str().unwrap()];
+    for more in [&["-q"][..], &["--json"], &saved] {
+        assert_eq!(bash(code, more).err, "", "{more:?}");
+    }
+    for (exit_code, end) in [(0, ""), (7, "; exit 7")] {
+        let ended =
+            bash(&format!("mkdir -p artifacts; ln -s /etc/passwd artifacts/link{end}"), &[]);
+        assert_eq!(ended.code, exit_code);
+        let line = "unsandbox: artifact \"link\" was skipped: it is a link\n";
+        assert_eq!(ended.err, line);
+    }
+}
+
+#[test]
+fn all_words_behind_the_program_are_its_own() {
+    let file = scratch("local-words").join("words.sh");
+    std::fs::write(&file, "printf '<%s>' \"$@\"").unwrap();
+    let file = file.to_str().unwrap();
+    for (words, printed) in [
+        (&["a", "b c"][..], "<a><b c>"),
+        (&["--", "a"], "<a>"),
+        (&["--help", "--ttl", "5", "-q"], "<--help><--ttl><5><-q>"),
+        (&["a", "--", "b"], "<a><--><b>"),
+    ] {
+        let ended = call(&[&["run", "--ttl", "9", file], words].concat());
+        assert_eq!((ended.code, ended.out.as_str()), (0, printed), "{words:?}: {}", ended.err);
+    }
+    let ended = call(&["run", "-l", "bash", "-c", "printf '<%s>' \"$@\"", "a", "--json"]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "<a><--json>"), "{}", ended.err);
+    let ended = call_with_stdin(&["run", "-l", "bash", "-", "x", "-v"], b"printf '<%s>' \"$@\"");
+    assert_eq!((ended.code, ended.out.as_str()), (0, "<x><-v>"), "{}", ended.err);
 }
 
 #[test]
@@ -203,7 +263,7 @@ fn what_was_compiled_is_saved_and_runs() {
     std::fs::write(&source, "#include <stdio.h>\nint main(void) { puts(\"from c\"); return 3; }\n")
         .unwrap();
     let out = directory.join("out");
-    let ended = call(&["run", source.to_str().unwrap(), "--artifacts", out.to_str().unwrap()]);
+    let ended = call(&["run", "--artifacts", out.to_str().unwrap(), source.to_str().unwrap()]);
     assert_eq!((ended.code, ended.out.as_str()), (3, "from c\n"), "{}", ended.err);
     let saved: Vec<_> =
         std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -251,7 +311,8 @@ fn a_semitrusted_program_reaches_the_hosts_that_are_allowed() {
     let refused = "egress refused: other.test:80 (not on the allow-list)\n";
     assert_eq!((ended.code, ended.out.as_str()), (0, refused), "{ended:?}");
 
-    let elsewhere = ["--egress-allow", "a.test", "--url", "http://127.0.0.1:9"];
+    let elsewhere =
+        ["-n", "semitrusted", "--egress-allow", "a.test", "--url", "http://127.0.0.1:9"];
     let ended = bash("true", &elsewhere);
     assert_ne!(ended.code, 0);
     assert!(ended.err.contains("egress_allow") && ended.err.contains("127.0.0.1:9"), "{ended:?}");
@@ -261,7 +322,7 @@ fn a_semitrusted_program_reaches_the_hosts_that_are_allowed() {
 fn an_isolation_that_a_server_would_not_keep_to_is_refused() {
     for level in ["full", "reduced"] {
         let ended = bash("true", &["--isolation", level, "--url", "http://127.0.0.1:9"]);
-        assert_eq!(ended.code, 125, "{ended:?}");
+        assert_eq!(ended.code, 2, "{ended:?}");
         assert!(ended.err.contains(level) && ended.err.contains("serve --isolation"), "{ended:?}");
     }
 }

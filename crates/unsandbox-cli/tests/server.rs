@@ -31,6 +31,9 @@ fn output_and_exit_code_are_the_programs_own() {
     let ended = run(&server, "exit 7", &[]);
     assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (7, "exit 7", "a word\n"));
     let ended = run(&server, "timeout", &[]);
+    assert_eq!((ended.code, ended.out.as_str()), (124, "timeout"));
+    assert!(ended.err.contains("ttl") && ended.err.lines().count() == 1, "{}", ended.err);
+    let ended = run(&server, "timeout", &["-q"]);
     assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (124, "timeout", ""));
     let ended = run(&server, "timeout", &["-v"]);
     assert!(ended.err.contains(&server.address) && ended.err.contains("ttl"), "{}", ended.err);
@@ -267,10 +270,26 @@ fn keys_come_from_options_and_environment() {
     let home = scratch("home");
     std::fs::create_dir(home.join(".unsandbox")).unwrap();
     std::fs::write(home.join(".unsandbox/accounts.csv"), "x,y\npub-1,sec-1\n").unwrap();
-    for (row, code) in [("1", 0), ("0", 125), ("2", 125)] {
+    for (row, code) in [("1", 0), ("0", 125), ("2", 2)] {
         let mut command = unsandbox(&["jobs", "--url", url, "--account", row]);
         assert_eq!(command.env("HOME", &home).output().unwrap().status.code(), Some(code), "{row}");
     }
+    for (key, told, hint) in [
+        (&[][..], "needs an API key", "UNSANDBOX_API_KEY"),
+        (&["--key", "wrong"], "not known here", "UNSANDBOX_API_KEY"),
+        (&["--public-key", "pub-1", "--secret-key", "bear"], "does not match", "are one pair"),
+        (
+            &["--public-key", "pub-2", "--secret-key", "sec-1"],
+            "public key of this",
+            "UNSANDBOX_API_KEY",
+        ),
+    ] {
+        let ended = call(&[&["validate-key", "--url", url][..], key].concat());
+        assert!(ended.code == 1 && ended.out.starts_with("not valid: "), "{ended:?}");
+        assert!(ended.out.contains(told) && ended.err.contains(hint), "{ended:?}");
+    }
+    let none = call(&["validate-key"]);
+    assert_eq!((none.code, none.out.contains("no key is needed")), (0, true), "{none:?}");
     let wrong = call(&["jobs", "--url", url, "--key", "wrong-key"]);
     assert_eq!(wrong.code, 125);
     assert!(wrong.err.contains("key") && !wrong.err.contains("wrong-key"), "{}", wrong.err);

@@ -44,7 +44,17 @@ fn wrong_usage_is_2_and_names_the_thing() {
         (&[], "Usage"),
         (&["fly"], "fly"),
         (&["run"], "FILE"),
-        (&["run", "a.py", "-c", "1"], "cannot be used with"),
+        (&["run", "-vq", "-c", "1"], "cannot be used with"),
+        (&["run", "-c", "1", "-l", "bash", "--egress-allow", "a.example"], "-n semitrusted"),
+        (&["run", "-c", "1", "-l", "bash", "--stdin", "/"], "--stdin /: it is a directory"),
+        (&["health", "--url", "ftp://example"], "unknown scheme"),
+        (
+            &["jobs", "--url", "https://example.invalid", "--ca-file", "/does/not/exist"],
+            "/does/not/exist",
+        ),
+        (&["jobs", "--url", "https://example.invalid", "--account", "7"], "accounts.csv"),
+        (&["completion"], "SHELL"),
+        (&["completion", "tcsh"], "zsh"),
         (&["run", "/does/not/exist.py"], "/does/not/exist.py"),
         (&["run", "-l", "bash", "-c", "1", "--ttl", "1.5"], "1.5"),
         (&["run", "-l", "bash", "-c", "1", "--ttl", "0"], "ttl"),
@@ -61,7 +71,7 @@ fn wrong_usage_is_2_and_names_the_thing() {
         (&["run", "-l", "bash", "-c", "1", "--limit", "memory_bytes=1"], "memory_bytes"),
         (&["run", "-l", "bash", "-c", "1", "--isolation", "none"], "full"),
         (&["run", "-l", "bash", "-c", "1", "--wasm"], "--artifacts"),
-        (&["run", "-", "--stdin", "-"], "standard input"),
+        (&["run", "--stdin", "-", "-"], "standard input"),
         (&["run", "-l", "bash", "-c", "1", "--public-key", "p"], "--secret-key"),
         (&["run", "-l", &long, "-c", "1"], "language"),
         (&["wait"], "ID"),
@@ -169,10 +179,82 @@ fn an_accounts_file_that_others_may_read_is_warned_of() {
 }
 
 #[test]
-fn a_url_that_is_none_is_a_failure_of_ours() {
-    let ended = call(&["health", "--url", "ftp://example"]);
-    assert_eq!(ended.code, 125, "{}", ended.err);
-    assert!(ended.err.starts_with("unsandbox: "), "{}", ended.err);
+fn what_is_wrong_in_the_environment_is_named_with_its_variable() {
+    for url in ["nonsense", "ftp://example", "unix:relative"] {
+        let ended =
+            shell::Ended::from(unsandbox(&["health"]).env("UNSANDBOX_URL", url).output().unwrap());
+        assert_eq!(ended.code, 125, "{}", ended.err);
+        assert!(ended.err.starts_with("unsandbox: UNSANDBOX_URL: endpoint"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_socket_is_said() {
+    let directory = scratch("usage-socket");
+    let dead = directory.join("dead");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    for (path, told) in
+        [(dead, "its server has ended"), (directory.join("none"), "there is no such socket")]
+    {
+        let url = format!("unix:{}", path.display());
+        let ended = call(&["health", "--url", &url]);
+        let hint = ended.err.lines().last().unwrap();
+        assert!(ended.code == 125 && hint.contains(told), "{}", ended.err);
+        assert!(hint.contains(&format!("unsandbox serve --listen {url}")), "{}", ended.err);
+    }
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    for args in
+        [&["--help"][..], &["run", "--help"], &["completion", "bash"], &["languages", "--json"]]
+    {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = shell::Ended::from(unsandbox(args).stdout(full).output().unwrap());
+        assert_eq!(ended.code, 125, "{args:?}: {}", ended.err);
+        assert!(ended.err.contains("cannot write the output"), "{args:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn completion_is_a_script_that_its_shell_takes() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = call(&["completion", shell]);
+        assert_eq!((script.code, script.err.as_str()), (0, ""), "{shell}");
+        assert!(
+            script.out.contains("egress-allow") && script.out.contains("memory_bytes="),
+            "{shell}"
+        );
+        let checked = std::process::Command::new(shell)
+            .args(["-n", "/dev/stdin"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .and_then(|mut child| {
+                std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.out.as_bytes())?;
+                child.wait()
+            });
+        // Where the shell is not installed, its script is not read.
+        assert!(checked.is_err() || checked.is_ok_and(|status| status.success()), "{shell}");
+    }
+    let script = call(&["completion", "bash"]).out;
+    for (words, wanted) in [
+        (&["unsandbox", "ru"][..], "run"),
+        (&["unsandbox", "run", "--netw"], "--network-mode"),
+        (&["unsandbox", "run", "-n", "semi"], "semitrusted"),
+        (&["unsandbox", "run", "-l", "pytho"], "python"),
+        (&["unsandbox", "run", "--limit", "stack"], ""),
+        (&["unsandbox", "serve", "--isolation", "fu"], "full"),
+        (&["unsandbox", "completion", "z"], "zsh"),
+    ] {
+        let line = words.join(" ");
+        let last = words.len() - 1;
+        let test = format!(
+            "{script}\nCOMP_WORDS=({line}) COMP_CWORD={last}\n_unsandbox\necho \"${{COMPREPLY[*]}}\""
+        );
+        let done = std::process::Command::new("bash").args(["-c", &test]).output().unwrap();
+        let told = String::from_utf8(done.stdout).unwrap();
+        assert!(told.trim_end().starts_with(wanted), "{line}: {told}");
+    }
 }
 
 #[test]
@@ -225,7 +307,7 @@ fn what_has_no_end_is_not_read_to_its_end() {
 fn a_key_over_plain_http_needs_its_own_word() {
     let args = ["jobs", "--url", "http://unsandbox.invalid:9", "--key", "k"];
     let refused = call(&args);
-    assert_eq!(refused.code, 125);
+    assert_eq!(refused.code, 2);
     assert!(refused.err.contains("--allow-plain-http-key"), "{}", refused.err);
     let allowed = call(&[&args[..], &["--allow-plain-http-key"]].concat());
     assert_eq!(allowed.code, 125);

@@ -132,7 +132,7 @@ rows! {
     Protocol "PROTOCOL" -7 0 "" "ProtocolError" "" No "the server sent a malformed reply";
     TooLarge "TOO_LARGE" -8 0 "" "ReplyTooLargeError" "" No "the reply is larger than reply_max_bytes";
     Auth "AUTH" -9 401 "invalid_api_key" "AuthenticationError" "" No "key or signature was refused"
-        shell "give the key with UNSANDBOX_API_KEY, or a row of the accounts file with --account"
+        shell "give a key that this server knows with UNSANDBOX_API_KEY, or a row of the accounts file with --account"
         python "give the key as api_key, or in UNSANDBOX_API_KEY"
         c "give the key by unsandbox_config_set_api_key, or in UNSANDBOX_API_KEY";
     Permission "PERMISSION" -10 403 "forbidden" "PermissionDeniedError" "PermissionError" No "the key is known but not allowed";

@@ -150,7 +150,13 @@ fn text(env: &Env<'_>, name: &str) -> Result<Option<String>, Error> {
 pub(crate) fn choose(settings: &ExplicitSettings, env: &Env<'_>) -> Result<Chosen, Error> {
     let named = match &settings.base_url {
         Some(url) => Some(Endpoint::parse(url)?),
-        None => text(env, "UNSANDBOX_URL")?.map(|url| Endpoint::parse(&url)).transpose()?,
+        None => text(env, "UNSANDBOX_URL")?
+            .map(|url| {
+                // Its source is named: nobody typed it into this call.
+                let named = |error: Error| config(format!("UNSANDBOX_URL: {}", error.message()));
+                Endpoint::parse(&url).map_err(named)
+            })
+            .transpose()?,
     };
     let explicit = settings.base_url.is_some();
     if named == Some(Endpoint::Local) {
