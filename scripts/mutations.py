@@ -142,6 +142,8 @@ WALL_KINDS = [
     Kind("mount flag", TEMPLATE, r"(?<=[ (|])(MOUNT_ATTR_(?:RDONLY|NOSUID|NODEV|NOEXEC))(?=[ ;,)|])(?!\s*!= 0)", "0", first=SEEN),
     Kind("mount flag", TEMPLATE, r"MountFlags::(NO\w+)", "MountFlags::empty()", first=SEEN),
     Kind("mount flag", JAIL, r"^        rustix::mount::mount_change\(c\"/\", (private)\).*?;\n", first=of_engine("standings").only("mounts are shared")),
+    Kind("mount size", INIT, r",(max)=16", first=SEEN),
+    Kind("mount flag", INIT, r" \| MountFlags::(RDONLY)", first=SEEN),
     Kind("mount size", INIT, r",(nr_inodes)=\{inodes\}", first=HOSTILE.only("fills its file system", "as many empty files as fit")),
     # 0 means unlimited.
     Kind("mount size", INIT, r"(?<=nr_inodes=\{inodes\}\", )needs\.(work_bytes)", "0", first=HOSTILE.only("fills its file system")),

@@ -64,6 +64,38 @@ fn what_a_run_has_used_is_not_the_next_ones() {
     }
 }
 
+/// Programs that start another one at a pseudo-terminal, and print what it says of its output.
+const AT_TERMINALS: [(&str, &str); 5] = [
+    ("bash", "script -qc '[ -t 1 ] && tty' /dev/null"),
+    ("python", "import pty\npty.spawn(['sh', '-c', '[ -t 1 ] && tty'])"),
+    ("ruby", "require 'pty'\nPTY.spawn('[ -t 1 ] && tty') { |r, w, pid| print r.gets }"),
+    (
+        "c",
+        "#include <pty.h>\n#include <stdio.h>\n#include <unistd.h>\n#include <sys/wait.h>\n\
+         int main(void) { int end, n; char text[99]; struct winsize size = {24, 80, 0, 0};\n\
+         if (!forkpty(&end, 0, 0, &size)) { execl(\"/bin/sh\", \"sh\", \"-c\", \"[ -t 1 ] && tty\", (char *)0); _exit(9); }\n\
+         while ((n = read(end, text, sizeof text)) > 0) fwrite(text, 1, n, stdout); wait(0); return 0; }",
+    ),
+    (
+        "python",
+        "import os, pty, select, termios, fcntl, struct\nmaster, slave = pty.openpty()\n\
+         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 7, 9, 0, 0))\n\
+         termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(slave))\n\
+         assert os.get_terminal_size(slave) == (9, 7)\nos.write(slave, os.ttyname(slave).encode() + b'\\n')\n\
+         select.select([master], [], [], 20)\nprint(os.read(master, 99).decode(), end='')",
+    ),
+];
+
+#[test]
+fn a_program_makes_pseudo_terminals_of_its_own() {
+    let engine = engine();
+    for (language, code) in AT_TERMINALS {
+        let result = execute_on(&engine, Request::new(language, code).ttl(20)).unwrap();
+        // The first of each run: there is none of others.
+        assert_eq!(result.stdout_text(), "/dev/pts/0\r\n", "{language}: {result:?}");
+    }
+}
+
 #[test]
 fn again_unprivileged() {
     again_as_an_ordinary_user("again_unprivileged");

@@ -154,6 +154,9 @@ fn mounts(text: &str) -> Vec<String> {
         if !is_device {
             needed.push("nodev");
         }
+        if place == "/dev/pts" && !line.contains(",max=16") {
+            wrong.push(format!("pseudo-terminals without a limit: {line}"));
+        }
         if place != "/tmp" && !covered {
             needed.push("ro");
         }

@@ -195,6 +195,7 @@ fn prepare<'a>(needs: &Needs, counts: bool, filters: &'a Filters) -> JailResult<
         protect_proc().map_err(trouble(layer, "cover the files of /proc"))?;
     }
     mount_tmp(needs).map_err(trouble(layer, "mount /tmp"))?;
+    mount_terminals().map_err(trouble(layer, "mount /dev/pts"))?;
     create_layout(Path::new(TMP)).map_err(trouble(layer, "create the directories of /tmp"))?;
     // A path that the host has removed is not shown.
     for (stage, path) in staged(&needs.show).filter(|(stage, _)| Path::new(stage).exists()) {
@@ -324,6 +325,18 @@ fn mount_tmp(needs: &Needs) -> io::Result<()> {
     let data = format!("mode=1777,size={},nr_inodes={inodes}", needs.work_bytes);
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     sys::mount(c"tmp", c"/tmp", c"tmpfs", flags, &sys::c_string(&data)?)
+}
+
+/// The jail's own pseudo-terminals. Each takes kernel memory that no group counts, and the machine has 4,096 (kernel.pty.max)
+/// for all jails and the host's containers. No program may change their rights: they have one user.
+fn mount_terminals() -> io::Result<()> {
+    let data = c"newinstance,mode=0600,ptmxmode=0666,max=16";
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::RDONLY;
+    match sys::mount(c"pts", c"/dev/pts", c"devpts", flags, data) {
+        // A kernel without pseudo-terminals.
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+        mounted => mounted,
+    }
 }
 
 /// What an init needs to run steps.

@@ -64,6 +64,7 @@ const WRITTEN: &[(&str, &str)] = &[
 pub const NOTHING: &CStr = c"/dev/.nothing";
 
 const LINKS: &[(&str, &str)] = &[
+    ("pts/ptmx", "dev/ptmx"),
     ("/proc/self/fd", "dev/fd"),
     ("/proc/self/fd/0", "dev/stdin"),
     ("/proc/self/fd/1", "dev/stdout"),
@@ -210,7 +211,7 @@ fn system_links() -> Vec<(String, String)> {
 /// Makes the directories, links and small files of the new root, which is the current directory.
 fn create_layout(system_links: &[(String, String)]) -> io::Result<()> {
     let fixed = LINKS.iter().map(|(target, name)| (target.to_string(), name.to_string()));
-    for directory in ["dev", "etc", "proc", "tmp"] {
+    for directory in ["dev", "dev/pts", "etc", "proc", "tmp"] {
         directory_at(Path::new(directory))?;
     }
     for (target, name) in fixed.chain(system_links.iter().cloned()) {

@@ -68,7 +68,9 @@ fn requests_are_allowed_by_name() {
             }
         }
     }
-    for request in [0x894c, 0x8946, 0x8914, 0x89e0, 0x540e, 0x5441, 0x4004_5431, 0x5_5401, 0] {
+    // TIOCCONS, TIOCSETD, TIOCPKT, TIOCVHANGUP, TIOCSERIAL and TIOCGEXCL of terminals, and others.
+    let of_terminals = [0x541d, 0x5423, 0x5420, 0x5437, 0x541e, 0x8004_5440];
+    for request in of_terminals.into_iter().chain([0x894c, 0x8946, 0x8914, 0x89e0, 0x5_5401, 0]) {
         assert_eq!(answer(request), "ENOTTY", "{request:#x}");
     }
 }

@@ -23,13 +23,23 @@ pub const ALLOWED: &[u32] = &[
     0x5404,      // TCSETSF
     0x5409,      // TCSBRK: wait until it is written
     0x540b,      // TCFLSH
+    0x540e,      // TIOCSCTTY: a session takes one that no other has
     0x540f,      // TIOCGPGRP
     0x5410,      // TIOCSPGRP
     0x5411,      // TIOCOUTQ, SIOCOUTQ: bytes that are not sent
     0x5413,      // TIOCGWINSZ: its size
     0x5414,      // TIOCSWINSZ
+    0x5422,      // TIOCNOTTY
     0x5429,      // TIOCGSID
     0x802c_542a, // TCGETS2
+    0x402c_542b, // TCSETS2
+    0x402c_542c, // TCSETSW2
+    0x402c_542d, // TCSETSF2
+    // The controlling end of a pseudo-terminal.
+    0x5441,      // TIOCGPTPEER: opens the other end
+    0x8004_5430, // TIOCGPTN: its number
+    0x4004_5431, // TIOCSPTLCK
+    0x8004_5439, // TIOCGPTLCK
     // A file: copies within the run's own tree share their blocks; chattr's flags are read.
     0x4004_9409, // FICLONE
     0x4020_940d, // FICLONERANGE
@@ -60,7 +70,8 @@ pub const ALLOWED: &[u32] = &[
     0x4008_2102, // SECCOMP_IOCTL_NOTIF_ID_VALID
 ];
 
-/// Requests that put input into a terminal.
+/// Requests that put input into a terminal. Line disciplines (TIOCSETD), which load modules of the kernel, and the console
+/// (TIOCCONS) are not in the table above.
 const FORBIDDEN: &[u32] = &[
     0x5412, // TIOCSTI
     0x541c, // TIOCLINUX
