@@ -175,7 +175,7 @@ LIMIT_KINDS = [
     Kind("limit", LOCKS, r"^ +sys::(no_core_file)\(\)[^\n]*\n", first=SEEN),
     Kind("limit", STEP, r"^ +sys::(no_core_file)\(\)[^\n]*\n", first=SEEN),
     Kind("limit", STEP, r"^            if now >= deadline \{\n +return \(Cause::(Wall), .*?\n            \}\n", first=ENDS.only("past_its_ttl")),
-    Kind("limit", STEP, r"^            if let Some\(limit\) = self\.(watchdog)\.check\(\) \{\n.*?\n            \}\n", first=ENDS.only("too_much_processor_time")),
+    Kind("limit", STEP, r"^            if let Some\(limit\) = self\.(watchdog)\(\)\.check\(\) \{\n.*?\n            \}\n", first=ENDS.only("too_much_processor_time")),
     Kind("limit", STEP, r"^ +Err\(libc::(SIGXCPU)\) if .*?\n +\}\n", first=HOSTILE.only("used up just before")),
     Kind("limit", STEP, r"^ +\(Cause::Exited \| Cause::Signaled, (Some\(limit\))\)[^\n]*\n", first=HOSTILE.only("memory at one stroke")),
     Kind("group limit", GROUPS, r'^ +self\.set\("\w*", "(memory\.[\w.]+)", memory_bytes\)\?;\n', first=UNITS.only("cgroup")),

@@ -64,6 +64,58 @@ fn what_a_run_has_used_is_not_the_next_ones() {
     }
 }
 
+/// Programs that look `localhost` up, print what they got for it, and fail at a name that nobody can look up.
+const LOOKUPS: [(&str, &str, &str); 5] = [
+    (
+        "python",
+        "import socket\nprint(socket.gethostbyname('localhost'))\nsocket.getaddrinfo('example.com', 443)",
+        "Name or service not known",
+    ),
+    (
+        "javascript",
+        "require('dns').lookup('localhost', 4, (e, a) => { console.log(a); \
+         fetch('http://example.com').catch(e => { console.error(e); process.exitCode = 1 }) })",
+        "ENOTFOUND",
+    ),
+    (
+        "ruby",
+        "require 'socket'\nputs Addrinfo.ip('localhost').ip_address.sub('::1', '127.0.0.1')\n\
+         TCPSocket.new('example.com', 80)",
+        "Name or service not known",
+    ),
+    (
+        "c",
+        "#include <arpa/inet.h>\n#include <netdb.h>\n#include <stdio.h>\nint main(void) { struct addrinfo *it;\n\
+         struct addrinfo four = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}; int got;\n\
+         if (!getaddrinfo(\"localhost\", 0, &four, &it)) puts(inet_ntoa(((struct sockaddr_in *)it->ai_addr)->sin_addr));\n\
+         got = getaddrinfo(\"example.com\", \"80\", 0, &it); fprintf(stderr, \"%s\\n\", gai_strerror(got));\n\
+         return got == EAI_NONAME; }",
+        "Name or service not known",
+    ),
+    (
+        "perl",
+        "use Socket; $| = 1; print inet_ntoa(inet_aton('localhost')), \"\\n\"; use IO::Socket::INET;\n\
+         IO::Socket::INET->new(PeerAddr => '192.0.2.1:80', Timeout => 9) or die \"$@\\n\";",
+        "Network is unreachable",
+    ),
+];
+
+#[test]
+fn a_program_without_a_network_hears_so_at_once_and_its_result_says_why() {
+    const WHY: &str = "network_mode is zerotrust";
+    let engine = engine();
+    for (language, code, words) in LOOKUPS {
+        let result = execute_on(&engine, Request::new(language, code).ttl(20)).unwrap();
+        assert!(!result.success && result.stdout_text() == "127.0.0.1\n", "{language}: {result:?}");
+        assert!(result.stderr_text().contains(words), "{language}: {}", result.stderr_text());
+        assert!(result.error.unwrap().contains(WHY), "{language}");
+    }
+    let other = execute_on(&engine, Request::new("bash", "echo no host >&2; exit 1")).unwrap();
+    assert!(!other.error.unwrap().contains(WHY));
+    let handled = execute_on(&engine, Request::new("bash", "echo ENOTFOUND >&2")).unwrap();
+    assert_eq!(handled.error, None);
+}
+
 /// Programs that start another one at a pseudo-terminal, and print what it says of its output.
 const AT_TERMINALS: [(&str, &str); 5] = [
     ("bash", "script -qc '[ -t 1 ] && tty' /dev/null"),

@@ -5,8 +5,8 @@ use crate::egress::{Egress, Gateway};
 use crate::jailer::handle::Handle;
 use crate::jailer::token::{self, CONTROL, STDERR, STDOUT};
 use crate::jobs::ending::Ending;
-use crate::jobs::outcome;
 use crate::jobs::tell;
+use crate::jobs::{offline, outcome};
 use crate::programs::plan::Prepared;
 use crate::programs::temporary;
 use rustix::event::epoll;
@@ -364,6 +364,9 @@ impl Run {
             && let Some(why) = noexec
         {
             self.notes.push(format!("{why}; {}", temporary::NOEXEC_FIX));
+        }
+        if !self.is_semitrusted && offline::is_like_offline(&result) {
+            self.notes.push(offline::WHY.to_string());
         }
         result.artifacts = self.artifacts;
         if self.end.is_some() && !self.done {

@@ -3,6 +3,7 @@
 //! never held while a sink is called.
 
 pub mod ending;
+pub mod offline;
 pub mod outcome;
 pub mod store;
 pub mod tell;

@@ -33,6 +33,9 @@ const CPU_VARIABLES: [&str; 5] = [
     "NUMEXPR_NUM_THREADS",
     "PYTHON_CPU_COUNT",
 ];
+/// Package managers try again for minutes, whatever the error is; without a network none succeeds.
+const OFFLINE_VARIABLES: [(&str, &str); 3] =
+    [("CARGO_NET_RETRY", "0"), ("PIP_RETRIES", "0"), ("npm_config_fetch_retries", "0")];
 const STANDARD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// A request that waits for its jail. [`Prepared::bind`] adds the parts that depend on the jail.
@@ -328,12 +331,14 @@ fn environment(
     let mut pairs: Vec<(String, String)> = vec![("PATH".to_string(), path.join(":"))];
     let owned = |(name, value): &(&str, &str)| (name.to_string(), in_tree(value, tmp));
     let added = STANDARD_ENV.iter().chain(runtime.recipe.env).map(owned);
-    let proxies = match network_mode {
+    let network = match network_mode {
         NetworkMode::Semitrusted => egress::variables(),
-        NetworkMode::Zerotrust => Vec::new(),
+        NetworkMode::Zerotrust => {
+            OFFLINE_VARIABLES.map(|(name, value)| (name.to_string(), value.to_string())).to_vec()
+        }
     };
     let cpus = request.limits.cpus.map(cpu_variables).unwrap_or_default();
-    for (name, value) in added.chain(proxies).chain(cpus).chain(request.env.iter().cloned()) {
+    for (name, value) in added.chain(network).chain(cpus).chain(request.env.iter().cloned()) {
         pairs.retain(|(known, _)| *known != name);
         pairs.push((name, value));
     }

@@ -53,8 +53,10 @@ const WRITTEN: &[(&str, &str)] = &[
     ("etc/group", "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n"),
     ("etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"),
     ("etc/hostname", "sandbox\n"),
-    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-    ("etc/resolv.conf", ""),
+    // No name server can be reached. Without `dns` a name is unknown at once and for good, so that programs do not try
+    // again; a C library that does not read this file waits for a second.
+    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+    ("etc/resolv.conf", "options timeout:1 attempts:1\n"),
     ("etc/machine-id", "00000000000000000000000000000000\n"),
     ("etc/timezone", "Etc/UTC\n"),
     ("dev/.nothing", ""),
