@@ -127,7 +127,7 @@ FILTER_KINDS = [
     Kind("filter", LOCKS, r"return install\((self\.added)\.iter\(\)\);", "return Ok(());", first=AS_USER),
     Kind("filter", LOCKS, r"^    install_asking\(\s*&filters\.(\w+)\[.*?\n(?=\})", "    Ok(None)\n", first=SEEN),
     Kind("filter", LOCKS, r"\[&self\.filters\.(every)\]\.into_iter\(\)\.chain\(&self\.added\)", "self.added.iter()", first=SEEN),
-    Kind("filter", STEP, r"^ +locks\.(add_accounting_filters)\(\);\n", first=AS_USER),
+    Kind("filter", STEP, r"^ +locks\.(add_accounting_filters)\([^\n]*\);\n", first=AS_USER),
 ]
 
 WALL_KINDS = [
@@ -210,11 +210,14 @@ LIMIT_KINDS = [
     Kind("used again", SUPERVISOR, r"end == Ok\(init::(NETWORK_UNUSED)\)", "end.is_ok()", first=HOSTILE.only("multicast", "measured")),
     Kind("used again", NOTIFY, r"network: (network_is_used \|\| )", "network: ", first=UNITS.only("notify")),
     Kind("end by memory", SUPERVISOR, r"end\.is_err\(\) && jail\.(was_out_of_memory)\(\)", "false", first=ENDS.only("init")),
-    Kind("watched", WATCH, r"(files|self\.descriptor_usage\.memfds|segments)(?=[ )])", "0", within=r"let shared = .*?;", first=HOSTILE.only("memory that no process maps", "shared memory segments", "files in memory")),
+    Kind("watched", WATCH, r"(files|segments)(?=[ )])", "0", within=r"let shared = .*?;", first=HOSTILE.only("memory that no process maps", "shared memory segments", "files in memory")),
     Kind("watched", WATCH, r" \+ held\.(nameless)", first=REACH.only("files_without_a_name_count")),
     Kind("watched", WATCH, r" \|\| content\.(files) > files", first=HOSTILE.only("as many empty files as fit")),
     Kind("watched", WATCH, r"content\.(bytes) \+ held\.nameless > bytes \|\| ", first=HOSTILE.only("fills its file system")),
     Kind("watched", WATCH, r"^ +let _ = sys::(kill)\(info\.pid, libc::SIGKILL\);\n", first=AS_USER),
+    Kind("watched", JAILER / "proc.rs", r"Err\(Some\(libc::(ENOENT \| libc::ESRCH)\)\)", "Err(Some(_))", first=UNITS.only("descriptors_that_cannot")),
+    Kind("watched", SUPERVISOR, r"match proc::(hides_processes)\([^\n]*\) \{", "match false {", first=of_engine("standings").only("hides processes")),
+    Kind("filter", STEP, r"add_accounting_filters\((!accounts\[PROGRAM\]\.watchdog\.has_group\(\))\)", "add_accounting_filters(false)", first=AS_USER),
     Kind("watched", STEP, r"(has_started\(\)) \|\| ", "has_started() && false || ", first=UNITS.only("step")),
     Kind("watched", STEP, r" \|\| (Instant::now\(\) >= end)", "", first=UNITS.only("step")),
     Kind("watched", STEP, r"let _ = sys::kill\(child, libc::(SIGSTOP)\);", "", first=UNITS.only("step")),

@@ -60,6 +60,16 @@ pub fn tasks_of(uid: u32) -> u64 {
         .sum()
 }
 
+/// Whether the /proc of these mounts (a mountinfo) hides processes that this one may not look at.
+pub fn hides_processes(mounts: &str) -> bool {
+    let mounted = |line: &&str| line.split(' ').nth(4) == Some("/proc");
+    let options = mounts.lines().rfind(mounted).and_then(|line| line.rsplit(' ').next());
+    options.is_some_and(|options| {
+        let hidden = options.split(',').find_map(|option| option.strip_prefix("hidepid="));
+        hidden.is_some_and(|how| !["0", "off"].contains(&how))
+    })
+}
+
 /// A process that has memory, read through one of its live threads.
 pub struct ProcessInfo {
     pub pid: libc::pid_t,
@@ -138,11 +148,18 @@ impl ProcessInfo {
     }
 
     fn shown_descriptors(&self) -> io::Result<Vec<PathBuf>> {
-        match fs::read_dir(self.folder.join("fd")) {
-            Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
-            Err(error) if is_denied(&error) => Err(error),
-            Err(_) => Ok(Vec::new()),
-        }
+        let entries = fs::read_dir(self.folder.join("fd"));
+        let read = entries.and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+        none_if_ended(read)
+    }
+}
+
+/// A process that has ended has no descriptors. Whatever else keeps them from being read (the kernel's denial, or a lack of
+/// memory or of descriptors here), they may be any number.
+fn none_if_ended(read: io::Result<Vec<PathBuf>>) -> io::Result<Vec<PathBuf>> {
+    match read.as_ref().map_err(io::Error::raw_os_error) {
+        Err(Some(libc::ENOENT | libc::ESRCH)) => Ok(Vec::new()),
+        _ => read,
     }
 }
 
@@ -181,4 +198,39 @@ fn kilobytes(text: &str, key: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(key));
     let number = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
     number.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_that_cannot_be_read_are_not_none() {
+        let of = |errno| none_if_ended(Err(io::Error::from_raw_os_error(errno)));
+        for ended in [libc::ENOENT, libc::ESRCH] {
+            assert_eq!(of(ended).unwrap(), Vec::<PathBuf>::new());
+        }
+        for hidden in [libc::EACCES, libc::EPERM, libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+            assert_eq!(of(hidden).unwrap_err().raw_os_error(), Some(hidden));
+        }
+    }
+
+    #[test]
+    fn a_proc_that_hides_processes_is_recognised() {
+        let line = |options: &str| {
+            format!(
+                "22 1 8:1 / / rw - ext4 /dev/sda rw,hidepid=2\n24 22 0:21 / /proc rw,nosuid - proc proc {options}\n"
+            )
+        };
+        for shown in ["rw", "rw,hidepid=0", "rw,hidepid=off", "rw,gid=5"] {
+            assert!(!hides_processes(&line(shown)), "{shown}");
+        }
+        for hidden in
+            ["rw,hidepid=2", "rw,hidepid=invisible", "rw,gid=5,hidepid=1", "rw,hidepid=ptraceable"]
+        {
+            assert!(hides_processes(&line(hidden)), "{hidden}");
+        }
+        // The last mount at a place is the one that is seen.
+        assert!(!hides_processes(&(line("rw,hidepid=2") + &line("rw"))));
+    }
 }

@@ -57,6 +57,10 @@ pub fn fix_for(layer: &str, errno: i32) -> String {
         ("processes", libc::ENOENT | libc::ESRCH) => {
             "mount the /proc of its own pid namespace (mount -t proc proc /proc)"
         }
+        ("processes", libc::EACCES) => {
+            "mount /proc without hidepid (mount -o remount,hidepid=0 /proc), or give this process a control group \
+             (systemd-run --user --scope -p Delegate=yes)"
+        }
         ("processes", libc::EAGAIN) => {
             "raise the limit on processes (ulimit -u, or pids.max of the control group)"
         }

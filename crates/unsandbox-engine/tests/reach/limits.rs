@@ -77,6 +77,16 @@ fn a_process_that_may_not_be_looked_at_is_ended() {
 }
 
 #[test]
+fn a_memfd_that_is_mapped_and_has_no_descriptor_counts() {
+    let code = "int main() { for (int i = 0; i < 30; i++) { int fd = memfd_create(\"held\", 0);\n\
+          if (fd < 0) { puts(strerror(errno)); return 0; }\n\
+          fallocate(fd, 0, 0, 10 * MB); mmap(0, 4096, 3, MAP_SHARED, fd, 0); close(fd); } sleep(20); return 0; }";
+    let result = reduced(c_program(code).limits(memory(64 << 20)));
+    let refused = result.stdout_text() == "Function not implemented\n";
+    assert!(refused || result.limit == Some(LimitKind::Memory), "{result:?}");
+}
+
+#[test]
 fn what_sockets_hold_counts() {
     let code = "static char block[65536];\n\
         int main() { for (int p = 0; p < 3; p++) if (fork() == 0) { int s[2];\n\
@@ -127,7 +137,7 @@ fn huge_pages_are_refused() {
         let said = result.stdout_text();
         let memfd =
             said.strip_prefix("mmap: Operation not permitted\nmemfd: ").expect("it is refused");
-        // Without a control group a full jail has no memfds at all.
+        // Without a control group there are no memfds at all.
         assert!(
             ["Operation not permitted\n", "Function not implemented\n"].contains(&memfd),
             "{said}"

@@ -266,6 +266,15 @@ pub const STANDINGS: &[Standing] = &[
         user: Outcome::Reduced(&[]),
         ..PLAIN
     },
+    // With a control group, which root has here, processes are found by it.
+    Standing {
+        name: "reduced: /proc hides processes",
+        as_root: "mount -t proc -o hidepid=2 proc /proc",
+        policy: Policy::Reduced,
+        root: Outcome::Reduced(&[]),
+        user: Outcome::Refused("ISOLATION_UNAVAILABLE", &["hidepid", "os error 13", "remount"]),
+        ..PLAIN
+    },
     Standing {
         name: "reduced: /proc is not mounted",
         as_root: "umount -l /proc",

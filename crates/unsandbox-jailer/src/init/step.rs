@@ -96,7 +96,7 @@ impl<'a> Stepper<'a> {
         let program = Account { entry: None, ..account(plan.limits, run) };
         let accounts = [program, account(plan.compile_limits, compile)];
         if accounts[PROGRAM].watchdog.is_all() {
-            locks.add_accounting_filters();
+            locks.add_accounting_filters(!accounts[PROGRAM].watchdog.has_group());
         }
         let signals = sys::child_signal_fd()?;
         let mut stepper = Stepper {

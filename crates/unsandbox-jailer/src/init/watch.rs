@@ -113,6 +113,11 @@ impl Watchdog {
         self.meter.is_none() || matches!(self.scope, Scope::Tree { .. })
     }
 
+    /// Whether the kernel counts, too.
+    pub fn has_group(&self) -> bool {
+        self.meter.is_some()
+    }
+
     /// The limit that the running processes have passed.
     pub fn check(&mut self) -> Option<Cause> {
         if is_left_out(Layer::Watchdog) {
@@ -149,7 +154,7 @@ impl Watchdog {
     }
 
     /// Memory of the processes: their own pages, page tables, swap, and shared memory. Shared memory that is not
-    /// mapped at the moment is counted in the writable file system, in open memfds and in System V segments. Pages that
+    /// mapped at the moment is counted in the writable file system and in System V segments; there are no memfds. Pages that
     /// a fork shares count once for each process; only if that sum is above the limit, the proportional shares are
     /// read.
     fn memory_in_use(&mut self, infos: &[ProcessInfo]) -> u64 {
@@ -163,7 +168,7 @@ impl Watchdog {
         kernel =
             self.kernel.bytes(infos, &self.descriptor_usage.descriptors).saturating_add(kernel);
         let segments = system_v::sum("shm", "rss");
-        let shared = (files + self.descriptor_usage.memfds + segments).max(mapped);
+        let shared = (files + segments).max(mapped);
         // Mapped shared memory may be allocated although no count of pages shows it.
         if self.kernel.shared_bytes() > self.memory_limit {
             kernel = u64::MAX;
@@ -269,8 +274,6 @@ fn process_infos(processes: &[libc::pid_t]) -> Vec<ProcessInfo> {
 /// What processes hold through descriptors; a file that several of them hold counts once.
 #[derive(Default)]
 struct DescriptorUsage {
-    /// Bytes in memfds.
-    memfds: u64,
     /// Bytes of open files that were removed.
     nameless: u64,
     descriptors: Descriptors,
@@ -304,10 +307,10 @@ impl DescriptorUsage {
         let target = target.as_os_str().as_encoded_bytes();
         self.descriptors.all += 1;
         let starts = |with: &[u8]| target.starts_with(with);
-        let [memfd, socket, pipe] = [starts(b"/memfd:"), starts(b"socket:"), starts(b"pipe:")];
+        let [socket, pipe] = [starts(b"socket:"), starts(b"pipe:")];
         // A removed file, or a named pipe.
         let named = starts(b"/");
-        if !(memfd || socket || pipe || named) {
+        if !(socket || pipe || named) {
             return;
         }
         let Ok(found) = fs::metadata(path) else { return };
@@ -316,8 +319,6 @@ impl DescriptorUsage {
             self.descriptors.sockets += 1;
         } else if found.file_type().is_fifo() {
             self.descriptors.pipes += 1;
-        } else if memfd {
-            self.memfds += found.blocks() * 512;
         } else if found.is_file() && found.nlink() == 0 {
             self.nameless += found.blocks() * 512;
         }
@@ -371,7 +372,7 @@ mod tests {
     fn what_one_program_held_does_not_count_against_the_next() {
         let limits = RunLimits { memory_bytes: 1 << 40, ..RunLimits::default() };
         let mut watchdog = Watchdog::new(&limits, Scope::Jail, None, false);
-        watchdog.descriptor_usage.memfds = 1 << 50;
+        watchdog.descriptor_usage.descriptors.sockets = 1 << 40;
         watchdog.next_scan = Instant::now() + Duration::from_secs(3600);
         assert!(watchdog.memory_in_use(&[]) >= 1 << 50);
         watchdog.begin_step();

@@ -56,12 +56,11 @@ impl<'a> Locks<'a> {
         Ok(Locks { level, tmp, files, filters, added })
     }
 
-    /// Adds filters for a run whose memory the watchdog counts. Where the run has its own file system, memfds are refused:
-    /// one in transit over a socket would not be counted, and a file of that file system always is.
-    pub fn add_accounting_filters(&mut self) {
+    /// Adds filters for a run that the watchdog limits. Where it alone counts the memory, memfds are refused: one in
+    /// transit over a socket, or one that is mapped and has no descriptor, would not be counted.
+    pub fn add_accounting_filters(&mut self, is_alone: bool) {
         self.added.push(self.filters.accounting.clone());
-        let has_own_files = self.level == Level::Full;
-        self.added.push(self.filters.uncounted_memory[usize::from(has_own_files)].clone());
+        self.added.push(self.filters.uncounted_memory[usize::from(is_alone)].clone());
     }
 
     /// Puts the locks on this process, for good. In a full jail it has inherited most filters from its init.

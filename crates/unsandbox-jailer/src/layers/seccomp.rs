@@ -35,7 +35,7 @@ pub struct Filters {
     /// Added where the watchdog counts memory: refuses calls that would make its count wrong.
     pub accounting: Vec<libc::sock_filter>,
     /// Added to `accounting`: refuses calls that allocate memory which the watchdog cannot count. The second one is for
-    /// runs with their own file system, and refuses memfds as well.
+    /// runs without a control group, and refuses memfds as well.
     pub uncounted_memory: [Vec<libc::sock_filter>; 2],
 }
 

@@ -12,12 +12,14 @@ use crate::folder;
 use crate::init;
 use crate::layers::ablation;
 use crate::layers::landlock;
+use crate::proc;
 use crate::supervisor::jail::{Builder, Jail};
 use crate::supervisor::workplace::Workplace;
 use crate::sys;
 use crate::tree::{self, BETWEEN_TRIES};
 use crate::trouble::{JailResult, trouble};
 use std::collections::HashMap;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -167,7 +169,20 @@ fn reduced(temporary: &Path) -> JailResult<(Builder, Workplace)> {
     let workplace = Workplace::make(temporary).map_err(|error| {
         trouble("temporary directory", &format!("make a folder in {}", temporary.display()))(error)
     })?;
-    Ok((Builder::reduced()?, workplace))
+    let builder = Builder::reduced()?;
+    if builder.groups.is_err() {
+        seen_processes()
+            .map_err(trouble("processes", "look at those of runs: /proc has hidepid"))?;
+    }
+    Ok((builder, workplace))
+}
+
+/// A process of a run that is not shown is neither ended nor counted, unless a control group names it.
+fn seen_processes() -> io::Result<()> {
+    match proc::hides_processes(&fs::read_to_string("/proc/self/mountinfo")?) {
+        true => Err(io::Error::from_raw_os_error(libc::EACCES)),
+        false => Ok(()),
+    }
 }
 
 impl Supervisor {
