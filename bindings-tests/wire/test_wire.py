@@ -116,7 +116,7 @@ def test_a_bad_query_is_refused(server: Server, query: str) -> None:
 
 
 def test_a_body_over_the_limit_is_refused(server: Server) -> None:
-    body = b'{"language":"bash","code":"' + b"#" * (32 << 20) + b'"}'
+    body = b'{"language":"bash","code":"' + b"#" * (96 << 20) + b'"}'
     connection = http.client.HTTPConnection(server.host, timeout=30)
     connection.putrequest("POST", "/execute")
     connection.putheader("Authorization", KEY["Authorization"])
@@ -129,7 +129,7 @@ def test_a_body_over_the_limit_is_refused(server: Server) -> None:
     response = connection.getresponse()
     answer = response.status, json.loads(response.read())
     connection.close()
-    refused(answer, 413, "too_large", "33554432")
+    refused(answer, 413, "too_large", "100663296")
     server.still_serves()
 
 

@@ -209,8 +209,9 @@ def _read_once(options: ExecuteOptions) -> ExecuteOptions:
     files, stdin = options.get("input_files"), options.get("stdin")
     if files is not None:
         options["input_files"] = _options.input_files(files)
-    if options.get("files") is not None:
-        options["files"] = dict(_options.tree(options["files"]))
+    folders = options.get("files")
+    if folders is not None:
+        options["files"] = dict(_options.tree(folders))
     if stdin is not None:
         options["stdin"] = _options.stdin_bytes(stdin)
     return options

@@ -36,8 +36,8 @@ pub fn request(
 fn set(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
         "env" => request.env = env(value)?,
-        "input_files" => request.input_files = input_files(name, value)?,
-        "files" => request.files = input_files(name, value)?,
+        "input_files" => request.input_files = files(name, "filename", value)?,
+        "files" => request.files = files(name, "path", value)?,
         "stdin" => request.stdin = Some(value.extract()?),
         "args" => request.args = texts(name, value)?,
         "flags" => request.flags = texts(name, value)?,
@@ -128,13 +128,13 @@ fn env(value: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
     Ok(env)
 }
 
-fn input_files(list: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<InputFile>> {
+fn files(list: &str, field: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<InputFile>> {
     let mut files = Vec::new();
     for (index, file) in value.try_iter()?.enumerate() {
         let (name, content): (Bound<'_, PyAny>, Vec<u8>) = file?.extract()?;
         let filename = match name.is_none() {
             true => None,
-            false => Some(text(&format!("the name of {list}[{index}]"), &name)?),
+            false => Some(text(&format!("{list}[{index}].{field}"), &name)?),
         };
         files.push(InputFile { filename, content });
     }

@@ -98,7 +98,7 @@ impl Parts {
         let (open, close) = main_method(returns, awaits);
         let is_taken = tokens.windows(2).any(|two| two[0].is("class") && two[1].is("Program"));
         let class = if is_taken { "MainProgram" } else { "Program" };
-        out.push_str(&format!("\n#pragma warning disable\nstatic partial class {class} {{ {open}"));
+        out.push_str(&format!("\nstatic partial class {class} {{ {open}"));
         self.ranges(Part::Statement).for_each(|range| place(&mut out, range));
         out.push_str(&format!("\n#line hidden\n{close} }}"));
         self.ranges(Part::Type).for_each(|range| place(&mut out, range));
