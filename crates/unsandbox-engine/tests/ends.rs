@@ -169,6 +169,29 @@ fn a_program_that_does_not_compile_is_not_run() {
     assert!(result.error.unwrap().contains("did not compile"));
 }
 
+/// The fault of the code, as any other that a compiler finds: a result, not an error.
+#[test]
+fn a_text_that_is_no_program_has_failed() {
+    for (language, code) in [
+        ("go", "package app\nfunc main() { println(\"x\") }"),
+        ("rust", "#![crate_type=\"lib\"]\npub fn f() {}"),
+        ("java", "interface Shape { double area(); }"),
+        ("kotlin", "fun helper() = 1"),
+        ("scala", "object Helper { def hi() = 1 }"),
+        ("csharp", "class Helper { }"),
+    ] {
+        let Some(result) = if_installed(execute(Request::new(language, code).ttl(60))) else {
+            continue;
+        };
+        assert_eq!((&result.status, result.exit_code), (&Status::Completed, Some(1)), "{language}");
+        assert!(
+            !result.success && result.error.is_some() && !result.stderr.is_empty(),
+            "{language}"
+        );
+        assert!(!result.stderr_text().contains("please report"), "{language}");
+    }
+}
+
 #[test]
 fn a_compiler_that_takes_too_much_memory_is_named_with_its_limit() {
     let result = c("#include \"/dev/zero\"\n");

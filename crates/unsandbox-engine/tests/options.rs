@@ -96,6 +96,68 @@ fn an_input_file_with_the_source_file_name_is_kept() {
     assert_eq!(execute(request).unwrap().stdout, b"mine\n");
 }
 
+/// Recipes once kept a folder of that name in the work directory.
+#[test]
+fn every_name_in_the_work_directory_is_the_users() {
+    let programs = [
+        ("go", "import \"fmt\"; func main() { fmt.Println(\"mine\") }"),
+        (
+            "java",
+            "class A { public static void main(String[] a) { System.out.println(\"mine\"); } }",
+        ),
+        ("forth", ".\" mine\" cr"),
+        ("c", "#include <stdio.h>\nint main(void) { return puts(\"mine\") < 0; }"),
+        ("php", "echo \"mine\\n\";"),
+    ];
+    for (language, code) in programs {
+        let files = [".build", "build", "main.o", "errors", "entry"];
+        let request = files.iter().fold(Request::new(language, code), |request, name| {
+            request.input_file(*name, "a file of the user")
+        });
+        let Some(result) = if_installed(execute(request)) else { continue };
+        assert_eq!(result.stdout_text(), "mine\n", "{language}: {}", result.stderr_text());
+    }
+}
+
+#[test]
+fn the_environment_of_a_request_is_the_programs_alone() {
+    let c = "#include <stdio.h>\n#include <stdlib.h>\nint main(void) { return puts(getenv(\"PATH\")) < 0; }";
+    let go = "import (\"fmt\"; \"os\"); func main() { fmt.Println(os.Getenv(\"PATH\")) }";
+    let java = "class A { public static void main(String[] a) { System.out.println(System.getenv(\"PATH\")); } }";
+    for (language, code) in [("c", c), ("go", go), ("java", java)] {
+        let request = Request::new(language, code)
+            .env("PATH", "/nowhere")
+            .env("GOFLAGS", "-mod=broken")
+            .env("LD_LIBRARY_PATH", "/nowhere");
+        let Some(result) = if_installed(execute(request)) else { continue };
+        assert_eq!(result.stdout_text(), "/nowhere\n", "{language}: {}", result.stderr_text());
+    }
+}
+
+/// Each makes much garbage beside little that lives. A runtime that does not know its limit lets it grow.
+#[test]
+fn runtimes_with_a_heap_of_their_own_know_the_limit() {
+    let js = "const live = []; for (let i = 0; i < 300000; i++) live.push({ a: i, b: 'k' + i });\n\
+              for (let r = 0; r < 60; r++) { const t = []; for (let i = 0; i < 200000; i++) t.push({ x: i }); }\n\
+              console.log(live.length)";
+    let go = "import \"fmt\"; var live, t []byte; func main() { live = make([]byte, 90<<20); for i := range live { live[i] = 1 }\n\
+              for r := 0; r < 20; r++ { t = make([]byte, 20<<20); for i := range t { t[i] = 1 } }; fmt.Println(len(live)+len(t)) }";
+    let java = "class A { public static void main(String[] a) { long n = 0; for (int i = 0; i < 200; i++) { \
+                byte[] b = new byte[10 << 20]; n += b.length; } System.out.println(n); } }";
+    let groovy = "def l = []; 6.times { l << new byte[100 << 20] }; println l.size()";
+    for (language, megabytes, code, printed) in [
+        ("javascript", 192, js, "300000\n"),
+        ("go", 160, go, "115343360\n"),
+        ("java", 128, java, "2097152000\n"),
+        ("groovy", 1536, groovy, "6\n"),
+    ] {
+        let limits = Limits { memory_bytes: Some(megabytes << 20), ..Limits::default() };
+        let request = Request::new(language, code).limits(limits).ttl(120);
+        let Some(result) = if_installed(execute(request)) else { continue };
+        assert_eq!(result.stdout_text(), printed, "{language}: {:?}", result.error);
+    }
+}
+
 #[test]
 fn artifacts_come_back() {
     let code = "mkdir -p artifacts/deep; printf one > artifacts/a; printf two > artifacts/deep/b; \

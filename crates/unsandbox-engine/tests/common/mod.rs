@@ -240,3 +240,15 @@ pub fn again_as_an_ordinary_user(except: &str) {
     let _ = std::fs::remove_file(&copy);
     assert!(status.expect("the copy starts").success(), "a test fails for an ordinary user");
 }
+
+/// The result, or `None` where the language is not installed, which is said.
+pub fn if_installed(executed: Result<ExecutionResult, Error>) -> Option<ExecutionResult> {
+    match executed {
+        Ok(result) => Some(result),
+        Err(error) if error.code() == unsandbox_protocol::ErrorCode::LanguageUnavailable => {
+            skip(error.message());
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
