@@ -123,7 +123,17 @@ fn in_order<'de, D: Deserializer<'de>, V: serde::Deserialize<'de>>(
     table.deserialize_map(Pairs(std::marker::PhantomData))
 }
 
+/// The hints of detection without comments and empty lines: the library holds them as text.
+fn write_hints() {
+    println!("cargo:rerun-if-changed=src/detect/hints.txt");
+    let text = fs::read_to_string("src/detect/hints.txt").expect("hints.txt is in src/detect");
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with(';'));
+    let target = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("hints.txt");
+    fs::write(target, lines.collect::<Vec<_>>().join("\n")).expect("OUT_DIR is writable");
+}
+
 fn main() {
+    write_hints();
     println!("cargo:rerun-if-changed=languages.toml");
     println!("cargo:rerun-if-changed=build.rs");
     let text = fs::read_to_string("languages.toml").expect("languages.toml is beside Cargo.toml");

@@ -8,17 +8,10 @@ use std::borrow::Cow;
 /// Words after a fence that are neither a name or an alias of a language nor the extension of its files.
 const WORDS: &[(&str, &str)] = &[
     ("console", "bash"),
-    ("bash-session", "bash"),
     ("shell-session", "bash"),
-    ("shellscript", "bash"),
-    ("zsh-session", "zsh"),
     ("ipython", "python"),
-    ("typescriptreact", "typescript"),
-    ("javascriptreact", "javascript"),
     ("postgresql", "sqlite"),
     ("mysql", "sqlite"),
-    ("objective-c++", "objc"),
-    ("fortran90", "fortran"),
 ];
 
 /// A program without the fence around it.
@@ -45,19 +38,18 @@ impl Fenced<'_> {
 
 /// The line that opens or closes a fence: its mark, and what follows.
 struct Mark<'a> {
-    sign: char,
+    sign: u8,
     length: usize,
     indent: usize,
     rest: &'a str,
 }
 
 fn mark(line: &str) -> Option<Mark<'_>> {
-    let text = line.trim_start();
-    let sign = text.chars().next().filter(|c| matches!(c, '`' | '~'))?;
-    let rest = text.trim_start_matches(sign);
-    let length = text.len() - rest.len();
+    let text = line.trim_ascii_start();
+    let sign = *text.as_bytes().first().filter(|byte| matches!(byte, b'`' | b'~'))?;
+    let length = text.bytes().take_while(|byte| *byte == sign).count();
     let indent = line.len() - text.len();
-    (length >= 3).then_some(Mark { sign, length, indent, rest: rest.trim() })
+    (length >= 3).then(|| Mark { sign, length, indent, rest: text[length..].trim_ascii() })
 }
 
 /// The first fence in `code`, if there is one.
@@ -67,35 +59,37 @@ pub(super) fn find(code: &str) -> Option<Fenced<'_>> {
         return None;
     }
     let code = code.strip_prefix('\u{feff}').unwrap_or(code);
-    let (start, open, after) = next_mark(code, 0, |_| true)?;
+    let any: &dyn Fn(&Mark<'_>) -> bool = &|_| true;
+    let (start, open, after) = next_mark(code, 0, any)?;
     let (word, inner, rest) = match one_line(&open) {
         Some((word, inner)) => (word, Cow::Borrowed(inner), after),
         None => {
-            let closes = |mark: &Mark| {
+            let closes = |mark: &Mark<'_>| {
                 mark.sign == open.sign && mark.length >= open.length && mark.rest.is_empty()
             };
-            let (end, rest) = match next_mark(code, after, closes) {
+            let (end, rest) = match next_mark(code, after, &closes) {
                 Some((end, _, rest)) => (end, rest),
                 None => (code.len(), code.len()),
             };
             (word_of(open.rest), without_indent(&code[after..end], open.indent), rest)
         }
     };
-    let more = next_mark(code, rest, |_| true).is_some();
+    let more = next_mark(code, rest, any).is_some();
     Some(Fenced { word, inner, around: (&code[..start], &code[rest..]), more })
 }
 
 /// The next line from `from` that is a mark which is `wanted`: where it starts, the mark, and where the line after
 /// it starts.
-fn next_mark(
-    code: &str,
+#[inline(never)]
+fn next_mark<'a>(
+    code: &'a str,
     from: usize,
-    wanted: impl Fn(&Mark<'_>) -> bool,
-) -> Option<(usize, Mark<'_>, usize)> {
+    wanted: &dyn Fn(&Mark<'_>) -> bool,
+) -> Option<(usize, Mark<'a>, usize)> {
     let mut start = from;
     for line in code[from..].split_inclusive('\n') {
         let end = start + line.len();
-        if let Some(mark) = mark(line).filter(&wanted) {
+        if let Some(mark) = mark(line).filter(|mark| wanted(mark)) {
             return Some((start, mark, end));
         }
         start = end;
@@ -105,8 +99,8 @@ fn next_mark(
 
 /// Word and program of a fence that opens and closes on one line.
 fn one_line<'a>(open: &Mark<'a>) -> Option<(&'a str, &'a str)> {
-    let inner = open.rest.strip_suffix("```").filter(|_| open.sign == '`')?;
-    match inner.split_once(char::is_whitespace) {
+    let inner = open.rest.strip_suffix("```").filter(|_| open.sign == b'`')?;
+    match inner.split_once(' ') {
         Some((word, code)) if find_language(word).is_some() => Some((word, code)),
         _ => Some(("", inner)),
     }
@@ -115,13 +109,13 @@ fn one_line<'a>(open: &Mark<'a>) -> Option<(&'a str, &'a str)> {
 /// The language's word in what follows a fence: `python title="x"`, `{python}`, `{.python .numbered}`, `js{1,3}`,
 /// `python:main.py`.
 fn word_of(rest: &str) -> &str {
-    let rest = rest.trim_start_matches(['{', ' ']);
+    let rest = rest.strip_prefix('{').unwrap_or(rest).trim_ascii_start();
     let rest = match find_language(rest) {
         Some(_) => rest,
-        None => rest.trim_start_matches('.'),
+        None => rest.strip_prefix('.').unwrap_or(rest),
     };
-    let ends = |c: char| c.is_whitespace() || matches!(c, '{' | '}' | ',' | ':' | ';' | '=');
-    rest.split(ends).next().unwrap_or_default()
+    let ends = |byte: u8| byte.is_ascii_whitespace() || b"{},:;=".contains(&byte);
+    &rest[..rest.bytes().position(ends).unwrap_or(rest.len())]
 }
 
 /// `text` without the indentation that its fence has, as in a list.
@@ -129,11 +123,12 @@ fn without_indent(text: &str, indent: usize) -> Cow<'_, str> {
     if indent == 0 {
         return Cow::Borrowed(text);
     }
-    let line = |line: &'_ str| {
-        let blank = line.len() - line.trim_start_matches([' ', '\t']).len();
-        line[blank.min(indent)..].to_string()
-    };
-    Cow::Owned(text.split_inclusive('\n').map(line).collect())
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let blank = line.bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        out.push_str(&line[blank.min(indent)..]);
+    }
+    Cow::Owned(out)
 }
 
 #[cfg(test)]

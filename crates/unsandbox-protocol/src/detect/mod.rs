@@ -32,7 +32,8 @@ struct Hint {
     pattern: Pattern,
 }
 
-static HINTS: LazyLock<Vec<Hint>> = LazyLock::new(|| parse_hints(include_str!("hints.txt")));
+static HINTS: LazyLock<Vec<Hint>> =
+    LazyLock::new(|| parse_hints(include_str!(concat!(env!("OUT_DIR"), "/hints.txt"))));
 
 /// A program without the fence around it, and the language that the fence names.
 pub(crate) type Unfenced<'a> = (Cow<'a, str>, Option<&'static Language>);
@@ -107,8 +108,9 @@ fn rank(code: &str) -> Vec<(i32, &'static Language)> {
         .filter(|line| !line.is_empty())
         .collect();
     if lines.len() <= SHORT_LINES {
-        let parts: Vec<&str> = lines.iter().flat_map(|line| statements::of(line)).collect();
-        lines.extend(parts);
+        for place in 0..lines.len() {
+            statements::add(lines[place], &mut lines);
+        }
     }
     let last = lines.last().copied().unwrap_or_default();
     let text = format!("{}\n{last}{}", lines.join("\n"), char::from(pattern::END_OF_PROGRAM));

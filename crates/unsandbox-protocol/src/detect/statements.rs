@@ -4,9 +4,8 @@
 /// Words that begin a block, and stand alone on a line in a program of several lines.
 const OPENERS: &[&str] = &["do", "then", "else", "begin"];
 
-/// The statements of `line`, each with its `;`, and what is between braces; empty if there is but one.
-pub(super) fn of(line: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
+/// Adds the statements of `line`, each with its `;`, and what is between braces; nothing if there is but one.
+pub(super) fn add<'a>(line: &'a str, statements: &mut Vec<&'a str>) {
     let mut start = 0;
     let mut quote = None;
     let bytes = line.as_bytes();
@@ -17,34 +16,36 @@ pub(super) fn of(line: &str) -> Vec<&str> {
                 // A sign without its other one is an apostrophe or a lifetime.
                 quote = bytes[at + 1..].contains(byte).then_some(*byte);
             }
-            (None, b';' | b'{') => {
-                parts.push(&line[start..=at]);
+            (None, b';' | b'{' | b'}') => {
+                let end = at + usize::from(*byte != b'}');
+                add_part(&line[start..end], line.len(), statements);
                 start = at + 1;
-            }
-            (None, b'}') => {
-                parts.push(&line[start..at]);
-                start = at;
             }
             _ => {}
         }
     }
-    parts.push(&line[start..]);
-    let mut statements = Vec::new();
-    for part in parts.into_iter().map(str::trim) {
-        let part = part.strip_prefix('}').map_or(part, str::trim_start);
-        match OPENERS.iter().find_map(|word| part.strip_prefix(word)?.strip_prefix(' ')) {
-            Some(rest) => statements.extend([&part[..part.len() - rest.len() - 1], rest]),
-            None if part.len() < line.len() => statements.push(part),
-            None => {}
-        }
+    add_part(&line[start..], line.len(), statements);
+}
+
+#[inline(never)]
+fn add_part<'a>(part: &'a str, whole: usize, statements: &mut Vec<&'a str>) {
+    let part = part.trim_ascii();
+    if matches!(part, "" | ";" | "{") {
+        return;
     }
-    statements.retain(|part| !matches!(*part, "" | ";" | "{"));
-    statements
+    match OPENERS.iter().find_map(|word| part.strip_prefix(word)?.strip_prefix(' ')) {
+        Some(rest) => {
+            statements.push(&part[..part.len() - rest.len() - 1]);
+            statements.push(rest);
+        }
+        None if part.len() < whole => statements.push(part),
+        None => {}
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::of;
+    use super::add;
 
     #[test]
     fn statements_end_at_semicolons_and_braces_outside_of_strings() {
@@ -57,7 +58,9 @@ mod tests {
             ("a('; x'); b", vec!["a('; x');", "b"]),
             ("it's; b", vec!["it's;", "b"]),
         ] {
-            assert_eq!(of(line), statements, "{line:?}");
+            let mut found = Vec::new();
+            add(line, &mut found);
+            assert_eq!(found, statements, "{line:?}");
         }
     }
 }
