@@ -478,7 +478,7 @@ public:
     UNSANDBOX_SETTER(Request, network_mode, (std::string_view mode), (mode)) {
         return set(unsandbox_request_set_network_mode, mode.data(), mode.size());
     }
-    /// 1 to 900 seconds, of any precision, such as 5s or 1500ms; rounded up to whole ones.
+    /// 1 to 900 seconds. Of any precision, such as 5s or 1500ms; rounded up to whole ones.
     UNSANDBOX_SETTER(Request, ttl, (std::chrono::duration<double> seconds), (seconds)) {
         const double whole = std::ceil(seconds.count());
         // What does not fit, NaN among it, is refused as the largest number is.
