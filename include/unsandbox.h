@@ -599,8 +599,9 @@ UNSANDBOX_API int32_t unsandbox_error_code(const unsandbox_error *error);
 UNSANDBOX_API const char *unsandbox_error_name(const unsandbox_error *error, size_t *len);
 
 /**
- * One sentence that names the thing, the value and the limit; "" for NULL. Keys never appear in it, and
- * control characters are escaped: the words may be a server's.
+ * One sentence that names the thing, the value and the limit, and what lay underneath, as in "… could not be
+ * reached: connection refused"; "" for NULL. Keys never appear in it, and control characters are escaped: the
+ * words may be a server's.
  *
  * @param len  receives the length in bytes; may be NULL.
  * @return UTF-8, NUL-terminated, borrowed until the error is freed.
@@ -641,13 +642,16 @@ UNSANDBOX_API int64_t unsandbox_error_retry_after_ms(const unsandbox_error *erro
 UNSANDBOX_API int32_t unsandbox_error_may_have_run(const unsandbox_error *error);
 
 /**
- * What lay underneath, as text from the nearest cause outwards. NULL where nothing did.
+ * What lay underneath alone, which ends the message: text from the nearest cause outwards. NULL where nothing
+ * did.
  *
  * @param len  receives the length in bytes; may be NULL.
  * @return UTF-8, NUL-terminated, borrowed until the error is freed.
  * @since 0.1
  */
-UNSANDBOX_API const char *unsandbox_error_cause(const unsandbox_error *error, size_t *len);
+UNSANDBOX_API
+const char *unsandbox_error_cause(const unsandbox_error *error,
+                                  size_t *len);
 
 /**
  * The job that the error is about, so that its result can still be asked for. NULL where it is about

@@ -9,7 +9,8 @@
 // Functions throw unsandbox::Error; each has a noexcept twin, try_…, that gives an Expected<T>. With
 // -fno-exceptions only the twins are there. A program that fails is a Result, never an error. Setters of
 // Request, Config and Options never fail: what was wrong is told by the call that uses them. Client,
-// CancelToken and Task may be used by many threads; Result, Job and Artifact are values, cheap to copy.
+// CancelToken and Task may be used by many threads; Result, Job and Artifact are values, cheap to copy. What a
+// callback throws ends its call, which throws it on; a function try_… gives it as an Error that has it.
 
 #ifndef LIBUNSANDBOX_HPP
 #define LIBUNSANDBOX_HPP
@@ -17,11 +18,13 @@
 #include "unsandbox.h"
 
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -98,6 +101,17 @@ std::optional<std::string> get(Get getter, Args... args) {
     return optional_text(data, len);
 }
 
+/// Advice with the names of this header: "unsandbox_config_set_ca_file" is Config::ca_file.
+inline std::string in_cpp(std::string text) {
+    const std::pair<std::string_view, std::string_view> names[] = {
+        {"unsandbox_config_set_", "Config::"}, {"unsandbox_config_", "Config::"},
+        {"unsandbox_request_set_", "Request::"}, {"unsandbox_request_", "Request::"},
+        {"unsandbox_options_set_", "Options::"}, {"unsandbox_client_", "Client::"}};
+    for (const auto &[c, cpp] : names)
+        for (std::size_t at; (at = text.find(c)) != std::string::npos;) text.replace(at, c.size(), cpp);
+    return text;
+}
+
 inline const std::uint8_t *bytes(std::string_view data) {
     return reinterpret_cast<const std::uint8_t *>(data.data());
 }
@@ -109,15 +123,25 @@ class Error : public std::exception {
 public:
     /// Takes over an error of the C API.
     explicit Error(unsandbox_error *error) : error_(error, unsandbox_error_free) {}
+    /// A call that was ended because one of its callbacks threw this.
+    explicit Error(std::exception_ptr thrown) noexcept : thrown_(std::move(thrown)) {}
 
-    /// UNSANDBOX_ERR_…
-    std::int32_t code() const noexcept { return unsandbox_error_code(error_.get()); }
+    /// UNSANDBOX_ERR_…; UNSANDBOX_ERR_CANCELLED where a callback threw.
+    std::int32_t code() const noexcept {
+        return thrown_ ? UNSANDBOX_ERR_CANCELLED : unsandbox_error_code(error_.get());
+    }
     /// The code as a word, such as "RATE_LIMITED".
-    std::string name() const { return unsandbox_error_name(error_.get(), nullptr); }
+    std::string name() const {
+        return thrown_ ? unsandbox_code_name(code()) : unsandbox_error_name(error_.get(), nullptr);
+    }
+    /// One sentence, with what lay underneath.
     const char *what() const noexcept override {
+        if (thrown_) return "a callback threw an exception, which ended the call";
         return unsandbox_error_message(error_.get(), nullptr);
     }
     std::string message() const { return what(); }
+    /// What a callback threw, to be thrown on; empty for other errors.
+    const std::exception_ptr &thrown() const noexcept { return thrown_; }
     /// The HTTP status of the reply, or 0.
     int http_status() const noexcept { return unsandbox_error_http_status(error_.get()); }
     /// The server's own words.
@@ -136,12 +160,24 @@ public:
     }
     /// What to do about it, where the message does not say.
     std::optional<std::string> hint() const {
-        return detail::get(unsandbox_error_hint, error_.get());
+        auto text = detail::get(unsandbox_error_hint, error_.get());
+        if (text) *text = detail::in_cpp(std::move(*text));
+        return text;
     }
+    /// NULL where a callback threw.
     const unsandbox_error *c_handle() const noexcept { return error_.get(); }
+
+#ifdef UNSANDBOX_EXCEPTIONS
+    /// Throws what a callback threw, or this error.
+    [[noreturn]] void raise() const {
+        if (thrown_) std::rethrow_exception(thrown_);
+        throw *this;
+    }
+#endif
 
 private:
     std::shared_ptr<unsandbox_error> error_;
+    std::exception_ptr thrown_;
 };
 
 /// A value, or the Error that stands in its place.
@@ -163,13 +199,13 @@ public:
     const Error &error() const noexcept { return *std::get_if<1>(&either_); }
 
 #ifdef UNSANDBOX_EXCEPTIONS
-    /// The value; throws the error where there is none.
+    /// The value; throws the error where there is none, or what a callback threw.
     T value() && {
-        if (!has_value()) throw error();
+        if (!has_value()) error().raise();
         return std::move(**this);
     }
     const T &value() const & {
-        if (!has_value()) throw error();
+        if (!has_value()) error().raise();
         return **this;
     }
 #endif
@@ -459,9 +495,12 @@ public:
     UNSANDBOX_SETTER(Request, network_mode, (std::string_view mode), (mode)) {
         return set(unsandbox_request_set_network_mode, mode.data(), mode.size());
     }
-    /// 1 to 900 seconds.
-    UNSANDBOX_SETTER(Request, ttl, (std::chrono::seconds seconds), (seconds)) {
-        return set(unsandbox_request_set_ttl, static_cast<std::int64_t>(seconds.count()));
+    /// 1 to 900 seconds. Of any precision, such as 5s or 1500ms; rounded up to whole ones.
+    UNSANDBOX_SETTER(Request, ttl, (std::chrono::duration<double> seconds), (seconds)) {
+        const double whole = std::ceil(seconds.count());
+        // What does not fit, NaN among it, is refused as the largest number is.
+        const bool fits = whole > -1e18 && whole < 1e18;
+        return set(unsandbox_request_set_ttl, fits ? static_cast<std::int64_t>(whole) : INT64_MAX);
     }
     UNSANDBOX_SETTER(Request, return_artifact, (bool yes = true), (yes)) {
         return set(unsandbox_request_set_return_artifact, yes ? 1 : 0);
@@ -612,7 +651,62 @@ private:
     std::shared_ptr<unsandbox_cancel_token> token_;
 };
 
-/// Options of one call. Callbacks run on threads of the library and must not throw.
+namespace detail {
+
+/// What the callbacks of a call have thrown, the first of it, and the token by which that ends the call.
+class Thrown {
+public:
+    /// Runs a callback, unless one has thrown before; whether it came to its end.
+    template <class Call>
+    bool guard(Call call) noexcept {
+        return !has() && guard_always(std::move(call));
+    }
+    /// As guard, whatever was thrown before.
+    template <class Call>
+    bool guard_always(Call call) noexcept {
+#ifdef UNSANDBOX_EXCEPTIONS
+        try {
+            call();
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (!first_) first_ = std::current_exception();
+            token_.cancel();
+            return false;
+        }
+#else
+        call();
+#endif
+        return true;
+    }
+    bool has() const noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return static_cast<bool>(first_);
+    }
+    std::exception_ptr first() const noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return first_;
+    }
+    /// The token that ends the call.
+    void use(const CancelToken &token) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        token_ = token;
+    }
+    /// Before a call: forgets what an earlier one met; whether it met anything, so that its token is used up.
+    bool forget() noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return std::exchange(first_, nullptr) != nullptr;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::exception_ptr first_;
+    CancelToken token_;
+};
+
+} // namespace detail
+
+/// Options of one call. Callbacks run on threads of the library. What one throws cancels the call, by its token, and is
+/// thrown by the call, or by what takes the end of its task; there are no further callbacks then.
 class Options : public detail::Builder<Options, unsandbox_options, unsandbox_options_free> {
 public:
     Options() { make(unsandbox_options_new); }
@@ -620,35 +714,71 @@ public:
         return set(unsandbox_options_set_timeout_ms, static_cast<std::uint64_t>(time.count()));
     }
     UNSANDBOX_SETTER(Options, cancel, (const CancelToken &token), (token)) {
+        chosen_ = token;
+        if (thrown_) thrown_->use(token);
         return set(unsandbox_options_set_cancel_token,
             static_cast<const unsandbox_cancel_token *>(token.c_handle()));
     }
     /// Output as the program writes it.
     UNSANDBOX_SETTER(Options, on_output, (std::function<void(Stream, std::string_view)> call), (std::move(call))) {
-        using Call = std::function<void(Stream, std::string_view)>;
-        void *data = new Call(std::move(call));
+        using Call = Guarded<std::function<void(Stream, std::string_view)>>;
+        void *data = new Call{std::move(call), guarded()};
         return set(
             unsandbox_options_set_output,
             static_cast<unsandbox_output_fn>([](void *it, std::int32_t stream,
                                                 const std::uint8_t *bytes, std::size_t len) {
                 const std::string_view view(reinterpret_cast<const char *>(bytes), len);
-                (*static_cast<Call *>(it))(static_cast<Stream>(stream), view);
+                const auto *guarded = static_cast<Call *>(it);
+                guarded->thrown->guard([&] { guarded->call(static_cast<Stream>(stream), view); });
             }),
             data, static_cast<unsandbox_free_fn>([](void *it) { delete static_cast<Call *>(it); }));
     }
     /// Standard input of the next program: fills a buffer and gives how much it wrote, 0 at the end,
     /// a negative number for an error.
     UNSANDBOX_SETTER(Options, on_stdin, (std::function<std::int64_t(char *, std::size_t)> call), (std::move(call))) {
-        using Call = std::function<std::int64_t(char *, std::size_t)>;
-        void *data = new Call(std::move(call));
+        using Call = Guarded<std::function<std::int64_t(char *, std::size_t)>>;
+        void *data = new Call{std::move(call), guarded()};
         return set(
             unsandbox_options_set_stdin,
             static_cast<unsandbox_read_fn>(
                 [](void *it, std::uint8_t *buffer, std::size_t capacity) -> std::int64_t {
-                    return (*static_cast<Call *>(it))(reinterpret_cast<char *>(buffer), capacity);
+                    const auto *guarded = static_cast<Call *>(it);
+                    std::int64_t len = -1;
+                    guarded->thrown->guard(
+                        [&] { len = guarded->call(reinterpret_cast<char *>(buffer), capacity); });
+                    return len;
                 }),
             data, static_cast<unsandbox_free_fn>([](void *it) { delete static_cast<Call *>(it); }));
     }
+
+private:
+    friend class Client;
+
+    template <class Function>
+    struct Guarded {
+        Function call;
+        std::shared_ptr<detail::Thrown> thrown;
+    };
+
+    const std::shared_ptr<detail::Thrown> &guarded() {
+        if (!thrown_) {
+            thrown_ = std::make_shared<detail::Thrown>();
+            new_token();
+        }
+        return thrown_;
+    }
+    void new_token() const {
+        const CancelToken token = chosen_ ? *chosen_ : CancelToken();
+        thrown_->use(token);
+        (void)unsandbox_options_set_cancel_token(c_handle(), token.c_handle(), nullptr);
+    }
+    /// What the callbacks of the call that begins will have thrown; empty where there are none.
+    std::shared_ptr<detail::Thrown> begin() const {
+        if (thrown_ && thrown_->forget()) new_token();
+        return thrown_;
+    }
+    std::shared_ptr<detail::Thrown> thrown_;
+    std::optional<CancelToken> chosen_;
 };
 
 /// A language as an endpoint offers it.
@@ -770,7 +900,8 @@ auto received(Function function, Args... args)
 class Task {
 public:
     /// Takes over a task of the C API.
-    explicit Task(unsandbox_task *task) : task_(task) {}
+    explicit Task(unsandbox_task *task, std::shared_ptr<detail::Thrown> thrown = nullptr)
+        : task_(task), thrown_(std::move(thrown)) {}
 
     bool is_done() const noexcept { return unsandbox_task_is_done(task_.get()) != 0; }
     void cancel() const noexcept { unsandbox_task_cancel(task_.get()); }
@@ -807,10 +938,12 @@ private:
         unsandbox_error *err = nullptr;
         const auto code = unsandbox_task_wait(task_.get(), timeout_ms, &result, &err);
         if (code == UNSANDBOX_PENDING) return std::nullopt;
-        if (code != UNSANDBOX_OK) return Expected<Result>(Error(err));
-        return Expected<Result>(Result(result));
+        Expected<Result> end = code == UNSANDBOX_OK ? Expected<Result>(Result(result)) : Error(err);
+        const auto first = thrown_ ? thrown_->first() : nullptr;
+        return first ? Error(first) : std::move(end);
     }
     detail::Handle<unsandbox_task, unsandbox_task_free> task_;
+    std::shared_ptr<detail::Thrown> thrown_;
 };
 
 /// A place that runs code: this machine, a server of your own, or the service.
@@ -920,7 +1053,7 @@ public:
     }
 
     /// Starts a program and returns at once; notify is called once from a thread of the library, when
-    /// the task is done.
+    /// the task is done. What it throws is thrown where the end of the task is taken, if that comes later.
     Expected<Task> try_start(const Request &request, std::function<void()> notify = nullptr,
                              const Options &options = {}) const noexcept {
         if (request.error()) return *request.error();
@@ -1011,11 +1144,13 @@ private:
     template <class Start>
     static Expected<Task> task(std::function<void()> notify, const Options &options, Start start) {
         if (options.error()) return *options.error();
-        using Notify = std::function<void()>;
-        auto owned = notify ? std::make_unique<Notify>(std::move(notify)) : nullptr;
+        auto thrown = options.begin();
+        if (!thrown && notify) thrown = std::make_shared<detail::Thrown>();
+        using Notify = Options::Guarded<std::function<void()>>;
+        auto owned = notify ? std::make_unique<Notify>(Notify{std::move(notify), thrown}) : nullptr;
         const unsandbox_notify_fn call = [](void *data) {
             const std::unique_ptr<Notify> once(static_cast<Notify *>(data));
-            (*once)();
+            once->thrown->guard_always(once->call);
         };
         unsandbox_task *made = nullptr;
         unsandbox_error *err = nullptr;
@@ -1024,20 +1159,23 @@ private:
         if (code != UNSANDBOX_OK) return Error(err);
         // The call that comes once frees it.
         (void)owned.release();
-        return Task(made);
+        return Task(made, std::move(thrown));
     }
     /// Calls a function of the C API that takes options and gives an object.
     template <class Given, class Function, class... Args>
     auto ask(const Options &options, Function function, Args... args) const
         -> Expected<decltype(detail::value_of(static_cast<Given *>(nullptr)))> {
         if (options.error()) return *options.error();
-        return detail::received<Given>(function, client_.get(), args..., options.c_handle());
+        const auto thrown = options.begin();
+        auto given = detail::received<Given>(function, client_.get(), args..., options.c_handle());
+        if (const auto first = thrown ? thrown->first() : nullptr) return Error(first);
+        return given;
     }
     detail::Handle<unsandbox_client, unsandbox_client_free> client_;
 };
 
 /// Sends the library's messages to a function, for the whole process; level is UNSANDBOX_LOG_….
-/// It is called from any thread and must not throw; an empty one ends logging.
+/// It is called from any thread; what it throws is dropped; an empty one ends logging.
 inline Expected<Done> try_set_log(std::function<void(std::int32_t, std::string_view)> call,
                                   std::int32_t level) noexcept {
     using Call = std::function<void(std::int32_t, std::string_view)>;
@@ -1045,7 +1183,7 @@ inline Expected<Done> try_set_log(std::function<void(std::int32_t, std::string_v
     unsandbox_error *err = nullptr;
     const unsandbox_log_fn forward = [](void *it, std::int32_t of, const char *data,
                                         std::size_t len) {
-        (*static_cast<Call *>(it))(of, std::string_view(data, len));
+        detail::Thrown().guard([&] { (*static_cast<Call *>(it))(of, std::string_view(data, len)); });
     };
     const auto code = unsandbox_set_log(
         logs ? forward : nullptr, new Call(std::move(call)),

@@ -13,12 +13,15 @@ INSTALLED := bin/unsandbox include/unsandbox.h include/unsandbox.hpp \
 # A debug build is installed as it is: its symbols are why it was built.
 STRIP := $(if $(filter release,$(PROFILE)),strip --strip-unneeded --remove-section=.comment,true)
 COMPRESS ?= gzip -9
-FILL := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g'
+# Programs find a library outside the folders of the loader by the path that pkg-config puts into them.
+comma := ,
+RPATH := $(if $(filter /usr /usr/local,$(PREFIX)),,-Wl$(comma)-rpath$(comma)$${libdir} )
+FILL := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@RPATH@|$(RPATH)|g'
 
 .PHONY: install install-files uninstall dist
 
 install: build install-files
-	@echo "installed below $(INSTALL); if $(PREFIX)/lib is new to the loader, run ldconfig"
+	@echo "installed below $(INSTALL)$(if $(RPATH),; for pkg-config: export PKG_CONFIG_PATH=$(PREFIX)/lib/pkgconfig,; if $(PREFIX)/lib is new to the loader, run ldconfig)"
 
 install-files:
 	install -d $(sort $(dir $(addprefix $(INSTALL)/,$(INSTALLED))))

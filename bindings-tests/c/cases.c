@@ -168,11 +168,6 @@ static void put_error(unsandbox_error *err) {
     const char *message = unsandbox_error_message(err, &len);
     put("message");
     put_word(message, len);
-    const char *cause = unsandbox_error_cause(err, &len);
-    if (cause) {
-        put("%3A%20");
-        for (size_t i = 0; i < len; i++) printf("%%%02X", (unsigned char)cause[i]);
-    }
     putchar('\n');
     if (unsandbox_error_http_status(err)) put_number("http_status", unsandbox_error_http_status(err));
     if (unsandbox_error_retry_after_ms(err) >= 0)

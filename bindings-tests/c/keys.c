@@ -30,8 +30,7 @@ int main(int argc, char **argv) {
         unsandbox_result *result = NULL;
         err = NULL;
         if (unsandbox_client_execute(client, request, NULL, &result, &err)) {
-            const char *cause = unsandbox_error_cause(err, NULL);
-            printf("%s: %s\n", unsandbox_error_message(err, NULL), cause ? cause : "");
+            printf("%s\n", unsandbox_error_message(err, NULL));
             unsandbox_error_free(err);
         } else {
             unsandbox_result_free(result);

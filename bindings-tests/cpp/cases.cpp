@@ -121,8 +121,7 @@ public:
 
     void error(const unsandbox::Error &error) {
         words("error", {error.name()});
-        const auto cause = error.cause();
-        words("message", {error.message() + (cause ? ": " + *cause : "")});
+        words("message", {error.message()});
         if (error.http_status()) number("http_status", error.http_status());
         if (const auto after = error.retry_after()) number("retry_after_ms", after->count());
         number("may_have_run", error.may_have_run());

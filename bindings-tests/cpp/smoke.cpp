@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <future>
+#include <stdexcept>
 #include <thread>
 #include <type_traits>
 
@@ -85,6 +86,87 @@ static void with_exceptions(const char *url) {
     CHECK(task.is_done() && task.get().out() == "42\n");
     CHECK(thrown_by([&] { (void)task.get(); }).code() == UNSANDBOX_ERR_CONFLICT);
 }
+
+struct Refusal : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// The number that the call threw, or the text of its Refusal as a number.
+template <class Call>
+static int number_thrown_by(Call call) {
+    try {
+        call();
+    } catch (int number) {
+        return number;
+    } catch (const Refusal &refusal) {
+        return std::atoi(refusal.what());
+    }
+    CHECK(!"nothing was thrown");
+    std::abort();
+}
+
+/// What callbacks throw is thrown by the call that they belong to, as it was.
+static void thrown_in_callbacks(const char *url) {
+    Client client(Config().base_url(url).retries(0));
+    const Request fine("python", "fine");
+    const auto refusing = [](auto &&...) { throw Refusal("41"); };
+    Options output;
+    output.on_output(refusing);
+    for (int turn = 0; turn < 2; turn++)
+        CHECK(number_thrown_by([&] { (void)client.execute(fine, output); }) == 41);
+    CHECK(number_thrown_by([&] { (void)client.run(Request::detect("#!/usr/bin/env python3\n"), output); }) == 41);
+    CHECK(number_thrown_by([&] {
+              (void)client.execute(fine, Options().on_stdin([](char *, std::size_t) -> std::int64_t { throw 42; }));
+          }) == 42);
+    CHECK(number_thrown_by([&] { client.start(fine, nullptr, output).get(); }) == 41);
+    CHECK(number_thrown_by([&] { client.start(fine, nullptr, output).wait_for(60s); }) == 41);
+    std::promise<void> notified;
+    const Task task = client.start(fine, [&] {
+        notified.set_value();
+        throw 43;
+    });
+    notified.get_future().wait();
+    while (task.fd() < 0) std::this_thread::yield();
+    // It may be taken before the callback has thrown.
+    try {
+        CHECK(task.get().out() == "42\n");
+    } catch (int number) {
+        CHECK(number == 43);
+    }
+
+    // Without a throw, as a value that has it; the token of the caller is cancelled, and its next call is refused.
+    const CancelToken token;
+    Options chosen;
+    chosen.cancel(token).on_output(refusing);
+    const auto end = client.try_execute(fine, chosen);
+    CHECK(!end && end.error().code() == UNSANDBOX_ERR_CANCELLED && end.error().name() == "CANCELLED");
+    CHECK(end.error().thrown() && !end.error().c_handle() && !end.error().body() && !end.error().retry_after());
+    CHECK(number_thrown_by([&] { end.error().raise(); }) == 41);
+    CHECK(token.is_cancelled());
+    CHECK(thrown_by([&] { (void)client.execute(fine, chosen); }).code() == UNSANDBOX_ERR_CANCELLED);
+    // A log that throws harms nothing.
+    CHECK(try_set_log([](std::int32_t, std::string_view) { throw 44; }, UNSANDBOX_LOG_TRACE));
+    CHECK(client.execute(fine));
+    CHECK(try_set_log(nullptr, UNSANDBOX_LOG_OFF));
+}
+
+/// A callback that throws stops the program on this machine.
+static void thrown_on_this_machine() {
+    Client client(Config().base_url("local:"));
+    int pieces = 0;
+    const auto begun = std::chrono::steady_clock::now();
+    const auto refusing = [&](Stream, std::string_view) {
+        pieces++;
+        throw 45;
+    };
+    const Request endless("bash", "echo one; while true; do echo more; done");
+    CHECK(number_thrown_by([&] { (void)client.execute(endless, Options().on_output(refusing)); }) == 45);
+    CHECK(pieces == 1);
+    CHECK(number_thrown_by([&] { client.start(endless, nullptr, Options().on_output(refusing)).get(); }) == 45);
+    CHECK(pieces == 2 && std::chrono::steady_clock::now() - begun < 30s);
+    const Result result = client.execute(Request("bash", "true"));
+    CHECK(result && result.runtime()->find("bash") != std::string::npos);
+}
 #endif
 
 static void without_exceptions(const char *url) {
@@ -97,6 +179,13 @@ static void without_exceptions(const char *url) {
     const auto request = Request("python", "fine").ttl(5s).args({"a", "b"}).env("A", "1");
     auto result = client.try_execute(request, Options().timeout(60s));
     CHECK(result && result->out() == "42\n");
+    for (auto ttl : {-0.5, 0.0, 900.1, HUGE_VAL, std::nan("")}) {
+        auto refused = client.try_execute(Request("python", "x").ttl(std::chrono::duration<double>(ttl)));
+        CHECK(!refused && refused.error().message().find("ttl must be") != std::string::npos);
+    }
+    CHECK(client.try_execute(Request("python", "fine").ttl(1500ms)));
+    CHECK(client.try_execute(Request("python", "fine").ttl(std::chrono::duration<float>(899.5f))));
+    CHECK(client.try_execute(Request("python", "fine").ttl(1min)));
     auto wrong = client.try_execute(Request("python", "x").limit("colour", 1).ttl(5s));
     CHECK(!wrong && wrong.error().code() == UNSANDBOX_ERR_ARGUMENT);
     CHECK(wrong.error().message().find("colour") != std::string::npos);
@@ -129,7 +218,12 @@ static void without_exceptions(const char *url) {
     CHECK(!wrong.error().hint());
     const auto refused = client.try_execute(Request("python", "status 401")).error();
     CHECK(refused.code() == UNSANDBOX_ERR_AUTH && refused.hint());
-    CHECK(refused.hint()->find("unsandbox_config_set_api_key") != std::string::npos);
+    CHECK(refused.hint()->find("Config::api_key") != std::string::npos);
+    CHECK(refused.hint()->find("unsandbox_") == std::string::npos);
+    const auto far = Client::try_create(Config().base_url("http://127.0.0.1:1").retries(0).proxy(""));
+    const auto lost = far->try_health().error();
+    CHECK(lost.message().size() > lost.cause()->size() && lost.message().find(*lost.cause()) != std::string::npos);
+    CHECK(lost.hint()->find("Config::base_url") != std::string::npos);
     CHECK(try_set_log(nullptr, UNSANDBOX_LOG_OFF));
     CHECK(!try_set_log(nullptr, 77));
     CHECK(client.try_probe().error().code() == UNSANDBOX_ERR_ARGUMENT);
@@ -137,9 +231,15 @@ static void without_exceptions(const char *url) {
 }
 
 int main(int argc, char **argv) {
-    CHECK(argc == 2);
+    CHECK(argc >= 2);
 #ifdef UNSANDBOX_EXCEPTIONS
+    if (argc == 3) {
+        thrown_on_this_machine();
+        std::puts("good");
+        return 0;
+    }
     with_exceptions(argv[1]);
+    thrown_in_callbacks(argv[1]);
 #endif
     without_exceptions(argv[1]);
     std::puts("good");

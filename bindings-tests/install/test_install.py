@@ -7,6 +7,7 @@ UNSANDBOX_INSTALL_PROFILE=release tries the form that users get; else it is the 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -134,6 +135,51 @@ def test_pkg_config(compiler: str, source: str, tree: Path, empty: Path) -> None
     assert flags(tree, "--modversion") == ["0.1.0"]
     run(compiler, source, *flags(tree, "--cflags", "--libs"), "-o", "hello", cwd=empty)
     check(empty / "hello", tree, shared=True)
+
+
+def readme(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize(("compiler", "language"), [("cc", "c"), ("c++ -std=c++17", "cpp")])
+def test_the_line_of_the_readme_is_enough_for_a_prefix_of_its_own(
+    compiler: str, language: str, tree: Path, tmp_path: Path
+) -> None:
+    """PKG_CONFIG_PATH for the compiler, and nothing for the program."""
+    if shutil.which("pkg-config") is None:
+        pytest.skip("pkg-config is not installed")
+    (tmp_path / f"hello.{language}").write_text(readme(language))
+    line = f"{compiler} hello.{language} $(pkg-config --cflags --libs unsandbox) -o hello"
+    run("sh", "-c", line, cwd=tmp_path, PKG_CONFIG_PATH=str(tree / "lib/pkgconfig"))
+    program = [tmp_path / "hello"]
+    assert run(*program, UNSANDBOX_URL="local:") == "42\n"
+    if language == "c":
+        away = {**os.environ, "UNSANDBOX_URL": "http://127.0.0.1:1", "no_proxy": "*"}
+        done = subprocess.run(program, capture_output=True, text=True, env=away, timeout=60)
+        assert done.returncode == 1 and done.stdout == "" and "could not be reached: " in done.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--trace-children=yes", "--trace-children-skip=/proc/self/fd/*"]])
+def test_valgrind_has_nothing_to_say_of_the_program_of_the_readme(more: list[str], prefix: Path, tmp_path: Path) -> None:
+    """Nor of the copies of the process from which the jailer is started, which are gone before they are looked at."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed")
+    (tmp_path / "hello.c").write_text(readme("c"))
+    run("cc", "hello.c", *flags(prefix, "--cflags", "--libs"), "-o", "hello", cwd=tmp_path)
+    words = ["valgrind", "--leak-check=full", "--show-leak-kinds=all", "--error-exitcode=9", *more, tmp_path / "hello"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env={**os.environ, "UNSANDBOX_URL": "local:"})
+    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
+    assert done.stderr.count("HEAP SUMMARY") == done.stderr.count("no leaks are possible") == 1, done.stderr
+    assert "ERROR SUMMARY: 0 errors" in done.stderr
+
+
+def test_the_loader_is_told_only_of_prefixes_that_it_does_not_know(tmp_path: Path) -> None:
+    for prefix, rpath in (("/usr", False), ("/usr/local", False), ("/opt/unsandbox", True)):
+        make("install-files", f"PREFIX={prefix}", f"DESTDIR={tmp_path}")
+        text = (tmp_path / prefix[1:] / "lib/pkgconfig/unsandbox.pc").read_text()
+        assert ("-Wl,-rpath,${libdir}" in text) == rpath and "@" not in text, text
 
 
 @pytest.mark.parametrize(("compiler", "source"), [("cc", "hello.c"), ("c++", "hello.cpp")])

@@ -30,7 +30,7 @@ def test_what_is_not_awaited_says_what_to_do(client: unsandbox.Client, stub: Stu
             with pytest.raises(TypeError, match="Client for `with`"):
                 with awaited:  # type: ignore[attr-defined]
                     pass
-            # What a callback gives back is no matter of the call.
+            # The call does not care what a callback gives back.
             job = await awaited.execute_async("python", "fine")
             assert (await job.wait(on_update=lambda it: it)).ok
             assert (await awaited.execute("python", "fine", on_stdout=lambda _: result)).ok
@@ -69,7 +69,7 @@ def test_check_raises_for_a_program_that_failed(client: unsandbox.Client) -> Non
     error = caught.value
     assert (error.returncode, error.stderr, error.result.exit_code) == (7, "boom\n", 7)
     assert str(error).endswith("standard error ends with:\nboom")
-    # It is no answer of an endpoint, and no builtin that those are.
+    # Not an answer of an endpoint, and not a builtin as those are.
     assert not isinstance(error, (unsandbox.ApiError, ValueError, OSError))
 
 

@@ -66,6 +66,11 @@ OCAML = "cp {here}/*.ml {build}/ && cd {build} && ocamlfind ocamlopt -thread -pa
 
 #: unsafe.StringData came with 1.20.
 GO = "go version | grep -Eq 'go1[.][2-9][0-9]'"
+#: As `make install` fills it, for a library and a header that are not in one prefix.
+PKG_CONFIG = (
+    "sed -e 's|@VERSION@|0|' -e 's|@RPATH@|-Wl,-rpath,{lib} |' -e 's|^libdir=.*|libdir={lib}|'"
+    f" -e 's|^includedir=.*|includedir={{include}}|' {ROOT / 'scripts/unsandbox.pc.in'}"
+)
 
 KINDS = (
     Kind(
@@ -75,9 +80,11 @@ KINDS = (
     ),
     Kind("deno", ("deno",), (), **script("deno run --quiet --no-config --no-lock --allow-ffi --allow-env", "ts"), debian=()),
     Kind(
-        "go", (GO, "cc"), ("cd {here} && go build -o {build}/ ./hello ./cases",),
-        "{build}/hello", "{build}/cases", ("golang-go",),
-        environment={"CGO_CFLAGS": "-I{include}", "CGO_LDFLAGS": "-L{lib}", "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local"},
+        "go", (GO, "cc", "pkg-config"),
+        (f"{PKG_CONFIG} > {{build}}/unsandbox.pc", "cd {here} && go build -o {build}/ ./hello ./cases"),
+        "{build}/hello", "{build}/cases", ("golang-go", "pkg-config"),
+        # Go's cache does not look at what pkg-config says: another library is another definition.
+        environment={"PKG_CONFIG_PATH": "{build}", "CGO_CPPFLAGS": "-DLIBRARY={lib}", "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local"},
     ),
     Kind("guile", ("guile",), (), **script("guile -L {here}", "scm"), debian=("guile-3.0",), environment={"GUILE_AUTO_COMPILE": "0", "LC_ALL": "C.UTF-8", "XDG_CACHE_HOME": "{build}"}),
     Kind(

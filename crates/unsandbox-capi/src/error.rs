@@ -22,7 +22,7 @@ impl unsandbox_error {
     pub fn boxed(error: Error) -> Box<Self> {
         Box::new(unsandbox_error {
             name: Text::copy(error.code().name()),
-            message: Text::copy(error.message()),
+            message: Text::new(error.to_string()),
             body: Text::optional(error.body()),
             cause: Text::optional(error.cause()),
             job_id: Text::optional(error.job_id()),
@@ -58,8 +58,9 @@ pub extern "C" fn unsandbox_error_name(
     ffi!(or c"".as_ptr(), { read(error).map_or_else(|| give_empty(len), |e| give(&e.name, len)) })
 }
 
-/// One sentence that names the thing, the value and the limit; "" for NULL. Keys never appear in it, and
-/// control characters are escaped: the words may be a server's.
+/// One sentence that names the thing, the value and the limit, and what lay underneath, as in "… could not be
+/// reached: connection refused"; "" for NULL. Keys never appear in it, and control characters are escaped: the
+/// words may be a server's.
 ///
 /// @param len  receives the length in bytes; may be NULL.
 /// @return UTF-8, NUL-terminated, borrowed until the error is freed.
@@ -112,7 +113,8 @@ pub extern "C" fn unsandbox_error_may_have_run(error: *const unsandbox_error) ->
     ffi!(or 0, { read(error).map_or(0, |e| i32::from(e.error.may_have_run())) })
 }
 
-/// What lay underneath, as text from the nearest cause outwards. NULL where nothing did.
+/// What lay underneath alone, which ends the message: text from the nearest cause outwards. NULL where nothing
+/// did.
 ///
 /// @param len  receives the length in bytes; may be NULL.
 /// @return UTF-8, NUL-terminated, borrowed until the error is freed.

@@ -2,11 +2,11 @@
 
 // Package unsandbox runs code of any language in a sandbox, through libunsandbox and cgo.
 //
-//	go build, with CGO_CFLAGS and CGO_LDFLAGS from pkg-config where the library is in a place of its own
+// pkg-config finds the library: set PKG_CONFIG_PATH to PREFIX/lib/pkgconfig where it is in a prefix of its own.
 package unsandbox
 
 /*
-#cgo LDFLAGS: -lunsandbox
+#cgo pkg-config: unsandbox
 #include <stdlib.h>
 #include <unsandbox.h>
 */

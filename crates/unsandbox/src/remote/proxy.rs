@@ -209,7 +209,17 @@ mod tests {
         let proxy = choose(&explicit, "http://127.0.0.1:1", &env).unwrap().unwrap();
         assert_eq!(shown(&proxy), "mine:2");
         assert!(!format!("{explicit:?}").contains("hunter2"));
-        for bad in ["", "ftp://h:1", "socks4://h:1", "http://", "http://me:hunter2@", "a b"] {
+        for bad in [
+            "",
+            "ftp://h:1",
+            "http://h:99999",
+            "http://h:port",
+            "http://:80",
+            "socks4://h:1",
+            "http://",
+            "http://me:hunter2@",
+            "a b",
+        ] {
             let error = choose(&ProxyChoice::Url(Secret::new(bad)), "https://h", &env).unwrap_err();
             assert_eq!(error.code(), ErrorCode::Config, "{bad:?}");
             assert!(!format!("{error:?}").contains("hunter2"));
