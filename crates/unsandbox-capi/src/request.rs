@@ -191,7 +191,7 @@ pub extern "C" fn unsandbox_request_add_input_file(
 }
 
 /// Adds a file by its path in the working directory, as "pkg/util.py"; missing folders are made. At most 1,000 files,
-/// 64 MB together, and 1,024 bytes of a path. For the local engine and servers of one's own; the service does not know
+/// 64 MB together, and 1,024 bytes of a path. For the local engine and servers of your own; the service does not know
 /// it and refuses it.
 ///
 /// @param path     relative, without "." and ".." as parts; copied.
@@ -258,7 +258,7 @@ pub extern "C" fn unsandbox_request_add_arg(
 }
 
 /// Adds a flag of the compiler, such as "-O2"; docs/languages.md has the flags that each language takes. For the local
-/// engine and servers of one's own; the service does not know it and refuses it.
+/// engine and servers of your own; the service does not know it and refuses it.
 ///
 /// @param flag  without NUL; copied.
 /// @param err   receives an error owned by the caller on failure; may be NULL.

@@ -243,7 +243,7 @@ impl<'a> Scanner<'a, '_> {
         self.string_end(at + quote.open.len(), quote)
     }
 
-    /// `None` where the quote is never closed: then it is no string.
+    /// `None` where the quote is never closed: then it is not a string.
     fn string_end(&self, mut at: usize, quote: &Quote) -> Option<usize> {
         loop {
             let rest = &self.text[at..];
