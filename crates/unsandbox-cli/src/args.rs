@@ -442,7 +442,9 @@ mod tests {
 
     #[test]
     fn the_help_states_the_current_limits() {
-        assert!(run_help().contains("\n  memory_bytes (512M)     memory of the whole run\n"));
+        assert!(run_help().contains(
+            "\n  memory_bytes (512M)     memory of the program, with all processes that it starts\n"
+        ));
         assert_eq!((TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS, QUEUE_MAX), (60, 900, 1000));
         assert!(SERVE_HELP.contains(&format!("at most {WAIT_MAX_SECONDS} s")));
         let [usual, most] = [COMPILE_TIME, COMPILE_TIME_MAX].map(|time| time.as_secs());

@@ -305,18 +305,20 @@ fn what_a_compiler_used_does_not_count_against_the_program() {
     }
 }
 
-/// A function that calls itself until it has used 48 MB of stack, and says so.
+/// A function that calls itself until it has used 48 MB of stack, and says so; with an argument it then stays there.
 const DEEP: [(&str, &str); 2] = [
     (
         "c",
-        "#include <stdio.h>\n#include <string.h>\n\
+        "#include <stdio.h>\n#include <string.h>\n#include <unistd.h>\nstatic int stays;\n\
          static int deep(int n) { volatile char block[1 << 20]; memset((void *)block, n, sizeof block);\n\
-         return n ? deep(n - 1) + block[7] - n : 0; }\nint main(void) { printf(\"deep %d\\n\", deep(48)); return 0; }",
+         if (!n && stays) pause(); return n ? deep(n - 1) + block[7] - n : 0; }\n\
+         int main(int argc, char **argv) { (void)argv; stays = argc > 1; printf(\"deep %d\\n\", deep(48)); return 0; }",
     ),
     (
         "pascal",
         "procedure deep(n: longint); var block: array[1..1048576] of byte; begin\n\
-         fillchar(block, sizeof(block), n); if n > 0 then deep(n - 1) else writeln('deep ', block[7]) end;\n\
+         fillchar(block, sizeof(block), n); if n > 0 then deep(n - 1)\n\
+         else begin while paramcount > 0 do; writeln('deep ', block[7]) end end;\n\
          begin deep(48) end.",
     ),
 ];
@@ -329,14 +331,13 @@ fn the_stack_is_as_large_as_asked_for_and_counts_as_memory() {
         let options = EngineOptions { isolation: level, ..EngineOptions::default() };
         let engine = Engine::new(options).unwrap();
         for (language, code) in DEEP {
-            let run = |limits| {
-                let request = Request::new(language, code).limits(limits);
-                execute_on(&engine, request).unwrap()
-            };
+            let request = |limits| Request::new(language, code).limits(limits);
+            let run = |limits| execute_on(&engine, request(limits)).unwrap();
             let result = run(Limits::default());
             assert_eq!(result.stdout_text(), "deep 0\n", "{language}, {level:?}: {result:?}");
             assert!(run(stack(8 << 20)).stdout.is_empty(), "{language}, {level:?}");
-            assert_eq!(run(little).limit, Some(LimitKind::Memory), "{language}, {level:?}");
+            let result = execute_on(&engine, request(little).arg("stay")).unwrap();
+            assert_eq!(result.limit, Some(LimitKind::Memory), "{language}, {level:?}: {result:?}");
         }
         let raised =
             "import resource as r\nr.setrlimit(r.RLIMIT_STACK, (r.RLIM_INFINITY, r.RLIM_INFINITY))";
