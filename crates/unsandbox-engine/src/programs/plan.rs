@@ -277,9 +277,9 @@ impl Words<'_> {
     }
 }
 
-/// A name that no command takes for an option.
+/// A name that no command takes for an option, or for a file of options.
 fn as_path(name: &str) -> String {
-    if name.starts_with('-') { format!("./{name}") } else { name.to_string() }
+    if name.starts_with(['-', '@']) { format!("./{name}") } else { name.to_string() }
 }
 
 /// A word of a recipe, with the writable tree of this jail instead of `/tmp`.

@@ -4,6 +4,7 @@
 
 use super::scan::{LIKE_C, Quote, Syntax, Token, scan};
 use super::{Draft, Source};
+use std::collections::{HashMap, HashSet};
 
 const FORTRAN: Syntax = Syntax {
     line_comments: &["!"],
@@ -41,35 +42,37 @@ pub(super) fn fortran<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> 
 
 /// The modules that a file defines, and those that it uses.
 struct Modules<'a> {
-    defined: Vec<&'a str>,
-    used: Vec<&'a str>,
+    defined: HashSet<&'a str>,
+    used: HashSet<&'a str>,
 }
 
 fn modules<'a>(tokens: &[Token<'a>]) -> Modules<'a> {
-    let after = |word: &str| -> Vec<&'a str> {
+    let after = |word: &str| -> HashSet<&'a str> {
         let pairs = tokens.windows(2).filter(|two| two[0].is(word) && two[0].begins_line);
         pairs.filter_map(|two| two[1].word()).collect()
     };
     Modules { defined: after("module"), used: after("use") }
 }
 
+/// Files that use each other do not compile in any order, and keep theirs.
 fn in_order_of_use(modules: &[Modules<'_>]) -> Vec<usize> {
+    let mut homes: HashMap<&str, usize> = HashMap::new();
+    for (place, file) in modules.iter().enumerate() {
+        homes.extend(file.defined.iter().map(|name| (*name, place)));
+    }
+    let needs: Vec<HashSet<usize>> = modules
+        .iter()
+        .map(|file| file.used.iter().filter_map(|name| homes.get(name).copied()).collect())
+        .collect();
     let mut order: Vec<usize> = Vec::new();
+    let mut is_placed = vec![false; modules.len()];
     while order.len() < modules.len() {
-        let left = |place: &usize| !order.contains(place);
-        let is_ready = |place: &usize| {
-            let waits_for = |other: usize| {
-                other != *place
-                    && modules[place.to_owned()]
-                        .used
-                        .iter()
-                        .any(|used| modules[other].defined.contains(used))
-            };
-            !(0..modules.len()).filter(left).any(waits_for)
-        };
-        let waiting = || (0..modules.len()).filter(left);
-        // Files that use each other do not compile in any order.
-        let Some(next) = waiting().find(is_ready).or_else(|| waiting().next()) else { break };
+        let is_ready =
+            |place: &usize| needs[*place].iter().all(|need| need == place || is_placed[*need]);
+        let waiting = || (0..modules.len()).filter(|place| !is_placed[*place]);
+        let next = waiting().find(is_ready).or_else(|| waiting().next());
+        let Some(next) = next else { break };
+        is_placed[next] = true;
         order.push(next);
     }
     order

@@ -3,7 +3,7 @@
 //! the directives and the types. The SDK's compiler takes the text as it is.
 
 use super::Draft;
-use super::scan::{LIKE_C, Quote, Syntax, Token, scan};
+use super::scan::{LIKE_C, NEAR, Quote, Syntax, Token, close, scan};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -21,6 +21,8 @@ const CSHARP: Syntax = Syntax {
     ..LIKE_C
 };
 
+/// The longest list of parameters, in tokens.
+const FAR: usize = 2_000;
 /// The namespaces that the SDK's compiler imports by itself.
 const IMPLICIT: [&str; 6] = [
     "System",
@@ -57,11 +59,14 @@ struct Parts {
 
 impl Parts {
     fn of(tokens: &[Token<'_>]) -> Parts {
-        let mut all = Vec::new();
+        let mut all: Vec<(Part, Range<usize>)> = Vec::new();
         let mut begin = 0;
         while begin < tokens.len() {
             let (part, end) = part_at(tokens, begin);
-            all.push((part, begin..end));
+            match all.last_mut() {
+                Some((last, range)) if *last == part && part != Part::Using => range.end = end,
+                _ => all.push((part, begin..end)),
+            }
             begin = end;
         }
         Parts { all }
@@ -77,11 +82,13 @@ impl Parts {
 
     fn written(&self, text: &str, tokens: &[Token<'_>]) -> String {
         let mut out = String::new();
+        let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let place = |out: &mut String, range: &Range<usize>| {
             let (first, last) = (&tokens[range.start], &tokens[range.end - 1]);
-            let line = text[..first.at].matches('\n').count() + 1;
+            let before = ends.partition_point(|end| *end < first.at);
+            let line = before + 1;
             // What is before it on its line keeps its column.
-            let column = first.at - text[..first.at].rfind('\n').map_or(0, |at| at + 1);
+            let column = first.at - before.checked_sub(1).map_or(0, |before| ends[before] + 1);
             out.push_str(&format!("\n#line {line} \"main.cs\"\n{}", " ".repeat(column)));
             out.push_str(&text[first.at..last.end()]);
         };
@@ -114,9 +121,10 @@ fn words(tokens: &[Token<'_>]) -> String {
 /// The kind of what begins here, and where it ends.
 fn part_at(tokens: &[Token<'_>], begin: usize) -> (Part, usize) {
     let next = |place: usize| tokens.get(place).map_or("", |token| token.text);
-    let ends_at = |end: &str| {
-        let found = tokens[begin..].iter().position(|token| token.depth == 0 && token.is(end));
-        found.map_or(tokens.len(), |place| begin + place + 1)
+    // The first of these outside brackets: a statement may have a block, and so may a type.
+    let ends_at = |ends: &[&str]| {
+        let is_end = |token: &Token<'_>| token.depth == 0 && ends.iter().any(|end| token.is(end));
+        tokens[begin..].iter().position(is_end).map_or(tokens.len(), |place| begin + place + 1)
     };
     let first = &tokens[begin];
     if first.text.starts_with('#') {
@@ -126,22 +134,19 @@ fn part_at(tokens: &[Token<'_>], begin: usize) -> (Part, usize) {
         && !matches!(next(begin + 1), "(" | "var" | "await")
         && is_directive(tokens, begin)
     {
-        return (Part::Using, ends_at(";"));
+        return (Part::Using, ends_at(&[";"]));
     }
     if first.is("extern") && next(begin + 1) == "alias" {
-        return (Part::Using, ends_at(";"));
+        return (Part::Using, ends_at(&[";"]));
     }
     if first.is("[") && matches!(next(begin + 1), "assembly" | "module") {
-        return (Part::Using, ends_at("]"));
+        return (Part::Using, ends_at(&["]"]));
     }
     let attributes = attributes_end(tokens, begin);
-    let declared = declares_at(tokens, attributes);
-    let semicolon = ends_at(";");
-    let brace = ends_at("}");
-    match declared {
-        Some(kind) if kind == "delegate" || semicolon < brace => (Part::Type, semicolon),
-        Some(_) => (Part::Type, brace),
-        None => (Part::Statement, semicolon.min(brace)),
+    match declares_at(tokens, attributes) {
+        Some("delegate") => (Part::Type, ends_at(&[";"])),
+        Some(_) => (Part::Type, ends_at(&[";", "}"])),
+        None => (Part::Statement, ends_at(&[";", "}"])),
     }
 }
 
@@ -203,14 +208,15 @@ impl Outside {
         let mut outside = Outside::default();
         let mut functions: Vec<usize> = Vec::new();
         for (place, token) in tokens.iter().enumerate() {
-            functions.retain(|depth| !(token.is("}") && token.depth == *depth));
+            close(&mut functions, token);
             if token.is("{") && begins_function(tokens, place) {
                 functions.push(token.depth);
             }
-            if functions.is_empty() && !in_arrow(tokens, place) {
-                let next = tokens.get(place + 1).map_or("", |next| next.text);
-                outside.returns |= token.is("return") && next != ";";
-                outside.awaits |= token.is("await");
+            let next = tokens.get(place + 1).map_or("", |next| next.text);
+            let returns = token.is("return") && next != ";";
+            if (returns || token.is("await")) && functions.is_empty() && !in_arrow(tokens, place) {
+                outside.returns |= returns;
+                outside.awaits |= !returns;
             }
         }
         outside
@@ -226,8 +232,9 @@ fn begins_function(tokens: &[&Token<'_>], place: usize) -> bool {
     if !before.is(")") {
         return before.is("delegate");
     }
-    let opening =
-        tokens[..place - 1].iter().rposition(|token| token.is("(") && token.depth == before.depth);
+    let near = &tokens[place.saturating_sub(FAR)..place - 1];
+    let opening = near.iter().rposition(|token| token.is("(") && token.depth == before.depth);
+    let opening = opening.map(|at| place - 1 - near.len() + at);
     let word = opening.and_then(|opening| opening.checked_sub(1)).map_or("", |at| tokens[at].text);
     const CONTROL: [&str; 9] =
         ["if", "for", "foreach", "while", "switch", "using", "lock", "catch", "fixed"];
@@ -245,7 +252,7 @@ fn begins_function(tokens: &[&Token<'_>], place: usize) -> bool {
 /// Whether the expression before it is a lambda without braces.
 fn in_arrow(tokens: &[&Token<'_>], place: usize) -> bool {
     let depth = tokens[place].depth;
-    let before = tokens[..place].iter().enumerate().rev();
+    let before = tokens[..place].iter().enumerate().rev().take(NEAR);
     let mut own = before.take_while(|(_, token)| {
         token.depth >= depth
             && !(token.depth == depth && matches!(token.text, ";" | "," | "{" | "}"))

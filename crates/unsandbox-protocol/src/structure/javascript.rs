@@ -2,7 +2,7 @@
 //! JavaScript: whether a text is a module or of the older kind, which node has to be told by the file's name.
 
 use super::Draft;
-use super::scan::{Kind, LIKE_C, Quote, Syntax, Token, expressions, scan};
+use super::scan::{Kind, LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, scan};
 use std::borrow::Cow;
 
 const JAVASCRIPT: Syntax = Syntax {
@@ -15,6 +15,8 @@ const JAVASCRIPT: Syntax = Syntax {
 
 /// A file of ours above the work directory; node asks there for the kind of files called `.js`.
 const MODULES: (&str, &str) = ("package.json", "{\"type\":\"module\"}\n");
+/// The longest list of parameters, in tokens.
+const FAR: usize = 2_000;
 /// What a module of ES does not have, and programs use all the same.
 const COMMON_WORDS: [(&str, &str); 3] = [
     ("require", "const require = $create(import.meta.url);"),
@@ -78,7 +80,7 @@ fn is_module(tokens: &[Token<'_>]) -> bool {
 fn awaits(tokens: &[Token<'_>]) -> bool {
     let mut functions: Vec<usize> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
-        functions.retain(|depth| !(token.is("}") && token.depth == *depth));
+        close(&mut functions, token);
         if token.is("{") && begins_function(tokens, place) {
             functions.push(token.depth);
         }
@@ -106,9 +108,9 @@ fn begins_function(tokens: &[Token<'_>], place: usize) -> bool {
         return place > 1 && tokens[place - 2].is("=");
     }
     if before.is(")") {
-        let opening = tokens[..place - 1]
-            .iter()
-            .rposition(|token| token.is("(") && token.depth == before.depth);
+        let near = &tokens[place.saturating_sub(FAR)..place - 1];
+        let opening = near.iter().rposition(|token| token.is("(") && token.depth == before.depth);
+        let opening = opening.map(|at| place - 1 - near.len() + at);
         let word =
             opening.and_then(|opening| opening.checked_sub(1)).map_or("", |at| tokens[at].text);
         return !matches!(word, "if" | "for" | "while" | "switch" | "catch" | "with" | "await");
@@ -125,7 +127,7 @@ fn begins_function(tokens: &[Token<'_>], place: usize) -> bool {
 /// Whether the expression before it is an arrow without braces: `async () => await x`.
 fn in_arrow(tokens: &[Token<'_>], place: usize) -> bool {
     let depth = tokens[place].depth;
-    let before = tokens[..place].iter().enumerate().rev();
+    let before = tokens[..place].iter().enumerate().rev().take(NEAR);
     let mut own = before.take_while(|(_, token)| {
         token.depth >= depth
             && !(token.depth == depth && matches!(token.text, ";" | "," | "{" | "}"))

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Java, Kotlin and Scala: which class has the `main` that the virtual machine starts.
 
-use super::scan::{Kind, LIKE_C, Quote, Syntax, Token, scan};
+use super::scan::{Kind, LIKE_C, NEAR, Quote, Syntax, Token, scan};
 use super::{Draft, Source};
+use std::collections::HashSet;
 
 const JAVA: Syntax =
     Syntax { strings: &[Quote::block("\"\"\""), Quote::line("\"")], word: "$", ..LIKE_C };
@@ -16,6 +17,12 @@ const KOTLIN: Syntax = Syntax {
     ..LIKE_C
 };
 const SCALA: Syntax = Syntax { word: "$", ..KOTLIN };
+
+/// Bounds on what a text may make of this: classes in classes, all classes, and the parents of one.
+const NESTED_MAX: usize = 16;
+const TYPES_MAX: usize = 10_000;
+const PARENTS_MAX: usize = 16;
+const PARENTS_DEEP: usize = 20;
 
 /// A class or an object of a program.
 #[derive(Debug, Default)]
@@ -50,18 +57,19 @@ pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (entry, form) = {
         let tokens = scan(&draft.text, &KOTLIN);
         let types = object_types(&tokens, &KOTLIN_WORDS);
-        let known: Vec<Vec<Token<'_>>> =
-            others.iter().map(|other| scan(other.text, &KOTLIN)).collect();
-        let known_types: Vec<Type<'_>> =
-            known.iter().flat_map(|tokens| object_types(tokens, &KOTLIN_WORDS)).collect();
-        let in_others =
-            others.iter().zip(&known).find_map(|(other, tokens)| file_class(other.name, tokens));
-        let own = file_class("main.kt", &tokens).or_else(|| main_of(&types, &known_types));
-        match own {
+        let mut known = Vec::new();
+        let mut in_others = None;
+        for other in others {
+            let tokens = scan(other.text, &KOTLIN);
+            in_others = in_others.or_else(|| file_class(other.name, &tokens));
+            known.extend(object_types(&tokens, &KOTLIN_WORDS));
+        }
+        match file_class("main.kt", &tokens).or_else(|| main_of(&types, &known)) {
             Some(entry) => (entry, ""),
             None if has_statements(&tokens, KOTLIN_DECLARES) => (String::new(), "script"),
             None => {
-                (in_others.or_else(|| entry_or_first(&types, &known_types)).unwrap_or_default(), "")
+                let entry = in_others.or_else(|| entry_or_first(&types, &known));
+                (entry.unwrap_or_default(), "")
             }
         }
     };
@@ -73,14 +81,14 @@ pub(super) fn scala<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (entry, form) = {
         let tokens = scan(&draft.text, &SCALA);
         let types = object_types(&tokens, &SCALA_WORDS);
-        let known: Vec<Vec<Token<'_>>> =
-            others.iter().map(|other| scan(other.text, &SCALA)).collect();
-        let known_types: Vec<Type<'_>> =
-            known.iter().flat_map(|tokens| object_types(tokens, &SCALA_WORDS)).collect();
-        match main_of(&types, &known_types).or_else(|| annotated_main(&tokens)) {
+        let known: Vec<Type<'_>> = others
+            .iter()
+            .flat_map(|other| object_types(&scan(other.text, &SCALA), &SCALA_WORDS))
+            .collect();
+        match main_of(&types, &known).or_else(|| annotated_main(&tokens)) {
             Some(entry) => (entry, ""),
             None if has_statements(&tokens, SCALA_DECLARES) => (String::new(), "script"),
-            None => (entry_or_first(&types, &known_types).unwrap_or_default(), ""),
+            None => (entry_or_first(&types, &known).unwrap_or_default(), ""),
         }
     };
     Draft { entry, form, ..draft }
@@ -100,20 +108,38 @@ fn entry_or_first(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
 
 /// Of those that can be started: the public one, one called `Main`, the first one; nested ones last.
 fn main_of(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
-    let all: Vec<&Type<'_>> = types.iter().chain(known).collect();
     let rank =
         |found: &Type<'_>| (!found.is_top, !found.has_main, !found.is_public, found.name != "Main");
-    let starts = types.iter().filter(|found| found.can_start && inherits_main(found, &all, 0));
+    let inherited = names_with_main(types, known);
+    let starts = types.iter().filter(|found| {
+        found.can_start && (found.has_main || inherited.contains(found.name) && has_parents(found))
+    });
     starts.min_by_key(|found| rank(found)).map(|found| found.qualified.clone())
 }
 
-fn inherits_main(found: &Type<'_>, all: &[&Type<'_>], depth: usize) -> bool {
-    const DEEPEST: usize = 20; // a text may make a class its own parent
-    let is_parent = |other: &&&Type<'_>| found.parents.contains(&other.name) && !found.is_interface;
-    found.has_main
-        || found.parents.contains(&"App")
-        || depth < DEEPEST
-            && all.iter().filter(is_parent).any(|other| inherits_main(other, all, depth + 1))
+/// The names of the classes that have a `main` or inherit one.
+fn names_with_main<'a>(types: &[Type<'a>], known: &[Type<'a>]) -> HashSet<&'a str> {
+    let all = || types.iter().chain(known);
+    let mut names: HashSet<&str> =
+        all().filter(|found| found.has_main).map(|found| found.name).collect();
+    names.insert("App");
+    for _ in 0..PARENTS_DEEP {
+        let before = names.len();
+        let inherits = |found: &&Type<'_>| {
+            has_parents(found) && found.parents.iter().any(|parent| names.contains(parent))
+        };
+        let more: Vec<&str> = all().filter(inherits).map(|found| found.name).collect();
+        names.extend(more);
+        if names.len() == before {
+            break;
+        }
+    }
+    names
+}
+
+/// An interface of Java does not hand its `main` down, nor does it inherit one.
+fn has_parents(found: &Type<'_>) -> bool {
+    !found.parents.is_empty() && !found.is_interface
 }
 
 /// The package that a file names before anything else but annotations.
@@ -137,7 +163,7 @@ fn package(tokens: &[Token<'_>]) -> String {
 /// The words before a declaration, back to the end of what is before it.
 fn modifiers<'a>(tokens: &[Token<'a>], place: usize) -> Vec<&'a str> {
     let depth = tokens[place].depth;
-    let before = tokens[..place].iter().rev();
+    let before = tokens[..place].iter().rev().take(NEAR);
     let own = before.take_while(|token| {
         token.depth >= depth
             && !(token.depth == depth && matches!(token.text, ";" | "{" | "}" | "="))
@@ -149,6 +175,7 @@ fn modifiers<'a>(tokens: &[Token<'a>], place: usize) -> Vec<&'a str> {
 fn parents<'a>(tokens: &[Token<'a>], begin: usize, depth: usize, marks: &[&str]) -> Vec<&'a str> {
     let head = tokens[begin..]
         .iter()
+        .take(NEAR)
         .take_while(|token| !(token.depth == depth && matches!(token.text, "{" | ";" | "}")));
     let head: Vec<&Token<'_>> = head.filter(|token| token.depth == depth).collect();
     let Some(mark) = head.iter().position(|token| marks.contains(&token.text)) else {
@@ -157,7 +184,14 @@ fn parents<'a>(tokens: &[Token<'a>], begin: usize, depth: usize, marks: &[&str])
     let ends = head[mark + 1..]
         .iter()
         .take_while(|token| !matches!(token.text, "class" | "object" | "def" | "fun"));
-    ends.filter_map(|token| token.word()).collect()
+    ends.filter_map(|token| token.word()).take(PARENTS_MAX).collect()
+}
+
+/// Takes the types off the stack that this token, a closing bracket, closes.
+fn close(open: &mut Vec<usize>, types: &[Type<'_>], token: &Token<'_>) {
+    while token.is("}") && open.last().is_some_and(|at| types[*at].depth >= token.depth) {
+        open.pop();
+    }
 }
 
 fn java_types(text: &str) -> Vec<Type<'_>> {
@@ -166,9 +200,9 @@ fn java_types(text: &str) -> Vec<Type<'_>> {
     let mut types: Vec<Type<'_>> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
-        open.retain(|at| !(token.is("}") && token.depth == types[*at].depth));
+        close(&mut open, &types, token);
         let outer = open.last().map(|at| &types[*at]);
-        if token.depth != outer.map_or(0, |outer| outer.depth + 1) {
+        if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() == TYPES_MAX {
             continue;
         }
         if let Some(kind) = java_declares(&tokens, place) {
@@ -187,7 +221,9 @@ fn java_types(text: &str) -> Vec<Type<'_>> {
             let is_public = modifiers.contains(&"public");
             let is_top = outer.is_none();
             let depth = token.depth;
-            open.push(types.len());
+            if open.len() < NESTED_MAX {
+                open.push(types.len());
+            }
             types.push(Type {
                 name,
                 qualified,
@@ -266,10 +302,10 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> 
     let mut types: Vec<Type<'a>> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
-        open.retain(|at| !(token.is("}") && token.depth == types[*at].depth));
+        close(&mut open, &types, token);
         let outer = open.last().map(|at| &types[*at]);
         let Some(word) = token.word() else { continue };
-        if token.depth != outer.map_or(0, |outer| outer.depth + 1) {
+        if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() == TYPES_MAX {
             continue;
         }
         let is_function =
@@ -279,7 +315,7 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> 
         {
             let Some(found) = object_type(tokens, place, outer, words, &package) else { continue };
             // Without a body it encloses nothing.
-            if has_body(tokens, place) {
+            if has_body(tokens, place) && open.len() < NESTED_MAX {
                 open.push(types.len());
             }
             types.push(found);
@@ -349,7 +385,7 @@ fn has_body(tokens: &[Token<'_>], place: usize) -> bool {
         "sealed",
     ];
     let depth = tokens[place].depth;
-    let mut after = tokens[place + 1..].iter().filter(|token| token.depth <= depth);
+    let mut after = tokens[place + 1..].iter().take(NEAR).filter(|token| token.depth <= depth);
     let end = after.find(|token| {
         matches!(token.text, "{" | "}" | ";")
             || token.depth < depth

@@ -43,6 +43,10 @@ pub struct Layout<'a> {
     pub beside: Vec<(&'static str, &'static str)>,
 }
 
+/// Longer names than a file may have, with a number and a folder, and than a command takes as a word.
+const NAME_MAX_BYTES: usize = 120;
+const ENTRY_MAX_BYTES: usize = 8_192;
+
 /// What a language's structure says; [`layout`] completes it.
 struct Draft<'a> {
     source: String,
@@ -138,6 +142,8 @@ fn complete<'a>(
         names.filter(|name| Some(*name) != same.map(|(name, _)| name.as_str()) && *name != source);
     let sources = sources.map(str::to_string).collect();
     let replaces = same.map(|(name, _)| name.clone()).filter(|name| *name == source);
+    let source = if source.len() > NAME_MAX_BYTES { language.source.to_string() } else { source };
+    let entry = if entry.len() > ENTRY_MAX_BYTES { String::new() } else { entry };
     let taken = |name: &str| upload.files.iter().any(|(file, _)| file == name);
     let source = if replaces.is_some() { source } else { free_name(language, source, taken) };
     Layout { source, text, sources, entry, form, replaces, beside }
@@ -187,6 +193,8 @@ mod tests {
         assert_eq!(source("java", "public class A {}", &["A.java"]), "A_1/A.java");
         assert_eq!(source("java", "public class A {}", &["A.java", "A_1"]), "A_2/A.java");
         assert_eq!(source("typescript", "1", &["main.js"]), "main_1.ts");
+        let long = format!("public class {} {{}}", "A".repeat(300));
+        assert_eq!(source("java", &long, &[]), "Main.java");
     }
 
     #[test]
@@ -197,5 +205,44 @@ mod tests {
         assert_eq!(text("kotlin", "#!/usr/bin/env kotlin\nprintln(1)"), "\nprintln(1)");
         assert_eq!(text("python", "#!/usr/bin/python3\n1"), "#!/usr/bin/python3\n1");
         assert_eq!(text("bc", "1+1"), "1+1\n\nquit\n");
+    }
+
+    /// Texts that nest, repeat or leave open what a structure looks for. A test that does not end fails.
+    #[test]
+    fn no_text_takes_long_in_any_language() {
+        let pieces = [
+            "class A extends A { ",
+            "class A : A ",
+            "object A extends A ",
+            "main() ",
+            "main(",
+            "a; class B{} ",
+            "await a + ",
+            "x => await a ",
+            "return a; ",
+            "){",
+            "function main ",
+            "export ",
+            "import \"C\" ",
+            "use a\n",
+            "module a\n",
+            "public static void ",
+            "[a] ",
+            "a.main ",
+            "fun main ",
+            "- module ( ",
+        ];
+        let mut seen = Vec::new();
+        for language in crate::language::languages() {
+            if seen.contains(&language.offered().structure) {
+                continue;
+            }
+            seen.push(language.offered().structure);
+            for piece in pieces {
+                let code = piece.repeat(64 * 1024 / piece.len());
+                let files = vec![("x.java".to_string(), code.clone().into_bytes())];
+                layout(language, language.offered(), Upload { code: &code, files: &files });
+            }
+        }
     }
 }

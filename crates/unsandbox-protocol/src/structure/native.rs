@@ -3,6 +3,7 @@
 
 use super::scan::{Kind, LIKE_C, Quote, Syntax, Token, scan};
 use super::{Draft, Source};
+use std::collections::HashSet;
 
 const C: Syntax =
     Syntax { strings: &[Quote::raw("R\"(", ")\""), Quote::line("\"")], directives: true, ..LIKE_C };
@@ -21,24 +22,38 @@ const ASSEMBLY: Syntax = Syntax {
 /// those that the program includes and those that are programs of their own.
 pub(super) fn c<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (left_out, form) = {
-        let own = scan(&draft.text, &C);
-        let scanned: Vec<Vec<Token<'_>>> =
-            others.iter().map(|other| scan(other.text, &C)).collect();
-        let all = || scanned.iter().chain([&own]);
-        let included: Vec<&str> =
-            all().flat_map(|tokens| tokens.iter()).filter_map(included).collect();
-        let has_own_main = has_main(&own);
+        let own = Facts::of(&draft.text);
+        let facts: Vec<Facts<'_>> = others.iter().map(|other| Facts::of(other.text)).collect();
+        let all = || facts.iter().chain([&own]);
+        let included: HashSet<&str> = all().flat_map(|facts| &facts.included).copied().collect();
         let leaves_out = |place: &usize| {
             let name = others[*place].name;
-            let is_included =
-                included.iter().any(|path| path.rsplit('/').next() == name.rsplit('/').next());
-            is_included || has_own_main && has_main(&scanned[*place])
+            let is_included = included.contains(name.rsplit('/').next().unwrap_or(name));
+            is_included || own.has_main && facts[*place].has_main
         };
         let left_out = (0..others.len()).filter(leaves_out).collect();
-        let uses_openmp = all().flatten().any(|token| is_openmp(token));
-        (left_out, if uses_openmp { "openmp" } else { "" })
+        (left_out, if all().any(|facts| facts.uses_openmp) { "openmp" } else { "" })
     };
     Draft { left_out, form, ..draft }
+}
+
+/// What one file says.
+struct Facts<'a> {
+    has_main: bool,
+    uses_openmp: bool,
+    /// Names without folders.
+    included: HashSet<&'a str>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(text: &'a str) -> Facts<'a> {
+        let tokens = scan(text, &C);
+        Facts {
+            has_main: has_main(&tokens),
+            uses_openmp: tokens.iter().any(is_openmp),
+            included: tokens.iter().filter_map(included).collect(),
+        }
+    }
 }
 
 fn has_main(tokens: &[Token<'_>]) -> bool {
@@ -51,11 +66,11 @@ fn has_main(tokens: &[Token<'_>]) -> bool {
     })
 }
 
-/// The path of `#include "…"`.
+/// The name in `#include "…"`, without folders.
 fn included<'a>(token: &Token<'a>) -> Option<&'a str> {
     let rest = token.text.strip_prefix('#').filter(|_| token.kind == Kind::Directive)?.trim_start();
     let rest = rest.strip_prefix("include").or(rest.strip_prefix("import"))?.trim_start();
-    rest.strip_prefix('"')?.split_once('"').map(|(path, _)| path)
+    rest.strip_prefix('"')?.split_once('"').and_then(|(path, _)| path.rsplit('/').next())
 }
 
 fn is_openmp(token: &Token<'_>) -> bool {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Splits source text into tokens, so that nobody takes the words of a comment or a string for code. It knows no
-//! grammar: a [`Syntax`] says what comments and strings of a language look like.
+//! grammar: a [`Syntax`] says what comments and strings of a language look like. Texts come from anybody: the time for
+//! one grows with its length, whatever is in it.
+
+use std::cell::Cell;
 
 /// What comments and strings of a language look like.
 pub(super) struct Syntax {
@@ -110,8 +113,25 @@ impl<'a> Token<'a> {
     }
 }
 
-/// How much of a file is read: a program that is generated may be long, and its structure is found before that.
-const LOOKED_AT_BYTES: usize = 1 << 20;
+/// How much of a file is read: time and memory are limited, since anybody may send a text.
+const LOOKED_AT_BYTES: usize = 512 * 1024;
+/// Expressions in strings in expressions, and so on.
+const NESTING_MAX: usize = 50;
+/// Quotes that are never closed: after so many, each is taken for a sign without a look at the rest of the text.
+const UNCLOSED_MAX: usize = 16;
+/// The longest regular expression.
+const REGEX_MAX_BYTES: usize = 1_000;
+/// How far before or behind a token others are looked for, where no bracket ends the search.
+pub(super) const NEAR: usize = 200;
+
+/// Takes those off a stack of depths that this token, a closing bracket, closes.
+pub(super) fn close(depths: &mut Vec<usize>, token: &Token<'_>) {
+    if token.is("}") {
+        while depths.last().is_some_and(|depth| *depth >= token.depth) {
+            depths.pop();
+        }
+    }
+}
 
 /// The tokens of a text without its comments.
 pub(super) fn scan<'a>(text: &'a str, syntax: &Syntax) -> Vec<Token<'a>> {
@@ -119,19 +139,27 @@ pub(super) fn scan<'a>(text: &'a str, syntax: &Syntax) -> Vec<Token<'a>> {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let mut scanner = Scanner { text: &text[..end], syntax, at: 0, depth: 0, tokens: Vec::new() };
+    let mut scanner = Scanner {
+        text: &text[..end],
+        syntax,
+        at: 0,
+        depth: 0,
+        tokens: Vec::new(),
+        unclosed: Cell::new(0),
+    };
     scanner.all();
     scanner.tokens
 }
 
 /// The expressions in a string, such as `x` in `"a${x}b"`.
 pub(super) fn expressions<'a>(text: &'a str, inserts: &str, syntax: &Syntax) -> Vec<&'a str> {
-    let scanner = Scanner { text, syntax, at: 0, depth: 0, tokens: Vec::new() };
+    let scanner =
+        Scanner { text, syntax, at: 0, depth: 0, tokens: Vec::new(), unclosed: Cell::new(0) };
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(place) = text[at..].find(inserts) {
         let begin = at + place + inserts.len();
-        let Some(end) = scanner.insert_end(begin) else { break };
+        let Some(end) = scanner.insert_end(begin, 0) else { break };
         found.push(&text[begin..end - 1]);
         at = end;
     }
@@ -144,6 +172,7 @@ struct Scanner<'a, 's> {
     at: usize,
     depth: usize,
     tokens: Vec<Token<'a>>,
+    unclosed: Cell<usize>,
 }
 
 impl<'a> Scanner<'a, '_> {
@@ -185,7 +214,7 @@ impl<'a> Scanner<'a, '_> {
         if self.syntax.directives && c == '#' && begins_line {
             return (Kind::Directive, self.directive_end(at));
         }
-        if let Some(end) = self.string_at(at) {
+        if let Some(end) = self.string_at(at, 0).flatten() {
             return (Kind::Text, end);
         }
         let begins_regex = self.syntax.regex && c == '/' && self.may_begin_regex();
@@ -224,27 +253,37 @@ impl<'a> Scanner<'a, '_> {
         let (mut open_count, mut end) = (1, open.len());
         while open_count > 0 {
             let inner = &rest[end..];
-            let Some(closing) = inner.find(close) else { return Some(self.text.len()) };
-            match inner.find(open).filter(|opening| nests && *opening < closing) {
-                Some(opening) => (open_count, end) = (open_count + 1, end + opening + open.len()),
-                None => (open_count, end) = (open_count - 1, end + closing + close.len()),
-            }
+            let Some(c) = inner.chars().next() else { return Some(self.text.len()) };
+            end += if inner.starts_with(close) {
+                open_count -= 1;
+                close.len()
+            } else if nests && inner.starts_with(open) {
+                open_count += 1;
+                open.len()
+            } else {
+                c.len_utf8()
+            };
         }
         Some(at + end)
     }
 
-    /// The end of the string or character that begins here.
-    fn string_at(&self, at: usize) -> Option<usize> {
+    /// `None` where no string or character begins here; otherwise its end, as for [`Scanner::string_end`].
+    fn string_at(&self, at: usize, nesting: usize) -> Option<Option<usize>> {
         let rest = &self.text[at..];
         if self.syntax.characters && rest.starts_with('\'') {
-            return character_end(rest).map(|len| at + len);
+            return character_end(rest).map(|len| Some(at + len));
         }
         let quote = self.syntax.strings.iter().find(|quote| rest.starts_with(quote.open))?;
-        self.string_end(at + quote.open.len(), quote)
+        if self.unclosed.get() == UNCLOSED_MAX {
+            return Some(None);
+        }
+        let end = self.string_end(at + quote.open.len(), quote, nesting);
+        self.unclosed.set(self.unclosed.get() + usize::from(end.is_none()));
+        Some(end)
     }
 
     /// `None` where the quote is never closed: then it is not a string.
-    fn string_end(&self, mut at: usize, quote: &Quote) -> Option<usize> {
+    fn string_end(&self, mut at: usize, quote: &Quote, nesting: usize) -> Option<usize> {
         loop {
             let rest = &self.text[at..];
             let c = rest.chars().next()?;
@@ -257,7 +296,7 @@ impl<'a> Scanner<'a, '_> {
             } else if quote.escapes && c == '\\' {
                 at += 1 + self.text[at + 1..].chars().next()?.len_utf8();
             } else if !quote.inserts.is_empty() && rest.starts_with(quote.inserts) {
-                at = self.insert_end(at + quote.inserts.len())?;
+                at = self.insert_end(at + quote.inserts.len(), nesting + 1)?;
             } else if c == '\n' && !quote.many_lines {
                 return Some(at); // an error of the program: the rest of the file is not in it
             } else {
@@ -266,12 +305,20 @@ impl<'a> Scanner<'a, '_> {
         }
     }
 
-    /// The end of an expression in a string, after its `}`.
-    fn insert_end(&self, mut at: usize) -> Option<usize> {
+    /// The end of an expression in a string, after its `}`. A string in it that is never closed ends the search: to go on
+    /// behind its quote would take exponential time.
+    fn insert_end(&self, mut at: usize, nesting: usize) -> Option<usize> {
         let mut depth = 1;
+        if nesting > NESTING_MAX {
+            return None;
+        }
         while depth > 0 {
-            if let Some(end) = self.comment_at(at).or_else(|| self.string_at(at)) {
+            if let Some(end) = self.comment_at(at) {
                 at = end;
+                continue;
+            }
+            if let Some(end) = self.string_at(at, nesting) {
+                at = end?;
                 continue;
             }
             let c = self.text[at..].chars().next()?;
@@ -326,6 +373,9 @@ fn regex_end(text: &str, at: usize) -> Option<usize> {
     let mut in_class = false;
     let mut chars = text[at..].char_indices().skip(1);
     while let Some((place, c)) = chars.next() {
+        if place > REGEX_MAX_BYTES {
+            return None;
+        }
         match c {
             '\n' => return None,
             '\\' => drop(chars.next()),
@@ -389,6 +439,26 @@ mod tests {
         const SYNTAX: Syntax =
             Syntax { strings: &[Quote::block("'")], characters: false, ..LIKE_C };
         assert_eq!(words("It's x", &SYNTAX), ["It", "'", "s", "x"]);
+    }
+
+    /// Each of these once took the square of its length, or more; a test that does not end fails.
+    #[test]
+    fn no_text_takes_long() {
+        const TEMPLATES: &[Quote] =
+            &[Quote { inserts: "${", ..Quote::block("`") }, Quote::block("\""), Quote::block("'")];
+        let syntax = Syntax {
+            strings: TEMPLATES,
+            characters: false,
+            regex: true,
+            block_comments: &[("/*", "*/", true)],
+            ..LIKE_C
+        };
+        for piece in ["`${", "`${a ", "'\\", "\"\\", "/[", "/*", "/", "{", "(", "`", "`x${`"] {
+            for end in ["", "\n", "*/", "`", "}"] {
+                let text = piece.repeat(32 * 1024 / piece.len()) + end;
+                scan(&text, &syntax);
+            }
+        }
     }
 
     #[test]
