@@ -224,6 +224,10 @@ fn add_file(request: &mut Request, text: &str) -> Result<(), Failure> {
     let (name, path) = match text.split_once('=') {
         Some((name, path)) => (name.to_string(), Path::new(path)),
         None => {
+            // `.`: what is in it, without a folder around it.
+            if Path::new(text).is_dir() && Path::new(text).file_name().is_none() {
+                return add_folder(request, "", Path::new(text));
+            }
             let name = Path::new(text).file_name().and_then(|name| name.to_str());
             let name = name.ok_or_else(|| {
                 Failure::usage(format!("the file {text:?} has no name of its own; give NAME=PATH"))
@@ -258,7 +262,7 @@ fn add_folder(request: &mut Request, name: &str, folder: &Path) -> Result<(), Fa
                 path.display()
             )));
         };
-        let name = format!("{name}/{own}");
+        let name = if name.is_empty() { own.to_string() } else { format!("{name}/{own}") };
         if path.is_dir() && !path.is_symlink() {
             add_folder(request, &name, &path)?;
         } else if path.is_file() {

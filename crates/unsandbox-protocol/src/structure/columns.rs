@@ -2,7 +2,7 @@
 //! Fortran and COBOL: whether a text is in the form of punched cards, where columns mean something, or in the free one.
 //! A text can often be read in both: the recipe tries the other form before it reports an error.
 
-use super::scan::{LIKE_C, Quote, Syntax, Token, scan};
+use super::scan::{LIKE_C, NEAR, Quote, Syntax, Token, scan};
 use super::{Draft, Source};
 use std::collections::{HashMap, HashSet};
 
@@ -37,7 +37,11 @@ pub(super) fn fortran<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> 
             texts.iter().map(|text| modules(&scan(text, &FORTRAN))).collect();
         in_order_of_use(&modules)
     };
-    Draft { form: if is_fixed { "fixed" } else { "free" }, order, ..draft }
+    // Lines for the preprocessor, which the tool knows by a capital letter of the extension.
+    let is_preprocessed = draft.text.lines().any(|line| line.starts_with('#'))
+        || others.iter().any(|other| other.text.lines().any(|line| line.starts_with('#')));
+    let entry = if is_preprocessed { "cpp".to_string() } else { String::new() };
+    Draft { form: if is_fixed { "fixed" } else { "free" }, entry, order, ..draft }
 }
 
 /// The modules that a file defines, and those that it uses.
@@ -47,11 +51,24 @@ struct Modules<'a> {
 }
 
 fn modules<'a>(tokens: &[Token<'a>]) -> Modules<'a> {
-    let after = |word: &str| -> HashSet<&'a str> {
-        let pairs = tokens.windows(2).filter(|two| two[0].is(word) && two[0].begins_line);
-        pairs.filter_map(|two| two[1].word()).collect()
+    // `module m`, `use m`, `use, intrinsic :: m`, `submodule (m) part`.
+    let after = |keyword: &'static str| {
+        let begins = move |token: &Token<'_>| token.is(keyword) && token.begins_line;
+        tokens.iter().enumerate().filter(move |(_, token)| begins(token)).filter_map(
+            |(place, _)| {
+                let line =
+                    tokens[place + 1..].iter().take_while(|token| !token.begins_line).take(NEAR);
+                let line: Vec<&Token<'_>> = line.collect();
+                let colons = line.windows(2).position(|two| two[0].is(":") && two[1].is(":"));
+                let rest = &line[colons.map_or(0, |at| at + 2)..];
+                rest.iter().find_map(|token| token.word())
+            },
+        )
     };
-    Modules { defined: after("module"), used: after("use") }
+    Modules {
+        defined: after("module").collect(),
+        used: after("use").chain(after("submodule")).collect(),
+    }
 }
 
 /// Files that use each other do not compile in any order, and keep theirs.
@@ -129,7 +146,7 @@ mod tests {
     #[test]
     fn modules_come_before_their_users() {
         let files = [
-            ("a.f90", "module a\n use B\nend module"),
+            ("a.f90", "module a\n use :: B\nend module"),
             ("b.f90", "MODULE B\nend module"),
             ("c.f90", "! use a\nmodule c\nend"),
         ];

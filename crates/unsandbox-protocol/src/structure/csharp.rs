@@ -3,7 +3,7 @@
 //! the directives and the types. The SDK's compiler takes the text as it is.
 
 use super::Draft;
-use super::scan::{LIKE_C, NEAR, Quote, Syntax, Token, close, scan};
+use super::scan::{LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, scan};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ const CSHARP: Syntax = Syntax {
         Quote { doubles: true, ..Quote::raw("@$\"", "\"") },
         Quote { doubles: true, ..Quote::raw("@\"", "\"") },
         Quote::raw("\"\"\"", "\"\"\""),
-        Quote { inserts: "{", ..Quote::line("$\"") },
+        Quote { open: "$\"", inserts: "{", ..Quote::line("\"") },
         Quote::line("\""),
     ],
     word: "@",
@@ -37,7 +37,7 @@ pub(super) fn csharp(draft: Draft<'_>) -> Draft<'_> {
     let rewritten = {
         let tokens = scan(&draft.text, &CSHARP);
         let parts = Parts::of(&tokens);
-        parts.has_statements().then(|| parts.written(&draft.text, &tokens))
+        parts.has_statements.then(|| parts.written(&draft.text, &tokens))
     };
     match rewritten {
         Some(text) => Draft { text: Cow::Owned(text), form: "statements", ..draft },
@@ -48,6 +48,8 @@ pub(super) fn csharp(draft: Draft<'_>) -> Draft<'_> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Using,
+    /// A local function, which mcs does not know: it becomes a method.
+    Function,
     Type,
     Statement,
 }
@@ -55,25 +57,30 @@ enum Part {
 /// The text outside every bracket, in pieces; ranges of tokens.
 struct Parts {
     all: Vec<(Part, Range<usize>)>,
+    /// More than directives, which a program with a class has as well.
+    has_statements: bool,
 }
 
 impl Parts {
     fn of(tokens: &[Token<'_>]) -> Parts {
         let mut all: Vec<(Part, Range<usize>)> = Vec::new();
+        let mut has_statements = false;
         let mut begin = 0;
         while begin < tokens.len() {
             let (part, end) = part_at(tokens, begin);
+            let is_directive = tokens[begin].text.starts_with('#');
+            has_statements |= part == Part::Statement && !is_directive;
             match all.last_mut() {
-                Some((last, range)) if *last == part && part != Part::Using => range.end = end,
+                Some((last, range))
+                    if *last == part && matches!(part, Part::Type | Part::Statement) =>
+                {
+                    range.end = end;
+                }
                 _ => all.push((part, begin..end)),
             }
             begin = end;
         }
-        Parts { all }
-    }
-
-    fn has_statements(&self) -> bool {
-        self.all.iter().any(|(part, _)| *part == Part::Statement)
+        Parts { all, has_statements }
     }
 
     fn ranges(&self, wanted: Part) -> impl Iterator<Item = &Range<usize>> {
@@ -103,9 +110,21 @@ impl Parts {
             self.ranges(Part::Statement).flat_map(|range| &tokens[range.clone()]).collect();
         let Outside { returns, awaits } = Outside::of(&statements);
         let (open, close) = main_method(returns, awaits);
-        let is_taken = tokens.windows(2).any(|two| two[0].is("class") && two[1].is("Program"));
+        let is_taken = tokens
+            .windows(3)
+            .any(|three| three[1].is("class") && three[2].is("Program") && !three[0].is("partial"))
+            || tokens
+                .windows(2)
+                .next()
+                .is_some_and(|two| two[0].is("class") && two[1].is("Program"));
         let class = if is_taken { "MainProgram" } else { "Program" };
-        out.push_str(&format!("\nstatic partial class {class} {{ {open}"));
+        out.push_str(&format!("\npartial class {class} {{"));
+        for range in self.ranges(Part::Function) {
+            let is_static = tokens[range.start].is("static");
+            out.push_str(if is_static { "\n" } else { "\nstatic" });
+            place(&mut out, range);
+        }
+        out.push_str(&format!("\n{open}"));
         self.ranges(Part::Statement).for_each(|range| place(&mut out, range));
         out.push_str(&format!("\n#line hidden\n{close} }}"));
         self.ranges(Part::Type).for_each(|range| place(&mut out, range));
@@ -128,7 +147,8 @@ fn part_at(tokens: &[Token<'_>], begin: usize) -> (Part, usize) {
     };
     let first = &tokens[begin];
     if first.text.starts_with('#') {
-        return (Part::Using, begin + 1);
+        let is_first = ["#define", "#undef", "#r"].iter().any(|word| first.text.starts_with(word));
+        return (if is_first { Part::Using } else { Part::Statement }, begin + 1);
     }
     if first.is("using")
         && !matches!(next(begin + 1), "(" | "var" | "await")
@@ -146,8 +166,36 @@ fn part_at(tokens: &[Token<'_>], begin: usize) -> (Part, usize) {
     match declares_at(tokens, attributes) {
         Some("delegate") => (Part::Type, ends_at(&[";"])),
         Some(_) => (Part::Type, ends_at(&[";", "}"])),
+        None if is_function(&tokens[begin..]) => (Part::Function, ends_at(&[";", "}"])),
         None => (Part::Statement, ends_at(&[";", "}"])),
     }
+}
+
+/// `T F(…) { … }` or `T F(…) => …;`: words, a list of parameters, and a body.
+fn is_function(tokens: &[Token<'_>]) -> bool {
+    const OTHERS: [&str; 14] = [
+        "if", "for", "foreach", "while", "switch", "using", "lock", "fixed", "return", "new",
+        "await", "throw", "else", "do",
+    ];
+    let near = &tokens[..tokens.len().min(NEAR)];
+    let Some(open) = near.iter().position(|token| token.depth == 0 && token.is("(")) else {
+        return false;
+    };
+    let head = &near[..open];
+    let is_head = |token: &Token<'_>| {
+        token.word().is_some_and(|word| !OTHERS.contains(&word))
+            || matches!(token.text, "<" | ">" | "[" | "]" | "?" | "." | ",")
+    };
+    let close = near[open + 1..].iter().position(|token| token.depth == 0 && token.is(")"));
+    let after = close.and_then(|close| near.get(open + close + 2..)).unwrap_or_default();
+    let has_body = match after {
+        [first, ..] if first.is("{") => true,
+        [first, second, ..] => first.is("=") && second.is(">"),
+        _ => false,
+    };
+    let words = head.iter().filter(|token| token.word().is_some()).count();
+    let is_named = words > 1 && !head.last().is_some_and(|token| matches!(token.text, "." | ","));
+    has_body && is_named && head.iter().all(is_head)
 }
 
 /// `using A.B;`, `using static A;`, `using A = B;`, and not `using A b = …;`.
@@ -214,13 +262,22 @@ impl Outside {
             }
             let next = tokens.get(place + 1).map_or("", |next| next.text);
             let returns = token.is("return") && next != ";";
-            if (returns || token.is("await")) && functions.is_empty() && !in_arrow(tokens, place) {
+            if (returns || token.is("await") || awaits_inside(token))
+                && functions.is_empty()
+                && !in_arrow(tokens, place)
+            {
                 outside.returns |= returns;
                 outside.awaits |= !returns;
             }
         }
         outside
     }
+}
+
+/// Whether a string waits in one of its expressions.
+fn awaits_inside(token: &Token<'_>) -> bool {
+    let texts = || expressions(token.text, "{", &CSHARP).into_iter();
+    token.text.starts_with("$\"") && texts().any(|text| text.trim_start().starts_with("await "))
 }
 
 /// Whether this `{` begins the body of a lambda or of a local function.
@@ -327,6 +384,14 @@ mod tests {
                 "Task<int> Run",
             ),
             ("var s = @\"class X { \"\"\"; Console.Write($\"{s.Length}\");", "static void Main"),
+            ("Console.WriteLine($\"n {args.Length}\"); return args.Length;", "static int Main"),
+            ("Console.WriteLine($\"n {await F()}\");", "async System.Threading.Tasks.Task Run"),
+            (
+                "int F(int x) => 2 * x; Console.WriteLine(F(2));",
+                "\nstatic\n#line 1 \"main.cs\"\nint F",
+            ),
+            ("static async Task<int> F<T>(List<T> x) { return 1; } F(null);", "\n\n#line 1"),
+            ("#if A\nConsole.Write(1);\n#endif\nConsole.Write(2);", "Write(1);\n#endif"),
         ] {
             let found = laid(code);
             assert!(found.text.contains(main), "{code}: {}", found.text);

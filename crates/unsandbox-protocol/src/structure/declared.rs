@@ -4,6 +4,7 @@
 use super::scan::{LIKE_C, Quote, Syntax, Token, scan};
 use super::{Draft, Source};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 const GO: Syntax = Syntax { strings: &[Quote::raw("`", "`"), Quote::line("\"")], ..LIKE_C };
 const ERLANG: Syntax = Syntax {
@@ -30,6 +31,10 @@ const OCAML: Syntax = Syntax {
 const PROLOG: Syntax = Syntax {
     line_comments: &["%"],
     strings: &[
+        // The code of a character.
+        Quote { open: "0'\\", close: "", ..Quote::raw("", "") },
+        Quote { open: "0''", close: "", ..Quote::raw("", "") },
+        Quote { open: "0'", close: "", ..Quote::raw("", "") },
         Quote { doubles: true, ..Quote::block("'") },
         Quote { doubles: true, ..Quote::block("\"") },
         Quote { doubles: true, ..Quote::block("`") },
@@ -52,12 +57,15 @@ pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let package = own.as_deref().unwrap_or("main");
     let mut form = if uses_c { "cgo" } else { "" };
     let mut left_out = Vec::new();
+    let own_folder = draft.own_name.map_or("", folder);
     for (place, other) in others.iter().enumerate() {
         let tokens = scan(other.text, &GO);
-        let is_part = !other.name.contains('/') && !other.name.ends_with("_test.go");
+        let is_part = folder(other.name) == own_folder && !other.name.ends_with("_test.go");
         if !is_part || go_package(&tokens) != Some(package) {
             left_out.push(place);
-        } else if imports_c(&tokens) {
+        }
+        // In a module a package of another folder may be used, too.
+        if imports_c(&tokens) {
             form = "cgo";
         }
     }
@@ -66,6 +74,10 @@ pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
         None => Cow::Owned(format!("package main; {}", draft.text)),
     };
     Draft { text, form, left_out, ..draft }
+}
+
+fn folder(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn go_package<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
@@ -162,7 +174,8 @@ const DIRECTIVES: [&str; 18] = [
 ];
 
 /// Directives make it a script.
-pub(super) fn ocaml(draft: Draft<'_>) -> Draft<'_> {
+pub(super) fn ocaml<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+    let left_out = unused_modules(&draft.text, others);
     let is_script = {
         let tokens = scan(&draft.text, &OCAML);
         tokens.iter().enumerate().any(|(place, token)| {
@@ -172,7 +185,34 @@ pub(super) fn ocaml(draft: Draft<'_>) -> Draft<'_> {
             begins && is_known && token.is("#") && token.depth == 0
         })
     };
-    Draft { form: if is_script { "script" } else { "" }, ..draft }
+    Draft { form: if is_script { "script" } else { "" }, left_out, ..draft }
+}
+
+/// The files whose modules neither the program names nor a file that it uses: linked, they would run.
+fn unused_modules(own: &str, others: &[Source<'_>]) -> Vec<usize> {
+    let named = |text: &str| -> HashSet<String> {
+        let words =
+            scan(text, &OCAML).into_iter().filter_map(|token| token.word().map(str::to_string));
+        words.filter(|word| word.starts_with(char::is_uppercase)).collect()
+    };
+    let words: Vec<HashSet<String>> = others.iter().map(|other| named(other.text)).collect();
+    let module = |place: usize| {
+        let name = others[place].name.rsplit('/').next().unwrap_or_default();
+        let mut letters = name.rsplit_once('.').map_or(name, |(stem, _)| stem).chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    };
+    let mut used = named(own);
+    let mut left: Vec<usize> = (0..others.len()).collect();
+    loop {
+        let (now, rest): (Vec<usize>, Vec<usize>) =
+            left.iter().partition(|place| used.contains(&module(**place)));
+        if now.is_empty() {
+            return rest;
+        }
+        now.iter().for_each(|place| used.extend(words[*place].iter().cloned()));
+        left = rest;
+    }
 }
 
 /// `main/0` is called where it is defined and nothing in the text calls it.
@@ -189,8 +229,10 @@ pub(super) fn prolog(draft: Draft<'_>) -> Draft<'_> {
             let third = clause.get(2).map_or("", |third| third.text);
             defines |= first.is("main")
                 && (second.is(".") || second.is(":") || second.is("-") && third == "-");
-            runs |= is_goal
-                && clause.iter().any(|token| matches!(token.text, "main" | "initialization"));
+            // `:- main.`, `?- main, halt.`, `:- initialization(main).`, and one that ends with it.
+            let calls = |place: usize| clause.get(place).is_some_and(|token| token.is("main"));
+            let is_initialization = third == "initialization" && (calls(3) || calls(4));
+            runs |= is_goal && (calls(2) || is_initialization);
         }
         defines && !runs
     };
@@ -301,6 +343,10 @@ mod tests {
             ("% :- main.\nmain :- write(':- main. ').", "main"),
             ("a(0'a). main :- a.b, true.", "main"),
             ("main(X) :- write(X).", "true"),
+            (":- module(m, [main/0]).\nmain :- writeln(ran).", "main"),
+            (":- initialization(setup).\nsetup.\nmain :- write(x).", "main"),
+            (":- initialization(main, main).\nmain :- write(x).", "true"),
+            ("vowel(C) :- C = 0'a.\nmain :- write('yes').", "main"),
         ] {
             assert_eq!(laid("prolog", code).entry, goal, "{code}");
         }

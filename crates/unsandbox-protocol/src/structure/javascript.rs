@@ -27,13 +27,14 @@ const COMMON_WORDS: [(&str, &str); 3] = [
 pub(super) fn javascript<'a>(draft: Draft<'a>, files: &[(String, Vec<u8>)]) -> Draft<'a> {
     let (is_module, prefix) = {
         let tokens = scan(&draft.text, &JAVASCRIPT);
-        let is_module = is_module(&tokens) || awaits(&tokens);
+        let is_module = is_module(&tokens) || awaits(&tokens) && !is_common(&tokens);
         (is_module, if is_module { common_words(&tokens) } else { String::new() })
     };
-    let text = |content: &[u8]| std::str::from_utf8(content).ok().map(str::to_string);
-    let mut scripts = files.iter().filter(|(name, _)| name.ends_with(".js"));
-    let has_modules =
-        scripts.any(|(_, content)| text(content).is_some_and(|text| is_module_text(&text)));
+    let scripts = files.iter().filter(|(name, _)| name.ends_with(".js"));
+    let kinds: Vec<(bool, bool)> = scripts.map(|(_, content)| kinds(content)).collect();
+    // Where both kinds are called `.js`, it is left to node.
+    let has_modules = kinds.iter().any(|(is_module, _)| *is_module)
+        && !kinds.iter().any(|(is_module, is_common)| *is_common && !is_module);
     let own_settings = files.iter().find(|(name, _)| name == "package.json");
     let says_module = own_settings.map(|(_, content)| {
         String::from_utf8_lossy(content).replace(' ', "").contains("\"type\":\"module\"")
@@ -49,8 +50,12 @@ pub(super) fn javascript<'a>(draft: Draft<'a>, files: &[(String, Vec<u8>)]) -> D
     Draft { source: source.to_string(), text, beside, ..draft }
 }
 
-fn is_module_text(text: &str) -> bool {
-    is_module(&scan(text, &JAVASCRIPT))
+/// Whether a file is a module, and whether it is one of the older kind.
+fn kinds(content: &[u8]) -> (bool, bool) {
+    let Ok(text) = std::str::from_utf8(content) else { return (false, false) };
+    let tokens = scan(text, &JAVASCRIPT);
+    let requires = tokens.windows(2).any(|two| two[0].is("require") && two[1].is("("));
+    (is_module(&tokens), is_common(&tokens) || requires)
 }
 
 /// Whether it imports, exports or asks for `import.meta` as modules alone do.
@@ -124,15 +129,56 @@ fn begins_function(tokens: &[Token<'_>], place: usize) -> bool {
     head.into_iter().any(|token| token.is("class"))
 }
 
-/// Whether the expression before it is an arrow without braces: `async () => await x`.
+/// Whether the expression before it, or around it, is an arrow without braces: `async () => f(await x)`.
 fn in_arrow(tokens: &[Token<'_>], place: usize) -> bool {
-    let depth = tokens[place].depth;
-    let before = tokens[..place].iter().enumerate().rev().take(NEAR);
-    let mut own = before.take_while(|(_, token)| {
-        token.depth >= depth
-            && !(token.depth == depth && matches!(token.text, ";" | "," | "{" | "}"))
-    });
-    own.any(|(at, token)| token.depth == depth && token.is(">") && at > 0 && tokens[at - 1].is("="))
+    let mut depth = tokens[place].depth;
+    if begins_statement(tokens, place) {
+        return false;
+    }
+    for (at, token) in tokens[..place].iter().enumerate().rev().take(NEAR) {
+        let is_end = token.kind == Kind::Sign && matches!(token.text, ";" | "," | "{" | "}");
+        if token.depth < depth {
+            // Out of a bracket, whose expression goes on before it; not out of a block.
+            if token.is("{") && is_block(tokens, at) {
+                return false;
+            }
+            depth = token.depth;
+        } else if token.depth == depth {
+            if token.is(">") && at > 0 && tokens[at - 1].is("=") {
+                return true;
+            }
+            if depth == 0 && (is_end || begins_statement(tokens, at)) {
+                return false;
+            }
+            depth -= usize::from(is_end);
+        }
+    }
+    false
+}
+
+/// Whether a line begins here that does not go on with an expression.
+fn begins_statement(tokens: &[Token<'_>], place: usize) -> bool {
+    let Some(before) = place.checked_sub(1).map(|before| &tokens[before]) else { return true };
+    let goes_on = before.kind == Kind::Sign && !matches!(before.text, ")" | "]" | "}" | ";");
+    let word = tokens[place].kind == Kind::Word;
+    tokens[place].begins_line && word && !goes_on
+}
+
+/// Whether this `{` begins a block and not an object.
+fn is_block(tokens: &[Token<'_>], place: usize) -> bool {
+    let before = place.checked_sub(1).map_or(";", |before| tokens[before].text);
+    matches!(before, ")" | ";" | "{" | "}" | "else" | "try" | "finally" | "do")
+}
+
+/// Whether it gives and takes as modules of the older kind do.
+fn is_common(tokens: &[Token<'_>]) -> bool {
+    tokens.windows(3).enumerate().any(|(place, three)| {
+        let is_free = place == 0 || !tokens[place - 1].is(".");
+        let gives = three[0].is("exports") && matches!(three[1].text, "." | "[");
+        let module = three[0].is("module") && three[1].is(".") && three[2].is("exports");
+        let is_main = three[0].is("require") && three[1].is(".") && three[2].is("main");
+        is_free && (gives || module || is_main)
+    })
 }
 
 /// Definitions, on the program's first line, of the words that it uses and does not declare.
@@ -190,6 +236,9 @@ mod tests {
             "const x = await f();",
             "for await (const x of y) { }",
             "if (x) { await y }",
+            "const f = x => x\nif (x) { await y }",
+            "const f = x => x\nawait f()",
+            "const f = async x => x; const o = { data: await f(1) }",
             "try { await y } catch (e) { }",
             "console.log(import.meta.url)",
             "const f = async () => 1; await f()",
@@ -206,6 +255,10 @@ mod tests {
             "const f = async () => `${await g()}`; console.log(`await ${f} await x`)",
             "const f = async () => await g(); f()",
             "class A { async b() { await c } }",
+            "const run = async (x) => console.log(await Promise.resolve(x)); run(1);",
+            "const f = async () => ({ data: await g() }); f()",
+            "Promise.all([1, 2].map(async x => Math.abs(await x)))",
+            "await f(); module.exports = { f }",
             "const o = { await: 1, import: 2, export: 3 }; o.import; o.await",
             "const fs = require('fs'); module.exports = { }",
             "x = a / b; // import y from 'z'\n",
@@ -222,6 +275,8 @@ mod tests {
             ("main.mjs".to_string(), 1)
         );
         assert_eq!(source("import('./util.js')", &[module]), ("main.cjs".to_string(), 1));
+        let both = [module, ("old.js", "module.exports = 1;")];
+        assert_eq!(source("import { twice } from './util.js'", &both), ("main.mjs".to_string(), 0));
         let common = ("util.js", "module.exports = 1;");
         assert_eq!(source("require('./util.js')", &[common]), ("main.js".to_string(), 0));
         let settings = ("package.json", "{ \"type\": \"module\" }");

@@ -64,7 +64,8 @@ pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
             in_others = in_others.or_else(|| file_class(other.name, &tokens));
             known.extend(object_types(&tokens, &KOTLIN_WORDS));
         }
-        match file_class("main.kt", &tokens).or_else(|| main_of(&types, &known)) {
+        let own = draft.own_name.filter(|name| name.ends_with(".kt")).unwrap_or("main.kt");
+        match file_class(own, &tokens).or_else(|| main_of(&types, &known)) {
             Some(entry) => (entry, ""),
             None if has_statements(&tokens, KOTLIN_DECLARES) => (String::new(), "script"),
             None => {

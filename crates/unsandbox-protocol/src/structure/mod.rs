@@ -37,7 +37,7 @@ pub struct Layout<'a> {
     pub entry: String,
     /// `{form}`: which of several ways to compile and run it, in a word of the recipe; empty for the usual one.
     pub form: &'static str,
-    /// Whether an uploaded file is the source itself, which is then not placed twice.
+    /// The uploaded file that is the source itself, and is not placed twice.
     pub replaces: Option<String>,
     /// Files of ours, named relative to the writable tree, outside the work directory.
     pub beside: Vec<(&'static str, &'static str)>,
@@ -58,6 +58,8 @@ struct Draft<'a> {
     left_out: Vec<usize>,
     /// The order of uploaded files, by their place; empty for that of the request.
     order: Vec<usize>,
+    /// The uploaded file that has the program's own text: the program is this file.
+    own_name: Option<&'a str>,
 }
 
 impl<'a> Draft<'a> {
@@ -70,6 +72,7 @@ impl<'a> Draft<'a> {
             beside: Vec::new(),
             left_out: Vec::new(),
             order: Vec::new(),
+            own_name: None,
         }
     }
 }
@@ -86,7 +89,11 @@ pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> L
     let text = written(language, language.source_text(upload.code));
     let others: Vec<Source<'_>> =
         upload.files.iter().filter_map(|file| source(language, file)).collect();
-    let draft = Draft::new(language, text);
+    let same = |(_, content): &&(String, Vec<u8>)| content == upload.code.as_bytes();
+    let own_name = upload.files.iter().find(same).map(|(name, _)| name.as_str());
+    let others: Vec<Source<'_>> =
+        others.into_iter().filter(|other| Some(other.name) != own_name).collect();
+    let draft = Draft { own_name, ..Draft::new(language, text) };
     let draft = match recipe.structure {
         Structure::Plain => draft,
         Structure::C => native::c(draft, &others),
@@ -101,14 +108,14 @@ pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> L
         Structure::Erlang => declared::erlang(draft),
         Structure::Haskell => declared::haskell(draft),
         Structure::Haxe => declared::haxe(draft),
-        Structure::OCaml => declared::ocaml(draft),
+        Structure::OCaml => declared::ocaml(draft, &others),
         Structure::Prolog => declared::prolog(draft),
         Structure::Fortran => columns::fortran(draft, &others),
         Structure::Cobol => columns::cobol(draft),
         Structure::Php => wrapped::php(draft),
         Structure::Racket => wrapped::racket(draft),
     };
-    complete(language, draft, &others, upload)
+    complete(language, recipe, draft, &others, upload)
 }
 
 /// The text as the language's tools are given it.
@@ -123,39 +130,50 @@ fn written<'a>(language: &Language, text: Cow<'a, str>) -> Cow<'a, str> {
 
 fn source<'a>(language: &Language, (name, content): &'a (String, Vec<u8>)) -> Option<Source<'a>> {
     let (_, extension) = name.rsplit_once('.')?;
-    let is_source = language.sources.contains(&extension);
+    let is_source = language.sources.iter().any(|known| known.eq_ignore_ascii_case(extension));
     is_source.then(|| std::str::from_utf8(content).ok().map(|text| Source { name, text }))?
 }
 
 fn complete<'a>(
     language: &Language,
+    recipe: &Recipe,
     draft: Draft<'a>,
     others: &[Source<'_>],
     upload: Upload<'a>,
 ) -> Layout<'a> {
-    let Draft { source, text, entry, form, beside, left_out, order } = draft;
-    let same = upload.files.iter().find(|(_, content)| content == upload.code.as_bytes());
-    let order = if order.is_empty() { (0..others.len()).collect() } else { order };
-    let names =
-        order.into_iter().filter(|place| !left_out.contains(place)).map(|place| others[place].name);
-    let sources =
-        names.filter(|name| Some(*name) != same.map(|(name, _)| name.as_str()) && *name != source);
-    let sources = sources.map(str::to_string).collect();
-    let replaces = same.map(|(name, _)| name.clone()).filter(|name| *name == source);
+    let Draft { source, text, entry, form, beside, left_out, order, own_name } = draft;
     let source = if source.len() > NAME_MAX_BYTES { language.source.to_string() } else { source };
     let entry = if entry.len() > ENTRY_MAX_BYTES { String::new() } else { entry };
+    let order = if order.is_empty() { (0..others.len()).collect() } else { order };
+    let kept = order.into_iter().filter(|place| !left_out.contains(place));
+    let names = kept.map(|place| others[place].name).filter(|name| Some(*name) != own_name);
+    let sources = names.map(str::to_string).collect();
+    let replaces = own_name.filter(|name| extension(name) == extension(&source));
     let taken = |name: &str| upload.files.iter().any(|(file, _)| file == name);
-    let source = if replaces.is_some() { source } else { free_name(language, source, taken) };
-    Layout { source, text, sources, entry, form, replaces, beside }
+    let source = match replaces {
+        Some(name) => name.to_string(),
+        None => free_name(language, recipe, source, taken),
+    };
+    Layout { source, text, sources, entry, form, replaces: replaces.map(str::to_string), beside }
+}
+
+fn extension(name: &str) -> Option<&str> {
+    name.rsplit_once('.').map(|(_, extension)| extension)
 }
 
 /// The wanted name, or a similar one if an uploaded file has it: another name where the language takes any, the
 /// same name in a folder of its own where the name means something.
-fn free_name(language: &Language, wanted: String, taken: impl Fn(&str) -> bool) -> String {
+fn free_name(
+    language: &Language,
+    recipe: &Recipe,
+    wanted: String,
+    taken: impl Fn(&str) -> bool,
+) -> String {
     let (stem, extension) = wanted.rsplit_once('.').unwrap_or((&wanted, ""));
-    let numbered = |number: usize| match wanted == language.source {
-        true => format!("{stem}_{number}.{extension}"),
-        false => format!("{stem}_{number}/{wanted}"),
+    let means = matches!(recipe.structure, Structure::Java | Structure::Erlang | Structure::Haxe);
+    let numbered = |number: usize| match means {
+        false => format!("{stem}_{number}.{extension}"),
+        true => format!("{stem}_{number}/{wanted}"),
     };
     let made = |stem: &str| format!("{stem}.{}", language.makes);
     let is_free = |name: &String| {
@@ -192,9 +210,30 @@ mod tests {
         assert_eq!(source("python", "1", &["main.py", "main_1.py"]), "main_2.py");
         assert_eq!(source("java", "public class A {}", &["A.java"]), "A_1/A.java");
         assert_eq!(source("java", "public class A {}", &["A.java", "A_1"]), "A_2/A.java");
+        assert_eq!(source("java", "public class Main {}", &["Main.java"]), "Main_1/Main.java");
+        assert_eq!(source("javascript", "await 1", &["main.mjs"]), "main_1.mjs");
         assert_eq!(source("typescript", "1", &["main.js"]), "main_1.ts");
         let long = format!("public class {} {{}}", "A".repeat(300));
         assert_eq!(source("java", &long, &[]), "Main.java");
+    }
+
+    #[test]
+    fn the_program_is_the_uploaded_file_that_has_its_text() {
+        for (language, name, code) in [
+            ("python", "pkg/app.py", "1"),
+            ("c", "src/app.c", "int main() {}"),
+            ("go", "app.go", "package main"),
+            ("java", "com/x/App.java", "package com.x; public class App {}"),
+        ] {
+            let files =
+                [(name.to_string(), code.as_bytes().to_vec()), ("b.go".to_string(), Vec::new())];
+            let found = lay_out(language, Upload { code, files: &files });
+            assert_eq!((&*found.source, found.replaces.as_deref()), (name, Some(name)));
+            assert!(found.sources.is_empty(), "{:?}", found.sources);
+        }
+        let other = [("app.txt".to_string(), b"1".to_vec())];
+        let found = lay_out("python", Upload { code: "1", files: &other });
+        assert_eq!((&*found.source, found.replaces), ("main.py", None));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) fn c<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
         let leaves_out = |place: &usize| {
             let name = others[*place].name;
             let is_included = included.contains(name.rsplit('/').next().unwrap_or(name));
-            is_included || own.has_main && facts[*place].has_main
+            is_included || facts[*place].has_main && (own.has_main || own.names_main)
         };
         let left_out = (0..others.len()).filter(leaves_out).collect();
         (left_out, if all().any(|facts| facts.uses_openmp) { "openmp" } else { "" })
@@ -40,6 +40,8 @@ pub(super) fn c<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
 /// What one file says.
 struct Facts<'a> {
     has_main: bool,
+    /// Under a condition, too.
+    names_main: bool,
     uses_openmp: bool,
     /// Names without folders.
     included: HashSet<&'a str>,
@@ -50,15 +52,25 @@ impl<'a> Facts<'a> {
         let tokens = scan(text, &C);
         Facts {
             has_main: has_main(&tokens),
+            names_main: tokens.windows(2).any(|two| two[0].is("main") && two[1].is("(")),
             uses_openmp: tokens.iter().any(is_openmp),
             included: tokens.iter().filter_map(included).collect(),
         }
     }
 }
 
+/// Not one of a test that is compiled under a condition.
 fn has_main(tokens: &[Token<'_>]) -> bool {
+    let mut conditions = 0_usize;
     tokens.iter().enumerate().any(|(place, token)| {
-        let is_function = token.depth == 0
+        if token.kind == Kind::Directive {
+            let word = token.text.trim_start_matches('#').trim_start();
+            // One that begins a file guards all of it.
+            conditions += usize::from(word.starts_with("if") && place > 0);
+            conditions = conditions.saturating_sub(usize::from(word.starts_with("endif")));
+        }
+        let is_function = conditions == 0
+            && token.depth == 0
             && token.is("main")
             && tokens.get(place + 1).is_some_and(|next| next.is("("));
         let after = || tokens[place + 2..].iter().find(|token| token.depth == 0 && !token.is(")"));
@@ -129,17 +141,19 @@ mod tests {
             ("part.c", "static int part;"),
             ("other.c", "int main(void) { return 1; }"),
             ("only.c", "int main(void); /* int main() { */"),
+            ("test.c", "int twice(int);\n#ifdef TEST\nint main(void) { return 0; }\n#endif"),
             ("data.txt", "int main() {}"),
         ]);
         let code = "#include \"part.c\"\n#include \"util.h\"\nint main() { return twice(1); }";
-        assert_eq!(laid("c", code, &given).sources, ["util.c", "only.c"]);
+        assert_eq!(laid("c", code, &given).sources, ["util.c", "only.c", "test.c"]);
         let library = "int helper(void) { return 1; }";
         assert!(laid("c", library, &given).sources.contains(&"other.c".to_string()));
-        let itself = files(&[("main.c", code)]);
+        let itself = files(&[("prog.c", code), ("main.c", library)]);
         let found = laid("c", code, &itself);
-        assert_eq!((found.source.as_str(), found.replaces.as_deref()), ("main.c", Some("main.c")));
-        let renamed = files(&[("prog.c", code)]);
-        assert!(laid("c", code, &renamed).sources.is_empty());
+        assert_eq!((&*found.source, &*found.sources), ("prog.c", &["main.c".to_string()][..]));
+        let renamed = files(&[("main.c", library)]);
+        let found = laid("c", code, &renamed);
+        assert_eq!((&*found.source, &*found.sources), ("main_1.c", &["main.c".to_string()][..]));
     }
 
     #[test]

@@ -21,11 +21,9 @@ const RACKET: Syntax = Syntax {
     ..LIKE_C
 };
 
-/// Without an opening tag php would print the program.
+/// Without an opening tag php would print the program; a text that begins with `<` is a page.
 pub(super) fn php(draft: Draft<'_>) -> Draft<'_> {
-    let tags = ["<?php", "<?="];
-    let begins =
-        tags.iter().any(|tag| draft.text.trim_start().to_ascii_lowercase().starts_with(tag));
+    let begins = draft.text.trim_start().starts_with('<');
     let has_tag = begins || {
         let tokens = scan(&draft.text, &PHP);
         let opens = |at: usize| {
@@ -73,9 +71,13 @@ mod tests {
         {
             assert!(is_prefixed("php", code), "{code}");
         }
-        for code in
-            ["<?php echo 1;", "\n<?PHP echo 1;", "<p>It's</p>\n<?= 1 ?>", "a 'b' <?php echo 1;"]
-        {
+        for code in [
+            "<?php echo 1;",
+            "\n<?PHP echo 1;",
+            "<h1>Hello</h1>",
+            "<p>It's</p>\n<?= 1 ?>",
+            "a 'b' <?php echo 1;",
+        ] {
             assert!(!is_prefixed("php", code), "{code}");
         }
     }

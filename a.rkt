@@ -1,0 +1,3 @@
+(module util racket (provide tw) (define (tw x) (* 2 x)))
+(require 'util)
+(displayln (tw 3))

@@ -1,0 +1,6 @@
+#include <stdio.h>
+#ifndef NOT_HERE
+int main(void) {
+    puts("quirk");
+}
+#endif

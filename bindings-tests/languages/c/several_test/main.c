@@ -1,0 +1,2 @@
+int say(void);
+int main(void) { return say(); }

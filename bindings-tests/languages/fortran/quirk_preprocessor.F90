@@ -1,0 +1,4 @@
+#define WORD "quirk"
+program m
+  print "(a)", WORD
+end program

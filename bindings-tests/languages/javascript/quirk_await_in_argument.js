@@ -1,0 +1,3 @@
+const run = async (x) => console.log(await Promise.resolve(x));
+run("quirk");
+module.exports = { run };

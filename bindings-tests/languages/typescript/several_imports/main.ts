@@ -1,0 +1,4 @@
+const { part } = await import("./util");
+import { rest } from "./rest.ts";
+
+console.log(part + rest);

@@ -1,0 +1,4 @@
+package main
+// #include "u.h"
+import "C"
+func main() { println(C.tw(2)) }

@@ -1,0 +1,1 @@
+static int tw(int x) { return 2*x; }
