@@ -54,6 +54,11 @@ pub(super) fn java<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
 }
 
 pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+    // The file's name is in that of the class that holds its functions.
+    let is_free = |name: &String| !others.iter().any(|other| other.name == name);
+    let names = std::iter::once("main.kt".to_string()).chain((1..).map(|n| format!("main_{n}.kt")));
+    let own = draft.own_name.filter(|name| name.ends_with(".kt")).map(str::to_string);
+    let own = own.or_else(|| names.into_iter().find(is_free)).unwrap_or_default();
     let (entry, form) = {
         let tokens = scan(&draft.text, &KOTLIN);
         let types = object_types(&tokens, &KOTLIN_WORDS);
@@ -64,8 +69,7 @@ pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
             in_others = in_others.or_else(|| file_class(other.name, &tokens));
             known.extend(object_types(&tokens, &KOTLIN_WORDS));
         }
-        let own = draft.own_name.filter(|name| name.ends_with(".kt")).unwrap_or("main.kt");
-        match file_class(own, &tokens).or_else(|| main_of(&types, &known)) {
+        match file_class(&own, &tokens).or_else(|| main_of(&types, &known)) {
             Some(entry) => (entry, ""),
             None if has_statements(&tokens, KOTLIN_DECLARES) => (String::new(), "script"),
             None => {
@@ -74,8 +78,8 @@ pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
             }
         }
     };
-    let source = if form == "script" { "main.kts" } else { "main.kt" };
-    Draft { source: source.to_string(), entry, form, ..draft }
+    let source = if form == "script" { "main.kts".to_string() } else { own };
+    Draft { source, entry, form, ..draft }
 }
 
 pub(super) fn scala<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
@@ -578,6 +582,9 @@ mod tests {
         let base = "public class Base { public static void main(String[] a) {} }";
         let code = "public class Sub extends Base { }";
         assert_eq!(laid_with("java", code, &[("Base.java", base)])[1], "Sub");
+        let [source, entry, _] =
+            laid_with("kotlin", "fun main() { hi() }", &[("main.kt", "fun hi() = 1")]);
+        assert_eq!((&*source, &*entry), ("main_1.kt", "Main_1Kt"));
         let [_, entry, form] =
             laid_with("kotlin", "fun hi() = 1", &[("app.kt", "package x\nfun main() {}")]);
         assert_eq!((&*entry, &*form), ("x.AppKt", ""));
