@@ -1,1 +1,0 @@
-static int tw(int x) { return 2*x; }
