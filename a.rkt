@@ -1,3 +1,0 @@
-(module util racket (provide tw) (define (tw x) (* 2 x)))
-(require 'util)
-(displayln (tw 3))

@@ -1,4 +1,0 @@
-package main
-// #include "u.h"
-import "C"
-func main() { println(C.tw(2)) }
