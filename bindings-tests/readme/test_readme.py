@@ -113,4 +113,7 @@ def test_links_lead_somewhere() -> None:
         if target.startswith("#"):
             assert target[1:] in headings, target
         else:
-            assert (ROOT / target).exists(), target
+            path, _, heading = target.partition("#")
+            assert (ROOT / path).exists(), target
+            named = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE) if heading else []
+            assert not heading or heading in {re.sub(r"[^\w -]", "", it).strip().lower().replace(" ", "-") for it in named}, target

@@ -300,7 +300,7 @@ CREDENTIALS_DIRECTORY (systemd) and a file of its group (0440) in a directory of
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
 web pages (a header Origin, or a Host that is not loopback).
 
-Limits: 32 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and up to 256 MB (the oldest of
+Limits: 96 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and up to 256 MB (the oldest of
 the key that has the most goes first), an Idempotency-Key remembered for 10 minutes, a long poll
 (GET /jobs/ID?wait=SECONDS) of at most 30 s.
 

@@ -290,14 +290,14 @@ fn what_has_no_end_is_not_read_to_its_end() {
         let zero = std::fs::File::open("/dev/zero").unwrap();
         let ended = shell::Ended::from(unsandbox(args).stdin(zero).output().unwrap());
         assert_eq!(ended.code, 2, "{}", ended.err);
-        assert!(ended.err.contains("33554432"), "{}", ended.err);
+        assert!(ended.err.contains("100663296"), "{}", ended.err);
     }
     let zero = std::fs::File::open("/dev/zero").unwrap();
     let args = ["run", "--url", "unix:/does/not/exist", "-l", "bash", "-c", "1"];
     let ended = shell::Ended::from(unsandbox(&args).stdin(zero).output().unwrap());
     assert_eq!(ended.code, 2, "{}", ended.err);
     assert!(
-        ended.err.contains("standard input") && ended.err.contains("33554432"),
+        ended.err.contains("standard input") && ended.err.contains("100663296"),
         "{}",
         ended.err
     );

@@ -9,7 +9,7 @@ use unsandbox_protocol::limits::REQUEST_BODY_MAX_BYTES;
 ///
 /// # Errors
 ///
-/// ARGUMENT if it cannot be read, or has more bytes than a request may have (32 MB).
+/// ARGUMENT if it cannot be read, or has more bytes than a request may have (96 MB).
 pub fn read_whole(what: &str, source: impl Read) -> Result<Vec<u8>, Error> {
     let max = REQUEST_BODY_MAX_BYTES;
     let mut bytes = Vec::new();

@@ -58,7 +58,7 @@ fn command(language: &str, file: &Path) -> Command {
             return command;
         }
         (_, "jar") => &["java", "-jar"],
-        (_, "mjs" | "cjs") => &["node"],
+        (_, "js") => &["node"],
         (_, "exe") => &["mono"],
         (_, "dll") => &["dotnet"],
         (_, "beam") => {
