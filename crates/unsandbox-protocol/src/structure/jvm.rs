@@ -50,7 +50,36 @@ pub(super) fn java<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let entry = entry(&types, &known).unwrap_or_else(|| "Main".to_string());
     let first = types.iter().find(|found| found.is_top && found.qualified == entry);
     let name = public.or(first).map_or("Main", |found| found.name);
-    Draft { source: format!("{name}.java"), entry, ..draft }
+    // Without a main of its own it may be any part of the program.
+    let starts_here = types.iter().any(|found| found.qualified == entry && found.has_main);
+    let left_out = if starts_here { unused(&draft.text, others) } else { Vec::new() };
+    Draft { source: format!("{name}.java"), entry, left_out, ..draft }
+}
+
+/// The files of which neither the program names a class nor a file that it uses: the compiler would not look at them if
+/// it were given the program alone. Names in strings count, since classes are loaded by them.
+fn unused(own: &str, others: &[Source<'_>]) -> Vec<usize> {
+    fn words(text: &str) -> HashSet<&str> {
+        let tokens = scan(text, &JAVA).into_iter();
+        tokens
+            .flat_map(|token| token.text.split(|c: char| !c.is_alphanumeric() && c != '_'))
+            .collect()
+    }
+    let names: Vec<Vec<&str>> = others
+        .iter()
+        .map(|other| java_types(other.text).iter().map(|found| found.name).collect())
+        .collect();
+    let mut used = words(own);
+    let mut left: Vec<usize> = (0..others.len()).collect();
+    loop {
+        let is_used = |place: &&usize| names[**place].iter().any(|name| used.contains(name));
+        let (now, rest): (Vec<usize>, Vec<usize>) = left.iter().partition(is_used);
+        if now.is_empty() {
+            return rest;
+        }
+        now.iter().for_each(|place| used.extend(words(others[*place].text)));
+        left = rest;
+    }
 }
 
 pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
@@ -588,6 +617,22 @@ mod tests {
         let [_, entry, form] =
             laid_with("kotlin", "fun hi() = 1", &[("app.kt", "package x\nfun main() {}")]);
         assert_eq!((&*entry, &*form), ("x.AppKt", ""));
+    }
+
+    #[test]
+    fn java_files_that_the_program_does_not_use_are_left_out() {
+        let files = [
+            ("A.java", "class A { B b; }"),
+            ("B.java", "class B { }"),
+            ("C.java", "class C { }"),
+            ("ATest.java", "import org.junit.Test; class ATest { A a; }"),
+        ];
+        let files: Vec<(String, Vec<u8>)> =
+            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        let main = "public static void main(String[] a) throws Exception";
+        let code = format!("class M {{ {main} {{ new A(); Class.forName(\"x.C\"); }} }}");
+        let found = lay_out("java", Upload { code: &code, files: &files });
+        assert_eq!(found.sources, ["A.java", "B.java", "C.java"]);
     }
 
     #[test]
