@@ -3,7 +3,9 @@
 //! the directives and the types. The SDK's compiler takes the text as it is.
 
 use super::Draft;
-use super::scan::{LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, scan};
+use super::scan::{
+    LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, is_arrow, opening, scan,
+};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -21,8 +23,6 @@ const CSHARP: Syntax = Syntax {
     ..LIKE_C
 };
 
-/// The longest list of parameters, in tokens.
-const FAR: usize = 2_000;
 /// The namespaces that the SDK's compiler imports by itself.
 const IMPLICIT: [&str; 6] = [
     "System",
@@ -106,17 +106,16 @@ impl Parts {
             .iter()
             .filter(|space| !named.iter().any(|named| *named == format!("using{space};")));
         implicit.for_each(|space| out.push_str(&format!("\nusing {space};")));
-        let statements: Vec<&Token<'_>> =
-            self.ranges(Part::Statement).flat_map(|range| &tokens[range.clone()]).collect();
+        let statements: Vec<Token<'_>> = self
+            .ranges(Part::Statement)
+            .flat_map(|range| tokens[range.clone()].iter().copied())
+            .collect();
         let Outside { returns, awaits } = Outside::of(&statements);
         let (open, close) = main_method(returns, awaits);
-        let is_taken = tokens
-            .windows(3)
-            .any(|three| three[1].is("class") && three[2].is("Program") && !three[0].is("partial"))
-            || tokens
-                .windows(2)
-                .next()
-                .is_some_and(|two| two[0].is("class") && two[1].is("Program"));
+        let is_taken = tokens.windows(2).enumerate().any(|(at, two)| {
+            let is_partial = at > 0 && tokens[at - 1].is("partial");
+            two[0].is("class") && two[1].is("Program") && !is_partial
+        });
         let class = if is_taken { "MainProgram" } else { "Program" };
         out.push_str(&format!("\npartial class {class} {{"));
         for range in self.ranges(Part::Function) {
@@ -252,11 +251,11 @@ struct Outside {
 }
 
 impl Outside {
-    fn of(tokens: &[&Token<'_>]) -> Outside {
+    fn of(tokens: &[Token<'_>]) -> Outside {
         let mut outside = Outside::default();
         let mut functions: Vec<usize> = Vec::new();
         for (place, token) in tokens.iter().enumerate() {
-            close(&mut functions, token);
+            close(&mut functions, token, |depth| *depth);
             if token.is("{") && begins_function(tokens, place) {
                 functions.push(token.depth);
             }
@@ -281,17 +280,15 @@ fn awaits_inside(token: &Token<'_>) -> bool {
 }
 
 /// Whether this `{` begins the body of a lambda or of a local function.
-fn begins_function(tokens: &[&Token<'_>], place: usize) -> bool {
-    let Some(before) = place.checked_sub(1).map(|before| tokens[before]) else { return false };
-    if before.is(">") {
-        return place > 1 && tokens[place - 2].is("=");
+fn begins_function(tokens: &[Token<'_>], place: usize) -> bool {
+    let Some(before) = place.checked_sub(1) else { return false };
+    if tokens[before].is(">") {
+        return is_arrow(tokens, before);
     }
-    if !before.is(")") {
-        return before.is("delegate");
+    if !tokens[before].is(")") {
+        return tokens[before].is("delegate");
     }
-    let near = &tokens[place.saturating_sub(FAR)..place - 1];
-    let opening = near.iter().rposition(|token| token.is("(") && token.depth == before.depth);
-    let opening = opening.map(|at| place - 1 - near.len() + at);
+    let opening = opening(tokens, before);
     let word = opening.and_then(|opening| opening.checked_sub(1)).map_or("", |at| tokens[at].text);
     const CONTROL: [&str; 9] =
         ["if", "for", "foreach", "while", "switch", "using", "lock", "catch", "fixed"];
@@ -307,14 +304,14 @@ fn begins_function(tokens: &[&Token<'_>], place: usize) -> bool {
 }
 
 /// Whether the expression before it is a lambda without braces.
-fn in_arrow(tokens: &[&Token<'_>], place: usize) -> bool {
+fn in_arrow(tokens: &[Token<'_>], place: usize) -> bool {
     let depth = tokens[place].depth;
     let before = tokens[..place].iter().enumerate().rev().take(NEAR);
     let mut own = before.take_while(|(_, token)| {
         token.depth >= depth
             && !(token.depth == depth && matches!(token.text, ";" | "," | "{" | "}"))
     });
-    own.any(|(at, token)| token.depth == depth && token.is(">") && at > 0 && tokens[at - 1].is("="))
+    own.any(|(at, token)| token.depth == depth && is_arrow(tokens, at))
 }
 
 /// What is before and after the statements.

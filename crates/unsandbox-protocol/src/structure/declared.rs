@@ -2,7 +2,7 @@
 //! Languages whose programs declare the name that their tools want: a package, a module, a class, a goal.
 
 use super::scan::{LIKE_C, Quote, Syntax, Token, scan};
-use super::{Draft, Source};
+use super::{Draft, Source, unnamed};
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -175,7 +175,10 @@ const DIRECTIVES: [&str; 18] = [
 
 /// Directives make it a script.
 pub(super) fn ocaml<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
-    let left_out = unused_modules(&draft.text, others);
+    // Linked, a module that is not named would run.
+    let names: Vec<Vec<String>> = others.iter().map(|other| vec![module_of(other.name)]).collect();
+    let words = |place: usize| capitalized(others[place].text);
+    let left_out = unnamed(&names, capitalized(&draft.text), words);
     let is_script = {
         let tokens = scan(&draft.text, &OCAML);
         tokens.iter().enumerate().any(|(place, token)| {
@@ -188,31 +191,18 @@ pub(super) fn ocaml<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     Draft { form: if is_script { "script" } else { "" }, left_out, ..draft }
 }
 
-/// The files whose modules neither the program names nor a file that it uses: linked, they would run.
-fn unused_modules(own: &str, others: &[Source<'_>]) -> Vec<usize> {
-    let named = |text: &str| -> HashSet<String> {
-        let words =
-            scan(text, &OCAML).into_iter().filter_map(|token| token.word().map(str::to_string));
-        words.filter(|word| word.starts_with(char::is_uppercase)).collect()
-    };
-    let words: Vec<HashSet<String>> = others.iter().map(|other| named(other.text)).collect();
-    let module = |place: usize| {
-        let name = others[place].name.rsplit('/').next().unwrap_or_default();
-        let mut letters = name.rsplit_once('.').map_or(name, |(stem, _)| stem).chars();
-        let first = letters.next().map(|first| first.to_ascii_uppercase());
-        first.into_iter().chain(letters).collect::<String>()
-    };
-    let mut used = named(own);
-    let mut left: Vec<usize> = (0..others.len()).collect();
-    loop {
-        let (now, rest): (Vec<usize>, Vec<usize>) =
-            left.iter().partition(|place| used.contains(&module(**place)));
-        if now.is_empty() {
-            return rest;
-        }
-        now.iter().for_each(|place| used.extend(words[*place].iter().cloned()));
-        left = rest;
-    }
+/// The words of a text that may name a module.
+fn capitalized(text: &str) -> HashSet<&str> {
+    let words = scan(text, &OCAML).into_iter().filter_map(|token| token.word());
+    words.filter(|word| word.starts_with(char::is_uppercase)).collect()
+}
+
+/// The module that a file is.
+fn module_of(name: &str) -> String {
+    let name = name.rsplit('/').next().unwrap_or_default();
+    let mut letters = name.rsplit_once('.').map_or(name, |(stem, _)| stem).chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 /// `main/0` is called where it is defined and nothing in the text calls it.

@@ -2,7 +2,9 @@
 //! JavaScript: whether a text is a module or of the older kind, which node has to be told by the file's name.
 
 use super::Draft;
-use super::scan::{Kind, LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, scan};
+use super::scan::{
+    Kind, LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, is_arrow, opening, scan,
+};
 use std::borrow::Cow;
 
 const JAVASCRIPT: Syntax = Syntax {
@@ -15,8 +17,6 @@ const JAVASCRIPT: Syntax = Syntax {
 
 /// A file of ours above the work directory; node asks there for the kind of files called `.js`.
 const MODULES: (&str, &str) = ("package.json", "{\"type\":\"module\"}\n");
-/// The longest list of parameters, in tokens.
-const FAR: usize = 2_000;
 /// What a module of ES does not have, and programs use all the same.
 const COMMON_WORDS: [(&str, &str); 3] = [
     ("require", "const require = $create(import.meta.url);"),
@@ -85,7 +85,7 @@ fn is_module(tokens: &[Token<'_>]) -> bool {
 fn awaits(tokens: &[Token<'_>]) -> bool {
     let mut functions: Vec<usize> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
-        close(&mut functions, token);
+        close(&mut functions, token, |depth| *depth);
         if token.is("{") && begins_function(tokens, place) {
             functions.push(token.depth);
         }
@@ -108,16 +108,13 @@ fn awaits(tokens: &[Token<'_>]) -> bool {
 
 /// Whether this `{` begins the body of a function or a class.
 fn begins_function(tokens: &[Token<'_>], place: usize) -> bool {
-    let Some(before) = place.checked_sub(1).map(|before| &tokens[before]) else { return false };
-    if before.is(">") {
-        return place > 1 && tokens[place - 2].is("=");
+    let Some(before) = place.checked_sub(1) else { return false };
+    if tokens[before].is(">") {
+        return is_arrow(tokens, before);
     }
-    if before.is(")") {
-        let near = &tokens[place.saturating_sub(FAR)..place - 1];
-        let opening = near.iter().rposition(|token| token.is("(") && token.depth == before.depth);
-        let opening = opening.map(|at| place - 1 - near.len() + at);
-        let word =
-            opening.and_then(|opening| opening.checked_sub(1)).map_or("", |at| tokens[at].text);
+    if tokens[before].is(")") {
+        let word = opening(tokens, before).and_then(|opening| opening.checked_sub(1));
+        let word = word.map_or("", |at| tokens[at].text);
         return !matches!(word, "if" | "for" | "while" | "switch" | "catch" | "with" | "await");
     }
     // `class A {` and `class A extends B {`
@@ -144,7 +141,7 @@ fn in_arrow(tokens: &[Token<'_>], place: usize) -> bool {
             }
             depth = token.depth;
         } else if token.depth == depth {
-            if token.is(">") && at > 0 && tokens[at - 1].is("=") {
+            if is_arrow(tokens, at) {
                 return true;
             }
             if depth == 0 && (is_end || begins_statement(tokens, at)) {

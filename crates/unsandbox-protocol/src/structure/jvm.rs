@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Java, Kotlin and Scala: which class has the `main` that the virtual machine starts.
 
-use super::scan::{Kind, LIKE_C, NEAR, Quote, Syntax, Token, scan};
-use super::{Draft, Source};
+use super::scan::{Kind, LIKE_C, NEAR, Quote, Syntax, Token, close, scan};
+use super::{Draft, Source, unnamed};
 use std::collections::HashSet;
 
 const JAVA: Syntax =
@@ -46,48 +46,32 @@ struct Type<'a> {
 pub(super) fn java<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let types = java_types(&draft.text);
     let public = types.iter().find(|found| found.is_top && found.is_public);
-    let known: Vec<Type<'_>> = others.iter().flat_map(|other| java_types(other.text)).collect();
+    let mut known = Vec::new();
+    let mut names: Vec<Vec<String>> = Vec::new();
+    for other in others {
+        let found = java_types(other.text);
+        names.push(found.iter().map(|found| found.name.to_string()).collect());
+        known.extend(found);
+    }
     let entry = entry(&types, &known).unwrap_or_else(|| "Main".to_string());
     let first = types.iter().find(|found| found.is_top && found.qualified == entry);
     let name = public.or(first).map_or("Main", |found| found.name);
     // Without a main of its own it may be any part of the program.
     let starts_here = types.iter().any(|found| found.qualified == entry && found.has_main);
-    let left_out = if starts_here { unused(&draft.text, others) } else { Vec::new() };
+    let left_out = match starts_here {
+        true => unnamed(&names, java_words(&draft.text), |place| java_words(others[place].text)),
+        false => Vec::new(),
+    };
     Draft { source: format!("{name}.java"), entry, left_out, ..draft }
 }
 
-/// The files of which neither the program names a class nor a file that it uses: the compiler would not look at them if
-/// it were given the program alone. Names in strings count, since classes are loaded by them.
-fn unused(own: &str, others: &[Source<'_>]) -> Vec<usize> {
-    fn words(text: &str) -> HashSet<&str> {
-        let tokens = scan(text, &JAVA).into_iter();
-        tokens
-            .flat_map(|token| token.text.split(|c: char| !c.is_alphanumeric() && c != '_'))
-            .collect()
-    }
-    let names: Vec<Vec<&str>> = others
-        .iter()
-        .map(|other| java_types(other.text).iter().map(|found| found.name).collect())
-        .collect();
-    let mut used = words(own);
-    let mut left: Vec<usize> = (0..others.len()).collect();
-    loop {
-        let is_used = |place: &&usize| names[**place].iter().any(|name| used.contains(name));
-        let (now, rest): (Vec<usize>, Vec<usize>) = left.iter().partition(is_used);
-        if now.is_empty() {
-            return rest;
-        }
-        now.iter().for_each(|place| used.extend(words(others[*place].text)));
-        left = rest;
-    }
+/// The words of a text; those in strings count, since classes are loaded by their names.
+fn java_words(text: &str) -> HashSet<&str> {
+    let tokens = scan(text, &JAVA).into_iter();
+    tokens.flat_map(|token| token.text.split(|c: char| !c.is_alphanumeric() && c != '_')).collect()
 }
 
 pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
-    // The file's name is in that of the class that holds its functions.
-    let is_free = |name: &String| !others.iter().any(|other| other.name == name);
-    let names = std::iter::once("main.kt".to_string()).chain((1..).map(|n| format!("main_{n}.kt")));
-    let own = draft.own_name.filter(|name| name.ends_with(".kt")).map(str::to_string);
-    let own = own.or_else(|| names.into_iter().find(is_free)).unwrap_or_default();
     let (entry, form) = {
         let tokens = scan(&draft.text, &KOTLIN);
         let types = object_types(&tokens, &KOTLIN_WORDS);
@@ -98,7 +82,7 @@ pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
             in_others = in_others.or_else(|| file_class(other.name, &tokens));
             known.extend(object_types(&tokens, &KOTLIN_WORDS));
         }
-        match file_class(&own, &tokens).or_else(|| main_of(&types, &known)) {
+        match file_class(&draft.source, &tokens).or_else(|| main_of(&types, &known)) {
             Some(entry) => (entry, ""),
             None if has_statements(&tokens, KOTLIN_DECLARES) => (String::new(), "script"),
             None => {
@@ -107,7 +91,7 @@ pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
             }
         }
     };
-    let source = if form == "script" { "main.kts".to_string() } else { own };
+    let source = if form == "script" { "main.kts".to_string() } else { draft.source };
     Draft { source, entry, form, ..draft }
 }
 
@@ -221,20 +205,13 @@ fn parents<'a>(tokens: &[Token<'a>], begin: usize, depth: usize, marks: &[&str])
     ends.filter_map(|token| token.word()).take(PARENTS_MAX).collect()
 }
 
-/// Takes the types off the stack that this token, a closing bracket, closes.
-fn close(open: &mut Vec<usize>, types: &[Type<'_>], token: &Token<'_>) {
-    while token.is("}") && open.last().is_some_and(|at| types[*at].depth >= token.depth) {
-        open.pop();
-    }
-}
-
 fn java_types(text: &str) -> Vec<Type<'_>> {
     let tokens = scan(text, &JAVA);
     let package = package(&tokens);
     let mut types: Vec<Type<'_>> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
-        close(&mut open, &types, token);
+        close(&mut open, token, |at| types[*at].depth);
         let outer = open.last().map(|at| &types[*at]);
         if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() == TYPES_MAX {
             continue;
@@ -336,7 +313,7 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> 
     let mut types: Vec<Type<'a>> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
-        close(&mut open, &types, token);
+        close(&mut open, token, |at| types[*at].depth);
         let outer = open.last().map(|at| &types[*at]);
         let Some(word) = token.word() else { continue };
         if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() == TYPES_MAX {

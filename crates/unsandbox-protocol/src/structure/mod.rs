@@ -14,6 +14,7 @@ mod wrapped;
 
 use crate::language::{Language, Recipe, Structure};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// A source and the files that were uploaded with it.
 #[derive(Clone, Copy, Debug)]
@@ -63,16 +64,16 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(language: &Language, text: Cow<'a, str>) -> Draft<'a> {
+    fn new(source: String, text: Cow<'a, str>, own_name: Option<&'a str>) -> Draft<'a> {
         Draft {
-            source: language.source.to_string(),
+            source,
             text,
             entry: String::new(),
             form: "",
             beside: Vec::new(),
             left_out: Vec::new(),
             order: Vec::new(),
-            own_name: None,
+            own_name,
         }
     }
 }
@@ -87,13 +88,12 @@ struct Source<'a> {
 /// Lays a program of `language` out for one of its recipes.
 pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> Layout<'a> {
     let text = written(language, language.source_text(upload.code));
-    let others: Vec<Source<'_>> =
-        upload.files.iter().filter_map(|file| source(language, file)).collect();
     let same = |(_, content): &&(String, Vec<u8>)| content == upload.code.as_bytes();
     let own_name = upload.files.iter().find(same).map(|(name, _)| name.as_str());
-    let others: Vec<Source<'_>> =
-        others.into_iter().filter(|other| Some(other.name) != own_name).collect();
-    let draft = Draft { own_name, ..Draft::new(language, text) };
+    let further = upload.files.iter().filter(|(name, _)| Some(name.as_str()) != own_name);
+    let others: Vec<Source<'_>> = further.filter_map(|file| source(language, file)).collect();
+    let usual = named(language, recipe, language.source.to_string(), own_name, upload);
+    let draft = Draft::new(usual, text, own_name);
     let draft = match recipe.structure {
         Structure::Plain => draft,
         Structure::C => native::c(draft, &others),
@@ -129,7 +129,7 @@ fn written<'a>(language: &Language, text: Cow<'a, str>) -> Cow<'a, str> {
 }
 
 fn source<'a>(language: &Language, (name, content): &'a (String, Vec<u8>)) -> Option<Source<'a>> {
-    let (_, extension) = name.rsplit_once('.')?;
+    let extension = extension(name)?;
     let is_source = language.sources.iter().any(|known| known.eq_ignore_ascii_case(extension));
     is_source.then(|| std::str::from_utf8(content).ok().map(|text| Source { name, text }))?
 }
@@ -146,15 +146,45 @@ fn complete<'a>(
     let entry = if entry.len() > ENTRY_MAX_BYTES { String::new() } else { entry };
     let order = if order.is_empty() { (0..others.len()).collect() } else { order };
     let kept = order.into_iter().filter(|place| !left_out.contains(place));
-    let names = kept.map(|place| others[place].name).filter(|name| Some(*name) != own_name);
-    let sources = names.map(str::to_string).collect();
-    let replaces = own_name.filter(|name| extension(name) == extension(&source));
+    let sources = kept.map(|place| others[place].name.to_string()).collect();
+    let source = named(language, recipe, source, own_name, upload);
+    let replaces = own_name.filter(|name| *name == source).map(str::to_string);
+    Layout { source, text, sources, entry, form, replaces, beside }
+}
+
+/// The name of the uploaded file that is the source, if it is of the wanted kind; otherwise a free one.
+fn named(
+    language: &Language,
+    recipe: &Recipe,
+    wanted: String,
+    own_name: Option<&str>,
+    upload: Upload<'_>,
+) -> String {
     let taken = |name: &str| upload.files.iter().any(|(file, _)| file == name);
-    let source = match replaces {
+    match own_name.filter(|name| extension(name) == extension(&wanted)) {
         Some(name) => name.to_string(),
-        None => free_name(language, recipe, source, taken),
-    };
-    Layout { source, text, sources, entry, form, replaces: replaces.map(str::to_string), beside }
+        None => free_name(language, recipe, wanted, taken),
+    }
+}
+
+/// The files that neither the program names nor a file that it names, each by its own names and the words in it: a
+/// compiler that is given the program alone would not look at them.
+fn unnamed<'t>(
+    names: &[Vec<String>],
+    own: HashSet<&'t str>,
+    words: impl Fn(usize) -> HashSet<&'t str>,
+) -> Vec<usize> {
+    let mut used = own;
+    let mut left: Vec<usize> = (0..names.len()).collect();
+    loop {
+        let is_used = |place: &&usize| names[**place].iter().any(|name| used.contains(&**name));
+        let (now, rest): (Vec<usize>, Vec<usize>) = left.iter().partition(is_used);
+        if now.is_empty() {
+            return rest;
+        }
+        now.iter().for_each(|place| used.extend(words(*place)));
+        left = rest;
+    }
 }
 
 fn extension(name: &str) -> Option<&str> {

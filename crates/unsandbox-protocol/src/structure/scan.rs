@@ -123,14 +123,26 @@ const UNCLOSED_MAX: usize = 16;
 const REGEX_MAX_BYTES: usize = 1_000;
 /// How far before or behind a token others are looked for, where no bracket ends the search.
 pub(super) const NEAR: usize = 200;
+/// The longest list of parameters, in tokens.
+const PARAMETERS_MAX: usize = 2_000;
 
-/// Takes those off a stack of depths that this token, a closing bracket, closes.
-pub(super) fn close(depths: &mut Vec<usize>, token: &Token<'_>) {
-    if token.is("}") {
-        while depths.last().is_some_and(|depth| *depth >= token.depth) {
-            depths.pop();
-        }
+/// Takes those off a stack, each with its depth, that this token, a closing bracket, closes.
+pub(super) fn close<T>(open: &mut Vec<T>, token: &Token<'_>, depth: impl Fn(&T) -> usize) {
+    while token.is("}") && open.last().is_some_and(|last| depth(last) >= token.depth) {
+        open.pop();
     }
+}
+
+/// Whether an arrow, `=>`, ends here.
+pub(super) fn is_arrow(tokens: &[Token<'_>], at: usize) -> bool {
+    tokens[at].is(">") && at > 0 && tokens[at - 1].is("=")
+}
+
+/// Where the bracket begins that ends here, a list of parameters.
+pub(super) fn opening(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let begin = (at + 1).saturating_sub(PARAMETERS_MAX);
+    let is_opening = |token: &Token<'_>| token.is("(") && token.depth == tokens[at].depth;
+    tokens[begin..at].iter().rposition(is_opening).map(|found| begin + found)
 }
 
 /// The tokens of a text without its comments.
