@@ -1716,7 +1716,7 @@ const char *unsandbox_artifact_url(const unsandbox_artifact *artifact,
 
 /**
  * Writes the artifact into a directory, in the folders that its name has. No two artifacts of a result
- * take one place: of two with one name the second gets a number, as in "plot-2.png". A plain file that was
+ * take one place: where two have the same name, the second gets a number, as in "plot-2.png". A plain file that was
  * there is replaced.
  *
  * @param directory  made if missing; borrowed for the call.

@@ -237,7 +237,7 @@ class ExecutionError(UnsandboxError):
 
 
 def _failure(result: ExecutionResult, message: str | None) -> str:
-    """One sentence on why a program did not succeed, and the end of what it wrote."""
+    """One sentence on why a program did not succeed, and the end of its output."""
     parts = [message or result.error or f"the program ended with status {result.status}"]
     # Standard error comes last, where the reason is looked for.
     for name, text in (("standard output", result.stdout), ("standard error", result.stderr)):

@@ -87,8 +87,8 @@ class Artifact:
 
         Args:
             directory: Where to write, in the folders that the name has; nothing lands elsewhere. No two
-                artifacts of a result take one place: of two with one name the second gets a number, as
-                in `plot-2.png`. A plain file that was there is replaced, anything else is left alone.
+                artifacts of a result take one place: where two have the same name, the second gets a number,
+                as in `plot-2.png`. A plain file that was there is replaced, anything else is left alone.
 
         Returns:
             The path of the file.

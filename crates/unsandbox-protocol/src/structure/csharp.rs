@@ -136,7 +136,7 @@ fn words(tokens: &[Token<'_>]) -> String {
     tokens.iter().map(|token| token.text).collect()
 }
 
-/// The kind of what begins here, and where it ends.
+/// The kind of the part that begins here, and its end.
 fn part_at(tokens: &[Token<'_>], begin: usize) -> (Part, usize) {
     let next = |place: usize| tokens.get(place).map_or("", |token| token.text);
     // The first of these outside brackets: a statement may have a block, and so may a type.

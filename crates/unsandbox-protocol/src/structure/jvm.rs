@@ -178,7 +178,7 @@ fn package(tokens: &[Token<'_>]) -> String {
     if name.is_empty() { name } else { name + "." }
 }
 
-/// The words before a declaration, back to the end of what is before it.
+/// The words before a declaration, back to the end of the one before it.
 fn modifiers<'a>(tokens: &[Token<'a>], place: usize) -> Vec<&'a str> {
     let depth = tokens[place].depth;
     let before = tokens[..place].iter().rev().take(NEAR);
