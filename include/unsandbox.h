@@ -1499,6 +1499,23 @@ int32_t unsandbox_request_add_flag(unsandbox_request *request,
                                    unsandbox_error **err);
 
 /**
+ * Asks for files that the program makes or changes in the working directory, by a pattern such as "*.png" or "out/**";
+ * they come back as artifacts. docs/guides/artifacts.md has the rules of patterns. For the local engine and servers of
+ * your own; the service does not know it and refuses it.
+ *
+ * @param pattern  relative to the working directory; copied.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT. A pattern that leaves the working directory is refused when the
+ *         request is used.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_add_output(unsandbox_request *request,
+                                     const char *pattern,
+                                     size_t pattern_len,
+                                     unsandbox_error **err);
+
+/**
  * Sets a limit of the run by its name, such as "memory_bytes"; docs/limits.md has the table of names, defaults and
  * bounds.
  *
@@ -2006,6 +2023,26 @@ UNSANDBOX_API size_t unsandbox_result_artifact_count(const unsandbox_result *res
 UNSANDBOX_API
 const unsandbox_artifact *unsandbox_result_artifact(const unsandbox_result *result,
                                                            size_t index);
+
+/**
+ * How many names unsandbox_result_left_file has.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_result_left_file_count(const unsandbox_result *result);
+
+/**
+ * The path of one file in the working directory that the program made or changed and that nothing asked for (see
+ * unsandbox_request_add_output); NULL past the last. At most 100 are named.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the result is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_result_left_file(const unsandbox_result *result,
+                                       size_t index,
+                                       size_t *len);
 
 /**
  * "full" or "reduced", or another server's word; NULL where it did not say.

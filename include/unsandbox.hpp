@@ -360,6 +360,16 @@ public:
             all.emplace_back(result_, result_->artifacts[i]);
         return all;
     }
+    /// Paths in the working directory of files that the program made or changed and nothing asked for; at most 100.
+    std::vector<std::string> left_files() const {
+        std::vector<std::string> names(unsandbox_result_left_file_count(result_.get()));
+        for (std::size_t i = 0; i < names.size(); i++) {
+            std::size_t len = 0;
+            const char *name = unsandbox_result_left_file(result_.get(), i, &len);
+            names[i] = detail::text(name, len);
+        }
+        return names;
+    }
     /// Writes all artifacts into a directory, which is made if missing, in the folders of their names; of two
     /// with one name the second gets a number, ".git" is saved as "_git", and plain files that are there are
     /// replaced: give one for artifacts alone. The error names each that is not saved; all others are.
@@ -536,6 +546,11 @@ public:
     /// A flag of the compiler, such as "-O2"; not for the service.
     UNSANDBOX_SETTER(Request, flag, (std::string_view value), (value)) {
         return set(unsandbox_request_add_flag, value.data(), value.size());
+    }
+    /// Files that the program makes or changes in the working directory, by a pattern such as "*.png" or "out/**"; not
+    /// for the service.
+    UNSANDBOX_SETTER(Request, output, (std::string_view pattern), (pattern)) {
+        return set(unsandbox_request_add_output, pattern.data(), pattern.size());
     }
     /// A limit by its name in the table of limits (docs/limits.md), such as "memory_bytes".
     UNSANDBOX_SETTER(Request, limit, (std::string_view name, std::uint64_t value), (name, value)) {

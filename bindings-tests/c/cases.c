@@ -223,6 +223,11 @@ static void put_result(const unsandbox_result *it) {
         put_word(artifact->content, artifact->content_len < 4 ? artifact->content_len : 4);
         putchar('\n');
     }
+    for (size_t i = 0; i < unsandbox_result_left_file_count(it); i++) {
+        size_t len;
+        const char *name = unsandbox_result_left_file(it, i, &len);
+        put_text("left_file", name, len);
+    }
 }
 
 static void put_job(const unsandbox_job *it) {
@@ -300,6 +305,7 @@ static int32_t take(unsandbox_request *request, const line *it, unsandbox_error 
     if (is(name, "stdin")) return unsandbox_request_set_stdin(request, a->data, a->len, err);
     if (is(name, "arg")) return unsandbox_request_add_arg(request, text(a), a->len, err);
     if (is(name, "flag")) return unsandbox_request_add_flag(request, text(a), a->len, err);
+    if (is(name, "output")) return unsandbox_request_add_output(request, text(a), a->len, err);
     if (is(name, "limit")) return unsandbox_request_set_limit(request, text(a), a->len, number(b), err);
     if (is(name, "runtime")) return unsandbox_request_set_runtime(request, text(a), a->len, err);
     return UNSANDBOX_OK;

@@ -157,6 +157,7 @@ public:
             const auto content = artifact.content_view();
             words("artifact", {artifact.filename(), artifact.kind(), std::to_string(content.size()), content.substr(0, 4)});
         }
+        for (const auto &name : result.left_files()) words("left_file", {name});
     }
 
     void job(const unsandbox::Job &job) {
@@ -220,6 +221,7 @@ unsandbox::Request request_of(const Case &from, bool named) {
         else if (name == "file") request.input_file(line[1], line[2]);
         else if (name == "tree_file") request.file(line[1], line[2]);
         else if (name == "flag") request.flag(line[1]);
+        else if (name == "output") request.output(line[1]);
         else if (name == "unnamed_file") request.input_file(line[1]);
         else if (name == "stdin") request.stdin_data(line[1]);
         else if (name == "arg") request.arg(line[1]);

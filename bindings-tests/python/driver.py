@@ -53,6 +53,7 @@ class Report:
             self.value("isolation", result.isolation.level)
         for it in result.artifacts:
             self.lines.append(["artifact", it.filename, it.kind, len(it.content), it.content[:4]])
+        self.lines += [["left_file", name] for name in result.left_files]
 
     def job(self, job: unsandbox.Job) -> None:
         for name in (
@@ -103,6 +104,8 @@ class Case:
                 options["stdin"] = words[0]
             case "flag":
                 options.setdefault("flags", []).append(text[0])
+            case "output":
+                options.setdefault("outputs", []).append(text[0])
             case "arg":
                 options.setdefault("args", []).append(text[0])
             case "limit":

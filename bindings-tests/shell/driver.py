@@ -59,6 +59,8 @@ def command_of(block: list[list[bytes]], directory: Path) -> tuple[list[str], by
                 stdin = raw[0]
             case "flag":
                 options += [f"--flag={words[0]}"]
+            case "output":
+                options += [f"--output={words[0]}"]
             case "arg":
                 args.append(words[0])
             case "limit":

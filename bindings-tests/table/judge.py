@@ -14,7 +14,7 @@ SHELL_USAGE, SHELL_FAILED, SHELL_INTERRUPTED = 2, 125, 130
 #: Fields of a result that a shell does not see.
 SHELL_BLIND = frozenset(
     "success status signal limit error_text language detected_language job_id execution_mode "
-    "network_mode total_time_ms truncated runtime isolation usage stdout_len stderr_len".split()
+    "network_mode total_time_ms truncated runtime isolation usage stdout_len stderr_len left_files".split()
 )
 TEXTS = frozenset({"stdout", "stderr"})
 
@@ -27,6 +27,7 @@ class Seen:
     fields: dict[str, bytes] = field(default_factory=dict)
     artifacts: list[tuple[str, str, int, bytes]] = field(default_factory=list)
     offers: dict[str, str] = field(default_factory=dict)
+    left_files: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, block: list[list[bytes]]) -> Seen:
@@ -35,6 +36,8 @@ class Seen:
             if key == b"artifact":
                 name, kind, length, head = words
                 seen.artifacts.append((name.decode(), kind.decode(), int(length), head))
+            elif key == b"left_file":
+                seen.left_files.append(words[0].decode())
             elif key == b"offers":
                 seen.offers[words[0].decode()] = words[1].decode()
             else:
@@ -85,6 +88,8 @@ def _judge_result(expected: Mapping[str, Any], seen: Seen) -> list[str]:
 def _compare(key: str, value: Any, seen: Seen) -> str | None:
     if key == "artifacts":
         return _compare_artifacts(value, seen)
+    if key == "left_files":
+        return None if seen.left_files == value else f"left_files: expected {value}, got {seen.left_files}"
     if key == "offers":
         got = {name: seen.offers.get(name) for name in value}
         return None if got == value else f"offers: expected {value}, got {got}"

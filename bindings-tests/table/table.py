@@ -22,7 +22,7 @@ OPERATIONS = (
 )  # fmt: skip
 OPTIONS = (
     "env", "network_mode", "ttl", "return_artifact", "return_wasm_artifact", "input_files", "files", "stdin",
-    "args", "flags", "limits", "runtime",
+    "args", "flags", "outputs", "limits", "runtime",
 )  # fmt: skip
 KNOWN = frozenset(
     "name op request settings stub call job result error message only faces not_faces reason bounds "
@@ -152,8 +152,8 @@ def _request_rows(name: str, value: Any) -> list[list[Word]]:
             return [["tree_file", content(file["path"]), content(file["content"])] for file in value]
         case "args":
             return [["arg", content(arg)] for arg in value]
-        case "flags":
-            return [["flag", content(flag)] for flag in value]
+        case "flags" | "outputs":
+            return [[name.removesuffix("s"), content(text)] for text in value]
         case "limits":
             return [["limit", key, number] for key, number in value.items()]
         case "ttl":

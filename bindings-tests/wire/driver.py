@@ -98,6 +98,8 @@ def body_of(block: list[list[bytes]], with_language: bool) -> tuple[dict[str, An
                 body["stdin_base64"] = base64.b64encode(words[0]).decode()
             case "flag":
                 body.setdefault("flags", []).append(text[0])
+            case "output":
+                body.setdefault("outputs", []).append(text[0])
             case "arg":
                 body.setdefault("args", []).append(text[0])
             case "limit":
@@ -150,6 +152,7 @@ class Report:
         for it in reply["artifacts"]:
             data = base64.b64decode(it["content_base64"])
             self.lines.append(["artifact", it["filename"], it["kind"], len(data), data[:4]])
+        self.lines += [["left_file", name] for name in reply.get("left_files", ())]
 
     def job(self, reply: dict[str, Any]) -> None:
         for name in ("job_id", "status", "language", "detected_language", "network_mode", "created_at", "started_at", "completed_at"):

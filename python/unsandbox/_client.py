@@ -209,6 +209,8 @@ class Client:
             args: Arguments of the program.
             flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
                 service.
+            outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
+                working directory; they come back as artifacts. Not for the service.
             limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
             runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
                 UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.

@@ -71,6 +71,8 @@ def execute(
         args: Arguments of the program.
         flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
             service.
+        outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
+            working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
@@ -120,6 +122,8 @@ def run(
         args: Arguments of the program.
         flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
             service.
+        outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
+            working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
@@ -171,6 +175,8 @@ def execute_async(
         args: Arguments of the program.
         flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
             service.
+        outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
+            working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
@@ -216,6 +222,8 @@ def run_async(
         args: Arguments of the program.
         flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
             service.
+        outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
+            working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
@@ -266,6 +274,8 @@ def stream(
         args: Arguments of the program.
         flags: Flags of the compiler, such as `["-O2"]`, of those that the language takes; not for the
             service.
+        outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
+            working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.

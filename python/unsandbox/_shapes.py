@@ -74,6 +74,7 @@ class ExecuteOptions(TypedDict, total=False):
     stdin: Stdin | None
     args: Sequence[str] | None
     flags: Sequence[str] | None
+    outputs: Sequence[str] | None
     limits: Mapping[str, int] | None
     runtime: str | None
     timeout: float | None

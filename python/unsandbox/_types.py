@@ -134,6 +134,8 @@ class ExecutionResult:
         detected_language: The language that `run` detected.
         job_id: The job.
         artifacts: The files that it gave back.
+        left_files: Paths of files in the working directory that the program made or changed and nothing asked for
+            (`outputs` does); at most 100.
         execution_mode: "cold" or "pooled".
         network_mode: "zerotrust" or "semitrusted".
         total_time_ms: Milliseconds for queue, compiler and program together.
@@ -171,6 +173,7 @@ class ExecutionResult:
     truncated: bool = False
     isolation: Isolation | None = None
     runtime: str | None = None
+    left_files: tuple[str, ...] = ()
     json: str = field(default="{}", repr=False, compare=False)
 
     @property

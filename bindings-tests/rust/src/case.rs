@@ -85,6 +85,7 @@ impl Case {
             }
             "stdin" => request.stdin = Some(values[0].clone()),
             "flag" => request.flags.push(text(0)),
+            "output" => request.outputs.push(text(0)),
             "arg" => request.args.push(text(0)),
             "limit" => {
                 let mut limits: Limits = request.limits;

@@ -89,6 +89,9 @@ impl Report {
             let words = [artifact.filename.as_bytes(), artifact.kind.as_bytes()];
             self.words("artifact", &[words[0], words[1], len.to_string().as_bytes(), head]);
         }
+        for name in &result.left_files {
+            self.value("left_file", name);
+        }
     }
 
     pub fn job(&mut self, job: &Job) {

@@ -145,6 +145,14 @@ fn bound_rows() -> Vec<(&'static str, String)> {
                 limits::ARTIFACTS_MAX_BYTES >> 20
             ),
         ),
+        (
+            "patterns of `outputs`",
+            format!(
+                "{}, {} bytes together; docs/guides/artifacts.md has how far they are searched",
+                limits::OUTPUTS_MAX_COUNT,
+                limits::OUTPUTS_MAX_BYTES
+            ),
+        ),
         ("body of a request", mb(limits::REQUEST_BODY_MAX_BYTES)),
         ("reply that a client reads", format!("{}, a setting", mb(limits::REPLY_MAX_BYTES))),
         (

@@ -279,6 +279,29 @@ pub extern "C" fn unsandbox_request_add_flag(
     })
 }
 
+/// Asks for files that the program makes or changes in the working directory, by a pattern such as "*.png" or "out/**";
+/// they come back as artifacts. docs/guides/artifacts.md has the rules of patterns. For the local engine and servers of
+/// your own; the service does not know it and refuses it.
+///
+/// @param pattern  relative to the working directory; copied.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT. A pattern that leaves the working directory is refused when the
+///         request is used.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_request_add_output(
+    request: *mut unsandbox_request,
+    pattern: *const c_char,
+    pattern_len: usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let request = handle_mut(request, "request")?;
+        request.request.outputs.push(text(pattern, pattern_len, "pattern")?.to_string());
+        Ok(())
+    })
+}
+
 /// Sets a limit of the run by its name, such as "memory_bytes"; docs/limits.md has the table of names, defaults and
 /// bounds.
 ///

@@ -88,6 +88,7 @@ pub struct ResultBox {
     artifact_pointers: Vec<*const unsandbox_artifact>,
     layers: Names,
     missing: Names,
+    left_files: Vec<Text>,
     stdout: Text,
     stderr: Text,
     /// Without its streams and artifacts, which have moved into the fields above.
@@ -129,6 +130,7 @@ impl ResultBox {
         let isolation = source.isolation.as_ref();
         let layers = Names::new(isolation.map_or(&[], |it| &it.layers));
         let missing = Names::new(isolation.map_or(&[], |it| &it.missing));
+        let left_files = source.left_files.iter().map(|name| Text::copy(name)).collect();
         let saved_names = saved_names(artifacts.iter().map(|it| it.filename.as_str()));
         let artifacts: Vec<_> = artifacts
             .into_iter()
@@ -145,6 +147,7 @@ impl ResultBox {
             artifact_pointers,
             layers,
             missing,
+            left_files,
             stdout,
             stderr,
             source,
@@ -199,6 +202,14 @@ impl ResultBox {
 
     pub fn compile(&self) -> Option<Usage> {
         self.source.compile
+    }
+
+    pub fn left_file_count(&self) -> usize {
+        self.left_files.len()
+    }
+
+    pub fn left_file(&self, index: usize) -> Option<&Text> {
+        self.left_files.get(index)
     }
 
     pub fn isolation_layer(&self, index: usize) -> Option<&Text> {

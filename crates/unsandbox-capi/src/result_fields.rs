@@ -325,6 +325,31 @@ pub extern "C" fn unsandbox_result_artifact(
     })
 }
 
+/// How many names unsandbox_result_left_file has.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_result_left_file_count(result: *const unsandbox_result) -> usize {
+    ffi!(or 0, { owner(result).map_or(0, ResultBox::left_file_count) })
+}
+
+/// The path of one file in the working directory that the program made or changed and that nothing asked for (see
+/// unsandbox_request_add_output); NULL past the last. At most 100 are named.
+///
+/// @param len  receives the length in bytes; may be NULL.
+/// @return UTF-8, NUL-terminated, borrowed until the result is freed.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_result_left_file(
+    result: *const unsandbox_result,
+    index: usize,
+    len: *mut usize,
+) -> *const c_char {
+    ffi!(or std::ptr::null(), {
+        give_optional(owner(result).and_then(|it| it.left_file(index)), len)
+    })
+}
+
 /// "full" or "reduced", or another server's word; NULL where it did not say.
 ///
 /// @param len  receives the length in bytes; may be NULL.

@@ -167,6 +167,10 @@ pub(crate) struct RunArgs {
     /// Flag of the compiler, such as -O2; may be repeated. Each language has a list of those that it takes
     #[arg(long = "flag", value_name = "FLAG", allow_hyphen_values = true)]
     pub flags: Vec<String>,
+    /// File that the program makes or changes in its working directory and that comes back as an artifact: a pattern
+    /// such as '*.png' or 'out/**'; may be repeated. Needs --artifacts or --json to put it somewhere
+    #[arg(long = "output", value_name = "PATTERN")]
+    pub outputs: Vec<String>,
     /// zerotrust (no network) or semitrusted (through a gateway)
     #[arg(short, long, value_name = "MODE", default_value = "zerotrust")]
     pub network_mode: String,

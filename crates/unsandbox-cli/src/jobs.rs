@@ -74,7 +74,13 @@ pub(crate) fn wait(args: WaitArgs) -> Done {
             finish(
                 Printer::default(),
                 &result,
-                &Show { json: args.json, artifacts, quiet: args.quiet, ..Show::default() },
+                &Show {
+                    json: args.json,
+                    artifacts,
+                    quiet: args.quiet,
+                    names_left_files: true,
+                    ..Show::default()
+                },
             )
         }
         // Only the waiting was interrupted; the job goes on.

@@ -9,7 +9,7 @@ use unsandbox::Request;
 use unsandbox::protocol::wire::{OPTION_TABLE, OptionKind, OptionReach, OptionRow};
 
 /// Options whose flags are in `args.rs`.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
     "env",
     "network_mode",
     "ttl",
@@ -20,6 +20,7 @@ const ELSEWHERE: [&str; 11] = [
     "stdin",
     "args",
     "flags",
+    "outputs",
     "limits",
 ];
 

@@ -13,6 +13,8 @@ use unsandbox::{ExecutionResult, Status, Stream, save_each};
 pub(crate) struct Show<'a> {
     pub json: bool,
     pub artifacts: Option<&'a Path>,
+    /// Whether the files that the program left are named.
+    pub names_left_files: bool,
     pub verbose: bool,
     pub quiet: bool,
     /// Exit code of a run that this command cancelled itself; it is not reported as an error.
@@ -72,6 +74,12 @@ pub(crate) fn finish(mut printer: Printer, result: &ExecutionResult, show: &Show
     if wanted && !show.quiet && show.artifacts.is_none() && !result.artifacts.is_empty() {
         say(&unsaved(result));
     }
+    if wanted && !show.quiet && show.names_left_files && !result.left_files.is_empty() {
+        let names = few(result.left_files.iter().map(String::as_str));
+        say(&format!(
+            "files of the working directory are not kept: {names}; --output PATTERN brings those back that it names"
+        ));
+    }
     Ok(exit_code)
 }
 
@@ -95,16 +103,17 @@ fn remark(result: &ExecutionResult) -> Option<String> {
 
 /// Names what is lost because nobody asked for it.
 fn unsaved(result: &ExecutionResult) -> String {
-    let names: Vec<&str> =
-        result.artifacts.iter().take(NAMES_SHOWN).map(|it| it.filename.as_str()).collect();
-    let more = match result.artifacts.len() - names.len() {
+    let names = few(result.artifacts.iter().map(|it| it.filename.as_str()));
+    format!("artifacts are not saved: {names}; give --artifacts DIR to keep them")
+}
+
+/// The first names, and how many more there are.
+fn few<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = match names.len().saturating_sub(NAMES_SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!(
-        "artifacts are not saved: {}{more}; give --artifacts DIR to keep them",
-        names.join(", ")
-    )
+    names.take(NAMES_SHOWN).collect::<Vec<_>>().join(", ") + &more
 }
 
 /// How many names of files a line has.

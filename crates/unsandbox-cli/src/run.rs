@@ -168,6 +168,7 @@ fn watch(
     let show = Show {
         json: args.json,
         artifacts: args.artifacts.as_deref(),
+        names_left_files: args.outputs.is_empty(),
         verbose: args.verbose,
         quiet: args.quiet,
         interrupted: signals.exit_code(),
@@ -194,6 +195,7 @@ fn request(args: &RunArgs) -> Result<Request, Failure> {
     request.return_wasm_artifact = args.wasm;
     request.args.clone_from(&args.args);
     request.flags.clone_from(&args.flags);
+    request.outputs.clone_from(&args.outputs);
     args.options.set(&mut request)?;
     for file in &args.files {
         add_file(&mut request, file)?;

@@ -192,6 +192,25 @@ fn artifacts_that_nobody_saves_are_named() {
 }
 
 #[test]
+fn files_that_the_program_leaves_are_named_and_saved_where_asked() {
+    let code = "mkdir out; touch a.png out/b.png c d";
+    let ended = bash(code, &[]);
+    let line = "unsandbox: files of the working directory are not kept: a.png, c, d and 1 more; --output PATTERN brings \
+                those back that it names\n";
+    assert_eq!((ended.code, ended.err.as_str()), (0, line));
+    let directory = scratch("local-outputs");
+    let asked = ["--output", "**/*.png", "--artifacts", directory.to_str().unwrap()];
+    for quiet in [&["-q"][..], &["--json"], &asked] {
+        assert_eq!(bash(code, quiet).err, "", "{quiet:?}");
+    }
+    assert!(directory.join("a.png").is_file() && directory.join("out/b.png").is_file());
+    assert!(!directory.join("c").exists());
+    let ended = bash(code, &["--output", "/tmp/x"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("outputs[0] \"/tmp/x\" is absolute"), "{}", ended.err);
+}
+
+#[test]
 fn all_words_behind_the_program_are_its_own() {
     let file = scratch("local-words").join("words.sh");
     std::fs::write(&file, "printf '<%s>' \"$@\"").unwrap();

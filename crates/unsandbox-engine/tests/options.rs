@@ -5,7 +5,9 @@ mod common;
 
 use common::*;
 use unsandbox_engine::{Engine, EngineOptions};
-use unsandbox_protocol::{ErrorCode, InputFile, IsolationPolicy, LimitKind, Limits, Request};
+use unsandbox_protocol::{
+    ErrorCode, ExecutionResult, InputFile, IsolationPolicy, LimitKind, Limits, Request,
+};
 
 #[test]
 fn arguments_environment_and_input() {
@@ -171,6 +173,70 @@ fn artifacts_come_back() {
         assert!(error.contains(name), "{name} in {error}");
     }
     assert!(result.success, "a skipped artifact is not a failure of the program");
+}
+
+#[test]
+fn files_of_the_work_directory_come_back_or_are_named() {
+    for isolation in [IsolationPolicy::Full, IsolationPolicy::Reduced] {
+        let engine = Engine::new(EngineOptions { isolation, ..EngineOptions::default() }).unwrap();
+        let run = |request: Request| execute_on(&engine, request).unwrap();
+        let names = |result: &ExecutionResult| -> Vec<String> {
+            result.artifacts.iter().map(|it| it.filename.clone()).collect()
+        };
+        let code = "mkdir -p deep/er .hidden __pycache__; echo made > new; echo again > same; echo x > deep/er/x; \
+                    echo h > .hidden/h; echo c > __pycache__/c; echo a > artifacts/a; touch -t 200001010000 touched; \
+                    cp -p kept copy; mv moved elsewhere; rm gone; : > emptied";
+        let files = ["same", "kept", "moved", "gone", "touched", "emptied", "sub/kept"];
+        let request = files
+            .into_iter()
+            .fold(Request::new("bash", code), |request, name| request.file(name, "again\n"));
+        let result = run(request.clone());
+        let left = ["copy", "elsewhere", "emptied", "new", "same", "touched", "deep/er/x"];
+        assert_eq!(
+            (names(&result), &result.left_files[..]),
+            (vec!["a".into()], &left.map(String::from)[..])
+        );
+        assert_eq!(result.error, None);
+        let result = run(request.clone().output("*e*").output(".hidden/*").output("deep"));
+        assert_eq!(
+            names(&result),
+            ["a", "elsewhere", "emptied", "new", "same", "touched", ".hidden/h", "deep/er/x"]
+        );
+        assert_eq!(result.left_files, ["copy"]);
+        let result = run(request.output("kept").output("**/no[0-9]"));
+        assert_eq!(names(&result), ["a"]);
+        let error = result.error.expect("what was not there is said");
+        for pattern in ["\"kept\"", "\"**/no[0-9]\""] {
+            assert!(
+                error.contains(&format!("outputs {pattern}: the program made or changed no")),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn outputs_are_bounded_and_no_link_is_followed() {
+    let code = "ln -s /etc/passwd link; ln -s / root; mkfifo pipe; mkdir many; cd many; \
+                for n in $(seq 150); do echo $n > $n; done";
+    let result = bash(code);
+    assert_eq!((result.artifacts.len(), result.left_files.len()), (0, 100));
+    let result = execute(Request::new("bash", code).output("*").output("root/etc/passwd")).unwrap();
+    assert_eq!((result.artifacts.len(), result.left_files.len()), (0, 100));
+    let error = result.error.expect("what was skipped is named");
+    for word in ["\"link\" was skipped: it is a link", "\"pipe\"", "\"root\"", "root/etc/passwd"] {
+        assert!(error.contains(word), "{word} in {error}");
+    }
+    let result = execute(Request::new("bash", code).output("many/**")).unwrap();
+    assert_eq!(
+        (result.artifacts.len(), &result.left_files[..]),
+        (100, &["link", "pipe", "root"].map(String::from)[..])
+    );
+    assert!(result.error.unwrap().contains("the run has more than 100 artifacts, the limit"));
+    let code = "for n in $(seq 110); do mkdir $n; touch $n/{1..100}; done";
+    let limits = Limits { work_files: Some(20_000), ..Limits::default() };
+    let result = execute(Request::new("bash", code).limits(limits).output("110/100")).unwrap();
+    assert!(result.error.unwrap().contains("the work directory has more than 10000 entries"));
 }
 
 #[test]

@@ -44,8 +44,10 @@ pub struct Plan {
     pub limits: RunLimits,
     /// Of the other steps, which are an account of their own: what they use counts against these limits alone.
     pub compile_limits: RunLimits,
-    /// Files of the work directory to give back besides `artifacts/`.
+    /// Files to give back besides `artifacts/`.
     pub collect: Vec<Wanted>,
+    /// Patterns of further files of the work directory that are given back, if the program made or changed them.
+    pub outputs: Vec<String>,
     pub artifacts_max_count: u64,
     pub artifacts_max_bytes: u64,
     /// What follows the steps: the end of the jail, or commands.
@@ -60,6 +62,7 @@ wire_struct!(Plan {
     limits,
     compile_limits,
     collect,
+    outputs,
     artifacts_max_count,
     artifacts_max_bytes,
     then
@@ -242,6 +245,10 @@ pub enum FromInit {
         name: String,
         why: String,
     },
+    /// A file of the work directory that the program made or changed, and that nothing asked for.
+    Left {
+        name: String,
+    },
     /// The jail could not be finished.
     Refused {
         trouble: Trouble,
@@ -260,7 +267,7 @@ pub enum FromInit {
 wire_enum!(FromInit {
     1 = Started { kind }, 2 = Ended { kind, end }, 3 = Artifact { name, kind, size },
     4 = Skipped { name, why }, 5 = Refused { trouble }, 6 = Done,
-    7 = Listening, 8 = Answer { id, answer },
+    7 = Listening, 8 = Answer { id, answer }, 9 = Left { name },
 });
 
 /// The kernel gives the pipes of a user 16,384 pages, which is 1,024 pipes (fs.pipe-user-pages-soft); beyond that

@@ -39,9 +39,12 @@ pub const ARGS_MAX_COUNT: usize = 4096;
 pub const ARGS_MAX_BYTES: usize = 1024 * 1024;
 /// Bytes of one argument (as for a value of the environment).
 pub const ARG_MAX_BYTES: usize = 120 * 1024;
-
 /// Flags of the compiler (ours); each as long as an argument may be.
 pub const FLAGS_MAX_COUNT: usize = 64;
+/// Patterns of outputs (ours): each is tried on every file that a program leaves.
+pub const OUTPUTS_MAX_COUNT: usize = 100;
+/// Bytes of all patterns together (ours).
+pub const OUTPUTS_MAX_BYTES: usize = 4096;
 
 /// The compile step, on top of the ttl (ours): unless the table of languages gives a language more, and at
 /// most. The steps that make what comes back (`return_artifact`, `return_wasm_artifact`) have as much each.

@@ -70,6 +70,9 @@ pub struct Request {
     pub args: Vec<String>,
     /// Flags of the compiler, of those that the language allows. The service does not know them.
     pub flags: Vec<String>,
+    /// Patterns of files in the working directory, as `out/**/*.png`, that come back if the program made or changed them:
+    /// at most 100, and 4096 bytes together. The service does not know them.
+    pub outputs: Vec<String>,
     /// What the run may use; a limit that is `None` has its default.
     pub limits: Limits,
     /// Local engine only: path of the interpreter or compiler to use.
@@ -97,6 +100,7 @@ impl Request {
             stdin: None,
             args: Vec::new(),
             flags: Vec::new(),
+            outputs: Vec::new(),
             limits: Limits::default(),
             runtime: None,
         }
@@ -166,6 +170,13 @@ impl Request {
     /// Adds a flag of the compiler, as `-O2`; each language has a list of those that it takes. Not for the service.
     pub fn flag(mut self, flag: impl Into<String>) -> Self {
         self.flags.push(flag.into());
+        self
+    }
+
+    /// Asks for files that the program makes or changes in the working directory, by a pattern such as `*.png`. Not for
+    /// the service.
+    pub fn output(mut self, pattern: impl Into<String>) -> Self {
+        self.outputs.push(pattern.into());
         self
     }
 

@@ -212,6 +212,9 @@ pub struct ExecutionResult {
     pub job_id: Option<String>,
     /// Files that the run gave back; empty for none.
     pub artifacts: Vec<Artifact>,
+    /// Names of files in the working directory that the program made or changed and nothing asked for: up to 100, by
+    /// their paths there.
+    pub left_files: Vec<String>,
     /// `cold` or `pooled`.
     pub execution_mode: Option<String>,
     /// `zerotrust` or `semitrusted`; `None` where a server did not say.
@@ -249,6 +252,7 @@ impl ExecutionResult {
             detected_language: None,
             job_id: None,
             artifacts: Vec::new(),
+            left_files: Vec::new(),
             execution_mode: None,
             network_mode: None,
             total_time_ms: None,

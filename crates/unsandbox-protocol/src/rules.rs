@@ -278,6 +278,27 @@ pub(crate) fn check_flags_of(language: &Language, flags: &[String]) -> Result<()
     Err(Error::argument(format!("flags[{index}] {flag} is not a flag that {name} takes; {known}")))
 }
 
+/// Patterns of files in the working directory.
+pub(crate) fn check_outputs(outputs: &[String]) -> Result<(), Error> {
+    at_most("outputs", outputs.len(), limits::OUTPUTS_MAX_COUNT, "patterns")?;
+    for (index, pattern) in outputs.iter().enumerate() {
+        let why = match pattern {
+            _ if pattern.is_empty() => "is empty",
+            _ if pattern.contains('\0') => "contains a NUL byte",
+            _ if pattern.starts_with('/') => {
+                "is absolute; patterns are relative to the working directory"
+            }
+            _ if pattern.split('/').any(|part| part == "..") => {
+                "leaves the working directory by \"..\""
+            }
+            _ => continue,
+        };
+        return Err(Error::argument(format!("outputs[{index}] {} {why}", shown(pattern))));
+    }
+    let total = outputs.iter().map(String::len).sum();
+    at_most("outputs", total, limits::OUTPUTS_MAX_BYTES, "bytes together")
+}
+
 /// The arguments of a program.
 pub(crate) fn check_args(args: &[String]) -> Result<(), Error> {
     at_most("args", args.len(), limits::ARGS_MAX_COUNT, "arguments")?;

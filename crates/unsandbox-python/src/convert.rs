@@ -43,6 +43,7 @@ pub fn result(py: Python<'_>, result: impl Into<Arc<ExecutionResult>>) -> Made<'
     let names = saved_names(result.artifacts.iter().map(|it| it.filename.as_str()));
     let artifacts = tuple(py, result.artifacts.iter().zip(names), artifact)?;
     fields.set_item("artifacts", artifacts)?;
+    fields.set_item("left_files", PyTuple::new(py, &result.left_files)?)?;
     fields.set_item("usage", result.usage.map(|it| usage(py, it)).transpose()?)?;
     fields.set_item("compile", result.compile.map(|it| usage(py, it)).transpose()?)?;
     let isolation = result.isolation.as_ref().map(|it| isolation(py, it)).transpose()?;

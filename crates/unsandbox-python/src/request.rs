@@ -41,6 +41,7 @@ fn set(request: &mut Request, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
         "stdin" => request.stdin = Some(value.extract()?),
         "args" => request.args = texts(name, value)?,
         "flags" => request.flags = texts(name, value)?,
+        "outputs" => request.outputs = texts(name, value)?,
         "limits" => limits(request, value)?,
         // Only the names of the API: the spellings of other clients are accepted only in JSON.
         "network_mode" => request.network_mode = text(name, value)?,

@@ -52,6 +52,7 @@ pub struct Run {
     end: Option<(StepKind, StepEnd)>,
     compile: Option<Usage>,
     artifacts: Vec<Artifact>,
+    left_files: Vec<String>,
     notes: Vec<String>,
     trouble: Option<Trouble>,
     /// The step that was started last.
@@ -113,6 +114,7 @@ impl Run {
             end: None,
             compile: None,
             artifacts: Vec::new(),
+            left_files: Vec::new(),
             notes: prepared.notes.clone(),
             trouble: None,
             step: StepKind::Run,
@@ -256,6 +258,7 @@ impl Run {
             FromInit::Skipped { name, why } => {
                 self.notes.push(format!("artifact {name:?} was skipped: {why}"));
             }
+            FromInit::Left { name } => self.left_files.push(name),
             FromInit::Refused { trouble } => self.trouble = Some(trouble),
             FromInit::Done => self.done = true,
             FromInit::Listening if self.is_semitrusted && self.gateway.is_none() => {
@@ -380,6 +383,7 @@ impl Run {
             self.notes.push(offline::WHY.to_string());
         }
         result.artifacts = self.artifacts;
+        result.left_files = self.left_files;
         if self.end.is_some() && !self.done {
             let note = "the jail was ended before its artifacts were collected";
             self.notes.push(note.to_string());

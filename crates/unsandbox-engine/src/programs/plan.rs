@@ -169,6 +169,7 @@ impl Prepared {
             limits: self.limits,
             compile_limits: self.compile_limits,
             collect,
+            outputs: request.outputs.clone(),
             artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
             artifacts_max_bytes: limits::ARTIFACTS_MAX_BYTES,
             files: self.files.iter().map(placed).collect(),

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sends files to the engine after every process of the run is gone: the files that the plan names, and those in
-//! `artifacts/`. It sends descriptors of regular files, opened without following any link, and reads no content.
+//! Sends files to the engine after every process of the run is gone: the files that the plan names, those in
+//! `artifacts/`, and those of the work directory that were asked for. It sends descriptors of regular files, opened
+//! without following any link, and reads no content.
 
+use crate::init::files::modified;
+use crate::init::pattern::{Pattern, is_hidden};
 use crate::sys;
+use rustix::fs::{AtFlags, Timespec};
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -12,8 +17,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use unsandbox_jailer::commands::{FromInit, Plan};
 
-/// `artifacts/` is searched this deep.
+/// `artifacts/` and the work directory are searched this deep.
 const DEPTH_MAX: usize = 8;
+/// Names of files that nothing asked for, and their bytes together, since a reply has room for few.
+const LEFT_MAX_COUNT: usize = 100;
+const LEFT_MAX_BYTES: usize = 32 << 10;
+/// The work directory, and the folder in it whose files always come back, below the writable tree.
+const WORK: &str = "input";
+const ARTIFACTS: &str = "input/artifacts";
 /// Names of skipped files that are reported one by one.
 const REPORTED_MAX: u64 = 10;
 /// Directory entries that are read in all, so that a directory of a million names costs no more than this.
@@ -21,9 +32,11 @@ const SCANNED_MAX: usize = 10_000;
 /// How long to retry while the engine has too many descriptors to receive.
 const SEND_WAIT: Duration = Duration::from_secs(2);
 
+/// Gives the artifacts back, and, where the times are known that the plan's files had when they were placed, the outputs.
 pub fn collect(
     plan: &Plan,
     tmp: &Path,
+    placed: Option<&[Timespec]>,
     send: impl Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>,
 ) -> io::Result<()> {
     let root: OwnedFd = File::open(tmp)?.into();
@@ -36,16 +49,68 @@ pub fn collect(
         bytes_max: plan.artifacts_max_bytes,
         unreported: 0,
         reported: 0,
+        given: HashSet::new(),
     };
     for wanted in &plan.collect {
         let path = match Path::new(&wanted.name).strip_prefix(tmp) {
             Ok(below) => below.to_path_buf(),
-            Err(_) => Path::new("input").join(&wanted.name),
+            Err(_) => Path::new(WORK).join(&wanted.name),
         };
         collector.give_wanted(&path, &wanted.kind)?;
     }
     collector.give_folder()?;
+    if let Some(times) = placed {
+        collector.give_outputs(plan, times)?;
+    }
     collector.finish()
+}
+
+/// The files below a folder, with a budget of entries.
+struct Walk {
+    folders: Vec<(PathBuf, usize)>,
+    entries: std::vec::IntoIter<PathBuf>,
+    scanned: usize,
+}
+
+impl Walk {
+    fn new(folder: &str) -> Walk {
+        let folders = vec![(PathBuf::from(folder), 0)];
+        Walk { folders, entries: Vec::new().into_iter(), scanned: 0 }
+    }
+
+    /// The next file, or anything else that is no folder. `enters` says which folders are searched.
+    fn next(
+        &mut self,
+        root: &OwnedFd,
+        enters: impl Fn(&Path) -> bool,
+    ) -> io::Result<Option<PathBuf>> {
+        loop {
+            if let Some(path) = self.entries.next() {
+                return Ok(Some(path));
+            }
+            let Some((folder, depth)) = self.folders.pop() else { return Ok(None) };
+            let listed = list(root, &folder, SCANNED_MAX - self.scanned)?;
+            self.scanned += listed.len();
+            let mut files = Vec::with_capacity(listed.len());
+            let begin = self.folders.len();
+            for entry in listed {
+                let path = folder.join(entry.file_name());
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                match is_folder && depth < DEPTH_MAX {
+                    true if enters(&path) => self.folders.push((path, depth + 1)),
+                    true => {}
+                    false => files.push(path),
+                }
+            }
+            // The next one is taken from the end.
+            self.folders[begin..].reverse();
+            self.entries = files.into_iter();
+        }
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.scanned == SCANNED_MAX
+    }
 }
 
 struct ArtifactCollector<F> {
@@ -57,6 +122,8 @@ struct ArtifactCollector<F> {
     bytes_max: u64,
     reported: u64,
     unreported: u64,
+    /// Paths below the tree that were given back.
+    given: HashSet<PathBuf>,
 }
 
 impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> {
@@ -84,6 +151,7 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
         }
         self.count_left -= 1;
         self.bytes_left -= found.len();
+        self.given.insert(path.to_path_buf());
         let message =
             FromInit::Artifact { name: printable(name), kind: kind.to_string(), size: found.len() };
         self.send_file(&message, &file)
@@ -114,8 +182,7 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
             return self.give(path, &name, kind);
         };
         let folder = path.parent().unwrap_or(Path::new(""));
-        let matching: Vec<_> = self
-            .list(folder, SCANNED_MAX)?
+        let matching: Vec<_> = list(&self.root, folder, SCANNED_MAX)?
             .into_iter()
             .map(|entry| entry.file_name())
             .filter(|found| {
@@ -130,17 +197,6 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
         matching.iter().try_for_each(|found| self.give(&folder.join(found), found, kind))
     }
 
-    /// The entries of a folder below /tmp, sorted by name. Empty for a link, and for a folder that does not exist.
-    fn list(&self, folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
-        let opened =
-            c_path(folder).and_then(|path| sys::open_beneath(self.root.as_fd(), &path, true));
-        let Ok(opened) = opened else { return Ok(Vec::new()) };
-        let listing = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
-        let mut entries: Vec<fs::DirEntry> = listing.flatten().take(most).collect();
-        entries.sort_by_key(fs::DirEntry::file_name);
-        Ok(entries)
-    }
-
     fn skip(&mut self, name: &OsStr, why: &str) -> io::Result<()> {
         if self.reported == REPORTED_MAX {
             self.unreported += 1;
@@ -152,30 +208,74 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
 
     /// Everything below `artifacts/`, in the order of names.
     fn give_folder(&mut self) -> io::Result<()> {
-        let mut scanned = 0;
-        let mut folders = vec![(PathBuf::from("input/artifacts"), 0)];
-        while let Some((folder, depth)) = folders.pop() {
-            let entries = self.list(&folder, SCANNED_MAX - scanned)?;
-            scanned += entries.len();
-            for entry in entries {
-                let path = folder.join(entry.file_name());
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) && depth < DEPTH_MAX {
-                    folders.push((path, depth + 1));
-                } else {
-                    let name = path.strip_prefix("input/artifacts").unwrap_or(&path).to_owned();
-                    self.give(&path, name.as_os_str(), "file")?;
-                }
+        let mut walk = Walk::new(ARTIFACTS);
+        while let Some(path) = walk.next(&self.root, |_| true)? {
+            let name = path.strip_prefix(ARTIFACTS).unwrap_or(&path).to_owned();
+            self.give(&path, name.as_os_str(), "file")?;
+        }
+        if walk.is_exhausted() {
+            self.say_unread("artifacts/")?;
+        }
+        Ok(())
+    }
+
+    /// Always reported, even above REPORTED_MAX: the unread entries may be the ones that were wanted.
+    fn say_unread(&self, folder: &str) -> io::Result<()> {
+        let why = format!(
+            "{folder} has more than {SCANNED_MAX} entries; the others were not collected; put them into one archive"
+        );
+        (self.send)(FromInit::Skipped { name: String::new(), why }, &[])
+    }
+
+    /// The files of the work directory that the program made or changed: those that a pattern asks for come back, the
+    /// others are named.
+    fn give_outputs(&mut self, plan: &Plan, times: &[Timespec]) -> io::Result<()> {
+        let files = plan.files.iter().zip(times);
+        let placed: HashMap<&Path, (u64, &Timespec)> =
+            files.map(|(file, time)| (Path::new(&file.name), (file.len, time))).collect();
+        let patterns: Vec<Pattern> = plan.outputs.iter().map(|text| Pattern::new(text)).collect();
+        let mut is_met = vec![false; patterns.len()];
+        let (mut named_count, mut named_bytes) = (0, 0);
+        let mut walk = Walk::new(WORK);
+        let enters = |path: &Path| {
+            path != Path::new(ARTIFACTS) && (!patterns.is_empty() || !ends_hidden(path))
+        };
+        while let Some(path) = walk.next(&self.root, enters)? {
+            let unchanged = placed.get(&*path).is_some_and(|state| self.is_still(&path, *state));
+            if unchanged || self.given.contains(&path) {
+                continue;
+            }
+            let name = path.strip_prefix(WORK).unwrap_or(&path).to_owned();
+            let parts = parts_of(&name);
+            let mut is_wanted = false;
+            for (pattern, is_met) in patterns.iter().zip(&mut is_met) {
+                let matches = pattern.matches(&parts);
+                *is_met |= matches;
+                is_wanted |= matches;
+            }
+            named_bytes += name.as_os_str().len();
+            let has_room = named_count < LEFT_MAX_COUNT && named_bytes <= LEFT_MAX_BYTES;
+            if is_wanted {
+                self.give(&path, name.as_os_str(), "file")?;
+            } else if has_room && !parts.iter().any(|part| is_hidden(part)) {
+                named_count += 1;
+                (self.send)(FromInit::Left { name: printable(name.as_os_str()) }, &[])?;
             }
         }
-        if scanned == SCANNED_MAX {
-            // Always reported, even above REPORTED_MAX: the unread entries may be the ones that were wanted.
-            let why = format!(
-                "artifacts/ has more than {SCANNED_MAX} entries; the others were not collected; put them into \
-                 one archive"
-            );
+        if walk.is_exhausted() && !patterns.is_empty() {
+            self.say_unread("the work directory")?;
+        }
+        for (text, _) in plan.outputs.iter().zip(is_met).filter(|(_, is_met)| !is_met) {
+            let why = format!("outputs {text:?}: the program made or changed no such file");
             (self.send)(FromInit::Skipped { name: String::new(), why }, &[])?;
         }
         Ok(())
+    }
+
+    /// Whether a file still has this length and time of modification. No process is left that could change it meanwhile.
+    fn is_still(&self, path: &Path, (len, time): (u64, &Timespec)) -> bool {
+        let found = rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW);
+        found.is_ok_and(|found| found.st_size as u64 == len && modified(&found) == *time)
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -188,6 +288,25 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
         );
         (self.send)(FromInit::Skipped { name: String::new(), why }, &[])
     }
+}
+
+/// The entries of a folder below the tree, sorted by name. Empty for a link, and for a folder that does not exist.
+fn list(root: &OwnedFd, folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
+    let opened = c_path(folder).and_then(|path| sys::open_beneath(root.as_fd(), &path, true));
+    let Ok(opened) = opened else { return Ok(Vec::new()) };
+    let listing = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
+    let mut entries: Vec<fs::DirEntry> = listing.flatten().take(most).collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    Ok(entries)
+}
+
+/// The names of a path, for a pattern.
+fn parts_of(path: &Path) -> Vec<Vec<char>> {
+    path.iter().map(|name| name.to_string_lossy().chars().collect()).collect()
+}
+
+fn ends_hidden(path: &Path) -> bool {
+    parts_of(path).last().is_some_and(|name| is_hidden(name))
 }
 
 fn c_path(path: &Path) -> io::Result<std::ffi::CString> {

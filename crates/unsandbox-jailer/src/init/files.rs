@@ -5,9 +5,10 @@
 
 use crate::folder;
 use crate::sys;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
+use rustix::time::ClockId;
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,11 +16,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path};
+use std::time::Duration;
 use unsandbox_jailer::codec::{Blob, Wire};
 use unsandbox_jailer::commands::{ENTRIES_MAX, Entry, PLAN_HEAD, PlacedFile, Plan};
 
 /// The plan and small files are read in one call.
 const AT_ONCE: usize = 16 * 1024;
+/// How often a clock is looked at that ticks every ten milliseconds or sooner, and the time between two looks.
+const LOOKS_MAX: usize = 40;
+const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
 
 /// A plan's memfd: its beginning, and where the contents of the files begin.
 pub struct PlanFile {
@@ -51,8 +56,14 @@ impl PlanFile {
     }
 
     /// Writes the next file into the writable tree, where no program has run yet. Names were validated; one that leads
-    /// elsewhere is a bug.
-    pub fn place(&mut self, tree: &Path, placed: &PlacedFile) -> io::Result<()> {
+    /// elsewhere is a bug. Returns its time of modification; with `backdate` that is some ticks of the kernel's clock ago,
+    /// so that whatever a program writes to it shows.
+    pub fn place(
+        &mut self,
+        tree: &Path,
+        placed: &PlacedFile,
+        backdate: bool,
+    ) -> io::Result<Timespec> {
         let name = Path::new(&placed.name);
         if !name.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -72,7 +83,31 @@ impl PlanFile {
         match in_memory.and_then(|(begin, end)| self.begin.get(begin..end)) {
             Some(content) => created.write_all(content),
             None => copy(&self.file, begin, &created, placed.len),
+        }?;
+        if backdate {
+            let mut time = rustix::time::clock_gettime(ClockId::RealtimeCoarse);
+            time.tv_nsec = 0;
+            time.tv_sec -= 1;
+            let times = Timestamps { last_access: time, last_modification: time };
+            rustix::fs::futimens(&created, &times)?;
         }
+        let found = rustix::fs::fstat(&created)?;
+        Ok(modified(&found))
+    }
+}
+
+/// The time of a file's last modification.
+pub fn modified(found: &Stat) -> Timespec {
+    Timespec { tv_sec: found.st_mtime, tv_nsec: found.st_mtime_nsec as i64 }
+}
+
+/// Waits until whatever is written shows a later time than this, but not for a file system whose clock is ahead.
+pub fn await_tick(last: Timespec) {
+    for _ in 0..LOOKS_MAX {
+        if rustix::time::clock_gettime(ClockId::RealtimeCoarse) > last {
+            return;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
     }
 }
 

@@ -8,6 +8,7 @@ mod feed;
 mod files;
 mod kernel_memory;
 mod oom;
+mod pattern;
 mod serve;
 mod step;
 pub mod streams;
@@ -30,6 +31,7 @@ use crate::layers::template::{JAIL_ID, NOTHING, place_for, staged};
 use crate::sys;
 use crate::tree::{self, BETWEEN_TRIES};
 use crate::trouble::{JailResult, trouble};
+use rustix::fs::Timespec;
 use rustix::mount::MountFlags;
 use std::fs;
 use std::io;
@@ -368,8 +370,8 @@ impl Run<'_> {
     ) -> JailResult<()> {
         let tmp = PathBuf::from(&plan.tmp);
         let done = self.prepare_tree(&tmp).and_then(|()| {
-            self.fill(&tmp, &plan.files, contents)?;
-            self.run_in(&tmp, plan, streams, resources)
+            let placed = self.fill(&tmp, &plan.files, contents)?;
+            self.run_in(&tmp, plan, placed, streams, resources)
         });
         if self.level != Level::Full {
             tree::end(tree::own, || std::thread::sleep(BETWEEN_TRIES));
@@ -401,28 +403,42 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn fill(&self, tmp: &Path, files: &[PlacedFile], mut contents: PlanFile) -> JailResult<()> {
+    /// Places the files. Returns the time of modification of each.
+    fn fill(
+        &self,
+        tmp: &Path,
+        files: &[PlacedFile],
+        mut contents: PlanFile,
+    ) -> JailResult<Vec<Timespec>> {
         let work = tmp.join("input");
         // An error here is a full file system: the jail's own, or the host's.
         let layer = if self.level == Level::Full { "files" } else { FOLDER };
         let here = work.display();
         std::env::set_current_dir(&work).map_err(trouble(layer, &format!("enter {here}")))?;
+        // At the reduced level such a call waits for an answer of this very process.
+        let backdate = self.level == Level::Full;
+        let mut times = Vec::with_capacity(files.len());
         for file in files {
             let what = format!("place {:?} in {}", file.name, tmp.display());
-            contents.place(tmp, file).map_err(trouble(layer, &what))?;
+            times.push(contents.place(tmp, file, backdate).map_err(trouble(layer, &what))?);
+        }
+        // A program alone changes no file that was given to it.
+        if let (false, Some(last), 2..) = (backdate, times.last(), files.len()) {
+            files::await_tick(*last);
         }
         let artifacts = work.join("artifacts");
         if !artifacts.exists() {
             let what = format!("make {}", artifacts.display());
             fs::create_dir(&artifacts).map_err(trouble(layer, &what))?;
         }
-        Ok(())
+        Ok(times)
     }
 
     fn run_in(
         &self,
         tmp: &Path,
         mut plan: Plan,
+        placed: Vec<Timespec>,
         streams: Streams,
         Resources { locks, sockets, calls, oom_score, groups }: Resources<'_>,
     ) -> JailResult<()> {
@@ -451,7 +467,7 @@ impl Run<'_> {
                 channel::send(self.control.as_fd(), &message, fds)
             };
             // A failure here loses the artifacts, never the result.
-            if let Err(error) = collect::collect(&plan, tmp, send) {
+            if let Err(error) = collect::collect(&plan, tmp, Some(&placed), send) {
                 let (name, why) = ("artifacts/".to_string(), error.to_string());
                 let _ = send(FromInit::Skipped { name, why }, &[]);
             }

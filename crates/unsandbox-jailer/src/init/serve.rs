@@ -117,7 +117,7 @@ impl<'a> Server<'a> {
                 let send = |message: FromInit, fds: &[BorrowedFd<'_>]| {
                     channel::send(self.control, &message, fds)
                 };
-                match collect::collect(self.plan, self.tmp, send) {
+                match collect::collect(self.plan, self.tmp, None, send) {
                     Ok(()) => self.answer(id, Answer::Done, &[])?,
                     Err(error) => self.refuse_for(id, "collect", &error)?,
                 }

@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::limits::{LIMIT_TABLE, Limits};
 use crate::request::{InputFile, Request};
 use crate::rules::{
-    check_args, check_env, check_files, check_flags, check_limits, check_runtime, check_tree,
-    limit_error, shown, shown_json, ttl, ttl_from_json, ttl_from_text,
+    check_args, check_env, check_files, check_flags, check_limits, check_outputs, check_runtime,
+    check_tree, limit_error, shown, shown_json, ttl, ttl_from_json, ttl_from_text,
 };
 use serde_json::{Map, Value};
 
@@ -119,6 +119,34 @@ macro_rules! flag {
             write: |request, w| {
                 if request.$field {
                     w.boolean(stringify!($field), true);
+                }
+            },
+        }
+    };
+}
+
+/// The row of a list of strings that only our endpoints know: the request's field of that name.
+macro_rules! texts {
+    ($field:ident, $means:literal, $check:path) => {
+        OptionRow {
+            name: stringify!($field),
+            keys: &[stringify!($field)],
+            kind: OptionKind::Texts,
+            reach: OptionReach::Ours,
+            means: $means,
+            is_set: |request| !request.$field.is_empty(),
+            check: |request| $check(&request.$field),
+            query: None,
+            read: |request, map| {
+                let name = stringify!($field);
+                let texts = array(map, name)?.iter().enumerate();
+                request.$field =
+                    texts.map(|text| read_text(name, text)).collect::<Result<_, _>>()?;
+                Ok(())
+            },
+            write: |request, w| {
+                if !request.$field.is_empty() {
+                    w.texts(stringify!($field), &request.$field);
                 }
             },
         }
@@ -293,47 +321,10 @@ pub const OPTION_TABLE: &[OptionRow] = &[
             None => {}
         },
     },
-    OptionRow {
-        name: "args",
-        keys: &["args"],
-        kind: OptionKind::Texts,
-        reach: OptionReach::Ours,
-        means: "arguments of the program",
-        is_set: |request| !request.args.is_empty(),
-        check: |request| check_args(&request.args),
-        query: None,
-        read: |request, map| {
-            let args = array(map, "args")?.iter().enumerate();
-            request.args = args.map(|arg| read_text("args", arg)).collect::<Result<_, _>>()?;
-            Ok(())
-        },
-        write: |request, w| {
-            if !request.args.is_empty() {
-                w.texts("args", &request.args);
-            }
-        },
-    },
-    OptionRow {
-        name: "flags",
-        keys: &["flags"],
-        kind: OptionKind::Texts,
-        reach: OptionReach::Ours,
-        means: "flags of the compiler",
-        is_set: |request| !request.flags.is_empty(),
-        // `ValidRequest` asks the language, too.
-        check: |request| check_flags(&request.flags),
-        query: None,
-        read: |request, map| {
-            let flags = array(map, "flags")?.iter().enumerate();
-            request.flags = flags.map(|flag| read_text("flags", flag)).collect::<Result<_, _>>()?;
-            Ok(())
-        },
-        write: |request, w| {
-            if !request.flags.is_empty() {
-                w.texts("flags", &request.flags);
-            }
-        },
-    },
+    texts!(args, "arguments of the program", check_args),
+    // `ValidRequest` asks the language, too.
+    texts!(flags, "flags of the compiler", check_flags),
+    texts!(outputs, "patterns of files that come back from the working directory", check_outputs),
     OptionRow {
         name: "limits",
         keys: &["limits"],

@@ -88,6 +88,9 @@ pub(super) fn write_extras(w: &mut Writer, result: &ExecutionResult, shape: Shap
         });
     }
     write_fields(w, result, Group::Ours);
+    if !result.left_files.is_empty() {
+        w.texts("left_files", &result.left_files);
+    }
     if let Some(isolation) = &result.isolation {
         w.object("isolation", |w| {
             w.text("level", &isolation.level);
@@ -199,7 +202,8 @@ pub(super) fn written_bytes(
     });
     let content: usize =
         result.artifacts.iter().map(|it| base64(it.content.len()) + REST_BYTES).sum();
-    let words = result.error.as_deref().map_or(0, super::json::escaped_len);
+    let texts_of = result.error.iter().chain(&result.left_files);
+    let words: usize = texts_of.map(|text| super::json::escaped_len(text) + 3).sum();
     streams.iter().sum::<usize>() + files * content + texts * (words + REST_BYTES)
 }
 
@@ -275,6 +279,7 @@ pub(super) fn result_from(
     result.success = fields.boolean("success").unwrap_or_else(|| derive_success(&result));
     result.job_id = fields.word(&["job_id", "id"]);
     result.artifacts = artifacts(&mut fields);
+    result.left_files = fields.texts("left_files");
     result.usage = fields.object("usage").map(usage);
     result.compile = fields.object("compile").map(usage);
     result.isolation = fields.object("isolation").map(isolation);
