@@ -1499,9 +1499,9 @@ int32_t unsandbox_request_add_flag(unsandbox_request *request,
                                    unsandbox_error **err);
 
 /**
- * Asks for files that the program makes or changes in the working directory, by a pattern such as "*.png" or "out/**";
- * they come back as artifacts. docs/guides/artifacts.md has the rules of patterns. For the local engine and servers of
- * your own; the service does not know it and refuses it.
+ * Asks for files that the program makes or changes in the working directory, by a pattern such as "*.png", or by a
+ * folder such as "out"; they come back as artifacts. docs/guides/artifacts.md has the rules of patterns. For the local
+ * engine and servers of your own; the service does not know it and refuses it.
  *
  * @param pattern  relative to the working directory; copied.
  * @param err      receives an error owned by the caller on failure; may be NULL.

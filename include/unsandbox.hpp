@@ -547,8 +547,8 @@ public:
     UNSANDBOX_SETTER(Request, flag, (std::string_view value), (value)) {
         return set(unsandbox_request_add_flag, value.data(), value.size());
     }
-    /// Files that the program makes or changes in the working directory, by a pattern such as "*.png" or "out/**"; not
-    /// for the service.
+    /// Files that the program makes or changes in the working directory, by a pattern such as "*.png", or by a folder
+    /// such as "out"; not for the service.
     UNSANDBOX_SETTER(Request, output, (std::string_view pattern), (pattern)) {
         return set(unsandbox_request_add_output, pattern.data(), pattern.size());
     }

@@ -30,6 +30,12 @@ SOURCES = {
     "retry_window": ("crates/unsandbox-server/src/state.rs", r"retry_window: Duration::from_secs\((\d+)\)", "s"),
     "artifacts": ("docs/limits.md", r"^\| artifacts \| (\d+) files", "files"),
     "artifacts_together": ("docs/limits.md", r"^\| artifacts \|.*?(\d+) MB together", "MB"),
+    "outputs": ("docs/limits.md", r"^\| patterns of `outputs` \| (\d+),", ""),
+    "outputs_together": ("docs/limits.md", r"^\| patterns of `outputs` \|.*?(\d+) bytes together", "bytes"),
+    "left_files": ("crates/unsandbox-jailer/src/init/collect.rs", r"LEFT_MAX_COUNT: usize = (\d+);", ""),
+    "left_files_together": ("crates/unsandbox-jailer/src/init/collect.rs", r"LEFT_MAX_BYTES: usize = (\d+) << 10;", "KB"),
+    "scanned": ("crates/unsandbox-jailer/src/init/walk.rs", r"SCANNED_MAX: usize = ([\d_]+);", ""),
+    "depth": ("crates/unsandbox-jailer/src/init/walk.rs", r"DEPTH_MAX: usize = (\d+);", ""),
     "signature": ("crates/unsandbox-protocol/src/limits.rs", r"SIGNATURE_WINDOW: Duration = Duration::from_secs\((\d+)\)", "s"),
     "egress": ("crates/unsandbox-protocol/src/limits.rs", r"EGRESS_MAX_BYTES: u64 = (\d+) \* 1024 \* 1024;", "MB"),
     "body": ("docs/limits.md", r"^\| body of a request \| (\d+) MB", "MB"),
@@ -99,6 +105,9 @@ STATED = [
     ("docs/comparison.md", r"\+([\d.]+ ms) \|.*\+([\d.]+ ms) \(bubblewrap\), \+([\d.]+ ms) \(firejail\)", "cold bubblewrap firejail"),
     ("docs/guides/artifacts.md", r"longer than (\d+ bytes)", "filename"),
     ("docs/guides/artifacts.md", r"At most (\d+ files) and (\d+ MB) come back", "artifacts artifacts_together"),
+    ("docs/guides/artifacts.md", r"At most (\d+) patterns, (\d+ bytes) together", "outputs outputs_together"),
+    ("docs/guides/artifacts.md", r"at most (\d+) and (\d+ KB) of them", "left_files left_files_together"),
+    ("docs/guides/artifacts.md", r"searched (\d+) folders deep, and\n +([\d,]+) entries far", "depth scanned"),
     ("docs/guides/deployment.md", r"Allow bodies of (\d+ MB)", "body"),
     ("docs/guides/deployment.md", r"`--queue` \| ([\d,]+) \|", "queue"),
     ("docs/guides/deployment.md", r"`--connections` \| ([\d,]+);", "connections"),
@@ -151,7 +160,7 @@ UNREAD = {f"docs/{it}.md" for it in ("compatibility", "faults", "languages", "na
 PAGES = ["README.md", *sorted(str(it.relative_to(ROOT)) for it in (ROOT / "docs").rglob("*.md"))]
 NUMBER = re.compile(r"(?<![\w.])(?:\d[\d,.]* (?:ms|s|seconds|minutes|hours|[KMG]B|bytes|characters|files)\b|ten minutes|\d{1,3}(?:,\d{3})+)")
 WORDS = {"ten": 10}
-UNITS = {"": 1, "files": 1, "bytes": 1, "ms": 0.001, "s": 1, "seconds": 1, "minutes": 60, "MB": 1 << 20}
+UNITS = {"": 1, "files": 1, "bytes": 1, "ms": 0.001, "s": 1, "seconds": 1, "minutes": 60, "KB": 1 << 10, "MB": 1 << 20}
 
 
 def quantity(text: str) -> float:

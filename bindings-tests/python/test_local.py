@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -80,6 +81,25 @@ def test_results_have_all_that_the_engine_knows(local: unsandbox.Client) -> None
         "wall",
         "first\n",
     )
+
+
+def test_files_that_a_program_leaves_come_back_or_are_named(local: unsandbox.Client, tmp_path: Path) -> None:
+    code = "open('plot.png', 'w').write('p'); open('rows.csv', 'a').write('3'); open('same.csv').read()"
+    files = {"rows.csv": "1\n2\n", "same.csv": "1\n"}
+    named = local.execute("python", code, input_files=files)
+    assert (named.artifacts, named.left_files) == ((), ("plot.png", "rows.csv"))
+    asked = local.execute("python", code, input_files=files, outputs=["*.png"])
+    assert [it.filename for it in asked.artifacts] == ["plot.png"]
+    assert asked.left_files == ("rows.csv",)
+    assert asked.save_artifacts(tmp_path) == (tmp_path / "plot.png",)
+    assert local.run(code, input_files=files, outputs=["*.csv"]).artifacts[0].content == b"1\n2\n3"
+
+    async def several() -> unsandbox.ExecutionResult:
+        async with unsandbox.AsyncClient(base_url="local:") as client:
+            job = await client.execute_async("python", code, input_files=files, outputs=["**"])
+            return await job.wait()
+
+    assert {it.filename for it in asyncio.run(several()).artifacts} == {"plot.png", "rows.csv"}
 
 
 def test_what_the_machine_gives(local: unsandbox.Client) -> None:

@@ -26,7 +26,7 @@ QUICK = settings(
 )
 OPTIONS = (
     "env", "network_mode", "ttl", "return_artifact", "return_wasm_artifact", "input_files", "stdin",
-    "args", "limits", "runtime", "timeout",
+    "args", "outputs", "limits", "runtime", "timeout",
 )  # fmt: skip
 
 SETTINGS = ("api_key", *unsandbox.ClientSettings.__annotations__)

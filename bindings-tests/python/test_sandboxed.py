@@ -212,6 +212,7 @@ def test_options_are_those_of_execute(local: unsandbox.Client) -> None:
         ({"on_stdout": print}, "unexpected keyword argument 'on_stdout'"),
         ({"return_artifact": True}, "takes no return_artifact"),
         ({"return_wasm_artifact": True}, "takes no return_wasm_artifact"),
+        ({"outputs": ["*.png"]}, "takes no outputs"),
     ]
     for options, words in wrong:
         with pytest.raises(TypeError, match=re.escape(words)):

@@ -54,6 +54,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"input_files": [3.5]}, "an entry of input_files"),
     ({"input_files": [(7, b"")]}, "filename must be text"),
     ({"stdin": 5}, "stdin must be bytes, text, a path or an open file, got int"),
+    ({"outputs": "*.png"}, r"outputs must be an iterable of str, got \"\*.png\""),
+    ({"outputs": ["a", 3]}, r"outputs\[1\] must be text, got 3"),
+    ({"outputs": ["../x"]}, r'outputs\[0\] "../x" leaves the working directory by ".."'),
+    ({"outputs": ["*"] * 101}, "outputs has 101 patterns, the limit is 100"),
+    ({"outputs": ["x" * 4097]}, "outputs has 4097 bytes together, the limit is 4096"),
     ({"return_artifact": "yes"}, "return_artifact must be True or False"),
     ({"timeout": 0}, "timeout must be a number of seconds above 0"),
     ({"timeout": "soon"}, "timeout must be a number"),
@@ -150,6 +155,7 @@ def test_every_option_arrives(client: unsandbox.Client, stub: Stub, tmp_path: Pa
             input_files=[str(path), file, ("pair", "text"), (None, io.BytesIO(b"four"))],
             stdin="in",
             args=("x", "y"),
+            outputs=iter(["*.png", "out/**"]),
             limits={"memory_bytes": 64 << 20},
         )
     body = json.loads(stub.requests[0][3])
@@ -166,6 +172,7 @@ def test_every_option_arrives(client: unsandbox.Client, stub: Stub, tmp_path: Pa
         "return_wasm_artifact": True,
         "stdin": "in",
         "args": ["x", "y"],
+        "outputs": ["*.png", "out/**"],
         "limits": {"memory_bytes": 64 << 20},
     }
 

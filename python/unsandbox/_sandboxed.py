@@ -62,7 +62,7 @@ def sandboxed(
         function: The function, where the decorator is used without parentheses.
         client: Where it runs; the default client unless given.
         options: Options of `Client.execute` for every call, such as `ttl` and `limits`; all but
-            `return_artifact` and `return_wasm_artifact`.
+            `return_artifact`, `return_wasm_artifact` and `outputs`.
 
     Returns:
         A function of the same signature. Calling it raises InvalidRequestError where an argument is
@@ -82,7 +82,7 @@ def sandboxed(
         42
     """
     _options.check(options)
-    for name in ("return_artifact", "return_wasm_artifact"):
+    for name in ("return_artifact", "return_wasm_artifact", "outputs"):
         if options.get(name):
             raise TypeError(f"sandboxed() takes no {name}: a call returns the function's result alone")
 

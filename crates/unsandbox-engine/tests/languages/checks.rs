@@ -82,6 +82,9 @@ impl Check {
         if expected.is_some_and(|expected| expected.as_bytes() != result.stdout) {
             return Some("it printed something else".to_string());
         }
+        if self.name == "hello" && !result.left_files.is_empty() {
+            return Some(format!("files beside the user's: {:?}", result.left_files));
+        }
         (!words).then(|| "standard error is not as it should be".to_string())
     }
 

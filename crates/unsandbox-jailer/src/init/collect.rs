@@ -3,40 +3,32 @@
 //! `artifacts/`, and those of the work directory that were asked for. It sends descriptors of regular files, opened
 //! without following any link, and reads no content.
 
-use crate::init::files::modified;
+use crate::init::baseline::Baseline;
 use crate::init::pattern::{Pattern, is_hidden};
+use crate::init::walk::{ARTIFACTS, SCANNED_MAX, WORK, Walk, c_path, list};
 use crate::sys;
-use rustix::fs::{AtFlags, Timespec};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use unsandbox_jailer::commands::{FromInit, Plan};
 
-/// `artifacts/` and the work directory are searched this deep.
-const DEPTH_MAX: usize = 8;
 /// Names of files that nothing asked for, and their bytes together, since a reply has room for few.
 const LEFT_MAX_COUNT: usize = 100;
 const LEFT_MAX_BYTES: usize = 32 << 10;
-/// The work directory, and the folder in it whose files always come back, below the writable tree.
-const WORK: &str = "input";
-const ARTIFACTS: &str = "input/artifacts";
 /// Names of skipped files that are reported one by one.
 const REPORTED_MAX: u64 = 10;
-/// Directory entries that are read in all, so that a directory of a million names costs no more than this.
-const SCANNED_MAX: usize = 10_000;
 /// How long to retry while the engine has too many descriptors to receive.
 const SEND_WAIT: Duration = Duration::from_secs(2);
 
-/// Gives the artifacts back, and, where the times are known that the plan's files had when they were placed, the outputs.
+/// Gives the artifacts back, and the outputs, where it is known what was there before the program.
 pub fn collect(
     plan: &Plan,
     tmp: &Path,
-    placed: Option<&[Timespec]>,
+    baseline: Option<&Baseline>,
     send: impl Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>,
 ) -> io::Result<()> {
     let root: OwnedFd = File::open(tmp)?.into();
@@ -59,58 +51,10 @@ pub fn collect(
         collector.give_wanted(&path, &wanted.kind)?;
     }
     collector.give_folder()?;
-    if let Some(times) = placed {
-        collector.give_outputs(plan, times)?;
+    if let Some(baseline) = baseline {
+        collector.give_outputs(plan, baseline)?;
     }
     collector.finish()
-}
-
-/// The files below a folder, with a budget of entries.
-struct Walk {
-    folders: Vec<(PathBuf, usize)>,
-    entries: std::vec::IntoIter<PathBuf>,
-    scanned: usize,
-}
-
-impl Walk {
-    fn new(folder: &str) -> Walk {
-        let folders = vec![(PathBuf::from(folder), 0)];
-        Walk { folders, entries: Vec::new().into_iter(), scanned: 0 }
-    }
-
-    /// The next file, or anything else that is no folder. `enters` says which folders are searched.
-    fn next(
-        &mut self,
-        root: &OwnedFd,
-        enters: impl Fn(&Path) -> bool,
-    ) -> io::Result<Option<PathBuf>> {
-        loop {
-            if let Some(path) = self.entries.next() {
-                return Ok(Some(path));
-            }
-            let Some((folder, depth)) = self.folders.pop() else { return Ok(None) };
-            let listed = list(root, &folder, SCANNED_MAX - self.scanned)?;
-            self.scanned += listed.len();
-            let mut files = Vec::with_capacity(listed.len());
-            let begin = self.folders.len();
-            for entry in listed {
-                let path = folder.join(entry.file_name());
-                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                match is_folder && depth < DEPTH_MAX {
-                    true if enters(&path) => self.folders.push((path, depth + 1)),
-                    true => {}
-                    false => files.push(path),
-                }
-            }
-            // The next one is taken from the end.
-            self.folders[begin..].reverse();
-            self.entries = files.into_iter();
-        }
-    }
-
-    fn is_exhausted(&self) -> bool {
-        self.scanned == SCANNED_MAX
-    }
 }
 
 struct ArtifactCollector<F> {
@@ -229,10 +173,7 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
 
     /// The files of the work directory that the program made or changed: those that a pattern asks for come back, the
     /// others are named.
-    fn give_outputs(&mut self, plan: &Plan, times: &[Timespec]) -> io::Result<()> {
-        let files = plan.files.iter().zip(times);
-        let placed: HashMap<&Path, (u64, &Timespec)> =
-            files.map(|(file, time)| (Path::new(&file.name), (file.len, time))).collect();
+    fn give_outputs(&mut self, plan: &Plan, baseline: &Baseline) -> io::Result<()> {
         let patterns: Vec<Pattern> = plan.outputs.iter().map(|text| Pattern::new(text)).collect();
         let mut is_met = vec![false; patterns.len()];
         let (mut named_count, mut named_bytes) = (0, 0);
@@ -241,8 +182,7 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
             path != Path::new(ARTIFACTS) && (!patterns.is_empty() || !ends_hidden(path))
         };
         while let Some(path) = walk.next(&self.root, enters)? {
-            let unchanged = placed.get(&*path).is_some_and(|state| self.is_still(&path, *state));
-            if unchanged || self.given.contains(&path) {
+            if baseline.has(&self.root, &path) || self.given.contains(&path) {
                 continue;
             }
             let name = path.strip_prefix(WORK).unwrap_or(&path).to_owned();
@@ -272,12 +212,6 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
         Ok(())
     }
 
-    /// Whether a file still has this length and time of modification. No process is left that could change it meanwhile.
-    fn is_still(&self, path: &Path, (len, time): (u64, &Timespec)) -> bool {
-        let found = rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW);
-        found.is_ok_and(|found| found.st_size as u64 == len && modified(&found) == *time)
-    }
-
     fn finish(&mut self) -> io::Result<()> {
         if self.unreported == 0 {
             return Ok(());
@@ -290,16 +224,6 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
     }
 }
 
-/// The entries of a folder below the tree, sorted by name. Empty for a link, and for a folder that does not exist.
-fn list(root: &OwnedFd, folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
-    let opened = c_path(folder).and_then(|path| sys::open_beneath(root.as_fd(), &path, true));
-    let Ok(opened) = opened else { return Ok(Vec::new()) };
-    let listing = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
-    let mut entries: Vec<fs::DirEntry> = listing.flatten().take(most).collect();
-    entries.sort_by_key(fs::DirEntry::file_name);
-    Ok(entries)
-}
-
 /// The names of a path, for a pattern.
 fn parts_of(path: &Path) -> Vec<Vec<char>> {
     path.iter().map(|name| name.to_string_lossy().chars().collect()).collect()
@@ -307,11 +231,6 @@ fn parts_of(path: &Path) -> Vec<Vec<char>> {
 
 fn ends_hidden(path: &Path) -> bool {
     parts_of(path).last().is_some_and(|name| is_hidden(name))
-}
-
-fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
-    std::ffi::CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
 fn reason(error: &io::Error) -> String {

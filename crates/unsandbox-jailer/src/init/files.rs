@@ -4,8 +4,9 @@
 //! and nothing is opened that could block.
 
 use crate::folder;
+use crate::init::baseline::modified;
 use crate::sys;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 use rustix::time::ClockId;
@@ -94,11 +95,6 @@ impl PlanFile {
         let found = rustix::fs::fstat(&created)?;
         Ok(modified(&found))
     }
-}
-
-/// The time of a file's last modification.
-pub fn modified(found: &Stat) -> Timespec {
-    Timespec { tv_sec: found.st_mtime, tv_nsec: found.st_mtime_nsec as i64 }
 }
 
 /// Waits until whatever is written shows a later time than this, but not for a file system whose clock is ahead.

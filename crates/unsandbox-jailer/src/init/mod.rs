@@ -3,6 +3,7 @@
 //! mounts, waits for a run, places its files, takes it through its steps and reports to the engine.
 //! It keeps its rights inside the jail to the end; only the steps it starts give theirs up.
 
+mod baseline;
 mod collect;
 mod feed;
 mod files;
@@ -13,9 +14,11 @@ mod serve;
 mod step;
 pub mod streams;
 mod system_v;
+mod walk;
 mod watch;
 
 use crate::folder;
+use crate::init::baseline::Baseline;
 use crate::init::files::PlanFile;
 use crate::init::oom::OomScore;
 use crate::init::serve::Server;
@@ -31,7 +34,6 @@ use crate::layers::template::{JAIL_ID, NOTHING, place_for, staged};
 use crate::sys;
 use crate::tree::{self, BETWEEN_TRIES};
 use crate::trouble::{JailResult, trouble};
-use rustix::fs::Timespec;
 use rustix::mount::MountFlags;
 use std::fs;
 use std::io;
@@ -370,8 +372,8 @@ impl Run<'_> {
     ) -> JailResult<()> {
         let tmp = PathBuf::from(&plan.tmp);
         let done = self.prepare_tree(&tmp).and_then(|()| {
-            let placed = self.fill(&tmp, &plan.files, contents)?;
-            self.run_in(&tmp, plan, placed, streams, resources)
+            let baseline = self.fill(&tmp, &plan.files, contents)?;
+            self.run_in(&tmp, plan, baseline, streams, resources)
         });
         if self.level != Level::Full {
             tree::end(tree::own, || std::thread::sleep(BETWEEN_TRIES));
@@ -403,13 +405,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Places the files. Returns the time of modification of each.
+    /// Places the files.
     fn fill(
         &self,
         tmp: &Path,
         files: &[PlacedFile],
         mut contents: PlanFile,
-    ) -> JailResult<Vec<Timespec>> {
+    ) -> JailResult<Baseline> {
         let work = tmp.join("input");
         // An error here is a full file system: the jail's own, or the host's.
         let layer = if self.level == Level::Full { "files" } else { FOLDER };
@@ -431,14 +433,14 @@ impl Run<'_> {
             let what = format!("make {}", artifacts.display());
             fs::create_dir(&artifacts).map_err(trouble(layer, &what))?;
         }
-        Ok(times)
+        Ok(Baseline::new(files, &times))
     }
 
     fn run_in(
         &self,
         tmp: &Path,
         mut plan: Plan,
-        placed: Vec<Timespec>,
+        mut baseline: Baseline,
         streams: Streams,
         Resources { locks, sockets, calls, oom_score, groups }: Resources<'_>,
     ) -> JailResult<()> {
@@ -455,7 +457,11 @@ impl Run<'_> {
                 .map_err(trouble("streams", "limit the time of an answer"))?;
         }
         let steps = std::mem::take(&mut plan.steps);
-        let collects = self.take_steps(steps, &mut stepper, streams, plan.then)?;
+        // An error here makes files of the compiler look like the program's, and nothing worse.
+        let add_compiled = || {
+            let _ = fs::File::open(tmp).and_then(|root| baseline.add_made(&root.into()));
+        };
+        let collects = self.take_steps(steps, &mut stepper, streams, plan.then, add_compiled)?;
         if plan.then == Then::Serve {
             let ends = [self.control.as_fd(), self.parent_socket.as_fd()];
             let served = Server::new(ends, &plan, tmp).and_then(|it| it.serve(&mut stepper));
@@ -467,7 +473,7 @@ impl Run<'_> {
                 channel::send(self.control.as_fd(), &message, fds)
             };
             // A failure here loses the artifacts, never the result.
-            if let Err(error) = collect::collect(&plan, tmp, Some(&placed), send) {
+            if let Err(error) = collect::collect(&plan, tmp, Some(&baseline), send) {
                 let (name, why) = ("artifacts/".to_string(), error.to_string());
                 let _ = send(FromInit::Skipped { name, why }, &[]);
             }
@@ -484,17 +490,22 @@ impl Run<'_> {
         channel::send(self.control.as_fd(), &FromInit::Listening, &fds)
     }
 
-    /// True if artifacts are wanted after the steps.
+    /// True if artifacts are wanted after the steps. `compiled` is called between the steps of the compiler and the
+    /// program.
     fn take_steps(
         &self,
         steps: Vec<Step>,
         stepper: &mut Stepper<'_>,
         streams: Streams,
         then: Then,
+        mut compiled: impl FnMut(),
     ) -> JailResult<bool> {
         let mut streams = Some(streams);
-        for step in steps {
+        for (index, step) in steps.into_iter().enumerate() {
             let outcome = if step.kind == StepKind::Run {
+                if index > 0 {
+                    compiled();
+                }
                 // The init gives its copies of the streams away, so that they end with the program.
                 let Some(streams) = streams.take() else { break };
                 self.take(&step, stepper, RunStreams::Own(streams), then)?
