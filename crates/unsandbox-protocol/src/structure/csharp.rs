@@ -2,10 +2,10 @@
 //! C# with statements outside every class, which the compiler of Mono does not know: they are put into a `Main`, between
 //! the directives and the types. The SDK's compiler takes the text as it is.
 
-use super::Draft;
 use super::scan::{
     LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, is_arrow, opening, scan,
 };
+use super::{Draft, Source};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -33,16 +33,80 @@ const IMPLICIT: [&str; 6] = [
     "System.Threading.Tasks",
 ];
 
-pub(super) fn csharp(draft: Draft<'_>) -> Draft<'_> {
-    let rewritten = {
+pub(super) fn csharp<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+    let (rewritten, own) = {
         let tokens = scan(&draft.text, &CSHARP);
         let parts = Parts::of(&tokens);
-        parts.has_statements.then(|| parts.written(&draft.text, &tokens))
+        (parts.has_statements.then(|| parts.written(&draft.text, &tokens)), mains(&tokens))
     };
+    let theirs = others.iter().flat_map(|other| mains(&scan(other.text, &CSHARP)));
+    let all: Vec<String> = own.into_iter().chain(theirs).collect();
     match rewritten {
-        Some(text) => Draft { text: Cow::Owned(text), form: "statements", ..draft },
-        None => draft,
+        Some((text, class)) => {
+            let entry = if all.is_empty() { String::new() } else { class.to_string() };
+            Draft { text: Cow::Owned(text), form: "statements", entry, ..draft }
+        }
+        None => Draft { entry: chosen(all), ..draft },
     }
+}
+
+/// Where several classes have a `Main`, one called `Main` or `Program`, else the first one, of the source if it has one;
+/// the compiler finds a single one by itself.
+fn chosen(all: Vec<String>) -> String {
+    let is_usual = |name: &&String| {
+        matches!(name.rsplit(['.', '+']).next().unwrap_or_default(), "Main" | "Program")
+    };
+    let usual = all.iter().find(is_usual).or(all.first());
+    usual.filter(|_| all.len() > 1).cloned().unwrap_or_default()
+}
+
+/// The classes that have a static `Main`, as the compiler calls them.
+fn mains(tokens: &[Token<'_>]) -> Vec<String> {
+    const NESTED_MAX: usize = 16;
+    let mut found: Vec<String> = Vec::new();
+    let mut file_space = String::new();
+    // Whole names, with the sign that joins the next one, and their depths.
+    let mut open: Vec<(String, char, usize)> = Vec::new();
+    for (place, token) in tokens.iter().enumerate() {
+        close(&mut open, token, |(_, _, depth)| *depth);
+        let inner = open.last().map_or(0, |(_, _, depth)| depth + 1);
+        if token.depth != inner || token.word().is_none() {
+            continue;
+        }
+        let next = |count: usize| tokens.get(place + count).map_or("", |token| token.text);
+        if token.is("namespace")
+            || matches!(declares_at(tokens, place), Some(kind) if token.is(kind))
+        {
+            let named = tokens[place + 1..].iter().take(NEAR);
+            let name = named.take_while(|token| token.word().is_some() || token.is("."));
+            let name: String = name.map(|token| token.text).take(NESTED_MAX).collect();
+            let ends =
+                tokens[place..].iter().take(NEAR).find(|token| matches!(token.text, ";" | "{"));
+            let has_body = ends.is_some_and(|end| end.is("{"));
+            if token.is("namespace") && !has_body {
+                file_space = format!("{name}.");
+            } else if has_body && open.len() < NESTED_MAX {
+                let joins = if token.is("namespace") { '.' } else { '+' };
+                let outer = open.last().map(|(outer, joins, _)| format!("{outer}{joins}"));
+                open.push((outer.unwrap_or(file_space.clone()) + &name, joins, token.depth));
+            }
+        } else if token.is("Main") && matches!(next(1), "(") && is_static(tokens, place) {
+            found.extend(
+                open.last().map(|(name, ..)| name.clone()).filter(|name| !found.contains(name)),
+            );
+        }
+    }
+    found
+}
+
+/// Whether `static` stands before the name of this method.
+fn is_static(tokens: &[Token<'_>], place: usize) -> bool {
+    let depth = tokens[place].depth;
+    let before = tokens[..place].iter().rev().take(NEAR);
+    let mut own = before.take_while(|token| {
+        token.depth >= depth && !(token.depth == depth && matches!(token.text, ";" | "{" | "}"))
+    });
+    own.any(|token| token.is("static"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,7 +151,8 @@ impl Parts {
         self.all.iter().filter(move |(part, _)| *part == wanted).map(|(_, range)| range)
     }
 
-    fn written(&self, text: &str, tokens: &[Token<'_>]) -> String {
+    /// The program with a `Main`, and the name of its class.
+    fn written(&self, text: &str, tokens: &[Token<'_>]) -> (String, &'static str) {
         let mut out = String::new();
         let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let place = |out: &mut String, range: &Range<usize>| {
@@ -128,7 +193,7 @@ impl Parts {
         out.push_str(&format!("\n#line hidden\n{close} }}"));
         self.ranges(Part::Type).for_each(|range| place(&mut out, range));
         out.push('\n');
-        out
+        (out, class)
     }
 }
 
@@ -348,6 +413,40 @@ mod tests {
             let found = laid(code);
             assert_eq!((&*found.text, found.form), (code, ""));
         }
+    }
+
+    #[test]
+    fn one_of_several_classes_with_a_main_is_started() {
+        let files = [("B.cs".to_string(), b"class B { static void Main() { } }".to_vec())];
+        let entry = |code, files| lay_out("csharp", Upload { code, files }).entry;
+        for (code, name) in [
+            ("class A { static void Main() { } }", ""),
+            (
+                "class A { static void Main() { } } class B { static int Main(string[] a) => 1; }",
+                "A",
+            ),
+            (
+                "class A { static void Main() { } } class Program { static void Main() { } }",
+                "Program",
+            ),
+            (
+                "namespace X.Y { class A { public static void Main() { } class In { static async Task Main() { } } } }",
+                "X.Y.A",
+            ),
+            (
+                "namespace X;\nclass A { static void Main() { } } struct Main { static void Main() { } }",
+                "X.Main",
+            ),
+            (
+                "class A { static void Main() { } } class B { void Main() { } /* static void Main() */ }",
+                "",
+            ),
+        ] {
+            assert_eq!(entry(code, &[]), name, "{code}");
+        }
+        assert_eq!(entry("class A { static void Main() { } }", &files), "A");
+        assert_eq!(entry("class A { }", &files), "");
+        assert_eq!(entry("Console.WriteLine(1);", &files), "Program");
     }
 
     #[test]

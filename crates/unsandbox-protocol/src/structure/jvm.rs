@@ -37,6 +37,8 @@ struct Type<'a> {
     can_start: bool,
     is_interface: bool,
     is_companion: bool,
+    /// A `package` with a body, which is the outer name of others, and no class.
+    is_package: bool,
     parents: Vec<&'a str>,
     has_main: bool,
     /// A `main` that the virtual machine does not start.
@@ -120,7 +122,10 @@ fn entry(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
 
 fn entry_or_first(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
     let other = types.iter().find(|found| found.has_other_main);
-    let first = || types.iter().find(|found| found.is_public).or(types.first());
+    let first = || {
+        let mut classes = types.iter().filter(|found| !found.is_package);
+        types.iter().find(|found| found.is_public).or(classes.next())
+    };
     main_of(known, types).or_else(|| other.or_else(first).map(|found| found.qualified.clone()))
 }
 
@@ -160,22 +165,44 @@ fn has_parents(found: &Type<'_>) -> bool {
     !found.parents.is_empty() && !found.is_interface
 }
 
-/// The package that a file names before anything else but annotations.
+/// The package that a file names before anything else but annotations; in Scala one may follow another, and one with a
+/// body is not that of the file.
 fn package(tokens: &[Token<'_>]) -> String {
-    let Some(place) = tokens.iter().position(|token| token.is("package") && token.depth == 0)
-    else {
-        return String::new();
-    };
+    let mut all = String::new();
+    let mut next = tokens.iter().position(|token| token.is("package") && token.depth == 0);
+    while let Some(place) = next {
+        let (name, end) = package_name(tokens, place);
+        let sign = |place: usize| tokens.get(place).map_or("", |token| token.text);
+        if name.is_empty() || sign(end) == "{" {
+            break;
+        }
+        all.push_str(&name);
+        let end = end + usize::from(sign(end) == ";");
+        next = (sign(end) == "package").then_some(end);
+    }
+    all
+}
+
+/// The name behind `package`, with a dot at its end, and the place behind it; no name of an object's package.
+fn package_name(tokens: &[Token<'_>], place: usize) -> (String, usize) {
     let mut name = String::new();
-    for (number, token) in tokens[place + 1..].iter().enumerate() {
+    let mut end = place + 1;
+    while let Some(token) = tokens.get(end) {
         let joins = name.ends_with('.') || name.is_empty();
-        match token.word() {
-            Some(word) if joins && (number == 0 || !token.begins_line) => name.push_str(word),
-            None if token.is(".") && !joins => name.push('.'),
+        let is_name = token.kind == Kind::Word && !(end == place + 1 && token.is("object"));
+        match token.text {
+            "." if !joins => name.push('.'),
+            word if joins
+                && (is_name || word.starts_with('`'))
+                && !(end > place + 1 && token.begins_line) =>
+            {
+                name.push_str(word.trim_matches('`'));
+            }
             _ => break,
         }
+        end += 1;
     }
-    if name.is_empty() { name } else { name + "." }
+    (if name.is_empty() { name } else { name + "." }, end)
 }
 
 /// The words before a declaration, back to the end of the one before it.
@@ -321,7 +348,21 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> 
         }
         let is_function =
             word == words.function && tokens.get(place + 1).is_some_and(|next| next.is("main"));
-        if words.types.contains(&word)
+        if word == "package" {
+            let (name, end) = package_name(tokens, place);
+            let has_body = !name.is_empty() && tokens.get(end).is_some_and(|token| token.is("{"));
+            let outer = outer.map_or(&package, |outer| &outer.qualified);
+            let qualified = format!("{outer}{name}");
+            if has_body && open.len() < NESTED_MAX {
+                open.push(types.len());
+                types.push(Type {
+                    qualified,
+                    depth: token.depth,
+                    is_package: true,
+                    ..Type::default()
+                });
+            }
+        } else if words.types.contains(&word)
             && !(place > 0 && matches!(tokens[place - 1].text, "." | ":"))
         {
             let Some(found) = object_type(tokens, place, outer, words, &package) else { continue };
@@ -364,6 +405,7 @@ fn object_type<'a>(
         _ => return None,
     };
     let qualified = match outer {
+        Some(outer) if outer.is_package => format!("{}{name}", outer.qualified),
         Some(outer) => format!("{}${name}", outer.qualified),
         None => format!("{package}{name}"),
     };
@@ -371,7 +413,7 @@ fn object_type<'a>(
         name,
         qualified,
         depth: token.depth,
-        is_top: outer.is_none(),
+        is_top: outer.is_none_or(|outer| outer.is_package),
         can_start: words.objects.contains(&token.text),
         is_companion,
         parents: parents(tokens, place, token.depth, words.parents),
@@ -655,6 +697,22 @@ mod tests {
             (
                 "trait Base { def main(a: Array[String]): Unit = () }\nobject M extends Base",
                 "M",
+                "",
+            ),
+            ("package a { object M extends App }", "a.M", ""),
+            (
+                "package a.b {\n package c { object M { def main(a: Array[String]) {} } }\n}",
+                "a.b.c.M",
+                "",
+            ),
+            ("package a\npackage b\nobject M extends App", "a.b.M", ""),
+            ("package a; package b; object M extends App", "a.b.M", ""),
+            ("package object a { val x = 1 }\nobject M extends App", "M", ""),
+            ("package a\npackage b { object M extends App }", "a.b.M", ""),
+            ("package a { class X }\npackage b { object M extends App }", "b.M", ""),
+            (
+                "package a { object M { object In { def main(a: Array[String]) {} } } }",
+                "a.M$In",
                 "",
             ),
             ("@main def run() = println(1)", "run", ""),

@@ -2,7 +2,7 @@
 //! Languages whose programs may leave out the line that says which language they are.
 
 use super::Draft;
-use super::scan::{LIKE_C, Quote, Syntax, scan};
+use super::scan::{LIKE_C, Named, Quote, Syntax, scan, word_at};
 use std::borrow::Cow;
 
 const PHP: Syntax = Syntax {
@@ -10,6 +10,7 @@ const PHP: Syntax = Syntax {
     strings: &[Quote::block("\""), Quote::block("'"), Quote::block("`")],
     characters: false,
     word: "$",
+    named: here_document,
     ..LIKE_C
 };
 const RACKET: Syntax = Syntax {
@@ -20,6 +21,18 @@ const RACKET: Syntax = Syntax {
     word: "-#!?*<>=/+",
     ..LIKE_C
 };
+
+/// `<<<END`, `<<<"END"` or `<<<'END'`, up to a line that begins with `END`.
+fn here_document(rest: &str) -> Option<Named> {
+    let inner =
+        rest.strip_prefix("<<<")?.trim_start_matches([' ', '\t']).trim_start_matches(['"', '\'']);
+    let name = word_at(inner)?;
+    Some(Named {
+        open: rest.len() - inner.len() + name.len(),
+        close: name.to_string(),
+        on_line: true,
+    })
+}
 
 /// Without an opening tag php would print the program; a text that begins with `<` is a page.
 pub(super) fn php(draft: Draft<'_>) -> Draft<'_> {
@@ -71,6 +84,7 @@ mod tests {
         {
             assert!(is_prefixed("php", code), "{code}");
         }
+        assert!(is_prefixed("php", "echo <<<'END'\n<?php it's\n  END . \"<?php\";"));
         for code in [
             "<?php echo 1;",
             "\n<?PHP echo 1;",
