@@ -279,10 +279,11 @@ impl<'a> Scanner<'a, '_> {
     fn directive_end(&self, at: usize) -> usize {
         let mut end = at;
         for line in self.text[at..].split_inclusive('\n') {
-            end += line.len();
             if !line.trim_end().ends_with('\\') {
-                break;
+                // Without its end, behind which the next line begins.
+                return end + line.trim_end_matches('\n').len();
             }
+            end += line.len();
         }
         end
     }
@@ -481,6 +482,14 @@ mod tests {
         let syntax = Syntax { strings: STRINGS, ..LIKE_C };
         let text = "a `b ${ {x: \"}`\"} } `.c";
         assert_eq!(words(text, &syntax), ["a", "`b ${ {x: \"}`\"} } `", ".", "c"]);
+    }
+
+    #[test]
+    fn a_directive_ends_with_its_line() {
+        let syntax = Syntax { directives: true, ..LIKE_C };
+        let text = "#include <a>\r\n#define A \\\n b\n#if c\nd # e";
+        let found = words(text, &syntax);
+        assert_eq!(found, ["#include <a>\r", "#define A \\\n b", "#if c", "d", "#", "e"]);
     }
 
     #[test]
