@@ -41,13 +41,53 @@ pub(super) fn csharp<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     };
     let theirs = others.iter().flat_map(|other| mains(&scan(other.text, &CSHARP)));
     let all: Vec<String> = own.into_iter().chain(theirs).collect();
-    match rewritten {
-        Some((text, class)) => {
+    let waiting = match rewritten {
+        Some(_) => None,
+        None => waiting_main(&draft.text),
+    };
+    match rewritten.or(waiting) {
+        Some((text, class)) if !class.is_empty() => {
             let entry = if all.is_empty() { String::new() } else { class.to_string() };
             Draft { text: Cow::Owned(text), form: "statements", entry, ..draft }
         }
+        Some((text, _)) => Draft { text: Cow::Owned(text), entry: chosen(all), ..draft },
         None => Draft { entry: chosen(all), ..draft },
     }
+}
+
+/// A `Main` that waits, which the compiler does not start, is given one beside it that does.
+fn waiting_main(text: &str) -> Option<(String, &'static str)> {
+    let tokens = scan(text, &CSHARP);
+    let is_main = |place: usize| {
+        let next = tokens.get(place + 1).is_some_and(|next| next.is("("));
+        tokens[place].is("Main") && next && tokens[place].depth > 0
+    };
+    let mut places = (0..tokens.len()).filter(|place| is_main(*place));
+    let place = places.next().filter(|_| places.next().is_none())?;
+    let depth = tokens[place].depth;
+    let begin = tokens[..place].iter().rposition(|token| {
+        token.depth < depth || token.depth == depth && matches!(token.text, ";" | "}" | "]")
+    })? + 1;
+    let head = &tokens[begin..place];
+    let has = |word: &str| head.iter().any(|token| token.is(word));
+    if !has("static") || !has("Task") {
+        return None;
+    }
+    const ARGS: &str = "var all = System.Environment.GetCommandLineArgs(); var own = new string[all.Length - 1]; \
+                        System.Array.Copy(all, 1, own, 0, own.Length);";
+    let takes_args = !tokens.get(place + 2)?.is(")");
+    let (parameters, args, given) = match takes_args {
+        true => ("", ARGS, "own"),
+        false => ("string[] args", "", ""),
+    };
+    let call = format!("Main({given}).GetAwaiter().GetResult();");
+    let beside = match has("<") {
+        true => format!("static int Main({parameters}) {{ {args} return {call} }} "),
+        false => format!("static void Main({parameters}) {{ {args} {call} }} "),
+    };
+    // Before the attributes of the method, on its line.
+    let at = head.first().map_or(tokens[place].at, |first| first.at);
+    Some((format!("{}{beside}{}", &text[..at], &text[at..]), ""))
 }
 
 /// Where several classes have a `Main`, one called `Main` or `Program`, else the first one, of the source if it has one;
@@ -252,6 +292,10 @@ fn is_function(tokens: &[Token<'_>]) -> bool {
     };
     let close = near[open + 1..].iter().position(|token| token.depth == 0 && token.is(")"));
     let after = close.and_then(|close| near.get(open + close + 2..)).unwrap_or_default();
+    // `where T : class` stands between.
+    let bound = after.first().is_some_and(|token| token.is("where"));
+    let bounds = after.iter().take_while(|token| bound && !matches!(token.text, "{" | "=" | ";"));
+    let after = &after[bounds.count()..];
     let has_body = match after {
         [first, ..] if first.is("{") => true,
         [first, second, ..] => first.is("=") && second.is(">"),
@@ -450,6 +494,29 @@ mod tests {
     }
 
     #[test]
+    fn a_main_that_waits_is_started_by_another() {
+        for (code, beside) in [
+            (
+                "class P { static async Task Main() { } }",
+                "class P { static void Main(string[] args) {  Main().Get",
+            ),
+            (
+                "class P { int x; public static async Task<int> Main(string[] a) { } }",
+                "int x; static int Main() { var all",
+            ),
+            (
+                "class P { public static Task Main(string[] a) => F(); }",
+                "Main(own).GetAwaiter().GetResult(); } public static Task",
+            ),
+        ] {
+            let found = laid(code);
+            assert!(found.text.contains(beside), "{}", found.text);
+        }
+        let both = "class P { static void Main() { Main(1); } static async Task Main(int x) { } }";
+        assert_eq!(laid(both).text, both);
+    }
+
+    #[test]
     fn statements_are_put_into_a_main_before_the_types() {
         let text = laid("using System.Text;\nvar p = new Pt();\nclass Pt { public int X = 7; }\nConsole.WriteLine(p.X);").text.into_owned();
         let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is not in {text}"));
@@ -487,6 +554,7 @@ mod tests {
                 "\nstatic\n#line 1 \"main.cs\"\nint F",
             ),
             ("static async Task<int> F<T>(List<T> x) { return 1; } F(null);", "\n\n#line 1"),
+            ("T Id<T>(T x) where T : class { return x; } Id(args);", "\nT Id<T>"),
             ("#if A\nConsole.Write(1);\n#endif\nConsole.Write(2);", "Write(1);\n#endif"),
         ] {
             let found = laid(code);
