@@ -40,8 +40,28 @@ pub(super) fn fortran<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> 
     // Lines for the preprocessor, which the tool knows by a capital letter of the extension.
     let is_preprocessed = draft.text.lines().any(|line| line.starts_with('#'))
         || others.iter().any(|other| other.text.lines().any(|line| line.starts_with('#')));
-    let entry = if is_preprocessed { "cpp".to_string() } else { String::new() };
+    let uses_openmp =
+        uses_openmp(&draft.text) || others.iter().any(|other| uses_openmp(other.text));
+    let entry = match (is_preprocessed, uses_openmp) {
+        (true, true) => "-cpp -fopenmp",
+        (true, false) => "-cpp",
+        (false, true) => "-fopenmp",
+        (false, false) => "",
+    };
+    let entry = entry.to_string();
     Draft { form: if is_fixed { "fixed" } else { "free" }, entry, order, ..draft }
+}
+
+/// A directive of OpenMP, which looks like a comment, or its module.
+fn uses_openmp(text: &str) -> bool {
+    let begins = |line: &str, words: &[&str]| {
+        let line = line.trim_start().to_ascii_lowercase();
+        words.iter().any(|word| line.starts_with(word))
+    };
+    let directives = ["!$omp ", "c$omp ", "*$omp "];
+    text.lines().any(|line| {
+        begins(line, &directives) || begins(line, &["use omp_lib", "include 'omp_lib.h'"])
+    })
 }
 
 /// The modules that a file defines, and those that it uses.
@@ -140,6 +160,18 @@ mod tests {
             ("cobol", "      >>SOURCE FORMAT IS FREE\nIDENTIFICATION DIVISION.", "said"),
         ] {
             assert_eq!(laid(language, code, &[]).form, form, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_compiler_is_told_of_directives() {
+        for (code, entry) in [
+            ("program p\n!$omp parallel do\n", "-fopenmp"),
+            ("#ifdef A\n#endif\n USE OMP_LIB\n", "-cpp -fopenmp"),
+            ("#define A\n", "-cpp"),
+            ("print *, '!$omp parallel' ! use omp_lib\n", ""),
+        ] {
+            assert_eq!(laid("fortran", code, &[]).entry, entry, "{code}");
         }
     }
 
