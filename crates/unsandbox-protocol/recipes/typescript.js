@@ -95,7 +95,9 @@ function waitForLater(context) {
   const ready = (call, name) => {
     const isOlderToo = isOlder(program.getSourceFile(name));
     const load = factory.createIdentifier("import");
-    return isOlderToo ? factory.createPropertyAccessExpression(call, READY) : factory.createCallExpression(load, [], call.arguments);
+    // One that waits for this one has not said so yet.
+    const wait = factory.createIdentifier(`((made) => made.${READY} ?? made)`);
+    return isOlderToo ? factory.createCallExpression(wait, [], [call]) : factory.createCallExpression(load, [], call.arguments);
   };
   const visitor = (file, inside) => (node) => {
     const [name] = ts.isCallExpression(node) && node.expression.escapedText === "require" ? node.arguments : [];

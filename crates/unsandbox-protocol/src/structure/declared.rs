@@ -56,9 +56,9 @@ const HAXE: Syntax = Syntax {
 
 /// A text without a package is one of `main`; the files of its package are compiled with it.
 pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
-    let (own, uses_c) = {
+    let (own, uses_c, starts) = {
         let tokens = scan(&draft.text, &GO);
-        (go_package(&tokens).map(str::to_string), imports_c(&tokens))
+        (go_package(&tokens).map(str::to_string), imports_c(&tokens), starts_here(&tokens))
     };
     let package = own.as_deref().unwrap_or("main");
     let mut form = if uses_c { "cgo" } else { "" };
@@ -67,7 +67,8 @@ pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     for (place, other) in others.iter().enumerate() {
         let tokens = scan(other.text, &GO);
         let is_part = folder(other.name) == own_folder;
-        if !is_part || !is_built(other) || go_package(&tokens) != Some(package) {
+        let is_program = starts && starts_here(&tokens);
+        if !is_part || is_program || !is_built(other) || go_package(&tokens) != Some(package) {
             left_out.push(place);
         }
         // In a module a package of another folder may be used, too.
@@ -80,6 +81,12 @@ pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
         None => Cow::Owned(format!("package main; {}", draft.text)),
     };
     Draft { text, form, left_out, ..draft }
+}
+
+/// Whether a program begins here: two of a folder are two programs.
+fn starts_here(tokens: &[Token<'_>]) -> bool {
+    let mut three = tokens.windows(3).filter(|three| three[0].depth == 0);
+    three.any(|three| three[0].is("func") && three[1].is("main") && three[2].is("("))
 }
 
 /// Whether the tool would compile this file here: its name and the lines before its package may say for which systems
@@ -403,6 +410,7 @@ mod tests {
             ("util.go", "package main"),
             ("other.go", "package other"),
             ("x_test.go", "package main"),
+            ("program.go", "package main\nfunc main() {}"),
         ];
         let files: Vec<(String, Vec<u8>)> =
             files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();

@@ -45,7 +45,11 @@ struct Type<'a> {
     has_other_main: bool,
 }
 
-pub(super) fn java<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+pub(super) fn java<'a>(
+    draft: Draft<'a>,
+    others: &[Source<'_>],
+    files: &[(String, Vec<u8>)],
+) -> Draft<'a> {
     let types = java_types(&draft.text);
     let public = types.iter().find(|found| found.is_top && found.is_public);
     let mut known = Vec::new();
@@ -61,7 +65,14 @@ pub(super) fn java<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     // Without a main of its own it may be any part of the program.
     let starts_here = types.iter().any(|found| found.qualified == entry && found.has_main);
     let left_out = match starts_here {
-        true => unnamed(&names, java_words(&draft.text), |place| java_words(others[place].text)),
+        true => {
+            // A list of services names classes as well.
+            let is_source = |name: &str| others.iter().any(|other| other.name == name);
+            let texts = files.iter().filter(|(name, _)| !is_source(name));
+            let texts = texts.filter_map(|(_, content)| std::str::from_utf8(content).ok());
+            let words: HashSet<&str> = texts.chain([&*draft.text]).flat_map(java_words).collect();
+            unnamed(&names, words, |place| java_words(others[place].text))
+        }
         false => Vec::new(),
     };
     Draft { source: format!("{name}.java"), entry, left_out, ..draft }
@@ -645,13 +656,15 @@ mod tests {
             ("B.java", "class B { }"),
             ("C.java", "class C { }"),
             ("ATest.java", "import org.junit.Test; class ATest { A a; }"),
+            ("D.java", "class D { }"),
+            ("META-INF/services/java.lang.Runnable", "x.D\n"),
         ];
         let files: Vec<(String, Vec<u8>)> =
             files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
         let main = "public static void main(String[] a) throws Exception";
         let code = format!("class M {{ {main} {{ new A(); Class.forName(\"x.C\"); }} }}");
         let found = lay_out("java", Upload { code: &code, files: &files });
-        assert_eq!(found.sources, ["A.java", "B.java", "C.java"]);
+        assert_eq!(found.sources, ["A.java", "B.java", "C.java", "D.java"]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> L
         Structure::C => native::c(draft, language.name, &others, upload.files),
         Structure::Zig => native::zig(draft, upload.files),
         Structure::Assembly => native::assembly(draft, &others),
-        Structure::Java => jvm::java(draft, &others),
+        Structure::Java => jvm::java(draft, &others, upload.files),
         Structure::Kotlin => jvm::kotlin(draft, &others),
         Structure::Scala => jvm::scala(draft, &others),
         Structure::JavaScript => javascript::javascript(draft, upload.files),
@@ -111,7 +111,7 @@ pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> L
         Structure::OCaml => declared::ocaml(draft, &others),
         Structure::Prolog => declared::prolog(draft),
         Structure::Fortran => columns::fortran(draft, &others),
-        Structure::Cobol => columns::cobol(draft),
+        Structure::Cobol => columns::cobol(draft, &others),
         Structure::Php => wrapped::php(draft),
         Structure::Racket => wrapped::racket(draft),
     };

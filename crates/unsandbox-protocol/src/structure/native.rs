@@ -201,19 +201,41 @@ fn uses_libc(text: &str) -> bool {
 
 /// With `_start` a program brings its own entry, with `main` it takes the C library's; with `_start` and names that no
 /// file of it defines, it brings its entry and takes the library all the same.
+///
+/// Files that are included, and programs of their own, are not assembled with it.
 pub(super) fn assembly<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
-    let form = {
-        let texts = others.iter().map(|other| other.text).chain([&*draft.text]);
-        let files: Vec<Vec<Token<'_>>> = texts.map(|text| scan(text, &ASSEMBLY)).collect();
-        let labels: HashSet<&str> = files.iter().flat_map(|tokens| labels(tokens)).collect();
-        let mut wanted = files.iter().flat_map(|tokens| named_by(tokens, "extern"));
-        match (labels.contains("_start"), wanted.any(|name| !labels.contains(name))) {
+    let (form, left_out) = {
+        let own = scan(&draft.text, &ASSEMBLY);
+        let files: Vec<Vec<Token<'_>>> =
+            others.iter().map(|other| scan(other.text, &ASSEMBLY)).collect();
+        let own_labels = labels(&own);
+        let starts = ["main", "_start"].map(|name| own_labels.contains(&name).then_some(name));
+        let is_program = |tokens: &[Token<'_>]| {
+            labels(tokens).into_iter().any(|label| starts.contains(&Some(label)))
+        };
+        let all = || files.iter().filter(|tokens| !is_program(tokens)).chain([&own]);
+        let included: HashSet<&str> = all().flat_map(|tokens| inserted(tokens)).collect();
+        let leaves_out = |place: &usize| {
+            is_program(&files[*place]) || included.contains(base(others[*place].name))
+        };
+        let left_out: Vec<usize> = (0..files.len()).filter(leaves_out).collect();
+        let labels: HashSet<&str> = all().flat_map(|tokens| labels(tokens)).collect();
+        let mut wanted = all().flat_map(|tokens| named_by(tokens, "extern"));
+        let form = match (labels.contains("_start"), wanted.any(|name| !labels.contains(name))) {
             (false, _) => "",
             (true, false) => "start",
             (true, true) => "start-libc",
-        }
+        };
+        (form, left_out)
     };
-    Draft { form, ..draft }
+    Draft { form, left_out, ..draft }
+}
+
+/// The names in `%include "…"`, without folders.
+fn inserted<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
+    let three = tokens.windows(3).filter(|three| three[0].is("%"));
+    let includes = three.filter(|three| three[1].text.eq_ignore_ascii_case("include"));
+    includes.filter_map(|three| three[2].content()).map(base).collect()
 }
 
 /// The first words of lines that are not instructions: those with a colon, and those that are declared global.
@@ -325,5 +347,8 @@ mod tests {
             ("p.asm", "[global printf]\nprintf: ret"),
         ]);
         assert_eq!(laid("assembly", calls, &own).form, "start");
+        let own = files(&[("a.asm", "main: ret"), ("b.asm", "%macro m"), ("c.nasm", "f: ret")]);
+        let found = laid("assembly", "%INCLUDE 'x/b.asm'\nmain: ret", &own);
+        assert_eq!(found.sources, ["c.nasm"]);
     }
 }
