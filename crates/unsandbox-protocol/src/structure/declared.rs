@@ -18,7 +18,7 @@ const ERLANG: Syntax = Syntax {
 const HASKELL: Syntax = Syntax {
     line_comments: &["--"],
     block_comments: &[("{-", "-}", true)],
-    strings: &[Quote::block("\"")],
+    strings: &[Quote::line("\"")],
     word: ".",
     ..LIKE_C
 };
@@ -472,7 +472,7 @@ mod tests {
             ("haskell", "A text.\n\n> module Lit where\n> main = print 1\n", "main.lhs", "Lit"),
             (
                 "haskell",
-                "main text, \"it\n\nimport is a word's\n\n> module Lit where\n>main = print 1",
+                "main text, \"it\n\nimport is a word's\n\n> module Lit where\n>main = print \"1\"",
                 "main.lhs",
                 "Lit",
             ),
