@@ -420,12 +420,14 @@ fn object_type<'a>(
         Some(outer) => format!("{}${name}", outer.qualified),
         None => format!("{package}{name}"),
     };
+    let is_top = outer.is_none_or(|outer| outer.is_package);
     Some(Type {
         name,
         qualified,
         depth: token.depth,
-        is_top: outer.is_none_or(|outer| outer.is_package),
-        can_start: words.objects.contains(&token.text),
+        is_top,
+        // The `main` of a nested object of Scala is not static.
+        can_start: words.objects.contains(&token.text) && (is_top || !words.needs.is_empty()),
         is_companion,
         parents: parents(tokens, place, token.depth, words.parents),
         ..Type::default()
@@ -723,11 +725,7 @@ mod tests {
             ("package object a { val x = 1 }\nobject M extends App", "M", ""),
             ("package a\npackage b { object M extends App }", "a.b.M", ""),
             ("package a { class X }\npackage b { object M extends App }", "b.M", ""),
-            (
-                "package a { object M { object In { def main(a: Array[String]) {} } } }",
-                "a.M$In",
-                "",
-            ),
+            ("package a { object M { object In extends App }; object N extends App }", "a.N", ""),
             ("@main def run() = println(1)", "run", ""),
             ("// object X extends App\nprintln(1)", "", "script"),
             ("object M { def hi() = 1 }\nprintln(M.hi())", "", "script"),
