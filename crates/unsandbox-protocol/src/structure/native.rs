@@ -73,9 +73,35 @@ pub(super) fn c<'a>(
         };
         let left_out = (0..others.len()).filter(leaves_out).collect();
         let uses_openmp = openmp_inside || roots().any(|facts| facts.uses_openmp);
-        (left_out, if uses_openmp { "openmp" } else { "" })
+        let is_mixed = language == "objc"
+            && files
+                .iter()
+                .filter_map(|(_, content)| std::str::from_utf8(content).ok())
+                .any(is_cpp);
+        let form = match uses_openmp {
+            _ if is_mixed || language == "objc" && is_cpp(&draft.text) => "c++",
+            true => "openmp",
+            false => "",
+        };
+        (left_out, form)
     };
     Draft { left_out, form, ..draft }
+}
+
+/// Whether Objective-C is mixed with C++.
+fn is_cpp(text: &str) -> bool {
+    let tokens = scan(text, &C);
+    tokens.iter().enumerate().any(|(place, token)| {
+        let next = |count: usize| tokens.get(place + count).map_or("", |token| token.text);
+        let is_class = token.is("class") && !(place > 0 && tokens[place - 1].is("@"));
+        let header = token.text.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+        // Headers of C++ have no extension.
+        token.kind == Kind::Directive && header.is_some_and(|(name, _)| !name.contains('.'))
+            || token.is("std") && next(1) == ":" && next(2) == ":"
+            || token.is("using") && next(1) == "namespace"
+            || token.is("template") && next(1) == "<"
+            || is_class && token.begins_line && matches!(next(2), "{" | ":")
+    })
 }
 
 /// The files of C that are linked with a program of another language.
@@ -333,6 +359,11 @@ mod tests {
         assert_eq!(form("c", "#pragma omp parallel for\nfor (;;);"), "openmp");
         assert_eq!(form("cpp", "#  include <omp.h>\n"), "openmp");
         assert_eq!(form("c", "// #include <omp.h>\nchar *s = \"#pragma omp\";"), "");
+        let objc = "#import <Foundation/Foundation.h>\n@class A;\n// std::\n";
+        assert_eq!(form("objc", objc), "");
+        assert_eq!(form("objc", "#import <a.h>\n#include <vector>\n@class A;"), "c++");
+        assert_eq!(form("objc", "@class A;\nclass B { };\n"), "c++");
+        assert_eq!(form("c", "#include <vector>\n"), "");
         assert_eq!(form("zig", "const c = @cImport({});"), "libc");
         assert_eq!(form("zig", "extern \"c\" fn puts(s: [*:0]const u8) c_int;"), "libc");
         assert_eq!(form("zig", "// @cImport\nconst s = \"std.c.puts\";"), "");
