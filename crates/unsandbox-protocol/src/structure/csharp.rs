@@ -114,9 +114,9 @@ fn mains(tokens: &[Token<'_>]) -> Vec<String> {
             continue;
         }
         let next = |count: usize| tokens.get(place + count).map_or("", |token| token.text);
-        if token.is("namespace")
-            || matches!(declares_at(tokens, place), Some(kind) if token.is(kind))
-        {
+        let is_type = matches!(token.text, "class" | "struct" | "interface" | "record")
+            && declares_at(tokens, place).is_some();
+        if token.is("namespace") || is_type {
             let named = tokens[place + 1..].iter().take(NEAR);
             let name = named.take_while(|token| token.word().is_some() || token.is("."));
             let name: String = name.map(|token| token.text).take(NESTED_MAX).collect();

@@ -6,6 +6,7 @@
 mod columns;
 mod csharp;
 mod declared;
+mod java;
 mod javascript;
 mod jvm;
 mod native;
@@ -99,7 +100,7 @@ pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> L
         Structure::C => native::c(draft, language.name, &others, upload.files),
         Structure::Zig => native::zig(draft, upload.files),
         Structure::Assembly => native::assembly(draft, &others),
-        Structure::Java => jvm::java(draft, &others, upload.files),
+        Structure::Java => java::java(draft, &others, upload.files),
         Structure::Kotlin => jvm::kotlin(draft, &others),
         Structure::Scala => jvm::scala(draft, &others),
         Structure::JavaScript => javascript::javascript(draft, upload.files),
@@ -301,6 +302,19 @@ mod tests {
             "a.main ",
             "fun main ",
             "- module ( ",
+            "public ",
+            "static Main(",
+            "global a\n",
+            "a:\n",
+            "package a {",
+            "package a\n",
+            "const a, require, ",
+            "#include \"a\"\n",
+            "//go:build (!",
+            "R\"a(",
+            "<<<A\n",
+            "q\"A\n",
+            "{a|",
         ];
         let mut seen = Vec::new();
         for language in crate::language::languages() {
@@ -310,7 +324,8 @@ mod tests {
             seen.push(language.offered().structure);
             for piece in pieces {
                 let code = piece.repeat(64 * 1024 / piece.len());
-                let files = vec![("x.java".to_string(), code.clone().into_bytes())];
+                let extension = language.sources.first().unwrap_or(&"js");
+                let files = vec![(format!("x.{extension}"), code.clone().into_bytes())];
                 layout(language, language.offered(), Upload { code: &code, files: &files });
             }
         }

@@ -266,10 +266,10 @@ fn inserted<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
 
 /// The first words of lines that are not instructions: those with a colon, and those that are declared global.
 fn labels<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
-    let global = named_by(tokens, "global");
+    let global: HashSet<&str> = named_by(tokens, "global").into_iter().collect();
     let begins = tokens.iter().enumerate().filter(|(_, token)| token.begins_line);
     let is_label = |place: usize, text: &str| {
-        tokens.get(place + 1).is_some_and(|next| next.is(":")) || global.contains(&text)
+        tokens.get(place + 1).is_some_and(|next| next.is(":")) || global.contains(text)
     };
     let found = begins.filter(|(place, token)| is_label(*place, token.text));
     found.map(|(_, token)| token.text).collect()
