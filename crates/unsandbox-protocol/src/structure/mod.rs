@@ -154,7 +154,7 @@ fn complete<'a>(
     Layout { source, text, sources, entry, form, replaces, beside }
 }
 
-/// The name of the uploaded file that is the source, if it is of the wanted kind; otherwise a free one.
+/// The name of the uploaded file that is the source, if it is of the wanted kind; otherwise a free one, beside it.
 fn named(
     language: &Language,
     recipe: &Recipe,
@@ -165,7 +165,12 @@ fn named(
     let taken = |name: &str| upload.files.iter().any(|(file, _)| file == name);
     match own_name.filter(|name| extension(name) == extension(&wanted)) {
         Some(name) => name.to_string(),
-        None => free_name(language, recipe, wanted, taken),
+        None => {
+            let folder = own_name.and_then(|name| name.rsplit_once('/')).map(|(folder, _)| folder);
+            let beside = folder.filter(|_| !wanted.contains('/'));
+            let wanted = beside.map_or(wanted.clone(), |folder| format!("{folder}/{wanted}"));
+            free_name(language, recipe, wanted, taken)
+        }
     }
 }
 
@@ -263,6 +268,9 @@ mod tests {
             assert_eq!((&*found.source, found.replaces.as_deref()), (name, Some(name)));
             assert!(found.sources.is_empty(), "{:?}", found.sources);
         }
+        let module = [("src/app.js".to_string(), b"import './u.js'".to_vec())];
+        let found = lay_out("javascript", Upload { code: "import './u.js'", files: &module });
+        assert_eq!((&*found.source, found.replaces), ("src/main.mjs", None));
         let other = [("app.txt".to_string(), b"1".to_vec())];
         let found = lay_out("python", Upload { code: "1", files: &other });
         assert_eq!((&*found.source, found.replaces), ("main.py", None));
