@@ -179,6 +179,13 @@ fn a_text_that_is_no_program_has_failed() {
         ("kotlin", "fun helper() = 1"),
         ("scala", "object Helper { def hi() = 1 }"),
         ("csharp", "class Helper { }"),
+        ("c", "int helper(void) { return 1; }"),
+        ("cpp", "namespace helper { int main() { return 0; } }"),
+        ("haskell", "module Helper where\nhelper = 1"),
+        ("fortran", "module helper\nend module"),
+        ("pascal", "unit helper; interface implementation end."),
+        ("erlang", "-module(helper).\n-export([f/0]).\nf() -> 1."),
+        ("typescript", "let helper: = 1;"),
     ] {
         let Some(result) = if_installed(execute(Request::new(language, code).ttl(60))) else {
             continue;

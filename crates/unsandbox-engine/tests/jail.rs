@@ -15,6 +15,37 @@ fn the_streams_can_be_opened_again() {
     assert_eq!((&result.stdout[..], &result.stderr[..]), (&b"x\n"[..], &b"err\n"[..]));
 }
 
+/// Each reads its standard input by the name of its file.
+const BY_NAME: [(&str, &str); 7] = [
+    ("bash", "cat /dev/stdin | wc -c"),
+    ("python", "print(len(open('/dev/stdin').read()))"),
+    ("javascript", "console.log(require('fs').readFileSync('/dev/stdin').length)"),
+    ("ruby", "puts File.read('/dev/stdin').size"),
+    (
+        "perl",
+        "open my $f, '<', '/dev/stdin' or die $!; local $/; print length(<$f> // ''), qq(\\n);",
+    ),
+    ("lua", "print(#io.open('/dev/stdin'):read('*a'))"),
+    (
+        "c",
+        "#include <stdio.h>\nint main(void) { FILE *f = fopen(\"/dev/stdin\", \"r\"); int n = 0;\n\
+         if (!f) { perror(\"fopen\"); return 1; } while (getc(f) != EOF) n++; printf(\"%d\\n\", n); return 0; }",
+    ),
+];
+
+#[test]
+fn standard_input_has_a_name_even_where_there_is_none() {
+    let engine = engine();
+    for (language, code) in BY_NAME {
+        for (given, printed) in [(None, "0\n"), (Some(""), "0\n"), (Some("abc\n"), "4\n")] {
+            let mut request = Request::new(language, code).ttl(20);
+            request.stdin = given.map(|text| text.as_bytes().to_vec());
+            let Some(result) = if_installed(execute_on(&engine, request)) else { continue };
+            assert_eq!(result.stdout_text(), printed, "{language}, {given:?}: {result:?}");
+        }
+    }
+}
+
 #[test]
 fn the_engine_tells_what_the_machine_gives() {
     let probe = engine().probe(&unsandbox_protocol::CallContext::default()).unwrap();
@@ -117,10 +148,15 @@ fn a_program_without_a_network_hears_so_at_once_and_its_result_says_why() {
 }
 
 /// Programs that start another one at a pseudo-terminal, and print what it says of its output.
-const AT_TERMINALS: [(&str, &str); 5] = [
+const AT_TERMINALS: [(&str, &str); 7] = [
     ("bash", "script -qc '[ -t 1 ] && tty' /dev/null"),
     ("python", "import pty\npty.spawn(['sh', '-c', '[ -t 1 ] && tty'])"),
     ("ruby", "require 'pty'\nPTY.spawn('[ -t 1 ] && tty') { |r, w, pid| print r.gets }"),
+    ("ruby", "require 'pty'\nm, s = PTY.open\nputs s.path + \"\\r\" if s.tty?"),
+    (
+        "javascript",
+        "process.stdout.write(require('child_process').execFileSync('script', ['-qec', 'tty', '/dev/null']))",
+    ),
     (
         "c",
         "#include <pty.h>\n#include <stdio.h>\n#include <unistd.h>\n#include <sys/wait.h>\n\

@@ -147,7 +147,13 @@ fn runtimes_with_a_heap_of_their_own_know_the_limit() {
     let java = "class A { public static void main(String[] a) { long n = 0; for (int i = 0; i < 200; i++) { \
                 byte[] b = new byte[10 << 20]; n += b.length; } System.out.println(n); } }";
     let groovy = "def l = []; 6.times { l << new byte[100 << 20] }; println l.size()";
+    let haskell = "import qualified Data.Map.Strict as M\nm = M.fromList [(i :: Int, i) | i <- [1 .. 2000000]]\n\
+                   main = print (M.size m) >> print (length [1 .. 10000000 :: Int]) >> print (M.size m)";
+    let php = "for ($i = 0, $live = []; $i < 60; $i++) $live[] = str_repeat('x', 1 << 20);\n\
+               for ($i = 0; $i < 300; $i++) $t = str_repeat('y', 1 << 20); echo count($live), \"\\n\";";
     for (language, megabytes, code, printed) in [
+        ("haskell", 256, haskell, "2000000\n10000000\n2000000\n"),
+        ("php", 96, php, "60\n"),
         ("javascript", 192, js, "300000\n"),
         ("go", 160, go, "115343360\n"),
         ("java", 128, java, "2097152000\n"),
@@ -311,6 +317,26 @@ fn limits_of_processes_and_open_files_hold() {
         format!("{}{}", result.stdout_text(), result.stderr_text()).contains("fork"),
         "{result:?}"
     );
+}
+
+/// Launchers that are scripts would try for seconds to start what they may not.
+#[test]
+fn a_program_that_may_start_no_process_ends_at_once() {
+    let limits = Limits { processes: Some(1), ..Limits::default() };
+    for (language, code) in [
+        ("r", "cat('ran\\n')"),
+        ("python", "import subprocess\ntry: subprocess.run('true')\nexcept OSError: print('ran')"),
+        ("perl", "print fork() // 'ran'"),
+        ("scala", "object M extends App { println(1) }"),
+        ("groovy", "println 1"),
+    ] {
+        let request = Request::new(language, code).limits(limits).ttl(60);
+        let Some(result) = if_installed(execute(request)) else { continue };
+        let ran =
+            result.stdout_text().starts_with("ran") || ["scala", "groovy"].contains(&language);
+        let took = result.usage.map(|usage| usage.wall_time_ms);
+        assert!(ran && took.is_some_and(|took| took < 10_000), "{language}, {took:?}: {result:?}");
+    }
 }
 
 const SMALL: [(&str, &str); 5] = [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Compiles a program with the compiler's own library, which knows errors of syntax from errors of types: those of types
-// are reported, and the program runs. It becomes a module of the older kind, in which imports need no extension; what
+// are reported, and the program runs. It becomes modules of the older kind, in which imports need no extension; what
 // such a module does not have (`await` outside functions, `import.meta`) is given to it.
 const fs = require("fs");
 const path = require("path");
@@ -62,6 +62,55 @@ function replaceMeta(context) {
   return (file) => (file.impliedNodeFormat === ts.ModuleKind.ESNext ? file : ts.visitNode(file, visit));
 }
 
+// A module that waits, and one that imports such a module, is ready later: it says when, and those that import it wait.
+const READY = "$ready";
+const later = new Set();
+
+const isCode = (file) => !file.isDeclarationFile && !file.fileName.endsWith(".json");
+const isOlder = (file) => isCode(file) && file.impliedNodeFormat !== ts.ModuleKind.ESNext;
+const placeOf = (file) => path.resolve(file.fileName);
+
+function importedBy(file, name) {
+  const kind = ts.ModuleKind.CommonJS;
+  const found = ts.resolveModuleName(name, placeOf(file), options, ts.sys, undefined, undefined, kind).resolvedModule;
+  return found && path.resolve(found.resolvedFileName);
+}
+
+function findLater(program) {
+  const files = program.getSourceFiles().filter(isCode);
+  files.filter((file) => file.statements.some(awaits)).forEach((file) => later.add(placeOf(file)));
+  const isLater = (file) => {
+    const wanted = file.statements.map((one) => !one.importClause?.isTypeOnly && (one.moduleSpecifier ?? one.moduleReference?.expression));
+    return wanted.some((name) => name && ts.isStringLiteral(name) && later.has(importedBy(file, name.text)));
+  };
+  for (let before = 0; before < later.size; ) {
+    before = later.size;
+    files.filter(isLater).forEach((file) => later.add(placeOf(file)));
+  }
+}
+
+/** `require` of a module that is ready later. */
+function waitForLater(context) {
+  const { factory } = context;
+  const ready = (call, name) => {
+    const isOlderToo = isOlder(program.getSourceFile(name));
+    const load = factory.createIdentifier("import");
+    // One that waits for this one has not said so yet.
+    const wait = factory.createIdentifier(`((made) => made.${READY} ?? made)`);
+    return isOlderToo ? factory.createCallExpression(wait, [], [call]) : factory.createCallExpression(load, [], call.arguments);
+  };
+  const visitor = (file, inside) => (node) => {
+    const [name] = ts.isCallExpression(node) && node.expression.escapedText === "require" ? node.arguments : [];
+    const found = name && ts.isStringLiteral(name) && importedBy(file, name.text);
+    if (later.has(found)) {
+      const waits = ready(node, found);
+      return inside ? waits : factory.createParenthesizedExpression(factory.createAwaitExpression(waits));
+    }
+    return ts.visitEachChild(node, visitor(file, inside || ts.isFunctionLike(node)), context);
+  };
+  return (file) => (later.size > 0 && isOlder(file) ? ts.visitNode(file, visitor(file, false)) : file);
+}
+
 // What is imported while the program runs, which the compiler would look for under its whole name alone.
 const imported = ts.preProcessFile(fs.readFileSync(source, "utf8")).importedFiles.map((file) => file.fileName);
 const near = imported.filter((name) => name.startsWith(".")).map((name) => path.join(path.dirname(source), name + ".ts"));
@@ -70,10 +119,11 @@ const host = { getCanonicalFileName: (name) => name, getCurrentDirectory: () => 
 const found = ts.getPreEmitDiagnostics(program).filter((one) => !given.has(one.code));
 process.stderr.write(ts.formatDiagnostics(found, host));
 if (program.getSyntacticDiagnostics().length > 0) process.exit(1);
-program.emit(undefined, undefined, undefined, false, { before: [replaceMeta] });
-const made = source.replace(/\.ts$/, ".js");
-if (!fs.existsSync(made)) process.exit(1);
-const main = program.getSourceFile(source);
-if (main.impliedNodeFormat !== ts.ModuleKind.ESNext && main.statements.some(awaits)) {
-  fs.writeFileSync(made, `(async () => {${fs.readFileSync(made, "utf8")}\n})();\n`);
-}
+findLater(program);
+const emitted = (name, text, mark, onError, files) => {
+  const isLater = files?.some((file) => isOlder(file) && later.has(placeOf(file)));
+  const begin = `Object.defineProperty(exports, "${READY}", { value: (async () => {`;
+  ts.sys.writeFile(name, isLater ? begin + text + "\nreturn exports; })() });\n" : text, mark);
+};
+program.emit(undefined, emitted, undefined, false, { before: [replaceMeta], after: [waitForLater] });
+if (!fs.existsSync(source.replace(/\.ts$/, ".js"))) process.exit(1);

@@ -18,6 +18,7 @@ pub enum Structure {
     C,
     CSharp,
     Cobol,
+    CoffeeScript,
     Erlang,
     Fortran,
     Go,

@@ -157,7 +157,7 @@ fn mounts(text: &str) -> Vec<String> {
         if place == "/dev/pts" && !line.contains(",max=16") {
             wrong.push(format!("pseudo-terminals without a limit: {line}"));
         }
-        if place != "/tmp" && !covered {
+        if !["/tmp", "/dev/pts"].contains(&place) && !covered {
             needed.push("ro");
         }
         if is_device || place.starts_with("/etc/") || place == "/proc" {

@@ -31,8 +31,8 @@ impl Check {
     fn request(&self, ttl: i64) -> Request {
         let request = Request::new(self.language.name, &self.code).ttl(ttl);
         let files = self.files.iter();
-        let request = files
-            .fold(request, |request, (name, content)| request.input_file(name, content.clone()));
+        let request =
+            files.fold(request, |request, (name, content)| request.file(name, content.clone()));
         match self.name.as_str() {
             "stdin" => request.stdin("first line\nsecond line\n"),
             "args" => with_args(request, ARGS),

@@ -33,17 +33,24 @@ fn paths(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// Those of the folders in it as well.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let inside = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    paths(folder).into_iter().flat_map(inside).collect()
+}
+
 fn read(language: &Language) -> Vec<Program> {
     let text = |path: &Path| fs::read_to_string(path).expect("programs are UTF-8");
     let program = |path: PathBuf| {
         if !path.is_dir() {
             return (stem(&path), text(&path), Vec::new());
         }
+        let is_main = |file: &PathBuf| file.parent() == Some(&path) && stem(file) == "main";
         let (main, others): (Vec<PathBuf>, Vec<PathBuf>) =
-            paths(&path).into_iter().partition(|path| stem(path) == "main");
-        let named = |path: PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str()).expect("a plain name");
-            (name.to_string(), fs::read(&path).expect("it can be read"))
+            files(&path).into_iter().partition(is_main);
+        let named = |file: PathBuf| {
+            let name = file.strip_prefix(&path).ok().and_then(Path::to_str).expect("a plain name");
+            (name.to_string(), fs::read(&file).expect("it can be read"))
         };
         (stem(&path), text(&main[0]), others.into_iter().map(named).collect())
     };

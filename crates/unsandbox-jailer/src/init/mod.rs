@@ -332,10 +332,11 @@ fn mount_tmp(needs: &Needs) -> io::Result<()> {
 }
 
 /// The jail's own pseudo-terminals. Each takes kernel memory that no group counts, and the machine has 4,096 (kernel.pty.max)
-/// for all jails and the host's containers. No program may change their rights: they have one user.
+/// for all jails and the host's containers. Programs change the rights of their own (PTY.open of Ruby does), and can make no
+/// file there.
 fn mount_terminals() -> io::Result<()> {
     let data = c"newinstance,mode=0600,ptmxmode=0666,max=16";
-    let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::RDONLY;
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     match sys::mount(c"pts", c"/dev/pts", c"devpts", flags, data) {
         // A kernel without pseudo-terminals.
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),

@@ -30,6 +30,13 @@ pub(super) fn fortran<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> 
     };
     let is_fixed =
         !is_free && lines().any(|line| line.starts_with(['c', 'C', '*']) || continues(line));
+    let is_program = is_program(&draft.text, is_fixed);
+    let programs = (0..others.len()).filter(|place| {
+        let other = &others[*place];
+        let extension = other.name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+        self::is_program(other.text, ["f", "for", "f77"].contains(&&*extension))
+    });
+    let left_out = if is_program { programs.collect() } else { Vec::new() };
     let order = {
         let texts: Vec<String> =
             others.iter().map(|other| other.text.to_ascii_lowercase()).collect();
@@ -40,8 +47,61 @@ pub(super) fn fortran<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> 
     // Lines for the preprocessor, which the tool knows by a capital letter of the extension.
     let is_preprocessed = draft.text.lines().any(|line| line.starts_with('#'))
         || others.iter().any(|other| other.text.lines().any(|line| line.starts_with('#')));
-    let entry = if is_preprocessed { "cpp".to_string() } else { String::new() };
-    Draft { form: if is_fixed { "fixed" } else { "free" }, entry, order, ..draft }
+    let uses_openmp =
+        uses_openmp(&draft.text) || others.iter().any(|other| uses_openmp(other.text));
+    let entry = match (is_preprocessed, uses_openmp) {
+        (true, true) => "-cpp -fopenmp",
+        (true, false) => "-cpp",
+        (false, true) => "-fopenmp",
+        (false, false) => "",
+    };
+    let entry = entry.to_string();
+    Draft { form: if is_fixed { "fixed" } else { "free" }, entry, order, left_out, ..draft }
+}
+
+/// Whether a program begins in it, and not only parts of one.
+fn is_program(text: &str, is_fixed: bool) -> bool {
+    const PARTS: [&str; 10] = [
+        "module",
+        "submodule",
+        "subroutine",
+        "function",
+        "block",
+        "blockdata",
+        "recursive",
+        "pure",
+        "elemental",
+        "impure",
+    ];
+    let lower = text.to_ascii_lowercase();
+    let is_code = |line: &&str| !(is_fixed && line.starts_with(['c', '*']));
+    let lines: Vec<&str> = lower.lines().filter(is_code).collect();
+    let code = lines.join("\n");
+    let tokens = scan(&code, &FORTRAN);
+    let begins = |token: &Token<'_>, word: &str| token.is(word) && token.begins_line;
+    let is_named = |two: &[Token<'_>]| {
+        begins(&two[0], "program") && two[1].word().is_some() && !two[1].begins_line
+    };
+    if tokens.windows(2).any(is_named) {
+        return true;
+    }
+    // Without a name it begins with any statement, of which some begin functions as well.
+    let line = tokens.iter().skip(1).take_while(|token| !token.begins_line);
+    let mut first_line = tokens.first().into_iter().chain(line);
+    tokens.first().is_some_and(|first| !PARTS.contains(&first.text) && !first.is("#"))
+        && !first_line.any(|token| token.is("function") || token.is("subroutine"))
+}
+
+/// A directive of OpenMP, which looks like a comment, or its module.
+fn uses_openmp(text: &str) -> bool {
+    let begins = |line: &str, words: &[&str]| {
+        let line = line.trim_start().to_ascii_lowercase();
+        words.iter().any(|word| line.starts_with(word))
+    };
+    let directives = ["!$omp ", "c$omp ", "*$omp "];
+    text.lines().any(|line| {
+        begins(line, &directives) || begins(line, &["use omp_lib", "include 'omp_lib.h'"])
+    })
 }
 
 /// The modules that a file defines, and those that it uses.
@@ -96,7 +156,9 @@ fn in_order_of_use(modules: &[Modules<'_>]) -> Vec<usize> {
 }
 
 /// Fixed where nothing but numbers begins before the indicator column, and where a directive does not say it.
-pub(super) fn cobol(draft: Draft<'_>) -> Draft<'_> {
+///
+/// Files that are copied into others are not compiled with them.
+pub(super) fn cobol<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let is_directive = |line: &str| {
         let bare: String = line.to_ascii_uppercase().split_whitespace().collect();
         bare.starts_with(">>SOURCE") || bare.starts_with("$SETSOURCEFORMAT")
@@ -115,7 +177,12 @@ pub(super) fn cobol(draft: Draft<'_>) -> Draft<'_> {
     } else {
         "free"
     };
-    Draft { form, ..draft }
+    let is_part = |place: &usize| {
+        let text = others[*place].text.to_ascii_uppercase();
+        !["PROGRAM-ID", "FUNCTION-ID"].iter().any(|word| text.contains(word))
+    };
+    let left_out = (0..others.len()).filter(is_part).collect();
+    Draft { form, left_out, ..draft }
 }
 
 #[cfg(test)]
@@ -140,6 +207,38 @@ mod tests {
             ("cobol", "      >>SOURCE FORMAT IS FREE\nIDENTIFICATION DIVISION.", "said"),
         ] {
             assert_eq!(laid(language, code, &[]).form, form, "{code}");
+        }
+    }
+
+    #[test]
+    fn other_programs_and_copied_files_are_left_out() {
+        let files = [
+            ("a.f90", "! program\nmodule a\nend module\nprogram b\nend"),
+            ("b.f", "C     OLD\n      INTEGER FUNCTION F(X)\n      END"),
+            ("c.f", "*     OLD\n      PRINT *, 'subroutine'\n      END"),
+            ("d.f90", "subroutine s(program)\nprogram = 1\nend"),
+            ("e.f90", "integer :: i\ni = 1\nend"),
+        ];
+        let files: Vec<(String, Vec<u8>)> =
+            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        assert_eq!(laid("fortran", "print *, 1\nend", &files).sources, ["b.f", "d.f90"]);
+        assert_eq!(laid("fortran", "subroutine x\nend", &files).sources.len(), 5);
+        let files =
+            [("a.cbl", "01 X PIC 9."), ("b.cob", "identification division. program-id. b.")];
+        let files: Vec<(String, Vec<u8>)> =
+            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        assert_eq!(laid("cobol", "program-id. p.", &files).sources, ["b.cob"]);
+    }
+
+    #[test]
+    fn the_compiler_is_told_of_directives() {
+        for (code, entry) in [
+            ("program p\n!$omp parallel do\n", "-fopenmp"),
+            ("#ifdef A\n#endif\n USE OMP_LIB\n", "-cpp -fopenmp"),
+            ("#define A\n", "-cpp"),
+            ("print *, '!$omp parallel' ! use omp_lib\n", ""),
+        ] {
+            assert_eq!(laid("fortran", code, &[]).entry, entry, "{code}");
         }
     }
 

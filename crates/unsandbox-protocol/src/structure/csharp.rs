@@ -2,10 +2,10 @@
 //! C# with statements outside every class, which the compiler of Mono does not know: they are put into a `Main`, between
 //! the directives and the types. The SDK's compiler takes the text as it is.
 
-use super::Draft;
 use super::scan::{
     LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, is_arrow, opening, scan,
 };
+use super::{Draft, Source};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -33,16 +33,120 @@ const IMPLICIT: [&str; 6] = [
     "System.Threading.Tasks",
 ];
 
-pub(super) fn csharp(draft: Draft<'_>) -> Draft<'_> {
-    let rewritten = {
+pub(super) fn csharp<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
+    let (rewritten, own) = {
         let tokens = scan(&draft.text, &CSHARP);
         let parts = Parts::of(&tokens);
-        parts.has_statements.then(|| parts.written(&draft.text, &tokens))
+        (parts.has_statements.then(|| parts.written(&draft.text, &tokens)), mains(&tokens))
     };
-    match rewritten {
-        Some(text) => Draft { text: Cow::Owned(text), form: "statements", ..draft },
-        None => draft,
+    let theirs = others.iter().flat_map(|other| mains(&scan(other.text, &CSHARP)));
+    let all: Vec<String> = own.into_iter().chain(theirs).collect();
+    let waiting = match rewritten {
+        Some(_) => None,
+        None => waiting_main(&draft.text),
+    };
+    match rewritten.or(waiting) {
+        Some((text, class)) if !class.is_empty() => {
+            let entry = if all.is_empty() { String::new() } else { class.to_string() };
+            Draft { text: Cow::Owned(text), form: "statements", entry, ..draft }
+        }
+        Some((text, _)) => Draft { text: Cow::Owned(text), entry: chosen(all), ..draft },
+        None => Draft { entry: chosen(all), ..draft },
     }
+}
+
+/// A `Main` that waits, which the compiler does not start, is given one beside it that does.
+fn waiting_main(text: &str) -> Option<(String, &'static str)> {
+    let tokens = scan(text, &CSHARP);
+    let is_main = |place: usize| {
+        let next = tokens.get(place + 1).is_some_and(|next| next.is("("));
+        tokens[place].is("Main") && next && tokens[place].depth > 0
+    };
+    let mut places = (0..tokens.len()).filter(|place| is_main(*place));
+    let place = places.next().filter(|_| places.next().is_none())?;
+    let depth = tokens[place].depth;
+    let begin = tokens[..place].iter().rposition(|token| {
+        token.depth < depth || token.depth == depth && matches!(token.text, ";" | "}" | "]")
+    })? + 1;
+    let head = &tokens[begin..place];
+    let has = |word: &str| head.iter().any(|token| token.is(word));
+    if !has("static") || !has("Task") {
+        return None;
+    }
+    const ARGS: &str = "var all = System.Environment.GetCommandLineArgs(); var own = new string[all.Length - 1]; \
+                        System.Array.Copy(all, 1, own, 0, own.Length);";
+    let takes_args = !tokens.get(place + 2)?.is(")");
+    let (parameters, args, given) = match takes_args {
+        true => ("", ARGS, "own"),
+        false => ("string[] args", "", ""),
+    };
+    let call = format!("Main({given}).GetAwaiter().GetResult();");
+    let beside = match has("<") {
+        true => format!("static int Main({parameters}) {{ {args} return {call} }} "),
+        false => format!("static void Main({parameters}) {{ {args} {call} }} "),
+    };
+    // Before the attributes of the method, on its line.
+    let at = head.first().map_or(tokens[place].at, |first| first.at);
+    Some((format!("{}{beside}{}", &text[..at], &text[at..]), ""))
+}
+
+/// Where several classes have a `Main`, one called `Main` or `Program`, else the first one, of the source if it has one;
+/// the compiler finds a single one by itself.
+fn chosen(all: Vec<String>) -> String {
+    let is_usual = |name: &&String| {
+        matches!(name.rsplit(['.', '+']).next().unwrap_or_default(), "Main" | "Program")
+    };
+    let usual = all.iter().find(is_usual).or(all.first());
+    usual.filter(|_| all.len() > 1).cloned().unwrap_or_default()
+}
+
+/// The classes that have a static `Main`, as the compiler calls them.
+fn mains(tokens: &[Token<'_>]) -> Vec<String> {
+    const NESTED_MAX: usize = 16;
+    let mut found: Vec<String> = Vec::new();
+    let mut file_space = String::new();
+    // Whole names, with the sign that joins the next one, and their depths.
+    let mut open: Vec<(String, char, usize)> = Vec::new();
+    for (place, token) in tokens.iter().enumerate() {
+        close(&mut open, token, |(_, _, depth)| *depth);
+        let inner = open.last().map_or(0, |(_, _, depth)| depth + 1);
+        if token.depth != inner || token.word().is_none() {
+            continue;
+        }
+        let next = |count: usize| tokens.get(place + count).map_or("", |token| token.text);
+        let is_type = matches!(token.text, "class" | "struct" | "interface" | "record")
+            && declares_at(tokens, place).is_some();
+        if token.is("namespace") || is_type {
+            let named = tokens[place + 1..].iter().take(NEAR);
+            let name = named.take_while(|token| token.word().is_some() || token.is("."));
+            let name: String = name.map(|token| token.text).take(NESTED_MAX).collect();
+            let ends =
+                tokens[place..].iter().take(NEAR).find(|token| matches!(token.text, ";" | "{"));
+            let has_body = ends.is_some_and(|end| end.is("{"));
+            if token.is("namespace") && !has_body {
+                file_space = format!("{name}.");
+            } else if has_body && open.len() < NESTED_MAX {
+                let joins = if token.is("namespace") { '.' } else { '+' };
+                let outer = open.last().map(|(outer, joins, _)| format!("{outer}{joins}"));
+                open.push((outer.unwrap_or(file_space.clone()) + &name, joins, token.depth));
+            }
+        } else if token.is("Main") && matches!(next(1), "(") && is_static(tokens, place) {
+            found.extend(
+                open.last().map(|(name, ..)| name.clone()).filter(|name| !found.contains(name)),
+            );
+        }
+    }
+    found
+}
+
+/// Whether `static` stands before the name of this method.
+fn is_static(tokens: &[Token<'_>], place: usize) -> bool {
+    let depth = tokens[place].depth;
+    let before = tokens[..place].iter().rev().take(NEAR);
+    let mut own = before.take_while(|token| {
+        token.depth >= depth && !(token.depth == depth && matches!(token.text, ";" | "{" | "}"))
+    });
+    own.any(|token| token.is("static"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,7 +191,8 @@ impl Parts {
         self.all.iter().filter(move |(part, _)| *part == wanted).map(|(_, range)| range)
     }
 
-    fn written(&self, text: &str, tokens: &[Token<'_>]) -> String {
+    /// The program with a `Main`, and the name of its class.
+    fn written(&self, text: &str, tokens: &[Token<'_>]) -> (String, &'static str) {
         let mut out = String::new();
         let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let place = |out: &mut String, range: &Range<usize>| {
@@ -128,7 +233,7 @@ impl Parts {
         out.push_str(&format!("\n#line hidden\n{close} }}"));
         self.ranges(Part::Type).for_each(|range| place(&mut out, range));
         out.push('\n');
-        out
+        (out, class)
     }
 }
 
@@ -187,6 +292,10 @@ fn is_function(tokens: &[Token<'_>]) -> bool {
     };
     let close = near[open + 1..].iter().position(|token| token.depth == 0 && token.is(")"));
     let after = close.and_then(|close| near.get(open + close + 2..)).unwrap_or_default();
+    // `where T : class` stands between.
+    let bound = after.first().is_some_and(|token| token.is("where"));
+    let bounds = after.iter().take_while(|token| bound && !matches!(token.text, "{" | "=" | ";"));
+    let after = &after[bounds.count()..];
     let has_body = match after {
         [first, ..] if first.is("{") => true,
         [first, second, ..] => first.is("=") && second.is(">"),
@@ -351,6 +460,63 @@ mod tests {
     }
 
     #[test]
+    fn one_of_several_classes_with_a_main_is_started() {
+        let files = [("B.cs".to_string(), b"class B { static void Main() { } }".to_vec())];
+        let entry = |code, files| lay_out("csharp", Upload { code, files }).entry;
+        for (code, name) in [
+            ("class A { static void Main() { } }", ""),
+            (
+                "class A { static void Main() { } } class B { static int Main(string[] a) => 1; }",
+                "A",
+            ),
+            (
+                "class A { static void Main() { } } class Program { static void Main() { } }",
+                "Program",
+            ),
+            (
+                "namespace X.Y { class A { public static void Main() { } class In { static async Task Main() { } } } }",
+                "X.Y.A",
+            ),
+            (
+                "namespace X;\nclass A { static void Main() { } } struct Main { static void Main() { } }",
+                "X.Main",
+            ),
+            (
+                "class A { static void Main() { } } class B { void Main() { } /* static void Main() */ }",
+                "",
+            ),
+        ] {
+            assert_eq!(entry(code, &[]), name, "{code}");
+        }
+        assert_eq!(entry("class A { static void Main() { } }", &files), "A");
+        assert_eq!(entry("class A { }", &files), "");
+        assert_eq!(entry("Console.WriteLine(1);", &files), "Program");
+    }
+
+    #[test]
+    fn a_main_that_waits_is_started_by_another() {
+        for (code, beside) in [
+            (
+                "class P { static async Task Main() { } }",
+                "class P { static void Main(string[] args) {  Main().Get",
+            ),
+            (
+                "class P { int x; public static async Task<int> Main(string[] a) { } }",
+                "int x; static int Main() { var all",
+            ),
+            (
+                "class P { public static Task Main(string[] a) => F(); }",
+                "Main(own).GetAwaiter().GetResult(); } public static Task",
+            ),
+        ] {
+            let found = laid(code);
+            assert!(found.text.contains(beside), "{}", found.text);
+        }
+        let both = "class P { static void Main() { Main(1); } static async Task Main(int x) { } }";
+        assert_eq!(laid(both).text, both);
+    }
+
+    #[test]
     fn statements_are_put_into_a_main_before_the_types() {
         let text = laid("using System.Text;\nvar p = new Pt();\nclass Pt { public int X = 7; }\nConsole.WriteLine(p.X);").text.into_owned();
         let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is not in {text}"));
@@ -388,6 +554,7 @@ mod tests {
                 "\nstatic\n#line 1 \"main.cs\"\nint F",
             ),
             ("static async Task<int> F<T>(List<T> x) { return 1; } F(null);", "\n\n#line 1"),
+            ("T Id<T>(T x) where T : class { return x; } Id(args);", "\nT Id<T>"),
             ("#if A\nConsole.Write(1);\n#endif\nConsole.Write(2);", "Write(1);\n#endif"),
         ] {
             let found = laid(code);

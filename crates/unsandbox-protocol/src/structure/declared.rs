@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Languages whose programs declare the name that their tools want: a package, a module, a class, a goal.
 
-use super::scan::{LIKE_C, Quote, Syntax, Token, scan};
-use super::{Draft, Source, unnamed};
+use super::scan::{Kind, LIKE_C, Named, Quote, Syntax, Token, scan, word_at};
+use super::{Draft, Source, native, unnamed};
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ const ERLANG: Syntax = Syntax {
 const HASKELL: Syntax = Syntax {
     line_comments: &["--"],
     block_comments: &[("{-", "-}", true)],
-    strings: &[Quote::block("\"")],
+    strings: &[Quote::line("\"")],
     word: ".",
     ..LIKE_C
 };
@@ -26,6 +26,12 @@ const OCAML: Syntax = Syntax {
     line_comments: &[],
     block_comments: &[("(*", "*)", true)],
     strings: &[Quote::block("\""), Quote::raw("{|", "|}")],
+    named: |rest| {
+        let name = word_at(rest.strip_prefix('{')?)?;
+        let is_named = rest[1 + name.len()..].starts_with('|');
+        let named = Named { open: name.len() + 2, close: format!("|{name}}}"), on_line: false };
+        is_named.then_some(named)
+    },
     ..LIKE_C
 };
 const PROLOG: Syntax = Syntax {
@@ -50,9 +56,9 @@ const HAXE: Syntax = Syntax {
 
 /// A text without a package is one of `main`; the files of its package are compiled with it.
 pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
-    let (own, uses_c) = {
+    let (own, uses_c, starts) = {
         let tokens = scan(&draft.text, &GO);
-        (go_package(&tokens).map(str::to_string), imports_c(&tokens))
+        (go_package(&tokens).map(str::to_string), imports_c(&tokens), starts_here(&tokens))
     };
     let package = own.as_deref().unwrap_or("main");
     let mut form = if uses_c { "cgo" } else { "" };
@@ -60,8 +66,9 @@ pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let own_folder = draft.own_name.map_or("", folder);
     for (place, other) in others.iter().enumerate() {
         let tokens = scan(other.text, &GO);
-        let is_part = folder(other.name) == own_folder && !other.name.ends_with("_test.go");
-        if !is_part || go_package(&tokens) != Some(package) {
+        let is_part = folder(other.name) == own_folder;
+        let is_program = starts && starts_here(&tokens);
+        if !is_part || is_program || !is_built(other) || go_package(&tokens) != Some(package) {
             left_out.push(place);
         }
         // In a module a package of another folder may be used, too.
@@ -74,6 +81,117 @@ pub(super) fn go<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
         None => Cow::Owned(format!("package main; {}", draft.text)),
     };
     Draft { text, form, left_out, ..draft }
+}
+
+/// Whether a program begins here: two of a folder are two programs.
+fn starts_here(tokens: &[Token<'_>]) -> bool {
+    let mut three = tokens.windows(3).filter(|three| three[0].depth == 0);
+    three.any(|three| three[0].is("func") && three[1].is("main") && three[2].is("("))
+}
+
+/// Whether the tool would compile this file here: its name and the lines before its package may say for which systems
+/// it is. A file that is named to the tool is compiled whatever it says.
+fn is_built(file: &Source<'_>) -> bool {
+    let name = file.name.rsplit('/').next().unwrap_or_default();
+    let stem = name.strip_suffix(".go").unwrap_or(name);
+    let parts: Vec<&str> = stem.split('_').skip(1).collect();
+    let is_other =
+        |word: &&&str| (GO_SYSTEMS.contains(*word) || GO_MACHINES.contains(*word)) && !is_tag(word);
+    let names_another = match parts[..] {
+        [.., "test"] => true,
+        [.., system, machine] if GO_MACHINES.contains(&machine) => {
+            [&system, &machine].iter().any(is_other)
+        }
+        [.., last] => is_other(&&last),
+        [] => false,
+    };
+    let before = file.text.lines().map(|line| line.trim_start_matches('\u{feff}').trim());
+    let before = before.take_while(|line| !line.starts_with("package "));
+    let holds = |line: &str| match line.strip_prefix("//go:build ") {
+        Some(rule) => is_met(rule),
+        None => {
+            let rule =
+                line.strip_prefix("//").and_then(|line| line.trim_start().strip_prefix("+build "));
+            let met = |tags: &str| {
+                tags.split(',')
+                    .all(|tag| tag.strip_prefix('!').map_or(is_tag(tag), |tag| !is_tag(tag)))
+            };
+            rule.is_none_or(|rule| rule.split_whitespace().any(met))
+        }
+    };
+    !name.starts_with(['_', '.']) && !names_another && before.into_iter().all(holds)
+}
+
+const GO_SYSTEMS: [&str; 14] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+];
+const GO_MACHINES: [&str; 11] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "ppc64le", "riscv64", "s390x",
+    "wasm",
+];
+
+/// Whether a tag holds on this system.
+fn is_tag(tag: &str) -> bool {
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    matches!(tag, "linux" | "unix" | "gc") || tag == machine || tag.starts_with("go1.")
+}
+
+/// `a && (b || !c)`, in which `&&` binds closer.
+fn is_met(rule: &str) -> bool {
+    const GO_RULE: Syntax = Syntax { word: ".", ..GO };
+    const TOKENS_MAX: usize = 200;
+    let tokens = scan(rule, &GO_RULE);
+    let words: Vec<&str> = tokens.iter().take(TOKENS_MAX).map(|token| token.text).collect();
+    any_of(&words, &mut 0)
+}
+
+fn any_of(words: &[&str], at: &mut usize) -> bool {
+    let mut met = all_of(words, at);
+    while words.get(*at) == Some(&"|") {
+        *at += 2;
+        met |= all_of(words, at);
+    }
+    met
+}
+
+fn all_of(words: &[&str], at: &mut usize) -> bool {
+    let mut met = one_of(words, at);
+    while words.get(*at) == Some(&"&") {
+        *at += 2;
+        met &= one_of(words, at);
+    }
+    met
+}
+
+fn one_of(words: &[&str], at: &mut usize) -> bool {
+    *at += 1;
+    match words.get(*at - 1) {
+        Some(&"!") => !one_of(words, at),
+        Some(&"(") => {
+            let met = any_of(words, at);
+            *at += 1;
+            met
+        }
+        Some(tag) => is_tag(tag),
+        None => true,
+    }
 }
 
 fn folder(name: &str) -> &str {
@@ -117,8 +235,13 @@ pub(super) fn erlang(draft: Draft<'_>) -> Draft<'_> {
     }
 }
 
-/// The module that has the `main`; a literate program has a name of its own.
-pub(super) fn haskell(draft: Draft<'_>) -> Draft<'_> {
+/// The module that has the `main`; a literate program has a name of its own. Files of C are linked where it calls
+/// foreign functions.
+pub(super) fn haskell<'a>(
+    draft: Draft<'a>,
+    others: &[Source<'_>],
+    files: &[(String, Vec<u8>)],
+) -> Draft<'a> {
     let bare = is_literate(&draft.text).then(|| unlit(&draft.text));
     let entry = {
         let tokens = scan(bare.as_deref().unwrap_or(&draft.text), &HASKELL);
@@ -126,15 +249,33 @@ pub(super) fn haskell(draft: Draft<'_>) -> Draft<'_> {
         let name = tokens.get(1).and_then(Token::word).filter(|_| is_module);
         name.filter(|name| *name != "Main").unwrap_or_default().to_string()
     };
+    let imports_foreign = |text: &str| {
+        let tokens = scan(text, &HASKELL);
+        tokens.windows(2).any(|two| two[0].is("foreign") && two[1].is("import"))
+    };
+    let modules = files.iter().filter(|(name, _)| name.ends_with("hs"));
+    let mut texts = modules.filter_map(|(_, content)| std::str::from_utf8(content).ok());
+    let calls_c = imports_foreign(&draft.text) || texts.any(imports_foreign);
+    let linked = if calls_c { native::linked(others, files) } else { Vec::new() };
+    let left_out =
+        (0..others.len()).filter(|place| !linked.contains(&others[*place].name)).collect();
     let source = if bare.is_some() { "main.lhs".to_string() } else { draft.source };
-    Draft { source, entry, ..draft }
+    Draft { source, entry, left_out, ..draft }
 }
 
-/// Code after `>` at the beginning of lines, or between `\begin{code}` and `\end{code}`.
+/// Code after `>` at the beginning of lines, or between `\begin{code}` and `\end{code}`; other programs have neither
+/// but in comments and strings.
 fn is_literate(text: &str) -> bool {
-    let begins = |mark: &str| text.lines().any(|line| line.starts_with(mark));
-    begins("\\begin{code}")
-        || begins("> ") && !begins("main ") && !begins("module ") && !begins("import ")
+    if !text.lines().any(|line| line.starts_with(['>', '\\'])) {
+        return false;
+    }
+    let tokens = scan(text, &HASKELL);
+    tokens.iter().enumerate().any(|(place, token)| {
+        let begins =
+            token.kind == Kind::Sign && (token.at == 0 || text[..token.at].ends_with('\n'));
+        let word = |count: usize| tokens.get(place + count).map_or("", |token| token.text);
+        begins && (token.is(">") || token.is("\\") && word(1) == "begin" && word(3) == "code")
+    })
 }
 
 fn unlit(text: &str) -> String {
@@ -269,11 +410,49 @@ mod tests {
             ("util.go", "package main"),
             ("other.go", "package other"),
             ("x_test.go", "package main"),
+            ("program.go", "package main\nfunc main() {}"),
         ];
         let files: Vec<(String, Vec<u8>)> =
             files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
         let upload = Upload { code: "package main\nfunc main() {}", files: &files };
         assert_eq!(lay_out("go", upload).sources, ["util.go"]);
+    }
+
+    #[test]
+    fn go_files_of_other_systems_are_left_out() {
+        let windows = "//go:build windows && (amd64 || !linux)\n\npackage main";
+        let files = [
+            ("a.go", "\u{feff}//go:build ignore\r\n\r\npackage main"),
+            ("b.go", "// +build ignore\n\npackage main"),
+            ("c.go", windows),
+            ("d.go", "// Copyright\n\n//go:build linux && (plan9 || !cgo)\n\npackage main"),
+            ("e.go", "// +build linux,!windows plan9\n\npackage main // +build ignore"),
+            ("f_windows.go", "package main"),
+            ("f_linux.go", "package main"),
+            ("f_linux_s390x.go", "package main"),
+            ("linux_f.go", "package main"),
+            ("windows.go", "package main"),
+            ("_g.go", "package main"),
+            ("f_windows_test.go", "package main"),
+            ("h.go", "\u{feff}package main"),
+        ];
+        let files: Vec<(String, Vec<u8>)> =
+            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        let upload = Upload { code: windows, files: &files };
+        let built = ["d.go", "e.go", "f_linux.go", "linux_f.go", "windows.go", "h.go"];
+        assert_eq!(lay_out("go", upload).sources[..], built[..]);
+    }
+
+    #[test]
+    fn haskell_is_linked_with_c_where_it_calls_it() {
+        let files: Vec<(String, Vec<u8>)> =
+            vec![("part.c".to_string(), b"int f(void) { return 1; }".to_vec())];
+        let sources = |code| lay_out("haskell", Upload { code, files: &files }).sources;
+        assert_eq!(
+            sources("foreign import ccall \"f\" f :: IO Int\nmain = f >>= print"),
+            ["part.c"]
+        );
+        assert!(sources("main = print 1 -- foreign import").is_empty());
     }
 
     #[test]
@@ -291,6 +470,19 @@ mod tests {
             ),
             ("haskell", "module Main where\nmain = print '\"'", "main.hs", ""),
             ("haskell", "A text.\n\n> module Lit where\n> main = print 1\n", "main.lhs", "Lit"),
+            (
+                "haskell",
+                "main text, \"it\n\nimport is a word's\n\n> module Lit where\n>main = print \"1\"",
+                "main.lhs",
+                "Lit",
+            ),
+            (
+                "haskell",
+                "module in a text\n\\begin{code}\nmodule Lit where\n\\end{code}\n",
+                "main.lhs",
+                "Lit",
+            ),
+            ("haskell", "{-\n> example\n-}\nmodule M where\n  -- \\begin{code}", "main.hs", "M"),
             ("haskell", "\\begin{code}\nmain = print 1\n\\end{code}\n", "main.lhs", ""),
             (
                 "haxe",
@@ -316,6 +508,7 @@ mod tests {
             ("#use \"x.ml\";;", "script"),
             ("let x = 1;; #load \"unix.cma\";;", "script"),
             ("(* #use \"x.ml\" *)\nlet () = print_string \"#use\"", ""),
+            ("let s = {a|\n#use \"x.ml\" |} |a}", ""),
             ("let () =\n  obj\n  #method_of\n  x#y \"a\"", ""),
         ] {
             assert_eq!(laid("ocaml", code).form, form, "{code}");

@@ -180,24 +180,10 @@ fn is_common(tokens: &[Token<'_>]) -> bool {
 
 /// Definitions, on the program's first line, of the words that it uses and does not declare.
 fn common_words(tokens: &[Token<'_>]) -> String {
-    let is_declared = |word: &str| {
-        tokens.windows(2).any(|two| {
-            let declares = matches!(
-                two[0].text,
-                "const" | "let" | "var" | "function" | "as" | "," | "{" | "import"
-            );
-            two[1].is(word) && declares && two[0].kind != Kind::Text
-        })
-    };
-    let is_used = |word: &str| {
-        tokens
-            .iter()
-            .enumerate()
-            .any(|(place, token)| token.is(word) && !(place > 0 && tokens[place - 1].is(".")))
-    };
+    let is_declared = |word: &str| (0..tokens.len()).any(|place| declares(tokens, place, word));
     let needed: Vec<&str> = COMMON_WORDS
         .iter()
-        .filter(|(word, _)| is_used(word) && !is_declared(word))
+        .filter(|(word, _)| uses(tokens, word) && !is_declared(word))
         .map(|(_, definition)| *definition)
         .collect();
     if needed.is_empty() {
@@ -205,6 +191,48 @@ fn common_words(tokens: &[Token<'_>]) -> String {
     }
     let imports = "import { createRequire as $create } from \"module\"; import { fileURLToPath as $path } from \"url\";";
     format!("{imports} {} ", needed.join(" "))
+}
+
+/// Whether this is the word, or a string with the word in one of its expressions.
+fn uses(tokens: &[Token<'_>], word: &str) -> bool {
+    tokens.iter().enumerate().any(|(place, token)| {
+        let is_member = place > 0 && tokens[place - 1].is(".");
+        let inside = || {
+            let texts = expressions(token.text, "${", &JAVASCRIPT).into_iter();
+            texts.into_iter().any(|text| uses(&scan(text, &JAVASCRIPT), word))
+        };
+        token.is(word) && !is_member || token.text.starts_with('`') && inside()
+    })
+}
+
+/// Whether the word is declared here, for the whole module: by itself, or among others after a comma or in brackets.
+fn declares(tokens: &[Token<'_>], place: usize, word: &str) -> bool {
+    const BEGIN: [&str; 4] = ["const", "let", "var", "import"];
+    let Some(before) = place.checked_sub(1).filter(|_| tokens[place].is(word)) else {
+        return false;
+    };
+    let depth = tokens[place].depth;
+    match tokens[before].text {
+        "const" | "let" | "var" | "function" | "class" | "import" => depth == 0,
+        // `import { a as require }`, `const { a: require }`
+        "as" | ":" | "{" | "," => {
+            let own = tokens[..place].iter().rev().take(NEAR);
+            let mut own = own.take_while(|token| !token.is(";"));
+            let begins = |token: &Token<'_>| token.depth == 0 && BEGIN.contains(&token.text);
+            let next = tokens.get(place + 1).map_or("", |next| next.text);
+            let is_name = matches!(next, "," | "}" | "=" | ";");
+            let is_list = depth == 0
+                || (1..place).rev().take(NEAR).find(|at| tokens[*at].depth < depth).is_some_and(
+                    |at| {
+                        tokens[at].is("{")
+                            && tokens[at].depth == 0
+                            && (BEGIN.contains(&tokens[at - 1].text) || tokens[at - 1].is(","))
+                    },
+                );
+            is_name && is_list && own.any(begins)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -239,6 +267,9 @@ mod tests {
             "try { await y } catch (e) { }",
             "console.log(import.meta.url)",
             "const f = async () => 1; await f()",
+            "import d from './d.json' with { type: 'json' }",
+            "let re = /export default/; export { re }",
+            "const a = b\n/import x/.test(a) || 1; await a",
             "const r = /[`]/; console.log(`a ${await f(`x`)}`)",
         ] {
             assert_eq!(source(code, &[]).0, "main.mjs", "{code}");
@@ -256,6 +287,11 @@ mod tests {
             "const f = async () => ({ data: await g() }); f()",
             "Promise.all([1, 2].map(async x => Math.abs(await x)))",
             "await f(); module.exports = { f }",
+            "const re = /export default x/; re.test('import y from 1'); 'await z'",
+            "console.log(\"import x from 'y'\"); export_x = 1; x.export = 2",
+            "const o = { async a() { await b }, c: async function () { for await (const d of e) { } } }",
+            "class A { static async b() { if (c) { await d } } #e = async () => { await f } }",
+            "function f() { return async (x) => { await x } }",
             "const o = { await: 1, import: 2, export: 3 }; o.import; o.await",
             "const fs = require('fs'); module.exports = { }",
             "x = a / b; // import y from 'z'\n",
@@ -294,5 +330,24 @@ mod tests {
         assert!(!both.contains("const __filename") && both.lines().count() == 1);
         let declared = "import { createRequire } from 'module'; const require = createRequire(import.meta.url);";
         assert_eq!(text(declared), declared);
+        for code in [
+            "import a from 'a'; console.log(1, __dirname)",
+            "import a from 'a'; f({ x: 1, y: __dirname }, [2, __dirname])",
+            "import a from 'a'; console.log(`x ${`y ${__dirname}`}`)",
+            "import a from 'a'; { const __dirname = 1 } f(x, __dirname, 2)",
+            "import a from 'a'; const x = { __dirname }, y = 1;",
+            "import a from 'a'; const x = f(a, __dirname), y = 1;",
+        ] {
+            assert!(text(code).contains("const __dirname = $path"), "{code}");
+        }
+        for code in [
+            "import { a as __dirname } from 'a'; f(__dirname)",
+            "import x, { b, a as __dirname } from 'a'; f(__dirname)",
+            "import a from 'a'; const { x, y: __dirname } = a, z = 1; f(__dirname)",
+            "import a from 'a'; let x = 1, __dirname = '.'; f(__dirname)",
+            "import a from 'a'; console.log('__dirname', a.__dirname)",
+        ] {
+            assert!(!text(code).contains("$path"), "{code}");
+        }
     }
 }

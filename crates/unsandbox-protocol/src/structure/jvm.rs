@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Java, Kotlin and Scala: which class has the `main` that the virtual machine starts.
+//! Kotlin and Scala, and what they share with Java: which class has the `main` that the virtual machine starts.
 
 use super::scan::{Kind, LIKE_C, NEAR, Quote, Syntax, Token, close, scan};
-use super::{Draft, Source, unnamed};
+use super::{Draft, Source};
 use std::collections::HashSet;
 
-const JAVA: Syntax =
-    Syntax { strings: &[Quote::block("\"\"\""), Quote::line("\"")], word: "$", ..LIKE_C };
 const KOTLIN: Syntax = Syntax {
     block_comments: &[("/*", "*/", true)],
     strings: &[
@@ -19,56 +17,30 @@ const KOTLIN: Syntax = Syntax {
 const SCALA: Syntax = Syntax { word: "$", ..KOTLIN };
 
 /// Bounds on what a text may make of this: classes in classes, all classes, and the parents of one.
-const NESTED_MAX: usize = 16;
-const TYPES_MAX: usize = 10_000;
+pub(super) const NESTED_MAX: usize = 16;
+pub(super) const TYPES_MAX: usize = 10_000;
 const PARENTS_MAX: usize = 16;
 const PARENTS_DEEP: usize = 20;
 
 /// A class or an object of a program.
 #[derive(Debug, Default)]
-struct Type<'a> {
-    name: &'a str,
+pub(super) struct Type<'a> {
+    pub name: &'a str,
     /// As the virtual machine calls it: with its package, and `$` before the name of a nested one.
-    qualified: String,
-    depth: usize,
-    is_top: bool,
-    is_public: bool,
+    pub qualified: String,
+    pub depth: usize,
+    pub is_top: bool,
+    pub is_public: bool,
     /// Whether a `main` in it is static; one of a class of Scala is not, but an object may inherit it.
-    can_start: bool,
-    is_interface: bool,
-    is_companion: bool,
-    parents: Vec<&'a str>,
-    has_main: bool,
+    pub can_start: bool,
+    pub is_interface: bool,
+    pub is_companion: bool,
+    /// A `package` with a body, which is the outer name of others, and no class.
+    pub is_package: bool,
+    pub parents: Vec<&'a str>,
+    pub has_main: bool,
     /// A `main` that the virtual machine does not start.
-    has_other_main: bool,
-}
-
-pub(super) fn java<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
-    let types = java_types(&draft.text);
-    let public = types.iter().find(|found| found.is_top && found.is_public);
-    let mut known = Vec::new();
-    let mut names: Vec<Vec<String>> = Vec::new();
-    for other in others {
-        let found = java_types(other.text);
-        names.push(found.iter().map(|found| found.name.to_string()).collect());
-        known.extend(found);
-    }
-    let entry = entry(&types, &known).unwrap_or_else(|| "Main".to_string());
-    let first = types.iter().find(|found| found.is_top && found.qualified == entry);
-    let name = public.or(first).map_or("Main", |found| found.name);
-    // Without a main of its own it may be any part of the program.
-    let starts_here = types.iter().any(|found| found.qualified == entry && found.has_main);
-    let left_out = match starts_here {
-        true => unnamed(&names, java_words(&draft.text), |place| java_words(others[place].text)),
-        false => Vec::new(),
-    };
-    Draft { source: format!("{name}.java"), entry, left_out, ..draft }
-}
-
-/// The words of a text; those in strings count, since classes are loaded by their names.
-fn java_words(text: &str) -> HashSet<&str> {
-    let tokens = scan(text, &JAVA).into_iter();
-    tokens.flat_map(|token| token.text.split(|c: char| !c.is_alphanumeric() && c != '_')).collect()
+    pub has_other_main: bool,
 }
 
 pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
@@ -114,13 +86,16 @@ pub(super) fn scala<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
 
 /// The class to start: one of the source that has a `main`, else one of the other files, else the first class, of
 /// which the virtual machine then says that it has none.
-fn entry(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
+pub(super) fn entry(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
     main_of(types, known).or_else(|| entry_or_first(types, known))
 }
 
 fn entry_or_first(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
     let other = types.iter().find(|found| found.has_other_main);
-    let first = || types.iter().find(|found| found.is_public).or(types.first());
+    let first = || {
+        let mut classes = types.iter().filter(|found| !found.is_package);
+        types.iter().find(|found| found.is_public).or(classes.next())
+    };
     main_of(known, types).or_else(|| other.or_else(first).map(|found| found.qualified.clone()))
 }
 
@@ -160,26 +135,48 @@ fn has_parents(found: &Type<'_>) -> bool {
     !found.parents.is_empty() && !found.is_interface
 }
 
-/// The package that a file names before anything else but annotations.
-fn package(tokens: &[Token<'_>]) -> String {
-    let Some(place) = tokens.iter().position(|token| token.is("package") && token.depth == 0)
-    else {
-        return String::new();
-    };
+/// The package that a file names before anything else but annotations; in Scala one may follow another, and one with a
+/// body is not that of the file.
+pub(super) fn package(tokens: &[Token<'_>]) -> String {
+    let mut all = String::new();
+    let mut next = tokens.iter().position(|token| token.is("package") && token.depth == 0);
+    while let Some(place) = next {
+        let (name, end) = package_name(tokens, place);
+        let sign = |place: usize| tokens.get(place).map_or("", |token| token.text);
+        if name.is_empty() || sign(end) == "{" {
+            break;
+        }
+        all.push_str(&name);
+        let end = end + usize::from(sign(end) == ";");
+        next = (sign(end) == "package").then_some(end);
+    }
+    all
+}
+
+/// The name behind `package`, with a dot at its end, and the place behind it; no name of an object's package.
+fn package_name(tokens: &[Token<'_>], place: usize) -> (String, usize) {
     let mut name = String::new();
-    for (number, token) in tokens[place + 1..].iter().enumerate() {
+    let mut end = place + 1;
+    while let Some(token) = tokens.get(end) {
         let joins = name.ends_with('.') || name.is_empty();
-        match token.word() {
-            Some(word) if joins && (number == 0 || !token.begins_line) => name.push_str(word),
-            None if token.is(".") && !joins => name.push('.'),
+        let is_name = token.kind == Kind::Word && !(end == place + 1 && token.is("object"));
+        match token.text {
+            "." if !joins => name.push('.'),
+            word if joins
+                && (is_name || word.starts_with('`'))
+                && !(end > place + 1 && token.begins_line) =>
+            {
+                name.push_str(word.trim_matches('`'));
+            }
             _ => break,
         }
+        end += 1;
     }
-    if name.is_empty() { name } else { name + "." }
+    (if name.is_empty() { name } else { name + "." }, end)
 }
 
 /// The words before a declaration, back to the end of the one before it.
-fn modifiers<'a>(tokens: &[Token<'a>], place: usize) -> Vec<&'a str> {
+pub(super) fn modifiers<'a>(tokens: &[Token<'a>], place: usize) -> Vec<&'a str> {
     let depth = tokens[place].depth;
     let before = tokens[..place].iter().rev().take(NEAR);
     let own = before.take_while(|token| {
@@ -190,7 +187,12 @@ fn modifiers<'a>(tokens: &[Token<'a>], place: usize) -> Vec<&'a str> {
 }
 
 /// The names after `extends`, `implements`, `with` or `:`, up to the body.
-fn parents<'a>(tokens: &[Token<'a>], begin: usize, depth: usize, marks: &[&str]) -> Vec<&'a str> {
+pub(super) fn parents<'a>(
+    tokens: &[Token<'a>],
+    begin: usize,
+    depth: usize,
+    marks: &[&str],
+) -> Vec<&'a str> {
     let head = tokens[begin..]
         .iter()
         .take(NEAR)
@@ -203,84 +205,6 @@ fn parents<'a>(tokens: &[Token<'a>], begin: usize, depth: usize, marks: &[&str])
         .iter()
         .take_while(|token| !matches!(token.text, "class" | "object" | "def" | "fun"));
     ends.filter_map(|token| token.word()).take(PARENTS_MAX).collect()
-}
-
-fn java_types(text: &str) -> Vec<Type<'_>> {
-    let tokens = scan(text, &JAVA);
-    let package = package(&tokens);
-    let mut types: Vec<Type<'_>> = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
-    for (place, token) in tokens.iter().enumerate() {
-        close(&mut open, token, |at| types[*at].depth);
-        let outer = open.last().map(|at| &types[*at]);
-        if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() == TYPES_MAX {
-            continue;
-        }
-        if let Some(kind) = java_declares(&tokens, place) {
-            let modifiers = modifiers(&tokens, place);
-            let name = tokens[place + 1].text;
-            let qualified = match outer {
-                Some(outer) => format!("{}${name}", outer.qualified),
-                None => format!("{package}{name}"),
-            };
-            let is_interface = kind == "interface";
-            let parents = if is_interface {
-                Vec::new()
-            } else {
-                parents(&tokens, place, token.depth, &["extends"])
-            };
-            let is_public = modifiers.contains(&"public");
-            let is_top = outer.is_none();
-            let depth = token.depth;
-            if open.len() < NESTED_MAX {
-                open.push(types.len());
-            }
-            types.push(Type {
-                name,
-                qualified,
-                depth,
-                is_top,
-                is_public,
-                is_interface,
-                parents,
-                can_start: true,
-                ..Type::default()
-            });
-        } else if let (Some(at), Some(starts)) = (open.last(), java_main(&tokens, place, outer)) {
-            let found = &mut types[*at];
-            found.has_main |= starts;
-            found.has_other_main |= !starts;
-        }
-    }
-    types
-}
-
-/// `class`, `interface`, `enum` or `record` where it declares a type.
-fn java_declares<'a>(tokens: &[Token<'a>], place: usize) -> Option<&'a str> {
-    let kind = tokens[place].word()?;
-    let next = tokens.get(place + 1)?;
-    let is_named = next.kind == Kind::Word && !(place > 0 && tokens[place - 1].is("."));
-    let after = tokens.get(place + 2).map_or("", |token| token.text);
-    let declares = match kind {
-        "class" | "interface" | "enum" => true,
-        "record" => matches!(after, "(" | "<"),
-        _ => false,
-    };
-    (declares && is_named).then_some(kind)
-}
-
-/// Whether a `main` is declared here, and whether the virtual machine starts it.
-fn java_main(tokens: &[Token<'_>], place: usize, outer: Option<&Type<'_>>) -> Option<bool> {
-    let is_declared = tokens[place].is("main") && tokens.get(place + 1)?.is("(") && place > 0;
-    let modifiers =
-        is_declared.then(|| modifiers(tokens, place)).filter(|words| words.contains(&"void"))?;
-    let is_public = modifiers.contains(&"public") || outer.is_some_and(|outer| outer.is_interface);
-    let inner = tokens[place + 2..].iter().take_while(|token| token.depth > tokens[place].depth);
-    let inner: Vec<&str> = inner.map(|token| token.text).collect();
-    let is_list = inner.contains(&"String") && !inner.contains(&",");
-    let is_list =
-        is_list && (inner.contains(&"[") || inner.iter().filter(|sign| **sign == ".").count() >= 3);
-    Some(is_public && modifiers.contains(&"static") && is_list)
 }
 
 /// What declares types and functions in Kotlin or Scala.
@@ -321,7 +245,21 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> 
         }
         let is_function =
             word == words.function && tokens.get(place + 1).is_some_and(|next| next.is("main"));
-        if words.types.contains(&word)
+        if word == "package" {
+            let (name, end) = package_name(tokens, place);
+            let has_body = !name.is_empty() && tokens.get(end).is_some_and(|token| token.is("{"));
+            let outer = outer.map_or(&package, |outer| &outer.qualified);
+            let qualified = format!("{outer}{name}");
+            if has_body && open.len() < NESTED_MAX {
+                open.push(types.len());
+                types.push(Type {
+                    qualified,
+                    depth: token.depth,
+                    is_package: true,
+                    ..Type::default()
+                });
+            }
+        } else if words.types.contains(&word)
             && !(place > 0 && matches!(tokens[place - 1].text, "." | ":"))
         {
             let Some(found) = object_type(tokens, place, outer, words, &package) else { continue };
@@ -364,15 +302,18 @@ fn object_type<'a>(
         _ => return None,
     };
     let qualified = match outer {
+        Some(outer) if outer.is_package => format!("{}{name}", outer.qualified),
         Some(outer) => format!("{}${name}", outer.qualified),
         None => format!("{package}{name}"),
     };
+    let is_top = outer.is_none_or(|outer| outer.is_package);
     Some(Type {
         name,
         qualified,
         depth: token.depth,
-        is_top: outer.is_none(),
-        can_start: words.objects.contains(&token.text),
+        is_top,
+        // The `main` of a nested object of Scala is not static.
+        can_start: words.objects.contains(&token.text) && (is_top || !words.needs.is_empty()),
         is_companion,
         parents: parents(tokens, place, token.depth, words.parents),
         ..Type::default()
@@ -530,57 +471,6 @@ mod tests {
     }
 
     #[test]
-    fn java_starts_the_class_that_has_a_main() {
-        let main = "public static void main(String[] a) { }";
-        for (code, source, entry) in [
-            (
-                format!("/*\npublic class Old {{\n}}\n*/\npublic class Main {{ {main} }}"),
-                "Main",
-                "Main",
-            ),
-            (format!("import java.util.*; public class Sol {{ {main} }}"), "Sol", "Sol"),
-            (
-                format!(
-                    "class Alpha {{ static String s = \"([Ljava/lang/String;)V main\"; }} class Solution {{ {main} }}"
-                ),
-                "Solution",
-                "Solution",
-            ),
-            (format!("class A {{ void main(String[] a) {{}} }} class B {{ {main} }}"), "B", "B"),
-            (format!("class A {{ {main} }} public class B {{ {main} }}"), "B", "B"),
-            (
-                format!("package a.b;\nclass A {{ static class In {{ {main} }} }}"),
-                "Main",
-                "a.b.A$In",
-            ),
-            (
-                format!("class Base {{ {main} }} public class Sub extends Base {{ int x; }}"),
-                "Sub",
-                "Base",
-            ),
-            ("interface Run { static void main(String... args) { } }".to_string(), "Run", "Run"),
-            ("interface Shape { double area(); }".to_string(), "Shape", "Shape"),
-            (
-                "enum E { A; public static void main(final java.lang.String args[]) {} }"
-                    .to_string(),
-                "E",
-                "E",
-            ),
-            ("record P(int x) { public static void main(String[] a) {} }".to_string(), "P", "P"),
-            (
-                format!("class T {{ String t = \"\"\"\n public class X {{ \"\"\"; {main} }}"),
-                "T",
-                "T",
-            ),
-            ("void main() { IO.println(1); }".to_string(), "Main", "Main"),
-            (String::new(), "Main", "Main"),
-        ] {
-            let [found, starts, _] = laid("java", &code);
-            assert_eq!((found, starts), (format!("{source}.java"), entry.to_string()), "{code}");
-        }
-    }
-
-    #[test]
     fn a_main_may_be_in_an_uploaded_file() {
         let app = "package app; public class App { public static void main(String[] a) {} }";
         let [source, entry, _] = laid_with("java", "class Helper { }", &[("App.java", app)]);
@@ -594,22 +484,6 @@ mod tests {
         let [_, entry, form] =
             laid_with("kotlin", "fun hi() = 1", &[("app.kt", "package x\nfun main() {}")]);
         assert_eq!((&*entry, &*form), ("x.AppKt", ""));
-    }
-
-    #[test]
-    fn java_files_that_the_program_does_not_use_are_left_out() {
-        let files = [
-            ("A.java", "class A { B b; }"),
-            ("B.java", "class B { }"),
-            ("C.java", "class C { }"),
-            ("ATest.java", "import org.junit.Test; class ATest { A a; }"),
-        ];
-        let files: Vec<(String, Vec<u8>)> =
-            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
-        let main = "public static void main(String[] a) throws Exception";
-        let code = format!("class M {{ {main} {{ new A(); Class.forName(\"x.C\"); }} }}");
-        let found = lay_out("java", Upload { code: &code, files: &files });
-        assert_eq!(found.sources, ["A.java", "B.java", "C.java"]);
     }
 
     #[test]
@@ -657,6 +531,18 @@ mod tests {
                 "M",
                 "",
             ),
+            ("package a { object M extends App }", "a.M", ""),
+            (
+                "package a.b {\n package c { object M { def main(a: Array[String]) {} } }\n}",
+                "a.b.c.M",
+                "",
+            ),
+            ("package a\npackage b\nobject M extends App", "a.b.M", ""),
+            ("package a; package b; object M extends App", "a.b.M", ""),
+            ("package object a { val x = 1 }\nobject M extends App", "M", ""),
+            ("package a\npackage b { object M extends App }", "a.b.M", ""),
+            ("package a { class X }\npackage b { object M extends App }", "b.M", ""),
+            ("package a { object M { object In extends App }; object N extends App }", "a.N", ""),
             ("@main def run() = println(1)", "run", ""),
             ("// object X extends App\nprintln(1)", "", "script"),
             ("object M { def hi() = 1 }\nprintln(M.hi())", "", "script"),

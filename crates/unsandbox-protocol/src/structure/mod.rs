@@ -6,6 +6,7 @@
 mod columns;
 mod csharp;
 mod declared;
+mod java;
 mod javascript;
 mod jvm;
 mod native;
@@ -96,22 +97,23 @@ pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> L
     let draft = Draft::new(usual, text, own_name);
     let draft = match recipe.structure {
         Structure::Plain => draft,
-        Structure::C => native::c(draft, &others),
-        Structure::Zig => native::zig(draft),
-        Structure::Assembly => native::assembly(draft),
-        Structure::Java => jvm::java(draft, &others),
+        Structure::C => native::c(draft, language.name, &others, upload.files),
+        Structure::Zig => native::zig(draft, upload.files),
+        Structure::Assembly => native::assembly(draft, &others),
+        Structure::Java => java::java(draft, &others, upload.files),
         Structure::Kotlin => jvm::kotlin(draft, &others),
         Structure::Scala => jvm::scala(draft, &others),
         Structure::JavaScript => javascript::javascript(draft, upload.files),
-        Structure::CSharp => csharp::csharp(draft),
+        Structure::CSharp => csharp::csharp(draft, &others),
         Structure::Go => declared::go(draft, &others),
         Structure::Erlang => declared::erlang(draft),
-        Structure::Haskell => declared::haskell(draft),
+        Structure::Haskell => declared::haskell(draft, &others, upload.files),
         Structure::Haxe => declared::haxe(draft),
         Structure::OCaml => declared::ocaml(draft, &others),
         Structure::Prolog => declared::prolog(draft),
         Structure::Fortran => columns::fortran(draft, &others),
-        Structure::Cobol => columns::cobol(draft),
+        Structure::Cobol => columns::cobol(draft, &others),
+        Structure::CoffeeScript => wrapped::coffeescript(draft),
         Structure::Php => wrapped::php(draft),
         Structure::Racket => wrapped::racket(draft),
     };
@@ -152,7 +154,7 @@ fn complete<'a>(
     Layout { source, text, sources, entry, form, replaces, beside }
 }
 
-/// The name of the uploaded file that is the source, if it is of the wanted kind; otherwise a free one.
+/// The name of the uploaded file that is the source, if it is of the wanted kind; otherwise a free one, beside it.
 fn named(
     language: &Language,
     recipe: &Recipe,
@@ -163,7 +165,12 @@ fn named(
     let taken = |name: &str| upload.files.iter().any(|(file, _)| file == name);
     match own_name.filter(|name| extension(name) == extension(&wanted)) {
         Some(name) => name.to_string(),
-        None => free_name(language, recipe, wanted, taken),
+        None => {
+            let folder = own_name.and_then(|name| name.rsplit_once('/')).map(|(folder, _)| folder);
+            let beside = folder.filter(|_| !wanted.contains('/'));
+            let wanted = beside.map_or(wanted.clone(), |folder| format!("{folder}/{wanted}"));
+            free_name(language, recipe, wanted, taken)
+        }
     }
 }
 
@@ -261,6 +268,9 @@ mod tests {
             assert_eq!((&*found.source, found.replaces.as_deref()), (name, Some(name)));
             assert!(found.sources.is_empty(), "{:?}", found.sources);
         }
+        let module = [("src/app.js".to_string(), b"import './u.js'".to_vec())];
+        let found = lay_out("javascript", Upload { code: "import './u.js'", files: &module });
+        assert_eq!((&*found.source, found.replaces), ("src/main.mjs", None));
         let other = [("app.txt".to_string(), b"1".to_vec())];
         let found = lay_out("python", Upload { code: "1", files: &other });
         assert_eq!((&*found.source, found.replaces), ("main.py", None));
@@ -300,6 +310,19 @@ mod tests {
             "a.main ",
             "fun main ",
             "- module ( ",
+            "public ",
+            "static Main(",
+            "global a\n",
+            "a:\n",
+            "package a {",
+            "package a\n",
+            "const a, require, ",
+            "#include \"a\"\n",
+            "//go:build (!",
+            "R\"a(",
+            "<<<A\n",
+            "q\"A\n",
+            "{a|",
         ];
         let mut seen = Vec::new();
         for language in crate::language::languages() {
@@ -309,7 +332,8 @@ mod tests {
             seen.push(language.offered().structure);
             for piece in pieces {
                 let code = piece.repeat(64 * 1024 / piece.len());
-                let files = vec![("x.java".to_string(), code.clone().into_bytes())];
+                let extension = language.sources.first().unwrap_or(&"js");
+                let files = vec![(format!("x.{extension}"), code.clone().into_bytes())];
                 layout(language, language.offered(), Upload { code: &code, files: &files });
             }
         }

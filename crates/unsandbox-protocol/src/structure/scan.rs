@@ -20,6 +20,8 @@ pub(super) struct Syntax {
     pub directives: bool,
     /// Whether `/` may begin a regular expression.
     pub regex: bool,
+    /// Strings that name their own end, tried before the others.
+    pub named: fn(&str) -> Option<Named>,
 }
 
 /// A language like C, for the others to differ from.
@@ -31,7 +33,28 @@ pub(super) const LIKE_C: Syntax = Syntax {
     word: "",
     directives: false,
     regex: false,
+    named: |_| None,
 };
+
+/// A string whose beginning says how it ends: `R"xy(…)xy"`, a here-document.
+pub(super) struct Named {
+    /// The length of its beginning.
+    pub open: usize,
+    pub close: String,
+    /// Whether the end is at the beginning of a line, which may be indented.
+    pub on_line: bool,
+}
+
+impl Named {
+    /// The length of all of it, or `None` where it does not end.
+    fn len(&self, rest: &str) -> Option<usize> {
+        let inner = rest.get(self.open..)?;
+        let mut ends = inner.match_indices(&self.close);
+        let begins = |at: usize| inner[..at].trim_end_matches([' ', '\t']).ends_with('\n');
+        let (at, _) = ends.find(|(at, _)| !self.on_line || begins(*at))?;
+        Some(self.open + at + self.close.len())
+    }
+}
 
 /// A kind of string.
 pub(super) struct Quote {
@@ -126,6 +149,14 @@ pub(super) const NEAR: usize = 200;
 /// The longest list of parameters, in tokens.
 const PARAMETERS_MAX: usize = 2_000;
 
+/// The name of a string that names its end.
+pub(super) fn word_at(rest: &str) -> Option<&str> {
+    const NAME_MAX_BYTES: usize = 64;
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let len = rest.bytes().take(NAME_MAX_BYTES).take_while(|byte| is_word(*byte as char)).count();
+    (len > 0).then(|| &rest[..len])
+}
+
 /// Takes those off a stack, each with its depth, that this token, a closing bracket, closes.
 pub(super) fn close<T>(open: &mut Vec<T>, token: &Token<'_>, depth: impl Fn(&T) -> usize) {
     while token.is("}") && open.last().is_some_and(|last| depth(last) >= token.depth) {
@@ -191,7 +222,8 @@ impl<'a> Scanner<'a, '_> {
     fn all(&mut self) {
         let mut begins_line = true;
         while let Some(c) = self.rest().chars().next() {
-            if c == '\n' || c.is_whitespace() {
+            // A mark of the byte order is not a part of the text.
+            if c == '\u{feff}' || c.is_whitespace() {
                 begins_line |= c == '\n';
                 self.at += c.len_utf8();
                 continue;
@@ -247,10 +279,11 @@ impl<'a> Scanner<'a, '_> {
     fn directive_end(&self, at: usize) -> usize {
         let mut end = at;
         for line in self.text[at..].split_inclusive('\n') {
-            end += line.len();
             if !line.trim_end().ends_with('\\') {
-                break;
+                // Without its end, behind which the next line begins.
+                return end + line.trim_end_matches('\n').len();
             }
+            end += line.len();
         }
         end
     }
@@ -285,6 +318,14 @@ impl<'a> Scanner<'a, '_> {
         if self.syntax.characters && rest.starts_with('\'') {
             return character_end(rest).map(|len| Some(at + len));
         }
+        if let Some(named) = (self.syntax.named)(rest) {
+            if self.unclosed.get() == UNCLOSED_MAX {
+                return Some(None);
+            }
+            let len = named.len(rest);
+            self.unclosed.set(self.unclosed.get() + usize::from(len.is_none()));
+            return Some(len.map(|len| at + len));
+        }
         let quote = self.syntax.strings.iter().find(|quote| rest.starts_with(quote.open))?;
         if self.unclosed.get() == UNCLOSED_MAX {
             return Some(None);
@@ -302,7 +343,7 @@ impl<'a> Scanner<'a, '_> {
             if rest.starts_with(quote.close) {
                 let after = at + quote.close.len();
                 if !(quote.doubles && self.text[after..].starts_with(quote.close)) {
-                    return Some(after);
+                    return Some(after + self.further_quotes(quote, after));
                 }
                 at = after + quote.close.len();
             } else if quote.escapes && c == '\\' {
@@ -315,6 +356,12 @@ impl<'a> Scanner<'a, '_> {
                 at += c.len_utf8();
             }
         }
+    }
+
+    /// Of `"""a""""` the last three end it.
+    fn further_quotes(&self, quote: &Quote, after: usize) -> usize {
+        let rest = if quote.close == "\"\"\"" { &self.text[after..] } else { "" };
+        rest.len() - rest.trim_start_matches('"').len()
     }
 
     /// The end of an expression in a string, after its `}`. A string in it that is never closed ends the search: to go on
@@ -435,6 +482,22 @@ mod tests {
         let syntax = Syntax { strings: STRINGS, ..LIKE_C };
         let text = "a `b ${ {x: \"}`\"} } `.c";
         assert_eq!(words(text, &syntax), ["a", "`b ${ {x: \"}`\"} } `", ".", "c"]);
+    }
+
+    #[test]
+    fn a_directive_ends_with_its_line() {
+        let syntax = Syntax { directives: true, ..LIKE_C };
+        let text = "#include <a>\r\n#define A \\\n b\n#if c\nd # e";
+        let found = words(text, &syntax);
+        assert_eq!(found, ["#include <a>\r", "#define A \\\n b", "#if c", "d", "#", "e"]);
+    }
+
+    #[test]
+    fn three_quotes_and_more_end_a_string() {
+        const SYNTAX: Syntax =
+            Syntax { strings: &[Quote::raw("\"\"\"", "\"\"\""), Quote::line("\"")], ..LIKE_C };
+        assert_eq!(words("a \"\"\"b \"c\"\"\"\" d", &SYNTAX), ["a", "\"\"\"b \"c\"\"\"\"", "d"]);
+        assert_eq!(words("\u{feff}a \"\" b", &SYNTAX), ["a", "\"\"", "b"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Languages whose programs may leave out the line that says which language they are.
+//! Languages whose programs may leave out the line that says which language they are, or stand in a text for people.
 
 use super::Draft;
-use super::scan::{LIKE_C, Quote, Syntax, scan};
+use super::scan::{LIKE_C, Named, Quote, Syntax, scan, word_at};
 use std::borrow::Cow;
 
 const PHP: Syntax = Syntax {
@@ -10,6 +10,7 @@ const PHP: Syntax = Syntax {
     strings: &[Quote::block("\""), Quote::block("'"), Quote::block("`")],
     characters: false,
     word: "$",
+    named: here_document,
     ..LIKE_C
 };
 const RACKET: Syntax = Syntax {
@@ -20,6 +21,18 @@ const RACKET: Syntax = Syntax {
     word: "-#!?*<>=/+",
     ..LIKE_C
 };
+
+/// `<<<END`, `<<<"END"` or `<<<'END'`, up to a line that begins with `END`.
+fn here_document(rest: &str) -> Option<Named> {
+    let inner =
+        rest.strip_prefix("<<<")?.trim_start_matches([' ', '\t']).trim_start_matches(['"', '\'']);
+    let name = word_at(inner)?;
+    Some(Named {
+        open: rest.len() - inner.len() + name.len(),
+        close: name.to_string(),
+        on_line: true,
+    })
+}
 
 /// Without an opening tag php would print the program; a text that begins with `<` is a page.
 pub(super) fn php(draft: Draft<'_>) -> Draft<'_> {
@@ -49,6 +62,21 @@ pub(super) fn racket(draft: Draft<'_>) -> Draft<'_> {
     if names_one { draft } else { prefixed(draft, "#lang racket ") }
 }
 
+/// Prose with indented code in it: a literate program, which its tool knows by the name of the file.
+pub(super) fn coffeescript(draft: Draft<'_>) -> Draft<'_> {
+    let lines = || draft.text.lines().filter(|line| !line.trim().is_empty());
+    let is_code = |line: &str| line.starts_with("    ") || line.starts_with('\t');
+    let is_prose = |line: &str| {
+        let begins = line.starts_with(|c: char| c.is_uppercase() || "#*->=[".contains(c));
+        begins && !line.contains("->") && !line.contains(" = ") && !line.contains('(')
+    };
+    let is_literate = lines().any(is_code)
+        && lines().any(|line| !is_code(line) && !line.starts_with('#'))
+        && lines().all(|line| is_code(line) || is_prose(line));
+    let source = if is_literate { "main.litcoffee".to_string() } else { draft.source };
+    Draft { source, ..draft }
+}
+
 fn prefixed<'a>(draft: Draft<'a>, prefix: &str) -> Draft<'a> {
     Draft { text: Cow::Owned(format!("{prefix}{}", draft.text)), ..draft }
 }
@@ -71,6 +99,7 @@ mod tests {
         {
             assert!(is_prefixed("php", code), "{code}");
         }
+        assert!(is_prefixed("php", "echo <<<'END'\n<?php it's\n  END . \"<?php\";"));
         for code in [
             "<?php echo 1;",
             "\n<?PHP echo 1;",
@@ -79,6 +108,26 @@ mod tests {
             "a 'b' <?php echo 1;",
         ] {
             assert!(!is_prefixed("php", code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_literate_program_has_a_name_of_its_own() {
+        let source = |code| lay_out("coffeescript", Upload { code, files: &[] }).source;
+        for code in [
+            "A text.\n\n    f = (x) ->\n      x\n\nMore text.\n",
+            "Title\n=====\n\n* a list\n\n\tconsole.log 1\n",
+        ] {
+            assert_eq!(source(code), "main.litcoffee", "{code}");
+        }
+        for code in [
+            "console.log 1\n",
+            "f = ->\n    1\n",
+            "# A comment\n\n    console.log 1\n",
+            "Foo::bar = ->\n    1\n",
+            "class A\n    b: 1\nnew A",
+        ] {
+            assert_eq!(source(code), "main.coffee", "{code}");
         }
     }
 

@@ -1,0 +1,5 @@
+global main
+section .text
+main:
+    mov eax, 1
+    ret

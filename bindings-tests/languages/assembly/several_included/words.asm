@@ -1,0 +1,2 @@
+section .data
+text: db "several", 0

@@ -1,0 +1,1 @@
+first() { bash "$here/lib/first.sh"; }

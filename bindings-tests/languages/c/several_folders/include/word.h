@@ -1,0 +1,2 @@
+#include "../src/part.c"
+const char *word(void);

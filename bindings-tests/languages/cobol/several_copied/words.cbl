@@ -1,0 +1,1 @@
+01 word pic x(7) value "several".

@@ -1,0 +1,5 @@
+#include <cstdio>
+
+const char *words();
+
+int main() { std::puts(words() + 1); }

@@ -1,0 +1,3 @@
+-module(rest).
+-export([word/0]).
+word() -> "al".

@@ -1,0 +1,3 @@
+module words
+  character(*), parameter :: word = "several"
+end module

@@ -1,0 +1,3 @@
+C     ANOTHER PROGRAM
+      PRINT *, 'OTHER'
+      END

@@ -1,0 +1,5 @@
+// +build linux,!windows plan9
+
+package main
+
+const end = "al"

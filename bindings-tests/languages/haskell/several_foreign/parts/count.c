@@ -1,0 +1,3 @@
+#include "count.h"
+
+int count(int x) { return x + MORE; }

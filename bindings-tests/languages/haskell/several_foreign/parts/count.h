@@ -1,0 +1,2 @@
+#define MORE 3
+int count(int x);

@@ -1,0 +1,3 @@
+import org.junit.Test;
+
+public class WordTest { @Test public void test() { } }

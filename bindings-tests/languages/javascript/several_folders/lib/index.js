@@ -1,0 +1,2 @@
+import { word } from "./word.js";
+export const first = await Promise.resolve(word);

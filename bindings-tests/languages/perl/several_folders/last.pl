@@ -1,0 +1,1 @@
+sub last_letters { "al" } 1;

@@ -1,0 +1,5 @@
+package My::Words;
+use Exporter "import";
+our @EXPORT_OK = ("first");
+sub first { "se" }
+1;

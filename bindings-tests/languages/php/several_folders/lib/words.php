@@ -1,0 +1,1 @@
+<?php function first() { return "se"; }

@@ -1,0 +1,1 @@
+from .deep.last import REST as rest

@@ -1,0 +1,1 @@
+module Words; def self.first = "se"; end

@@ -1,0 +1,2 @@
+import { word as before } from "./lib/word";
+export const word = before;

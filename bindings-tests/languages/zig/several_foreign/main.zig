@@ -1,0 +1,5 @@
+const words = @import("words.zig");
+
+pub fn main() void {
+    words.say();
+}
