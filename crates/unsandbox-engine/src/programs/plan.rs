@@ -2,6 +2,7 @@
 //! Turns a request into the plan for a jail's init: files, steps, environment, limits.
 
 use crate::egress;
+use crate::programs::live;
 use crate::programs::runtimes::Runtime;
 use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Then, Wanted};
 use unsandbox_jailer::message::Needs;
@@ -221,6 +222,11 @@ fn placed(
     let kept = uploaded.into_iter().filter(|(name, _)| Some(name) != replaces.as_ref());
     let mut files: Files = kept.map(|(name, content)| (work(&name), content)).collect();
     files.extend(beside.iter().map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())));
+    files.extend(
+        live::files(runtime.recipe.live)
+            .iter()
+            .map(|(name, bytes)| (name.to_string(), bytes.to_vec())),
+    );
     files.push((work(&program.source), text));
     Ok((program, files))
 }
@@ -370,7 +376,17 @@ fn environment(request: &Request, network_mode: NetworkMode, words: &Words<'_>) 
             OFFLINE_VARIABLES.map(|(name, value)| (name.to_string(), value.to_string())).to_vec()
         }
     };
-    variables(words, network.into_iter().chain(cpus(request)).chain(request.env.iter().cloned()))
+    let asked = request.env.iter().cloned().chain(live_variable(request, words));
+    variables(words, network.into_iter().chain(cpus(request)).chain(asked))
+}
+
+/// The request's own value of this variable stays behind ours.
+fn live_variable(request: &Request, words: &Words<'_>) -> Option<(String, String)> {
+    let (name, value) = live::variable(words.runtime.recipe.live)?;
+    let value = words.word(value);
+    let asked = request.env.iter().rfind(|(known, asked)| known == name && !asked.is_empty());
+    let value = asked.map_or(value.clone(), |(_, asked)| format!("{value}:{asked}"));
+    Some((name.to_string(), value))
 }
 
 /// Those of a compiler, which the request's are not for.

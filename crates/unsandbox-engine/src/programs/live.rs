@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the engine gives to a program so that its output appears while it runs (`crates/unsandbox-preload`).
+
+use unsandbox_protocol::language::Live;
+
+/// Names below the writable tree, in the folder for what is built, and contents.
+type Files = &'static [(&'static str, &'static [u8])];
+
+static PYTHON: Files = &[
+    ("build/live/sitecustomize.abi3.so", include_bytes!(env!("UNSANDBOX_PYTHON_OBJECT"))),
+    ("build/live/sitecustomize.py", unsandbox_preload::PYTHON_FALLBACK),
+];
+static STDIO: Files = &[("build/live/stdio.so", include_bytes!(env!("UNSANDBOX_STDIO_OBJECT")))];
+
+pub fn files(live: Live) -> Files {
+    match live {
+        Live::No => &[],
+        Live::Python => PYTHON,
+        Live::Stdio => STDIO,
+    }
+}
+
+/// The variable through which the program finds them, and its value in a recipe's words. A value of the request
+/// follows after a colon; what was put before it is gone when the program begins.
+pub fn variable(live: Live) -> Option<(&'static str, &'static str)> {
+    match live {
+        Live::No => None,
+        Live::Python => Some(("PYTHONPATH", "{build}/live")),
+        Live::Stdio => Some(("LD_PRELOAD", "{build}/live/stdio.so")),
+    }
+}
