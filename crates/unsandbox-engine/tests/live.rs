@@ -24,13 +24,43 @@ struct Row {
     order: &'static str,
 }
 
-const ROWS: &[Row] = &[Row {
-    language: "python",
-    tick: "import time\nprint('tick')\ntime.sleep(60)",
-    crash: "import os\nprint('tick')\nos.abort()",
-    million: "import time\nfor i in range(1000000): print(i)\ntime.sleep(60)",
-    order: "import os\nprint('one')\nos.system('echo two')\nprint('three')",
-}];
+const ROWS: &[Row] = &[
+    Row {
+        language: "python",
+        tick: "import time\nprint('tick')\ntime.sleep(60)",
+        crash: "import os\nprint('tick')\nos.abort()",
+        million: "import time\nfor i in range(1000000): print(i)\ntime.sleep(60)",
+        order: "import os\nprint('one')\nos.system('echo two')\nprint('three')",
+    },
+    Row {
+        language: "c",
+        tick: "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\nint main() { puts(\"tick\"); sleep(60); }",
+        crash: "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\nint main() { puts(\"tick\"); abort(); }",
+        million: "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\nint main() { for (int i = 0; i < 1000000; i++) printf(\"%d\\n\", i); sleep(60); }",
+        order: "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\nint main() { puts(\"one\"); system(\"echo two\"); puts(\"three\"); }",
+    },
+    Row {
+        language: "cpp",
+        tick: "#include <iostream>\n#include <thread>\nint main() { std::cout << \"tick\\n\"; std::this_thread::sleep_for(std::chrono::seconds(60)); }",
+        crash: "#include <iostream>\nint main() { std::cout << \"tick\\n\"; throw 1; }",
+        million: "#include <iostream>\n#include <unistd.h>\nint main() { for (int i = 0; i < 1000000; i++) std::cout << i << \"\\n\"; sleep(60); }",
+        order: "#include <iostream>\n#include <cstdlib>\nint main() { std::cout << \"one\\n\"; std::system(\"echo two\"); std::cout << \"three\\n\"; }",
+    },
+    Row {
+        language: "d",
+        tick: "import std.stdio, core.thread; void main() { writeln(\"tick\"); Thread.sleep(60.seconds); }",
+        crash: "import std.stdio, core.stdc.stdlib; void main() { writeln(\"tick\"); abort(); }",
+        million: "import std.stdio, core.thread; void main() { foreach (i; 0 .. 1000000) writeln(i); Thread.sleep(60.seconds); }",
+        order: "import std.stdio, std.process; void main() { writeln(\"one\"); wait(spawnShell(\"echo two\")); writeln(\"three\"); }",
+    },
+    Row {
+        language: "awk",
+        tick: "BEGIN { print \"tick\"; system(\"sleep 60\") }",
+        crash: "BEGIN { print \"tick\"; system(\"kill -9 $PPID\") }",
+        million: "BEGIN { for (i = 0; i < 1000000; i++) print i; system(\"sleep 60\") }",
+        order: "BEGIN { print \"one\"; system(\"echo two\"); print \"three\" }",
+    },
+];
 
 /// Every row whose language is installed.
 fn for_each(check: impl Fn(&Engine, &Row)) {

@@ -3,6 +3,10 @@
 
 use unsandbox_protocol::language::Live;
 
+/// Flags of compilers whose programs do not load the object: sanitizers want to be the first one, a program of another
+/// kind would complain.
+const WITHOUT: [&str; 4] = ["-fsanitize", "-static", "-m32", "-mx32"];
+
 /// Names below the writable tree, in the folder for what is built, and contents.
 type Files = &'static [(&'static str, &'static [u8])];
 
@@ -22,10 +26,11 @@ pub fn files(live: Live) -> Files {
 
 /// The variable through which the program finds them, and its value in a recipe's words. A value of the request
 /// follows after a colon; what was put before it is gone when the program begins.
-pub fn variable(live: Live) -> Option<(&'static str, &'static str)> {
+pub fn variable(live: Live, flags: &[String]) -> Option<(&'static str, &'static str)> {
+    let loads = || !flags.iter().any(|flag| WITHOUT.iter().any(|it| flag.starts_with(it)));
     match live {
-        Live::No => None,
         Live::Python => Some(("PYTHONPATH", "{build}/live")),
-        Live::Stdio => Some(("LD_PRELOAD", "{build}/live/stdio.so")),
+        Live::Stdio if loads() => Some(("LD_PRELOAD", "{build}/live/stdio.so")),
+        Live::Stdio | Live::No => None,
     }
 }

@@ -382,7 +382,7 @@ fn environment(request: &Request, network_mode: NetworkMode, words: &Words<'_>) 
 
 /// The request's own value of this variable stays behind ours.
 fn live_variable(request: &Request, words: &Words<'_>) -> Option<(String, String)> {
-    let (name, value) = live::variable(words.runtime.recipe.live)?;
+    let (name, value) = live::variable(words.runtime.recipe.live, &request.flags)?;
     let value = words.word(value);
     let asked = request.env.iter().rfind(|(known, asked)| known == name && !asked.is_empty());
     let value = asked.map_or(value.clone(), |(_, asked)| format!("{value}:{asked}"));
