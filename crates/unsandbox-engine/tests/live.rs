@@ -60,6 +60,13 @@ const ROWS: &[Row] = &[
         million: "BEGIN { for (i = 0; i < 1000000; i++) print i; system(\"sleep 60\") }",
         order: "BEGIN { print \"one\"; system(\"echo two\"); print \"three\" }",
     },
+    Row {
+        language: "ruby",
+        tick: "puts 'tick'; sleep 60",
+        crash: "puts 'tick'; Process.kill(:KILL, $$); sleep",
+        million: "1000000.times { |i| puts i }; sleep 60",
+        order: "puts 'one'; system 'echo two'; puts 'three'",
+    },
 ];
 
 /// Every row whose language is installed.

@@ -22,3 +22,6 @@ pub const MANIFEST_DIR: &str = env!("CARGO_MANIFEST_DIR");
 
 /// `sitecustomize.py` for a Python that does not load the object.
 pub const PYTHON_FALLBACK: &[u8] = include_bytes!("fallback.py");
+
+/// The file that Ruby is told to load.
+pub const RUBY: &[u8] = include_bytes!("output.rb");

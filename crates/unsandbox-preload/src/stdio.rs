@@ -9,7 +9,8 @@ mod libc;
 mod thread;
 mod trampoline;
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 use libc::*;
 
@@ -75,10 +76,21 @@ extern "C" fn show() {
 /// Called when the program sets the buffering of a stream itself.
 extern "C" fn give_up(stream: *mut c_void) {
     trampoline::find_functions();
-    // SAFETY: only the pointer is read.
-    if stream == unsafe { stdout } {
+    if stream == thread::stream() {
         IS_OURS.store(false, SeqCst);
     }
+}
+
+/// Opens a stream on a descriptor; one on that of standard output is used instead of the C library's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fdopen(descriptor: c_int, mode: *const c_char) -> *mut c_void {
+    trampoline::find_functions();
+    let Some(open) = trampoline::real_fdopen() else { return null_mut() };
+    let stream = open(descriptor, mode);
+    if descriptor == 1 && !stream.is_null() {
+        thread::adopt(stream);
+    }
+    stream
 }
 
 fn nanoseconds() -> i64 {

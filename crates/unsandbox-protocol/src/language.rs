@@ -42,6 +42,8 @@ pub enum Live {
     No,
     /// A module that Python loads at its start.
     Python,
+    /// A file that the command names.
+    Ruby,
     /// A shared object that the program loads, for what is printed with C's stdio.
     Stdio,
 }

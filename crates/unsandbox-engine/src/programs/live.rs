@@ -14,12 +14,14 @@ static PYTHON: Files = &[
     ("build/live/sitecustomize.abi3.so", include_bytes!(env!("UNSANDBOX_PYTHON_OBJECT"))),
     ("build/live/sitecustomize.py", unsandbox_preload::PYTHON_FALLBACK),
 ];
+static RUBY: Files = &[("build/live/output.rb", unsandbox_preload::RUBY)];
 static STDIO: Files = &[("build/live/stdio.so", include_bytes!(env!("UNSANDBOX_STDIO_OBJECT")))];
 
 pub fn files(live: Live) -> Files {
     match live {
         Live::No => &[],
         Live::Python => PYTHON,
+        Live::Ruby => RUBY,
         Live::Stdio => STDIO,
     }
 }
@@ -31,6 +33,6 @@ pub fn variable(live: Live, flags: &[String]) -> Option<(&'static str, &'static 
     match live {
         Live::Python => Some(("PYTHONPATH", "{build}/live")),
         Live::Stdio if loads() => Some(("LD_PRELOAD", "{build}/live/stdio.so")),
-        Live::Stdio | Live::No => None,
+        Live::Ruby | Live::Stdio | Live::No => None,
     }
 }

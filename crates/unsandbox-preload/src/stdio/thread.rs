@@ -5,7 +5,7 @@ use super::libc::*;
 use super::{IS_OURS, LEFT, restart, trampoline};
 use core::ffi::{c_int, c_void};
 use core::ptr::{null, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering::SeqCst};
 
 /// Nanoseconds between two looks.
 const TICK: i64 = 20_000_000;
@@ -16,6 +16,9 @@ static IS_RUNNING: AtomicBool = AtomicBool::new(false);
 static IS_SHOWING: AtomicBool = AtomicBool::new(false);
 /// Forks that are under way, and the end of the process: the thread leaves standard output alone.
 static HOLDS: AtomicI64 = AtomicI64::new(0);
+
+/// The stream that is standard output instead of the C library's own; null for none.
+static ADOPTED: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 pub fn is_running() -> bool {
     IS_RUNNING.load(SeqCst)
@@ -98,12 +101,12 @@ fn with_output(change: impl Fn()) -> bool {
 fn with_lock(change: impl Fn()) -> bool {
     // SAFETY: the stream is used with its lock alone.
     unsafe {
-        if ftrylockfile(stdout) != 0 {
+        if ftrylockfile(stream()) != 0 {
             return false;
         }
-        fflush_unlocked(stdout);
+        fflush_unlocked(stream());
         change();
-        funlockfile(stdout);
+        funlockfile(stream());
     }
     true
 }
@@ -124,9 +127,18 @@ fn set_buffering(mode: c_int) {
     }
 }
 
-fn stream() -> *mut c_void {
+pub fn stream() -> *mut c_void {
+    let adopted = ADOPTED.load(SeqCst);
     // SAFETY: the C library has set it.
-    unsafe { stdout }
+    if adopted.is_null() { unsafe { stdout } } else { adopted }
+}
+
+/// Takes another stream on the descriptor of standard output for standard output, as Perl has one.
+pub fn adopt(stream: *mut c_void) {
+    if !is_running() && IS_OURS.load(SeqCst) {
+        ADOPTED.store(stream, SeqCst);
+        with_output(|| set_buffering(_IOLBF));
+    }
 }
 
 /// Shows what is gathered.

@@ -5,7 +5,7 @@
 use super::libc::*;
 use super::{LEFT, give_up, show, tick};
 use core::arch::naked_asm;
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -23,11 +23,18 @@ pub fn find_functions() {
     }
 }
 
-/// The library's own `setvbuf`.
-pub fn real_setvbuf() -> Option<extern "C" fn(*mut c_void, *mut c_void, c_int, usize) -> c_int> {
+type SetBuffering = extern "C" fn(*mut c_void, *mut c_void, c_int, usize) -> c_int;
+type Open = extern "C" fn(c_int, *const c_char) -> *mut c_void;
+
+pub fn real_setvbuf() -> Option<SetBuffering> {
     let place = NAMES.iter().position(|name| *name == c"setvbuf")?;
     // SAFETY: the function has this type, or is not there.
     unsafe { core::mem::transmute(REAL[place].load(Relaxed)) }
+}
+
+pub fn real_fdopen() -> Option<Open> {
+    // SAFETY: as above.
+    unsafe { core::mem::transmute(dlsym(RTLD_NEXT, c"fdopen".as_ptr())) }
 }
 
 pub fn is_glibc() -> bool {
