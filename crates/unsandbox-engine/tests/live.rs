@@ -67,6 +67,13 @@ const ROWS: &[Row] = &[
         million: "1000000.times { |i| puts i }; sleep 60",
         order: "puts 'one'; system 'echo two'; puts 'three'",
     },
+    Row {
+        language: "perl",
+        tick: "print \"tick\\n\"; sleep 60;",
+        crash: "print \"tick\\n\"; kill 9, $$; sleep;",
+        million: "print \"$_\\n\" for 0 .. 999999; sleep 60;",
+        order: "print \"one\\n\"; system \"echo two\"; print \"three\\n\";",
+    },
 ];
 
 /// Every row whose language is installed.
