@@ -11,7 +11,7 @@ from time import sleep
 TICK = 0.02
 TICKS = 10
 
-# Held by the thread, and by whoever wants that there is none.
+# Held by the thread, and by a fork and the end of the interpreter, which want that there is none.
 gate = allocate_lock()
 stop = allocate_lock()
 owner = os.getpid()

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(unsafe_code)]
 //! For programs that print with C's stdio to a pipe: standard output is line-buffered. The functions that print are
-//! counted on their way to the C library ([`trampoline`]); after [`BUDGET`] calls in [`MOMENT`] standard output is
-//! fully buffered for a while, and a thread shows every [`TICK`] what is in it. A program that sets its own buffering
-//! keeps it.
+//! counted on their way to the C library (`trampoline.rs`); after many of them in a moment (`count.rs`) standard output
+//! is fully buffered for a while, and a thread shows now and then what is in it (`thread.rs`). A program that sets its
+//! own buffering keeps it.
 
+mod count;
 mod libc;
+mod real;
 mod thread;
 mod trampoline;
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
+use core::sync::atomic::Ordering::SeqCst;
 use libc::*;
-
-/// Calls after which a program may be one that prints much; a line costs a microsecond.
-const BUDGET: i64 = 1_000;
-/// Nanoseconds.
-const MOMENT: i64 = 20_000_000;
-
-/// Calls that are left. Until the C library's functions are known there is none.
-static LEFT: AtomicI64 = AtomicI64::new(-1);
-static SINCE: AtomicI64 = AtomicI64::new(0);
-/// Whether standard output is this object's to set.
-static IS_OURS: AtomicBool = AtomicBool::new(false);
 
 /// Called by the loader, perhaps after the first functions are.
 #[unsafe(link_section = ".init_array")]
@@ -31,73 +22,28 @@ static IS_OURS: AtomicBool = AtomicBool::new(false);
 static START: extern "C" fn() = start;
 
 extern "C" fn start() {
-    trampoline::find_functions();
+    real::find_functions();
     // SAFETY: no other thread runs.
     unsafe {
         if !leave_environment() || !is_pipe(1) {
             return;
         }
     }
-    IS_OURS.store(true, SeqCst);
+    count::IS_OURS.store(true, SeqCst);
     thread::prepare();
-    restart();
-}
-
-/// Counts anew.
-fn restart() {
-    SINCE.store(nanoseconds(), SeqCst);
-    LEFT.store(BUDGET, SeqCst);
-}
-
-/// Called when no calls are left.
-extern "C" fn tick() {
-    trampoline::find_functions();
-    // SAFETY: the address of this thread's errno.
-    let errno = unsafe { *errno_place() };
-    if !IS_OURS.load(SeqCst) || thread::is_running() {
-        LEFT.store(i64::MAX, SeqCst);
-    } else if nanoseconds() - SINCE.load(SeqCst) > MOMENT || !thread::start() {
-        restart();
-    }
-    // SAFETY: as above.
-    unsafe { *errno_place() = errno };
-}
-
-/// Called before the program ends in a way that loses what is in a buffer, or starts another.
-extern "C" fn show() {
-    trampoline::find_functions();
-    // SAFETY: as above.
-    let errno = unsafe { *errno_place() };
-    thread::show();
-    // SAFETY: as above.
-    unsafe { *errno_place() = errno };
-}
-
-/// Called when the program sets the buffering of a stream itself.
-extern "C" fn give_up(stream: *mut c_void) {
-    trampoline::find_functions();
-    if stream == thread::stream() {
-        IS_OURS.store(false, SeqCst);
-    }
+    count::restart();
 }
 
 /// Opens a stream on a descriptor; one on that of standard output is used instead of the C library's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fdopen(descriptor: c_int, mode: *const c_char) -> *mut c_void {
-    trampoline::find_functions();
-    let Some(open) = trampoline::real_fdopen() else { return null_mut() };
+    real::find_functions();
+    let Some(open) = real::fdopen() else { return null_mut() };
     let stream = open(descriptor, mode);
     if descriptor == 1 && !stream.is_null() {
         thread::adopt(stream);
     }
     stream
-}
-
-fn nanoseconds() -> i64 {
-    let mut time = [0; 2];
-    // SAFETY: room for the time.
-    unsafe { clock_gettime(CLOCK_MONOTONIC, &mut time) };
-    time[0].wrapping_mul(1_000_000_000).wrapping_add(time[1])
 }
 
 /// Takes this object out of LD_PRELOAD, so that neither the program nor its children find it there; in place, since

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The thread that shows what a program prints while it prints much.
 
+use super::count::{IS_OURS, restart, stop};
 use super::libc::*;
-use super::{IS_OURS, LEFT, restart, trampoline};
+use super::real;
 use core::ffi::{c_int, c_void};
 use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering::SeqCst};
@@ -49,7 +50,7 @@ pub fn start() -> bool {
     if IS_RUNNING.swap(true, SeqCst) {
         return true;
     }
-    LEFT.store(i64::MAX, SeqCst);
+    stop();
     // Here, where this thread prints nothing: it would hold the lock of a line-buffered stream most of its time.
     let is_started = with_output(|| set_buffering(_IOFBF)) && create();
     if !is_started {
@@ -113,10 +114,10 @@ fn with_lock(change: impl Fn()) -> bool {
 
 /// Sets the buffering of standard output, whose buffer is empty and stays.
 fn set_buffering(mode: c_int) {
-    let Some(set) = trampoline::real_setvbuf() else { return };
+    let Some(set) = real::setvbuf() else { return };
     set(stream(), null_mut(), mode, 0);
     let is_wide = unsafe { fwide(stream(), 0) } > 0;
-    if mode == _IOLBF && trampoline::is_glibc() && !is_wide {
+    if mode == _IOLBF && real::is_glibc() && !is_wide {
         // Its macros and printf look for the end of the room before they look for the buffering. These places are part
         // of its ABI, since `putc_unlocked` has them in programs.
         const WRITE_POINTER: usize = 5;
@@ -148,8 +149,18 @@ pub fn show() {
     }
 }
 
+/// Standard output is the program's own from now on.
+pub fn leave() {
+    IS_OURS.store(false, SeqCst);
+    await_thread();
+}
+
 extern "C" fn hold() {
     HOLDS.fetch_add(1, SeqCst);
+    await_thread();
+}
+
+fn await_thread() {
     while IS_SHOWING.load(SeqCst) {
         // SAFETY: no argument.
         unsafe { sched_yield() };

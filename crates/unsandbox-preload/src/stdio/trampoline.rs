@@ -2,44 +2,50 @@
 //! Functions of the C library under their own names. Each looks at one number and jumps to the library's own with all
 //! its arguments as they are, so that none needs to know their types; otherwise it keeps them and calls this object first.
 
+use super::count::{self, IS_OURS, LEFT};
 use super::libc::*;
-use super::{LEFT, give_up, show, tick};
+use super::real::{REAL, find_functions, functions, place};
+use super::thread;
 use core::arch::naked_asm;
-use core::ffi::{CStr, c_char, c_int, c_void};
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::ffi::c_void;
+use core::sync::atomic::Ordering::SeqCst;
 
-/// The library's own, in the order of [`NAMES`].
-static REAL: [AtomicPtr<c_void>; NAMES.len()] = [const { AtomicPtr::new(null_mut()) }; NAMES.len()];
+/// Called when no calls are left.
+extern "C" fn tick() {
+    keep_errno(|| {
+        find_functions();
+        if !IS_OURS.load(SeqCst) || thread::is_running() {
+            count::stop();
+        } else if !count::is_busy() || !thread::start() {
+            count::restart();
+        }
+    });
+}
 
-pub fn find_functions() {
-    if !REAL[0].load(Relaxed).is_null() {
-        return;
-    }
-    // The first one last: it says that all are there.
-    for (name, place) in NAMES.iter().zip(&REAL).rev() {
-        // SAFETY: a C string.
-        place.store(unsafe { dlsym(RTLD_NEXT, name.as_ptr()) }, Relaxed);
+/// Called before the program ends in a way that loses what is in a buffer, or starts another.
+extern "C" fn show() {
+    keep_errno(|| {
+        find_functions();
+        thread::show();
+    });
+}
+
+/// Called when the program sets the buffering of a stream itself, or closes it.
+extern "C" fn give_up(stream: *mut c_void) {
+    find_functions();
+    if stream == thread::stream() {
+        thread::leave();
     }
 }
 
-type SetBuffering = extern "C" fn(*mut c_void, *mut c_void, c_int, usize) -> c_int;
-type Open = extern "C" fn(c_int, *const c_char) -> *mut c_void;
-
-pub fn real_setvbuf() -> Option<SetBuffering> {
-    let place = NAMES.iter().position(|name| *name == c"setvbuf")?;
-    // SAFETY: the function has this type, or is not there.
-    unsafe { core::mem::transmute(REAL[place].load(Relaxed)) }
-}
-
-pub fn real_fdopen() -> Option<Open> {
+fn keep_errno(work: impl Fn()) {
+    // SAFETY: the address of this thread's errno.
+    let place = unsafe { errno_place() };
     // SAFETY: as above.
-    unsafe { core::mem::transmute(dlsym(RTLD_NEXT, c"fdopen".as_ptr())) }
-}
-
-pub fn is_glibc() -> bool {
-    // SAFETY: a C string.
-    !unsafe { dlsym(RTLD_NEXT, c"gnu_get_libc_version".as_ptr()) }.is_null()
+    let errno = unsafe { *place };
+    work();
+    // SAFETY: as above.
+    unsafe { *place = errno };
 }
 
 /// Calls `$target` with all registers of arguments kept.
@@ -89,11 +95,45 @@ keeping!(keeping_tick, tick);
 keeping!(keeping_show, show);
 keeping!(keeping_give_up, give_up);
 
-/// Defines these functions and their [`NAMES`]. One that prints counts; the others call this object each time.
-macro_rules! functions {
-    (prints: $($print:ident)*; ends: $($end:ident)*; sets: $($set:ident)*;) => {
-        const NAMES: &[&CStr] = &[$(named!($print),)* $(named!($end),)* $(named!($set),)*];
+/// A function that calls this object each time.
+macro_rules! always {
+    ($name:ident, $target:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "endbr64",
+                "call {target}",
+                "jmp qword ptr [rip + {real} + {place}]",
+                target = sym $target,
+                real = sym REAL,
+                place = const place(stringify!($name)),
+            )
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "mov x17, x30",
+                "bl {target}",
+                "mov x30, x17",
+                "adrp x16, {real}",
+                "add x16, x16, :lo12:{real}",
+                "ldr x16, [x16, {place}]",
+                "br x16",
+                target = sym $target,
+                real = sym REAL,
+                place = const place(stringify!($name)),
+            )
+        }
+    };
+}
 
+/// Defines the functions. One that prints counts; the others call this object each time.
+macro_rules! trampolines {
+    (prints: $($print:ident)*; ends: $($end:ident)*; sets: $($set:ident)*;) => {
         $(
             #[cfg(target_arch = "x86_64")]
             #[unsafe(naked)]
@@ -146,76 +186,4 @@ macro_rules! functions {
     };
 }
 
-/// A function that calls this object each time.
-macro_rules! always {
-    ($name:ident, $target:ident) => {
-        #[cfg(target_arch = "x86_64")]
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name() {
-            naked_asm!(
-                "endbr64",
-                "call {target}",
-                "jmp qword ptr [rip + {real} + {place}]",
-                target = sym $target,
-                real = sym REAL,
-                place = const place(stringify!($name)),
-            )
-        }
-        #[cfg(target_arch = "aarch64")]
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name() {
-            naked_asm!(
-                "mov x17, x30",
-                "bl {target}",
-                "mov x30, x17",
-                "adrp x16, {real}",
-                "add x16, x16, :lo12:{real}",
-                "ldr x16, [x16, {place}]",
-                "br x16",
-                target = sym $target,
-                real = sym REAL,
-                place = const place(stringify!($name)),
-            )
-        }
-    };
-}
-
-macro_rules! named {
-    ($name:ident) => {
-        match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
-            Ok(name) => name,
-            Err(_) => c"",
-        }
-    };
-}
-
-/// Bytes from the beginning of [`REAL`].
-const fn place(name: &str) -> usize {
-    let mut at = 0;
-    while !is_same(NAMES[at].to_bytes(), name.as_bytes()) {
-        at += 1;
-    }
-    at * size_of::<*mut c_void>()
-}
-
-const fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let mut at = 0;
-    while at < a.len() && at < b.len() && a[at] == b[at] {
-        at += 1;
-    }
-    at == a.len() && at == b.len()
-}
-
-functions! {
-    prints:
-        printf fprintf vprintf vfprintf puts putchar putc fputc fputs fwrite _IO_putc
-        __printf_chk __fprintf_chk __vprintf_chk __vfprintf_chk
-        putchar_unlocked putc_unlocked fputc_unlocked fputs_unlocked fwrite_unlocked;
-    ends:
-        abort raise kill _exit _Exit quick_exit system popen posix_spawn posix_spawnp execv execve execvp execvpe
-        execl execle execlp;
-    sets:
-        setvbuf setbuf setbuffer setlinebuf;
-}
+functions!(trampolines);
