@@ -2,13 +2,13 @@
 #![allow(unsafe_code)]
 //! For programs that print with C's stdio to a pipe: standard output is line-buffered. The functions that print are
 //! counted on their way to the C library (`trampoline.rs`); after many of them in a moment (`count.rs`) standard output
-//! is fully buffered for a while, and a thread shows now and then what is in it (`thread.rs`). A program that sets its
-//! own buffering keeps it.
+//! is fully buffered for a while, and shown now and then, and before the program waits (`output.rs`). A program that sets
+//! its own buffering keeps it.
 
 mod count;
 mod libc;
+mod output;
 mod real;
-mod thread;
 mod trampoline;
 
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -30,7 +30,7 @@ extern "C" fn start() {
         }
     }
     count::IS_OURS.store(true, SeqCst);
-    thread::prepare();
+    output::prepare();
     count::restart();
 }
 
@@ -41,7 +41,7 @@ unsafe extern "C" fn fdopen(descriptor: c_int, mode: *const c_char) -> *mut c_vo
     let Some(open) = real::fdopen() else { return null_mut() };
     let stream = open(descriptor, mode);
     if descriptor == 1 && !stream.is_null() {
-        thread::adopt(stream);
+        output::adopt(stream);
     }
     stream
 }

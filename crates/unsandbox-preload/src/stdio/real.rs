@@ -6,16 +6,20 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-/// Gives the list to a macro: what prints, what ends the program or starts another, what sets a stream's
-/// buffering or closes it.
+/// Gives the list to a macro: what prints; what waits, ends the program or starts another; what sets a stream's
+/// buffering or closes it. What reads a stream of stdio is not among those that wait: a program that answers each line
+/// of its input would pay for each.
 macro_rules! functions {
     ($with:ident) => {
         $with! {
             prints:
                 printf fprintf vprintf vfprintf puts putchar putc fputc fputs fwrite _IO_putc
                 __printf_chk __fprintf_chk __vprintf_chk __vfprintf_chk
-                putchar_unlocked putc_unlocked fputc_unlocked fputs_unlocked fwrite_unlocked;
-            ends:
+                putchar_unlocked putc_unlocked fputc_unlocked fputs_unlocked fwrite_unlocked __overflow
+                wprintf fwprintf vwprintf vfwprintf putwchar putwc fputwc fputws;
+            shows:
+                nanosleep clock_nanosleep sleep usleep pause poll ppoll select pselect epoll_wait epoll_pwait
+                read pthread_join
                 abort raise kill _exit _Exit quick_exit system popen posix_spawn posix_spawnp
                 execv execve execvp execvpe execl execle execlp;
             sets:
@@ -26,8 +30,8 @@ macro_rules! functions {
 pub(super) use functions;
 
 macro_rules! names {
-    (prints: $($print:ident)*; ends: $($end:ident)*; sets: $($set:ident)*;) => {
-        const NAMES: &[&CStr] = &[$(named!($print),)* $(named!($end),)* $(named!($set),)*];
+    (prints: $($print:ident)*; shows: $($show:ident)*; sets: $($set:ident)*;) => {
+        const NAMES: &[&CStr] = &[$(named!($print),)* $(named!($show),)* $(named!($set),)*];
     };
 }
 

@@ -2,39 +2,34 @@
 //! Functions of the C library under their own names. Each looks at one number and jumps to the library's own with all
 //! its arguments as they are, so that none needs to know their types; otherwise it keeps them and calls this object first.
 
-use super::count::{self, IS_OURS, LEFT};
+use super::count::LEFT;
 use super::libc::*;
+use super::output;
 use super::real::{REAL, find_functions, functions, place};
-use super::thread;
 use core::arch::naked_asm;
 use core::ffi::c_void;
-use core::sync::atomic::Ordering::SeqCst;
 
 /// Called when no calls are left.
 extern "C" fn tick() {
     keep_errno(|| {
         find_functions();
-        if !IS_OURS.load(SeqCst) || thread::is_running() {
-            count::stop();
-        } else if !count::is_busy() || !thread::start() {
-            count::restart();
-        }
+        output::look();
     });
 }
 
-/// Called before the program ends in a way that loses what is in a buffer, or starts another.
+/// Called before the program waits, ends in a way that loses what is in a buffer, or starts another.
 extern "C" fn show() {
     keep_errno(|| {
         find_functions();
-        thread::show();
+        output::show();
     });
 }
 
 /// Called when the program sets the buffering of a stream itself, or closes it.
 extern "C" fn give_up(stream: *mut c_void) {
     find_functions();
-    if stream == thread::stream() {
-        thread::leave();
+    if stream == output::stream() {
+        output::leave();
     }
 }
 
@@ -133,7 +128,7 @@ macro_rules! always {
 
 /// Defines the functions. One that prints counts; the others call this object each time.
 macro_rules! trampolines {
-    (prints: $($print:ident)*; ends: $($end:ident)*; sets: $($set:ident)*;) => {
+    (prints: $($print:ident)*; shows: $($show:ident)*; sets: $($set:ident)*;) => {
         $(
             #[cfg(target_arch = "x86_64")]
             #[unsafe(naked)]
@@ -181,7 +176,7 @@ macro_rules! trampolines {
                 )
             }
         )*
-        $(always!($end, keeping_show);)*
+        $(always!($show, keeping_show);)*
         $(always!($set, keeping_give_up);)*
     };
 }
