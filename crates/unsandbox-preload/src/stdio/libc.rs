@@ -39,5 +39,8 @@ unsafe extern "C" {
     pub fn unsetenv(name: *const c_char) -> c_int;
 }
 
+// Older releases of glibc have `dlsym` and threads in libraries of their own.
 #[link(name = "c")]
+#[link(name = "dl")]
+#[link(name = "pthread")]
 unsafe extern "C" {}
