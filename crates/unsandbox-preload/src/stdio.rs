@@ -6,6 +6,7 @@
 //! own buffering keeps it.
 
 mod count;
+mod imports;
 mod libc;
 mod real;
 mod thread;

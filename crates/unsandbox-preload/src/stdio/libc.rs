@@ -13,7 +13,28 @@ pub const _IOLBF: c_int = 1;
 /// At least as large as `sigset_t` of any C library.
 pub type SignalSet = [u64; 16];
 
+#[repr(C)]
+pub struct LoadedObject {
+    pub base: usize,
+    /// Empty for the program itself.
+    pub name: *const c_char,
+    pub headers: *const ProgramHeader,
+    pub header_count: u16,
+}
+
+#[repr(C)]
+pub struct ProgramHeader {
+    pub kind: u32,
+    pub flags: u32,
+    pub offset: usize,
+    pub address: usize,
+    pub rest: [usize; 4],
+}
+
+type EachObject = unsafe extern "C" fn(*const LoadedObject, usize, *mut c_void) -> c_int;
+
 unsafe extern "C" {
+    pub fn dl_iterate_phdr(each: EachObject, data: *mut c_void) -> c_int;
     pub static stdout: *mut c_void;
     pub static mut environ: *mut *mut c_char;
     pub fn atexit(function: extern "C" fn()) -> c_int;

@@ -155,6 +155,12 @@ pub fn leave() {
     await_thread();
 }
 
+/// The same, with the buffering that a pipe has by itself.
+pub fn leave_buffered() {
+    with_output(|| set_buffering(_IOFBF));
+    leave();
+}
+
 extern "C" fn hold() {
     HOLDS.fetch_add(1, SeqCst);
     await_thread();

@@ -4,8 +4,8 @@
 
 use super::count::{self, IS_OURS, LEFT};
 use super::libc::*;
-use super::real::{REAL, find_functions, functions, place};
-use super::thread;
+use super::real::{self, REAL, find_functions, functions, place};
+use super::{imports, thread};
 use core::arch::naked_asm;
 use core::ffi::c_void;
 use core::sync::atomic::Ordering::SeqCst;
@@ -16,7 +16,11 @@ extern "C" fn tick() {
         find_functions();
         if !IS_OURS.load(SeqCst) || thread::is_running() {
             count::stop();
-        } else if !count::is_busy() || !thread::start() {
+        } else if !count::is_busy() {
+            count::restart();
+        } else if real::is_glibc() && imports::has_unlocked_writes() {
+            thread::leave_buffered();
+        } else if !thread::start() {
             count::restart();
         }
     });
