@@ -32,6 +32,8 @@ fn build_object(feature: &str) {
     let folder = format!("{feature}-target");
     let (mut build, target) = nested(unsandbox_preload::MANIFEST_DIR, "rustc", &folder);
     build.args(["--lib", "--crate-type", "cdylib", "--features", feature]);
+    // Programs load it, also where programs of Rust are static.
+    build.args(["--", "-C", "target-feature=-crt-static"]);
     run(build, "an object for programs");
     let (name, object) = (feature.to_uppercase(), target.join("libunsandbox_preload.so"));
     println!("cargo:rustc-env=UNSANDBOX_{name}_OBJECT={}", object.display());

@@ -4,7 +4,7 @@ use warnings;
 die "environment" if grep { exists $ENV{$_} } qw(PERLIO LD_PRELOAD);
 sub lines { my ($word) = @_; print "$word $_\n" for 0 .. 3999 }
 
-open(my $file, "+>", "/tmp/quirk.txt") or die $!;
+open(my $file, "+>", "quirk.txt") or die $!;
 print $file "first\nsecond\n";
 seek($file, 0, 0);
 my @read = <$file>;

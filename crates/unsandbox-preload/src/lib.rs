@@ -7,7 +7,7 @@
 
 #[cfg(feature = "python")]
 mod python;
-#[cfg(feature = "stdio")]
+#[cfg(all(feature = "stdio", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod stdio;
 
 /// Nothing in an object panics; what could is left out at its build.

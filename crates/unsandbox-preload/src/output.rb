@@ -10,6 +10,7 @@ lambda do |output|
   left, since, thread = budget, now.call, nil
 
   gather = watch_forks = nil
+  mutex = Mutex.new
   live = lambda do
     left, since, thread = budget, now.call, nil
     output.sync = true
@@ -25,6 +26,18 @@ lambda do |output|
     end
   end
 
+  # Ruby's own lock does not keep a writer from moving what a flush is writing.
+  show = lambda do
+    own.define_method(:write) do |*parts|
+      mutex.synchronize { super(*parts) }
+    rescue ThreadError # in a trap
+      super(*parts)
+    end
+    mutex.synchronize { output.flush }
+  ensure
+    own.remove_method(:write)
+  end
+
   gather = lambda do
     watch_forks.call
     own.remove_method(:write)
@@ -34,7 +47,7 @@ lambda do |output|
       Thread.handle_interrupt(Object => :never) do
         ticks.times do
           Thread.handle_interrupt(Object => :immediate) { sleep tick }
-          output.flush
+          show.call
         end
         live.call
       end

@@ -25,5 +25,7 @@ unsafe extern "C" {
     pub fn unsetenv(name: *const c_char) -> c_int;
 }
 
+// Older releases of glibc have `dlsym` in a library of its own.
 #[link(name = "c")]
+#[link(name = "dl")]
 unsafe extern "C" {}
