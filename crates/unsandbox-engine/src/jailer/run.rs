@@ -388,13 +388,8 @@ impl Run {
             let note = "the jail was ended before its artifacts were collected";
             self.notes.push(note.to_string());
         }
-        if !self.notes.is_empty() {
-            let notes = self.notes.join("; ");
-            result.error = Some(match result.error.take() {
-                Some(error) => format!("{error}; {notes}"),
-                None => notes,
-            });
-        }
+        let said = result.error.take().into_iter().chain(self.notes).collect::<Vec<_>>();
+        result.error = (!said.is_empty()).then(|| said.join("; "));
         Ok(result)
     }
 
