@@ -30,7 +30,7 @@ impl Walk {
         Walk { folders, entries: Vec::new().into_iter(), scanned: 0 }
     }
 
-    /// The next file, or anything else that is no folder. `enters` says which folders are searched.
+    /// The next file, or anything else that is not a folder. `enters` says which folders are searched.
     pub fn next(
         &mut self,
         root: &OwnedFd,
