@@ -211,7 +211,8 @@ pub(crate) struct RunArgs {
     /// Name the endpoint, and each artifact that is saved, on standard error
     #[arg(short, long, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Say nothing on standard error about how the program ended and what became of its artifacts
+    /// Say nothing on standard error about how the program ended, what became of its artifacts and which files are not
+    /// kept
     #[arg(short, long)]
     pub quiet: bool,
     /// Arguments of the program: all words after FILE or CODE
@@ -253,7 +254,8 @@ pub(crate) struct WaitArgs {
     /// Save artifacts in DIR, as `run --artifacts` does
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
-    /// Say nothing on standard error about how the program ended and what became of its artifacts
+    /// Say nothing on standard error about how the program ended, what became of its artifacts and which files are not
+    /// kept
     #[arg(short, long)]
     pub quiet: bool,
     /// Print the whole result as JSON instead of the output

@@ -532,11 +532,13 @@ fn the_size_of_a_reply_is_known_ahead() {
         result.stdout = kind.iter().copied().cycle().take(len).collect();
         result.error = Some("\u{1}".repeat(1000));
         result.artifacts.push(Artifact {
-            filename: "f".repeat(256),
+            // Nine names of 255 bytes that are not UTF-8.
+            filename: "\u{fffd}".repeat(9 * 255),
             kind: "file".to_string(),
             content: vec![7; len.min(5000)],
             url: None,
         });
+        result.left_files = vec!["\"left".repeat(60); 50];
         let job = Job { result: Some(result.clone().into()), ..Job::new("j", Status::Completed) };
         let made = [
             (wire::encode_result(&result, shape).len(), wire::result_bytes(&result, shape)),

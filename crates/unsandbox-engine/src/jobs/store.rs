@@ -126,8 +126,9 @@ fn size_of(result: Option<&ExecutionResult>) -> usize {
     const OVERHEAD: usize = 1024;
     OVERHEAD
         + result.map_or(0, |result| {
-            let artifacts: usize = result.artifacts.iter().map(|a| a.content.len()).sum();
-            result.stdout.len() + result.stderr.len() + artifacts
+            let artifacts = result.artifacts.iter().map(|a| a.content.len() + a.filename.len());
+            let texts = result.error.iter().chain(&result.left_files).map(String::len);
+            result.stdout.len() + result.stderr.len() + artifacts.chain(texts).sum::<usize>()
         })
 }
 
@@ -150,6 +151,22 @@ mod tests {
         result.stdout = vec![0; 10_000];
         job.result = Some(Arc::new(result));
         store.insert(Finished { job, owner: Owner(owner.to_string()), listed });
+    }
+
+    #[test]
+    fn names_of_files_count_as_well() {
+        let mut result = ExecutionResult::new(Status::Completed);
+        let empty = size_of(Some(&result));
+        result.left_files = vec!["left".repeat(100)];
+        result.error = Some("error".repeat(100));
+        let artifact = unsandbox_protocol::Artifact {
+            filename: "name".repeat(100),
+            kind: "file".to_string(),
+            content: Vec::new(),
+            url: None,
+        };
+        result.artifacts = vec![artifact; 3];
+        assert_eq!(size_of(Some(&result)), empty + 400 + 500 + 3 * 400);
     }
 
     fn ids(store: &MemoryStore) -> String {

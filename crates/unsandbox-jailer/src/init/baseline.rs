@@ -5,10 +5,12 @@
 use crate::init::walk::{ARTIFACTS, WORK, Walk};
 use rustix::fs::{AtFlags, Stat, Timespec};
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use unsandbox_jailer::commands::PlacedFile;
+
+/// Files that are known: all that can be placed, and some of a compiler.
+const FILES_MAX: usize = 2_000;
 
 /// The length and the time of modification of each file, by its path below the writable tree.
 pub struct Baseline(HashMap<PathBuf, (u64, Timespec)>);
@@ -20,16 +22,19 @@ impl Baseline {
         Baseline(files.map(|(file, time)| (PathBuf::from(&file.name), (file.len, *time))).collect())
     }
 
-    /// Adds what is there now and was not placed. A file that was placed and that a compiler changed is as if the
-    /// program had done it.
-    pub fn add_made(&mut self, root: &OwnedFd) -> io::Result<()> {
-        let mut walk = Walk::new(WORK);
-        while let Some(path) = walk.next(root, |path| path != Path::new(ARTIFACTS))? {
-            if let (false, Some(state)) = (self.0.contains_key(&path), state(root, &path)) {
-                self.0.insert(path, state);
+    /// Adds the files that a compiler made. One that it changed counts as changed by the program.
+    pub fn add_made(&mut self, root: &OwnedFd) {
+        let mut walk = Walk::new(root, WORK);
+        while let Some(found) = walk.next(root, |path| path != Path::new(ARTIFACTS)) {
+            if self.0.len() == FILES_MAX {
+                return;
+            }
+            if let (false, Some(state)) =
+                (self.0.contains_key(&found.path), state(root, &found.path))
+            {
+                self.0.insert(found.path, state);
             }
         }
-        Ok(())
     }
 
     /// Whether the file was there and is unchanged. No process is left that could change it meanwhile.

@@ -5,10 +5,10 @@
 
 use crate::init::baseline::Baseline;
 use crate::init::pattern::{Pattern, is_hidden};
-use crate::init::walk::{ARTIFACTS, SCANNED_MAX, WORK, Walk, c_path, list};
+use crate::init::walk::{ARTIFACTS, WORK, Walk, c_path, list};
 use crate::sys;
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,10 +21,14 @@ const LEFT_MAX_COUNT: usize = 100;
 const LEFT_MAX_BYTES: usize = 32 << 10;
 /// Names of skipped files that are reported one by one.
 const REPORTED_MAX: u64 = 10;
+/// Entries of a folder of compiled files.
+const WANTED_MAX: usize = 10_000;
+/// How long the work directory is searched: names and patterns may be such that to match them takes long.
+const SEARCH_TIME: Duration = Duration::from_secs(2);
 /// How long to retry while the engine has too many descriptors to receive.
 const SEND_WAIT: Duration = Duration::from_secs(2);
 
-/// Gives the artifacts back, and the outputs, where it is known what was there before the program.
+/// Gives the artifacts back, and, where the files from before the program are known, the outputs.
 pub fn collect(
     plan: &Plan,
     tmp: &Path,
@@ -126,15 +130,13 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
             return self.give(path, &name, kind);
         };
         let folder = path.parent().unwrap_or(Path::new(""));
-        let matching: Vec<_> = list(&self.root, folder, SCANNED_MAX)?
-            .into_iter()
-            .map(|entry| entry.file_name())
-            .filter(|found| {
-                let found = found.to_string_lossy();
-                let middle = found.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-                middle.is_some()
-            })
-            .collect();
+        let listed = list(&self.root, folder, WANTED_MAX).unwrap_or_default();
+        let names = listed.into_iter().map(|entry| entry.name);
+        let matches = |found: &OsString| {
+            let found = found.to_string_lossy();
+            found.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).is_some()
+        };
+        let matching: Vec<OsString> = names.filter(matches).collect();
         if matching.is_empty() {
             return self.skip(&name, "it was not created");
         }
@@ -150,62 +152,62 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
         (self.send)(FromInit::Skipped { name: printable(name), why: why.to_string() }, &[])
     }
 
-    /// Everything below `artifacts/`, in the order of names.
+    /// Everything below `artifacts/`.
     fn give_folder(&mut self) -> io::Result<()> {
-        let mut walk = Walk::new(ARTIFACTS);
-        while let Some(path) = walk.next(&self.root, |_| true)? {
-            let name = path.strip_prefix(ARTIFACTS).unwrap_or(&path).to_owned();
-            self.give(&path, name.as_os_str(), "file")?;
+        let mut walk = Walk::new(&self.root, ARTIFACTS);
+        while let Some(found) = walk.next(&self.root, |_| true) {
+            let name = found.path.strip_prefix(ARTIFACTS).unwrap_or(&found.path).to_owned();
+            self.give(&found.path, name.as_os_str(), "file")?;
         }
-        if walk.is_exhausted() {
-            self.say_unread("artifacts/")?;
-        }
-        Ok(())
+        self.say_unread("artifacts/", &mut walk)
     }
 
-    /// Always reported, even above REPORTED_MAX: the unread entries may be the ones that were wanted.
-    fn say_unread(&self, folder: &str) -> io::Result<()> {
-        let why = format!(
-            "{folder} has more than {SCANNED_MAX} entries; the others were not collected; put them into one archive"
-        );
+    /// Always reported, even above REPORTED_MAX: an entry that was not read may be the one that was wanted.
+    fn say_unread(&self, folder: &str, walk: &mut Walk) -> io::Result<()> {
+        let Some(why) = walk.unread() else { return Ok(()) };
+        let why = format!("{folder} was not searched as a whole: {why}");
         (self.send)(FromInit::Skipped { name: String::new(), why }, &[])
     }
 
-    /// The files of the work directory that the program made or changed: those that a pattern asks for come back, the
+    /// The files of the work directory that the program made or changed: those that a pattern matches come back, the
     /// others are named.
     fn give_outputs(&mut self, plan: &Plan, baseline: &Baseline) -> io::Result<()> {
-        let patterns: Vec<Pattern> = plan.outputs.iter().map(|text| Pattern::new(text)).collect();
-        let mut is_met = vec![false; patterns.len()];
-        let (mut named_count, mut named_bytes) = (0, 0);
-        let mut walk = Walk::new(WORK);
-        let enters = |path: &Path| {
-            path != Path::new(ARTIFACTS) && (!patterns.is_empty() || !ends_hidden(path))
-        };
-        while let Some(path) = walk.next(&self.root, enters)? {
-            if baseline.has(&self.root, &path) || self.given.contains(&path) {
+        let mut wanted = Wanted::new(&plan.outputs);
+        for path in &self.given {
+            wanted.matches(&parts_of(path.strip_prefix(WORK).unwrap_or(path)));
+        }
+        let mut left = Left::default();
+        let mut walk = Walk::new(&self.root, WORK);
+        let asks = !plan.outputs.is_empty();
+        let enters = |path: &Path| path != Path::new(ARTIFACTS) && (asks || !ends_hidden(path));
+        let end = Instant::now() + SEARCH_TIME;
+        while let Some(found) = walk.next(&self.root, enters) {
+            if Instant::now() > end {
+                let why = format!(
+                    "outputs: the search was ended after {} s; use fewer or shorter patterns",
+                    SEARCH_TIME.as_secs()
+                );
+                return (self.send)(FromInit::Skipped { name: String::new(), why }, &[]);
+            }
+            if baseline.has(&self.root, &found.path) || self.given.contains(&found.path) {
                 continue;
             }
-            let name = path.strip_prefix(WORK).unwrap_or(&path).to_owned();
+            let name = found.path.strip_prefix(WORK).unwrap_or(&found.path).to_owned();
             let parts = parts_of(&name);
-            let mut is_wanted = false;
-            for (pattern, is_met) in patterns.iter().zip(&mut is_met) {
-                let matches = pattern.matches(&parts);
-                *is_met |= matches;
-                is_wanted |= matches;
-            }
-            named_bytes += name.as_os_str().len();
-            let has_room = named_count < LEFT_MAX_COUNT && named_bytes <= LEFT_MAX_BYTES;
-            if is_wanted {
-                self.give(&path, name.as_os_str(), "file")?;
-            } else if has_room && !parts.iter().any(|part| is_hidden(part)) {
-                named_count += 1;
-                (self.send)(FromInit::Left { name: printable(name.as_os_str()) }, &[])?;
+            if wanted.matches(&parts) {
+                self.give(&found.path, name.as_os_str(), "file")?;
+            } else if found.is_regular && !parts.iter().any(|part| is_hidden(part)) {
+                match left.takes(printable(name.as_os_str())) {
+                    Some(name) => (self.send)(FromInit::Left { name }, &[])?,
+                    None if asks => {}
+                    None => return Ok(()),
+                }
             }
         }
-        if walk.is_exhausted() && !patterns.is_empty() {
-            self.say_unread("the work directory")?;
+        if asks {
+            self.say_unread("the work directory", &mut walk)?;
         }
-        for (text, _) in plan.outputs.iter().zip(is_met).filter(|(_, is_met)| !is_met) {
+        for text in wanted.unmatched() {
             let why = format!("outputs {text:?}: the program made or changed no such file");
             (self.send)(FromInit::Skipped { name: String::new(), why }, &[])?;
         }
@@ -221,6 +223,51 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
             self.unreported
         );
         (self.send)(FromInit::Skipped { name: String::new(), why }, &[])
+    }
+}
+
+/// The patterns of a plan, and which of them have matched a file.
+struct Wanted<'a> {
+    patterns: Vec<(&'a str, Pattern, bool)>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(texts: &'a [String]) -> Wanted<'a> {
+        let patterns = texts.iter().map(|text| (text.as_str(), Pattern::new(text), false));
+        Wanted { patterns: patterns.collect() }
+    }
+
+    fn matches(&mut self, name: &[Vec<char>]) -> bool {
+        let mut is_wanted = false;
+        for (_, pattern, has_matched) in &mut self.patterns {
+            if (!is_wanted || !*has_matched) && pattern.matches(name) {
+                (is_wanted, *has_matched) = (true, true);
+            }
+        }
+        is_wanted
+    }
+
+    fn unmatched(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().filter(|(.., has_matched)| !has_matched).map(|(text, ..)| *text)
+    }
+}
+
+/// The files that are named.
+#[derive(Default)]
+struct Left {
+    count: usize,
+    bytes: usize,
+}
+
+impl Left {
+    /// The name, if there is room for it.
+    fn takes(&mut self, name: String) -> Option<String> {
+        let bytes = self.bytes + name.len();
+        if self.count == LEFT_MAX_COUNT || bytes > LEFT_MAX_BYTES {
+            return None;
+        }
+        (self.count, self.bytes) = (self.count + 1, bytes);
+        Some(name)
     }
 }
 

@@ -460,7 +460,9 @@ impl Run<'_> {
         let steps = std::mem::take(&mut plan.steps);
         // An error here makes files of the compiler look like the program's, and nothing worse.
         let add_compiled = || {
-            let _ = fs::File::open(tmp).and_then(|root| baseline.add_made(&root.into()));
+            if let Ok(root) = fs::File::open(tmp) {
+                baseline.add_made(&root.into());
+            }
         };
         let collects = self.take_steps(steps, &mut stepper, streams, plan.then, add_compiled)?;
         if plan.then == Then::Serve {

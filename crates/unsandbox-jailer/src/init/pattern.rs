@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Patterns of paths, as shells have them: `*` stands for any characters of a name, `?` for one, `[a-z]` for one of a
-//! set (`[!a-z]`: of none), `**` for any number of folders. A name that begins with a dot, and `__pycache__`, is met only by a part that spells its
-//! beginning. A last part without such characters stands for a folder with all that is in it, too.
+//! Patterns of paths: `*` stands for any characters of a name, `?` for one, `[a-z]` for one of a set, `[!a-z]` for one
+//! that is not in the set, `**` for any number of folders. A name that begins with a dot is hidden: only a part that
+//! begins with a dot matches it; `__pycache__` is matched by its own name alone. A last part without such characters
+//! stands for a folder with the files in it, too.
 //!
-//! Patterns come from users and names from programs: matching takes a time of at most the product of their lengths.
+//! Patterns come from users and names from programs: to match a path takes at most the product of their lengths, for each
+//! of its folders.
 
 /// A pattern, split once.
 pub struct Pattern {
     parts: Vec<Part>,
-    /// Whether what lies below a path that matches is meant, too.
+    /// Whether it stands for the files below a path that it matches, too.
     whole_folder: bool,
 }
 
@@ -27,9 +29,12 @@ enum Token {
 impl Pattern {
     pub fn new(text: &str) -> Pattern {
         let names = text.split('/').filter(|name| !name.is_empty() && *name != ".");
-        let parts: Vec<Part> = names
+        let mut parts: Vec<Part> = names
             .map(|name| if name == "**" { Part::Folders } else { Part::Name(tokens(name)) })
             .collect();
+        if let Some(Part::Folders) = parts.last() {
+            parts.push(Part::Name(vec![Token::Any]));
+        }
         let is_plain = |part: &Part| match part {
             Part::Folders => false,
             Part::Name(tokens) => tokens.iter().all(|token| matches!(token, Token::Char(_))),
@@ -40,9 +45,9 @@ impl Pattern {
 
     /// Whether the pattern stands for the file at this path, given by its names.
     pub fn matches(&self, path: &[Vec<char>]) -> bool {
-        let shortest = if self.whole_folder { 1 } else { path.len() };
-        (shortest..=path.len()).any(|len| self.matches_whole(&path[..len]))
-            || self.parts.is_empty() && !path.iter().any(|name| is_hidden(name))
+        let shortest = if self.whole_folder { 0 } else { path.len() };
+        let is_shown = |len: usize| !path[len..].iter().any(|name| is_hidden(name));
+        (shortest..=path.len()).any(|len| is_shown(len) && self.matches_whole(&path[..len]))
     }
 
     fn matches_whole(&self, path: &[Vec<char>]) -> bool {
@@ -55,17 +60,17 @@ impl Pattern {
     }
 }
 
-/// Whether a name is met only by its own spelling.
+/// Whether a name is not matched by `*` and its like.
 pub fn is_hidden(name: &[char]) -> bool {
     name.first() == Some(&'.') || name.iter().copied().eq("__pycache__".chars())
 }
 
 fn name_matches(tokens: &[Token], name: &[char]) -> bool {
-    let spelled = match (tokens.first(), name.first()) {
-        (Some(Token::Char(first)), Some(found)) => first == found,
-        _ => false,
+    let is_spelled = match name.first() {
+        Some('.') => matches!(tokens.first(), Some(Token::Char('.'))),
+        _ => tokens.iter().all(|token| matches!(token, Token::Char(_))),
     };
-    if is_hidden(name) && !spelled {
+    if is_hidden(name) && !is_spelled {
         return false;
     }
     let is_star = |token: &Token| matches!(token, Token::Any);
@@ -192,6 +197,7 @@ mod tests {
             (".*", ".hidden"),
             (".cache/*", ".cache/x"),
             ("__pycache__/*", "__pycache__/x.pyc"),
+            ("out/.git", "out/.git/x"),
             ("*a*b*c", "xxaxbbxc"),
         ] {
             assert!(matches(pattern, path), "{pattern} {path}");
@@ -208,6 +214,10 @@ mod tests {
             (".", ".hidden"),
             ("out/*", "out/a/b"),
             ("out", "output"),
+            ("out", "out/.git/x"),
+            ("out", "out/__pycache__/x.pyc"),
+            ("out/**", "out"),
+            ("__*/x", "__pycache__/x"),
             ("*t", "out/a"),
             ("plot[0-9].png", "plot.png"),
             ("*a*b*c", "xxaxbbx"),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Searches folders below the writable tree, whatever a program has made of them: no link is followed, and the number of
-//! entries is bounded.
+//! Searches folders below the writable tree, whatever a program has made of them: no link is followed, and depth and number
+//! of entries are bounded. The memory for it counts as the program's, so it holds names, not paths.
 
 use crate::sys;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -15,64 +16,131 @@ pub const ARTIFACTS: &str = "input/artifacts";
 /// They are searched this deep.
 const DEPTH_MAX: usize = 8;
 /// Directory entries that are read in all, so that a directory of a million names costs no more than this.
-pub const SCANNED_MAX: usize = 10_000;
+const SCANNED_MAX: usize = 10_000;
 
-/// The files below a folder, with a budget of entries.
+/// The files below a folder, those of a folder before those of its folders, sorted by name.
 pub struct Walk {
-    folders: Vec<(PathBuf, usize)>,
-    entries: std::vec::IntoIter<PathBuf>,
+    top: PathBuf,
+    /// Names on the way from the top to the folder of `files`.
+    place: Vec<OsString>,
+    files: std::vec::IntoIter<Entry>,
+    /// With the number of folders above it. The next one is the last.
+    folders: Vec<(usize, OsString)>,
     scanned: usize,
+    unread: Option<String>,
+}
+
+/// A name in a folder.
+pub struct Entry {
+    pub name: OsString,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Folder,
+    Other,
+}
+
+/// Something in a searched folder that is not a folder.
+pub struct Found {
+    /// Below the writable tree.
+    pub path: PathBuf,
+    pub is_regular: bool,
 }
 
 impl Walk {
-    pub fn new(folder: &str) -> Walk {
-        let folders = vec![(PathBuf::from(folder), 0)];
-        Walk { folders, entries: Vec::new().into_iter(), scanned: 0 }
+    pub fn new(root: &OwnedFd, top: &str) -> Walk {
+        let mut walk = Walk {
+            top: PathBuf::from(top),
+            place: Vec::new(),
+            files: Vec::new().into_iter(),
+            folders: Vec::new(),
+            scanned: 0,
+            unread: None,
+        };
+        walk.enter(root, |_| true);
+        walk
     }
 
-    /// The next file, or anything else that is not a folder. `enters` says which folders are searched.
-    pub fn next(
-        &mut self,
-        root: &OwnedFd,
-        enters: impl Fn(&Path) -> bool,
-    ) -> io::Result<Option<PathBuf>> {
+    /// `enters` says which folders are searched.
+    pub fn next(&mut self, root: &OwnedFd, enters: impl Fn(&Path) -> bool) -> Option<Found> {
         loop {
-            if let Some(path) = self.entries.next() {
-                return Ok(Some(path));
+            if let Some(Entry { name, kind }) = self.files.next() {
+                return Some(Found {
+                    path: self.path().join(name),
+                    is_regular: kind == Kind::File,
+                });
             }
-            let Some((folder, depth)) = self.folders.pop() else { return Ok(None) };
-            let listed = list(root, &folder, SCANNED_MAX - self.scanned)?;
-            self.scanned += listed.len();
-            let mut files = Vec::with_capacity(listed.len());
-            let begin = self.folders.len();
-            for entry in listed {
-                let path = folder.join(entry.file_name());
-                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                match is_folder && depth < DEPTH_MAX {
-                    true if enters(&path) => self.folders.push((path, depth + 1)),
-                    true => {}
-                    false => files.push(path),
-                }
-            }
-            // The next one is taken from the end.
-            self.folders[begin..].reverse();
-            self.entries = files.into_iter();
+            let (above, name) = self.folders.pop()?;
+            self.place.truncate(above);
+            self.place.push(name);
+            self.enter(root, &enters);
         }
     }
 
-    /// Whether there may be more than was read.
-    pub fn is_exhausted(&self) -> bool {
-        self.scanned == SCANNED_MAX
+    /// What was not searched, and why, for the first such folder; a whole sentence.
+    pub fn unread(&mut self) -> Option<String> {
+        self.unread.take()
+    }
+
+    fn path(&self) -> PathBuf {
+        let mut path = self.top.clone();
+        path.extend(&self.place);
+        path
+    }
+
+    fn enter(&mut self, root: &OwnedFd, enters: impl Fn(&Path) -> bool) {
+        let path = self.path();
+        if !enters(&path) {
+            return;
+        }
+        if self.place.len() > DEPTH_MAX {
+            return self.say(format!("folders more than {DEPTH_MAX} deep were not searched"));
+        }
+        let room = SCANNED_MAX - self.scanned;
+        let mut entries = match list(root, &path, room + 1) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)) => {
+                return self.say("a link or a file has the place of a folder".to_string());
+            }
+            Err(error) => return self.say(format!("a folder could not be searched: {error}")),
+        };
+        if entries.len() > room {
+            entries.truncate(room);
+            self.say(format!(
+                "it has more than {SCANNED_MAX} entries, and the others were not searched; put the files into one archive"
+            ));
+        }
+        self.scanned += entries.len();
+        let (folders, files): (Vec<Entry>, Vec<Entry>) =
+            entries.into_iter().partition(|entry| entry.kind == Kind::Folder);
+        let above = self.place.len();
+        self.folders.extend(folders.into_iter().rev().map(|folder| (above, folder.name)));
+        self.files = files.into_iter();
+    }
+
+    fn say(&mut self, why: String) {
+        self.unread.get_or_insert(why);
     }
 }
 
-/// The entries of a folder below the tree, sorted by name. Empty for a link, and for a folder that does not exist.
-pub fn list(root: &OwnedFd, folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
-    let opened = c_path(folder).and_then(|path| sys::open_beneath(root.as_fd(), &path, true));
-    let Ok(opened) = opened else { return Ok(Vec::new()) };
+/// The entries of a folder below the tree, sorted by name.
+pub fn list(root: &OwnedFd, folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
+    let opened = sys::open_beneath(root.as_fd(), &c_path(folder)?, true)?;
     let listing = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
-    let mut entries: Vec<fs::DirEntry> = listing.flatten().take(most).collect();
-    entries.sort_by_key(fs::DirEntry::file_name);
+    let entry = |found: fs::DirEntry| {
+        let kind = match found.file_type() {
+            Ok(kind) if kind.is_dir() => Kind::Folder,
+            Ok(kind) if kind.is_file() => Kind::File,
+            _ => Kind::Other,
+        };
+        Entry { name: found.file_name(), kind }
+    };
+    let mut entries: Vec<Entry> = listing.flatten().map(entry).take(most).collect();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
 }
 

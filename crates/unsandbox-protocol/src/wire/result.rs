@@ -200,8 +200,11 @@ pub(super) fn written_bytes(
         let text = text_part(bytes, shape).map_or(0, lossy_len);
         texts * text + if is_exact(bytes, shape) { 0 } else { base64(bytes.len()) }
     });
-    let content: usize =
-        result.artifacts.iter().map(|it| base64(it.content.len()) + REST_BYTES).sum();
+    let artifact_len = |it: &Artifact| {
+        let name = 2 * super::json::escaped_len(&it.filename);
+        base64(it.content.len()) + name + REST_BYTES
+    };
+    let content: usize = result.artifacts.iter().map(artifact_len).sum();
     let texts_of = result.error.iter().chain(&result.left_files);
     let words: usize = texts_of.map(|text| super::json::escaped_len(text) + 3).sum();
     streams.iter().sum::<usize>() + files * content + texts * (words + REST_BYTES)
