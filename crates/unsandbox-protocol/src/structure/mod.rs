@@ -15,7 +15,7 @@ mod wrapped;
 
 use crate::language::{Language, Recipe, Structure};
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// A source and the files that were uploaded with it.
 #[derive(Clone, Copy, Debug)]
@@ -175,23 +175,30 @@ fn named(
 }
 
 /// The files that neither the program names nor a file that it names, each by its own names and the words in it: a
-/// compiler that is given the program alone would not look at them.
-fn unnamed<'t>(
-    names: &[Vec<String>],
-    own: HashSet<&'t str>,
-    words: impl Fn(usize) -> HashSet<&'t str>,
+/// compiler that is given the program alone would not look at them. A file whose names are not known is not among them.
+fn unnamed<'t, Words: Iterator<Item = &'t str>>(
+    names: &[Option<Vec<&str>>],
+    own: impl Iterator<Item = &'t str>,
+    words: impl Fn(usize) -> Words,
 ) -> Vec<usize> {
-    let mut used = own;
-    let mut left: Vec<usize> = (0..names.len()).collect();
-    loop {
-        let is_used = |place: &&usize| names[**place].iter().any(|name| used.contains(&**name));
-        let (now, rest): (Vec<usize>, Vec<usize>) = left.iter().partition(is_used);
-        if now.is_empty() {
-            return rest;
-        }
-        now.iter().for_each(|place| used.extend(words(*place)));
-        left = rest;
+    let mut homes: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (place, names) in names.iter().enumerate() {
+        names.iter().flatten().for_each(|name| homes.entry(name).or_default().push(place));
     }
+    let mut is_used: Vec<bool> = names.iter().map(Option::is_none).collect();
+    let mut unread: Vec<usize> = (0..names.len()).filter(|place| is_used[*place]).collect();
+    let mut uses = |word: &str, unread: &mut Vec<usize>| {
+        for place in homes.remove(word).unwrap_or_default() {
+            if !std::mem::replace(&mut is_used[place], true) {
+                unread.push(place);
+            }
+        }
+    };
+    own.for_each(|word| uses(word, &mut unread));
+    while let Some(place) = unread.pop() {
+        words(place).for_each(|word| uses(word, &mut unread));
+    }
+    (0..names.len()).filter(|place| !is_used[*place]).collect()
 }
 
 fn extension(name: &str) -> Option<&str> {
