@@ -345,9 +345,12 @@ fn is_directive(tokens: &[Token<'_>], begin: usize) -> bool {
 fn attributes_end(tokens: &[Token<'_>], begin: usize) -> usize {
     let mut place = begin;
     while tokens.get(place).is_some_and(|token| token.is("[")) {
-        // A bracket of another kind closes it as well, in a text that does not compile.
         let closing = tokens[place + 1..].iter().position(|token| token.depth == 0);
-        place += closing.map_or(tokens.len(), |closing| closing + 2);
+        let closing = closing.map_or(tokens.len(), |closing| place + 1 + closing);
+        if tokens.get(closing).is_some_and(|token| !token.is("]")) {
+            break; // a bracket of another kind, in a text that does not compile
+        }
+        place = closing + 1;
     }
     place
 }

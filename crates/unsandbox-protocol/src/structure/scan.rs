@@ -139,7 +139,7 @@ impl<'a> Token<'a> {
 /// How much of a file is read: time and memory are limited, since anybody may send a text.
 const LOOKED_AT_BYTES: usize = 512 * 1024;
 /// Expressions in strings in expressions, and so on.
-const NESTING_MAX: usize = 50;
+const NESTING_MAX: usize = 16;
 /// Quotes that are never closed: after so many, each is taken for a sign without a look at the rest of the text.
 const UNCLOSED_MAX: usize = 16;
 /// Slashes on one line that begin no regular expression: after so many, each is taken for a sign.
