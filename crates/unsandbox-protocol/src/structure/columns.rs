@@ -75,8 +75,7 @@ fn is_program(text: &str, is_fixed: bool) -> bool {
     ];
     let lower = text.to_ascii_lowercase();
     let is_code = |line: &&str| !(is_fixed && line.starts_with(['c', '*']));
-    let lines: Vec<&str> = lower.lines().filter(is_code).collect();
-    let code = lines.join("\n");
+    let code: String = lower.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect();
     let tokens = scan(&code, &FORTRAN);
     let begins = |token: &Token<'_>, word: &str| token.is(word) && token.begins_line;
     let is_named = |two: &[Token<'_>]| {

@@ -3,10 +3,11 @@
 //! the directives and the types. The SDK's compiler takes the text as it is.
 
 use super::scan::{
-    LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, is_arrow, opening, scan,
+    LIKE_C, NEAR, Quote, Syntax, Token, close, expressions, is_arrow, looked_at, opening, scan,
 };
-use super::{Draft, Source};
+use super::{Draft, ENTRY_MAX_BYTES, Source};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 const CSHARP: Syntax = Syntax {
@@ -33,14 +34,22 @@ const IMPLICIT: [&str; 6] = [
     "System.Threading.Tasks",
 ];
 
+/// Classes with a `Main`, of which one is chosen.
+const MAINS_MAX: usize = 1_000;
+/// What is put on a line of its own keeps its column up to here.
+const COLUMN_MAX: usize = 100;
+
 pub(super) fn csharp<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (rewritten, own) = {
         let tokens = scan(&draft.text, &CSHARP);
+        // A longer text would lose its end.
+        let is_whole = looked_at(&draft.text).1.is_empty();
         let parts = Parts::of(&tokens);
-        (parts.has_statements.then(|| parts.written(&draft.text, &tokens)), mains(&tokens))
+        let rewrites = parts.has_statements && is_whole;
+        (rewrites.then(|| parts.written(&draft.text, &tokens)), mains(&tokens))
     };
     let theirs = others.iter().flat_map(|other| mains(&scan(other.text, &CSHARP)));
-    let all: Vec<String> = own.into_iter().chain(theirs).collect();
+    let all: Vec<String> = own.into_iter().chain(theirs).take(MAINS_MAX).collect();
     let waiting = match rewritten {
         Some(_) => None,
         None => waiting_main(&draft.text),
@@ -104,13 +113,14 @@ fn chosen(all: Vec<String>) -> String {
 fn mains(tokens: &[Token<'_>]) -> Vec<String> {
     const NESTED_MAX: usize = 16;
     let mut found: Vec<String> = Vec::new();
-    let mut file_space = String::new();
-    // Whole names, with the sign that joins the next one, and their depths.
-    let mut open: Vec<(String, char, usize)> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
+    let mut file_space = 0..0;
+    // Where their names are, with the sign that joins the next one, and their depths.
+    let mut open: Vec<(Range<usize>, &str, usize)> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
         close(&mut open, token, |(_, _, depth)| *depth);
         let inner = open.last().map_or(0, |(_, _, depth)| depth + 1);
-        if token.depth != inner || token.word().is_none() {
+        if token.depth != inner || token.word().is_none() || found.len() == MAINS_MAX {
             continue;
         }
         let next = |count: usize| tokens.get(place + count).map_or("", |token| token.text);
@@ -119,24 +129,38 @@ fn mains(tokens: &[Token<'_>]) -> Vec<String> {
         if token.is("namespace") || is_type {
             let named = tokens[place + 1..].iter().take(NEAR);
             let name = named.take_while(|token| token.word().is_some() || token.is("."));
-            let name: String = name.map(|token| token.text).take(NESTED_MAX).collect();
+            let name = place + 1..place + 1 + name.take(NESTED_MAX).count();
             let ends =
                 tokens[place..].iter().take(NEAR).find(|token| matches!(token.text, ";" | "{"));
             let has_body = ends.is_some_and(|end| end.is("{"));
             if token.is("namespace") && !has_body {
-                file_space = format!("{name}.");
+                file_space = name;
             } else if has_body && open.len() < NESTED_MAX {
-                let joins = if token.is("namespace") { '.' } else { '+' };
-                let outer = open.last().map(|(outer, joins, _)| format!("{outer}{joins}"));
-                open.push((outer.unwrap_or(file_space.clone()) + &name, joins, token.depth));
+                open.push((name, if token.is("namespace") { "." } else { "+" }, token.depth));
             }
         } else if token.is("Main") && matches!(next(1), "(") && is_static(tokens, place) {
-            found.extend(
-                open.last().map(|(name, ..)| name.clone()).filter(|name| !found.contains(name)),
-            );
+            let name = whole_name(tokens, &file_space, &open);
+            found.extend(name.filter(|name| known.insert(name.clone())));
         }
     }
     found
+}
+
+/// The name of the innermost of these, if the compiler can be told it.
+fn whole_name(
+    tokens: &[Token<'_>],
+    file_space: &Range<usize>,
+    open: &[(Range<usize>, &str, usize)],
+) -> Option<String> {
+    let space = (file_space, if file_space.is_empty() { "" } else { "." });
+    let (last, outer) = open.split_last()?;
+    let outer = outer.iter().map(|(name, joins, _)| (name, *joins));
+    let all = [space].into_iter().chain(outer).chain([(&last.0, "")]);
+    let pieces = all.flat_map(|(name, joins)| {
+        tokens[name.clone()].iter().map(|token| token.text).chain([joins])
+    });
+    let len: usize = pieces.clone().map(str::len).sum();
+    (len <= ENTRY_MAX_BYTES).then(|| pieces.collect())
 }
 
 /// Whether `static` stands before the name of this method.
@@ -201,6 +225,7 @@ impl Parts {
             let line = before + 1;
             // What is before it on its line keeps its column.
             let column = first.at - before.checked_sub(1).map_or(0, |before| ends[before] + 1);
+            let column = if column <= COLUMN_MAX { column } else { 0 };
             out.push_str(&format!("\n#line {line} \"main.cs\"\n{}", " ".repeat(column)));
             out.push_str(&text[first.at..last.end()]);
         };
@@ -308,18 +333,24 @@ fn is_function(tokens: &[Token<'_>]) -> bool {
 
 /// `using A.B;`, `using static A;`, `using A = B;`, and not `using A b = …;`.
 fn is_directive(tokens: &[Token<'_>], begin: usize) -> bool {
-    let head = tokens[begin + 1..].iter().take_while(|token| !matches!(token.text, ";" | "="));
-    let words: Vec<&str> = head.map(|token| token.text).collect();
-    let is_static = matches!(words.first(), Some(&"static") | Some(&"global"));
-    let names = words.windows(2).all(|two| two[0] == "." || two[1] == "." || matches!(two[1], ":"));
-    is_static || names
+    let head = &tokens[begin + 1..];
+    let head = &head[..head.len().min(NEAR)];
+    let ends = |token: &Token<'_>| matches!(token.text, ";" | "=");
+    let head = &head[..head.iter().position(ends).unwrap_or(head.len())];
+    let is_static = head.first().is_some_and(|first| matches!(first.text, "static" | "global"));
+    let joins = |two: &[Token<'_>]| two[0].is(".") || matches!(two[1].text, "." | ":");
+    is_static || head.windows(2).all(joins)
 }
 
 fn attributes_end(tokens: &[Token<'_>], begin: usize) -> usize {
     let mut place = begin;
     while tokens.get(place).is_some_and(|token| token.is("[")) {
-        let closing = tokens[place..].iter().position(|token| token.is("]") && token.depth == 0);
-        place += closing.map_or(tokens.len(), |closing| closing + 1);
+        let closing = tokens[place + 1..].iter().position(|token| token.depth == 0);
+        let closing = closing.map_or(tokens.len(), |closing| place + 1 + closing);
+        if tokens.get(closing).is_some_and(|token| !token.is("]")) {
+            break; // a bracket of another kind, in a text that does not compile
+        }
+        place = closing + 1;
     }
     place
 }

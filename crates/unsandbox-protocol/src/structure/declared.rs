@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Languages whose programs declare the name that their tools want: a package, a module, a class, a goal.
 
-use super::scan::{Kind, LIKE_C, Named, Quote, Syntax, Token, scan, word_at};
-use super::{Draft, Source, native, unnamed};
+use super::scan::{Kind, LIKE_C, Named, Quote, Syntax, Token, scan, word_at, words_behind};
+use super::{Draft, NAME_MAX_BYTES, Source, native, unnamed};
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 const GO: Syntax = Syntax { strings: &[Quote::raw("`", "`"), Quote::line("\"")], ..LIKE_C };
 const ERLANG: Syntax = Syntax {
@@ -227,7 +226,11 @@ pub(super) fn erlang(draft: Draft<'_>) -> Draft<'_> {
     };
     // It becomes the name of a file.
     match name.filter(|name| !name.is_empty() && !name.contains(['/', '\0'])) {
-        Some(name) => Draft { source: format!("{name}.erl"), entry: name, ..draft },
+        Some(name) if name.len() + ".erl".len() <= NAME_MAX_BYTES => {
+            Draft { source: format!("{name}.erl"), entry: name, ..draft }
+        }
+        // No file is called so: the compiler says that the names differ.
+        Some(_) => Draft { entry: "main".to_string(), ..draft },
         None => {
             let text = Cow::Owned(format!("-module(main). {}", draft.text));
             Draft { text, entry: "main".to_string(), ..draft }
@@ -280,16 +283,18 @@ fn is_literate(text: &str) -> bool {
 
 fn unlit(text: &str) -> String {
     let mut in_code = false;
-    let lines = text.lines().map(|line| {
+    let mut bare = String::new();
+    for line in text.lines() {
         in_code =
             (in_code || line.starts_with("\\begin{code}")) && !line.starts_with("\\end{code}");
         match line.strip_prefix('>') {
-            Some(code) => code,
-            None if in_code && !line.starts_with("\\begin{code}") => line,
-            None => "",
+            Some(code) => bare.push_str(code),
+            None if in_code && !line.starts_with("\\begin{code}") => bare.push_str(line),
+            None => {}
         }
-    });
-    lines.collect::<Vec<_>>().join("\n")
+        bare.push('\n');
+    }
+    bare
 }
 
 /// Of OCaml's toplevel. The call of an object's method begins with the same sign.
@@ -317,7 +322,8 @@ const DIRECTIVES: [&str; 18] = [
 /// Directives make it a script.
 pub(super) fn ocaml<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     // Linked, a module that is not named would run.
-    let names: Vec<Vec<String>> = others.iter().map(|other| vec![module_of(other.name)]).collect();
+    let modules: Vec<String> = others.iter().map(|other| module_of(other.name)).collect();
+    let names: Vec<Option<Vec<&str>>> = modules.iter().map(|name| Some(vec![&**name])).collect();
     let words = |place: usize| capitalized(others[place].text);
     let left_out = unnamed(&names, capitalized(&draft.text), words);
     let is_script = {
@@ -333,9 +339,9 @@ pub(super) fn ocaml<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
 }
 
 /// The words of a text that may name a module.
-fn capitalized(text: &str) -> HashSet<&str> {
+fn capitalized(text: &str) -> impl Iterator<Item = &str> {
     let words = scan(text, &OCAML).into_iter().filter_map(|token| token.word());
-    words.filter(|word| word.starts_with(char::is_uppercase)).collect()
+    words.chain(words_behind(text)).filter(|word| word.starts_with(char::is_uppercase))
 }
 
 /// The module that a file is.
@@ -382,7 +388,9 @@ pub(super) fn haxe(draft: Draft<'_>) -> Draft<'_> {
         let before = &tokens[..main.unwrap_or(tokens.len())];
         let mut classes =
             before.windows(2).rev().filter(|two| two[0].is("class") && two[0].depth == 0);
-        classes.find_map(|two| two[1].word()).unwrap_or("Main").to_string()
+        let name = classes.find_map(|two| two[1].word());
+        let is_short = |name: &&str| name.len() + ".hx".len() <= NAME_MAX_BYTES;
+        name.filter(is_short).unwrap_or("Main").to_string()
     };
     Draft { source: format!("{name}.hx"), entry: name, ..draft }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Java: which class is started, what its file is called, and which uploaded files the program uses.
 
-use super::jvm::{NESTED_MAX, TYPES_MAX, Type, entry, modifiers, package, parents};
-use super::scan::{Kind, LIKE_C, Quote, Syntax, Token, close, scan};
+use super::jvm::{NESTED_MAX, Type, Types, entry, modifiers, package, parents};
+use super::scan::{Kind, LIKE_C, Quote, Syntax, Token, close, scan, words_behind};
 use super::{Draft, Source, unnamed};
-use std::collections::HashSet;
 
 const JAVA: Syntax =
     Syntax { strings: &[Quote::block("\"\"\""), Quote::line("\"")], word: "$", ..LIKE_C };
@@ -14,27 +13,31 @@ pub(super) fn java<'a>(
     others: &[Source<'_>],
     files: &[(String, Vec<u8>)],
 ) -> Draft<'a> {
-    let types = java_types(&draft.text);
-    let public = types.iter().find(|found| found.is_top && found.is_public);
-    let mut known = Vec::new();
-    let mut names: Vec<Vec<String>> = Vec::new();
+    let mut types = Types::default();
+    java_types(&draft.text, &mut types);
+    types.own = types.all.len();
+    let mut names: Vec<Option<Vec<&str>>> = Vec::new();
     for other in others {
-        let found = java_types(other.text);
-        names.push(found.iter().map(|found| found.name.to_string()).collect());
-        known.extend(found);
+        let begin = types.all.len();
+        java_types(other.text, &mut types);
+        let found = types.all[begin..].iter().map(|found| found.name);
+        names.push((!types.is_full()).then(|| found.collect()));
     }
-    let entry = entry(&types, &known).unwrap_or_else(|| "Main".to_string());
-    let first = types.iter().find(|found| found.is_top && found.qualified == entry);
-    let name = public.or(first).map_or("Main", |found| found.name);
+    let chosen = entry(&types);
+    let own = &types.all[..types.own];
+    let public = own.iter().find(|found| found.is_top && found.is_public);
+    let starts = chosen.and_then(|chosen| own.get(chosen));
+    let name = public.or(starts.filter(|found| found.is_top)).map_or("Main", |found| found.name);
+    let entry = chosen.map_or("Main".to_string(), |chosen| types.qualified(chosen));
     // Without a main of its own it may be any part of the program.
-    let starts_here = types.iter().any(|found| found.qualified == entry && found.has_main);
+    let starts_here = starts.is_some_and(|found| found.has_main);
     let left_out = match starts_here {
         true => {
             // A list of services names classes as well.
             let is_source = |name: &str| others.iter().any(|other| other.name == name);
             let texts = files.iter().filter(|(name, _)| !is_source(name));
             let texts = texts.filter_map(|(_, content)| std::str::from_utf8(content).ok());
-            let words: HashSet<&str> = texts.chain([&*draft.text]).flat_map(java_words).collect();
+            let words = texts.chain([&*draft.text]).flat_map(java_words);
             unnamed(&names, words, |place| java_words(others[place].text))
         }
         false => Vec::new(),
@@ -43,29 +46,28 @@ pub(super) fn java<'a>(
 }
 
 /// The words of a text; those in strings count, since classes are loaded by their names.
-fn java_words(text: &str) -> HashSet<&str> {
+fn java_words(text: &str) -> impl Iterator<Item = &str> {
     let tokens = scan(text, &JAVA).into_iter();
-    tokens.flat_map(|token| token.text.split(|c: char| !c.is_alphanumeric() && c != '_')).collect()
+    let words =
+        tokens.flat_map(|token| token.text.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    words.chain(words_behind(text))
 }
 
-fn java_types(text: &str) -> Vec<Type<'_>> {
+fn java_types<'a>(text: &'a str, known: &mut Types<'a>) {
     let tokens = scan(text, &JAVA);
-    let package = package(&tokens);
-    let mut types: Vec<Type<'_>> = Vec::new();
+    let room = known.begin_file();
+    let package = known.package(package(&tokens));
+    let types = &mut known.all;
     let mut open: Vec<usize> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
         close(&mut open, token, |at| types[*at].depth);
         let outer = open.last().map(|at| &types[*at]);
-        if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() == TYPES_MAX {
+        if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() >= room {
             continue;
         }
         if let Some(kind) = java_declares(&tokens, place) {
             let modifiers = modifiers(&tokens, place);
             let name = tokens[place + 1].text;
-            let qualified = match outer {
-                Some(outer) => format!("{}${name}", outer.qualified),
-                None => format!("{package}{name}"),
-            };
             let is_interface = kind == "interface";
             let parents = if is_interface {
                 Vec::new()
@@ -75,12 +77,13 @@ fn java_types(text: &str) -> Vec<Type<'_>> {
             let is_public = modifiers.contains(&"public");
             let is_top = outer.is_none();
             let depth = token.depth;
+            let outer = open.last().copied().or(package);
             if open.len() < NESTED_MAX {
                 open.push(types.len());
             }
             types.push(Type {
                 name,
-                qualified,
+                outer,
                 depth,
                 is_top,
                 is_public,
@@ -95,7 +98,6 @@ fn java_types(text: &str) -> Vec<Type<'_>> {
             found.has_other_main |= !starts;
         }
     }
-    types
 }
 
 /// `class`, `interface`, `enum` or `record` where it declares a type.

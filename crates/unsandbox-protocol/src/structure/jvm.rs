@@ -3,7 +3,8 @@
 
 use super::scan::{Kind, LIKE_C, NEAR, Quote, Syntax, Token, close, scan};
 use super::{Draft, Source};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 const KOTLIN: Syntax = Syntax {
     block_comments: &[("/*", "*/", true)],
@@ -16,18 +17,19 @@ const KOTLIN: Syntax = Syntax {
 };
 const SCALA: Syntax = Syntax { word: "$", ..KOTLIN };
 
-/// Bounds on what a text may make of this: classes in classes, all classes, and the parents of one.
+/// Bounds on what texts may make of this: classes in classes, the classes of a file, those of all files, and the parents
+/// of one.
 pub(super) const NESTED_MAX: usize = 16;
-pub(super) const TYPES_MAX: usize = 10_000;
+const TYPES_MAX: usize = 10_000;
+const ALL_TYPES_MAX: usize = 100_000;
 const PARENTS_MAX: usize = 16;
-const PARENTS_DEEP: usize = 20;
 
 /// A class or an object of a program.
 #[derive(Debug, Default)]
 pub(super) struct Type<'a> {
     pub name: &'a str,
-    /// As the virtual machine calls it: with its package, and `$` before the name of a nested one.
-    pub qualified: String,
+    /// The class or the package around it, by its place.
+    pub outer: Option<usize>,
     pub depth: usize,
     pub is_top: bool,
     pub is_public: bool,
@@ -35,30 +37,71 @@ pub(super) struct Type<'a> {
     pub can_start: bool,
     pub is_interface: bool,
     pub is_companion: bool,
-    /// A `package` with a body, which is the outer name of others, and no class.
-    pub is_package: bool,
+    /// The name of a package, with a dot at its end, which is the outer name of others, and no class.
+    pub package: Option<String>,
     pub parents: Vec<&'a str>,
     pub has_main: bool,
     /// A `main` that the virtual machine does not start.
     pub has_other_main: bool,
 }
 
+/// The classes of all files, those of the program first.
+#[derive(Default)]
+pub(super) struct Types<'a> {
+    pub all: Vec<Type<'a>>,
+    /// How many are of the program.
+    pub own: usize,
+    room: usize,
+}
+
+impl<'a> Types<'a> {
+    /// How many there may be at the end of the file that is read next.
+    pub fn begin_file(&mut self) -> usize {
+        self.room = (self.all.len() + TYPES_MAX).min(ALL_TYPES_MAX);
+        self.room
+    }
+
+    /// Whether the file that was read last may have more.
+    pub fn is_full(&self) -> bool {
+        self.all.len() >= self.room
+    }
+
+    /// The place of a package, if it has a name.
+    pub fn package(&mut self, name: String) -> Option<usize> {
+        let is_kept = !name.is_empty() && !self.is_full();
+        is_kept.then(|| self.all.push(Type { package: Some(name), ..Type::default() }));
+        is_kept.then(|| self.all.len() - 1)
+    }
+
+    /// As the virtual machine calls it: with its package, and `$` before the name of a nested one.
+    pub fn qualified(&self, at: usize) -> String {
+        let found = &self.all[at];
+        let outer = found.outer.map_or_else(String::new, |outer| match self.all[outer].package {
+            Some(_) => self.qualified(outer),
+            None => self.qualified(outer) + "$",
+        });
+        outer + found.package.as_deref().unwrap_or(found.name)
+    }
+}
+
 pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (entry, form) = {
         let tokens = scan(&draft.text, &KOTLIN);
-        let types = object_types(&tokens, &KOTLIN_WORDS);
-        let mut known = Vec::new();
+        let mut types = Types::default();
+        object_types(&tokens, &KOTLIN_WORDS, &mut types);
+        types.own = types.all.len();
         let mut in_others = None;
         for other in others {
             let tokens = scan(other.text, &KOTLIN);
             in_others = in_others.or_else(|| file_class(other.name, &tokens));
-            known.extend(object_types(&tokens, &KOTLIN_WORDS));
+            object_types(&tokens, &KOTLIN_WORDS, &mut types);
         }
-        match file_class(&draft.source, &tokens).or_else(|| main_of(&types, &known)) {
+        match file_class(&draft.source, &tokens).or_else(|| own_main(&types)) {
             Some(entry) => (entry, ""),
             None if has_statements(&tokens, KOTLIN_DECLARES) => (String::new(), "script"),
             None => {
-                let entry = in_others.or_else(|| entry_or_first(&types, &known));
+                let found = || entry_or_first(&types).map(|found| types.qualified(found));
+                let entry = in_others.or_else(found);
                 (entry.unwrap_or_default(), "")
             }
         }
@@ -70,15 +113,19 @@ pub(super) fn kotlin<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
 pub(super) fn scala<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (entry, form) = {
         let tokens = scan(&draft.text, &SCALA);
-        let types = object_types(&tokens, &SCALA_WORDS);
-        let known: Vec<Type<'_>> = others
-            .iter()
-            .flat_map(|other| object_types(&scan(other.text, &SCALA), &SCALA_WORDS))
-            .collect();
-        match main_of(&types, &known).or_else(|| annotated_main(&tokens)) {
+        let mut types = Types::default();
+        object_types(&tokens, &SCALA_WORDS, &mut types);
+        types.own = types.all.len();
+        for other in others {
+            object_types(&scan(other.text, &SCALA), &SCALA_WORDS, &mut types);
+        }
+        match own_main(&types).or_else(|| annotated_main(&tokens)) {
             Some(entry) => (entry, ""),
             None if has_statements(&tokens, SCALA_DECLARES) => (String::new(), "script"),
-            None => (entry_or_first(&types, &known).unwrap_or_default(), ""),
+            None => {
+                let entry = entry_or_first(&types).map(|found| types.qualified(found));
+                (entry.unwrap_or_default(), "")
+            }
         }
     };
     Draft { entry, form, ..draft }
@@ -86,46 +133,48 @@ pub(super) fn scala<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
 
 /// The class to start: one of the source that has a `main`, else one of the other files, else the first class, of
 /// which the virtual machine then says that it has none.
-pub(super) fn entry(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
-    main_of(types, known).or_else(|| entry_or_first(types, known))
+pub(super) fn entry(types: &Types<'_>) -> Option<usize> {
+    main_of(types, 0..types.own).or_else(|| entry_or_first(types))
 }
 
-fn entry_or_first(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
-    let other = types.iter().find(|found| found.has_other_main);
+fn entry_or_first(types: &Types<'_>) -> Option<usize> {
+    let own = &types.all[..types.own];
     let first = || {
-        let mut classes = types.iter().filter(|found| !found.is_package);
-        types.iter().find(|found| found.is_public).or(classes.next())
+        let public = own.iter().position(|found| found.is_public);
+        public.or(own.iter().position(|found| found.package.is_none()))
     };
-    main_of(known, types).or_else(|| other.or_else(first).map(|found| found.qualified.clone()))
+    let other = || own.iter().position(|found| found.has_other_main);
+    main_of(types, types.own..types.all.len()).or_else(other).or_else(first)
+}
+
+fn own_main(types: &Types<'_>) -> Option<String> {
+    main_of(types, 0..types.own).map(|found| types.qualified(found))
 }
 
 /// Of those that can be started: the public one, one called `Main`, the first one; nested ones last.
-fn main_of(types: &[Type<'_>], known: &[Type<'_>]) -> Option<String> {
+fn main_of(types: &Types<'_>, among: Range<usize>) -> Option<usize> {
     let rank =
         |found: &Type<'_>| (!found.is_top, !found.has_main, !found.is_public, found.name != "Main");
-    let inherited = names_with_main(types, known);
-    let starts = types.iter().filter(|found| {
+    let inherited = names_with_main(&types.all);
+    let starts = among.filter(|at| {
+        let found = &types.all[*at];
         found.can_start && (found.has_main || inherited.contains(found.name) && has_parents(found))
     });
-    starts.min_by_key(|found| rank(found)).map(|found| found.qualified.clone())
+    starts.min_by_key(|at| rank(&types.all[*at]))
 }
 
 /// The names of the classes that have a `main` or inherit one.
-fn names_with_main<'a>(types: &[Type<'a>], known: &[Type<'a>]) -> HashSet<&'a str> {
-    let all = || types.iter().chain(known);
-    let mut names: HashSet<&str> =
-        all().filter(|found| found.has_main).map(|found| found.name).collect();
-    names.insert("App");
-    for _ in 0..PARENTS_DEEP {
-        let before = names.len();
-        let inherits = |found: &&Type<'_>| {
-            has_parents(found) && found.parents.iter().any(|parent| names.contains(parent))
-        };
-        let more: Vec<&str> = all().filter(inherits).map(|found| found.name).collect();
-        names.extend(more);
-        if names.len() == before {
-            break;
-        }
+fn names_with_main<'a>(types: &[Type<'a>]) -> HashSet<&'a str> {
+    let mut children: HashMap<&str, Vec<&str>> = HashMap::new();
+    for found in types.iter().filter(|found| has_parents(found)) {
+        found.parents.iter().for_each(|name| children.entry(name).or_default().push(found.name));
+    }
+    let starts = types.iter().filter(|found| found.has_main).map(|found| found.name);
+    let mut names: HashSet<&str> = starts.chain(["App"]).collect();
+    let mut unread: Vec<&str> = names.iter().copied().collect();
+    while let Some(name) = unread.pop() {
+        let own = children.remove(name).unwrap_or_default().into_iter();
+        unread.extend(own.filter(|child| names.insert(child)));
     }
     names
 }
@@ -232,15 +281,16 @@ const SCALA_WORDS: ObjectWords = ObjectWords {
     needs: "",
 };
 
-fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> {
-    let package = package(tokens);
-    let mut types: Vec<Type<'a>> = Vec::new();
+fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords, known: &mut Types<'a>) {
+    let room = known.begin_file();
+    let package = known.package(package(tokens));
+    let types = &mut known.all;
     let mut open: Vec<usize> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
         close(&mut open, token, |at| types[*at].depth);
         let outer = open.last().map(|at| &types[*at]);
         let Some(word) = token.word() else { continue };
-        if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() == TYPES_MAX {
+        if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() >= room {
             continue;
         }
         let is_function =
@@ -248,26 +298,22 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> 
         if word == "package" {
             let (name, end) = package_name(tokens, place);
             let has_body = !name.is_empty() && tokens.get(end).is_some_and(|token| token.is("{"));
-            let outer = outer.map_or(&package, |outer| &outer.qualified);
-            let qualified = format!("{outer}{name}");
             if has_body && open.len() < NESTED_MAX {
+                let outer = open.last().copied().or(package);
                 open.push(types.len());
-                types.push(Type {
-                    qualified,
-                    depth: token.depth,
-                    is_package: true,
-                    ..Type::default()
-                });
+                let (depth, package) = (token.depth, Some(name));
+                types.push(Type { outer, depth, package, ..Type::default() });
             }
         } else if words.types.contains(&word)
             && !(place > 0 && matches!(tokens[place - 1].text, "." | ":"))
         {
-            let Some(found) = object_type(tokens, place, outer, words, &package) else { continue };
+            let Some(found) = object_type(tokens, place, outer, words) else { continue };
+            let outer = open.last().copied().or(package);
             // Without a body it encloses nothing.
             if has_body(tokens, place) && open.len() < NESTED_MAX {
                 open.push(types.len());
             }
-            types.push(found);
+            types.push(Type { outer, ..found });
         } else if let (true, Some(at)) = (is_function, open.last().copied()) {
             let takes =
                 tokens.get(place + 2).is_some_and(|next| matches!(next.text, "(" | ":" | "="));
@@ -283,7 +329,6 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords) -> Vec<Type<'a>> 
             }
         }
     }
-    types
 }
 
 fn object_type<'a>(
@@ -291,7 +336,6 @@ fn object_type<'a>(
     place: usize,
     outer: Option<&Type<'_>>,
     words: &ObjectWords,
-    package: &str,
 ) -> Option<Type<'a>> {
     let token = &tokens[place];
     let is_companion = place > 0 && tokens[place - 1].is("companion");
@@ -301,15 +345,9 @@ fn object_type<'a>(
         _ if is_companion => "Companion",
         _ => return None,
     };
-    let qualified = match outer {
-        Some(outer) if outer.is_package => format!("{}{name}", outer.qualified),
-        Some(outer) => format!("{}${name}", outer.qualified),
-        None => format!("{package}{name}"),
-    };
-    let is_top = outer.is_none_or(|outer| outer.is_package);
+    let is_top = outer.is_none_or(|outer| outer.package.is_some());
     Some(Type {
         name,
-        qualified,
         depth: token.depth,
         is_top,
         // The `main` of a nested object of Scala is not static.

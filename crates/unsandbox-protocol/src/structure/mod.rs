@@ -15,7 +15,7 @@ mod wrapped;
 
 use crate::language::{Language, Recipe, Structure};
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// A source and the files that were uploaded with it.
 #[derive(Clone, Copy, Debug)]
@@ -175,23 +175,30 @@ fn named(
 }
 
 /// The files that neither the program names nor a file that it names, each by its own names and the words in it: a
-/// compiler that is given the program alone would not look at them.
-fn unnamed<'t>(
-    names: &[Vec<String>],
-    own: HashSet<&'t str>,
-    words: impl Fn(usize) -> HashSet<&'t str>,
+/// compiler that is given the program alone would not look at them. A file whose names are not known is not among them.
+fn unnamed<'t, Words: Iterator<Item = &'t str>>(
+    names: &[Option<Vec<&str>>],
+    own: impl Iterator<Item = &'t str>,
+    words: impl Fn(usize) -> Words,
 ) -> Vec<usize> {
-    let mut used = own;
-    let mut left: Vec<usize> = (0..names.len()).collect();
-    loop {
-        let is_used = |place: &&usize| names[**place].iter().any(|name| used.contains(&**name));
-        let (now, rest): (Vec<usize>, Vec<usize>) = left.iter().partition(is_used);
-        if now.is_empty() {
-            return rest;
-        }
-        now.iter().for_each(|place| used.extend(words(*place)));
-        left = rest;
+    let mut homes: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (place, names) in names.iter().enumerate() {
+        names.iter().flatten().for_each(|name| homes.entry(name).or_default().push(place));
     }
+    let mut is_used: Vec<bool> = names.iter().map(Option::is_none).collect();
+    let mut unread: Vec<usize> = (0..names.len()).filter(|place| is_used[*place]).collect();
+    let mut uses = |word: &str, unread: &mut Vec<usize>| {
+        for place in homes.remove(word).unwrap_or_default() {
+            if !std::mem::replace(&mut is_used[place], true) {
+                unread.push(place);
+            }
+        }
+    };
+    own.for_each(|word| uses(word, &mut unread));
+    while let Some(place) = unread.pop() {
+        words(place).for_each(|word| uses(word, &mut unread));
+    }
+    (0..names.len()).filter(|place| !is_used[*place]).collect()
 }
 
 fn extension(name: &str) -> Option<&str> {
@@ -335,6 +342,81 @@ mod tests {
                 let extension = language.sources.first().unwrap_or(&"js");
                 let files = vec![(format!("x.{extension}"), code.clone().into_bytes())];
                 layout(language, language.offered(), Upload { code: &code, files: &files });
+            }
+        }
+    }
+
+    /// Each of these once took the square of its length, in time, in memory or in what is written.
+    #[test]
+    fn no_text_takes_long_or_makes_a_long_one() {
+        let long = "A".repeat(300_000);
+        let spaces = "a.".repeat(50_000);
+        let classes = "class a{} ".repeat(10_000);
+        let mains = "class a{static Main()} class b{static Main()} ".repeat(4_000);
+        for (language, code) in [
+            ("haskell", "-".repeat(512 * 1024 - 1) + ">"),
+            ("csharp", "using a {} ".repeat(45_000)),
+            ("csharp", "using System;".repeat(12_000) + "System.Console.Write(1);"),
+            ("csharp", "[}".repeat(200_000)),
+            ("csharp", format!("namespace {long}{{{mains}")),
+            ("java", format!("class {long}{{{classes}}}")),
+            ("java", format!("package {spaces}b;{classes}")),
+            ("kotlin", format!("class {long}{{{classes}}}")),
+            ("kotlin", format!("package {spaces}b\n{classes}")),
+            ("scala", format!("package {long} {{{}}}", "package a { } ".repeat(10_000))),
+            ("javascript", "/[".repeat(250_000)),
+            ("assembly", "[extern ".repeat(60_000)),
+        ] {
+            let found = lay_out(language, Upload { code: &code, files: &[] });
+            let begin = &code[..code.len().min(20)];
+            assert!(found.text.len() < 20 * code.len(), "{language}: {begin}");
+            assert!(found.entry.len() <= ENTRY_MAX_BYTES, "{language}: {begin}");
+        }
+    }
+
+    #[test]
+    fn files_that_name_each_other_do_not_take_long() {
+        let text = |number: usize| format!("class A{number} {{ A{} a; }} ", number + 1).repeat(200);
+        for is_reversed in [false, true] {
+            let mut files: Vec<(String, Vec<u8>)> =
+                (0..400).map(|n| (format!("A{n}.java"), text(n).into_bytes())).collect();
+            files.push(("Alone.java".to_string(), b"class Alone { }".to_vec()));
+            if is_reversed {
+                files.reverse();
+            }
+            let code = "class M { public static void main(String[] a) { new A0(); } }";
+            let found = lay_out("java", Upload { code, files: &files });
+            assert_eq!((&*found.entry, found.sources.len()), ("M", 400));
+        }
+    }
+
+    /// A text is read up to a bound, and nothing is lost behind it.
+    #[test]
+    fn the_end_of_a_long_program_stays() {
+        let long = |code: &str, end: &str| code.to_string() + &" ".repeat(600 * 1024) + end;
+        for language in crate::language::languages() {
+            for code in ["class A { } f(1);", "await f();"] {
+                let code = long(code, "g(2);");
+                let found = lay_out(language.name, Upload { code: &code, files: &[] });
+                assert!(found.text.contains(&code), "{}", language.name);
+            }
+        }
+        let files = [("B.java".to_string(), b"class B { }".to_vec())];
+        let code = long("class M { public static void main(String[] a) {", "new B(); } }");
+        assert_eq!(lay_out("java", Upload { code: &code, files: &files }).sources, ["B.java"]);
+    }
+
+    /// Longer names than a file has are not told to the tools either.
+    #[test]
+    fn the_source_and_the_entry_agree() {
+        for len in [1, 115, 116, 117, 118, 300] {
+            let name = "a".repeat(len);
+            let erlang = format!("-module({name}).");
+            let haxe = format!("class A{name} {{ static function main() {{ }} }}");
+            for (language, code, extension) in [("erlang", erlang, "erl"), ("haxe", haxe, "hx")] {
+                let found = lay_out(language, Upload { code: &code, files: &[] });
+                assert_eq!(found.source, format!("{}.{extension}", found.entry), "{code}");
+                assert!(found.source.len() <= NAME_MAX_BYTES);
             }
         }
     }

@@ -231,22 +231,21 @@ fn uses_libc(text: &str) -> bool {
 /// Files that are included, and programs of their own, are not assembled with it.
 pub(super) fn assembly<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
     let (form, left_out) = {
-        let own = scan(&draft.text, &ASSEMBLY);
-        let files: Vec<Vec<Token<'_>>> =
-            others.iter().map(|other| scan(other.text, &ASSEMBLY)).collect();
-        let own_labels = labels(&own);
-        let starts = ["main", "_start"].map(|name| own_labels.contains(&name).then_some(name));
-        let is_program = |tokens: &[Token<'_>]| {
-            labels(tokens).into_iter().any(|label| starts.contains(&Some(label)))
+        let own = Names::of(&draft.text);
+        let files: Vec<Names<'_>> = others.iter().map(|other| Names::of(other.text)).collect();
+        let is_program = |file: &Names<'_>| {
+            let starts = ["main", "_start"];
+            starts.iter().any(|name| own.labels.contains(name) && file.labels.contains(name))
         };
-        let all = || files.iter().filter(|tokens| !is_program(tokens)).chain([&own]);
-        let included: HashSet<&str> = all().flat_map(|tokens| inserted(tokens)).collect();
+        let all = || files.iter().filter(|file| !is_program(file)).chain([&own]);
+        let included: HashSet<&str> =
+            all().flat_map(|file| file.inserted.iter().copied()).collect();
         let leaves_out = |place: &usize| {
             is_program(&files[*place]) || included.contains(base(others[*place].name))
         };
         let left_out: Vec<usize> = (0..files.len()).filter(leaves_out).collect();
-        let labels: HashSet<&str> = all().flat_map(|tokens| labels(tokens)).collect();
-        let mut wanted = all().flat_map(|tokens| named_by(tokens, "extern"));
+        let labels: HashSet<&str> = all().flat_map(|file| file.labels.iter().copied()).collect();
+        let mut wanted = all().flat_map(|file| file.wanted.iter().copied());
         let form = match (labels.contains("_start"), wanted.any(|name| !labels.contains(name))) {
             (false, _) => "",
             (true, false) => "start",
@@ -255,6 +254,24 @@ pub(super) fn assembly<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a>
         (form, left_out)
     };
     Draft { form, left_out, ..draft }
+}
+
+/// The names in a file of assembly.
+struct Names<'a> {
+    labels: HashSet<&'a str>,
+    inserted: HashSet<&'a str>,
+    wanted: HashSet<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn of(text: &'a str) -> Names<'a> {
+        let tokens = scan(text, &ASSEMBLY);
+        Names {
+            labels: labels(&tokens).into_iter().collect(),
+            inserted: inserted(&tokens).into_iter().collect(),
+            wanted: named_by(&tokens, "extern").into_iter().collect(),
+        }
+    }
 }
 
 /// The names in `%include "…"`, without folders.
@@ -281,7 +298,9 @@ fn named_by<'a>(tokens: &[Token<'a>], directive: &str) -> Vec<&'a str> {
     for (place, token) in tokens.iter().enumerate() {
         let begins = token.begins_line || place > 0 && tokens[place - 1].is("[");
         if begins && token.text.eq_ignore_ascii_case(directive) {
-            let line = tokens[place + 1..].iter().take_while(|token| !token.begins_line);
+            let line = tokens[place + 1..]
+                .iter()
+                .take_while(|token| !token.begins_line && !matches!(token.text, "[" | "]"));
             names.extend(line.filter_map(Token::word));
         }
     }

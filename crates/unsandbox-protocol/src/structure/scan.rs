@@ -99,7 +99,7 @@ pub(super) enum Kind {
     Word,
     /// A string or a character, with its quotes.
     Text,
-    /// One character of anything else.
+    /// One character of anything else, or the dashes of an operator.
     Sign,
     /// A line that begins with `#`, with the lines that a backslash joins to it.
     Directive,
@@ -139,9 +139,11 @@ impl<'a> Token<'a> {
 /// How much of a file is read: time and memory are limited, since anybody may send a text.
 const LOOKED_AT_BYTES: usize = 512 * 1024;
 /// Expressions in strings in expressions, and so on.
-const NESTING_MAX: usize = 50;
+const NESTING_MAX: usize = 16;
 /// Quotes that are never closed: after so many, each is taken for a sign without a look at the rest of the text.
 const UNCLOSED_MAX: usize = 16;
+/// Slashes on one line that begin no regular expression: after so many, each is taken for a sign.
+const NO_REGEX_MAX: usize = 16;
 /// The longest regular expression.
 const REGEX_MAX_BYTES: usize = 1_000;
 /// How far before or behind a token others are looked for, where no bracket ends the search.
@@ -176,28 +178,30 @@ pub(super) fn opening(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     tokens[begin..at].iter().rposition(is_opening).map(|found| begin + found)
 }
 
-/// The tokens of a text without its comments.
-pub(super) fn scan<'a>(text: &'a str, syntax: &Syntax) -> Vec<Token<'a>> {
+/// The part of a text that is read, and the rest of it.
+pub(super) fn looked_at(text: &str) -> (&str, &str) {
     let mut end = text.len().min(LOOKED_AT_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let mut scanner = Scanner {
-        text: &text[..end],
-        syntax,
-        at: 0,
-        depth: 0,
-        tokens: Vec::new(),
-        unclosed: Cell::new(0),
-    };
+    text.split_at(end)
+}
+
+/// The words behind the part of a text that is read, those of comments and strings, too.
+pub(super) fn words_behind(text: &str) -> impl Iterator<Item = &str> {
+    looked_at(text).1.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+/// The tokens of a text without its comments.
+pub(super) fn scan<'a>(text: &'a str, syntax: &Syntax) -> Vec<Token<'a>> {
+    let mut scanner = Scanner::new(looked_at(text).0, syntax);
     scanner.all();
     scanner.tokens
 }
 
 /// The expressions in a string, such as `x` in `"a${x}b"`.
 pub(super) fn expressions<'a>(text: &'a str, inserts: &str, syntax: &Syntax) -> Vec<&'a str> {
-    let scanner =
-        Scanner { text, syntax, at: 0, depth: 0, tokens: Vec::new(), unclosed: Cell::new(0) };
+    let scanner = Scanner::new(text, syntax);
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(place) = text[at..].find(inserts) {
@@ -216,9 +220,16 @@ struct Scanner<'a, 's> {
     depth: usize,
     tokens: Vec<Token<'a>>,
     unclosed: Cell<usize>,
+    /// Slashes on this line that begin no regular expression.
+    no_regex: usize,
 }
 
-impl<'a> Scanner<'a, '_> {
+impl<'a, 's> Scanner<'a, 's> {
+    fn new(text: &'a str, syntax: &'s Syntax) -> Scanner<'a, 's> {
+        let unclosed = Cell::new(0);
+        Scanner { text, syntax, at: 0, depth: 0, tokens: Vec::new(), unclosed, no_regex: 0 }
+    }
+
     fn all(&mut self) {
         let mut begins_line = true;
         while let Some(c) = self.rest().chars().next() {
@@ -253,7 +264,7 @@ impl<'a> Scanner<'a, '_> {
     }
 
     /// The kind and the end of the token that begins here.
-    fn token_at(&self, c: char, begins_line: bool) -> (Kind, usize) {
+    fn token_at(&mut self, c: char, begins_line: bool) -> (Kind, usize) {
         let at = self.at;
         if self.syntax.directives && c == '#' && begins_line {
             return (Kind::Directive, self.directive_end(at));
@@ -261,13 +272,23 @@ impl<'a> Scanner<'a, '_> {
         if let Some(end) = self.string_at(at, 0).flatten() {
             return (Kind::Text, end);
         }
-        let begins_regex = self.syntax.regex && c == '/' && self.may_begin_regex();
-        if let Some(end) = begins_regex.then(|| regex_end(self.text, at)).flatten() {
-            return (Kind::Text, end);
+        if self.syntax.regex && begins_line {
+            self.no_regex = 0;
+        }
+        let may_begin = self.syntax.regex && c == '/' && self.no_regex < NO_REGEX_MAX;
+        if may_begin && self.may_begin_regex() {
+            match regex_end(self.text, at) {
+                Some(end) => return (Kind::Text, end),
+                None => self.no_regex += 1,
+            }
         }
         if self.is_word(c) {
             let word = self.rest().find(|c| !self.is_word(c)).unwrap_or(self.rest().len());
             return (Kind::Word, at + word);
+        }
+        if c == '-' && self.syntax.line_comments.contains(&"--") {
+            // Of an operator: at each dash its end would be looked for again.
+            return (Kind::Sign, self.text.len() - self.rest().trim_start_matches('-').len());
         }
         (Kind::Sign, at + c.len_utf8())
     }
@@ -528,6 +549,9 @@ mod tests {
             block_comments: &[("/*", "*/", true)],
             ..LIKE_C
         };
+        let dashes = Syntax { line_comments: &["--"], ..LIKE_C };
+        assert_eq!(scan(&("-".repeat(512 * 1024 - 1) + ">"), &dashes).len(), 2);
+        scan(&"/[".repeat(256 * 1024), &syntax);
         for piece in ["`${", "`${a ", "'\\", "\"\\", "/[", "/*", "/", "{", "(", "`", "`x${`"] {
             for end in ["", "\n", "*/", "`", "}"] {
                 let text = piece.repeat(32 * 1024 / piece.len()) + end;
