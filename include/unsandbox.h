@@ -2512,8 +2512,11 @@ UNSANDBOX_API void unsandbox_probe_free(unsandbox_probe *probe);
 /* Tasks, for event loops */
 
 /**
- * Starts a program and returns at once: as unsandbox_client_execute where the request names a
+ * Starts a program and does not wait for it: as unsandbox_client_execute where the request names a
  * language, else as unsandbox_client_run.
+ *
+ * On "local:" the run is prepared before this returns: milliseconds for most requests, longer for
+ * large programs and files. An event loop that must not wait calls this on another thread.
  *
  * @param client     shared; may be used by several threads.
  * @param request    borrowed for the call.

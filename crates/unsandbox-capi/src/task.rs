@@ -94,8 +94,11 @@ fn start(
     Ok(Box::into_raw(Box::new(unsandbox_task { task, signal })))
 }
 
-/// Starts a program and returns at once: as unsandbox_client_execute where the request names a
+/// Starts a program and does not wait for it: as unsandbox_client_execute where the request names a
 /// language, else as unsandbox_client_run.
+///
+/// On "local:" the run is prepared before this returns: milliseconds for most requests, longer for
+/// large programs and files. An event loop that must not wait calls this on another thread.
 ///
 /// @param client     shared; may be used by several threads.
 /// @param request    borrowed for the call.

@@ -8,11 +8,14 @@ use crate::signals::Watch;
 use crate::terminal::{self, line};
 use log::{LevelFilter, Log, Metadata, Record};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use unsandbox::key_file::{self, KeyFile};
 use unsandbox::protocol::wire::KeyLimits;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
-use unsandbox::{Backend, CallContext, CancelToken, key_file};
+use unsandbox::{Backend, CallContext, CancelToken};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
 use unsandbox_server::{Caps, KeyRing, Keys, Listen, RATE_PER_MINUTE, Server, ServerOptions};
 
@@ -30,7 +33,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     start_log(args.verbose);
     raise_descriptor_limit();
     let options = ServerOptions {
-        keys: keys(&args)?,
+        keys: keys(&args, key_file::read)?,
         key_limits: key_limits(&args),
         compat: !args.no_compat,
         caps: caps(&args),
@@ -140,7 +143,8 @@ fn key_limits(args: &ServeArgs) -> KeyLimits {
 
 /// Takes the keys as they are now; on any fault the server keeps those that it has.
 fn read_keys_again(args: &ServeArgs, ring: &KeyRing) {
-    let read = keys(args).map_err(Failure::into_message);
+    // A pipe was read at the start; a second reading would wait for a writer.
+    let read = keys(args, key_file::read_regular).map_err(Failure::into_message);
     let replaced = read.and_then(|keys| {
         let count = keys.len();
         ring.replace(keys).map(|()| count).map_err(|error| error.to_string())
@@ -152,10 +156,10 @@ fn read_keys_again(args: &ServeArgs, ring: &KeyRing) {
     }
 }
 
-fn keys(args: &ServeArgs) -> Result<Keys, Failure> {
+fn keys(args: &ServeArgs, read: impl Fn(&Path) -> io::Result<KeyFile>) -> Result<Keys, Failure> {
     let mut keys = Keys::default();
     if let Some(path) = &args.keys {
-        let file = key_file::read(path).map_err(|error| {
+        let file = read(path).map_err(|error| {
             Failure::failed(format!("cannot read the keys file {}: {error}", path.display()))
         })?;
         match file.exposed {

@@ -7,6 +7,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc::sync_channel;
 
 /// Receives signals until it is dropped.
 pub(crate) struct Watch {
@@ -29,7 +30,7 @@ impl Watch {
     }
 
     /// As [`Watch::start`], but SIGHUP calls `on_reload`, unless the terminal of this process has closed and `nohup` is
-    /// not in use.
+    /// not in use. It is called on a thread of its own: a file that is slow to read must not delay a stop.
     pub(crate) fn start_server(
         on_reload: impl Fn() + Send + 'static,
         on_first: impl Fn() + Send + 'static,
@@ -37,10 +38,17 @@ impl Watch {
     ) -> Result<Watch, Failure> {
         let has_terminal = !hangup_is_ignored() && terminal_is_there();
         let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+        // One reload may wait: it begins after the signals that find it waiting.
+        let (sender, receiver) = sync_channel(1);
+        let reload = move || receiver.iter().for_each(|()| on_reload());
+        std::thread::Builder::new()
+            .name("unsandbox-reload".to_string())
+            .spawn(reload)
+            .map_err(failed)?;
         let reloads = move |signal| {
             let reloads = signal == SIGHUP && (!has_terminal || terminal_is_there());
             if reloads {
-                on_reload();
+                let _ = sender.try_send(());
             }
             reloads
         };

@@ -352,6 +352,34 @@ fn sighup_reads_the_keys_again_and_keeps_them_where_they_are_wrong() {
 }
 
 #[test]
+fn sighup_with_a_pipe_in_place_of_the_keys_is_refused_and_the_server_still_stops() {
+    let file = scratch("serve-fifo").join("keys");
+    private(&file, "first\n");
+    let served =
+        serve(&["--listen", "127.0.0.1:0", "--grace", "0", "--keys", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    signal(&served.child, "HUP");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(status_of(&served, "first"), 200);
+    signal(&served.child, "TERM");
+    let mut served = served;
+    wait_for("SIGTERM is obeyed", || served_has_ended(&served));
+    let mut log = String::new();
+    served.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(
+        log.contains("the keys stay as they were") && log.contains("not a regular file"),
+        "{log}"
+    );
+}
+
+/// Whether the process has exited; it stays a zombie until it is waited for.
+fn served_has_ended(served: &Served) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", served.child.id())).unwrap();
+    stat.rsplit(')').next().unwrap().trim().starts_with('Z')
+}
+
+#[test]
 fn the_end_of_its_terminal_stops_a_server_but_under_nohup() {
     for (hangup, goes_on) in [("--default-signal=HUP", false), ("--ignore-signal=HUP", true)] {
         let (person, program) = shell::terminal();

@@ -458,6 +458,34 @@ const DEEP: [(&str, &str); 2] = [
 ];
 
 #[test]
+fn arguments_that_a_small_stack_has_no_room_for_are_an_error_with_the_numbers() {
+    let engine = Engine::new(EngineOptions::default()).unwrap();
+    let run = |stack| {
+        let limits = Limits { stack_bytes: Some(stack), ..Limits::default() };
+        let long = "x".repeat(120_000);
+        let request = Request::new("bash", "echo $#").limits(limits);
+        execute_on(&engine, request.arg(&long).arg(&long).arg(&long))
+    };
+    let error = run(1 << 20).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Argument, "{error}");
+    let bytes = error.message().split(' ').find_map(|word| word.parse::<u64>().ok());
+    assert!(bytes.is_some_and(|bytes| (360_000..400_000).contains(&bytes)), "{error}");
+    assert!(error.message().contains("quarter of limits.stack_bytes, which is 1048576"), "{error}");
+    assert_eq!(run(16 << 20).unwrap().stdout_text(), "3\n");
+}
+
+#[test]
+fn the_largest_arguments_and_environment_fit_beside_the_stack_that_the_error_names() {
+    let engine = Engine::new(EngineOptions::default()).unwrap();
+    let limits = Limits { stack_bytes: Some(16 << 20), ..Limits::default() };
+    let mut request = Request::new("bash", "echo $#").limits(limits);
+    for number in 0..4096 {
+        request = request.arg("x".repeat(256)).env(format!("V{number:04}"), "y".repeat(250));
+    }
+    assert_eq!(execute_on(&engine, request).unwrap().stdout_text(), "4096\n");
+}
+
+#[test]
 fn the_stack_is_as_large_as_asked_for_and_counts_as_memory() {
     let stack = |bytes| Limits { stack_bytes: Some(bytes), ..Limits::default() };
     let little = Limits { memory_bytes: Some(32 << 20), ..Limits::default() };

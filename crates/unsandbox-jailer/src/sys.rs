@@ -428,13 +428,18 @@ pub fn poll<const N: usize>(
 /// Strings in the form that execve takes.
 pub struct Words<'a> {
     pointers: Vec<*const libc::c_char>,
-    strings: std::marker::PhantomData<&'a [CString]>,
+    strings: &'a [CString],
 }
 
 impl<'a> Words<'a> {
     pub fn of(strings: &'a [CString]) -> Words<'a> {
         let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
-        Words { pointers, strings: std::marker::PhantomData }
+        Words { pointers, strings }
+    }
+
+    /// As the kernel counts them: with the NUL byte of each, and its pointer.
+    pub fn bytes(&self) -> usize {
+        self.strings.iter().map(|s| s.as_bytes_with_nul().len() + size_of::<usize>()).sum()
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one trait behind which code is run: the engine, a server, later a store or a fleet around them.
 //!
-//! Submissions have two forms. In the event form (`submit`, `watch`, `cancel`) the backend answers at once and
+//! Submissions have two forms. In the event form (`submit`, `watch`, `cancel`) the backend does not wait for the run and
 //! reports to a sink; in the blocking form (`execute`, `submit_job`, `wait_job`, `cancel_job`) the calling thread
 //! waits. A backend needs to write only the event form.
 
@@ -168,8 +168,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
         ValidRequest::new(request)
     }
 
-    /// Takes one execution and returns at once. Whether it is accepted is an event: a backend may have to write
+    /// Takes one execution and does not wait for it. Whether it is accepted is an event: a backend may have to write
     /// it to a disk first, or to ask somebody.
+    ///
+    /// A backend may prepare the run on the calling thread before it returns: the engine reads the source, lays out the
+    /// files and, for the first run, starts its jailer. This takes milliseconds for most requests, and longer for the
+    /// largest ones. An event loop that must not wait calls it on another thread.
     ///
     /// The job's id is empty where an endpoint tells it only with the result.
     fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>);

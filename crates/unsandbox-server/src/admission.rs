@@ -108,9 +108,13 @@ async fn read_request(
     let caller = match found {
         None => Caller::default(),
         Some(found) => {
-            let target =
-                parts.uri.path_and_query().map_or(parts.uri.path(), |target| target.as_str());
-            let caller = found.verify(parts.method.as_str(), target, &bytes)?;
+            let (method, uri) = (parts.method.clone(), parts.uri.clone());
+            let (size, signed) = (if found.is_signed() { bytes.len() } else { 0 }, bytes.clone());
+            let verify = move || {
+                let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
+                found.verify(method.as_str(), target, &signed)
+            };
+            let caller = state.workers.run_sized(size, exchange.party(), verify).await?;
             exchange.count_for(Party::Key(caller.owner.clone()));
             caller
         }
@@ -123,7 +127,7 @@ async fn read_request(
 }
 
 /// The key of a request, if it needs one, by its head alone.
-fn check_head<'a>(keys: &'a Keys, parts: &Parts) -> Result<Option<Found<'a>>, Error> {
+fn check_head(keys: &Keys, parts: &Parts) -> Result<Option<Found>, Error> {
     let found = if keys.is_empty() {
         let via = parts.extensions.get::<Via>().copied().unwrap_or(Via::Tcp);
         refuse_web_pages(&parts.headers, parts.uri.authority().map(|a| a.as_str()), via)?;

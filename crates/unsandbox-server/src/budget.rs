@@ -114,6 +114,11 @@ impl Reservation {
         self.budget.0.bytes
     }
 
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Makes the reservation at least `bytes` large, as soon as they are free and within the party's share; false
     /// if that does not happen in time. A size above the share counts as the whole share.
     pub(crate) async fn enlarge(&mut self, bytes: usize) -> bool {

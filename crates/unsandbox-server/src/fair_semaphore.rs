@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A semaphore that is fair between parties: waiting parties get permits in turn, so that many requests of one
-//! party do not delay the first request of another.
+//! party do not delay the first request of another. It may also leave one permit that no party gets alone.
 
 use crate::party::Party;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use unsandbox_protocol::sync::lock;
@@ -14,25 +14,42 @@ pub(crate) struct FairSemaphore(Arc<Mutex<Queue>>);
 #[derive(Debug)]
 struct Queue {
     free: usize,
-    /// The waiters by party, only while nothing is free. The first party gets the next permit.
+    /// The most permits that one party holds at once.
+    each: usize,
+    /// The permits of each party that has any.
+    held: HashMap<Party, usize>,
+    /// The waiters by party. The first party below its bound gets the next permit.
     parties: VecDeque<(Party, VecDeque<oneshot::Sender<Permit>>)>,
 }
 
 /// A permit. When it is dropped, the next in the queue gets it.
 #[derive(Debug)]
-pub(crate) struct Permit(FairSemaphore);
+pub(crate) struct Permit {
+    semaphore: FairSemaphore,
+    party: Party,
+}
 
 impl FairSemaphore {
     pub(crate) fn new(at_once: usize) -> FairSemaphore {
-        FairSemaphore(Arc::new(Mutex::new(Queue { free: at_once, parties: VecDeque::new() })))
+        Self::bounded(at_once, at_once)
+    }
+
+    /// One party holds at most all permits but one.
+    pub(crate) fn leaving_one(at_once: usize) -> FairSemaphore {
+        Self::bounded(at_once, at_once - 1)
+    }
+
+    fn bounded(free: usize, each: usize) -> FairSemaphore {
+        let (held, parties) = (HashMap::new(), VecDeque::new());
+        FairSemaphore(Arc::new(Mutex::new(Queue { free, each, held, parties })))
     }
 
     pub(crate) async fn acquire(&self, party: Party) -> Permit {
         let receiver = {
             let mut queue = lock(&self.0);
-            if queue.free > 0 {
-                queue.free -= 1;
-                return Permit(self.clone());
+            if queue.free > 0 && queue.may_have_more(&party) {
+                queue.take(&party);
+                return Permit { semaphore: self.clone(), party };
             }
             let (sender, receiver) = oneshot::channel();
             match queue.parties.iter_mut().find(|(waiting, _)| *waiting == party) {
@@ -46,15 +63,39 @@ impl FairSemaphore {
 }
 
 impl Queue {
-    /// The next waiter that was not dropped.
-    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
-        while let Some((party, mut waiting)) = self.parties.pop_front() {
-            let next = std::iter::from_fn(|| waiting.pop_front()).find(|next| !next.is_closed());
+    fn may_have_more(&self, party: &Party) -> bool {
+        self.held.get(party).is_none_or(|held| *held < self.each)
+    }
+
+    fn take(&mut self, party: &Party) {
+        self.free -= 1;
+        *self.held.entry(party.clone()).or_default() += 1;
+    }
+
+    fn give_back(&mut self, party: &Party) {
+        self.free += 1;
+        if let Some(held) = self.held.get_mut(party) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(party);
+            }
+        }
+    }
+
+    /// The next waiter that was not dropped, of the first party that may have more.
+    fn next(&mut self) -> Option<(Party, oneshot::Sender<Permit>)> {
+        for _ in 0..self.parties.len() {
+            let (party, mut waiting) = self.parties.pop_front()?;
+            let mut next = None;
+            if self.may_have_more(&party) {
+                next = std::iter::from_fn(|| waiting.pop_front()).find(|next| !next.is_closed());
+            }
+            let found = next.map(|next| (party.clone(), next));
             if !waiting.is_empty() {
                 self.parties.push_back((party, waiting));
             }
-            if next.is_some() {
-                return next;
+            if found.is_some() {
+                return found;
             }
         }
         None
@@ -64,14 +105,17 @@ impl Queue {
 impl Drop for Permit {
     fn drop(&mut self) {
         let next = {
-            let mut queue = lock(&self.0.0);
+            let mut queue = lock(&self.semaphore.0);
+            queue.give_back(&self.party);
             let next = queue.next();
-            queue.free += usize::from(next.is_none());
+            if let Some((party, _)) = &next {
+                queue.take(party);
+            }
             next
         };
-        if let Some(next) = next {
+        if let Some((party, next)) = next {
             // If the waiter is gone by now, `send` returns the permit, and dropping it serves the next one.
-            drop(next.send(Permit(self.0.clone())));
+            drop(next.send(Permit { semaphore: self.semaphore.clone(), party }));
         }
     }
 }
@@ -108,6 +152,21 @@ mod tests {
         drop(first);
         drop(poll_now(other.as_mut()).expect("its turn, before the other 99"));
         assert!(poll_now(many[1].as_mut()).is_some());
+    }
+
+    #[test]
+    fn one_party_leaves_a_permit_to_the_others() {
+        let semaphore = FairSemaphore::leaving_one(2);
+        let held = poll_now(pin!(semaphore.acquire(party("a")))).expect("it is free");
+        let mut more = pin!(semaphore.acquire(party("a")));
+        assert!(poll_now(more.as_mut()).is_none());
+        drop(poll_now(pin!(semaphore.acquire(party("b")))).expect("it is left for the others"));
+        assert!(poll_now(more.as_mut()).is_none(), "a permit that another gives back is left, too");
+        drop(held);
+        let held = poll_now(more.as_mut()).expect("its turn");
+        let other = poll_now(pin!(semaphore.acquire(party("b")))).expect("it is free");
+        drop((held, other));
+        assert!(lock(&semaphore.0).held.is_empty());
     }
 
     #[test]

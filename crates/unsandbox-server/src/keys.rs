@@ -15,7 +15,7 @@ use unsandbox_protocol::{Error, ErrorCode, Owner};
 /// A key pair may sign its requests, or send its secret key as a bearer key; a bearer key stands alone.
 #[derive(Clone, Default)]
 pub struct Keys {
-    accounts: Vec<Account>,
+    accounts: Vec<Arc<Account>>,
 }
 
 /// The keys that a server accepts now: they can be replaced while it serves.
@@ -142,23 +142,23 @@ impl Keys {
 
     fn add(&mut self, public: Option<String>, secret: Secret) {
         let caller = Caller::of(public.as_deref().unwrap_or(secret.expose()));
-        self.accounts.push(Account { public, secret, caller });
+        self.accounts.push(Arc::new(Account { public, secret, caller }));
     }
 
     /// Looks the request's key up by its headers alone, before a body is read; a stale signature is refused
     /// here too.
-    pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Found<'_>, Error> {
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Found, Error> {
         let bearer = bearer(headers)?;
         // Old clients send an empty signature if they have none.
         let signature = header(headers, "x-signature")?.filter(|text| !text.is_empty());
         // Every account is compared, so that the time does not reveal which one matched. While a secret is
         // changed, two accounts have the same public key.
-        let matches = |account: &&Account| match (&account.public, signature) {
+        let matches = |account: &&Arc<Account>| match (&account.public, signature) {
             (Some(public), Some(_)) => Secret::new(public).matches(bearer),
             (_, None) => account.secret.matches(bearer),
             (None, Some(_)) => false,
         };
-        let accounts: Vec<&Account> = self.accounts.iter().filter(matches).collect();
+        let accounts: Vec<_> = self.accounts.iter().filter(matches).cloned().collect();
         if accounts.is_empty() {
             return Err(refused(match signature {
                 Some(_) => "the public key of this signed request is not known here",
@@ -187,13 +187,13 @@ impl fmt::Debug for Keys {
 }
 
 /// A known key. A signature must still be checked against the body.
-pub(crate) struct Found<'a> {
+pub(crate) struct Found {
     /// At least one.
-    accounts: Vec<&'a Account>,
+    accounts: Vec<Arc<Account>>,
     signed: Option<(String, String)>,
 }
 
-impl Found<'_> {
+impl Found {
     /// The party of the request. Without a signature the key is verified already; with one, anyone may claim it until
     /// the body is checked.
     pub(crate) fn party(&self, peer: Peer) -> Party {
@@ -202,6 +202,11 @@ impl Found<'_> {
             None => Party::Key(owner),
             Some(_) => Party::Peer(peer, Some(owner)),
         }
+    }
+
+    /// Whether the time of [`Found::verify`] grows with the body.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.signed.is_some()
     }
 
     pub(crate) fn verify(&self, method: &str, target: &str, body: &[u8]) -> Result<Caller, Error> {

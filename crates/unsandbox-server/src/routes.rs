@@ -9,7 +9,7 @@ use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, ended};
 use crate::state::State;
 use crate::submit::{Order, job_of_end, submit};
-use crate::workers::spawn_blocking;
+use crate::workers::{INLINE_BYTES, spawn_blocking};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery};
@@ -28,8 +28,6 @@ use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
 use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, ValidRequest};
 
-/// Work on more bytes than this is done on a worker thread, so that the event loop can serve other requests.
-const INLINE_BYTES: usize = 64 * 1024;
 /// The tier of every key of this server. The backend would report the tier of an engine without a server.
 const TIER: &str = "self-hosted";
 /// The longest wait of a long poll.
@@ -105,21 +103,23 @@ async fn take(
         return Err(reply::stopping().into());
     }
     let caps = state.caps;
-    let (request, listed, print, warnings) = offload(&state, &exchange, body.len(), move || {
-        // Released with the body, after decoding.
-        let _memory = memory;
-        let Incoming { request, wants_async, warnings } = decode(family, &parts, &body)?;
-        let mut request = ValidRequest::new(Cow::Owned(request))?;
-        caps.apply(&mut request)?;
-        let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
-        Ok((request, asynchronous || wants_async, print, warnings))
-    })
-    .await?;
+    let (request, memory, listed, print, warnings) = state
+        .workers
+        .run_sized(body.len(), exchange.party(), move || {
+            let Incoming { request, wants_async, warnings } = decode(family, &parts, &body)?;
+            let mut request = ValidRequest::new(Cow::Owned(request))?;
+            caps.apply(&mut request)?;
+            let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
+            Ok((request, memory, asynchronous || wants_async, print, warnings))
+        })
+        .await?;
     let owner = caller.owner;
     let keyed = key.zip(print).map(|(key, fingerprint)| Keyed { key, generation, fingerprint });
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
     noted.language(request.language().map(|language| language.name));
-    let accepted = submit(&state, Order { owner: owner.clone(), request, listed, keyed }).await?;
+    let party = exchange.party();
+    let order = Order { owner: owner.clone(), party, request, memory, listed, keyed };
+    let accepted = submit(&state, order).await?;
     noted.job(&accepted.job.job_id);
     if listed {
         // A job that was accepted before may have ended by now; the reply then has its result.
@@ -385,20 +385,6 @@ async fn encoded<T: Send + Sync + 'static>(
     let work = move || Ok((memory, encode(&source, shape)));
     let (memory, text) = state.workers.run_in_turn(party, work).await?;
     Ok(reply::json_in(memory, text))
-}
-
-/// Does work whose cost grows with `size`: here if it is small, else on a worker thread.
-async fn offload<T: Send + 'static>(
-    state: &State,
-    exchange: &Exchange,
-    size: usize,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    if size <= INLINE_BYTES {
-        work()
-    } else {
-        state.workers.run_in_turn(exchange.party(), work).await
-    }
 }
 
 /// The reply with a job.

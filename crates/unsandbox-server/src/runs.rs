@@ -162,3 +162,13 @@ impl Runs {
         }
     }
 }
+
+/// Resolves when the token is cancelled.
+pub(crate) async fn cancelled(token: &CancelToken) {
+    let (sender, receiver) = oneshot::channel();
+    let _guard = token.on_cancel(move || {
+        let _ = sender.send(());
+    });
+    // The sender lives in the token, and the token is borrowed here.
+    let _ = receiver.await;
+}

@@ -9,6 +9,7 @@ use crate::listen::{self, Listen, Socket};
 use crate::pace::Pace;
 use crate::party::Peer;
 use crate::routes::router;
+use crate::runs::cancelled;
 use crate::state::{ServerOptions, State};
 use crate::workers;
 use crate::write_deadline::WriteDeadline;
@@ -320,14 +321,4 @@ async fn accept_unix(listener: tokio::net::UnixListener, acceptor: &Acceptor) {
 async fn accept_failed(error: std::io::Error) {
     log::warn!("cannot accept a connection: {error}");
     tokio::time::sleep(ACCEPT_PAUSE).await;
-}
-
-/// Resolves when the token is cancelled.
-async fn cancelled(token: &CancelToken) {
-    let (sender, receiver) = oneshot::channel();
-    let _guard = token.on_cancel(move || {
-        let _ = sender.send(());
-    });
-    // The sender lives in the token, and the token is borrowed here.
-    let _ = receiver.await;
 }

@@ -2,14 +2,16 @@
 //! Submissions. The backend gets each key once, and a synchronous run is cancelled when its client leaves.
 
 use crate::acceptance::Acceptance;
+use crate::budget::Reservation;
 use crate::idempotency::{Claim, Entry, Keyed};
 use crate::party::Party;
 use crate::reply;
-use crate::runs::{Completion, End, Submitted, ended};
+use crate::runs::{Completion, End, Submitted, cancelled, ended};
 use crate::state::State;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use unsandbox_protocol::backend;
 use unsandbox_protocol::{
     CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Owner, Submission,
     ValidRequest,
@@ -18,7 +20,10 @@ use unsandbox_protocol::{
 /// A submission from the routes.
 pub(crate) struct Order {
     pub owner: Owner,
+    pub party: Party,
     pub request: ValidRequest<'static>,
+    /// The memory of the request, released when the backend has it.
+    pub memory: Arc<Reservation>,
     /// Whether it is an asynchronous job, which is listed and not tied to its connection.
     pub listed: bool,
     pub keyed: Option<Keyed>,
@@ -35,7 +40,7 @@ pub(crate) struct Accepted {
 ///
 /// The key is claimed here and not earlier: a key that is claimed and never submitted would be kept for ever.
 pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted, Error> {
-    let Order { owner, request, listed, keyed } = order;
+    let Order { owner, party, request, memory, listed, keyed } = order;
     let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
     let entry = claim.as_ref().map(|claim| claim.entry().clone());
     let token = CancelToken::new();
@@ -54,34 +59,60 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
     let end = is_first.then(|| {
         let context = CallContext::of(owner);
         let submission = Submission { listed, cancel: token, context, ..Submission::new(request) };
-        hand_over(state, submission, entry, acceptance.clone())
+        let (sink, end) = enter(state, &submission, entry, acceptance.clone());
+        // A task of its own: a key that is claimed has to get an answer, also after its client has left.
+        tokio::spawn(hand_over(state.clone(), party, submission, memory, sink));
+        end
     });
     let job = acceptance.wait().await.inspect_err(|_| attachment.token = None)?;
     Ok(Accepted { job, end, attachment })
 }
 
-fn hand_over(
+/// Enters a submission into the list of runs. The sink reports to that list, to the key and to the receiver.
+fn enter(
     state: &State,
-    submission: Submission<'static>,
+    submission: &Submission<'static>,
     entry: Option<Arc<Entry>>,
     acceptance: Arc<Acceptance>,
-) -> oneshot::Receiver<End> {
+) -> (Arc<Completion>, oneshot::Receiver<End>) {
     let number = state.runs.add(submission.cancel.clone());
     let (runs, keys) = (state.runs.clone(), state.idempotency.clone());
-    let (sink, receiver) =
-        Completion::new(Some(Submitted { runs, number, keys, entry, acceptance }));
+    Completion::new(Some(Submitted { runs, number, keys, entry, acceptance }))
+}
+
+/// Hands a submission to the backend, on a worker thread: a backend may prepare the run before it returns. A submission
+/// that is cancelled while it waits for its thread is not handed over.
+async fn hand_over(
+    state: Arc<State>,
+    party: Party,
+    submission: Submission<'static>,
+    memory: Arc<Reservation>,
+    sink: Arc<Completion>,
+) {
     // Checked after the run is in the list: a stop either finds the run there or is seen here.
     if state.is_stopping() {
-        sink.finished(Err(reply::stopping()));
-        return receiver;
+        return sink.finished(Err(reply::stopping()));
     }
-    let events: Arc<dyn EventSink> = sink.clone();
-    // Caught here, while the run is in the list. Whether the program ran is unknown.
-    let submitted = catch_unwind(AssertUnwindSafe(|| state.backend.submit(submission, events)));
-    if submitted.is_err() {
-        sink.finished(Err(reply::bug().with_may_have_run(true)));
-    }
-    receiver
+    let cancel = submission.cancel.clone();
+    let permit = tokio::select! {
+        biased;
+        () = cancelled(&cancel) => {
+            let stops = state.is_stopping();
+            let error = if stops { reply::stopping() } else { backend::cancelled(None) };
+            return sink.finished(Err(error));
+        }
+        permit = state.workers.submission(party) => permit,
+    };
+    drop(tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let events: Arc<dyn EventSink> = sink.clone();
+        // Caught here, while the run is in the list. Whether the program ran is unknown.
+        let submitted = catch_unwind(AssertUnwindSafe(|| state.backend.submit(submission, events)));
+        drop(memory);
+        if submitted.is_err() {
+            sink.finished(Err(reply::bug().with_may_have_run(true)));
+        }
+    }));
 }
 
 impl Accepted {

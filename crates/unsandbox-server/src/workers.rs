@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Worker threads beside the event loop. Work that grows with a request or a result waits for a permit. So do
 //! questions about jobs and keys, which a backend may have to ask another server. Languages and health are asked for by
-//! one request at a time. Work whose caller has left is not started.
+//! one request at a time. Work whose caller has left is not started. A backend may prepare a run before it returns from
+//! `submit`; submissions have threads of their own, so that slow ones delay neither replies nor questions.
 
-use crate::fair_semaphore::{FairSemaphore, Permit};
+use crate::fair_semaphore::FairSemaphore;
+pub(crate) use crate::fair_semaphore::Permit;
 use crate::party::Party;
 use crate::reply;
 use tokio::task::JoinHandle;
 use unsandbox_protocol::Error;
 
-/// Threads of the runtime for work beside the event loop.
-pub(crate) const THREADS: usize = 16;
+/// Work on more bytes than this is done on a worker thread, so that the event loop can serve other requests.
+pub(crate) const INLINE_BYTES: usize = 64 * 1024;
+/// Threads of the runtime for work beside the event loop: for all permits, and some for short work without one.
+pub(crate) const THREADS: usize = IN_TURN_MAX + SUBMISSIONS_MAX + QUESTIONS_MAX + 4;
 /// The most threads with work that grows with its input.
-const IN_TURN_MAX: usize = THREADS / 2;
+const IN_TURN_MAX: usize = 8;
+/// The most threads on which the backend takes submissions.
+const SUBMISSIONS_MAX: usize = 8;
 /// The most threads that wait for the backend's answer about a job or a key.
-const QUESTIONS_MAX: usize = THREADS / 4;
+const QUESTIONS_MAX: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Workers {
     in_turn: FairSemaphore,
+    submissions: FairSemaphore,
     questions: FairSemaphore,
 }
 
@@ -28,6 +35,8 @@ impl Default for Workers {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Workers {
             in_turn: FairSemaphore::new(cores.clamp(2, IN_TURN_MAX)),
+            // Slow submissions of one party leave a thread for those of the others.
+            submissions: FairSemaphore::leaving_one((cores + 1).clamp(3, SUBMISSIONS_MAX)),
             questions: FairSemaphore::new(QUESTIONS_MAX),
         }
     }
@@ -41,6 +50,21 @@ impl Workers {
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         with_permit(self.in_turn.acquire(party).await, work).await
+    }
+
+    /// Does work whose cost grows with `size`: here if it is small, else on a worker thread.
+    pub(crate) async fn run_sized<T: Send + 'static>(
+        &self,
+        size: usize,
+        party: Party,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if size <= INLINE_BYTES { work() } else { self.run_in_turn(party, work).await }
+    }
+
+    /// Waits until the party may hand a submission to the backend; the permit is held until the backend has it.
+    pub(crate) async fn submission(&self, party: Party) -> Permit {
+        self.submissions.acquire(party).await
     }
 
     /// Asks the backend about a job or a key, when its party gets a permit.

@@ -205,7 +205,8 @@ impl Client {
 
     /// Starts [`Client::execute`] and gives a task for it; `notify` is called once when it is done.
     ///
-    /// On `local:` it needs no thread of its own.
+    /// On `local:` it needs no thread of its own, and the run is prepared before this returns: milliseconds for most
+    /// requests, longer for large programs and files. An event loop that must not wait calls it on another thread.
     ///
     /// # Errors
     ///

@@ -36,7 +36,30 @@ pub struct KeyFile {
 ///
 /// Those of opening and reading it.
 pub fn read(path: &Path) -> io::Result<KeyFile> {
-    let mut file = File::open(path)?;
+    read_open(path, File::open(path)?)
+}
+
+/// As [`read`], but waits for nobody: only a regular file is read, not a pipe that may have no writer.
+///
+/// # Errors
+///
+/// Those of opening and reading it; `InvalidInput` if it is not a regular file.
+pub fn read_regular(path: &Path) -> io::Result<KeyFile> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NONBLOCK.bits() as i32,
+    );
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    read_open(path, file)
+}
+
+fn read_open(path: &Path, mut file: File) -> io::Result<KeyFile> {
     let mut text = String::new();
     file.read_to_string(&mut text)?;
     Ok(KeyFile { text: Secret::new(text), exposed: exposed(path, &file)? })

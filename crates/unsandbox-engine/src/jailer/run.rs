@@ -85,11 +85,14 @@ pub enum Progress {
     Finished,
 }
 
-/// The kernel's error for a file that may not be executed.
+// Errors of the kernel.
 const ENOENT: i32 = 2;
 const ENOEXEC: i32 = 8;
+const E2BIG: i32 = 7;
 const EACCES: i32 = 13;
 const NO_SPACE: i32 = 28; // ENOSPC
+/// A stack beside which all arguments and variables fit that a request may have, and their pointers.
+const ENOUGH_FOR_ARGUMENTS: u64 = 16 << 20;
 /// The most reads from one stream before the others get theirs.
 const READ_AT_ONCE: usize = 4;
 const READ_BYTES: usize = 64 * 1024;
@@ -410,6 +413,9 @@ impl Run {
             _ if trouble.layer == "files" && trouble.errno == NO_SPACE => {
                 do_not_fit(&trouble.what, &self.ending.limits)
             }
+            _ if trouble.layer == "program" && trouble.errno == E2BIG => {
+                arguments_do_not_fit(&trouble.what, &self.ending.limits)
+            }
             _ => refusal(trouble),
         }
     }
@@ -445,6 +451,15 @@ fn do_not_fit(what: &str, limits: &RunLimits) -> Error {
     Error::argument(format!(
         "input_files do not fit into the work directory: {what}; limits.work_bytes is {work_bytes} and \
          limits.work_files is {work_files}; raise them"
+    ))
+}
+
+/// The kernel gives arguments and environment a quarter of the soft limit of the stack, and at most 6 MB.
+fn arguments_do_not_fit(what: &str, limits: &RunLimits) -> Error {
+    Error::argument(format!(
+        "args and env do not fit beside the stack: {what}; they have a quarter of limits.stack_bytes, which is {}; \
+         raise it to {ENOUGH_FOR_ARGUMENTS} or more, or give the program a file or standard input",
+        limits.stack_bytes
     ))
 }
 

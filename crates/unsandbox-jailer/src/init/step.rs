@@ -215,9 +215,13 @@ impl<'a> Stepper<'a> {
         match failed {
             None => Ok(child),
             Some((stage, error)) => {
-                let program = step.argv.first().map_or("", String::as_str);
+                let mut program = step.argv.first().cloned().unwrap_or_default();
+                if error.raw_os_error() == Some(libc::E2BIG) {
+                    program
+                        .push_str(&format!(" with {} bytes of them", argv.bytes() + env.bytes()));
+                }
                 let _ = sys::reap(true);
-                Err(trouble(stage, program)(error))
+                Err(trouble(stage, &program)(error))
             }
         }
     }

@@ -22,7 +22,8 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs nothing. The code says what happens: `hold` runs until it is released or cancelled, `fail` too, to
 /// fail for a reason of ours then, `busy` is
-/// refused, `panic` panics, `late` and `late refusal` are answered when [`Fake::decide`] is opened, and the rest is in [`outcome`].
+/// refused, `panic` panics, `late` and `late refusal` are answered when [`Fake::decide`] is opened,
+/// `slow` keeps the thread of its submission while [`Fake::slow`] is closed, and the rest is in [`outcome`].
 #[derive(Default)]
 pub struct Fake {
     table: Arc<Table>,
@@ -30,6 +31,8 @@ pub struct Fake {
     pub decide: Arc<Gate>,
     /// Where `get_job` and `list_jobs` wait while it is closed.
     pub questions: Hold,
+    /// Where `submit` waits with `slow` while it is closed.
+    pub slow: Hold,
     /// Where `health` and `validate_key` wait while it is closed.
     pub itself: Hold,
 }
@@ -241,6 +244,10 @@ impl Backend for Fake {
             "panic" => {
                 self.table.inner.lock().unwrap().submissions += 1;
                 panic!("as the code says");
+            }
+            "slow" => {
+                self.slow.pass();
+                Fake::accept(&self.table, submission, sink);
             }
             "busy" => sink.finished(Err(Fake::busy())),
             // As a backend answers that writes to a disk first.
