@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use unsandbox_jailer::codec::{Blob, Wire};
 use unsandbox_jailer::commands::{ENTRIES_MAX, Entry, PLAN_HEAD, PlacedFile, Plan};
 
@@ -86,9 +86,9 @@ impl PlanFile {
             None => copy(&self.file, begin, &created, placed.len),
         }?;
         if backdate {
-            let mut time = rustix::time::clock_gettime(ClockId::RealtimeCoarse);
-            time.tv_nsec = 0;
-            time.tv_sec -= 1;
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            let second = since.map_or(0, |since| since.as_secs() as i64) - 1;
+            let time = Timespec { tv_sec: second, tv_nsec: 0 };
             let times = Timestamps { last_access: time, last_modification: time };
             rustix::fs::futimens(&created, &times)?;
         }

@@ -3,10 +3,10 @@
 //! of entries are bounded. The memory for it counts as the program's, so it holds names, not paths.
 
 use crate::sys;
-use std::ffi::OsString;
-use std::fs;
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType};
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -130,18 +130,36 @@ impl Walk {
 /// The entries of a folder below the tree, sorted by name.
 pub fn list(root: &OwnedFd, folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
     let opened = sys::open_beneath(root.as_fd(), &c_path(folder)?, true)?;
-    let listing = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
-    let entry = |found: fs::DirEntry| {
-        let kind = match found.file_type() {
-            Ok(kind) if kind.is_dir() => Kind::Folder,
-            Ok(kind) if kind.is_file() => Kind::File,
-            _ => Kind::Other,
-        };
-        Entry { name: found.file_name(), kind }
-    };
-    let mut entries: Vec<Entry> = listing.flatten().map(entry).take(most).collect();
+    let mut entries = Vec::new();
+    for found in Dir::read_from(&opened)? {
+        let found = found?;
+        let name = OsStr::from_bytes(found.file_name().to_bytes());
+        if name != "." && name != ".." {
+            let kind = kind_of(&opened, &found);
+            entries.push(Entry { name: name.to_owned(), kind });
+        }
+        if entries.len() == most {
+            break;
+        }
+    }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
+}
+
+fn kind_of(folder: &OwnedFd, found: &DirEntry) -> Kind {
+    let kind = match found.file_type() {
+        // Some file systems say it only when they are asked about the file itself.
+        FileType::Unknown => {
+            let found = rustix::fs::statat(folder, found.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+            found.map_or(FileType::Unknown, |found| FileType::from_raw_mode(found.st_mode))
+        }
+        kind => kind,
+    };
+    match kind {
+        FileType::Directory => Kind::Folder,
+        FileType::RegularFile => Kind::File,
+        _ => Kind::Other,
+    }
 }
 
 pub fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
