@@ -76,6 +76,7 @@ SECCOMP, LOCKS, LANDLOCK = LAYERS / "seccomp.rs", LAYERS / "locks.rs", LAYERS / 
 INIT, STEP, JAIL, TEMPLATE = JAIL_INIT / "mod.rs", JAIL_INIT / "step.rs", JAILER / "supervisor/jail.rs", LAYERS / "template.rs"
 SERVE = JAIL_INIT / "serve.rs"
 GROUPS, WATCH, COLLECT = LAYERS / "cgroup.rs", JAIL_INIT / "watch.rs", JAIL_INIT / "collect.rs"
+WALK = JAIL_INIT / "walk.rs"
 NETWORK = JAILER / "supervisor/network.rs"
 RUN, PLAN, ADDRESS = ENGINE / "jailer/run.rs", ENGINE / "programs/plan.rs", ENGINE / "egress/address.rs"
 VALIDATE, LIMITS = PROTOCOL / "validate.rs", PROTOCOL / "limits.rs"
@@ -143,7 +144,6 @@ WALL_KINDS = [
     Kind("mount flag", TEMPLATE, r"MountFlags::(NO\w+)", "MountFlags::empty()", first=SEEN),
     Kind("mount flag", JAIL, r"^        rustix::mount::mount_change\(c\"/\", (private)\).*?;\n", first=of_engine("standings").only("mounts are shared")),
     Kind("mount size", INIT, r",(max)=16", first=SEEN),
-    Kind("mount flag", INIT, r" \| MountFlags::(RDONLY)", first=SEEN),
     Kind("mount size", INIT, r",(nr_inodes)=\{inodes\}", first=HOSTILE.only("fills its file system", "as many empty files as fit")),
     # 0 means unlimited.
     Kind("mount size", INIT, r"(?<=nr_inodes=\{inodes\}\", )needs\.(work_bytes)", "0", first=HOSTILE.only("fills its file system")),
@@ -229,8 +229,8 @@ LIMIT_KINDS = [
     Kind("kept", SERVE, r"if (stepper\.cpu_is_used_up\(\)) \{", "if false {", first=KEPT),
     Kind("kept", WATCH, r"^        self\.(next_scan) = Instant::now\(\);\n", first=UNITS.only("watch")),
     Kind("artifacts", COLLECT, r"^        if (self\.count_left == 0|found\.len\(\) > self\.bytes_left) \{\n.*?\n        \}\n", first=HOSTILE.only("artifacts")),
-    Kind("artifacts", COLLECT, r"(depth) < DEPTH_MAX", "true", first=HOSTILE.only("artifacts")),
-    Kind("artifacts", COLLECT, r"\.(take)\(most\)", first=HOSTILE.only("artifacts")),
+    Kind("artifacts", WALK, r"self\.place\.(len)\(\) > DEPTH_MAX", "false", first=HOSTILE.only("artifacts")),
+    Kind("artifacts", WALK, r"if entries\.len\(\) (==) most", "if entries.len() == usize::MAX", first=HOSTILE.only("artifacts")),
     Kind("artifacts", COLLECT, r"if self\.(reported == REPORTED_MAX) \{\n.*?\n        \}\n", first=HOSTILE.only("artifacts")),
     Kind("output", RUN, r"bytes\.len\(\)\.(min)\(room\)", "bytes.len()", first=ENDS.only("writes_too_much")),
     Kind("output", RUN, r"^            self\.handle\.(stop)\(true\);\n", first=ENDS.only("writes_too_much")),

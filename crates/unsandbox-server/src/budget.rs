@@ -114,11 +114,6 @@ impl Reservation {
         self.budget.0.bytes
     }
 
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Makes the reservation at least `bytes` large, as soon as they are free and within the party's share; false
     /// if that does not happen in time. A size above the share counts as the whole share.
     pub(crate) async fn enlarge(&mut self, bytes: usize) -> bool {
@@ -191,6 +186,13 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.give_back();
+    }
+}
+
+#[cfg(test)]
+impl Reservation {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 

@@ -118,9 +118,10 @@ async fn take(
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
     noted.language(request.language().map(|language| language.name));
     let party = exchange.party();
-    let order = Order { owner: owner.clone(), party, request, memory, listed, keyed };
+    let noted_too = noted.clone();
+    let order =
+        Order { owner: owner.clone(), party, request, memory, listed, keyed, noted: noted_too };
     let accepted = submit(&state, order).await?;
-    noted.job(&accepted.job.job_id);
     if listed {
         // A job that was accepted before may have ended by now; the reply then has its result.
         let now = if accepted.is_repeated() {

@@ -2,6 +2,7 @@
 //! Submissions in progress. Their acceptance and their end are events, which wake the requests that wait for them.
 
 use crate::acceptance::Acceptance;
+use crate::access_log::Noted;
 use crate::idempotency::{Entry, Table};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -27,6 +28,7 @@ pub(crate) struct Submitted {
     /// The entry of its `Idempotency-Key`.
     pub entry: Option<Arc<Entry>>,
     pub acceptance: Arc<Acceptance>,
+    pub noted: Noted,
 }
 
 impl Completion {
@@ -81,6 +83,7 @@ impl Submitted {
 impl EventSink for Completion {
     fn event(&self, event: Event<'_>) {
         if let (Some(submitted), Event::Accepted(job)) = (&self.submitted, event) {
+            submitted.noted.job(&job.job_id);
             submitted.acceptance.set(Ok(job.clone()));
         }
     }

@@ -2,6 +2,7 @@
 //! Submissions. The backend gets each key once, and a synchronous run is cancelled when its client leaves.
 
 use crate::acceptance::Acceptance;
+use crate::access_log::Noted;
 use crate::budget::Reservation;
 use crate::idempotency::{Claim, Entry, Keyed};
 use crate::party::Party;
@@ -27,6 +28,8 @@ pub(crate) struct Order {
     /// Whether it is an asynchronous job, which is listed and not tied to its connection.
     pub listed: bool,
     pub keyed: Option<Keyed>,
+    /// What its line of the request log has.
+    pub noted: Noted,
 }
 
 /// A job that was accepted: for this request, or for an earlier one with the same key.
@@ -40,7 +43,7 @@ pub(crate) struct Accepted {
 ///
 /// The key is claimed here and not earlier: a key that is claimed and never submitted would be kept for ever.
 pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted, Error> {
-    let Order { owner, party, request, memory, listed, keyed } = order;
+    let Order { owner, party, request, memory, listed, keyed, noted } = order;
     let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
     let entry = claim.as_ref().map(|claim| claim.entry().clone());
     let token = CancelToken::new();
@@ -59,12 +62,13 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
     let end = is_first.then(|| {
         let context = CallContext::of(owner);
         let submission = Submission { listed, cancel: token, context, ..Submission::new(request) };
-        let (sink, end) = enter(state, &submission, entry, acceptance.clone());
+        let (sink, end) = enter(state, &submission, entry, acceptance.clone(), noted.clone());
         // A task of its own: a key that is claimed has to get an answer, also after its client has left.
         tokio::spawn(hand_over(state.clone(), party, submission, memory, sink));
         end
     });
     let job = acceptance.wait().await.inspect_err(|_| attachment.token = None)?;
+    noted.job(&job.job_id);
     Ok(Accepted { job, end, attachment })
 }
 
@@ -74,10 +78,11 @@ fn enter(
     submission: &Submission<'static>,
     entry: Option<Arc<Entry>>,
     acceptance: Arc<Acceptance>,
+    noted: Noted,
 ) -> (Arc<Completion>, oneshot::Receiver<End>) {
     let number = state.runs.add(submission.cancel.clone());
     let (runs, keys) = (state.runs.clone(), state.idempotency.clone());
-    Completion::new(Some(Submitted { runs, number, keys, entry, acceptance }))
+    Completion::new(Some(Submitted { runs, number, keys, entry, acceptance, noted }))
 }
 
 /// Hands a submission to the backend, on a worker thread: a backend may prepare the run before it returns. A submission

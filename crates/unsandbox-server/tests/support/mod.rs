@@ -210,9 +210,16 @@ impl Fake {
         }
         let sinks = if held { vec![sink.clone()] } else { Vec::new() };
         let owner = context.owner;
-        inner.jobs.insert(id.clone(), Entry { owner, listed, job: job.clone(), fails, sinks });
+        let entered = if held { pending.clone() } else { job.clone() };
+        inner.jobs.insert(id.clone(), Entry { owner, listed, job: entered, fails, sinks });
         drop(inner);
         sink.event(Event::Accepted(&pending));
+        // A job that runs has been accepted.
+        if let Some(entry) = table.inner.lock().unwrap().jobs.get_mut(&id)
+            && entry.job.status == Status::Pending
+        {
+            entry.job.status = Status::Running;
+        }
         table.changed.notify_all();
         if held {
             let table = table.clone();
