@@ -42,7 +42,7 @@ fn one_line_a_request_without_keys_bodies_and_queries() {
         "Authorization: Bearer the-secret-key\r\n",
         hold.as_bytes(),
     );
-    server.backend.wait_for(&Status::Running, 1);
+    server.backend.wait_for_accepted(2);
     drop(left);
     server.backend.wait_for(&Status::Cancelled, 1);
     server.stop.cancel();

@@ -47,6 +47,7 @@ struct Table {
 struct Inner {
     jobs: HashMap<String, Entry>,
     submissions: usize,
+    accepted: usize,
 }
 
 struct Entry {
@@ -115,6 +116,15 @@ impl Fake {
         let (_inner, wait) =
             self.table.changed.wait_timeout_while(inner, TEST_TIMEOUT, enough).unwrap();
         assert!(!wait.timed_out(), "{count} jobs never became {status}");
+    }
+
+    /// Waits until the sinks of `count` submissions have been told that they are accepted.
+    pub fn wait_for_accepted(&self, count: usize) {
+        let inner = self.table.inner.lock().unwrap();
+        let fewer = |inner: &mut Inner| inner.accepted < count;
+        let (_inner, wait) =
+            self.table.changed.wait_timeout_while(inner, TEST_TIMEOUT, fewer).unwrap();
+        assert!(!wait.timed_out(), "{count} submissions were never accepted");
     }
 
     pub fn submissions(&self) -> usize {
@@ -210,16 +220,10 @@ impl Fake {
         }
         let sinks = if held { vec![sink.clone()] } else { Vec::new() };
         let owner = context.owner;
-        let entered = if held { pending.clone() } else { job.clone() };
-        inner.jobs.insert(id.clone(), Entry { owner, listed, job: entered, fails, sinks });
+        inner.jobs.insert(id.clone(), Entry { owner, listed, job: job.clone(), fails, sinks });
         drop(inner);
         sink.event(Event::Accepted(&pending));
-        // A job that runs has been accepted.
-        if let Some(entry) = table.inner.lock().unwrap().jobs.get_mut(&id)
-            && entry.job.status == Status::Pending
-        {
-            entry.job.status = Status::Running;
-        }
+        table.inner.lock().unwrap().accepted += 1;
         table.changed.notify_all();
         if held {
             let table = table.clone();
