@@ -239,7 +239,7 @@ pub fn make_executable(parent: &Path, name: &CStr) -> io::Result<()> {
     Ok(())
 }
 
-fn c_path(path: &Path) -> io::Result<CString> {
+pub fn c_path(path: &Path) -> io::Result<CString> {
     use std::os::unix::ffi::OsStrExt;
     CString::new(path.as_os_str().as_bytes())
         .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))

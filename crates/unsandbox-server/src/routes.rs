@@ -118,9 +118,8 @@ async fn take(
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
     noted.language(request.language().map(|language| language.name));
     let party = exchange.party();
-    let noted_too = noted.clone();
     let order =
-        Order { owner: owner.clone(), party, request, memory, listed, keyed, noted: noted_too };
+        Order { owner: owner.clone(), party, request, memory, listed, keyed, noted: noted.clone() };
     let accepted = submit(&state, order).await?;
     if listed {
         // A job that was accepted before may have ended by now; the reply then has its result.

@@ -3,9 +3,10 @@
 //! `artifacts/`, and those of the work directory that were asked for. It sends descriptors of regular files, opened
 //! without following any link, and reads no content.
 
+use crate::folder::c_path;
 use crate::init::baseline::Baseline;
 use crate::init::pattern::{Pattern, is_hidden};
-use crate::init::walk::{ARTIFACTS, WORK, Walk, c_path, list};
+use crate::init::walk::{ARTIFACTS, SCANNED_MAX, WORK, Walk, list};
 use crate::sys;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -21,8 +22,6 @@ const LEFT_MAX_COUNT: usize = 100;
 const LEFT_MAX_BYTES: usize = 32 << 10;
 /// Names of skipped files that are reported one by one.
 const REPORTED_MAX: u64 = 10;
-/// Entries of a folder of compiled files.
-const WANTED_MAX: usize = 10_000;
 /// How long the work directory is searched: names and patterns may be such that to match them takes long.
 const SEARCH_TIME: Duration = Duration::from_secs(2);
 /// How long to retry while the engine has too many descriptors to receive.
@@ -130,7 +129,7 @@ impl<F: Fn(FromInit, &[BorrowedFd<'_>]) -> io::Result<()>> ArtifactCollector<F> 
             return self.give(path, &name, kind);
         };
         let folder = path.parent().unwrap_or(Path::new(""));
-        let listed = list(&self.root, folder, WANTED_MAX).unwrap_or_default();
+        let listed = list(&self.root, folder, SCANNED_MAX).unwrap_or_default();
         let names = listed.into_iter().map(|entry| entry.name);
         let matches = |found: &OsString| {
             let found = found.to_string_lossy();

@@ -152,7 +152,7 @@ impl Tree {
 
     /// A regular file and its length.
     pub fn read(&self, path: &str) -> io::Result<(OwnedFd, u64)> {
-        let file = File::from(sys::open_beneath(self.root.as_fd(), &c_path(path)?, false)?);
+        let file = File::from(sys::open_beneath(self.root.as_fd(), &sys::c_string(path)?, false)?);
         let found = file.metadata()?;
         match found.is_file() {
             true => Ok((file.into(), found.len())),
@@ -163,7 +163,7 @@ impl Tree {
     /// The first entries of a folder whose names follow `after`, and whether there are more.
     pub fn list(&self, path: &str, after: &[u8]) -> io::Result<(Vec<Entry>, bool)> {
         let path = if path.is_empty() { "." } else { path };
-        let opened = sys::open_beneath(self.root.as_fd(), &c_path(path)?, true)?;
+        let opened = sys::open_beneath(self.root.as_fd(), &sys::c_string(path)?, true)?;
         let (names, has_more) = folder::entries_after(opened.as_fd(), after, ENTRIES_MAX)?;
         Ok((names.iter().map(|name| entry(&opened, name)).collect(), has_more))
     }
@@ -223,10 +223,6 @@ fn entry(folder: &OwnedFd, name: &CString) -> Entry {
         is_folder: kind == Ok(FileType::Directory),
         len: if is_file { len } else { 0 },
     }
-}
-
-fn c_path(path: &str) -> io::Result<CString> {
-    c_name(OsStr::new(path))
 }
 
 fn c_name(name: &OsStr) -> io::Result<CString> {

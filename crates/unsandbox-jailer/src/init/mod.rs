@@ -24,6 +24,7 @@ use crate::init::oom::OomScore;
 use crate::init::serve::Server;
 use crate::init::step::{Outcome, Received, Stepper};
 use crate::init::streams::{RunStreams, Streams};
+use crate::init::walk::{ARTIFACTS, WORK};
 use crate::layers::ablation::{self, is_left_out};
 use crate::layers::cgroup::OpenGroup;
 use crate::layers::level::Level;
@@ -83,7 +84,7 @@ const FOLDER: &str = "temporary directory";
 /// Where the one writable file system of a full jail is mounted.
 const TMP: &str = "/tmp";
 /// Directories of the writable tree: work directory, shared memory, home, compiled programs.
-const OWN_DIRECTORIES: [&str; 4] = ["input", ".shm", "home", "build"];
+const OWN_DIRECTORIES: [&str; 4] = [WORK, ".shm", "home", "build"];
 /// Inodes for these directories, in addition to the program's.
 const OWN_INODES: u64 = 32;
 
@@ -413,7 +414,7 @@ impl Run<'_> {
         files: &[PlacedFile],
         mut contents: PlanFile,
     ) -> JailResult<Baseline> {
-        let work = tmp.join("input");
+        let work = tmp.join(WORK);
         // An error here is a full file system: the jail's own, or the host's.
         let layer = if self.level == Level::Full { "files" } else { FOLDER };
         let here = work.display();
@@ -429,7 +430,7 @@ impl Run<'_> {
         if let (false, Some(last), 2..) = (backdate, times.last(), files.len()) {
             files::await_tick(*last);
         }
-        let artifacts = work.join("artifacts");
+        let artifacts = tmp.join(ARTIFACTS);
         if !artifacts.exists() {
             let what = format!("make {}", artifacts.display());
             fs::create_dir(&artifacts).map_err(trouble(layer, &what))?;

@@ -2,6 +2,7 @@
 //! Searches folders below the writable tree, whatever a program has made of them: no link is followed, and depth and number
 //! of entries are bounded. The memory for it counts as the program's, so it holds names, not paths.
 
+use crate::folder::c_path;
 use crate::sys;
 use rustix::fs::{AtFlags, Dir, DirEntry, FileType};
 use std::ffi::{OsStr, OsString};
@@ -16,7 +17,7 @@ pub const ARTIFACTS: &str = "input/artifacts";
 /// They are searched this deep.
 const DEPTH_MAX: usize = 8;
 /// Directory entries that are read in all, so that a directory of a million names costs no more than this.
-const SCANNED_MAX: usize = 10_000;
+pub const SCANNED_MAX: usize = 10_000;
 
 /// The files below a folder, those of a folder before those of its folders, sorted by name.
 pub struct Walk {
@@ -160,9 +161,4 @@ fn kind_of(folder: &OwnedFd, found: &DirEntry) -> Kind {
         FileType::RegularFile => Kind::File,
         _ => Kind::Other,
     }
-}
-
-pub fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
-    std::ffi::CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }

@@ -186,7 +186,7 @@ pub(super) fn cobol<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::lay_out;
+    use super::super::tests::{lay_out, uploaded};
     use super::super::{Layout, Upload};
 
     fn laid<'a>(language: &str, code: &'a str, files: &'a [(String, Vec<u8>)]) -> Layout<'a> {
@@ -218,14 +218,12 @@ mod tests {
             ("d.f90", "subroutine s(program)\nprogram = 1\nend"),
             ("e.f90", "integer :: i\ni = 1\nend"),
         ];
-        let files: Vec<(String, Vec<u8>)> =
-            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        let files = uploaded(&files);
         assert_eq!(laid("fortran", "print *, 1\nend", &files).sources, ["b.f", "d.f90"]);
         assert_eq!(laid("fortran", "subroutine x\nend", &files).sources.len(), 5);
         let files =
             [("a.cbl", "01 X PIC 9."), ("b.cob", "identification division. program-id. b.")];
-        let files: Vec<(String, Vec<u8>)> =
-            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        let files = uploaded(&files);
         assert_eq!(laid("cobol", "program-id. p.", &files).sources, ["b.cob"]);
     }
 
@@ -248,8 +246,7 @@ mod tests {
             ("b.f90", "MODULE B\nend module"),
             ("c.f90", "! use a\nmodule c\nend"),
         ];
-        let files: Vec<(String, Vec<u8>)> =
-            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        let files = uploaded(&files);
         assert_eq!(laid("fortran", "use a\nend", &files).sources, ["b.f90", "a.f90", "c.f90"]);
     }
 }

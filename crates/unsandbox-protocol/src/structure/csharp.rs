@@ -40,21 +40,20 @@ const MAINS_MAX: usize = 1_000;
 const COLUMN_MAX: usize = 100;
 
 pub(super) fn csharp<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
-    let (rewritten, own) = {
+    let (written, own) = {
         let tokens = scan(&draft.text, &CSHARP);
         // A longer text would lose its end.
         let is_whole = looked_at(&draft.text).1.is_empty();
         let parts = Parts::of(&tokens);
-        let rewrites = parts.has_statements && is_whole;
-        (rewrites.then(|| parts.written(&draft.text, &tokens)), mains(&tokens))
+        let written = match parts.has_statements && is_whole {
+            true => Some(parts.written(&draft.text, &tokens)),
+            false => waiting_main(&draft.text, &tokens).map(|text| (text, "")),
+        };
+        (written, mains(&tokens))
     };
     let theirs = others.iter().flat_map(|other| mains(&scan(other.text, &CSHARP)));
     let all: Vec<String> = own.into_iter().chain(theirs).take(MAINS_MAX).collect();
-    let waiting = match rewritten {
-        Some(_) => None,
-        None => waiting_main(&draft.text),
-    };
-    match rewritten.or(waiting) {
+    match written {
         Some((text, class)) if !class.is_empty() => {
             let entry = if all.is_empty() { String::new() } else { class.to_string() };
             Draft { text: Cow::Owned(text), form: "statements", entry, ..draft }
@@ -65,8 +64,7 @@ pub(super) fn csharp<'a>(draft: Draft<'a>, others: &[Source<'_>]) -> Draft<'a> {
 }
 
 /// A `Main` that waits, which the compiler does not start, is given one beside it that does.
-fn waiting_main(text: &str) -> Option<(String, &'static str)> {
-    let tokens = scan(text, &CSHARP);
+fn waiting_main(text: &str, tokens: &[Token<'_>]) -> Option<String> {
     let is_main = |place: usize| {
         let next = tokens.get(place + 1).is_some_and(|next| next.is("("));
         tokens[place].is("Main") && next && tokens[place].depth > 0
@@ -96,7 +94,7 @@ fn waiting_main(text: &str) -> Option<(String, &'static str)> {
     };
     // Before the attributes of the method, on its line.
     let at = head.first().map_or(tokens[place].at, |first| first.at);
-    Some((format!("{}{beside}{}", &text[..at], &text[at..]), ""))
+    Some(format!("{}{beside}{}", &text[..at], &text[at..]))
 }
 
 /// Where several classes have a `Main`, one called `Main` or `Program`, else the first one, of the source if it has one;

@@ -397,7 +397,7 @@ pub(super) fn haxe(draft: Draft<'_>) -> Draft<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::lay_out;
+    use super::super::tests::{lay_out, uploaded};
     use super::super::{Layout, Upload};
 
     fn laid<'a>(language: &str, code: &'a str) -> Layout<'a> {
@@ -420,8 +420,7 @@ mod tests {
             ("x_test.go", "package main"),
             ("program.go", "package main\nfunc main() {}"),
         ];
-        let files: Vec<(String, Vec<u8>)> =
-            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        let files = uploaded(&files);
         let upload = Upload { code: "package main\nfunc main() {}", files: &files };
         assert_eq!(lay_out("go", upload).sources, ["util.go"]);
     }
@@ -444,8 +443,7 @@ mod tests {
             ("f_windows_test.go", "package main"),
             ("h.go", "\u{feff}package main"),
         ];
-        let files: Vec<(String, Vec<u8>)> =
-            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        let files = uploaded(&files);
         let upload = Upload { code: windows, files: &files };
         let built = ["d.go", "e.go", "f_linux.go", "linux_f.go", "windows.go", "h.go"];
         assert_eq!(lay_out("go", upload).sources[..], built[..]);

@@ -131,7 +131,7 @@ fn java_main(tokens: &[Token<'_>], place: usize, outer: Option<&Type<'_>>) -> Op
 #[cfg(test)]
 mod tests {
     use super::super::Upload;
-    use super::super::tests::lay_out;
+    use super::super::tests::{lay_out, uploaded};
 
     /// The source's name and the entry.
     fn laid(code: &str) -> [String; 2] {
@@ -200,8 +200,7 @@ mod tests {
             ("D.java", "class D { }"),
             ("META-INF/services/java.lang.Runnable", "x.D\n"),
         ];
-        let files: Vec<(String, Vec<u8>)> =
-            files.map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).into();
+        let files = uploaded(&files);
         let main = "public static void main(String[] a) throws Exception";
         let code = format!("class M {{ {main} {{ new A(); Class.forName(\"x.C\"); }} }}");
         let found = lay_out("java", Upload { code: &code, files: &files });

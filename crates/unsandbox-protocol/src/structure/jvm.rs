@@ -494,7 +494,7 @@ fn has_statements(tokens: &[Token<'_>], declares: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::Upload;
-    use super::super::tests::lay_out;
+    use super::super::tests::{lay_out, uploaded};
 
     /// The source's name, the entry and the form.
     fn laid(language: &str, code: &str) -> [String; 3] {
@@ -502,8 +502,7 @@ mod tests {
     }
 
     fn laid_with(language: &str, code: &str, files: &[(&str, &str)]) -> [String; 3] {
-        let files: Vec<(String, Vec<u8>)> =
-            files.iter().map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).collect();
+        let files = uploaded(files);
         let found = lay_out(language, Upload { code, files: &files });
         [found.source, found.entry, found.form.to_string()]
     }

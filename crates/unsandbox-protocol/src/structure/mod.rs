@@ -240,6 +240,11 @@ mod tests {
         layout(language, language.offered(), upload)
     }
 
+    /// Files as a request has them.
+    pub(super) fn uploaded(files: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
+        files.iter().map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).collect()
+    }
+
     fn files(names: &[&str]) -> Vec<(String, Vec<u8>)> {
         names.iter().map(|name| (name.to_string(), Vec::new())).collect()
     }

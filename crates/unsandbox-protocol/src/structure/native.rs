@@ -309,20 +309,16 @@ fn named_by<'a>(tokens: &[Token<'a>], directive: &str) -> Vec<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::lay_out;
+    use super::super::tests::{lay_out, uploaded};
     use super::super::{Layout, Upload};
 
     fn laid<'a>(language: &str, code: &'a str, files: &'a [(String, Vec<u8>)]) -> Layout<'a> {
         lay_out(language, Upload { code, files })
     }
 
-    fn files(files: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
-        files.iter().map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())).collect()
-    }
-
     #[test]
     fn uploaded_sources_are_compiled_with_the_program() {
-        let given = files(&[
+        let given = uploaded(&[
             ("util.c", "int twice(int x) { return 2 * x; }"),
             ("util.h", "int twice(int x);"),
             ("part.c", "static int part;"),
@@ -335,10 +331,10 @@ mod tests {
         assert_eq!(laid("c", code, &given).sources, ["util.c", "only.c", "test.c"]);
         let library = "int helper(void) { return 1; }";
         assert!(laid("c", library, &given).sources.contains(&"other.c".to_string()));
-        let itself = files(&[("prog.c", code), ("main.c", library)]);
+        let itself = uploaded(&[("prog.c", code), ("main.c", library)]);
         let found = laid("c", code, &itself);
         assert_eq!((&*found.source, &*found.sources), ("prog.c", &["main.c".to_string()][..]));
-        let renamed = files(&[("main.c", library)]);
+        let renamed = uploaded(&[("main.c", library)]);
         let found = laid("c", code, &renamed);
         assert_eq!((&*found.source, &*found.sources), ("main_1.c", &["main.c".to_string()][..]));
     }
@@ -346,14 +342,14 @@ mod tests {
     #[test]
     fn headers_and_further_sources_are_read_as_well() {
         let openmp = "#pragma omp parallel\n";
-        let header = files(&[("a.h", "#include \"deep/b.h\""), ("deep/b.h", openmp)]);
+        let header = uploaded(&[("a.h", "#include \"deep/b.h\""), ("deep/b.h", openmp)]);
         assert_eq!(laid("c", "#include \"a.h\"\nint main() {}", &header).form, "openmp");
         assert_eq!(laid("c", "int main() {}", &header).form, "");
-        let second = files(&[("util.cpp", openmp)]);
+        let second = uploaded(&[("util.cpp", openmp)]);
         assert_eq!(laid("cpp", "int main() {}", &second).form, "openmp");
-        let part = files(&[("a.h", "#include \"part.c\""), ("part.c", "int part;")]);
+        let part = uploaded(&[("a.h", "#include \"part.c\""), ("part.c", "int part;")]);
         assert!(laid("c", "#include \"a.h\"\nint main() {}", &part).sources.is_empty());
-        let zig = files(&[("util.zig", "const c = @cImport(@cInclude(\"math.h\"));")]);
+        let zig = uploaded(&[("util.zig", "const c = @cImport(@cInclude(\"math.h\"));")]);
         assert_eq!(laid("zig", "const util = @import(\"util.zig\");", &zig).form, "libc");
     }
 
@@ -366,7 +362,7 @@ mod tests {
             ("d", "a.d", "string s = `\"` ~ r\"\\\"; string t = `int main() { }`;"),
             ("vala", "a.vala", "string s = \"\"\" \" int main() { } \"\"\";"),
         ] {
-            let given = files(&[(name, text)]);
+            let given = uploaded(&[(name, text)]);
             let found = laid(language, "int main() { return 0; }", &given);
             assert_eq!(found.sources, [name], "{text}");
         }
@@ -392,12 +388,12 @@ mod tests {
         let calls = "extern printf, exit\nglobal _start\n_start: call exit";
         assert_eq!(form("assembly", calls), "start-libc");
         assert_eq!(form("assembly", "extern printf\nglobal main\nmain: call printf"), "");
-        let own = files(&[
+        let own = uploaded(&[
             ("say.asm", "global exit\nexit: ret"),
             ("p.asm", "[global printf]\nprintf: ret"),
         ]);
         assert_eq!(laid("assembly", calls, &own).form, "start");
-        let own = files(&[("a.asm", "main: ret"), ("b.asm", "%macro m"), ("c.nasm", "f: ret")]);
+        let own = uploaded(&[("a.asm", "main: ret"), ("b.asm", "%macro m"), ("c.nasm", "f: ret")]);
         let found = laid("assembly", "%INCLUDE 'x/b.asm'\nmain: ret", &own);
         assert_eq!(found.sources, ["c.nasm"]);
     }
