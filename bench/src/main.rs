@@ -7,6 +7,7 @@ mod call;
 mod cold;
 mod faces;
 mod network;
+mod print;
 mod python;
 
 use std::time::{Duration, Instant};
@@ -14,11 +15,12 @@ use unsandbox::Error;
 
 type Part = fn() -> Result<(), Error>;
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("faces", faces::measure_all),
     ("cold", cold::measure_all),
     ("call", call::measure_all),
     ("network", network::measure_all),
+    ("print", print::measure_all),
     ("python", python::measure_all),
 ];
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Builds the jailer's program and leaves it where `src/jailer/start.rs` includes it, so that whatever builds the
-//! engine (cargo, pip, make) needs no second step.
+//! Builds the jailer's program and the objects for programs, and leaves them where `src/jailer/start.rs` and
+//! `src/programs/live.rs` include them, so that whatever builds the engine (cargo, pip, make) needs no second step.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,47 @@ fn main() {
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         return; // the engine is empty there
     }
-    let source = Path::new(unsandbox_jailer::MANIFEST_DIR);
+    println!("cargo:rerun-if-changed=build.rs");
+    build_jailer();
+    build_object("python");
+    build_object("stdio");
+}
+
+fn build_jailer() {
+    let (mut build, target) = nested(unsandbox_jailer::MANIFEST_DIR, "build", "jailer-target");
+    build.args(["--bin", "unsandbox-jailer"]);
+    if of_the_hostile_suite() {
+        build.args(["--features", "ablation"]);
+    }
+    run(build, "the jailer");
+    let program = target.join("unsandbox-jailer");
+    println!("cargo:rustc-env=UNSANDBOX_JAILER_PROGRAM={}", program.display());
+}
+
+/// Builds the object that is this feature of its crate.
+fn build_object(feature: &str) {
+    let folder = format!("{feature}-target");
+    let (mut build, target) = nested(unsandbox_preload::MANIFEST_DIR, "rustc", &folder);
+    build.args(["--lib", "--crate-type", "cdylib", "--features", feature]);
+    // Programs load it, also where programs of Rust are static.
+    build.args(["--", "-C", "target-feature=-crt-static"]);
+    run(build, "an object for programs");
+    let (name, object) = (feature.to_uppercase(), target.join("libunsandbox_preload.so"));
+    println!("cargo:rustc-env=UNSANDBOX_{name}_OBJECT={}", object.display());
+}
+
+/// A command of cargo for something that programs carry, and the folder in which its result will be.
+fn nested(source: &str, command: &str, folder: &str) -> (Command, PathBuf) {
+    let source = Path::new(source);
     for changed in ["src", "Cargo.toml"] {
         println!("cargo:rerun-if-changed={}", source.join(changed).display());
     }
-    println!("cargo:rerun-if-changed=build.rs");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let target_dir = out.join("jailer-target");
+    let target_dir = out.join(folder);
     let triple = env::var("TARGET").expect("cargo sets TARGET");
     let mut build = Command::new(env::var_os("CARGO").expect("cargo sets CARGO"));
     build
-        .args(["build", "--release", "--bin", "unsandbox-jailer", "--target", &triple])
+        .args([command, "--release", "--target", &triple])
         .arg("--manifest-path")
         .arg(source.join("Cargo.toml"))
         .arg("--target-dir")
@@ -28,9 +58,6 @@ fn main() {
     // Its bytes travel in every library, module and command; it waits for the kernel most of its time.
     for (name, value) in [("STRIP", "symbols"), ("OPT_LEVEL", "s"), ("PANIC", "abort")] {
         build.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
-    }
-    if of_the_hostile_suite() {
-        build.args(["--features", "ablation"]);
     }
     if locked(source) {
         build.arg("--locked");
@@ -41,10 +68,12 @@ fn main() {
     {
         build.env_remove(name);
     }
+    (build, target_dir.join(&triple).join("release"))
+}
+
+fn run(mut build: Command, what: &str) {
     let status = build.status().expect("cargo can be started");
-    assert!(status.success(), "the jailer did not build: {status}");
-    let program = target_dir.join(&triple).join("release/unsandbox-jailer");
-    println!("cargo:rustc-env=UNSANDBOX_JAILER_PROGRAM={}", program.display());
+    assert!(status.success(), "{what} did not build: {status}");
 }
 
 /// Whether this engine is for the hostile suite, whose jailer can leave layers out. Never a release.

@@ -64,6 +64,9 @@ struct Recipe {
     run: Vec<String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
+    /// A variant of `Live`.
+    #[serde(default = "no")]
+    live: String,
     #[serde(default)]
     artifact: Vec<String>,
     #[serde(default)]
@@ -94,6 +97,10 @@ struct Recipe {
 
 fn plain() -> String {
     "Plain".to_string()
+}
+
+fn no() -> String {
+    "No".to_string()
 }
 
 /// In the order of the file: the main program comes first.
@@ -241,10 +248,10 @@ fn write_language(out: &mut String, language: &Language) {
         let env: Vec<(&String, &String)> = recipe.env.iter().collect();
         let Recipe { structure, compile, run, artifact, pack, wasm, version, show, beside, .. } =
             recipe;
-        let Recipe { debian, pypi, npm, install, untested, .. } = recipe;
+        let Recipe { live, debian, pypi, npm, install, untested, .. } = recipe;
         let _ = writeln!(
             out,
-            "Recipe {{ programs: &[{}], structure: Structure::{structure}, compile: &{compile:?}, run: &{run:?}, env: &{env:?}, artifact: &{artifact:?}, \
+            "Recipe {{ programs: &[{}], structure: Structure::{structure}, compile: &{compile:?}, run: &{run:?}, env: &{env:?}, live: Live::{live}, artifact: &{artifact:?}, \
              pack: &{pack:?}, wasm: &{wasm:?}, version: &{version:?}, show: &{show:?}, beside: &{beside:?}, \
              debian: {debian:?}, pypi: {pypi:?}, npm: {npm:?}, install: {install:?}, untested: {untested} }},",
             programs.join(", ")

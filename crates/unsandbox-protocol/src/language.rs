@@ -35,6 +35,20 @@ pub enum Structure {
     Zig,
 }
 
+/// What makes the output of a program appear while it runs: line by line, and that of a program which prints much some
+/// milliseconds late.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Live {
+    /// The runtime does it, or a switch in the command; or nothing does.
+    No,
+    /// A module that Python loads at its start.
+    Python,
+    /// A file that the command names.
+    Ruby,
+    /// A shared object that the program loads, for what is printed with C's stdio.
+    Stdio,
+}
+
 /// One language: how it is called, and how it is compiled and run.
 #[derive(Debug)]
 pub struct Language {
@@ -94,6 +108,8 @@ pub struct Recipe {
     pub run: &'static [&'static str],
     /// Variables of the jail beyond the standard ones; `{memory}` and `{heap}` as in commands.
     pub env: &'static [(&'static str, &'static str)],
+    /// What makes its output appear while it runs.
+    pub live: Live,
     /// Files of the work directory that `return_artifact` gives (after compiling); empty: not compiled.
     /// A `*` in the last part of a path stands for any characters.
     pub artifact: &'static [&'static str],

@@ -2,6 +2,7 @@
 //! Turns a request into the plan for a jail's init: files, steps, environment, limits.
 
 use crate::egress;
+use crate::programs::live;
 use crate::programs::runtimes::Runtime;
 use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Then, Wanted};
 use unsandbox_jailer::message::Needs;
@@ -222,6 +223,11 @@ fn placed(
     let kept = uploaded.into_iter().filter(|(name, _)| Some(name) != replaces.as_ref());
     let mut files: Files = kept.map(|(name, content)| (work(&name), content)).collect();
     files.extend(beside.iter().map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())));
+    files.extend(
+        live::files(runtime.recipe.live)
+            .iter()
+            .map(|(name, bytes)| (name.to_string(), bytes.to_vec())),
+    );
     files.push((work(&program.source), text));
     Ok((program, files))
 }
@@ -371,7 +377,17 @@ fn environment(request: &Request, network_mode: NetworkMode, words: &Words<'_>) 
             OFFLINE_VARIABLES.map(|(name, value)| (name.to_string(), value.to_string())).to_vec()
         }
     };
-    variables(words, network.into_iter().chain(cpus(request)).chain(request.env.iter().cloned()))
+    let asked = request.env.iter().cloned().chain(live_variable(request, words));
+    variables(words, network.into_iter().chain(cpus(request)).chain(asked))
+}
+
+/// The request's own value of this variable stays behind ours.
+fn live_variable(request: &Request, words: &Words<'_>) -> Option<(String, String)> {
+    let (name, value) = live::variable(words.runtime.recipe.live, &request.flags)?;
+    let value = words.word(value);
+    let asked = request.env.iter().rfind(|(known, asked)| known == name && !asked.is_empty());
+    let value = asked.map_or(value.clone(), |(_, asked)| format!("{value}:{asked}"));
+    Some((name.to_string(), value))
 }
 
 /// Those of a compiler, which the request's are not for.
@@ -502,7 +518,7 @@ mod tests {
     /// If the jailer is replaced while a run waits, the new one has another folder. Text of the user does not change.
     #[test]
     fn a_plan_is_bound_to_the_tree_of_its_jail_and_nothing_else_changes() {
-        let request = Request::new("c", "int main;").arg("/a/1/7/x").env("MINE", "/a/1/7 /tmp");
+        let request = Request::new("rust", "int main;").arg("/a/1/7/x").env("MINE", "/a/1/7 /tmp");
         let request = request.input_file("data", "1");
         let valid = request.validate().unwrap();
         let language = valid.language().unwrap();
@@ -521,8 +537,32 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_output_live_comes_before_the_value_of_the_request_and_is_not_for_the_compiler() {
+        let plan = |request: Request| {
+            let valid = request.validate().unwrap();
+            let language = valid.language().unwrap();
+            let recipe = &language.recipes[0];
+            let runtime = Runtime { recipe, programs: Vec::new(), show: Vec::new() };
+            Prepared::new(valid, language, runtime).unwrap().bind("/a/1")
+        };
+        let value = |env: &[String], name: &str| {
+            let values = env.iter().filter_map(|pair| pair.strip_prefix(name));
+            values.map(str::to_string).collect::<Vec<_>>()
+        };
+        let program = plan(Request::new("c", "int main;").env("LD_PRELOAD", "/x.so:/y.so"));
+        let expected = "/a/1/build/live/stdio.so:/x.so:/y.so";
+        assert_eq!(value(&program.env, "LD_PRELOAD="), [expected]);
+        assert_eq!(value(&program.build_env, "LD_PRELOAD="), [""; 0]);
+        assert!(program.files.iter().any(|file| file.name == "build/live/stdio.so"));
+        let sanitized = plan(Request::new("c", "int main;").flag("-fsanitize=address"));
+        assert_eq!(value(&sanitized.env, "LD_PRELOAD="), [""; 0]);
+        let python = plan(Request::new("python", "").env("PYTHONPATH", ""));
+        assert_eq!(value(&python.env, "PYTHONPATH="), ["/a/1/build/live"]);
+    }
+
+    #[test]
     fn a_byte_order_mark_does_not_reach_the_compiler() {
-        let request = Request::new("c", "\u{feff}int main;");
+        let request = Request::new("rust", "\u{feff}int main;");
         let valid = request.validate().unwrap();
         let language = valid.language().unwrap();
         let runtime =

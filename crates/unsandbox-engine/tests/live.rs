@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a program has printed is there although it is ended, has crashed, or still runs; in the languages that would
+//! keep it in a buffer.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::*;
+use std::time::Duration;
+use unsandbox_engine::Engine;
+use unsandbox_protocol::{Backend, ErrorCode, Request, Status, Submission};
+
+/// The most that a slow compiler may take before its program prints.
+const SOON: Duration = Duration::from_secs(120);
+
+/// A language, and programs in it. `tick` prints that word on a line and sleeps; `crash` prints it and crashes;
+/// `million` prints the numbers from 0 to 999,999, each on its line, and sleeps; `order` prints `one`, starts a process
+/// that prints `two`, and prints `three`.
+struct Row {
+    language: &'static str,
+    tick: &'static str,
+    crash: &'static str,
+    million: &'static str,
+    order: &'static str,
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        language: "python",
+        tick: "import time\nprint('tick')\ntime.sleep(60)",
+        crash: "import os\nprint('tick')\nos.abort()",
+        million: "import time\nfor i in range(1000000): print(i)\ntime.sleep(60)",
+        order: "import os\nprint('one')\nos.system('echo two')\nprint('three')",
+    },
+    Row {
+        language: "c",
+        tick: "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\nint main() { puts(\"tick\"); sleep(60); }",
+        crash: "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\nint main() { puts(\"tick\"); abort(); }",
+        million: "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\nint main() { for (int i = 0; i < 1000000; i++) printf(\"%d\\n\", i); sleep(60); }",
+        order: "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\nint main() { puts(\"one\"); system(\"echo two\"); puts(\"three\"); }",
+    },
+    Row {
+        language: "cpp",
+        tick: "#include <iostream>\n#include <thread>\nint main() { std::cout << \"tick\\n\"; std::this_thread::sleep_for(std::chrono::seconds(60)); }",
+        crash: "#include <iostream>\nint main() { std::cout << \"tick\\n\"; throw 1; }",
+        million: "#include <iostream>\n#include <unistd.h>\nint main() { for (int i = 0; i < 1000000; i++) std::cout << i << \"\\n\"; sleep(60); }",
+        order: "#include <iostream>\n#include <cstdlib>\nint main() { std::cout << \"one\\n\"; std::system(\"echo two\"); std::cout << \"three\\n\"; }",
+    },
+    Row {
+        language: "d",
+        tick: "import std.stdio, core.thread; void main() { writeln(\"tick\"); Thread.sleep(60.seconds); }",
+        crash: "import std.stdio, core.stdc.stdlib; void main() { writeln(\"tick\"); abort(); }",
+        million: "import std.stdio, core.thread; void main() { foreach (i; 0 .. 1000000) writeln(i); Thread.sleep(60.seconds); }",
+        order: "import std.stdio, std.process; void main() { writeln(\"one\"); wait(spawnShell(\"echo two\")); writeln(\"three\"); }",
+    },
+    Row {
+        language: "awk",
+        tick: "BEGIN { print \"tick\"; system(\"sleep 60\") }",
+        crash: "BEGIN { print \"tick\"; system(\"kill -9 $PPID\") }",
+        million: "BEGIN { for (i = 0; i < 1000000; i++) print i; system(\"sleep 60\") }",
+        order: "BEGIN { print \"one\"; system(\"echo two\"); print \"three\" }",
+    },
+    Row {
+        language: "ruby",
+        tick: "puts 'tick'; sleep 60",
+        crash: "puts 'tick'; Process.kill(:KILL, $$); sleep",
+        million: "1000000.times { |i| puts i }; sleep 60",
+        order: "puts 'one'; system 'echo two'; puts 'three'",
+    },
+    Row {
+        language: "perl",
+        tick: "print \"tick\\n\"; sleep 60;",
+        crash: "print \"tick\\n\"; kill 9, $$; sleep;",
+        million: "print \"$_\\n\" for 0 .. 999999; sleep 60;",
+        order: "print \"one\\n\"; system \"echo two\"; print \"three\\n\";",
+    },
+];
+
+/// Every row whose language is installed.
+fn for_each(check: impl Fn(&Engine, &Row)) {
+    let engine = engine();
+    for row in ROWS {
+        match execute_on(&engine, Request::new(row.language, row.order).ttl(60)) {
+            Err(error) if error.code() == ErrorCode::LanguageUnavailable => skip(error.message()),
+            _ => check(&engine, row),
+        }
+    }
+}
+
+fn run(engine: &Engine, row: &Row, code: &str, ttl: i64) -> (Status, String) {
+    let result = execute_on(engine, Request::new(row.language, code).ttl(ttl)).unwrap();
+    assert_eq!(String::from_utf8_lossy(&result.stderr), "", "{}", row.language);
+    (result.status, String::from_utf8(result.stdout).unwrap())
+}
+
+#[test]
+fn what_was_printed_before_a_timeout_is_kept() {
+    for_each(|engine, row| {
+        let end = run(engine, row, row.tick, 2);
+        assert_eq!(end, (Status::Timeout, "tick\n".to_string()), "{}", row.language);
+    });
+}
+
+#[test]
+fn what_was_printed_before_a_crash_is_kept() {
+    for_each(|engine, row| {
+        let result = execute_on(engine, Request::new(row.language, row.crash).ttl(60)).unwrap();
+        assert!(!result.success, "{}: {result:?}", row.language);
+        assert_eq!(result.stdout, b"tick\n", "{}", row.language);
+    });
+}
+
+#[test]
+fn a_line_is_there_while_the_program_runs() {
+    for_each(|engine, row| {
+        let (sink, events) = recorder();
+        let submission = Submission::validated(Request::new(row.language, row.tick).ttl(120));
+        let submission = submission.unwrap();
+        let token = submission.cancel.clone();
+        engine.submit_job(submission, sink).unwrap();
+        await_said(&events, "tick\n", SOON);
+        token.cancel();
+        assert_eq!(await_end(&events).status, Status::Cancelled, "{}", row.language);
+    });
+}
+
+#[test]
+fn a_million_lines_are_all_there_before_the_program_sleeps_on() {
+    let all: String = (0..1_000_000).map(|number| format!("{number}\n")).collect();
+    for_each(|engine, row| {
+        let (sink, events) = recorder();
+        let mut request = Request::new(row.language, row.million).ttl(120);
+        request.limits.output_bytes = Some(8 << 20);
+        let submission = Submission::validated(request).unwrap();
+        let token = submission.cancel.clone();
+        engine.submit_job(submission, sink).unwrap();
+        let mut said = Vec::new();
+        while said.len() < all.len() {
+            said.extend(await_event_within(&events, SOON, |event| match event {
+                Event::Output(_, bytes) => Some(bytes),
+                _ => None,
+            }));
+        }
+        token.cancel();
+        assert!(said == all.as_bytes(), "{}", row.language);
+        assert_eq!(await_end(&events).status, Status::Cancelled, "{}", row.language);
+    });
+}
+
+#[test]
+fn output_is_in_the_order_of_the_program_and_its_children() {
+    for_each(|engine, row| {
+        let end = run(engine, row, row.order, 60);
+        assert_eq!(end, (Status::Completed, "one\ntwo\nthree\n".to_string()), "{}", row.language);
+    });
+}
