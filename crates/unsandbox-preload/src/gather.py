@@ -21,14 +21,16 @@ is_held = False
 
 def gather():
     if not gate.acquire(False):
-        return
+        return True
     stop.acquire(False)
     # A signal is for the program's own threads.
     mask = pthread_sigmask(SIG_BLOCK, valid_signals())
     try:
         start_new_thread(run, ())
+        return True
     except RuntimeError:  # no thread more is allowed
         gate.release()
+        return False
     finally:
         pthread_sigmask(SIG_SETMASK, mask)
 

@@ -198,6 +198,8 @@ static FLUSH: Kept = Kept::empty();
 static STREAM: Kept = Kept::empty();
 static START: Kept = Kept::empty();
 static IS_GATHERING: AtomicBool = AtomicBool::new(false);
+/// No thread may be started: a write shows what was written before it once a moment has passed.
+static IS_ALONE: AtomicBool = AtomicBool::new(false);
 static LEFT: AtomicI64 = AtomicI64::new(BUDGET);
 static SINCE: AtomicI64 = AtomicI64::new(0);
 
@@ -220,30 +222,42 @@ unsafe extern "C" fn write(_buffer: Raw, data: Raw) -> Raw {
 }
 
 fn show() -> Option<()> {
+    if IS_ALONE.load(Relaxed) {
+        if nanoseconds() - SINCE.load(Relaxed) < MOMENT {
+            return Some(());
+        }
+        SINCE.store(nanoseconds(), Relaxed);
+        IS_ALONE.store(false, Relaxed);
+    }
     FLUSH.get()?.call(None)?;
     if LEFT.fetch_sub(1, Relaxed) > 1 {
         return Some(());
     }
     LEFT.store(BUDGET, Relaxed);
     let now = nanoseconds();
-    if now - SINCE.swap(now, Relaxed) < MOMENT && gather().is_none() {
-        // No thread can be made; a signal's exception is the program's own.
-        // SAFETY: an error is noted.
-        unsafe {
-            if PyErr_ExceptionMatches(PyExc_Exception) == 0 {
-                return None;
+    if now - SINCE.swap(now, Relaxed) < MOMENT {
+        let is_started = gather();
+        if is_started.is_none() {
+            // A signal's exception is the program's own.
+            // SAFETY: an error is noted.
+            unsafe {
+                if PyErr_ExceptionMatches(PyExc_Exception) == 0 {
+                    return None;
+                }
+                PyErr_Clear();
             }
-            PyErr_Clear();
         }
+        IS_ALONE.store(is_started != Some(true), Relaxed);
     }
     Some(())
 }
 
-fn gather() -> Option<()> {
+/// Starts the thread; whether there may be one.
+fn gather() -> Option<bool> {
     if START.get().is_none() {
         START.keep(compile()?);
     }
-    START.get()?.call(None).map(drop)
+    START.get()?.call(None).map(|is_started| is_started.is_true())
 }
 
 /// The function `gather` of gather.py, which is given the names that it uses.
