@@ -27,11 +27,19 @@ pub fn files(live: Live) -> Files {
 }
 
 /// The variable through which the program finds them, and its value in a recipe's words. A value of the request
-/// follows after a colon; what was put before it is gone when the program begins.
-pub fn variable(live: Live, flags: &[String]) -> Option<(&'static str, &'static str)> {
+/// follows after a colon; what was put before it is gone when the program begins. `executes` says whether the writable
+/// tree may hold programs: the loader complains of an object that it cannot map.
+pub fn variable(
+    live: Live,
+    flags: &[String],
+    executes: bool,
+) -> Option<(&'static str, &'static str)> {
     let is_built = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
-    let loads =
-        || is_built && !flags.iter().any(|flag| WITHOUT.iter().any(|it| flag.starts_with(it)));
+    let loads = || {
+        executes
+            && is_built
+            && !flags.iter().any(|flag| WITHOUT.iter().any(|it| flag.starts_with(it)))
+    };
     match live {
         Live::Python => Some(("PYTHONPATH", "{build}/live")),
         Live::Stdio if loads() => Some(("LD_PRELOAD", "{build}/live/stdio.so")),

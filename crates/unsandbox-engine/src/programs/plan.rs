@@ -4,6 +4,8 @@
 use crate::egress;
 use crate::programs::live;
 use crate::programs::runtimes::Runtime;
+use crate::programs::temporary;
+use std::path::Path;
 use unsandbox_jailer::commands::{PlacedFile, Plan, RunLimits, Step, StepKind, Then, Wanted};
 use unsandbox_jailer::message::Needs;
 use unsandbox_protocol::language::{Language, Recipe};
@@ -383,7 +385,9 @@ fn environment(request: &Request, network_mode: NetworkMode, words: &Words<'_>) 
 
 /// The request's own value of this variable stays behind ours.
 fn live_variable(request: &Request, words: &Words<'_>) -> Option<(String, String)> {
-    let (name, value) = live::variable(words.runtime.recipe.live, &request.flags)?;
+    let tree = Path::new(words.tmp);
+    let executes = words.tmp == TMP || !temporary::is_noexec(tree.parent().unwrap_or(tree));
+    let (name, value) = live::variable(words.runtime.recipe.live, &request.flags, executes)?;
     let value = words.word(value);
     let asked = request.env.iter().rfind(|(known, asked)| known == name && !asked.is_empty());
     let value = asked.map_or(value.clone(), |(_, asked)| format!("{value}:{asked}"));

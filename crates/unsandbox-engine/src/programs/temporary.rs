@@ -39,7 +39,7 @@ fn may_write(path: &Path) -> bool {
     accessat(CWD, path, Asked::WRITE_OK | Asked::EXEC_OK, AtFlags::EACCESS).is_ok()
 }
 
-fn is_noexec(path: &Path) -> bool {
+pub fn is_noexec(path: &Path) -> bool {
     statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
