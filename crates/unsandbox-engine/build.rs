@@ -13,7 +13,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     build_jailer();
     build_object("python");
-    build_object("stdio");
+    build_object("output");
 }
 
 fn build_jailer() {
@@ -32,6 +32,8 @@ fn build_object(feature: &str) {
     let folder = format!("{feature}-target");
     let (mut build, target) = nested(unsandbox_preload::MANIFEST_DIR, "rustc", &folder);
     build.args(["--lib", "--crate-type", "cdylib", "--features", feature]);
+    // A program that prints passes through it with each line.
+    build.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3");
     // Programs load it, also where programs of Rust are static.
     build.args(["--", "-C", "target-feature=-crt-static"]);
     run(build, "an object for programs");

@@ -44,6 +44,8 @@ pub struct Plan {
     pub limits: RunLimits,
     /// Of the other steps, which are an account of their own: what they use counts against these limits alone.
     pub compile_limits: RunLimits,
+    /// Below `tmp`, the file with what a program of the steps has printed and not yet written at its end; empty for none.
+    pub gathered: String,
     /// Files to give back besides `artifacts/`.
     pub collect: Vec<Wanted>,
     /// Patterns of further files of the work directory that are given back, if the program made or changed them.
@@ -61,6 +63,7 @@ wire_struct!(Plan {
     build_env,
     limits,
     compile_limits,
+    gathered,
     collect,
     outputs,
     artifacts_max_count,

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Objects that the engine loads into programs. They show what a program prints at once, as long as it prints little;
 //! a program that prints much has its lines gathered for some milliseconds, because a system call for each line would
-//! cost several times what the program itself costs. An object has the rights of its program and needs nothing else.
+//! cost several times what the program itself costs. An object has the rights of its program and needs nothing else,
+//! starts no thread and handles no signal.
 
-#![cfg_attr(any(feature = "python", feature = "stdio"), no_std)]
+#![cfg_attr(any(feature = "python", feature = "output"), no_std)]
+// What the compiler takes from the C library by itself (memcpy, strlen) could be a program's own function.
+#![cfg_attr(feature = "output", no_builtins)]
 
+#[cfg(all(feature = "output", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod output;
 #[cfg(feature = "python")]
 mod python;
-#[cfg(all(feature = "stdio", any(target_arch = "x86_64", target_arch = "aarch64")))]
-mod stdio;
 
 /// Nothing in an object panics; what could is left out at its build.
-#[cfg(all(any(feature = "python", feature = "stdio"), panic = "abort"))]
+#[cfg(all(any(feature = "python", feature = "output"), panic = "abort"))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
@@ -25,3 +28,14 @@ pub const PYTHON_FALLBACK: &[u8] = include_bytes!("fallback.py");
 
 /// The file that Ruby is told to load.
 pub const RUBY: &[u8] = include_bytes!("output.rb");
+
+/// Where the engine puts the object, below the writable tree. The object knows itself by the end of its path.
+pub const OBJECT: &str = "build/live/output.so";
+
+/// A file beside it, in which the object gathers what a program writes to standard output (`output/gathered.rs`):
+/// two numbers of four bytes in the machine's order, where the text begins and where it ends after these eight bytes,
+/// and the text.
+pub const GATHERED: &str = "build/live/gathered";
+
+/// The size of that file.
+pub const GATHERED_BYTES: usize = 32 << 10;

@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(unsafe_code)]
 //! `sitecustomize` as a module of Python's stable ABI: it loads in a sixth of the time that Python needs for a file of
-//! source, and nothing of it is in a traceback, a profile or a debugger. `sys.stdout.buffer.write` flushes; after
-//! [`BUDGET`] writes in [`MOMENT`] a thread does it instead (`gather.py`, compiled only then), for a while.
+//! source, and nothing of it is in a traceback, a profile or a debugger. What is written to `sys.stdout` and its buffer
+//! goes to the object that the process has loaded (`output/gathered.rs`). Without that, standard output is line-buffered.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::{NonNull, addr_of_mut, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering::Relaxed};
-
-/// Writes after which a program may be one that prints much; a write costs a microsecond.
-const BUDGET: i64 = 1_000;
-/// Nanoseconds.
-const MOMENT: i64 = 20_000_000;
-const GATHER: &CStr = source();
-
-const fn source() -> &'static CStr {
-    match CStr::from_bytes_with_nul(concat!(include_str!("gather.py"), "\0").as_bytes()) {
-        Ok(text) => text,
-        Err(_) => panic!("gather.py holds a NUL"),
-    }
-}
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 type Raw = *mut PyObject;
 
@@ -32,9 +19,15 @@ struct PyObject {
 #[repr(C)]
 struct MethodDef {
     name: *const c_char,
-    function: unsafe extern "C" fn(Raw, Raw) -> Raw,
+    function: Function,
     flags: c_int,
     doc: *const c_char,
+}
+
+#[repr(C)]
+union Function {
+    one: unsafe extern "C" fn(Raw, Raw) -> Raw,
+    all: unsafe extern "C" fn(Raw, Raw, Raw) -> Raw,
 }
 
 #[repr(C)]
@@ -59,14 +52,15 @@ struct ModuleDef {
     free: *mut c_void,
 }
 
+const METH_ALL: c_int = 1 | 2;
+const METH_NOARGS: c_int = 4;
 const METH_O: c_int = 8;
 const MOD_CREATE: c_int = 1;
 const MOD_INTERPRETERS: c_int = 3;
 const OWN_GIL: *mut c_void = core::ptr::without_provenance_mut(2);
-const FILE_INPUT: c_int = 257;
 
 unsafe extern "C" {
-    static PyExc_Exception: Raw;
+    static PyExc_OSError: Raw;
     fn Py_GetVersion() -> *const c_char;
     fn PyModuleDef_Init(def: *mut ModuleDef) -> Raw;
     fn PyCFunction_NewEx(def: *mut MethodDef, this: Raw, module: Raw) -> Raw;
@@ -87,17 +81,24 @@ unsafe extern "C" {
     fn PyDict_New() -> Raw;
     fn PyDict_SetItemString(dict: Raw, key: *const c_char, value: Raw) -> c_int;
     fn PyBool_FromLong(value: core::ffi::c_long) -> Raw;
-    fn PyEval_GetBuiltins() -> Raw;
-    fn Py_CompileString(text: *const c_char, name: *const c_char, start: c_int) -> Raw;
-    fn PyEval_EvalCode(code: Raw, globals: Raw, locals: Raw) -> Raw;
+    fn PyBytes_AsStringAndSize(object: Raw, bytes: *mut *mut u8, len: *mut isize) -> c_int;
+    fn PyUnicode_AsUTF8AndSize(text: Raw, len: *mut isize) -> *const u8;
+    fn PyUnicode_GetLength(text: Raw) -> isize;
+    fn PyLong_FromSsize_t(value: isize) -> Raw;
+    fn PyEval_SaveThread() -> *mut c_void;
+    fn PyEval_RestoreThread(state: *mut c_void);
     fn PyErr_Occurred() -> Raw;
     fn PyErr_Clear();
-    fn PyErr_ExceptionMatches(kind: Raw) -> c_int;
+    fn PyErr_CheckSignals() -> c_int;
+    fn PyErr_SetFromErrno(kind: Raw) -> Raw;
     fn PyErr_SetImportError(message: Raw, name: Raw, path: Raw) -> Raw;
     fn PyUnicode_FromString(text: *const c_char) -> Raw;
     fn Py_IncRef(object: Raw);
     fn Py_DecRef(object: Raw);
-    fn clock_gettime(clock: c_int, time: *mut [i64; 2]) -> c_int;
+    fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    fn write(descriptor: c_int, bytes: *const u8, len: usize) -> isize;
+    #[link_name = "__errno_location"]
+    fn errno_place() -> *mut c_int;
 }
 
 /// A reference that is given back at its end.
@@ -192,114 +193,202 @@ impl Kept {
     }
 }
 
-/// The methods of the buffer itself, and the function that starts the thread.
+/// Standard output and its buffer, and their own methods.
+static STREAM: Kept = Kept::empty();
+static BUFFER: Kept = Kept::empty();
+static TEXT_WRITE: Kept = Kept::empty();
+static TEXT_FLUSH: Kept = Kept::empty();
 static WRITE: Kept = Kept::empty();
 static FLUSH: Kept = Kept::empty();
-static STREAM: Kept = Kept::empty();
-static START: Kept = Kept::empty();
-static IS_GATHERING: AtomicBool = AtomicBool::new(false);
-/// No thread may be started: a write shows what was written before it once a moment has passed.
-static IS_ALONE: AtomicBool = AtomicBool::new(false);
-static LEFT: AtomicI64 = AtomicI64::new(BUDGET);
-static SINCE: AtomicI64 = AtomicI64::new(0);
+static LEAVING: [Kept; 4] = [const { Kept::empty() }; 4];
 
-fn nanoseconds() -> i64 {
-    const MONOTONIC: c_int = 1;
-    let mut time = [0; 2];
-    // SAFETY: room for the time.
-    unsafe { clock_gettime(MONOTONIC, &mut time) };
-    time[0].wrapping_mul(1_000_000_000).wrapping_add(time[1])
+/// What the object's methods have in place of their own: those of the stream after which it is no longer written to as
+/// before, the same of the buffer, and those that write.
+const LEAVING_STREAM: [&CStr; 2] = [c"reconfigure", c"detach"];
+const LEAVING_BUFFER: [&CStr; 2] = [c"close", c"detach"];
+const WRITING_STREAM: [&CStr; 1] = [c"write"];
+const WRITING_BUFFER: [&CStr; 2] = [c"write", c"flush"];
+
+/// The object's functions (`output/mod.rs`), which are there if this is not null.
+static KEEP: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static SHOW: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+fn find_object() -> bool {
+    for (name, place) in [(c"unsandbox_keep_output", &KEEP), (c"unsandbox_show_output", &SHOW)] {
+        // SAFETY: a C string; a null pointer stands for every object of the process.
+        let found = unsafe { dlsym(null_mut(), name.as_ptr()) };
+        if found.is_null() {
+            return false;
+        }
+        place.store(found, Relaxed);
+    }
+    true
+}
+
+/// 1 if the object has taken the text, 0 if it is to be written, -1 if nothing is gathered in this process.
+fn keep(bytes: *const u8, len: usize) -> c_int {
+    type Keep = extern "C" fn(*const u8, usize) -> c_int;
+    // SAFETY: this function was found, and has this type.
+    let keep = unsafe { core::mem::transmute::<*mut c_void, Option<Keep>>(KEEP.load(Relaxed)) };
+    keep.map_or(-1, |keep| keep(bytes, len))
+}
+
+fn show() -> c_int {
+    type Show = extern "C" fn() -> c_int;
+    // SAFETY: as above.
+    let show = unsafe { core::mem::transmute::<*mut c_void, Option<Show>>(SHOW.load(Relaxed)) };
+    show.map_or(0, |show| show())
+}
+
+/// Does what may wait while other threads of Python run.
+fn apart<T>(work: impl Fn() -> T) -> T {
+    // SAFETY: this thread runs Python, and does again afterwards; Python keeps errno.
+    unsafe {
+        let state = PyEval_SaveThread();
+        let done = work();
+        PyEval_RestoreThread(state);
+        done
+    }
+}
+
+/// `sys.stdout.write`, in place of the stream's own, while the stream writes UTF-8 and nothing else.
+unsafe extern "C" fn write_text(_stream: Raw, text: Raw) -> Raw {
+    let mut len = 0;
+    // SAFETY: an object and a place; its bytes stay as long as the caller holds it.
+    unsafe {
+        let bytes = PyUnicode_AsUTF8AndSize(text, &mut len);
+        if bytes.is_null() {
+            // It is no string, or holds what UTF-8 cannot. Nothing of it may stay in the stream, or what follows passes it.
+            PyErr_Clear();
+            let written = write_text_own(text).and_then(|written| {
+                TEXT_FLUSH.get()?.call(None)?;
+                Some(written)
+            });
+            return raw_or_null(written);
+        } else if let Some(is_written) = write_bytes(bytes, len as usize) {
+            return match is_written {
+                true => PyLong_FromSsize_t(PyUnicode_GetLength(text)),
+                false => null_mut(),
+            };
+        }
+    }
+    raw_or_null(write_text_own(text))
+}
+
+fn write_text_own(text: Raw) -> Option<Object> {
+    let text = Object::borrowed(text)?;
+    TEXT_WRITE.get()?.call(Some(&text))
 }
 
 /// `sys.stdout.buffer.write`, in place of the buffer's own.
-unsafe extern "C" fn write(_buffer: Raw, data: Raw) -> Raw {
-    let written = Object::borrowed(data).and_then(|data| WRITE.get()?.call(Some(&data)));
-    let Some(written) = written else { return null_mut() };
-    if !IS_GATHERING.load(Relaxed) && show().is_none() {
-        return null_mut();
+unsafe extern "C" fn write_buffer(_buffer: Raw, data: Raw) -> Raw {
+    let (mut bytes, mut len) = (null_mut(), 0);
+    // SAFETY: as above.
+    unsafe {
+        if PyBytes_AsStringAndSize(data, &mut bytes, &mut len) != 0 {
+            PyErr_Clear();
+        } else if let Some(is_written) = write_bytes(bytes, len as usize) {
+            return if is_written { PyLong_FromSsize_t(len) } else { null_mut() };
+        }
     }
-    written.into_raw()
+    raw_or_null(write_buffer_own(data))
 }
 
-fn show() -> Option<()> {
-    if IS_ALONE.load(Relaxed) {
-        if nanoseconds() - SINCE.load(Relaxed) < MOMENT {
-            return Some(());
-        }
-        SINCE.store(nanoseconds(), Relaxed);
-        IS_ALONE.store(false, Relaxed);
-    }
+fn write_buffer_own(data: Raw) -> Option<Object> {
+    let data = Object::borrowed(data)?;
+    show_all()?;
+    let written = WRITE.get()?.call(Some(&data))?;
     FLUSH.get()?.call(None)?;
-    if LEFT.fetch_sub(1, Relaxed) > 1 {
-        return Some(());
+    Some(written)
+}
+
+/// Whether the bytes could be written, or an exception is set. `None`: nothing is gathered in this process.
+fn write_bytes(bytes: *const u8, len: usize) -> Option<bool> {
+    match keep(bytes, len) {
+        1 => Some(true),
+        0 => Some(put(bytes, len).is_some()),
+        _ => None,
     }
-    LEFT.store(BUDGET, Relaxed);
-    let now = nanoseconds();
-    if now - SINCE.swap(now, Relaxed) < MOMENT {
-        let is_started = gather();
-        if is_started.is_none() {
-            // A signal's exception is the program's own.
-            // SAFETY: an error is noted.
-            unsafe {
-                if PyErr_ExceptionMatches(PyExc_Exception) == 0 {
-                    return None;
-                }
-                PyErr_Clear();
+}
+
+/// Writes a text to standard output, through the object's `write`.
+fn put(mut bytes: *const u8, mut len: usize) -> Option<()> {
+    const EINTR: c_int = 4;
+    while len > 0 {
+        // SAFETY: the caller's bytes; the thread runs Python.
+        unsafe {
+            let written = apart(|| write(1, bytes, len));
+            if written >= 0 {
+                let written = (written as usize).min(len);
+                (bytes, len) = (bytes.add(written), len - written);
+            } else if *errno_place() != EINTR {
+                PyErr_SetFromErrno(PyExc_OSError);
+                return None;
+            } else if PyErr_CheckSignals() != 0 {
+                return None;
             }
         }
-        IS_ALONE.store(is_started != Some(true), Relaxed);
     }
     Some(())
 }
 
-/// Starts the thread; whether there may be one.
-fn gather() -> Option<bool> {
-    if START.get().is_none() {
-        START.keep(compile()?);
+fn show_all() -> Option<()> {
+    if apart(show) != 0 {
+        // SAFETY: the thread runs Python.
+        unsafe { PyErr_SetFromErrno(PyExc_OSError) };
+        return None;
     }
-    START.get()?.call(None).map(|is_started| is_started.is_true())
+    Some(())
 }
 
-/// The function `gather` of gather.py, which is given the names that it uses.
-fn compile() -> Option<Object> {
-    static mut NOTE: MethodDef =
-        MethodDef { name: c"note".as_ptr(), function: note, flags: METH_O, doc: null_mut() };
-    let stream = STREAM.get()?;
-    let buffer = stream.get(c"buffer")?;
-    // SAFETY: new objects, checked before they are used; the definition is static.
-    unsafe {
-        let note = Object::owned(PyCFunction_NewEx(addr_of_mut!(NOTE), null_mut(), null_mut()))?;
-        let names = Object::owned(PyDict_New())?;
-        let builtins = Object::borrowed(PyEval_GetBuiltins())?;
-        let given = [
-            (c"__builtins__", builtins),
-            (c"stream", stream),
-            (c"live_write", buffer.get(c"write")?),
-            (c"buffer", buffer),
-            (c"note", note),
-        ];
-        for (name, value) in &given {
-            PyDict_SetItemString(names.raw(), name.as_ptr(), value.raw());
+/// `sys.stdout.buffer.flush`, in place of the buffer's own.
+unsafe extern "C" fn flush_buffer(_buffer: Raw, _none: Raw) -> Raw {
+    raw_or_null(show_all().and_then(|()| FLUSH.get()?.call(None)))
+}
+
+/// A method after which the stream and its buffer write by themselves.
+unsafe extern "C" fn leave_with<const PLACE: usize>(_own: Raw, all: Raw, names: Raw) -> Raw {
+    if show_all().is_none() {
+        return null_mut();
+    }
+    let replaced = [
+        (STREAM.get(), &LEAVING_STREAM[..]),
+        (STREAM.get(), &WRITING_STREAM),
+        (BUFFER.get(), &LEAVING_BUFFER),
+        (BUFFER.get(), &WRITING_BUFFER),
+    ];
+    for (object, methods) in replaced {
+        for name in methods {
+            let Some(object) = &object else { continue };
+            // SAFETY: an object and a name; a null pointer removes what has it, if anything has.
+            unsafe {
+                if PyObject_SetAttrString(object.raw(), name.as_ptr(), null_mut()) != 0 {
+                    PyErr_Clear();
+                }
+            }
         }
-        let code = Py_CompileString(GATHER.as_ptr(), c"<gather>".as_ptr(), FILE_INPUT);
-        let code = Object::owned(code)?;
-        Object::owned(PyEval_EvalCode(code.raw(), names.raw(), names.raw()))?;
-        Object::owned(PyMapping_GetItemString(names.raw(), c"gather".as_ptr()))
     }
+    let own = LEAVING[PLACE].get();
+    // SAFETY: objects of the caller.
+    own.map_or(null_mut(), |own| unsafe { PyObject_Call(own.raw(), all, names) })
 }
 
-/// Whether the thread shows what was written.
-unsafe extern "C" fn note(_none: Raw, is_gathering: Raw) -> Raw {
-    let is_gathering = Object::borrowed(is_gathering);
-    IS_GATHERING.store(is_gathering.as_ref().is_some_and(Object::is_true), Relaxed);
-    is_gathering.map_or(null_mut(), Object::into_raw)
+fn raw_or_null(object: Option<Object>) -> Raw {
+    object.map_or(null_mut(), Object::into_raw)
+}
+
+/// A method of C's, and its kind.
+macro_rules! method {
+    ($name:expr, $function:expr, $kind:expr) => {{
+        static mut METHOD: MethodDef =
+            MethodDef { name: $name.as_ptr(), function: $function, flags: $kind, doc: null_mut() };
+        addr_of_mut!(METHOD)
+    }};
 }
 
 /// Makes standard output live, if it is buffered as Python does it by itself.
 fn prepare() -> Option<()> {
-    static mut LIVE_WRITE: MethodDef =
-        MethodDef { name: c"write".as_ptr(), function: write, flags: METH_O, doc: null_mut() };
-    // SAFETY: `sys` has these names, or there is none; the definition is static.
+    // SAFETY: `sys` has these names, or there is none.
     let [stdout, stderr] = [c"stdout", c"stderr"]
         .map(|name| Object::borrowed(unsafe { PySys_GetObject(name.as_ptr()) }));
     let stderr = stderr?;
@@ -308,21 +397,54 @@ fn prepare() -> Option<()> {
     }
     let stdout = stdout?;
     let buffer = stdout.get(c"buffer")?;
-    // An unbuffered one has none. Only the first interpreter of the process counts.
+    // An unbuffered one has none.
     buffer.get(c"raw")?;
-    if WRITE.get().is_some() {
-        return stdout.reconfigure(c"line_buffering");
+    stdout.reconfigure(c"line_buffering")?;
+    // Only the first interpreter of the process counts.
+    if WRITE.get().is_some() || !find_object() {
+        return Some(());
     }
-    let (write, flush) = (buffer.get(c"write")?, buffer.get(c"flush")?);
-    // SAFETY: as above.
-    let live = unsafe { PyCFunction_NewEx(addr_of_mut!(LIVE_WRITE), buffer.raw(), null_mut()) };
-    buffer.set(c"write", &Object::owned(live)?)?;
-    WRITE.keep(write);
-    FLUSH.keep(flush);
-    SINCE.store(nanoseconds(), Relaxed);
-    stdout.reconfigure(c"write_through")?;
+    TEXT_WRITE.keep(stdout.get(c"write")?);
+    TEXT_FLUSH.keep(stdout.get(c"flush")?);
+    WRITE.keep(buffer.get(c"write")?);
+    FLUSH.keep(buffer.get(c"flush")?);
+    let [reconfigure, detach] = LEAVING_STREAM;
+    let [close, _] = LEAVING_BUFFER;
+    let leaving = [
+        (
+            &stdout,
+            reconfigure,
+            method!(LEAVING_STREAM[0], Function { all: leave_with::<0> }, METH_ALL),
+        ),
+        (&stdout, detach, method!(LEAVING_STREAM[1], Function { all: leave_with::<1> }, METH_ALL)),
+        (&buffer, close, method!(LEAVING_BUFFER[0], Function { all: leave_with::<2> }, METH_ALL)),
+        (&buffer, detach, method!(LEAVING_BUFFER[1], Function { all: leave_with::<3> }, METH_ALL)),
+    ];
+    for (place, (object, name, method)) in LEAVING.iter().zip(leaving) {
+        place.keep(object.get(name)?);
+        replace(object, name, method)?;
+    }
+    replace(&buffer, c"write", method!(c"write", Function { one: write_buffer }, METH_O))?;
+    replace(&buffer, c"flush", method!(c"flush", Function { one: flush_buffer }, METH_NOARGS))?;
+    if is_utf8(&stdout)? {
+        replace(&stdout, c"write", method!(c"write", Function { one: write_text }, METH_O))?;
+    }
     STREAM.keep(stdout);
+    BUFFER.keep(buffer);
     Some(())
+}
+
+fn replace(object: &Object, name: &CStr, method: *mut MethodDef) -> Option<()> {
+    // SAFETY: a static definition.
+    let method = unsafe { PyCFunction_NewEx(method, object.raw(), null_mut()) };
+    object.set(name, &Object::owned(method)?)
+}
+
+fn is_utf8(stream: &Object) -> Option<bool> {
+    let encoding = stream.get(c"encoding")?.get(c"lower")?.call(None)?;
+    // SAFETY: a C string.
+    let expected = Object::owned(unsafe { PyUnicode_FromString(c"utf-8".as_ptr()) })?;
+    Some(encoding.is_equal(&expected))
 }
 
 /// Takes the folder of this module out of `sys.path` and `PYTHONPATH`.

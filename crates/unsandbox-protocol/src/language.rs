@@ -41,10 +41,10 @@ pub enum Structure {
 pub enum Live {
     /// The runtime does it, or a switch in the command; or nothing does.
     No,
-    /// A module that Python loads at its start.
+    /// A module that Python loads at its start, with that object.
     Python,
-    /// A file that the command names.
-    Ruby,
+    /// A switch of the runtime, which then writes each line, and a shared object that makes this cheap.
+    Lines,
     /// A shared object that the program loads, for what is printed with C's stdio.
     Stdio,
 }

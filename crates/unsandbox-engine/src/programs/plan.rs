@@ -171,6 +171,7 @@ impl Prepared {
             build_env: build_environment(request, &build_words),
             limits: self.limits,
             compile_limits: self.compile_limits,
+            gathered: live::gathered(runtime.recipe.live).to_string(),
             collect,
             outputs: request.outputs.clone(),
             artifacts_max_count: limits::ARTIFACTS_MAX_COUNT as u64,
@@ -379,19 +380,22 @@ fn environment(request: &Request, network_mode: NetworkMode, words: &Words<'_>) 
             OFFLINE_VARIABLES.map(|(name, value)| (name.to_string(), value.to_string())).to_vec()
         }
     };
-    let asked = request.env.iter().cloned().chain(live_variable(request, words));
+    let asked = request.env.iter().cloned().chain(live_variables(request, words));
     variables(words, network.into_iter().chain(cpus(request)).chain(asked))
 }
 
-/// The request's own value of this variable stays behind ours.
-fn live_variable(request: &Request, words: &Words<'_>) -> Option<(String, String)> {
+/// The request's own values of these variables stay behind ours.
+fn live_variables(request: &Request, words: &Words<'_>) -> Vec<(String, String)> {
     let tree = Path::new(words.tmp);
     let executes = words.tmp == TMP || !temporary::is_noexec(tree.parent().unwrap_or(tree));
-    let (name, value) = live::variable(words.runtime.recipe.live, &request.flags, executes)?;
-    let value = words.word(value);
-    let asked = request.env.iter().rfind(|(known, asked)| known == name && !asked.is_empty());
-    let value = asked.map_or(value.clone(), |(_, asked)| format!("{value}:{asked}"));
-    Some((name.to_string(), value))
+    let all = live::variables(words.runtime.recipe.live, &request.flags, executes);
+    let with_own = |(name, value): &(&str, &str)| {
+        let value = words.word(value);
+        let own = request.env.iter().rfind(|(known, own)| known == name && !own.is_empty());
+        let value = own.map_or(value.clone(), |(_, own)| format!("{value}:{own}"));
+        (name.to_string(), value)
+    };
+    all.iter().map(with_own).collect()
 }
 
 /// Those of a compiler, which the request's are not for.
@@ -554,10 +558,10 @@ mod tests {
             values.map(str::to_string).collect::<Vec<_>>()
         };
         let program = plan(Request::new("c", "int main;").env("LD_PRELOAD", "/x.so:/y.so"));
-        let expected = "/a/1/build/live/stdio.so:/x.so:/y.so";
+        let expected = "/a/1/build/live/output.so:/x.so:/y.so";
         assert_eq!(value(&program.env, "LD_PRELOAD="), [expected]);
         assert_eq!(value(&program.build_env, "LD_PRELOAD="), [""; 0]);
-        assert!(program.files.iter().any(|file| file.name == "build/live/stdio.so"));
+        assert!(program.files.iter().any(|file| file.name == "build/live/output.so"));
         let sanitized = plan(Request::new("c", "int main;").flag("-fsanitize=address"));
         assert_eq!(value(&sanitized.env, "LD_PRELOAD="), [""; 0]);
         let python = plan(Request::new("python", "").env("PYTHONPATH", ""));

@@ -7,6 +7,7 @@ mod baseline;
 mod collect;
 mod feed;
 mod files;
+mod gathered;
 mod kernel_memory;
 mod oom;
 mod pattern;

@@ -3,6 +3,7 @@
 
 use crate::folder;
 use crate::init::feed::Feed;
+use crate::init::gathered::Gathered;
 use crate::init::oom::OomScore;
 use crate::init::streams::RunStreams;
 use crate::init::system_v;
@@ -53,6 +54,8 @@ pub struct Stepper<'a> {
     env: Vec<CString>,
     /// Of the steps before the program.
     build_env: Vec<CString>,
+    /// The file of a program that gathers its output.
+    gathered: Option<CString>,
     signals: OwnedFd,
     oom_score: Option<OomScore>,
     calls: &'a mut Calls,
@@ -89,6 +92,8 @@ impl<'a> Stepper<'a> {
             env.extend(ablation::environment_of_the_host());
         }
         let (env, build_env) = (c_strings(&env)?, c_strings(&plan.build_env)?);
+        let gathers = Some(&plan.gathered).filter(|path| !path.is_empty());
+        let gathered = gathers.map(|path| CString::new(path.as_str())).transpose()?;
         let account = |limits: RunLimits, group: Option<OpenGroup>| {
             let (entry, meter) = group.map(|group| (group.entry, group.meter)).unzip();
             let watchdog = Watchdog::new(&limits, scope(&locks, &limits), meter, shares_user);
@@ -108,6 +113,7 @@ impl<'a> Stepper<'a> {
             is_kept: plan.then == Then::Serve,
             env,
             build_env,
+            gathered,
             signals,
             oom_score,
             calls,
@@ -160,6 +166,8 @@ impl<'a> Stepper<'a> {
                 .map_err(trouble("streams", "make the pipe of standard input"))?,
             RunStreams::Compiler(_) => None,
         };
+        let path = self.gathered.clone();
+        let gathered = Gathered::of(path.as_ref(), &streams);
         let child = self.start(step, streams)?;
         if self.watchdog().is_all() {
             let watchdog = &self.accounts[self.current].watchdog;
@@ -171,6 +179,9 @@ impl<'a> Stepper<'a> {
         }
         let (cause, code, collect) = self.wait(child, feed, begin, step.wall_ms, ends, receive);
         self.end_everything(ends[1]);
+        if let Some(gathered) = gathered {
+            gathered.finish(Path::new(&self.locks.tmp));
+        }
         self.make_executable(step);
         let (cause, code) = match (cause, self.watchdog().verdict_at_end()) {
             // The kernel's own kill looks like any other signal until its counter is read.

@@ -2,45 +2,28 @@
 //! Functions of the C library under their own names. Each looks at one number and jumps to the library's own with all
 //! its arguments as they are, so that none needs to know their types; otherwise it keeps them and calls this object first.
 
-use super::count::LEFT;
-use super::libc::*;
-use super::output;
-use super::real::{REAL, find_functions, functions, place};
+use super::functions::{FOUND, functions, place};
+use super::stdio::{self, PACE, keep_errno};
+use super::{IS_KEPT, gathered};
 use core::arch::naked_asm;
 use core::ffi::c_void;
 
-/// Called when no calls are left.
+/// Called when it is time to look at what the program prints.
 extern "C" fn tick() {
-    keep_errno(|| {
-        find_functions();
-        output::look();
-    });
+    keep_errno(stdio::look);
 }
 
-/// Called before the program waits, ends in a way that loses what is in a buffer, or starts another.
+/// Called before the program waits, ends or starts another.
 extern "C" fn show() {
     keep_errno(|| {
-        find_functions();
-        output::show();
+        gathered::show();
+        stdio::show();
     });
 }
 
 /// Called when the program sets the buffering of a stream itself, or closes it.
 extern "C" fn give_up(stream: *mut c_void) {
-    find_functions();
-    if stream == output::stream() {
-        output::leave();
-    }
-}
-
-fn keep_errno(work: impl Fn()) {
-    // SAFETY: the address of this thread's errno.
-    let place = unsafe { errno_place() };
-    // SAFETY: as above.
-    let errno = unsafe { *place };
-    work();
-    // SAFETY: as above.
-    unsafe { *place = errno };
+    keep_errno(|| stdio::leave(stream));
 }
 
 /// Calls `$target` with all registers of arguments kept.
@@ -90,9 +73,58 @@ keeping!(keeping_tick, tick);
 keeping!(keeping_show, show);
 keeping!(keeping_give_up, give_up);
 
-/// A function that calls this object each time.
-macro_rules! always {
-    ($name:ident, $target:ident) => {
+/// A function that calls this object first, if something may be gathered.
+macro_rules! showing {
+    ($name:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "endbr64",
+                "cmp byte ptr [rip + {kept}], 0",
+                "jne 2f",
+                "3:",
+                "jmp qword ptr [rip + {real} + {place}]",
+                "2:",
+                "call {target}",
+                "jmp 3b",
+                kept = sym IS_KEPT,
+                target = sym keeping_show,
+                real = sym FOUND,
+                place = const place(stringify!($name)),
+            )
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "adrp x16, {kept}",
+                "ldrb w17, [x16, :lo12:{kept}]",
+                "cbnz w17, 2f",
+                "3:",
+                "adrp x16, {real}",
+                "add x16, x16, :lo12:{real}",
+                "ldr x16, [x16, {place}]",
+                "br x16",
+                "2:",
+                "mov x17, x30",
+                "bl {target}",
+                "mov x30, x17",
+                "b 3b",
+                kept = sym IS_KEPT,
+                target = sym keeping_show,
+                real = sym FOUND,
+                place = const place(stringify!($name)),
+            )
+        }
+    };
+}
+
+/// A function that calls this object first each time.
+macro_rules! setting {
+    ($name:ident) => {
         #[cfg(target_arch = "x86_64")]
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
@@ -101,8 +133,8 @@ macro_rules! always {
                 "endbr64",
                 "call {target}",
                 "jmp qword ptr [rip + {real} + {place}]",
-                target = sym $target,
-                real = sym REAL,
+                target = sym keeping_give_up,
+                real = sym FOUND,
                 place = const place(stringify!($name)),
             )
         }
@@ -118,17 +150,17 @@ macro_rules! always {
                 "add x16, x16, :lo12:{real}",
                 "ldr x16, [x16, {place}]",
                 "br x16",
-                target = sym $target,
-                real = sym REAL,
+                target = sym keeping_give_up,
+                real = sym FOUND,
                 place = const place(stringify!($name)),
             )
         }
     };
 }
 
-/// Defines the functions. One that prints counts; the others call this object each time.
+/// Defines the functions. One that prints counts.
 macro_rules! trampolines {
-    (prints: $($print:ident)*; shows: $($show:ident)*; sets: $($set:ident)*;) => {
+    (prints: $($print:ident)*; shows: $($show:ident)*; sets: $($set:ident)*; own: $($own:ident)*; uses: $($use:ident)*;) => {
         $(
             #[cfg(target_arch = "x86_64")]
             #[unsafe(naked)]
@@ -143,8 +175,8 @@ macro_rules! trampolines {
                     "2:",
                     "call {tick}",
                     "jmp 3b",
-                    left = sym LEFT,
-                    real = sym REAL,
+                    left = sym PACE,
+                    real = sym FOUND,
                     place = const place(stringify!($print)),
                     tick = sym keeping_tick,
                 )
@@ -169,15 +201,15 @@ macro_rules! trampolines {
                     "bl {tick}",
                     "mov x30, x17",
                     "b 3b",
-                    left = sym LEFT,
-                    real = sym REAL,
+                    left = sym PACE,
+                    real = sym FOUND,
                     place = const place(stringify!($print)),
                     tick = sym keeping_tick,
                 )
             }
         )*
-        $(always!($show, keeping_show);)*
-        $(always!($set, keeping_give_up);)*
+        $(showing!($show);)*
+        $(setting!($set);)*
     };
 }
 

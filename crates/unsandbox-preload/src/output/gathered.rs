@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Standard output of a runtime that writes each line with a system call. While the program prints much, its lines are
+//! gathered in a file of the jail that this process has mapped. So nothing is lost, however the process ends: the jail's
+//! init writes what is left there.
+
+use super::functions::errno;
+use super::pace::{Look, Pace};
+use super::system;
+use super::{IS_KEPT, OUTPUT};
+use crate::GATHERED_BYTES;
+use core::ffi::{c_char, c_int};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering::*};
+
+/// The head of the file; the text follows.
+#[repr(C)]
+struct Gathered {
+    begin: AtomicU32,
+    end: AtomicU32,
+}
+
+const ROOM: usize = GATHERED_BYTES - size_of::<Gathered>();
+/// The most that is written at once: that much a pipe takes as a whole or not at all.
+const WRITE_MAX: usize = 4096;
+/// How often a thread waits for another one that adds or writes. One that waits for itself, in a handler of a signal,
+/// does without.
+const TRIES: usize = 1000;
+
+static FILE: AtomicPtr<Gathered> = AtomicPtr::new(null_mut());
+/// Whether the file is this process's, in memory that a child finds empty; null before it is known.
+static OWNED: AtomicPtr<AtomicBool> = AtomicPtr::new(null_mut());
+static OWNER: AtomicI32 = AtomicI32::new(0);
+static LOCK: AtomicBool = AtomicBool::new(false);
+static PACE: Pace = Pace::new();
+
+/// Parts of a text, as `writev` takes them.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Part {
+    pub bytes: *const u8,
+    pub len: usize,
+}
+
+/// Uses the file at this path. Whether there is one.
+pub fn prepare(path: *const c_char) -> bool {
+    let Some(file) = system::open(path) else { return false };
+    if system::allocate(file, GATHERED_BYTES)
+        && let Some(place) = system::map(file, GATHERED_BYTES)
+        && let Some(owned) = system::map(-1, size_of::<AtomicBool>())
+    {
+        let (place, owned) = (place.cast::<Gathered>(), owned.cast::<AtomicBool>());
+        // SAFETY: both are mapped, are large enough, and stay.
+        unsafe {
+            (*place).end.store(0, Relaxed);
+            (*place).begin.store(0, Relaxed);
+            (*owned).store(true, Relaxed);
+        }
+        OWNER.store(system::process_id(), Relaxed);
+        PACE.restart();
+        FILE.store(place, Release);
+        OWNED.store(owned, Release);
+    }
+    system::close(file);
+    true
+}
+
+/// The file, if it is this process's.
+fn file() -> Option<&'static Gathered> {
+    let owned = OWNED.load(Acquire);
+    // SAFETY: mapped as long as the process lives.
+    unsafe {
+        if owned.is_null() || !(*owned).load(Relaxed) {
+            return None;
+        }
+        FILE.load(Acquire).as_ref()
+    }
+}
+
+struct Locked(&'static Gathered);
+
+impl Locked {
+    fn take(tries: usize) -> Option<Locked> {
+        let file = file()?;
+        for _ in 0..tries {
+            if LOCK.compare_exchange(false, true, Acquire, Relaxed).is_ok() {
+                return Some(Locked(file));
+            }
+            system::yield_now();
+        }
+        None
+    }
+
+    fn text(&self) -> *mut u8 {
+        core::ptr::from_ref(self.0).cast_mut().wrapping_add(1).cast()
+    }
+
+    fn ends(&self) -> (usize, usize) {
+        (self.0.begin.load(Relaxed) as usize, self.0.end.load(Relaxed) as usize)
+    }
+
+    fn is_empty(&self) -> bool {
+        let (begin, end) = self.ends();
+        begin == end
+    }
+
+    /// Whether there was room.
+    fn add(&self, parts: &[Part]) -> bool {
+        let (_, mut end) = self.ends();
+        let mut len = 0_usize;
+        for part in parts {
+            len = len.saturating_add(part.len);
+        }
+        if len > ROOM.saturating_sub(end) {
+            return false;
+        }
+        for part in parts {
+            // SAFETY: the caller's bytes; there is room, as has been seen.
+            unsafe { copy(part.bytes, self.text().add(end), part.len) };
+            end += part.len;
+        }
+        self.0.end.store(end as u32, Release);
+        IS_KEPT.store(true, Relaxed);
+        true
+    }
+
+    /// Writes the text; what cannot be written is gone, with errno saying why. What is begun counts as written, since
+    /// the process may be ended right after it: then the init would write it once more.
+    fn show(&self) -> bool {
+        let (mut begin, end) = self.ends();
+        let mut is_written = true;
+        while begin < end && is_written {
+            let mut len = self.first_lines(begin, end);
+            let mut bytes = self.text().wrapping_add(begin).cast_const();
+            begin += len;
+            self.0.begin.store(begin as u32, Release);
+            while len > 0 && is_written {
+                let written = system::write(OUTPUT, bytes, len);
+                if written >= 0 {
+                    len -= (written as usize).min(len);
+                    bytes = bytes.wrapping_add(written as usize);
+                } else {
+                    is_written = try_again();
+                }
+            }
+        }
+        self.0.end.store(0, Release);
+        self.0.begin.store(0, Release);
+        IS_KEPT.store(false, Relaxed);
+        is_written
+    }
+
+    /// How much of the text to write at once: whole lines, if there are.
+    fn first_lines(&self, begin: usize, end: usize) -> usize {
+        if end - begin <= WRITE_MAX {
+            return end - begin;
+        }
+        let mut len = WRITE_MAX;
+        // SAFETY: within the text.
+        while len > 0 && unsafe { *self.text().add(begin + len - 1) } != b'\n' {
+            len -= 1;
+        }
+        if len > 0 { len } else { WRITE_MAX }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        LOCK.store(false, Release);
+    }
+}
+
+/// Whether a write that failed is to be tried again.
+fn try_again() -> bool {
+    const EINTR: c_int = 4;
+    const EAGAIN: c_int = 11;
+    match errno() {
+        Some(&mut EINTR) => true,
+        Some(&mut EAGAIN) => {
+            system::await_room(OUTPUT);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Adds what is written to standard output, and shows it unless it is gathered. `None`: the C library is to write it.
+pub fn write(parts: &[Part]) -> Option<bool> {
+    let locked = Locked::take(TRIES)?;
+    if !PACE.is_gathering() && locked.is_empty() {
+        count();
+        return None;
+    }
+    if !locked.add(parts) {
+        let is_written = locked.show();
+        if !is_written {
+            return Some(false);
+        }
+        if !locked.add(parts) {
+            return None;
+        }
+    }
+    if count() || !PACE.is_gathering() { Some(locked.show()) } else { Some(true) }
+}
+
+/// Counts a line; whether it is to be shown now.
+fn count() -> bool {
+    if !PACE.count() {
+        return false;
+    }
+    match PACE.look() {
+        Look::Little | Look::Wait => false,
+        Look::Gather => {
+            PACE.gather();
+            false
+        }
+        Look::Show => true,
+        Look::ShowEach => {
+            PACE.restart();
+            true
+        }
+    }
+}
+
+/// Adds a text, and whether it was: where that needs no system call, and is no reason to show it. `None`: nothing is
+/// gathered in this process.
+pub fn keep(part: Part) -> Option<bool> {
+    file()?;
+    let Some(locked) = Locked::take(1) else { return Some(false) };
+    if !holds_line_end(part) {
+        return Some(locked.add(&[part]));
+    }
+    let is_kept = PACE.is_gathering() && !PACE.is_due() && locked.add(&[part]);
+    if is_kept {
+        count();
+    }
+    Some(is_kept)
+}
+
+fn holds_line_end(part: Part) -> bool {
+    let mut at = part.len;
+    while at > 0 {
+        at -= 1;
+        // SAFETY: within the caller's bytes.
+        if unsafe { *part.bytes.add(at) } == b'\n' {
+            return true;
+        }
+    }
+    false
+}
+
+/// Shows what is gathered, unless it is written at this moment. Whether it could be written.
+pub fn show() -> bool {
+    match Locked::take(1) {
+        Some(locked) if !locked.is_empty() => locked.show(),
+        _ => {
+            if file().is_none() {
+                IS_KEPT.store(false, Relaxed);
+            }
+            true
+        }
+    }
+}
+
+/// Standard output is another file from now on.
+pub fn leave() {
+    // A child that shares this memory has descriptors of its own.
+    if file().is_some() && OWNER.load(Relaxed) == system::process_id() {
+        // SAFETY: mapped, as `file` has seen.
+        unsafe { (*OWNED.load(Relaxed)).store(false, Relaxed) };
+    }
+}
+
+/// # Safety
+/// `from` holds `len` bytes, `to` has room for them, and they lie apart.
+unsafe fn copy(mut from: *const u8, mut to: *mut u8, mut len: usize) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        while len >= 8 {
+            to.cast::<u64>().write_unaligned(from.cast::<u64>().read_unaligned());
+            (from, to, len) = (from.add(8), to.add(8), len - 8);
+        }
+        while len > 0 {
+            *to = *from;
+            (from, to, len) = (from.add(1), to.add(1), len - 1);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(unsafe_code)]
+//! For programs whose standard output is a pipe. Those that print with C's stdio are line-buffered (`stdio.rs`). Those
+//! of runtimes that write each line themselves, which have a file to gather in, have a cheaper `write`
+//! (`gathered.rs`). Both gather while the program prints much (`pace.rs`), and show what is gathered now and then, and
+//! before the program waits, ends or starts another (`trampoline.rs`).
+
+mod functions;
+mod gathered;
+mod pace;
+mod stdio;
+mod system;
+mod trampoline;
+
+use core::ffi::{c_char, c_int};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use functions::{find_functions, function};
+use gathered::Part;
+use stdio::keep_errno;
+
+/// The descriptor of standard output.
+const OUTPUT: c_int = 1;
+
+/// Whether something may be gathered. At first it may, so that the first call finds the functions.
+static IS_KEPT: AtomicBool = AtomicBool::new(true);
+
+/// Called by the loader, perhaps after the first functions are.
+#[unsafe(link_section = ".init_array")]
+#[used]
+static START: extern "C" fn(c_int, *mut *mut c_char, *mut *mut c_char) = start;
+
+/// Called at the end of the process.
+#[unsafe(link_section = ".fini_array")]
+#[used]
+static END: extern "C" fn() = end;
+
+extern "C" fn end() {
+    show();
+}
+
+extern "C" fn start(_count: c_int, _arguments: *mut *mut c_char, environment: *mut *mut c_char) {
+    find_functions();
+    IS_KEPT.store(false, Relaxed);
+    // SAFETY: the list ends with a null pointer, and no thread but this runs.
+    unsafe {
+        let Some(variable) = find_variable(environment) else { return };
+        let value = (*variable).wrapping_add(NAME.len());
+        let len = path_len(value);
+        // Static, because an array would be emptied by the C library's function.
+        static mut PATH: [c_char; 512] = [0; 512];
+        let folder = len.wrapping_sub(OBJECT.len());
+        if folder >= 512 - FILE.len() || !ends_with(value, len, OBJECT) {
+            return;
+        }
+        if system::is_pipe(OUTPUT) {
+            let path = (&raw mut PATH).cast();
+            fill(path, value, folder);
+            if !gathered::prepare(path) {
+                stdio::prepare();
+            }
+        }
+        remove(variable, value, len);
+    }
+}
+
+const NAME: &[u8] = b"LD_PRELOAD=";
+const OBJECT: &[u8] = b"/build/live/output.so";
+const FILE: &[u8] = b"/build/live/gathered\0";
+
+/// Where the variable of the loader is.
+unsafe fn find_variable(environment: *mut *mut c_char) -> Option<*mut *mut c_char> {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut place = environment;
+        while !place.is_null() && !(*place).is_null() {
+            if begins_with(*place, NAME) {
+                return Some(place);
+            }
+            place = place.add(1);
+        }
+        None
+    }
+}
+
+unsafe fn begins_with(text: *const c_char, with: &[u8]) -> bool {
+    let mut at = 0;
+    // SAFETY: a string that ends with a NUL byte, which `with` does not hold.
+    while at < with.len() && unsafe { *text.add(at) } as u8 == with[at] {
+        at += 1;
+    }
+    at == with.len()
+}
+
+/// The length of the first path in a list of paths.
+unsafe fn path_len(value: *const c_char) -> usize {
+    let mut len = 0;
+    // SAFETY: a string that ends with a NUL byte.
+    while unsafe { !matches!(*value.add(len) as u8, 0 | b':') } {
+        len += 1;
+    }
+    len
+}
+
+unsafe fn ends_with(text: *const c_char, len: usize, with: &[u8]) -> bool {
+    // SAFETY: within the text.
+    len >= with.len() && unsafe { begins_with(text.add(len - with.len()), with) }
+}
+
+/// The path of the file: what is before the object's own end, and [`FILE`].
+unsafe fn fill(path: *mut c_char, value: *const c_char, folder: usize) {
+    // SAFETY: within the text, and within the room.
+    unsafe {
+        for at in 0..folder {
+            *path.add(at) = *value.add(at);
+        }
+        for (at, byte) in FILE.iter().enumerate() {
+            *path.add(folder + at) = *byte as c_char;
+        }
+    }
+}
+
+/// Takes the first path of the variable away, so that neither the program nor its children find it; in place, since
+/// an environment that moves is noticed.
+unsafe fn remove(variable: *mut *mut c_char, value: *mut c_char, len: usize) {
+    // SAFETY: within the list and the text.
+    unsafe {
+        if *value.add(len) == 0 {
+            let mut place = variable;
+            while !(*place).is_null() {
+                *place = *place.add(1);
+                place = place.add(1);
+            }
+            return;
+        }
+        let (mut from, mut to) = (value.add(len + 1), value);
+        while *from != 0 {
+            *to = *from;
+            (from, to) = (from.add(1), to.add(1));
+        }
+        *to = 0;
+    }
+}
+
+/// Shows what is gathered.
+fn show() {
+    if IS_KEPT.load(Relaxed) {
+        keep_errno(|| {
+            gathered::show();
+            stdio::show();
+        });
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn write(descriptor: c_int, bytes: *const u8, len: usize) -> isize {
+    type Write = extern "C" fn(c_int, *const u8, usize) -> isize;
+    find_functions();
+    if descriptor == OUTPUT && len > 0 {
+        match gathered::write(&[Part { bytes, len }]) {
+            Some(true) => return len as isize,
+            Some(false) => return -1,
+            None => {}
+        }
+    }
+    show();
+    function!(write: Write).map_or(-1, |write| write(descriptor, bytes, len))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn writev(descriptor: c_int, parts: *const Part, count: c_int) -> isize {
+    type Write = extern "C" fn(c_int, *const Part, c_int) -> isize;
+    const COUNT_MAX: c_int = 1024;
+    find_functions();
+    if descriptor == OUTPUT && (1..=COUNT_MAX).contains(&count) {
+        // SAFETY: as the caller of such a function promises.
+        let all = unsafe { core::slice::from_raw_parts(parts, count as usize) };
+        match gathered::write(all) {
+            Some(true) => return all.iter().fold(0, |len, part| len + part.len as isize),
+            Some(false) => return -1,
+            None => {}
+        }
+    }
+    show();
+    function!(writev: Write).map_or(-1, |write| write(descriptor, parts, count))
+}
+
+/// Before standard output becomes another file.
+fn before_change(descriptor: c_int) {
+    find_functions();
+    if descriptor == OUTPUT {
+        show();
+        gathered::leave();
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
+    before_change(to);
+    function!(dup2: extern "C" fn(c_int, c_int) -> c_int).map_or(-1, |dup2| dup2(from, to))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int {
+    type Dup3 = extern "C" fn(c_int, c_int, c_int) -> c_int;
+    before_change(to);
+    function!(dup3: Dup3).map_or(-1, |dup3| dup3(from, to, flags))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn close(descriptor: c_int) -> c_int {
+    before_change(descriptor);
+    function!(close: extern "C" fn(c_int) -> c_int).map_or(-1, |close| close(descriptor))
+}
+
+/// For Python's module (`python.rs`): takes a text that need not be shown now. 1 if it did, 0 if the caller is to write
+/// the text, -1 if output is not gathered in this process.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn unsandbox_keep_output(bytes: *const u8, len: usize) -> c_int {
+    gathered::keep(Part { bytes, len }).map_or(-1, c_int::from)
+}
+
+/// The same for what is gathered: 0, or -1 and errno.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn unsandbox_show_output() -> c_int {
+    if gathered::show() { 0 } else { -1 }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Standard output of a program that prints with C's stdio: line-buffered, and fully buffered while the program prints
+//! much. A program that sets its own buffering keeps it.
+
+use super::functions::{errno, found, function, is_glibc};
+use super::pace::{Look, Pace};
+use super::system::process_id;
+use super::{IS_KEPT, functions};
+use core::ffi::{c_int, c_void};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+
+const FULL: c_int = 0;
+const LINE: c_int = 1;
+
+/// Whether the buffering of standard output is this object's to set.
+static IS_OURS: AtomicBool = AtomicBool::new(false);
+/// The process that prints: a child of it may hold text in its buffer that its parent writes.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+
+pub static PACE: Pace = Pace::new();
+
+pub fn prepare() {
+    OWNER.store(process_id(), Relaxed);
+    IS_OURS.store(true, Relaxed);
+    with_output(|stream| set_buffering(stream, LINE));
+    PACE.restart();
+}
+
+/// What there is to do when it is time to look.
+pub fn look() {
+    if !IS_OURS.load(Relaxed) {
+        return PACE.stop();
+    }
+    // A child that prints much itself.
+    OWNER.store(process_id(), Relaxed);
+    match PACE.look() {
+        Look::Little | Look::Wait => {}
+        Look::Gather => match with_output(|stream| set_buffering(stream, FULL)) {
+            true => {
+                PACE.gather();
+                IS_KEPT.store(true, Relaxed);
+            }
+            false => PACE.restart(),
+        },
+        Look::Show => {
+            with_output(|_| ());
+        }
+        Look::ShowEach => {
+            if with_output(|stream| set_buffering(stream, LINE)) {
+                PACE.restart();
+                IS_KEPT.store(false, Relaxed);
+            }
+        }
+    }
+}
+
+/// Shows what is gathered.
+pub fn show() {
+    if !IS_OURS.load(Relaxed) || !PACE.is_gathering() {
+        IS_KEPT.store(false, Relaxed);
+    } else if OWNER.load(Relaxed) == process_id() {
+        with_output(|_| ());
+    }
+}
+
+/// The program sets the buffering of this stream itself, or closes it.
+pub fn leave(stream: *mut c_void) {
+    if stream == output() {
+        IS_OURS.store(false, Relaxed);
+    }
+}
+
+/// The stream; null for none.
+fn output() -> *mut c_void {
+    let place: *mut *mut c_void = found!(stdout).cast();
+    // SAFETY: the C library's variable, which is never unmapped.
+    if place.is_null() { null_mut() } else { unsafe { *place } }
+}
+
+/// Writes what is in its buffer and does this, unless it is in use at this moment: by another thread, or by what a
+/// handler of a signal has interrupted.
+fn with_output(change: impl Fn(*mut c_void)) -> bool {
+    type OfStream = extern "C" fn(*mut c_void) -> c_int;
+    let stream = output();
+    let (Some(try_lock), Some(flush), Some(unlock)) = (
+        function!(ftrylockfile: OfStream),
+        function!(fflush_unlocked: OfStream),
+        function!(funlockfile: extern "C" fn(*mut c_void)),
+    ) else {
+        return false;
+    };
+    if stream.is_null() || is_locked(stream) || try_lock(stream) != 0 {
+        return false;
+    }
+    let state = set_cancellation(1);
+    flush(stream);
+    change(stream);
+    set_cancellation(state);
+    unlock(stream);
+    true
+}
+
+/// Whether a thread has locked it, perhaps this one, which could lock it once more.
+fn is_locked(stream: *mut c_void) -> bool {
+    // In glibc, where these places are part of the ABI.
+    const LOCK: usize = 17;
+    const OWNER: usize = 1;
+    if !is_glibc() {
+        return false;
+    }
+    // SAFETY: a stream of that library has a lock, which has an owner.
+    unsafe {
+        let lock = *stream.cast::<*mut *mut c_void>().add(LOCK);
+        !lock.is_null() && !(*lock.add(OWNER)).is_null()
+    }
+}
+
+/// Forbids (1) or allows (0) that the thread is cancelled in a write, with the stream locked; the state before.
+fn set_cancellation(state: c_int) -> c_int {
+    type Set = extern "C" fn(c_int, *mut c_int) -> c_int;
+    let mut before = 0;
+    if let Some(set) = function!(pthread_setcancelstate: Set) {
+        set(state, &mut before);
+    }
+    before
+}
+
+/// Sets the buffering of a stream whose buffer is empty and stays.
+fn set_buffering(stream: *mut c_void, mode: c_int) {
+    type Set = extern "C" fn(*mut c_void, *mut c_void, c_int, usize) -> c_int;
+    type Wide = extern "C" fn(*mut c_void, c_int) -> c_int;
+    let Some(set) = function!(setvbuf: Set) else { return };
+    set(stream, null_mut(), mode, 0);
+    let is_wide = function!(fwide: Wide).is_some_and(|orientation| orientation(stream, 0) > 0);
+    if mode == LINE && is_glibc() && !is_wide {
+        // Its macros and printf look for the end of the room before they look for the buffering. These places are part
+        // of its ABI, since `putc_unlocked` has them in programs.
+        const WRITE_POINTER: usize = 5;
+        const WRITE_END: usize = 6;
+        let words = stream.cast::<*mut c_void>();
+        // SAFETY: a stream of that library, used with its lock.
+        unsafe { *words.add(WRITE_END) = *words.add(WRITE_POINTER) };
+    }
+}
+
+/// Does this and leaves errno as it is.
+pub fn keep_errno(work: impl Fn()) {
+    functions::find_functions();
+    let before = errno().map(|place| *place);
+    work();
+    if let (Some(place), Some(before)) = (errno(), before) {
+        *place = before;
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The system calls of this object.
+
+use super::functions::system_call;
+use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ptr::{null, null_mut};
+
+#[cfg(target_arch = "x86_64")]
+mod number {
+    use core::ffi::c_long;
+    pub const WRITE: c_long = 1;
+    pub const CLOSE: c_long = 3;
+    pub const MMAP: c_long = 9;
+    pub const YIELD: c_long = 24;
+    pub const MADVISE: c_long = 28;
+    pub const GETPID: c_long = 39;
+    pub const FCNTL: c_long = 72;
+    pub const OPENAT: c_long = 257;
+    pub const PPOLL: c_long = 271;
+    pub const FALLOCATE: c_long = 285;
+}
+#[cfg(target_arch = "aarch64")]
+mod number {
+    use core::ffi::c_long;
+    pub const FCNTL: c_long = 25;
+    pub const FALLOCATE: c_long = 47;
+    pub const OPENAT: c_long = 56;
+    pub const CLOSE: c_long = 57;
+    pub const WRITE: c_long = 64;
+    pub const PPOLL: c_long = 73;
+    pub const YIELD: c_long = 124;
+    pub const GETPID: c_long = 172;
+    pub const MMAP: c_long = 222;
+    pub const MADVISE: c_long = 233;
+}
+
+fn call<const N: usize>(number: c_long, arguments: [usize; N]) -> isize {
+    let mut all = [0; 6];
+    for (at, argument) in arguments.iter().enumerate() {
+        if let Some(place) = all.get_mut(at) {
+            *place = *argument;
+        }
+    }
+    system_call(number, all)
+}
+
+pub fn process_id() -> c_int {
+    call(number::GETPID, []) as c_int
+}
+
+pub fn yield_now() {
+    call(number::YIELD, []);
+}
+
+/// The number of bytes, or -1.
+pub fn write(descriptor: c_int, bytes: *const u8, len: usize) -> isize {
+    call(number::WRITE, [descriptor as usize, bytes as usize, len])
+}
+
+/// Waits until the descriptor can be written to.
+pub fn await_room(descriptor: c_int) {
+    const POLLOUT: u64 = 4 << 32;
+    let entry = descriptor as u32 as u64 | POLLOUT;
+    call(number::PPOLL, [&raw const entry as usize, 1, null::<u8>() as usize, 0, 0]);
+}
+
+pub fn is_pipe(descriptor: c_int) -> bool {
+    // A pipe has a size that can be asked for, and nothing else has.
+    const F_GETPIPE_SZ: usize = 1032;
+    call(number::FCNTL, [descriptor as usize, F_GETPIPE_SZ, 0]) > 0
+}
+
+/// Opens a file to read and write.
+pub fn open(path: *const c_char) -> Option<c_int> {
+    const AT_FDCWD: isize = -100;
+    const O_RDWR: usize = 2;
+    const O_CLOEXEC: usize = 0o2000000;
+    let opened = call(number::OPENAT, [AT_FDCWD as usize, path as usize, O_RDWR | O_CLOEXEC, 0]);
+    (opened >= 0).then_some(opened as c_int)
+}
+
+pub fn close(descriptor: c_int) {
+    call(number::CLOSE, [descriptor as usize]);
+}
+
+/// Gives a file blocks for this many bytes: a page without one ends a process that writes to it.
+pub fn allocate(file: c_int, len: usize) -> bool {
+    call(number::FALLOCATE, [file as usize, 0, 0, len]) == 0
+}
+
+/// Maps a file for all processes, or memory (-1) that is empty in the children of this one.
+pub fn map(file: c_int, len: usize) -> Option<*mut c_void> {
+    const READ_AND_WRITE: usize = 3;
+    const SHARED: usize = 1;
+    const PRIVATE_AND_ANONYMOUS: usize = 0x22;
+    const MADV_WIPEONFORK: usize = 18;
+    let kind = if file < 0 { PRIVATE_AND_ANONYMOUS } else { SHARED };
+    let address = null_mut::<u8>() as usize;
+    let place = call(number::MMAP, [address, len, READ_AND_WRITE, kind, file as usize, 0]);
+    if place == -1 {
+        return None;
+    }
+    if file < 0 && call(number::MADVISE, [place as usize, len, MADV_WIPEONFORK]) != 0 {
+        return None;
+    }
+    Some(place as *mut c_void)
+}
