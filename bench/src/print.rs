@@ -25,7 +25,7 @@ struct Loop {
     run: &'static str,
 }
 
-const LOOPS: [Loop; 7] = [
+const LOOPS: [Loop; 10] = [
     Loop {
         language: "python",
         code: "for i in range(1000000): print(i)\n",
@@ -73,6 +73,27 @@ const LOOPS: [Loop; 7] = [
         code: "import std.stdio;\nvoid main() { foreach (i; 0 .. 1000000) writeln(i); }\n",
         source: "main.d",
         compile: "PROGRAM -of=OUT SOURCE",
+        run: "OUT",
+    },
+    Loop {
+        language: "php",
+        code: "<?php for ($i = 0; $i < 1000000; $i++) echo $i, \"\\n\";\n",
+        source: "main.php",
+        compile: "",
+        run: "PROGRAM SOURCE",
+    },
+    Loop {
+        language: "rust",
+        code: "fn main() { for i in 0..1000000 { println!(\"{i}\"); } }\n",
+        source: "main.rs",
+        compile: "PROGRAM -O -o OUT SOURCE",
+        run: "OUT",
+    },
+    Loop {
+        language: "fortran",
+        code: "do i = 0, 999999\nprint '(I0)', i\nend do\nend\n",
+        source: "main.f90",
+        compile: "PROGRAM -O1 -o OUT SOURCE",
         run: "OUT",
     },
 ];

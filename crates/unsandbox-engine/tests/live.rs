@@ -74,6 +74,27 @@ const ROWS: &[Row] = &[
         million: "print \"$_\\n\" for 0 .. 999999; sleep 60;",
         order: "print \"one\\n\"; system \"echo two\"; print \"three\\n\";",
     },
+    Row {
+        language: "php",
+        tick: "<?php echo \"tick\\n\"; sleep(60);",
+        crash: "<?php echo \"tick\\n\"; posix_kill(getmypid(), 9); sleep(60);",
+        million: "<?php for ($i = 0; $i < 1000000; $i++) echo $i, \"\\n\"; sleep(60);",
+        order: "<?php echo \"one\\n\"; system('echo two'); echo \"three\\n\";",
+    },
+    Row {
+        language: "rust",
+        tick: "fn main() { println!(\"tick\"); std::thread::sleep(std::time::Duration::from_secs(60)) }",
+        crash: "fn main() { println!(\"tick\"); std::process::abort() }",
+        million: "fn main() { for i in 0..1000000 { println!(\"{i}\") } std::thread::sleep(std::time::Duration::from_secs(60)) }",
+        order: "fn main() { println!(\"one\"); let _ = std::process::Command::new(\"/bin/echo\").arg(\"two\").status(); println!(\"three\") }",
+    },
+    Row {
+        language: "fortran",
+        tick: "print '(A)', 'tick'\ncall sleep(60)\nend",
+        crash: "print '(A)', 'tick'\ncall abort()\nend",
+        million: "do i = 0, 999999\nprint '(I0)', i\nend do\ncall sleep(60)\nend",
+        order: "print '(A)', 'one'\ncall execute_command_line('echo two')\nprint '(A)', 'three'\nend",
+    },
 ];
 
 /// Every row whose language is installed.
@@ -145,6 +166,41 @@ fn a_million_lines_are_all_there_before_the_program_sleeps_on() {
         assert!(said == all.as_bytes(), "{}", row.language);
         assert_eq!(await_end(&events).status, Status::Cancelled, "{}", row.language);
     });
+}
+
+/// Ten thousand lines, one without an end, and none after them: however the process goes on, they are there.
+#[test]
+fn what_was_gathered_is_kept_however_the_program_ends() {
+    let printed: String = (0..10_000).map(|number| format!("{number}\n")).collect();
+    let expected = printed + "end";
+    let python = "import os, sys\nfor i in range(10000): print(i)\nprint('end', end='')\n";
+    let perl = "print \"$_\\n\" for 0 .. 9999; print 'end';\n";
+    let ruby = "10000.times { |i| puts i }; print 'end'\n";
+    let php = "<?php for ($i = 0; $i < 10000; $i++) echo $i, \"\\n\"; echo 'end';\n";
+    let ends = [
+        ("python", python, "while True: pass"),
+        ("python", python, "os.kill(os.getpid(), 9)"),
+        ("python", python, "os._exit(1)"),
+        ("python", python, "os.abort()"),
+        ("python", python, "os.execv('/bin/false', ['false'])"),
+        ("perl", perl, "1 while 1"),
+        ("perl", perl, "kill 9, $$"),
+        ("ruby", ruby, "loop {}"),
+        ("ruby", ruby, "Process.kill :KILL, $$; sleep"),
+        ("php", php, "while (1);"),
+        ("php", php, "posix_kill(getmypid(), 9); sleep(60);"),
+    ];
+    let engine = engine();
+    for (language, prints, end) in ends {
+        match execute_on(&engine, Request::new(language, format!("{prints}{end}")).ttl(2)) {
+            Err(error) if error.code() == ErrorCode::LanguageUnavailable => skip(error.message()),
+            result => {
+                let result = result.unwrap();
+                assert!(!result.success, "{language} {end}: {result:?}");
+                assert!(result.stdout == expected.as_bytes(), "{language} {end}");
+            }
+        }
+    }
 }
 
 #[test]

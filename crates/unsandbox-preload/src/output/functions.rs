@@ -25,7 +25,7 @@ macro_rules! functions {
                 read readv recv recvfrom recvmsg accept accept4 connect
                 wait waitpid wait3 wait4 waitid sigsuspend sigwait sigwaitinfo sigtimedwait
                 pthread_join pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait
-                sem_wait sem_timedwait sem_clockwait flock
+                sem_wait sem_timedwait sem_clockwait flock sendfile sendfile64 splice
                 abort _exit _Exit quick_exit
                 fork vfork system popen posix_spawn posix_spawnp
                 execv execve execvp execvpe execl execle execlp fexecve;
