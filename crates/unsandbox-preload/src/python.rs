@@ -258,7 +258,7 @@ unsafe extern "C" fn write_text(_stream: Raw, text: Raw) -> Raw {
     unsafe {
         let bytes = PyUnicode_AsUTF8AndSize(text, &mut len);
         if bytes.is_null() {
-            // It is no string, or holds what UTF-8 cannot. Nothing of it may stay in the stream, or what follows passes it.
+            // It is not a string, or holds what UTF-8 cannot. None of it may stay in the stream, or what follows passes it.
             PyErr_Clear();
             let written = write_text_own(text).and_then(|written| {
                 TEXT_FLUSH.get()?.call(None)?;

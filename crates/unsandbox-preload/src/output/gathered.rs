@@ -221,7 +221,7 @@ fn count() -> bool {
     }
 }
 
-/// Adds a text, and whether it was: where that needs no system call, and is no reason to show it. `None`: nothing is
+/// Adds a text, and whether it was: where that needs no system call, and does not make it due to be shown. `None`: nothing is
 /// gathered in this process.
 pub fn keep(part: Part) -> Option<bool> {
     file()?;
