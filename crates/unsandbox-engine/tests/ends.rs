@@ -175,6 +175,8 @@ fn a_text_that_is_no_program_has_failed() {
     for (language, code) in [
         ("go", "package app\nfunc main() { println(\"x\") }"),
         ("rust", "#![crate_type=\"lib\"]\npub fn f() {}"),
+        ("rust", "#![crate_type=\"cdylib\"]\n#[unsafe(no_mangle)]\npub extern \"C\" fn f() {}"),
+        ("rust", "#![crate_type=\"proc-macro\"]\nextern crate proc_macro;"),
         ("java", "interface Shape { double area(); }"),
         ("kotlin", "fun helper() = 1"),
         ("scala", "object Helper { def hi() = 1 }"),

@@ -130,8 +130,8 @@ pub fn cancelled(result: &mut ExecutionResult, reason: CancelReason) {
 
 /// The end of a program that was compiled to something that cannot be started.
 pub fn no_program(result: &mut ExecutionResult) {
-    const WORDS: &str = "the compiler made no program that can be started; does the code have an entry point, and is \
-                         it no library?";
+    const WORDS: &str = "the compiler made no program that can be started; does the code have an entry point, or \
+                         is it a library?";
     result.status = Status::Completed;
     result.exit_code = Some(1);
     result.stderr.extend_from_slice(format!("{WORDS}\n").as_bytes());

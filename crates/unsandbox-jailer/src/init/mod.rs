@@ -5,6 +5,7 @@
 
 mod baseline;
 mod collect;
+mod entry;
 mod feed;
 mod files;
 mod gathered;

@@ -2,6 +2,7 @@
 //! Runs one program: starts it with every lock on, watches it, and ends it with all processes that it started.
 
 use crate::folder;
+use crate::init::entry;
 use crate::init::feed::Feed;
 use crate::init::gathered::Gathered;
 use crate::init::oom::OomScore;
@@ -210,6 +211,11 @@ impl<'a> Stepper<'a> {
         let argv = c_strings(&step.argv).map_err(|error| broken("read its arguments", error))?;
         let env = if step.kind == StepKind::Run { &self.env } else { &self.build_env };
         let (argv, env) = (sys::Words::of(&argv), sys::Words::of(env));
+        if let Some(program) = step.argv.first()
+            && entry::is_library(Path::new(&self.locks.tmp), program)
+        {
+            return Err(broken(program, io::Error::from_raw_os_error(libc::ENOEXEC)));
+        }
         let mut failed = None;
         self.oom_score.iter().for_each(OomScore::raise);
         let child = sys::fork_sharing(&mut || {
