@@ -210,3 +210,15 @@ fn output_is_in_the_order_of_the_program_and_its_children() {
         assert_eq!(end, (Status::Completed, "one\ntwo\nthree\n".to_string()), "{}", row.language);
     });
 }
+
+/// A program may have functions and variables of any name: what the object takes from it must be none of them.
+#[test]
+fn the_object_takes_one_function_from_the_programs_around_it() {
+    let program = "#include <stdlib.h>\nint main() { return system(\"nm -D --undefined-only /tmp/build/live/output.so\"); }";
+    let result = execute_on(&engine(), Request::new("c", program).ttl(60)).unwrap();
+    assert!(result.success, "{result:?}");
+    let text = String::from_utf8(result.stdout).unwrap();
+    let names = text.lines().filter_map(|line| line.trim().strip_prefix("U "));
+    let names: Vec<&str> = names.map(|name| name.split('@').next().unwrap()).collect();
+    assert_eq!(names, ["dlsym"]);
+}

@@ -4,7 +4,7 @@
 
 use super::scan::{LIKE_C, NEAR, Quote, Syntax, Token, scan};
 use super::{Draft, Source};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 const FORTRAN: Syntax = Syntax {
     line_comments: &["!"],
@@ -136,20 +136,27 @@ fn in_order_of_use(modules: &[Modules<'_>]) -> Vec<usize> {
     for (place, file) in modules.iter().enumerate() {
         homes.extend(file.defined.iter().map(|name| (*name, place)));
     }
-    let needs: Vec<HashSet<usize>> = modules
+    let mut needs: Vec<HashSet<usize>> = modules
         .iter()
         .map(|file| file.used.iter().filter_map(|name| homes.get(name).copied()).collect())
         .collect();
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); modules.len()];
+    for (place, needs) in needs.iter_mut().enumerate() {
+        needs.remove(&place);
+        needs.iter().for_each(|need| users[*need].push(place));
+    }
+    let mut waiting: BTreeSet<usize> = (0..modules.len()).collect();
+    let mut ready: BTreeSet<usize> =
+        waiting.iter().copied().filter(|place| needs[*place].is_empty()).collect();
     let mut order: Vec<usize> = Vec::new();
-    let mut is_placed = vec![false; modules.len()];
-    while order.len() < modules.len() {
-        let is_ready =
-            |place: &usize| needs[*place].iter().all(|need| need == place || is_placed[*need]);
-        let waiting = || (0..modules.len()).filter(|place| !is_placed[*place]);
-        let next = waiting().find(is_ready).or_else(|| waiting().next());
-        let Some(next) = next else { break };
-        is_placed[next] = true;
+    while let Some(next) = ready.pop_first().or_else(|| waiting.first().copied()) {
+        waiting.remove(&next);
         order.push(next);
+        for user in &users[next] {
+            if needs[*user].remove(&next) && needs[*user].is_empty() && waiting.contains(user) {
+                ready.insert(*user);
+            }
+        }
     }
     order
 }
