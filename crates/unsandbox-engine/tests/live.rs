@@ -203,6 +203,52 @@ fn what_was_gathered_is_kept_however_the_program_ends() {
     }
 }
 
+/// After a moment in which a program prints much, each of its lines is shown again, also if it computes without a pause.
+#[test]
+fn what_is_printed_slowly_after_much_is_there_too() {
+    let c = "#include <stdio.h>\n#include <time.h>\nint main() { for (int i = 0; i < 6000; i++) printf(\"%d\\n\", i); \
+             for (int i = 0; ; i++) { clock_t end = clock() + CLOCKS_PER_SEC / 20; while (clock() < end); \
+             if (i < 12) printf(\"slow %d\\n\", i); } }";
+    let python = "import time\nfor i in range(6000): print(i)\ni = 0\nwhile True:\n    end = time.process_time() + .05\n    \
+                  while time.process_time() < end: pass\n    if i < 12: print('slow', i)\n    i += 1\n";
+    let burst = (0..6_000).map(|number| format!("{number}\n"));
+    let expected: String = burst.chain((0..12).map(|number| format!("slow {number}\n"))).collect();
+    for (language, code) in [("c", c), ("python", python)] {
+        let result = execute_on(&engine(), Request::new(language, code).ttl(5)).unwrap();
+        assert_eq!(result.status, Status::Timeout, "{language}");
+        assert!(result.stdout == expected.as_bytes(), "{language}");
+    }
+}
+
+/// Lines of a process, its child, a shell, a thread, a system call, and the process again, each after many.
+#[test]
+fn many_lines_are_in_order_whoever_prints_them() {
+    let programs = [
+        ("python", include_str!("live/burst.py")),
+        ("ruby", include_str!("live/burst.rb")),
+        ("perl", include_str!("live/burst.pl")),
+        ("c", include_str!("live/burst.c")),
+    ];
+    let lines = |name: &str| (0..6_000).map(|at| format!("{name} {at}\n")).collect::<String>();
+    for (language, code) in programs {
+        match execute_on(&engine(), Request::new(language, code).ttl(60)) {
+            Err(error) if error.code() == ErrorCode::LanguageUnavailable => skip(error.message()),
+            result => {
+                let result = result.unwrap();
+                let said = String::from_utf8_lossy(&result.stderr);
+                assert!(result.success && said.is_empty(), "{language}: {said}");
+                let text = String::from_utf8(result.stdout).unwrap();
+                let expected = ["first", "child", "shell", "thread", "raw", "last"];
+                let expected = expected.map(|name| match name {
+                    "shell" | "raw" => format!("{name}\n"),
+                    _ => lines(name),
+                });
+                assert!(text == expected.concat(), "{language}: {} bytes", text.len());
+            }
+        }
+    }
+}
+
 #[test]
 fn output_is_in_the_order_of_the_program_and_its_children() {
     for_each(|engine, row| {

@@ -139,10 +139,13 @@ fn a_noexec_temporary_directory_is_named_where_a_program_cannot_start() {
     let plain = execute_on(&engine, Request::new("bash", "echo ran; exit 7")).unwrap();
     assert_eq!((&plain.stdout[..], plain.exit_code), (&b"ran\n"[..], Some(7)));
     assert_eq!(plain.error.as_deref(), Some("the program exited with code 7"));
-    for (language, code) in
-        [("perl", "print \"ran\\n\""), ("python", "print('ran')"), ("ruby", "puts 'ran'")]
-    {
-        let request = Request::new(language, code);
+    // What they print is there before they end, without an object that could be loaded.
+    for (language, code) in [
+        ("perl", "print \"ran\\n\"; sleep 60"),
+        ("python", "import time\nprint('ran')\ntime.sleep(60)"),
+        ("ruby", "puts 'ran'; sleep 60"),
+    ] {
+        let request = Request::new(language, code).ttl(2);
         let Some(result) = if_installed(execute_on(&engine, request)) else { continue };
         assert_eq!(
             (&result.stdout[..], &result.stderr[..]),

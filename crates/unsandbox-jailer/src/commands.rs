@@ -81,6 +81,9 @@ pub enum Then {
 }
 wire_enum!(Then { 1 = End, 2 = Serve });
 
+/// The size of the file [`Plan::gathered`].
+pub const GATHERED_BYTES: usize = 32 << 10;
+
 /// Bytes before the plan in its memfd: its length.
 pub const PLAN_HEAD: usize = 8;
 

@@ -17,6 +17,12 @@ mod python;
 #[cfg(all(any(feature = "python", feature = "output"), panic = "abort"))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: ends the process.
+    unsafe {
+        core::arch::asm!("ud2", options(noreturn))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
     loop {}
 }
 
@@ -33,8 +39,8 @@ pub const RUBY: &[u8] = include_bytes!("output.rb");
 pub const OBJECT: &str = "build/live/output.so";
 
 /// A file beside it, in which the object gathers what a program writes to standard output (`output/gathered.rs`):
-/// two numbers of four bytes in the machine's order, where the text begins and where it ends after these eight bytes,
-/// and the text.
+/// a head of sixteen bytes, of which the first eight are two numbers in the machine's order, where the text begins and
+/// where it ends after the head; and the text.
 pub const GATHERED: &str = "build/live/gathered";
 
 /// The size of that file.

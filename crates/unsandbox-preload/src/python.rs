@@ -214,7 +214,7 @@ static KEEP: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static SHOW: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 fn find_object() -> bool {
-    for (name, place) in [(c"unsandbox_keep_output", &KEEP), (c"unsandbox_show_output", &SHOW)] {
+    for (name, place) in [(c"unsandbox_gather_output", &KEEP), (c"unsandbox_show_output", &SHOW)] {
         // SAFETY: a C string; a null pointer stands for every object of the process.
         let found = unsafe { dlsym(null_mut(), name.as_ptr()) };
         if found.is_null() {
@@ -404,6 +404,8 @@ fn prepare() -> Option<()> {
     if WRITE.get().is_some() || !find_object() {
         return Some(());
     }
+    STREAM.keep(Object::borrowed(stdout.raw())?);
+    BUFFER.keep(Object::borrowed(buffer.raw())?);
     TEXT_WRITE.keep(stdout.get(c"write")?);
     TEXT_FLUSH.keep(stdout.get(c"flush")?);
     WRITE.keep(buffer.get(c"write")?);
@@ -429,8 +431,6 @@ fn prepare() -> Option<()> {
     if is_utf8(&stdout)? {
         replace(&stdout, c"write", method!(c"write", Function { one: write_text }, METH_O))?;
     }
-    STREAM.keep(stdout);
-    BUFFER.keep(buffer);
     Some(())
 }
 
@@ -486,12 +486,10 @@ unsafe extern "C" fn create(spec: Raw, _def: *mut ModuleDef) -> Raw {
     const NAME: &CStr = c"sitecustomize";
     // SAFETY: an error that is noted is cleared; strings are C strings.
     unsafe {
-        if prepare().is_none() {
-            PyErr_Clear();
-        }
-        if Object::borrowed(spec).and_then(|spec| leave(&spec)).is_none() {
-            PyErr_Clear();
-        }
+        prepare();
+        PyErr_Clear();
+        Object::borrowed(spec).and_then(|spec| leave(&spec));
+        PyErr_Clear();
         let own = Object::owned(PyImport_ImportModule(NAME.as_ptr()));
         if own.is_some() || PyErr_Occurred().is_null() {
             let name = Object::owned(PyUnicode_FromString(NAME.as_ptr()));

@@ -19,6 +19,7 @@ pub fn files(live: Live) -> &'static [(&'static str, &'static [u8])] {
             (GATHERED, b""),
             ("build/live/sitecustomize.abi3.so", PYTHON_OBJECT),
             ("build/live/sitecustomize.py", PYTHON_FALLBACK),
+            ("build/live/text/sitecustomize.py", PYTHON_FALLBACK),
         ],
     }
 }
@@ -32,21 +33,24 @@ pub fn gathered(live: Live) -> &'static str {
 }
 
 /// The variables through which the program finds them, and their values in a recipe's words. A value of the request
-/// follows after a colon; what was put before it is gone when the program begins. `executes` says whether the writable
-/// tree may hold programs: the loader complains of an object that it cannot map.
+/// follows after a colon; ours is gone when the program begins. `executes` says whether the writable `tree` may hold
+/// programs: the loader complains of an object that it cannot map, as of a path that it cannot read in a list.
 pub fn variables(
     live: Live,
     flags: &[String],
+    tree: &str,
     executes: bool,
 ) -> &'static [(&'static str, &'static str)] {
     const PRELOAD: (&str, &str) = ("LD_PRELOAD", "{build}/live/output.so");
     const MODULE: (&str, &str) = ("PYTHONPATH", "{build}/live");
+    const TEXT: (&str, &str) = ("PYTHONPATH", "{build}/live/text");
     let loads = executes
+        && !tree.contains([' ', ':', '$'])
         && cfg!(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))
         && !flags.iter().any(|flag| leaves_out(flag));
     match (live, loads) {
         (Live::Python, true) => &[PRELOAD, MODULE],
-        (Live::Python, false) => &[MODULE],
+        (Live::Python, false) => &[TEXT],
         (Live::Stdio | Live::Lines, true) => &[PRELOAD],
         (Live::Stdio | Live::Lines, false) | (Live::No, _) => &[],
     }
@@ -56,4 +60,33 @@ pub fn variables(
 /// program of another kind would complain.
 fn leaves_out(flag: &str) -> bool {
     flag.starts_with("-fsanitize") || ["-static", "-m32", "-mx32"].contains(&flag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn init_and_object_agree_on_the_file() {
+        assert_eq!(unsandbox_jailer::commands::GATHERED_BYTES, unsandbox_preload::GATHERED_BYTES);
+    }
+
+    #[test]
+    fn nothing_is_loaded_where_the_loader_would_complain() {
+        let found = |flag: &str, tree: &str, executes: bool| {
+            variables(Live::Stdio, &[flag.to_string()], tree, executes).len()
+        };
+        assert_eq!(found("-O2", "/tmp", true), 1);
+        for (flag, tree, executes) in [
+            ("-O2", "/tmp", false),
+            ("-O2", "/my tree", true),
+            ("-O2", "/a:b", true),
+            ("-fsanitize=address", "/tmp", true),
+            ("-static", "/tmp", true),
+            ("-m32", "/tmp", true),
+        ] {
+            assert_eq!(found(flag, tree, executes), 0, "{flag} {tree} {executes}");
+        }
+        assert_eq!(found("-static-libgcc", "/tmp", true), 1);
+    }
 }

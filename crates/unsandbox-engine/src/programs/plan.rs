@@ -388,7 +388,7 @@ fn environment(request: &Request, network_mode: NetworkMode, words: &Words<'_>) 
 fn live_variables(request: &Request, words: &Words<'_>) -> Vec<(String, String)> {
     let tree = Path::new(words.tmp);
     let executes = words.tmp == TMP || !temporary::is_noexec(tree.parent().unwrap_or(tree));
-    let all = live::variables(words.runtime.recipe.live, &request.flags, executes);
+    let all = live::variables(words.runtime.recipe.live, &request.flags, words.tmp, executes);
     let with_own = |(name, value): &(&str, &str)| {
         let value = words.word(value);
         let own = request.env.iter().rfind(|(known, own)| known == name && !own.is_empty());

@@ -5,31 +5,31 @@
 
 use crate::init::streams::RunStreams;
 use crate::sys;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use unsandbox_jailer::commands::GATHERED_BYTES;
 
-/// The file's head, two numbers, and its size.
-const HEAD: usize = 8;
-const BYTES_MAX: usize = 32 << 10;
+/// The file's head, which begins with two numbers.
+const HEAD: usize = 16;
 
 /// How long to wait for an engine that does not read.
 const WRITE_TIME: Duration = Duration::from_secs(2);
 
 /// Where the file is, and the end of the pipe.
-pub struct Gathered<'a> {
-    path: &'a CStr,
+pub struct Gathered {
+    path: CString,
     stdout: OwnedFd,
 }
 
-impl<'a> Gathered<'a> {
-    /// Keeps the pipe of a program that has such a file.
-    pub fn of(path: Option<&'a CString>, streams: &RunStreams<'_>) -> Option<Gathered<'a>> {
+impl Gathered {
+    /// Keeps the pipe of the program whose file this is, and forgets the file: its text is one program's.
+    pub fn of(path: &mut Option<CString>, streams: &RunStreams<'_>) -> Option<Gathered> {
         let RunStreams::Own(own) = streams else { return None };
-        Some(Gathered { path: path?, stdout: own.stdout.try_clone().ok()? })
+        Some(Gathered { path: path.take()?, stdout: own.stdout.try_clone().ok()? })
     }
 
     /// Writes what is left, once no process of the run is.
@@ -40,23 +40,25 @@ impl<'a> Gathered<'a> {
 
     fn write_rest(self, tree: &Path) -> io::Result<()> {
         let root: OwnedFd = File::open(tree)?.into();
-        let file = File::from(sys::open_beneath(root.as_fd(), self.path, false)?);
+        let file = File::from(sys::open_beneath(root.as_fd(), &self.path, false)?);
         if !file.metadata()?.is_file() {
             return Ok(());
         }
         let mut bytes = Vec::new();
-        file.take(BYTES_MAX as u64).read_to_end(&mut bytes)?;
+        file.take(GATHERED_BYTES as u64).read_to_end(&mut bytes)?;
         rustix::fs::fcntl_setfl(&self.stdout, rustix::fs::OFlags::NONBLOCK)?;
         let mut pipe = File::from(self.stdout);
         let (mut rest, until) = (left_in(&bytes), Instant::now() + WRITE_TIME);
         while !rest.is_empty() {
             match pipe.write(rest) {
                 Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let time = until.saturating_duration_since(Instant::now());
-                    if let [false] = sys::poll([(pipe.as_raw_fd(), sys::WRITABLE)], Some(time))? {
+                    if time.is_zero() {
                         break;
                     }
+                    sys::poll([(pipe.as_raw_fd(), sys::WRITABLE)], Some(time))?;
                 }
                 Err(error) => return Err(error),
             }
@@ -83,7 +85,7 @@ mod tests {
     #[test]
     fn a_text_lies_between_the_numbers_of_a_head_that_makes_sense() {
         let file = |begin: u32, end: u32, text: &[u8]| {
-            [&begin.to_ne_bytes()[..], &end.to_ne_bytes(), text].concat()
+            [&begin.to_ne_bytes()[..], &end.to_ne_bytes(), &[7; 8], text].concat()
         };
         assert_eq!(left_in(&file(1, 3, b"abcd")), b"bc");
         assert_eq!(left_in(&file(0, 4, b"abcd")), b"abcd");
@@ -91,6 +93,6 @@ mod tests {
             assert_eq!(left_in(&file(begin, end, b"abcd")), b"", "{begin}..{end}");
         }
         assert_eq!(left_in(b""), b"");
-        assert_eq!(left_in(&[0; 7]), b"");
+        assert_eq!(left_in(&[0; HEAD - 1]), b"");
     }
 }

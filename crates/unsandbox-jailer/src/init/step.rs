@@ -55,7 +55,7 @@ pub struct Stepper<'a> {
     env: Vec<CString>,
     /// Of the steps before the program.
     build_env: Vec<CString>,
-    /// The file of a program that gathers its output.
+    /// The file of the plan's program, if that gathers its output.
     gathered: Option<CString>,
     signals: OwnedFd,
     oom_score: Option<OomScore>,
@@ -167,8 +167,7 @@ impl<'a> Stepper<'a> {
                 .map_err(trouble("streams", "make the pipe of standard input"))?,
             RunStreams::Compiler(_) => None,
         };
-        let path = self.gathered.clone();
-        let gathered = Gathered::of(path.as_ref(), &streams);
+        let gathered = Gathered::of(&mut self.gathered, &streams);
         let child = self.start(step, streams)?;
         if self.watchdog().is_all() {
             let watchdog = &self.accounts[self.current].watchdog;

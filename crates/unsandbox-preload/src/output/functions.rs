@@ -2,15 +2,15 @@
 //! The functions of the C library that this object stands in for, and those that it uses. All are found by name in the
 //! objects behind this one, so that a program's own function or variable of such a name is never taken for the library's.
 
+use super::stdio::keep_errno;
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// Gives the list to a macro: what prints to a stream; what waits, ends the process or starts another, before which
-/// what is gathered is shown; what sets a stream's buffering or closes it; what has a function here of its own (`mod.rs`);
-/// and what is used. What reads a stream of stdio is not among those that wait: a program that answers each line of its
-/// input would pay for each. Nor are `kill` and `raise`: a handler of a signal, which may come in the midst of a `printf`,
-/// calls them.
+/// what is gathered is shown; what sets a stream's buffering or closes it; what sets a handler of a signal; what has a
+/// function here of its own (`mod.rs`); and what is used. What reads a stream of stdio is not among those that wait: a
+/// program that answers each line of its input would pay for each.
 macro_rules! functions {
     ($with:ident) => {
         $with! {
@@ -22,7 +22,7 @@ macro_rules! functions {
             shows:
                 nanosleep clock_nanosleep sleep usleep pause
                 poll ppoll __poll_chk __ppoll_chk select pselect epoll_wait epoll_pwait
-                read readv recv recvfrom recvmsg accept accept4 connect
+                syscall read readv recv recvfrom recvmsg accept accept4 connect
                 wait waitpid wait3 wait4 waitid sigsuspend sigwait sigwaitinfo sigtimedwait
                 pthread_join pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait
                 sem_wait sem_timedwait sem_clockwait flock sendfile sendfile64 splice
@@ -31,10 +31,12 @@ macro_rules! functions {
                 execv execve execvp execvpe execl execle execlp fexecve;
             sets:
                 setvbuf setbuf setbuffer setlinebuf fclose;
+            handles:
+                sigaction signal __sysv_signal bsd_signal sigset;
             own:
-                write writev dup2 dup3 close;
+                write writev dup2 dup3 close close_range closefrom freopen freopen64;
             uses:
-                syscall clock_gettime __errno_location stdout __environ gnu_get_libc_version
+                clock_gettime dlerror __errno_location stdout gnu_get_libc_version
                 ftrylockfile funlockfile fflush_unlocked fwide pthread_setcancelstate;
         }
     };
@@ -54,48 +56,6 @@ macro_rules! named {
             Err(_) => c"",
         }
     };
-}
-
-functions!(names);
-
-/// The library's own, in the order of [`NAMES`].
-pub static FOUND: [AtomicPtr<c_void>; NAMES.len()] =
-    [const { AtomicPtr::new(null_mut()) }; NAMES.len()];
-
-// Older releases of glibc have it in a library of its own.
-#[link(name = "c")]
-#[link(name = "dl")]
-unsafe extern "C" {
-    fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
-}
-
-pub fn find_functions() {
-    const RTLD_NEXT: *mut c_void = core::ptr::without_provenance_mut(usize::MAX);
-    if !FOUND[0].load(Relaxed).is_null() {
-        return;
-    }
-    // The first one last: it says that all are there.
-    for (name, place) in NAMES.iter().zip(&FOUND).rev() {
-        // SAFETY: a C string.
-        place.store(unsafe { dlsym(RTLD_NEXT, name.as_ptr()) }, Relaxed);
-    }
-}
-
-/// Bytes from the beginning of [`FOUND`].
-pub const fn place(name: &str) -> usize {
-    let mut at = 0;
-    while !is_same(NAMES[at].to_bytes(), name.as_bytes()) {
-        at += 1;
-    }
-    at * size_of::<*mut c_void>()
-}
-
-const fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let mut at = 0;
-    while at < a.len() && at < b.len() && a[at] == b[at] {
-        at += 1;
-    }
-    at == a.len() && at == b.len()
 }
 
 /// The address of one; null where the library has none.
@@ -120,6 +80,65 @@ macro_rules! function {
     };
 }
 pub(super) use function;
+
+functions!(names);
+
+/// The library's own, in the order of [`NAMES`].
+pub static FOUND: [AtomicPtr<c_void>; NAMES.len()] =
+    [const { AtomicPtr::new(null_mut()) }; NAMES.len()];
+
+// Older releases of glibc have it in a library of its own.
+#[link(name = "c")]
+#[link(name = "dl")]
+unsafe extern "C" {
+    fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+}
+
+pub fn find_functions() {
+    const RTLD_NEXT: *mut c_void = core::ptr::without_provenance_mut(usize::MAX);
+    if !FOUND[0].load(Relaxed).is_null() {
+        return;
+    }
+    // The first one last: it says that all are there.
+    for (name, place) in NAMES.iter().zip(&FOUND).rev() {
+        if place.load(Relaxed).is_null() {
+            // SAFETY: a C string.
+            place.store(unsafe { dlsym(RTLD_NEXT, name.as_ptr()) }, Relaxed);
+        }
+    }
+    // A function that was not found is no error of the program's.
+    if let Some(forget) = function!(dlerror: extern "C" fn() -> *mut c_char) {
+        forget();
+    }
+}
+
+/// Looks again for those that were missing: their library has perhaps been loaded since.
+pub extern "C" fn find_missing() {
+    keep_errno(|| {
+        let first = FOUND[0].swap(null_mut(), Relaxed);
+        find_functions();
+        if FOUND[0].load(Relaxed).is_null() {
+            FOUND[0].store(first, Relaxed);
+        }
+    });
+}
+
+/// Bytes from the beginning of [`FOUND`].
+pub const fn place(name: &str) -> usize {
+    let mut at = 0;
+    while !is_same(NAMES[at].to_bytes(), name.as_bytes()) {
+        at += 1;
+    }
+    at * size_of::<*mut c_void>()
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
 
 /// A system call; what the C library's own function makes of it: -1 and errno.
 pub fn system_call(number: c_long, arguments: [usize; 6]) -> isize {

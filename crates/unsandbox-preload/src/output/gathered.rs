@@ -6,31 +6,36 @@
 use super::functions::errno;
 use super::pace::{Look, Pace};
 use super::system;
-use super::{IS_KEPT, OUTPUT};
+use super::{IS_GATHERED, OUTPUT};
 use crate::GATHERED_BYTES;
 use core::ffi::{c_char, c_int};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 
 /// The head of the file; the text follows.
 #[repr(C)]
 struct Gathered {
     begin: AtomicU32,
     end: AtomicU32,
+    /// Whether a process has it. Of several that find the file the first does.
+    is_taken: AtomicU32,
+    unused: u32,
 }
 
 const ROOM: usize = GATHERED_BYTES - size_of::<Gathered>();
 /// The most that is written at once: that much a pipe takes as a whole or not at all.
 const WRITE_MAX: usize = 4096;
-/// How often a thread waits for another one that adds or writes. One that waits for itself, in a handler of a signal,
-/// does without.
+/// How often a thread waits for another one that adds or writes. In a handler of a signal it may be itself.
 const TRIES: usize = 1000;
 
 static FILE: AtomicPtr<Gathered> = AtomicPtr::new(null_mut());
 /// Whether the file is this process's, in memory that a child finds empty; null before it is known.
 static OWNED: AtomicPtr<AtomicBool> = AtomicPtr::new(null_mut());
 static OWNER: AtomicI32 = AtomicI32::new(0);
-static LOCK: AtomicBool = AtomicBool::new(false);
+/// The thread that adds or writes; 0 for none.
+static LOCK: AtomicUsize = AtomicUsize::new(0);
+/// A child that shares this memory (`vfork`) has another standard output.
+static HAS_CHILD: AtomicBool = AtomicBool::new(false);
 static PACE: Pace = Pace::new();
 
 /// Parts of a text, as `writev` takes them.
@@ -50,15 +55,15 @@ pub fn prepare(path: *const c_char) -> bool {
     {
         let (place, owned) = (place.cast::<Gathered>(), owned.cast::<AtomicBool>());
         // SAFETY: both are mapped, are large enough, and stay.
-        unsafe {
-            (*place).end.store(0, Relaxed);
-            (*place).begin.store(0, Relaxed);
-            (*owned).store(true, Relaxed);
+        let is_first = unsafe { (*place).is_taken.swap(1, AcqRel) == 0 };
+        if is_first {
+            // SAFETY: as above.
+            unsafe { (*owned).store(true, Relaxed) };
+            OWNER.store(system::process_id(), Relaxed);
+            PACE.restart();
+            FILE.store(place, Release);
+            OWNED.store(owned, Release);
         }
-        OWNER.store(system::process_id(), Relaxed);
-        PACE.restart();
-        FILE.store(place, Release);
-        OWNED.store(owned, Release);
     }
     system::close(file);
     true
@@ -80,12 +85,13 @@ struct Locked(&'static Gathered);
 
 impl Locked {
     fn take(tries: usize) -> Option<Locked> {
-        let file = file()?;
+        let (file, thread) = (file()?, system::thread());
         for _ in 0..tries {
-            if LOCK.compare_exchange(false, true, Acquire, Relaxed).is_ok() {
-                return Some(Locked(file));
+            match LOCK.compare_exchange(0, thread, Acquire, Relaxed) {
+                Ok(_) => return Some(Locked(file)),
+                Err(owner) if owner == thread => return None,
+                Err(_) => system::yield_now(),
             }
-            system::yield_now();
         }
         None
     }
@@ -119,18 +125,19 @@ impl Locked {
             end += part.len;
         }
         self.0.end.store(end as u32, Release);
-        IS_KEPT.store(true, Relaxed);
+        IS_GATHERED.store(true, Relaxed);
         true
     }
 
-    /// Writes the text; what cannot be written is gone, with errno saying why. What is begun counts as written, since
-    /// the process may be ended right after it: then the init would write it once more.
+    /// Writes the text; what cannot be written is gone, with errno saying why. A part counts as written before it is,
+    /// since the process may be ended right after it, and the init would write it once more; so the pipe must have room for it.
     fn show(&self) -> bool {
         let (mut begin, end) = self.ends();
         let mut is_written = true;
         while begin < end && is_written {
             let mut len = self.first_lines(begin, end);
             let mut bytes = self.text().wrapping_add(begin).cast_const();
+            system::await_room(OUTPUT);
             begin += len;
             self.0.begin.store(begin as u32, Release);
             while len > 0 && is_written {
@@ -145,7 +152,7 @@ impl Locked {
         }
         self.0.end.store(0, Release);
         self.0.begin.store(0, Release);
-        IS_KEPT.store(false, Relaxed);
+        IS_GATHERED.store(false, Relaxed);
         is_written
     }
 
@@ -165,7 +172,7 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        LOCK.store(false, Release);
+        LOCK.store(0, Release);
     }
 }
 
@@ -185,6 +192,9 @@ fn try_again() -> bool {
 
 /// Adds what is written to standard output, and shows it unless it is gathered. `None`: the C library is to write it.
 pub fn write(parts: &[Part]) -> Option<bool> {
+    if HAS_CHILD.load(Relaxed) && is_child() {
+        return None;
+    }
     let locked = Locked::take(TRIES)?;
     if !PACE.is_gathering() && locked.is_empty() {
         count();
@@ -229,11 +239,11 @@ pub fn keep(part: Part) -> Option<bool> {
     if !holds_line_end(part) {
         return Some(locked.add(&[part]));
     }
-    let is_kept = PACE.is_gathering() && !PACE.is_due() && locked.add(&[part]);
-    if is_kept {
-        count();
+    let is_added = PACE.is_gathering() && !PACE.is_due() && locked.add(&[part]);
+    if is_added {
+        PACE.count();
     }
-    Some(is_kept)
+    Some(is_added)
 }
 
 fn holds_line_end(part: Part) -> bool {
@@ -251,10 +261,10 @@ fn holds_line_end(part: Part) -> bool {
 /// Shows what is gathered, unless it is written at this moment. Whether it could be written.
 pub fn show() -> bool {
     match Locked::take(1) {
-        Some(locked) if !locked.is_empty() => locked.show(),
+        Some(locked) if !locked.is_empty() => is_child() || locked.show(),
         _ => {
             if file().is_none() {
-                IS_KEPT.store(false, Relaxed);
+                IS_GATHERED.store(false, Relaxed);
             }
             true
         }
@@ -263,11 +273,23 @@ pub fn show() -> bool {
 
 /// Standard output is another file from now on.
 pub fn leave() {
-    // A child that shares this memory has descriptors of its own.
-    if file().is_some() && OWNER.load(Relaxed) == system::process_id() {
-        // SAFETY: mapped, as `file` has seen.
-        unsafe { (*OWNED.load(Relaxed)).store(false, Relaxed) };
+    if file().is_none() {
+        return;
     }
+    if is_child() {
+        return HAS_CHILD.store(true, Relaxed);
+    }
+    // SAFETY: mapped, as `file` has seen.
+    unsafe { (*OWNED.load(Relaxed)).store(false, Relaxed) };
+}
+
+/// Whether this is a child that shares the memory of the file's process, until it executes a program.
+fn is_child() -> bool {
+    let is_child = OWNER.load(Relaxed) != system::process_id();
+    if !is_child {
+        HAS_CHILD.store(false, Relaxed);
+    }
+    is_child
 }
 
 /// # Safety

@@ -12,7 +12,9 @@ mod stdio;
 mod system;
 mod trampoline;
 
-use core::ffi::{c_char, c_int};
+use crate::{GATHERED, OBJECT};
+use core::ffi::{c_char, c_int, c_uint, c_void};
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use functions::{find_functions, function};
 use gathered::Part;
@@ -22,7 +24,7 @@ use stdio::keep_errno;
 const OUTPUT: c_int = 1;
 
 /// Whether something may be gathered. At first it may, so that the first call finds the functions.
-static IS_KEPT: AtomicBool = AtomicBool::new(true);
+static IS_GATHERED: AtomicBool = AtomicBool::new(true);
 
 /// Called by the loader, perhaps after the first functions are.
 #[unsafe(link_section = ".init_array")]
@@ -40,7 +42,7 @@ extern "C" fn end() {
 
 extern "C" fn start(_count: c_int, _arguments: *mut *mut c_char, environment: *mut *mut c_char) {
     find_functions();
-    IS_KEPT.store(false, Relaxed);
+    IS_GATHERED.store(false, Relaxed);
     // SAFETY: the list ends with a null pointer, and no thread but this runs.
     unsafe {
         let Some(variable) = find_variable(environment) else { return };
@@ -49,7 +51,7 @@ extern "C" fn start(_count: c_int, _arguments: *mut *mut c_char, environment: *m
         // Static, because an array would be emptied by the C library's function.
         static mut PATH: [c_char; 512] = [0; 512];
         let folder = len.wrapping_sub(OBJECT.len());
-        if folder >= 512 - FILE.len() || !ends_with(value, len, OBJECT) {
+        if folder >= 512 - GATHERED.len() || !ends_with(value, len, OBJECT.as_bytes()) {
             return;
         }
         if system::is_pipe(OUTPUT) {
@@ -64,8 +66,6 @@ extern "C" fn start(_count: c_int, _arguments: *mut *mut c_char, environment: *m
 }
 
 const NAME: &[u8] = b"LD_PRELOAD=";
-const OBJECT: &[u8] = b"/build/live/output.so";
-const FILE: &[u8] = b"/build/live/gathered\0";
 
 /// Where the variable of the loader is.
 unsafe fn find_variable(environment: *mut *mut c_char) -> Option<*mut *mut c_char> {
@@ -106,14 +106,14 @@ unsafe fn ends_with(text: *const c_char, len: usize, with: &[u8]) -> bool {
     len >= with.len() && unsafe { begins_with(text.add(len - with.len()), with) }
 }
 
-/// The path of the file: what is before the object's own end, and [`FILE`].
+/// The path of the file in this folder; the room is empty.
 unsafe fn fill(path: *mut c_char, value: *const c_char, folder: usize) {
     // SAFETY: within the text, and within the room.
     unsafe {
         for at in 0..folder {
             *path.add(at) = *value.add(at);
         }
-        for (at, byte) in FILE.iter().enumerate() {
+        for (at, byte) in GATHERED.as_bytes().iter().enumerate() {
             *path.add(folder + at) = *byte as c_char;
         }
     }
@@ -143,7 +143,7 @@ unsafe fn remove(variable: *mut *mut c_char, value: *mut c_char, len: usize) {
 
 /// Shows what is gathered.
 fn show() {
-    if IS_KEPT.load(Relaxed) {
+    if IS_GATHERED.load(Relaxed) {
         keep_errno(|| {
             gathered::show();
             stdio::show();
@@ -212,10 +212,52 @@ unsafe extern "C" fn close(descriptor: c_int) -> c_int {
     function!(close: extern "C" fn(c_int) -> c_int).map_or(-1, |close| close(descriptor))
 }
 
+#[unsafe(no_mangle)]
+unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    type Close = extern "C" fn(c_uint, c_uint, c_int) -> c_int;
+    if (first..=last).contains(&(OUTPUT as c_uint)) {
+        before_change(OUTPUT);
+    }
+    find_functions();
+    function!(close_range: Close).map_or(-1, |close| close(first, last, flags))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn closefrom(first: c_int) {
+    before_change(first.max(OUTPUT));
+    if let Some(close) = function!(closefrom: extern "C" fn(c_int)) {
+        close(first);
+    }
+}
+
+type Reopen = extern "C" fn(*const c_char, *const c_char, *mut c_void) -> *mut c_void;
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn freopen(
+    path: *const c_char,
+    mode: *const c_char,
+    stream: *mut c_void,
+) -> *mut c_void {
+    find_functions();
+    stdio::leave_file(stream);
+    function!(freopen: Reopen).map_or(null_mut(), |open| open(path, mode, stream))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn freopen64(
+    path: *const c_char,
+    mode: *const c_char,
+    stream: *mut c_void,
+) -> *mut c_void {
+    find_functions();
+    stdio::leave_file(stream);
+    function!(freopen64: Reopen).map_or(null_mut(), |open| open(path, mode, stream))
+}
+
 /// For Python's module (`python.rs`): takes a text that need not be shown now. 1 if it did, 0 if the caller is to write
 /// the text, -1 if output is not gathered in this process.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn unsandbox_keep_output(bytes: *const u8, len: usize) -> c_int {
+unsafe extern "C" fn unsandbox_gather_output(bytes: *const u8, len: usize) -> c_int {
     gathered::keep(Part { bytes, len }).map_or(-1, c_int::from)
 }
 

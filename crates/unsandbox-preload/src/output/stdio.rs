@@ -4,11 +4,11 @@
 
 use super::functions::{errno, found, function, is_glibc};
 use super::pace::{Look, Pace};
-use super::system::process_id;
-use super::{IS_KEPT, functions};
+use super::system::{process_id, thread};
+use super::{IS_GATHERED, functions};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
 
 const FULL: c_int = 0;
 const LINE: c_int = 1;
@@ -17,6 +17,8 @@ const LINE: c_int = 1;
 static IS_OURS: AtomicBool = AtomicBool::new(false);
 /// The process that prints: a child of it may hold text in its buffer that its parent writes.
 static OWNER: AtomicI32 = AtomicI32::new(0);
+/// The thread that prints: another one's wait may come while this one is in the midst of a `putc_unlocked`.
+static PRINTER: AtomicUsize = AtomicUsize::new(0);
 
 pub static PACE: Pace = Pace::new();
 
@@ -32,14 +34,18 @@ pub fn look() {
     if !IS_OURS.load(Relaxed) {
         return PACE.stop();
     }
-    // A child that prints much itself.
-    OWNER.store(process_id(), Relaxed);
-    match PACE.look() {
+    let look = PACE.look();
+    if !matches!(look, Look::Wait) {
+        // A child that prints much itself.
+        OWNER.store(process_id(), Relaxed);
+        PRINTER.store(thread(), Relaxed);
+    }
+    match look {
         Look::Little | Look::Wait => {}
         Look::Gather => match with_output(|stream| set_buffering(stream, FULL)) {
             true => {
                 PACE.gather();
-                IS_KEPT.store(true, Relaxed);
+                IS_GATHERED.store(true, Relaxed);
             }
             false => PACE.restart(),
         },
@@ -49,7 +55,7 @@ pub fn look() {
         Look::ShowEach => {
             if with_output(|stream| set_buffering(stream, LINE)) {
                 PACE.restart();
-                IS_KEPT.store(false, Relaxed);
+                IS_GATHERED.store(false, Relaxed);
             }
         }
     }
@@ -58,8 +64,8 @@ pub fn look() {
 /// Shows what is gathered.
 pub fn show() {
     if !IS_OURS.load(Relaxed) || !PACE.is_gathering() {
-        IS_KEPT.store(false, Relaxed);
-    } else if OWNER.load(Relaxed) == process_id() {
+        IS_GATHERED.store(false, Relaxed);
+    } else if PRINTER.load(Relaxed) == thread() && OWNER.load(Relaxed) == process_id() {
         with_output(|_| ());
     }
 }
@@ -68,6 +74,26 @@ pub fn show() {
 pub fn leave(stream: *mut c_void) {
     if stream == output() {
         IS_OURS.store(false, Relaxed);
+    }
+}
+
+/// The program opens another file as this stream, which has the usual buffering then.
+pub fn leave_file(stream: *mut c_void) {
+    if stream == output() && IS_OURS.load(Relaxed) {
+        with_output(|stream| set_buffering(stream, FULL));
+        leave(stream);
+    }
+}
+
+/// The program handles a signal: `putc`, too, is to lock the stream, so that a handler in its midst finds it in use.
+pub fn lock_each_character() {
+    // In glibc, where this place is part of the ABI. Versions before 2.26 always lock.
+    const FLAGS: usize = 29;
+    const NEED_LOCK: c_int = 128;
+    let stream = output();
+    if IS_OURS.load(Relaxed) && is_glibc() && !stream.is_null() {
+        // SAFETY: a stream of that library, which sets the flag itself when a thread is started.
+        unsafe { *stream.cast::<c_int>().add(FLAGS) |= NEED_LOCK };
     }
 }
 

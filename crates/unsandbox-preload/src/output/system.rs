@@ -52,6 +52,35 @@ pub fn yield_now() {
     call(number::YIELD, []);
 }
 
+/// A counter of the processor that runs at one speed.
+pub fn cycles() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every such processor has it.
+    unsafe {
+        core::arch::x86_64::_rdtsc()
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: Linux lets programs read it.
+    unsafe {
+        let count: u64;
+        core::arch::asm!("mrs {}, cntvct_el0", out(reg) count, options(nomem, nostack));
+        count
+    }
+}
+
+/// A number that this thread alone has, and which is not 0.
+pub fn thread() -> usize {
+    let thread: usize;
+    // SAFETY: the C library keeps it there.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!("mov {}, fs:0", out(reg) thread, options(nostack, readonly));
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!("mrs {}, tpidr_el0", out(reg) thread, options(nomem, nostack));
+    }
+    thread
+}
+
 /// The number of bytes, or -1.
 pub fn write(descriptor: c_int, bytes: *const u8, len: usize) -> isize {
     call(number::WRITE, [descriptor as usize, bytes as usize, len])

@@ -2,9 +2,9 @@
 //! Functions of the C library under their own names. Each looks at one number and jumps to the library's own with all
 //! its arguments as they are, so that none needs to know their types; otherwise it keeps them and calls this object first.
 
-use super::functions::{FOUND, functions, place};
+use super::functions::{FOUND, find_missing, functions, place};
 use super::stdio::{self, PACE, keep_errno};
-use super::{IS_KEPT, gathered};
+use super::{IS_GATHERED, gathered};
 use core::arch::naked_asm;
 use core::ffi::c_void;
 
@@ -24,6 +24,11 @@ extern "C" fn show() {
 /// Called when the program sets the buffering of a stream itself, or closes it.
 extern "C" fn give_up(stream: *mut c_void) {
     keep_errno(|| stdio::leave(stream));
+}
+
+/// Called when the program sets a handler of a signal.
+extern "C" fn handle() {
+    keep_errno(stdio::lock_each_character);
 }
 
 /// Calls `$target` with all registers of arguments kept.
@@ -72,49 +77,92 @@ macro_rules! keeping {
 keeping!(keeping_tick, tick);
 keeping!(keeping_show, show);
 keeping!(keeping_give_up, give_up);
+keeping!(keeping_handle, handle);
+keeping!(keeping_find, find_missing);
+
+/// The end of a function here: jumps to the library's own, or ends the process if there is none.
+#[cfg(target_arch = "x86_64")]
+macro_rules! jump {
+    () => {
+        "3: mov r11, qword ptr [rip + {real} + {place}]
+         test r11, r11
+         jz 5f
+         jmp r11
+         5: call {find}
+         mov r11, qword ptr [rip + {real} + {place}]
+         test r11, r11
+         jz 6f
+         jmp r11
+         6: ud2"
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! jump {
+    () => {
+        "3: adrp x16, {real}
+         add x16, x16, :lo12:{real}
+         ldr x16, [x16, {place}]
+         cbz x16, 5f
+         br x16
+         5: stp x29, x30, [sp, -16]!
+         bl {find}
+         ldp x29, x30, [sp], 16
+         adrp x16, {real}
+         add x16, x16, :lo12:{real}
+         ldr x16, [x16, {place}]
+         cbz x16, 6f
+         br x16
+         6: brk 1"
+    };
+}
+
+/// Calls this object and goes on with [`jump`].
+#[cfg(target_arch = "x86_64")]
+macro_rules! call {
+    () => {
+        "2: call {target}
+         jmp 3b"
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! call {
+    () => {
+        "2: stp x29, x30, [sp, -16]!
+         bl {target}
+         ldp x29, x30, [sp], 16
+         b 3b"
+    };
+}
 
 /// A function that calls this object first, if something may be gathered.
 macro_rules! showing {
     ($name:ident) => {
-        #[cfg(target_arch = "x86_64")]
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name() {
+            #[cfg(target_arch = "x86_64")]
             naked_asm!(
                 "endbr64",
-                "cmp byte ptr [rip + {kept}], 0",
+                "cmp byte ptr [rip + {gathered}], 0",
                 "jne 2f",
-                "3:",
-                "jmp qword ptr [rip + {real} + {place}]",
-                "2:",
-                "call {target}",
-                "jmp 3b",
-                kept = sym IS_KEPT,
+                jump!(),
+                call!(),
+                gathered = sym IS_GATHERED,
                 target = sym keeping_show,
+                find = sym keeping_find,
                 real = sym FOUND,
                 place = const place(stringify!($name)),
-            )
-        }
-        #[cfg(target_arch = "aarch64")]
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name() {
+            );
+            #[cfg(target_arch = "aarch64")]
             naked_asm!(
-                "adrp x16, {kept}",
-                "ldrb w17, [x16, :lo12:{kept}]",
+                "adrp x16, {gathered}",
+                "ldrb w17, [x16, :lo12:{gathered}]",
                 "cbnz w17, 2f",
-                "3:",
-                "adrp x16, {real}",
-                "add x16, x16, :lo12:{real}",
-                "ldr x16, [x16, {place}]",
-                "br x16",
-                "2:",
-                "mov x17, x30",
-                "bl {target}",
-                "mov x30, x17",
-                "b 3b",
-                kept = sym IS_KEPT,
+                jump!(),
+                call!(),
+                gathered = sym IS_GATHERED,
                 target = sym keeping_show,
+                find = sym keeping_find,
                 real = sym FOUND,
                 place = const place(stringify!($name)),
             )
@@ -124,33 +172,27 @@ macro_rules! showing {
 
 /// A function that calls this object first each time.
 macro_rules! setting {
-    ($name:ident) => {
-        #[cfg(target_arch = "x86_64")]
+    ($name:ident, $target:ident) => {
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name() {
+            #[cfg(target_arch = "x86_64")]
             naked_asm!(
                 "endbr64",
                 "call {target}",
-                "jmp qword ptr [rip + {real} + {place}]",
-                target = sym keeping_give_up,
+                jump!(),
+                target = sym $target,
+                find = sym keeping_find,
                 real = sym FOUND,
                 place = const place(stringify!($name)),
-            )
-        }
-        #[cfg(target_arch = "aarch64")]
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name() {
+            );
+            #[cfg(target_arch = "aarch64")]
             naked_asm!(
-                "mov x17, x30",
-                "bl {target}",
-                "mov x30, x17",
-                "adrp x16, {real}",
-                "add x16, x16, :lo12:{real}",
-                "ldr x16, [x16, {place}]",
-                "br x16",
-                target = sym keeping_give_up,
+                "b 2f",
+                jump!(),
+                call!(),
+                target = sym $target,
+                find = sym keeping_find,
                 real = sym FOUND,
                 place = const place(stringify!($name)),
             )
@@ -158,58 +200,52 @@ macro_rules! setting {
     };
 }
 
-/// Defines the functions. One that prints counts.
-macro_rules! trampolines {
-    (prints: $($print:ident)*; shows: $($show:ident)*; sets: $($set:ident)*; own: $($own:ident)*; uses: $($use:ident)*;) => {
-        $(
+/// A function that prints: it counts, and calls this object when it is time to look.
+macro_rules! printing {
+    ($name:ident) => {
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name() {
             #[cfg(target_arch = "x86_64")]
-            #[unsafe(naked)]
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn $print() {
-                naked_asm!(
-                    "endbr64",
-                    "sub qword ptr [rip + {left}], 1",
-                    "js 2f",
-                    "3:",
-                    "jmp qword ptr [rip + {real} + {place}]",
-                    "2:",
-                    "call {tick}",
-                    "jmp 3b",
-                    left = sym PACE,
-                    real = sym FOUND,
-                    place = const place(stringify!($print)),
-                    tick = sym keeping_tick,
-                )
-            }
+            naked_asm!(
+                "endbr64",
+                "sub qword ptr [rip + {pace}], 1",
+                "js 2f",
+                jump!(),
+                call!(),
+                pace = sym PACE,
+                target = sym keeping_tick,
+                find = sym keeping_find,
+                real = sym FOUND,
+                place = const place(stringify!($name)),
+            );
             #[cfg(target_arch = "aarch64")]
-            #[unsafe(naked)]
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn $print() {
-                naked_asm!(
-                    "adrp x16, {left}",
-                    "ldr x17, [x16, :lo12:{left}]",
-                    "subs x17, x17, 1",
-                    "str x17, [x16, :lo12:{left}]",
-                    "b.mi 2f",
-                    "3:",
-                    "adrp x16, {real}",
-                    "add x16, x16, :lo12:{real}",
-                    "ldr x16, [x16, {place}]",
-                    "br x16",
-                    "2:",
-                    "mov x17, x30",
-                    "bl {tick}",
-                    "mov x30, x17",
-                    "b 3b",
-                    left = sym PACE,
-                    real = sym FOUND,
-                    place = const place(stringify!($print)),
-                    tick = sym keeping_tick,
-                )
-            }
-        )*
+            naked_asm!(
+                "adrp x16, {pace}",
+                "add x16, x16, :lo12:{pace}",
+                "ldr x17, [x16]",
+                "subs x17, x17, 1",
+                "str x17, [x16]",
+                "b.mi 2f",
+                jump!(),
+                call!(),
+                pace = sym PACE,
+                target = sym keeping_tick,
+                find = sym keeping_find,
+                real = sym FOUND,
+                place = const place(stringify!($name)),
+            )
+        }
+    };
+}
+
+/// Defines the functions.
+macro_rules! trampolines {
+    (prints: $($print:ident)*; shows: $($show:ident)*; sets: $($set:ident)*; handles: $($handle:ident)*; own: $($own:ident)*; uses: $($use:ident)*;) => {
+        $(printing!($print);)*
         $(showing!($show);)*
-        $(setting!($set);)*
+        $(setting!($set, keeping_give_up);)*
+        $(setting!($handle, keeping_handle);)*
     };
 }
 
