@@ -122,6 +122,99 @@ fn what_was_printed_before_a_timeout_is_kept() {
     });
 }
 
+/// Programs of further languages, which print a line and compute on.
+const TICKS: &[(&str, &str)] = &[
+    (
+        "ada",
+        "with Ada.Text_IO; procedure Main is begin Ada.Text_IO.Put_Line (\"tick\"); loop null; end loop; end Main;",
+    ),
+    (
+        "assembly",
+        "extern puts\nsection .data\nt: db \"tick\", 0\nsection .text\nglobal main\nmain: sub rsp, 8\nlea rdi, [rel t]\ncall puts wrt ..plt\nl: jmp l\nsection .note.GNU-stack",
+    ),
+    ("basic", "PRINT \"tick\"\n10 GOTO 10"),
+    ("bc", "print \"tick\\n\"\nwhile (1) { x = x + 1 }"),
+    ("brainfuck", "++++++++[>++++++++++++++<-]>++++.>++++++++++.<[]"),
+    (
+        "cobol",
+        "       IDENTIFICATION DIVISION.\n       PROGRAM-ID. A.\n       PROCEDURE DIVISION.\n           DISPLAY \"tick\".\n           PERFORM UNTIL 1 = 2\n             CONTINUE\n           END-PERFORM.\n",
+    ),
+    ("forth", ": loop begin again ; .\" tick\" cr loop"),
+    ("lua", "print('tick') while true do end"),
+    ("newlisp", "(println \"tick\") (while true)"),
+    ("nim", "stdout.write \"tick\\n\"\nwhile true: discard"),
+    (
+        "objc",
+        "#include <stdio.h>\nint main() { puts(\"tick\"); volatile int x = 1; while (x) { } }",
+    ),
+    ("vala", "void main() { stdout.printf (\"tick\\n\"); int x = 0; while (x >= 0) { x = (x + 1) % 7; } }"),
+];
+
+#[test]
+fn what_was_printed_before_a_timeout_is_kept_in_further_languages() {
+    let engine = engine();
+    for (language, code) in TICKS {
+        match execute_on(&engine, Request::new(*language, *code).ttl(1)) {
+            Err(error) if error.code() == ErrorCode::LanguageUnavailable => skip(error.message()),
+            result => {
+                let result = result.unwrap();
+                let text = String::from_utf8_lossy(&result.stdout);
+                assert_eq!(
+                    (result.status, text.trim()),
+                    (Status::Timeout, if *language == "brainfuck" { "t" } else { "tick" }),
+                    "{language}"
+                );
+            }
+        }
+    }
+}
+
+/// A line without an end, and a wait.
+#[test]
+fn the_begin_of_a_line_is_there_once_the_program_waits() {
+    let c = |body: &str| {
+        format!(
+            "#include <stdio.h>\n#include <unistd.h>\n#include <time.h>\nint main() {{ {body} }}"
+        )
+    };
+    let rows = [
+        ("c", c("printf(\"tick\"); sleep(9);")),
+        ("c", c("printf(\"tick\"); fflush(stdout); char x; read(0, &x, 1); pause();")),
+        ("c", c("for (int i = 0; i < 4; i++) { printf(\"%c\", \"tick\"[i]); usleep(50000); } pause();")),
+        ("cpp", "#include <iostream>\n#include <thread>\nint main() { std::cout << \"tick\"; std::this_thread::sleep_for(std::chrono::seconds(9)); }".into()),
+        ("d", "import std.stdio, core.thread; void main() { write(\"tick\"); Thread.sleep(9.seconds); }".into()),
+        ("forth", ".\" tick\" 9000 ms".into()),
+        ("lua", "io.write('tick') os.execute('sleep 9')".into()),
+        ("perl", "print 'tick'; sleep 9".into()),
+        ("python", "import time\nprint('tick', end='')\ntime.sleep(9)".into()),
+        ("python", "import threading\nprint('tick', end='')\nthreading.Event().wait()".into()),
+        ("ruby", "print 'tick'; sleep 9".into()),
+    ];
+    let engine = engine();
+    for (language, code) in rows {
+        match execute_on(&engine, Request::new(language, code.clone()).ttl(1)) {
+            Err(error) if error.code() == ErrorCode::LanguageUnavailable => skip(error.message()),
+            result => {
+                let result = result.unwrap();
+                assert_eq!(
+                    (result.status, &*String::from_utf8_lossy(&result.stdout)),
+                    (Status::Timeout, "tick"),
+                    "{code}"
+                );
+            }
+        }
+    }
+}
+
+/// Streams of wide characters keep their kind of buffering.
+#[test]
+fn many_wide_lines_are_printed() {
+    let code = "#include <wchar.h>\nint main() { for (int i = 0; i < 20000; i++) wprintf(L\"%d\\n\", i); }";
+    let result = execute_on(&engine(), Request::new("c", code).ttl(60)).unwrap();
+    let expected: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    assert!(result.success && result.stdout == expected.as_bytes(), "{:?}", result.error);
+}
+
 #[test]
 fn what_was_printed_before_a_crash_is_kept() {
     for_each(|engine, row| {

@@ -79,10 +79,14 @@ unsafe extern "C" {
     fn PySequence_GetItem(object: Raw, place: isize) -> Raw;
     fn PyTuple_New(len: isize) -> Raw;
     fn PyDict_New() -> Raw;
+    fn PyDict_GetItemString(dict: Raw, key: *const c_char) -> Raw;
     fn PyDict_SetItemString(dict: Raw, key: *const c_char, value: Raw) -> c_int;
     fn PyBool_FromLong(value: core::ffi::c_long) -> Raw;
     fn PyBytes_AsStringAndSize(object: Raw, bytes: *mut *mut u8, len: *mut isize) -> c_int;
     fn PyUnicode_AsUTF8AndSize(text: Raw, len: *mut isize) -> *const u8;
+    fn PyUnicode_AsUTF8String(text: Raw) -> Raw;
+    fn PyMemoryView_FromObject(object: Raw) -> Raw;
+    fn PyBytes_FromObject(object: Raw) -> Raw;
     fn PyUnicode_GetLength(text: Raw) -> isize;
     fn PyLong_FromSsize_t(value: isize) -> Raw;
     fn PyEval_SaveThread() -> *mut c_void;
@@ -256,7 +260,18 @@ unsafe extern "C" fn write_text(_stream: Raw, text: Raw) -> Raw {
     let mut len = 0;
     // SAFETY: an object and a place; its bytes stay as long as the caller holds it.
     unsafe {
-        let bytes = PyUnicode_AsUTF8AndSize(text, &mut len);
+        // Python keeps the bytes with a text. Those of a long one are rather made anew.
+        const KEPT_MAX: isize = 64;
+        let (mut bytes, mut made) = (null_mut(), None);
+        if PyUnicode_GetLength(text) <= KEPT_MAX {
+            bytes = PyUnicode_AsUTF8AndSize(text, &mut len).cast_mut();
+        } else {
+            made = Object::owned(PyUnicode_AsUTF8String(text));
+            let raw = made.as_ref().map_or(null_mut(), Object::raw);
+            if !raw.is_null() {
+                PyBytes_AsStringAndSize(raw, &mut bytes, &mut len);
+            }
+        }
         if bytes.is_null() {
             // It is not a string, or holds what UTF-8 cannot. None of it may stay in the stream, or what follows passes it.
             PyErr_Clear();
@@ -266,6 +281,7 @@ unsafe extern "C" fn write_text(_stream: Raw, text: Raw) -> Raw {
             });
             return raw_or_null(written);
         } else if let Some(is_written) = write_bytes(bytes, len as usize) {
+            drop(made);
             return match is_written {
                 true => PyLong_FromSsize_t(PyUnicode_GetLength(text)),
                 false => null_mut(),
@@ -285,7 +301,18 @@ unsafe extern "C" fn write_buffer(_buffer: Raw, data: Raw) -> Raw {
     let (mut bytes, mut len) = (null_mut(), 0);
     // SAFETY: as above.
     unsafe {
-        if PyBytes_AsStringAndSize(data, &mut bytes, &mut len) != 0 {
+        let mut is_bytes = PyBytes_AsStringAndSize(data, &mut bytes, &mut len) == 0;
+        let mut made = None;
+        if !is_bytes {
+            PyErr_Clear();
+            // Of another type with bytes, as bytearray.
+            if let Some(view) = Object::owned(PyMemoryView_FromObject(data)) {
+                made = Object::owned(PyBytes_FromObject(view.raw()));
+            }
+            let raw = made.as_ref().map_or(null_mut(), Object::raw);
+            is_bytes = !raw.is_null() && PyBytes_AsStringAndSize(raw, &mut bytes, &mut len) == 0;
+        }
+        if !is_bytes {
             PyErr_Clear();
         } else if let Some(is_written) = write_bytes(bytes, len as usize) {
             return if is_written { PyLong_FromSsize_t(len) } else { null_mut() };
@@ -346,11 +373,41 @@ unsafe extern "C" fn flush_buffer(_buffer: Raw, _none: Raw) -> Raw {
     raw_or_null(show_all().and_then(|()| FLUSH.get()?.call(None)))
 }
 
+/// `sys.stdout.reconfigure`: the stream writes by itself from then on, if it is told how to buffer or writes another
+/// encoding.
+unsafe extern "C" fn reconfigure_stream(own: Raw, all: Raw, names: Raw) -> Raw {
+    // SAFETY: objects of the caller, and names.
+    unsafe {
+        let says =
+            |name: &CStr| !names.is_null() && !PyDict_GetItemString(names, name.as_ptr()).is_null();
+        if says(c"line_buffering") || says(c"write_through") || says(c"newline") {
+            return leave_with::<0>(own, all, names);
+        }
+        if show_all().is_none() {
+            return null_mut();
+        }
+        let Some(reconfigure) = LEAVING[0].get() else { return null_mut() };
+        let none = PyObject_Call(reconfigure.raw(), all, names);
+        if !none.is_null() && STREAM.get().as_ref().and_then(is_utf8) != Some(true) {
+            PyErr_Clear();
+            leave();
+        }
+        none
+    }
+}
+
 /// A method after which the stream and its buffer write by themselves.
 unsafe extern "C" fn leave_with<const PLACE: usize>(_own: Raw, all: Raw, names: Raw) -> Raw {
     if show_all().is_none() {
         return null_mut();
     }
+    leave();
+    let own = LEAVING[PLACE].get();
+    // SAFETY: objects of the caller.
+    own.map_or(null_mut(), |own| unsafe { PyObject_Call(own.raw(), all, names) })
+}
+
+fn leave() {
     let replaced = [
         (STREAM.get(), &LEAVING_STREAM[..]),
         (STREAM.get(), &WRITING_STREAM),
@@ -368,9 +425,6 @@ unsafe extern "C" fn leave_with<const PLACE: usize>(_own: Raw, all: Raw, names: 
             }
         }
     }
-    let own = LEAVING[PLACE].get();
-    // SAFETY: objects of the caller.
-    own.map_or(null_mut(), |own| unsafe { PyObject_Call(own.raw(), all, names) })
 }
 
 fn raw_or_null(object: Option<Object>) -> Raw {
@@ -379,9 +433,13 @@ fn raw_or_null(object: Option<Object>) -> Raw {
 
 /// A method of C's, and its kind.
 macro_rules! method {
-    ($name:expr, $function:expr, $kind:expr) => {{
-        static mut METHOD: MethodDef =
-            MethodDef { name: $name.as_ptr(), function: $function, flags: $kind, doc: null_mut() };
+    ($name:expr, $function:expr, $kind:expr, $doc:literal) => {{
+        static mut METHOD: MethodDef = MethodDef {
+            name: $name.as_ptr(),
+            function: $function,
+            flags: $kind,
+            doc: $doc.as_ptr(),
+        };
         addr_of_mut!(METHOD)
     }};
 }
@@ -410,26 +468,56 @@ fn prepare() -> Option<()> {
     TEXT_FLUSH.keep(stdout.get(c"flush")?);
     WRITE.keep(buffer.get(c"write")?);
     FLUSH.keep(buffer.get(c"flush")?);
-    let [reconfigure, detach] = LEAVING_STREAM;
-    let [close, _] = LEAVING_BUFFER;
-    let leaving = [
-        (
-            &stdout,
-            reconfigure,
-            method!(LEAVING_STREAM[0], Function { all: leave_with::<0> }, METH_ALL),
+    let methods = [
+        method!(
+            LEAVING_STREAM[0],
+            Function { all: reconfigure_stream },
+            METH_ALL,
+            c"reconfigure($self, /, *, encoding=None, errors=None, newline=None, line_buffering=None, write_through=None)\n--\n\n"
         ),
-        (&stdout, detach, method!(LEAVING_STREAM[1], Function { all: leave_with::<1> }, METH_ALL)),
-        (&buffer, close, method!(LEAVING_BUFFER[0], Function { all: leave_with::<2> }, METH_ALL)),
-        (&buffer, detach, method!(LEAVING_BUFFER[1], Function { all: leave_with::<3> }, METH_ALL)),
+        method!(
+            LEAVING_STREAM[1],
+            Function { all: leave_with::<1> },
+            METH_ALL,
+            c"detach($self, /)\n--\n\n"
+        ),
+        method!(
+            LEAVING_BUFFER[0],
+            Function { all: leave_with::<2> },
+            METH_ALL,
+            c"close($self, /)\n--\n\n"
+        ),
+        method!(
+            LEAVING_BUFFER[1],
+            Function { all: leave_with::<3> },
+            METH_ALL,
+            c"detach($self, /)\n--\n\n"
+        ),
     ];
-    for (place, (object, name, method)) in LEAVING.iter().zip(leaving) {
+    let names = LEAVING_STREAM.map(|name| (&stdout, name)).into_iter();
+    let names = names.chain(LEAVING_BUFFER.map(|name| (&buffer, name)));
+    for (place, ((object, name), method)) in LEAVING.iter().zip(names.zip(methods)) {
         place.keep(object.get(name)?);
         replace(object, name, method)?;
     }
-    replace(&buffer, c"write", method!(c"write", Function { one: write_buffer }, METH_O))?;
-    replace(&buffer, c"flush", method!(c"flush", Function { one: flush_buffer }, METH_NOARGS))?;
+    let written = method!(
+        c"write",
+        Function { one: write_buffer },
+        METH_O,
+        c"write($self, buffer, /)\n--\n\n"
+    );
+    replace(&buffer, c"write", written)?;
+    let flushed =
+        method!(c"flush", Function { one: flush_buffer }, METH_NOARGS, c"flush($self, /)\n--\n\n");
+    replace(&buffer, c"flush", flushed)?;
     if is_utf8(&stdout)? {
-        replace(&stdout, c"write", method!(c"write", Function { one: write_text }, METH_O))?;
+        let written = method!(
+            c"write",
+            Function { one: write_text },
+            METH_O,
+            c"write($self, text, /)\n--\n\n"
+        );
+        replace(&stdout, c"write", written)?;
     }
     Some(())
 }
@@ -448,7 +536,7 @@ fn is_utf8(stream: &Object) -> Option<bool> {
 }
 
 /// Takes the folder of this module out of `sys.path` and `PYTHONPATH`.
-fn leave(spec: &Object) -> Option<()> {
+fn leave_path(spec: &Object) -> Option<()> {
     const SPLIT: &CStr = c"s";
     // SAFETY: formats and arguments agree.
     unsafe {
@@ -488,7 +576,7 @@ unsafe extern "C" fn create(spec: Raw, _def: *mut ModuleDef) -> Raw {
     unsafe {
         prepare();
         PyErr_Clear();
-        Object::borrowed(spec).and_then(|spec| leave(&spec));
+        Object::borrowed(spec).and_then(|spec| leave_path(&spec));
         PyErr_Clear();
         let own = Object::owned(PyImport_ImportModule(NAME.as_ptr()));
         if own.is_some() || PyErr_Occurred().is_null() {

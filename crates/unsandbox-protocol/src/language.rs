@@ -18,6 +18,7 @@ pub enum Structure {
     C,
     CSharp,
     Cobol,
+    Clojure,
     CoffeeScript,
     Erlang,
     Fortran,

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the engine gives to a program so that its output appears while it runs (`crates/unsandbox-preload`).
 
-use unsandbox_preload::{GATHERED, OBJECT, PYTHON_FALLBACK, RUBY};
+use unsandbox_preload::{GATHERED, GATHERED_BYTES, OBJECT, PYTHON_FALLBACK, RUBY};
 use unsandbox_protocol::language::Live;
 
 const OUTPUT_OBJECT: &[u8] = include_bytes!(env!("UNSANDBOX_OUTPUT_OBJECT"));
 const PYTHON_OBJECT: &[u8] = include_bytes!(env!("UNSANDBOX_PYTHON_OBJECT"));
 
-/// Names below the writable tree, in the folder for what is built, and contents. `gathered` is empty: the object
-/// makes room in it.
+/// Names below the writable tree, in the folder for what is built, and contents.
 pub fn files(live: Live) -> &'static [(&'static str, &'static [u8])] {
     match live {
         Live::No => &[],
         Live::Stdio => &[(OBJECT, OUTPUT_OBJECT)],
-        Live::Lines => &[(OBJECT, OUTPUT_OBJECT), (GATHERED, b""), ("build/live/output.rb", RUBY)],
+        Live::Lines => &[
+            (OBJECT, OUTPUT_OBJECT),
+            (GATHERED, &[0; GATHERED_BYTES]),
+            ("build/live/output.rb", RUBY),
+        ],
         Live::Python => &[
             (OBJECT, OUTPUT_OBJECT),
-            (GATHERED, b""),
+            (GATHERED, &[0; GATHERED_BYTES]),
             ("build/live/sitecustomize.abi3.so", PYTHON_OBJECT),
             ("build/live/sitecustomize.py", PYTHON_FALLBACK),
             ("build/live/text/sitecustomize.py", PYTHON_FALLBACK),

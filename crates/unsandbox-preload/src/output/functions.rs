@@ -7,7 +7,8 @@ use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-/// Gives the list to a macro: what prints to a stream; what waits, ends the process or starts another, before which
+/// Gives the list to a macro: what prints to standard output, or to the stream that its first, second or fourth argument
+/// is (a stream that prints wide characters is never gathered); what waits, ends the process or starts another, before which
 /// what is gathered is shown; what sets a stream's buffering or closes it; what sets a handler of a signal; what has a
 /// function here of its own (`mod.rs`); and what is used. What reads a stream of stdio is not among those that wait: a
 /// program that answers each line of its input would pay for each.
@@ -15,26 +16,34 @@ macro_rules! functions {
     ($with:ident) => {
         $with! {
             prints:
-                printf fprintf vprintf vfprintf puts putchar putc fputc fputs fwrite _IO_putc
-                __printf_chk __fprintf_chk __vprintf_chk __vfprintf_chk
-                putchar_unlocked putc_unlocked fputc_unlocked fputs_unlocked fwrite_unlocked __overflow
-                wprintf fwprintf vwprintf vfwprintf putwchar putwc fputwc fputws;
+                printf vprintf __printf_chk __vprintf_chk puts putchar putchar_unlocked;
+            prints_to_first:
+                fprintf vfprintf __fprintf_chk __vfprintf_chk __overflow;
+            prints_to_second:
+                putc fputc fputs _IO_putc putc_unlocked fputc_unlocked fputs_unlocked;
+            prints_to_fourth:
+                fwrite fwrite_unlocked;
             shows:
                 nanosleep clock_nanosleep sleep usleep pause
-                poll ppoll __poll_chk __ppoll_chk select pselect epoll_wait epoll_pwait
-                syscall read readv recv recvfrom recvmsg accept accept4 connect
+                poll ppoll __poll_chk __ppoll_chk select pselect epoll_wait epoll_pwait epoll_pwait2
+                read readv recv recvfrom recvmsg recvmmsg accept accept4 connect getaddrinfo
+                send sendto sendmsg sendmmsg sendfile sendfile64 splice vmsplice tee dprintf vdprintf
                 wait waitpid wait3 wait4 waitid sigsuspend sigwait sigwaitinfo sigtimedwait
-                pthread_join pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait
-                sem_wait sem_timedwait sem_clockwait flock sendfile sendfile64 splice
+                kill killpg tgkill pthread_kill sigqueue raise
+                pthread_join pthread_timedjoin_np pthread_clockjoin_np pthread_barrier_wait
+                pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait
+                thrd_sleep thrd_join cnd_wait cnd_timedwait
+                sem_wait sem_timedwait sem_clockwait semop semtimedop msgsnd msgrcv
+                mq_send mq_timedsend mq_receive mq_timedreceive eventfd_write eventfd_read flock lockf
                 abort _exit _Exit quick_exit
-                fork vfork system popen posix_spawn posix_spawnp
+                fork _Fork vfork forkpty daemon system popen pclose posix_spawn posix_spawnp
                 execv execve execvp execvpe execl execle execlp fexecve;
             sets:
                 setvbuf setbuf setbuffer setlinebuf fclose;
             handles:
                 sigaction signal __sysv_signal bsd_signal sigset;
             own:
-                write writev dup2 dup3 close close_range closefrom freopen freopen64;
+                write writev dup2 dup3 close close_range closefrom freopen freopen64 prctl syscall;
             uses:
                 clock_gettime dlerror __errno_location stdout gnu_get_libc_version
                 ftrylockfile funlockfile fflush_unlocked fwide pthread_setcancelstate;

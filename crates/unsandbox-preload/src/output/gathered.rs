@@ -10,13 +10,15 @@ use super::{IS_GATHERED, OUTPUT};
 use crate::GATHERED_BYTES;
 use core::ffi::{c_char, c_int};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*,
+};
 
 /// The head of the file; the text follows.
 #[repr(C)]
 struct Gathered {
-    begin: AtomicU32,
-    end: AtomicU32,
+    /// Where the text begins and, in the upper half, where it ends.
+    range: AtomicU64,
     /// Whether a process has it. Of several that find the file the first does.
     is_taken: AtomicU32,
     unused: u32,
@@ -25,8 +27,9 @@ struct Gathered {
 const ROOM: usize = GATHERED_BYTES - size_of::<Gathered>();
 /// The most that is written at once: that much a pipe takes as a whole or not at all.
 const WRITE_MAX: usize = 4096;
-/// How often a thread waits for another one that adds or writes. In a handler of a signal it may be itself.
-const TRIES: usize = 1000;
+/// How often a thread yields to another one that adds or writes, and for how many milliseconds it waits then.
+const YIELDS_MAX: usize = 100;
+const WAIT_MAX_MS: usize = 2_000;
 
 static FILE: AtomicPtr<Gathered> = AtomicPtr::new(null_mut());
 /// Whether the file is this process's, in memory that a child finds empty; null before it is known.
@@ -34,6 +37,8 @@ static OWNED: AtomicPtr<AtomicBool> = AtomicPtr::new(null_mut());
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// The thread that adds or writes; 0 for none.
 static LOCK: AtomicUsize = AtomicUsize::new(0);
+/// Where the stack of that thread was then.
+static LOCKED_AT: AtomicUsize = AtomicUsize::new(0);
 /// A child that shares this memory (`vfork`) has another standard output.
 static HAS_CHILD: AtomicBool = AtomicBool::new(false);
 static PACE: Pace = Pace::new();
@@ -49,7 +54,8 @@ pub struct Part {
 /// Uses the file at this path. Whether there is one.
 pub fn prepare(path: *const c_char) -> bool {
     let Some(file) = system::open(path) else { return false };
-    if system::allocate(file, GATHERED_BYTES)
+    // A page that has no block in the file ends a process that writes to it: the engine has filled it.
+    if system::len(file) == GATHERED_BYTES as isize
         && let Some(place) = system::map(file, GATHERED_BYTES)
         && let Some(owned) = system::map(-1, size_of::<AtomicBool>())
     {
@@ -69,6 +75,10 @@ pub fn prepare(path: *const c_char) -> bool {
     true
 }
 
+pub fn is_ours() -> bool {
+    file().is_some()
+}
+
 /// The file, if it is this process's.
 fn file() -> Option<&'static Gathered> {
     let owned = OWNED.load(Acquire);
@@ -81,78 +91,100 @@ fn file() -> Option<&'static Gathered> {
     }
 }
 
-struct Locked(&'static Gathered);
+/// The file, locked; or (`is_nested`) in the midst of what this very thread does with it, in a handler of a signal. Then
+/// the text may be shown, and nothing may be added.
+struct Locked {
+    file: &'static Gathered,
+    is_nested: bool,
+}
 
 impl Locked {
-    fn take(tries: usize) -> Option<Locked> {
+    fn take(is_patient: bool) -> Option<Locked> {
         let (file, thread) = (file()?, system::thread());
-        for _ in 0..tries {
+        let here = (&raw const thread).addr();
+        for tries in 0.. {
             match LOCK.compare_exchange(0, thread, Acquire, Relaxed) {
-                Ok(_) => return Some(Locked(file)),
-                Err(owner) if owner == thread => return None,
-                Err(_) => system::yield_now(),
+                Ok(_) => {
+                    LOCKED_AT.store(here, Relaxed);
+                    return Some(Locked { file, is_nested: false });
+                }
+                // A stack that has not grown since: the program has jumped out of the function that took it.
+                Err(owner) if owner == thread => {
+                    return Some(Locked { file, is_nested: here < LOCKED_AT.load(Relaxed) });
+                }
+                Err(_) if !is_patient || tries > YIELDS_MAX + WAIT_MAX_MS => break,
+                Err(_) if tries < YIELDS_MAX => system::yield_now(),
+                Err(_) => system::wait_a_millisecond(),
             }
         }
         None
     }
 
     fn text(&self) -> *mut u8 {
-        core::ptr::from_ref(self.0).cast_mut().wrapping_add(1).cast()
+        core::ptr::from_ref(self.file).cast_mut().wrapping_add(1).cast()
     }
 
-    fn ends(&self) -> (usize, usize) {
-        (self.0.begin.load(Relaxed) as usize, self.0.end.load(Relaxed) as usize)
+    /// Where the text begins and ends, also as one number.
+    fn range(&self) -> (u64, usize, usize) {
+        let range = self.file.range.load(Acquire);
+        (range, range as u32 as usize, (range >> 32) as usize)
+    }
+
+    /// Whether it was still this one: a handler of a signal may have changed it, and no other thread.
+    fn set_range(&self, before: u64, begin: usize, end: usize) -> bool {
+        system::replace(&self.file.range, before, begin as u64 | (end as u64) << 32)
     }
 
     fn is_empty(&self) -> bool {
-        let (begin, end) = self.ends();
-        begin == end
+        let (_, begin, end) = self.range();
+        begin >= end
     }
 
     /// Whether there was room.
     fn add(&self, parts: &[Part]) -> bool {
-        let (_, mut end) = self.ends();
         let mut len = 0_usize;
         for part in parts {
             len = len.saturating_add(part.len);
         }
-        if len > ROOM.saturating_sub(end) {
-            return false;
+        loop {
+            let (before, begin, end) = self.range();
+            if len > ROOM.saturating_sub(end) {
+                return false;
+            }
+            let mut at = end;
+            for part in parts {
+                // SAFETY: the caller's bytes; there is room, as has been seen.
+                unsafe { copy(part.bytes, self.text().add(at), part.len) };
+                at += part.len;
+            }
+            // A handler of a signal may have shown the text meanwhile.
+            if self.set_range(before, begin, at) {
+                IS_GATHERED.store(true, Relaxed);
+                return true;
+            }
         }
-        for part in parts {
-            // SAFETY: the caller's bytes; there is room, as has been seen.
-            unsafe { copy(part.bytes, self.text().add(end), part.len) };
-            end += part.len;
-        }
-        self.0.end.store(end as u32, Release);
-        IS_GATHERED.store(true, Relaxed);
-        true
     }
 
     /// Writes the text; what cannot be written is gone, with errno saying why. A part counts as written before it is,
     /// since the process may be ended right after it, and the init would write it once more; so the pipe must have room for it.
     fn show(&self) -> bool {
-        let (mut begin, end) = self.ends();
-        let mut is_written = true;
-        while begin < end && is_written {
-            let mut len = self.first_lines(begin, end);
-            let mut bytes = self.text().wrapping_add(begin).cast_const();
-            system::await_room(OUTPUT);
-            begin += len;
-            self.0.begin.store(begin as u32, Release);
-            while len > 0 && is_written {
-                let written = system::write(OUTPUT, bytes, len);
-                if written >= 0 {
-                    len -= (written as usize).min(len);
-                    bytes = bytes.wrapping_add(written as usize);
-                } else {
-                    is_written = try_again();
-                }
+        let is_written = loop {
+            let (before, begin, end) = self.range();
+            if begin >= end {
+                break true;
             }
+            let len = self.first_lines(begin, end.min(ROOM));
+            system::await_room(OUTPUT);
+            if self.set_range(before, begin + len, end)
+                && !write_all(self.text().wrapping_add(begin), len)
+            {
+                break false;
+            }
+        };
+        let (before, begin, end) = self.range();
+        if (begin >= end || !is_written) && self.set_range(before, 0, 0) {
+            IS_GATHERED.store(false, Relaxed);
         }
-        self.0.end.store(0, Release);
-        self.0.begin.store(0, Release);
-        IS_GATHERED.store(false, Relaxed);
         is_written
     }
 
@@ -172,8 +204,23 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        LOCK.store(0, Release);
+        if !self.is_nested {
+            LOCK.store(0, Release);
+        }
     }
+}
+
+fn write_all(mut bytes: *const u8, mut len: usize) -> bool {
+    while len > 0 {
+        let written = system::write(OUTPUT, bytes, len);
+        if written >= 0 {
+            len -= (written as usize).min(len);
+            bytes = bytes.wrapping_add(written as usize);
+        } else if !try_again() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether a write that failed is to be tried again.
@@ -195,7 +242,11 @@ pub fn write(parts: &[Part]) -> Option<bool> {
     if HAS_CHILD.load(Relaxed) && is_child() {
         return None;
     }
-    let locked = Locked::take(TRIES)?;
+    let locked = Locked::take(true)?;
+    if locked.is_nested {
+        locked.show();
+        return None;
+    }
     if !PACE.is_gathering() && locked.is_empty() {
         count();
         return None;
@@ -235,7 +286,10 @@ fn count() -> bool {
 /// gathered in this process.
 pub fn keep(part: Part) -> Option<bool> {
     file()?;
-    let Some(locked) = Locked::take(1) else { return Some(false) };
+    let Some(locked) = Locked::take(false) else { return Some(false) };
+    if locked.is_nested {
+        return Some(false);
+    }
     if !holds_line_end(part) {
         return Some(locked.add(&[part]));
     }
@@ -260,14 +314,9 @@ fn holds_line_end(part: Part) -> bool {
 
 /// Shows what is gathered, unless it is written at this moment. Whether it could be written.
 pub fn show() -> bool {
-    match Locked::take(1) {
+    match Locked::take(false) {
         Some(locked) if !locked.is_empty() => is_child() || locked.show(),
-        _ => {
-            if file().is_none() {
-                IS_GATHERED.store(false, Relaxed);
-            }
-            true
-        }
+        _ => true,
     }
 }
 

@@ -13,7 +13,7 @@ mod system;
 mod trampoline;
 
 use crate::{GATHERED, OBJECT};
-use core::ffi::{c_char, c_int, c_uint, c_void};
+use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use functions::{find_functions, function};
@@ -145,8 +145,13 @@ unsafe fn remove(variable: *mut *mut c_char, value: *mut c_char, len: usize) {
 fn show() {
     if IS_GATHERED.load(Relaxed) {
         keep_errno(|| {
-            gathered::show();
-            stdio::show();
+            if gathered::is_ours() {
+                gathered::show();
+            } else if stdio::is_ours() {
+                stdio::show();
+            } else {
+                IS_GATHERED.store(false, Relaxed);
+            }
         });
     }
 }
@@ -187,8 +192,8 @@ unsafe extern "C" fn writev(descriptor: c_int, parts: *const Part, count: c_int)
 /// Before standard output becomes another file.
 fn before_change(descriptor: c_int) {
     find_functions();
+    show();
     if descriptor == OUTPUT {
-        show();
         gathered::leave();
     }
 }
@@ -230,6 +235,50 @@ unsafe extern "C" fn closefrom(first: c_int) {
     }
 }
 
+fn before_reopening(stream: *mut c_void) {
+    find_functions();
+    if stdio::leave_file(stream) {
+        before_change(OUTPUT);
+    }
+}
+
+/// The process may make fewer system calls from now on: this object makes none.
+fn before_filter() {
+    show();
+    gathered::leave();
+    stdio::leave_line_buffered();
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int {
+    type Control = extern "C" fn(c_int, usize, usize, usize, usize) -> c_int;
+    const PR_SET_SECCOMP: c_int = 22;
+    find_functions();
+    if option == PR_SET_SECCOMP {
+        before_filter();
+    }
+    function!(prctl: Control).map_or(-1, |control| control(option, a, b, c, d))
+}
+
+/// Also what waits for a futex, as Rust does.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn syscall(
+    number: c_long,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> c_long {
+    find_functions();
+    if number == system::SECCOMP {
+        before_filter();
+    }
+    show();
+    functions::system_call(number, [a, b, c, d, e, f]) as c_long
+}
+
 type Reopen = extern "C" fn(*const c_char, *const c_char, *mut c_void) -> *mut c_void;
 
 #[unsafe(no_mangle)]
@@ -238,8 +287,7 @@ unsafe extern "C" fn freopen(
     mode: *const c_char,
     stream: *mut c_void,
 ) -> *mut c_void {
-    find_functions();
-    stdio::leave_file(stream);
+    before_reopening(stream);
     function!(freopen: Reopen).map_or(null_mut(), |open| open(path, mode, stream))
 }
 
@@ -249,8 +297,7 @@ unsafe extern "C" fn freopen64(
     mode: *const c_char,
     stream: *mut c_void,
 ) -> *mut c_void {
-    find_functions();
-    stdio::leave_file(stream);
+    before_reopening(stream);
     function!(freopen64: Reopen).map_or(null_mut(), |open| open(path, mode, stream))
 }
 

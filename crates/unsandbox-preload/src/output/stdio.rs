@@ -8,7 +8,7 @@ use super::system::{process_id, thread};
 use super::{IS_GATHERED, functions};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
 const FULL: c_int = 0;
 const LINE: c_int = 1;
@@ -20,18 +20,25 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 /// The thread that prints: another one's wait may come while this one is in the midst of a `putc_unlocked`.
 static PRINTER: AtomicUsize = AtomicUsize::new(0);
 
+/// Standard output, which is gathered; null before it is known.
+pub static STREAM: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
 pub static PACE: Pace = Pace::new();
 
 pub fn prepare() {
+    STREAM.store(output(), Relaxed);
+    PRINTER.store(thread(), Relaxed);
     OWNER.store(process_id(), Relaxed);
     IS_OURS.store(true, Relaxed);
     with_output(|stream| set_buffering(stream, LINE));
     PACE.restart();
+    IS_GATHERED.store(true, Relaxed);
 }
 
 /// What there is to do when it is time to look.
 pub fn look() {
-    if !IS_OURS.load(Relaxed) {
+    // A buffer of wide characters does not bear another kind of buffering.
+    if !IS_OURS.load(Relaxed) || is_wide(output()) {
         return PACE.stop();
     }
     let look = PACE.look();
@@ -43,10 +50,7 @@ pub fn look() {
     match look {
         Look::Little | Look::Wait => {}
         Look::Gather => match with_output(|stream| set_buffering(stream, FULL)) {
-            true => {
-                PACE.gather();
-                IS_GATHERED.store(true, Relaxed);
-            }
+            true => PACE.gather(),
             false => PACE.restart(),
         },
         Look::Show => {
@@ -55,17 +59,21 @@ pub fn look() {
         Look::ShowEach => {
             if with_output(|stream| set_buffering(stream, LINE)) {
                 PACE.restart();
-                IS_GATHERED.store(false, Relaxed);
             }
         }
     }
 }
 
-/// Shows what is gathered.
+pub fn is_ours() -> bool {
+    IS_OURS.load(Relaxed)
+}
+
+/// Shows what is gathered, or a line without an end.
 pub fn show() {
-    if !IS_OURS.load(Relaxed) || !PACE.is_gathering() {
-        IS_GATHERED.store(false, Relaxed);
-    } else if PRINTER.load(Relaxed) == thread() && OWNER.load(Relaxed) == process_id() {
+    if !is_empty(output())
+        && PRINTER.load(Relaxed) == thread()
+        && OWNER.load(Relaxed) == process_id()
+    {
         with_output(|_| ());
     }
 }
@@ -74,14 +82,29 @@ pub fn show() {
 pub fn leave(stream: *mut c_void) {
     if stream == output() {
         IS_OURS.store(false, Relaxed);
+        STREAM.store(null_mut(), Relaxed);
     }
 }
 
-/// The program opens another file as this stream, which has the usual buffering then.
-pub fn leave_file(stream: *mut c_void) {
-    if stream == output() && IS_OURS.load(Relaxed) {
+/// The program opens another file as this stream, which has the usual buffering then. Whether it is standard output.
+pub fn leave_file(stream: *mut c_void) -> bool {
+    if stream != output() {
+        return false;
+    }
+    if IS_OURS.load(Relaxed) && !is_wide(stream) {
         with_output(|stream| set_buffering(stream, FULL));
-        leave(stream);
+    }
+    leave(stream);
+    true
+}
+
+/// The program forbids itself system calls, of which this object makes more than the C library would.
+pub fn leave_line_buffered() {
+    if IS_OURS.load(Relaxed) {
+        if PACE.is_gathering() {
+            with_output(|stream| set_buffering(stream, LINE));
+        }
+        leave(output());
     }
 }
 
@@ -152,18 +175,31 @@ fn set_cancellation(state: c_int) -> c_int {
     before
 }
 
+fn is_wide(stream: *mut c_void) -> bool {
+    type Wide = extern "C" fn(*mut c_void, c_int) -> c_int;
+    function!(fwide: Wide).is_some_and(|orientation| orientation(stream, 0) > 0)
+}
+
+// Places of glibc's streams, in words: part of its ABI, since `putc_unlocked` has them in programs.
+const WRITE_BASE: usize = 4;
+const WRITE_POINTER: usize = 5;
+const WRITE_END: usize = 6;
+
+fn is_empty(stream: *mut c_void) -> bool {
+    let words = stream.cast::<*mut c_void>();
+    // SAFETY: a stream of that library; another thread's write may be seen or not.
+    !stream.is_null()
+        && is_glibc()
+        && unsafe { *words.add(WRITE_POINTER) == *words.add(WRITE_BASE) }
+}
+
 /// Sets the buffering of a stream whose buffer is empty and stays.
 fn set_buffering(stream: *mut c_void, mode: c_int) {
     type Set = extern "C" fn(*mut c_void, *mut c_void, c_int, usize) -> c_int;
-    type Wide = extern "C" fn(*mut c_void, c_int) -> c_int;
     let Some(set) = function!(setvbuf: Set) else { return };
     set(stream, null_mut(), mode, 0);
-    let is_wide = function!(fwide: Wide).is_some_and(|orientation| orientation(stream, 0) > 0);
-    if mode == LINE && is_glibc() && !is_wide {
-        // Its macros and printf look for the end of the room before they look for the buffering. These places are part
-        // of its ABI, since `putc_unlocked` has them in programs.
-        const WRITE_POINTER: usize = 5;
-        const WRITE_END: usize = 6;
+    if mode == LINE && is_glibc() && !is_wide(stream) {
+        // Its macros and printf look for the end of the room before they look for the buffering.
         let words = stream.cast::<*mut c_void>();
         // SAFETY: a stream of that library, used with its lock.
         unsafe { *words.add(WRITE_END) = *words.add(WRITE_POINTER) };

@@ -4,6 +4,9 @@
 use super::functions::system_call;
 use core::ffi::{c_char, c_int, c_long, c_void};
 use core::ptr::{null, null_mut};
+use core::sync::atomic::AtomicU64;
+#[cfg(not(target_arch = "x86_64"))]
+use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 #[cfg(target_arch = "x86_64")]
 mod number {
@@ -12,18 +15,19 @@ mod number {
     pub const CLOSE: c_long = 3;
     pub const MMAP: c_long = 9;
     pub const YIELD: c_long = 24;
+    pub const LSEEK: c_long = 8;
     pub const MADVISE: c_long = 28;
     pub const GETPID: c_long = 39;
     pub const FCNTL: c_long = 72;
     pub const OPENAT: c_long = 257;
     pub const PPOLL: c_long = 271;
-    pub const FALLOCATE: c_long = 285;
+    pub const SECCOMP: c_long = 317;
 }
 #[cfg(target_arch = "aarch64")]
 mod number {
     use core::ffi::c_long;
     pub const FCNTL: c_long = 25;
-    pub const FALLOCATE: c_long = 47;
+    pub const SECCOMP: c_long = 277;
     pub const OPENAT: c_long = 56;
     pub const CLOSE: c_long = 57;
     pub const WRITE: c_long = 64;
@@ -31,8 +35,11 @@ mod number {
     pub const YIELD: c_long = 124;
     pub const GETPID: c_long = 172;
     pub const MMAP: c_long = 222;
+    pub const LSEEK: c_long = 62;
     pub const MADVISE: c_long = 233;
 }
+
+pub use number::SECCOMP;
 
 fn call<const N: usize>(number: c_long, arguments: [usize; N]) -> isize {
     let mut all = [0; 6];
@@ -52,6 +59,11 @@ pub fn yield_now() {
     call(number::YIELD, []);
 }
 
+pub fn wait_a_millisecond() {
+    let time = [0_u64, 1_000_000];
+    call(number::PPOLL, [0, 0, &raw const time as usize, 0, 0]);
+}
+
 /// A counter of the processor that runs at one speed.
 pub fn cycles() -> u64 {
     #[cfg(target_arch = "x86_64")]
@@ -66,6 +78,22 @@ pub fn cycles() -> u64 {
         core::arch::asm!("mrs {}, cntvct_el0", out(reg) count, options(nomem, nostack));
         count
     }
+}
+
+/// Puts a number in the place of another, if that is there: for a thread and its own handlers of signals.
+pub fn replace(place: &AtomicU64, before: u64, after: u64) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let found: u64;
+        // SAFETY: the place is a number. One instruction, which no signal divides, without the price of a locked one.
+        unsafe {
+            core::arch::asm!("cmpxchg qword ptr [{}], {}", in(reg) place.as_ptr(), in(reg) after,
+                inout("rax") before => found, options(nostack));
+        }
+        found == before
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    place.compare_exchange(before, after, AcqRel, Relaxed).is_ok()
 }
 
 /// A number that this thread alone has, and which is not 0.
@@ -112,9 +140,9 @@ pub fn close(descriptor: c_int) {
     call(number::CLOSE, [descriptor as usize]);
 }
 
-/// Gives a file blocks for this many bytes: a page without one ends a process that writes to it.
-pub fn allocate(file: c_int, len: usize) -> bool {
-    call(number::FALLOCATE, [file as usize, 0, 0, len]) == 0
+pub fn len(file: c_int) -> isize {
+    const SEEK_END: usize = 2;
+    call(number::LSEEK, [file as usize, 0, SEEK_END])
 }
 
 /// Maps a file for all processes, or memory (-1) that is empty in the children of this one.

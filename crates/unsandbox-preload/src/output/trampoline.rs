@@ -2,9 +2,9 @@
 //! Functions of the C library under their own names. Each looks at one number and jumps to the library's own with all
 //! its arguments as they are, so that none needs to know their types; otherwise it keeps them and calls this object first.
 
+use super::IS_GATHERED;
 use super::functions::{FOUND, find_missing, functions, place};
-use super::stdio::{self, PACE, keep_errno};
-use super::{IS_GATHERED, gathered};
+use super::stdio::{self, PACE, STREAM, keep_errno};
 use core::arch::naked_asm;
 use core::ffi::c_void;
 
@@ -15,10 +15,7 @@ extern "C" fn tick() {
 
 /// Called before the program waits, ends or starts another.
 extern "C" fn show() {
-    keep_errno(|| {
-        gathered::show();
-        stdio::show();
-    });
+    super::show();
 }
 
 /// Called when the program sets the buffering of a stream itself, or closes it.
@@ -200,19 +197,24 @@ macro_rules! setting {
     };
 }
 
-/// A function that prints: it counts, and calls this object when it is time to look.
+/// A function that prints to this stream, or to standard output without one: it counts if that is standard output, and
+/// calls this object when it is time to look.
 macro_rules! printing {
-    ($name:ident) => {
+    ($name:ident $($x86_64:literal $aarch64:literal)?) => {
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name() {
             #[cfg(target_arch = "x86_64")]
             naked_asm!(
                 "endbr64",
+                $(concat!("cmp ", $x86_64, ", qword ptr [rip + {stream}]"),
+                "jne 3f",)?
                 "sub qword ptr [rip + {pace}], 1",
                 "js 2f",
                 jump!(),
                 call!(),
+                "/* {stream} */",
+                stream = sym STREAM,
                 pace = sym PACE,
                 target = sym keeping_tick,
                 find = sym keeping_find,
@@ -221,6 +223,10 @@ macro_rules! printing {
             );
             #[cfg(target_arch = "aarch64")]
             naked_asm!(
+                $("adrp x16, {stream}",
+                "ldr x16, [x16, :lo12:{stream}]",
+                concat!("cmp ", $aarch64, ", x16"),
+                "b.ne 3f",)?
                 "adrp x16, {pace}",
                 "add x16, x16, :lo12:{pace}",
                 "ldr x17, [x16]",
@@ -229,6 +235,8 @@ macro_rules! printing {
                 "b.mi 2f",
                 jump!(),
                 call!(),
+                "/* {stream} */",
+                stream = sym STREAM,
                 pace = sym PACE,
                 target = sym keeping_tick,
                 find = sym keeping_find,
@@ -241,8 +249,13 @@ macro_rules! printing {
 
 /// Defines the functions.
 macro_rules! trampolines {
-    (prints: $($print:ident)*; shows: $($show:ident)*; sets: $($set:ident)*; handles: $($handle:ident)*; own: $($own:ident)*; uses: $($use:ident)*;) => {
+    (prints: $($print:ident)*; prints_to_first: $($first:ident)*; prints_to_second: $($second:ident)*;
+     prints_to_fourth: $($fourth:ident)*; shows: $($show:ident)*; sets: $($set:ident)*; handles: $($handle:ident)*;
+     own: $($own:ident)*; uses: $($use:ident)*;) => {
         $(printing!($print);)*
+        $(printing!($first "rdi" "x0");)*
+        $(printing!($second "rsi" "x1");)*
+        $(printing!($fourth "rcx" "x3");)*
         $(showing!($show);)*
         $(setting!($set, keeping_give_up);)*
         $(setting!($handle, keeping_handle);)*

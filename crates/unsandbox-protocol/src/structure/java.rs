@@ -16,11 +16,14 @@ pub(super) fn java<'a>(
     let mut types = Types::default();
     java_types(&draft.text, &mut types);
     types.own = types.all.len();
+    let own_names: Vec<&str> = types.all.iter().map(|found| found.name).collect();
     let mut names: Vec<Option<Vec<&str>>> = Vec::new();
     for other in others {
         let begin = types.all.len();
         java_types(other.text, &mut types);
-        let found = types.all[begin..].iter().map(|found| found.name);
+        // Another copy of the program's own types is no part of it.
+        let found = types.all[begin..].iter().filter(|found| found.package.is_none());
+        let found = found.map(|found| found.name).filter(|name| !own_names.contains(name));
         names.push((!types.is_full()).then(|| found.collect()));
     }
     let chosen = entry(&types);
@@ -198,12 +201,15 @@ mod tests {
             ("C.java", "class C { }"),
             ("ATest.java", "import org.junit.Test; class ATest { A a; }"),
             ("D.java", "class D { }"),
+            ("x/Other.java", "package x; class Other { Nope n; }"),
+            ("x/Used.java", "package x; public class Used { }"),
+            ("M_old.java", "class M { broken"),
             ("META-INF/services/java.lang.Runnable", "x.D\n"),
         ];
         let files = uploaded(&files);
         let main = "public static void main(String[] a) throws Exception";
-        let code = format!("class M {{ {main} {{ new A(); Class.forName(\"x.C\"); }} }}");
+        let code = format!("class M {{ {main} {{ new A(); Class.forName(\"x.C\"); x.Used u; }} }}");
         let found = lay_out("java", Upload { code: &code, files: &files });
-        assert_eq!(found.sources, ["A.java", "B.java", "C.java", "D.java"]);
+        assert_eq!(found.sources, ["A.java", "B.java", "C.java", "D.java", "x/Used.java"]);
     }
 }

@@ -293,8 +293,8 @@ fn object_types<'a>(tokens: &[Token<'a>], words: &ObjectWords, known: &mut Types
         if token.depth != outer.map_or(0, |outer| outer.depth + 1) || types.len() >= room {
             continue;
         }
-        let is_function =
-            word == words.function && tokens.get(place + 1).is_some_and(|next| next.is("main"));
+        let is_function = word == words.function
+            && tokens.get(place + 1).is_some_and(|next| next.text.trim_matches('`') == "main");
         if word == "package" {
             let (name, end) = package_name(tokens, place);
             let has_body = !name.is_empty() && tokens.get(end).is_some_and(|token| token.is("{"));
@@ -387,7 +387,9 @@ fn has_body(tokens: &[Token<'_>], place: usize) -> bool {
 /// The class that holds the functions of a Kotlin file, where one of them is `main`.
 fn file_class(name: &str, tokens: &[Token<'_>]) -> Option<String> {
     let mut starts = tokens.windows(3).filter(|three| three[0].depth == 0);
-    starts.find(|three| three[0].is("fun") && three[1].is("main") && three[2].is("("))?;
+    starts.find(|three| {
+        three[0].is("fun") && three[1].text.trim_matches('`') == "main" && three[2].is("(")
+    })?;
     let renamed = tokens
         .windows(5)
         .find(|five| five[0].is("file") && five[1].is(":") && five[2].is("JvmName"));

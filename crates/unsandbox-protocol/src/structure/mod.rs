@@ -113,6 +113,7 @@ pub fn layout<'a>(language: &Language, recipe: &Recipe, upload: Upload<'a>) -> L
         Structure::Prolog => declared::prolog(draft),
         Structure::Fortran => columns::fortran(draft, &others),
         Structure::Cobol => columns::cobol(draft, &others),
+        Structure::Clojure => wrapped::clojure(draft),
         Structure::CoffeeScript => wrapped::coffeescript(draft),
         Structure::Php => wrapped::php(draft),
         Structure::Racket => wrapped::racket(draft),

@@ -101,7 +101,41 @@ fn is_cpp(text: &str) -> bool {
             || token.is("using") && next(1) == "namespace"
             || token.is("template") && next(1) == "<"
             || is_class && token.begins_line && matches!(next(2), "{" | ":")
+            || matches!(token.text, "nullptr" | "constexpr" | "static_cast" | "dynamic_cast")
+            || token.is("auto") && matches!(next(2), "=" | ":")
+            || token.is("for") && next(1) == "(" && is_range(&tokens[place..])
+            || token.is("struct") && next(2) == "{" && has_function(&tokens[place..])
+            || is_reference(&tokens, place)
     })
+}
+
+/// `for (int x : all)`.
+fn is_range(tokens: &[Token<'_>]) -> bool {
+    const NEAR: usize = 8;
+    let head = tokens.iter().skip(2).take(NEAR);
+    let mut head = head.take_while(|token| !matches!(token.text, ";" | "?" | "in" | ")" | "["));
+    head.any(|token| token.is(":"))
+}
+
+/// A structure with a function in it.
+fn has_function(tokens: &[Token<'_>]) -> bool {
+    const NEAR: usize = 200;
+    let inner = tokens[0].depth + 1;
+    let body = tokens.iter().skip(3).take(NEAR).take_while(|token| token.depth >= inner);
+    let body: Vec<&Token<'_>> = body.filter(|token| token.depth == inner).collect();
+    body.windows(4).any(|four| {
+        four[0].kind == Kind::Word && four[1].is("(") && four[2].is(")") && four[3].is("{")
+    })
+}
+
+/// A parameter that is a reference: `(int &x`, `(const T& x`. What is inside a body may be an operation on bits.
+fn is_reference(tokens: &[Token<'_>], place: usize) -> bool {
+    let types = ["int", "char", "long", "double", "float", "bool", "size_t", "unsigned"];
+    let after = |count: usize| tokens.get(place + count);
+    types.contains(&tokens[place].text)
+        && after(1).is_some_and(|token| token.is("&"))
+        && after(2).is_some_and(|token| token.kind == Kind::Word)
+        && after(3).is_some_and(|token| matches!(token.text, ")" | "," | "="))
 }
 
 /// The files of C that are linked with a program of another language.
@@ -378,6 +412,22 @@ mod tests {
         assert_eq!(form("objc", objc), "");
         assert_eq!(form("objc", "#import <a.h>\n#include <vector>\n@class A;"), "c++");
         assert_eq!(form("objc", "@class A;\nclass B { };\n"), "c++");
+        for mixed in [
+            "struct P { int x; int y() { return x; } };\nint main() { P p{3}; }",
+            "static void inc(int &x) { x++; }",
+            "int main() { int *p = nullptr; }",
+            "int main() { NSArray *a; for (int x : values) { } }",
+            "int main() { auto f = [](int x) { return x; }; }",
+        ] {
+            assert_eq!(form("objc", mixed), "c++", "{mixed}");
+        }
+        for plain in [
+            "struct P { int x; int (*f)(); };\nint main() { return a ? b : c; }",
+            "int main() { for (id x in all) { } for (int i = 0; i < 3; i++) { } return x & y; }",
+            "@interface A : NSObject\n- (void)go:(int)x;\n@end\nint f(int *x) { return sizeof(int) & 3; }",
+        ] {
+            assert_ne!(form("objc", plain), "c++", "{plain}");
+        }
         assert_eq!(form("c", "#include <vector>\n"), "");
         assert_eq!(form("zig", "const c = @cImport({});"), "libc");
         assert_eq!(form("zig", "extern \"c\" fn puts(s: [*:0]const u8) c_int;"), "libc");

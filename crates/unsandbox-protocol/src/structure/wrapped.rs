@@ -77,6 +77,32 @@ pub(super) fn coffeescript(draft: Draft<'_>) -> Draft<'_> {
     Draft { source, ..draft }
 }
 
+/// What is read in one dialect alone has a name of its own.
+pub(super) fn clojure(draft: Draft<'_>) -> Draft<'_> {
+    let mut rest = draft.text.chars().peekable();
+    let mut has_condition = false;
+    while let Some(c) = rest.next() {
+        match c {
+            ';' => while rest.next_if(|c| *c != '\n').is_some() {},
+            '\\' => {
+                rest.next();
+            }
+            '"' => {
+                while let Some(c) = rest.next_if(|c| *c != '"') {
+                    if c == '\\' {
+                        rest.next();
+                    }
+                }
+                rest.next();
+            }
+            '#' => has_condition |= rest.peek() == Some(&'?'),
+            _ => {}
+        }
+    }
+    let source = if has_condition { "main.cljc".to_string() } else { draft.source };
+    Draft { source, ..draft }
+}
+
 fn prefixed<'a>(draft: Draft<'a>, prefix: &str) -> Draft<'a> {
     Draft { text: Cow::Owned(format!("{prefix}{}", draft.text)), ..draft }
 }
@@ -108,6 +134,15 @@ mod tests {
             "a 'b' <?php echo 1;",
         ] {
             assert!(!is_prefixed("php", code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_program_with_conditions_of_a_reader_has_a_name_of_its_own() {
+        let source = |code| lay_out("clojure", Upload { code, files: &[] }).source.to_string();
+        assert_eq!(source("(println #?(:clj 1 :cljs 2))"), "main.cljc");
+        for code in ["(println \"#?(\")", "; #?(\n(println \\#)", "(println #(inc %))", "\"#?"] {
+            assert_eq!(source(code), "main.clj", "{code}");
         }
     }
 
