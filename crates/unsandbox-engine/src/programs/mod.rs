@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From a request to the plan of its jail: the programs of this machine for its language (`runtimes.rs`; `access.rs`
-//! checks that runs may use them), what makes output live (`live.rs`), and the plan of files, steps, environment and limits (`plan.rs`).
+//! checks that runs may use them), how output appears while a program runs (`live.rs`), and the plan of files, steps,
+//! environment and limits (`plan.rs`).
 
 pub mod access;
 pub mod live;

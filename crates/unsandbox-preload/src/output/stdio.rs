@@ -73,6 +73,7 @@ pub fn show() {
     if !is_empty(output())
         && PRINTER.load(Relaxed) == thread()
         && OWNER.load(Relaxed) == process_id()
+        && !is_locked(output())
     {
         with_output(|_| ());
     }
@@ -127,8 +128,8 @@ fn output() -> *mut c_void {
     if place.is_null() { null_mut() } else { unsafe { *place } }
 }
 
-/// Writes what is in its buffer and does this, unless it is in use at this moment: by another thread, or by what a
-/// handler of a signal has interrupted.
+/// Writes what is in its buffer and does this, unless another thread uses it at this moment. This one may have locked it
+/// for several calls.
 fn with_output(change: impl Fn(*mut c_void)) -> bool {
     type OfStream = extern "C" fn(*mut c_void) -> c_int;
     let stream = output();
@@ -139,7 +140,7 @@ fn with_output(change: impl Fn(*mut c_void)) -> bool {
     ) else {
         return false;
     };
-    if stream.is_null() || is_locked(stream) || try_lock(stream) != 0 {
+    if stream.is_null() || try_lock(stream) != 0 {
         return false;
     }
     let state = set_cancellation(1);
@@ -150,7 +151,7 @@ fn with_output(change: impl Fn(*mut c_void)) -> bool {
     true
 }
 
-/// Whether a thread has locked it, perhaps this one, which could lock it once more.
+/// Whether a thread has locked it, perhaps this one: then a handler of a signal may have interrupted a call that prints.
 fn is_locked(stream: *mut c_void) -> bool {
     // In glibc, where these places are part of the ABI.
     const LOCK: usize = 17;
