@@ -147,7 +147,10 @@ const TICKS: &[(&str, &str)] = &[
         "objc",
         "#include <stdio.h>\nint main() { puts(\"tick\"); volatile int x = 1; while (x) { } }",
     ),
-    ("vala", "void main() { stdout.printf (\"tick\\n\"); int x = 0; while (x >= 0) { x = (x + 1) % 7; } }"),
+    (
+        "vala",
+        "void main() { stdout.printf (\"tick\\n\"); int x = 0; while (x >= 0) { x = (x + 1) % 7; } }",
+    ),
 ];
 
 #[test]

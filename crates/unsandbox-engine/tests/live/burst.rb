@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 def lines(name)
   6000.times { |at| puts "#{name} #{at}" }
 end

@@ -80,7 +80,7 @@ fn left_in(file: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::left_in;
+    use super::{HEAD, left_in};
 
     #[test]
     fn a_text_lies_between_the_numbers_of_a_head_that_makes_sense() {

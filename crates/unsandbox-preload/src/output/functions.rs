@@ -2,7 +2,6 @@
 //! The functions of the C library that this object stands in for, and those that it uses. All are found by name in the
 //! objects behind this one, so that a program's own function or variable of such a name is never taken for the library's.
 
-use super::stdio::keep_errno;
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -46,6 +45,7 @@ macro_rules! functions {
                 write writev dup2 dup3 close close_range closefrom freopen freopen64 prctl syscall;
             uses:
                 clock_gettime dlerror __errno_location stdout gnu_get_libc_version
+                __libc_single_threaded
                 ftrylockfile funlockfile fflush_unlocked fwide pthread_setcancelstate;
         }
     };
@@ -167,4 +167,21 @@ pub fn errno() -> Option<&'static mut c_int> {
 
 pub fn is_glibc() -> bool {
     !found!(gnu_get_libc_version).is_null()
+}
+
+/// Does this and leaves errno as it is.
+pub fn keep_errno(work: impl Fn()) {
+    find_functions();
+    let before = errno().map(|place| *place);
+    work();
+    if let (Some(place), Some(before)) = (errno(), before) {
+        *place = before;
+    }
+}
+
+/// Whether the process has no second thread; `false` where the library does not say it.
+pub fn is_single_threaded() -> bool {
+    let place: *const c_char = found!(__libc_single_threaded).cast();
+    // SAFETY: the library's variable, which it changes before it starts a thread.
+    !place.is_null() && unsafe { place.read_volatile() } != 0
 }

@@ -16,9 +16,8 @@ use crate::{GATHERED, OBJECT};
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use functions::{find_functions, function};
+use functions::{find_functions, function, keep_errno};
 use gathered::Part;
-use stdio::keep_errno;
 
 /// The descriptor of standard output.
 const OUTPUT: c_int = 1;
@@ -54,7 +53,7 @@ extern "C" fn start(_count: c_int, _arguments: *mut *mut c_char, environment: *m
         if folder >= 512 - GATHERED.len() || !ends_with(value, len, OBJECT.as_bytes()) {
             return;
         }
-        if system::is_pipe(OUTPUT) {
+        if system::pipe_size(OUTPUT) > 0 {
             let path = (&raw mut PATH).cast();
             fill(path, value, folder);
             if !gathered::prepare(path) {

@@ -2,10 +2,10 @@
 //! Standard output of a program that prints with C's stdio: line-buffered, and fully buffered while the program prints
 //! much. A program that sets its own buffering keeps it.
 
-use super::functions::{errno, found, function, is_glibc};
+use super::IS_GATHERED;
+use super::functions::{found, function, is_glibc};
 use super::pace::{Look, Pace};
 use super::system::{process_id, thread};
-use super::{IS_GATHERED, functions};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
@@ -204,15 +204,5 @@ fn set_buffering(stream: *mut c_void, mode: c_int) {
         let words = stream.cast::<*mut c_void>();
         // SAFETY: a stream of that library, used with its lock.
         unsafe { *words.add(WRITE_END) = *words.add(WRITE_POINTER) };
-    }
-}
-
-/// Does this and leaves errno as it is.
-pub fn keep_errno(work: impl Fn()) {
-    functions::find_functions();
-    let before = errno().map(|place| *place);
-    work();
-    if let (Some(place), Some(before)) = (errno(), before) {
-        *place = before;
     }
 }

@@ -14,6 +14,7 @@ mod number {
     pub const WRITE: c_long = 1;
     pub const CLOSE: c_long = 3;
     pub const MMAP: c_long = 9;
+    pub const IOCTL: c_long = 16;
     pub const YIELD: c_long = 24;
     pub const LSEEK: c_long = 8;
     pub const MADVISE: c_long = 28;
@@ -27,6 +28,7 @@ mod number {
 mod number {
     use core::ffi::c_long;
     pub const FCNTL: c_long = 25;
+    pub const IOCTL: c_long = 29;
     pub const SECCOMP: c_long = 277;
     pub const OPENAT: c_long = 56;
     pub const CLOSE: c_long = 57;
@@ -121,10 +123,18 @@ pub fn await_room(descriptor: c_int) {
     call(number::PPOLL, [&raw const entry as usize, 1, null::<u8>() as usize, 0, 0]);
 }
 
-pub fn is_pipe(descriptor: c_int) -> bool {
-    // A pipe has a size that can be asked for, and nothing else has.
+/// What a pipe can hold; -1 for another file.
+pub fn pipe_size(descriptor: c_int) -> isize {
     const F_GETPIPE_SZ: usize = 1032;
-    call(number::FCNTL, [descriptor as usize, F_GETPIPE_SZ, 0]) > 0
+    call(number::FCNTL, [descriptor as usize, F_GETPIPE_SZ, 0])
+}
+
+/// Whether nothing is in a pipe.
+pub fn is_empty(descriptor: c_int) -> bool {
+    const FIONREAD: usize = 0x541b;
+    let mut count: c_int = 1;
+    let place = (&raw mut count).addr();
+    call(number::IOCTL, [descriptor as usize, FIONREAD, place]) == 0 && count == 0
 }
 
 /// Opens a file to read and write.

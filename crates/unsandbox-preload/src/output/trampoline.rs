@@ -3,8 +3,8 @@
 //! its arguments as they are, so that none needs to know their types; otherwise it keeps them and calls this object first.
 
 use super::IS_GATHERED;
-use super::functions::{FOUND, find_missing, functions, place};
-use super::stdio::{self, PACE, STREAM, keep_errno};
+use super::functions::{FOUND, find_missing, functions, keep_errno, place};
+use super::stdio::{self, PACE, STREAM};
 use core::arch::naked_asm;
 use core::ffi::c_void;
 

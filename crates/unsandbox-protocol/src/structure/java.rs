@@ -21,7 +21,7 @@ pub(super) fn java<'a>(
     for other in others {
         let begin = types.all.len();
         java_types(other.text, &mut types);
-        // Another copy of the program's own types is no part of it.
+        // A file with the program's own types is another version of it.
         let found = types.all[begin..].iter().filter(|found| found.package.is_none());
         let found = found.map(|found| found.name).filter(|name| !own_names.contains(name));
         names.push((!types.is_full()).then(|| found.collect()));
