@@ -526,7 +526,7 @@ mod tests {
     /// If the jailer is replaced while a run waits, the new one has another folder. Text of the user does not change.
     #[test]
     fn a_plan_is_bound_to_the_tree_of_its_jail_and_nothing_else_changes() {
-        let request = Request::new("rust", "int main;").arg("/a/1/7/x").env("MINE", "/a/1/7 /tmp");
+        let request = Request::new("swift", "int main;").arg("/a/1/7/x").env("MINE", "/a/1/7 /tmp");
         let request = request.input_file("data", "1");
         let valid = request.validate().unwrap();
         let language = valid.language().unwrap();
@@ -570,7 +570,7 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_does_not_reach_the_compiler() {
-        let request = Request::new("rust", "\u{feff}int main;");
+        let request = Request::new("swift", "\u{feff}int main;");
         let valid = request.validate().unwrap();
         let language = valid.language().unwrap();
         let runtime =
