@@ -174,7 +174,7 @@ fn what_was_printed_before_a_timeout_is_kept_in_further_languages() {
 
 /// A line without an end, and a wait.
 #[test]
-fn the_begin_of_a_line_is_there_once_the_program_waits() {
+fn the_beginning_of_a_line_is_there_once_the_program_waits() {
     let c = |body: &str| {
         format!(
             "#include <stdio.h>\n#include <unistd.h>\n#include <time.h>\nint main() {{ {body} }}"
@@ -184,6 +184,14 @@ fn the_begin_of_a_line_is_there_once_the_program_waits() {
         ("c", c("printf(\"tick\"); sleep(9);")),
         ("c", c("printf(\"tick\"); fflush(stdout); char x; read(0, &x, 1); pause();")),
         ("c", c("for (int i = 0; i < 4; i++) { printf(\"%c\", \"tick\"[i]); usleep(50000); } pause();")),
+        (
+            "c",
+            c("for (int i = 0; i < 1; i++) if (fork() == 0) { printf(\"tick\"); sleep(9); _exit(0); } pause();"),
+        ),
+        (
+            "c",
+            "#include <pthread.h>\n#include <stdio.h>\n#include <unistd.h>\nvoid *f(void *x) { printf(\"tick\"); sleep(9); return x; }\nint main() { pthread_t t; pthread_create(&t, 0, f, 0); pause(); }".into(),
+        ),
         ("cpp", "#include <iostream>\n#include <thread>\nint main() { std::cout << \"tick\"; std::this_thread::sleep_for(std::chrono::seconds(9)); }".into()),
         ("d", "import std.stdio, core.thread; void main() { write(\"tick\"); Thread.sleep(9.seconds); }".into()),
         ("forth", ".\" tick\" 9000 ms".into()),
@@ -318,7 +326,7 @@ fn what_is_printed_slowly_after_much_is_there_too() {
 
 /// Lines of a process, its child, a shell, a thread, a system call, and the process again, each after many.
 #[test]
-fn many_lines_are_in_order_whoever_prints_them() {
+fn many_lines_are_in_order_across_threads_and_children() {
     let programs = [
         ("python", include_str!("live/burst.py")),
         ("ruby", include_str!("live/burst.rb")),

@@ -459,7 +459,7 @@ fn prepare() -> Option<()> {
     buffer.get(c"raw")?;
     stdout.reconfigure(c"line_buffering")?;
     // Only the first interpreter of the process counts.
-    if WRITE.get().is_some() || !find_object() {
+    if !WRITE.0.load(Relaxed).is_null() || !find_object() {
         return Some(());
     }
     STREAM.keep(Object::borrowed(stdout.raw())?);

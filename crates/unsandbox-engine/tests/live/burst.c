@@ -21,7 +21,6 @@ int main(void) {
     pthread_t thread;
     pthread_create(&thread, NULL, lines, "thread");
     pthread_join(thread, NULL);
-    fflush(stdout);
     write(1, "raw\n", 4);
     lines("last");
 }

@@ -32,7 +32,7 @@ impl Gathered {
         Some(Gathered { path: path.take()?, stdout: own.stdout.try_clone().ok()? })
     }
 
-    /// Writes what is left, once no process of the run is.
+    /// Writes what is left, once every process of the run has ended.
     pub fn finish(self, tree: &Path) {
         // Without a file nothing is left, and without a reader nobody misses it.
         let _ = self.write_rest(tree);

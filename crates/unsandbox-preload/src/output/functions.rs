@@ -7,7 +7,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// Gives the list to a macro: what prints to standard output, or to the stream that its first, second or fourth argument
-/// is (a stream that prints wide characters is never gathered); what waits, ends the process or starts another, before which
+/// is (a stream that prints wide characters is never gathered), with its lock or without; what waits, ends the process or starts another, before which
 /// what is gathered is shown; what sets a stream's buffering or closes it; what sets a handler of a signal; what has a
 /// function here of its own (`mod.rs`); and what is used. What reads a stream of stdio is not among those that wait: a
 /// program that answers each line of its input would pay for each.
@@ -15,38 +15,46 @@ macro_rules! functions {
     ($with:ident) => {
         $with! {
             prints:
-                printf vprintf __printf_chk __vprintf_chk puts putchar putchar_unlocked;
+                printf vprintf __printf_chk __vprintf_chk puts putchar;
             prints_to_first:
-                fprintf vfprintf __fprintf_chk __vfprintf_chk __overflow;
+                fprintf vfprintf __fprintf_chk __vfprintf_chk;
             prints_to_second:
-                putc fputc fputs _IO_putc putc_unlocked fputc_unlocked fputs_unlocked;
+                putc fputc fputs _IO_putc;
             prints_to_fourth:
-                fwrite fwrite_unlocked;
+                fwrite;
+            unlocked:
+                putchar_unlocked;
+            unlocked_to_first:
+                __overflow;
+            unlocked_to_second:
+                putc_unlocked fputc_unlocked fputs_unlocked;
+            unlocked_to_fourth:
+                fwrite_unlocked;
             shows:
                 nanosleep clock_nanosleep sleep usleep pause
                 poll ppoll __poll_chk __ppoll_chk select pselect epoll_wait epoll_pwait epoll_pwait2
-                read readv recv recvfrom recvmsg recvmmsg accept accept4 connect getaddrinfo
+                fflush fflush_unlocked __read_chk __recv_chk __recvfrom_chk read readv recv recvfrom recvmsg recvmmsg accept accept4 connect getaddrinfo gethostbyname
                 send sendto sendmsg sendmmsg sendfile sendfile64 splice vmsplice tee dprintf vdprintf
                 wait waitpid wait3 wait4 waitid sigsuspend sigwait sigwaitinfo sigtimedwait
                 kill killpg tgkill pthread_kill sigqueue raise
-                pthread_join pthread_timedjoin_np pthread_clockjoin_np pthread_barrier_wait
+                pthread_join pthread_timedjoin_np pthread_clockjoin_np pthread_barrier_wait pthread_exit thrd_exit
                 pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait
                 thrd_sleep thrd_join cnd_wait cnd_timedwait
                 sem_wait sem_timedwait sem_clockwait semop semtimedop msgsnd msgrcv
                 mq_send mq_timedsend mq_receive mq_timedreceive eventfd_write eventfd_read flock lockf
                 abort _exit _Exit quick_exit
-                fork _Fork vfork forkpty daemon system popen pclose posix_spawn posix_spawnp
+                fork _Fork vfork clone execveat forkpty daemon system popen pclose posix_spawn posix_spawnp
                 execv execve execvp execvpe execl execle execlp fexecve;
             sets:
                 setvbuf setbuf setbuffer setlinebuf fclose;
             handles:
-                sigaction signal __sysv_signal bsd_signal sigset;
+                sigaction signal __sysv_signal sysv_signal bsd_signal ssignal sigset;
             own:
                 write writev dup2 dup3 close close_range closefrom freopen freopen64 prctl syscall;
             uses:
                 clock_gettime dlerror __errno_location stdout gnu_get_libc_version
                 __libc_single_threaded
-                ftrylockfile funlockfile fflush_unlocked fwide pthread_setcancelstate;
+                ftrylockfile funlockfile fwide pthread_setcancelstate;
         }
     };
 }
@@ -115,7 +123,7 @@ pub fn find_functions() {
             place.store(unsafe { dlsym(RTLD_NEXT, name.as_ptr()) }, Relaxed);
         }
     }
-    // A function that was not found is no error of the program's.
+    // The program does not ask for these functions, and must not find an error about them.
     if let Some(forget) = function!(dlerror: extern "C" fn() -> *mut c_char) {
         forget();
     }

@@ -5,7 +5,7 @@
 use super::IS_GATHERED;
 use super::functions::{found, function, is_glibc};
 use super::pace::{Look, Pace};
-use super::system::{process_id, thread};
+use super::system::{self, process_id, thread};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
@@ -17,8 +17,14 @@ const LINE: c_int = 1;
 static IS_OURS: AtomicBool = AtomicBool::new(false);
 /// The process that prints: a child of it may hold text in its buffer that its parent writes.
 static OWNER: AtomicI32 = AtomicI32::new(0);
-/// The thread that prints: another one's wait may come while this one is in the midst of a `putc_unlocked`.
+/// Whether the program prints without the stream's lock. Then its buffer is for one thread alone, the last that was seen
+/// to print, and a handler of a signal may find that in the midst of a `putc_unlocked`.
+pub static IS_UNLOCKED: AtomicBool = AtomicBool::new(false);
 static PRINTER: AtomicUsize = AtomicUsize::new(0);
+static HANDLES_SIGNALS: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process has been seen, in memory that a child finds empty; null for unknown.
+static IS_KNOWN: AtomicPtr<AtomicBool> = AtomicPtr::new(null_mut());
 
 /// Standard output, which is gathered; null before it is known.
 pub static STREAM: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -26,6 +32,11 @@ pub static STREAM: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 pub static PACE: Pace = Pace::new();
 
 pub fn prepare() {
+    if let Some(place) = system::map(-1, size_of::<AtomicBool>()) {
+        // SAFETY: mapped, large enough, and stays.
+        unsafe { (*place.cast::<AtomicBool>()).store(true, Relaxed) };
+        IS_KNOWN.store(place.cast(), Relaxed);
+    }
     STREAM.store(output(), Relaxed);
     PRINTER.store(thread(), Relaxed);
     OWNER.store(process_id(), Relaxed);
@@ -41,12 +52,14 @@ pub fn look() {
     if !IS_OURS.load(Relaxed) || is_wide(output()) {
         return PACE.stop();
     }
-    let look = PACE.look();
-    if !matches!(look, Look::Wait) {
-        // A child that prints much itself.
-        OWNER.store(process_id(), Relaxed);
-        PRINTER.store(thread(), Relaxed);
+    if begin_in_child() {
+        return;
     }
+    let look = PACE.look();
+    if matches!(look, Look::Wait) {
+        return;
+    }
+    PRINTER.store(thread(), Relaxed);
     match look {
         Look::Little | Look::Wait => {}
         Look::Gather => match with_output(|stream| set_buffering(stream, FULL)) {
@@ -70,13 +83,32 @@ pub fn is_ours() -> bool {
 
 /// Shows what is gathered, or a line without an end.
 pub fn show() {
-    if !is_empty(output())
-        && PRINTER.load(Relaxed) == thread()
-        && OWNER.load(Relaxed) == process_id()
-        && !is_locked(output())
-    {
+    if is_empty(output()) || is_locked(output()) {
+        return;
+    }
+    let is_possible = match IS_UNLOCKED.load(Relaxed) {
+        true => PRINTER.load(Relaxed) == thread() && !HANDLES_SIGNALS.load(Relaxed),
+        false => true,
+    };
+    if is_possible && (begin_in_child() || OWNER.load(Relaxed) == process_id()) {
         with_output(|_| ());
     }
+}
+
+/// In a child by `fork` that prints or waits for the first time: shows each line again. Its parent has shown what it had
+/// before it forked.
+fn begin_in_child() -> bool {
+    let place = IS_KNOWN.load(Relaxed);
+    // SAFETY: mapped, as `prepare` has done.
+    let is_known = place.is_null() || unsafe { (*place).swap(true, Relaxed) };
+    if is_known {
+        return false;
+    }
+    OWNER.store(process_id(), Relaxed);
+    PRINTER.store(thread(), Relaxed);
+    with_output(|stream| set_buffering(stream, LINE));
+    PACE.restart();
+    true
 }
 
 /// The program sets the buffering of this stream itself, or closes it.
@@ -101,7 +133,8 @@ pub fn leave_file(stream: *mut c_void) -> bool {
 
 /// The program forbids itself system calls, of which this object makes more than the C library would.
 pub fn leave_line_buffered() {
-    if IS_OURS.load(Relaxed) {
+    // A child that shares this memory forbids it itself alone.
+    if IS_OURS.load(Relaxed) && OWNER.load(Relaxed) == process_id() {
         if PACE.is_gathering() {
             with_output(|stream| set_buffering(stream, LINE));
         }
@@ -115,6 +148,7 @@ pub fn lock_each_character() {
     const FLAGS: usize = 29;
     const NEED_LOCK: c_int = 128;
     let stream = output();
+    HANDLES_SIGNALS.store(true, Relaxed);
     if IS_OURS.load(Relaxed) && is_glibc() && !stream.is_null() {
         // SAFETY: a stream of that library, which sets the flag itself when a thread is started.
         unsafe { *stream.cast::<c_int>().add(FLAGS) |= NEED_LOCK };
@@ -128,7 +162,7 @@ fn output() -> *mut c_void {
     if place.is_null() { null_mut() } else { unsafe { *place } }
 }
 
-/// Writes what is in its buffer and does this, unless another thread uses it at this moment. This one may have locked it
+/// Writes what is in its buffer and calls `change`, unless another thread uses it at this moment. This one may have locked it
 /// for several calls.
 fn with_output(change: impl Fn(*mut c_void)) -> bool {
     type OfStream = extern "C" fn(*mut c_void) -> c_int;

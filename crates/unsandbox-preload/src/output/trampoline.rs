@@ -4,7 +4,7 @@
 
 use super::IS_GATHERED;
 use super::functions::{FOUND, find_missing, functions, keep_errno, place};
-use super::stdio::{self, PACE, STREAM};
+use super::stdio::{self, IS_UNLOCKED, PACE, STREAM};
 use core::arch::naked_asm;
 use core::ffi::c_void;
 
@@ -200,7 +200,7 @@ macro_rules! setting {
 /// A function that prints to this stream, or to standard output without one: it counts if that is standard output, and
 /// calls this object when it is time to look.
 macro_rules! printing {
-    ($name:ident $($x86_64:literal $aarch64:literal)?) => {
+    ($name:ident $($x86_64:literal $aarch64:literal)?; $($unlocked:ident)?) => {
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name() {
@@ -209,12 +209,14 @@ macro_rules! printing {
                 "endbr64",
                 $(concat!("cmp ", $x86_64, ", qword ptr [rip + {stream}]"),
                 "jne 3f",)?
+                $(concat!("/* ", stringify!($unlocked), " */ mov byte ptr [rip + {unlocked}], 1"),)?
                 "sub qword ptr [rip + {pace}], 1",
                 "js 2f",
                 jump!(),
                 call!(),
-                "/* {stream} */",
+                "/* {stream} {unlocked} */",
                 stream = sym STREAM,
+                unlocked = sym IS_UNLOCKED,
                 pace = sym PACE,
                 target = sym keeping_tick,
                 find = sym keeping_find,
@@ -227,6 +229,9 @@ macro_rules! printing {
                 "ldr x16, [x16, :lo12:{stream}]",
                 concat!("cmp ", $aarch64, ", x16"),
                 "b.ne 3f",)?
+                $(concat!("/* ", stringify!($unlocked), " */ adrp x16, {unlocked}"),
+                "mov w17, 1",
+                "strb w17, [x16, :lo12:{unlocked}]",)?
                 "adrp x16, {pace}",
                 "add x16, x16, :lo12:{pace}",
                 "ldr x17, [x16]",
@@ -235,8 +240,9 @@ macro_rules! printing {
                 "b.mi 2f",
                 jump!(),
                 call!(),
-                "/* {stream} */",
+                "/* {stream} {unlocked} */",
                 stream = sym STREAM,
+                unlocked = sym IS_UNLOCKED,
                 pace = sym PACE,
                 target = sym keeping_tick,
                 find = sym keeping_find,
@@ -250,12 +256,17 @@ macro_rules! printing {
 /// Defines the functions.
 macro_rules! trampolines {
     (prints: $($print:ident)*; prints_to_first: $($first:ident)*; prints_to_second: $($second:ident)*;
-     prints_to_fourth: $($fourth:ident)*; shows: $($show:ident)*; sets: $($set:ident)*; handles: $($handle:ident)*;
+     prints_to_fourth: $($fourth:ident)*; unlocked: $($unlocked:ident)*; unlocked_to_first: $($u_first:ident)*;
+     unlocked_to_second: $($u_second:ident)*; unlocked_to_fourth: $($u_fourth:ident)*; shows: $($show:ident)*; sets: $($set:ident)*; handles: $($handle:ident)*;
      own: $($own:ident)*; uses: $($use:ident)*;) => {
-        $(printing!($print);)*
-        $(printing!($first "rdi" "x0");)*
-        $(printing!($second "rsi" "x1");)*
-        $(printing!($fourth "rcx" "x3");)*
+        $(printing!($print;);)*
+        $(printing!($first "rdi" "x0";);)*
+        $(printing!($second "rsi" "x1";);)*
+        $(printing!($fourth "rcx" "x3";);)*
+        $(printing!($unlocked; unlocked);)*
+        $(printing!($u_first "rdi" "x0"; unlocked);)*
+        $(printing!($u_second "rsi" "x1"; unlocked);)*
+        $(printing!($u_fourth "rcx" "x3"; unlocked);)*
         $(showing!($show);)*
         $(setting!($set, keeping_give_up);)*
         $(setting!($handle, keeping_handle);)*
