@@ -18,10 +18,9 @@ static IS_OURS: AtomicBool = AtomicBool::new(false);
 /// The process that prints: a child of it may hold text in its buffer that its parent writes.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// Whether the program prints without the stream's lock. Then its buffer is for one thread alone, the last that was seen
-/// to print, and a handler of a signal may find that in the midst of a `putc_unlocked`.
+/// to print.
 pub static IS_UNLOCKED: AtomicBool = AtomicBool::new(false);
 static PRINTER: AtomicUsize = AtomicUsize::new(0);
-static HANDLES_SIGNALS: AtomicBool = AtomicBool::new(false);
 
 /// Whether this process has been seen, in memory that a child finds empty; null for unknown.
 static IS_KNOWN: AtomicPtr<AtomicBool> = AtomicPtr::new(null_mut());
@@ -86,10 +85,7 @@ pub fn show() {
     if is_empty(output()) || is_locked(output()) {
         return;
     }
-    let is_possible = match IS_UNLOCKED.load(Relaxed) {
-        true => PRINTER.load(Relaxed) == thread() && !HANDLES_SIGNALS.load(Relaxed),
-        false => true,
-    };
+    let is_possible = !IS_UNLOCKED.load(Relaxed) || PRINTER.load(Relaxed) == thread();
     if is_possible && (begin_in_child() || OWNER.load(Relaxed) == process_id()) {
         with_output(|_| ());
     }
@@ -148,7 +144,6 @@ pub fn lock_each_character() {
     const FLAGS: usize = 29;
     const NEED_LOCK: c_int = 128;
     let stream = output();
-    HANDLES_SIGNALS.store(true, Relaxed);
     if IS_OURS.load(Relaxed) && is_glibc() && !stream.is_null() {
         // SAFETY: a stream of that library, which sets the flag itself when a thread is started.
         unsafe { *stream.cast::<c_int>().add(FLAGS) |= NEED_LOCK };
