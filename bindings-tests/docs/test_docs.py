@@ -135,6 +135,7 @@ def test_every_variable_that_is_read_is_documented() -> None:
     read |= set(re.findall(r'^choose = "(\w+)"', (root / "crates/unsandbox-protocol/languages.toml").read_text(), re.MULTILINE))
     # Those that the engine sets for programs; of builds and tests. HTTP_PROXY is looked at to be left out: a web server may set it from a request.
     read -= {"ftp_proxy", "socks_proxy", "UNSANDBOX_UPDATE", "UNSANDBOX_JAILER_PROGRAM", "HTTP_PROXY"}
+    read -= {"UNSANDBOX_OUTPUT_OBJECT", "UNSANDBOX_PYTHON_OBJECT"}
     assert {name for name in read if f"`{name}`" not in page} == set()
     named = set(re.findall(r"`(UNSANDBOX_\w+)`", page))
     assert named <= read
