@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// Gives the list to a macro: what prints to standard output, or to the stream that its first, second or fourth argument
 /// is (a stream that prints wide characters is never gathered), with its lock or without; what waits, ends the process or starts another, before which
-/// what is gathered is shown; what sets a stream's buffering or closes it; what sets a handler of a signal; what has a
+/// what is gathered is shown; what sets a stream's buffering or closes it; what writes the buffer of a stream; what sets a handler of a signal; what has a
 /// function here of its own (`mod.rs`); and what is used. What reads a stream of stdio is not among those that wait: a
 /// program that answers each line of its input would pay for each.
 macro_rules! functions {
@@ -33,7 +33,7 @@ macro_rules! functions {
             shows:
                 nanosleep clock_nanosleep sleep usleep pause
                 poll ppoll __poll_chk __ppoll_chk select pselect epoll_wait epoll_pwait epoll_pwait2
-                fflush fflush_unlocked __read_chk __recv_chk __recvfrom_chk read readv recv recvfrom recvmsg recvmmsg accept accept4 connect getaddrinfo gethostbyname
+                __read_chk __recv_chk __recvfrom_chk read readv recv recvfrom recvmsg recvmmsg accept accept4 connect getaddrinfo gethostbyname
                 send sendto sendmsg sendmmsg sendfile sendfile64 splice vmsplice tee dprintf vdprintf
                 wait waitpid wait3 wait4 waitid sigsuspend sigwait sigwaitinfo sigtimedwait
                 kill killpg tgkill pthread_kill sigqueue raise
@@ -47,6 +47,8 @@ macro_rules! functions {
                 execv execve execvp execvpe execl execle execlp fexecve;
             sets:
                 setvbuf setbuf setbuffer setlinebuf fclose;
+            flushes:
+                fflush fflush_unlocked;
             handles:
                 sigaction signal __sysv_signal sysv_signal bsd_signal ssignal sigset;
             own:

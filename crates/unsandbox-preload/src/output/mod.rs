@@ -155,6 +155,13 @@ fn show() {
     }
 }
 
+/// Shows what is gathered before text of C's stdio, if there is some. PHP flushes after each line, without.
+fn show_before_stream() {
+    if gathered::is_ours() && stdio::has_text() {
+        gathered::show();
+    }
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(descriptor: c_int, bytes: *const u8, len: usize) -> isize {
     type Write = extern "C" fn(c_int, *const u8, usize) -> isize;

@@ -107,6 +107,11 @@ fn begin_in_child() -> bool {
     true
 }
 
+/// Whether standard output has text in its buffer.
+pub fn has_text() -> bool {
+    !is_empty(output())
+}
+
 /// The program sets the buffering of this stream itself, or closes it.
 pub fn leave(stream: *mut c_void) {
     if stream == output() {

@@ -23,6 +23,11 @@ extern "C" fn give_up(stream: *mut c_void) {
     keep_errno(|| stdio::leave(stream));
 }
 
+/// Called before a stream's buffer is written.
+extern "C" fn flush() {
+    keep_errno(super::show_before_stream);
+}
+
 /// Called when the program sets a handler of a signal.
 extern "C" fn handle() {
     keep_errno(stdio::lock_each_character);
@@ -74,6 +79,7 @@ macro_rules! keeping {
 keeping!(keeping_tick, tick);
 keeping!(keeping_show, show);
 keeping!(keeping_give_up, give_up);
+keeping!(keeping_flush, flush);
 keeping!(keeping_handle, handle);
 keeping!(keeping_find, find_missing);
 
@@ -257,7 +263,7 @@ macro_rules! printing {
 macro_rules! trampolines {
     (prints: $($print:ident)*; prints_to_first: $($first:ident)*; prints_to_second: $($second:ident)*;
      prints_to_fourth: $($fourth:ident)*; unlocked: $($unlocked:ident)*; unlocked_to_first: $($u_first:ident)*;
-     unlocked_to_second: $($u_second:ident)*; unlocked_to_fourth: $($u_fourth:ident)*; shows: $($show:ident)*; sets: $($set:ident)*; handles: $($handle:ident)*;
+     unlocked_to_second: $($u_second:ident)*; unlocked_to_fourth: $($u_fourth:ident)*; shows: $($show:ident)*; sets: $($set:ident)*; flushes: $($flush:ident)*; handles: $($handle:ident)*;
      own: $($own:ident)*; uses: $($use:ident)*;) => {
         $(printing!($print;);)*
         $(printing!($first "rdi" "x0";);)*
@@ -269,6 +275,7 @@ macro_rules! trampolines {
         $(printing!($u_fourth "rcx" "x3"; unlocked);)*
         $(showing!($show);)*
         $(setting!($set, keeping_give_up);)*
+        $(setting!($flush, keeping_flush);)*
         $(setting!($handle, keeping_handle);)*
     };
 }
