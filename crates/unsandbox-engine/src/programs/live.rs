@@ -7,24 +7,25 @@ use unsandbox_protocol::language::Live;
 const OUTPUT_OBJECT: &[u8] = include_bytes!(env!("UNSANDBOX_OUTPUT_OBJECT"));
 const PYTHON_OBJECT: &[u8] = include_bytes!(env!("UNSANDBOX_PYTHON_OBJECT"));
 
-/// Names below the writable tree, in the folder for what is built, and contents.
-pub fn files(live: Live) -> &'static [(&'static str, &'static [u8])] {
-    match live {
+/// Names below the writable tree, in the folder for what is built, and contents. The file for gathered lines is full of
+/// zeros.
+pub fn files(live: Live) -> Vec<(&'static str, Vec<u8>)> {
+    let objects: &[(&str, &[u8])] = match live {
         Live::No => &[],
         Live::Stdio => &[(OBJECT, OUTPUT_OBJECT)],
-        Live::Lines => &[
-            (OBJECT, OUTPUT_OBJECT),
-            (GATHERED, &[0; GATHERED_BYTES]),
-            ("build/live/output.rb", RUBY),
-        ],
+        Live::Lines => &[(OBJECT, OUTPUT_OBJECT), ("build/live/output.rb", RUBY)],
         Live::Python => &[
             (OBJECT, OUTPUT_OBJECT),
-            (GATHERED, &[0; GATHERED_BYTES]),
             ("build/live/sitecustomize.abi3.so", PYTHON_OBJECT),
             ("build/live/sitecustomize.py", PYTHON_FALLBACK),
             ("build/live/text/sitecustomize.py", PYTHON_FALLBACK),
         ],
+    };
+    let mut files: Vec<_> = objects.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect();
+    if !gathered(live).is_empty() {
+        files.push((GATHERED, vec![0; GATHERED_BYTES]));
     }
+    files
 }
 
 /// Where what is printed is gathered; empty for nowhere.

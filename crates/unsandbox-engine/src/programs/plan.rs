@@ -226,11 +226,8 @@ fn placed(
     let kept = uploaded.into_iter().filter(|(name, _)| Some(name) != replaces.as_ref());
     let mut files: Files = kept.map(|(name, content)| (work(&name), content)).collect();
     files.extend(beside.iter().map(|(name, text)| (name.to_string(), text.as_bytes().to_vec())));
-    files.extend(
-        live::files(runtime.recipe.live)
-            .iter()
-            .map(|(name, bytes)| (name.to_string(), bytes.to_vec())),
-    );
+    let live = live::files(runtime.recipe.live).into_iter();
+    files.extend(live.map(|(name, bytes)| (name.to_string(), bytes)));
     files.push((work(&program.source), text));
     Ok((program, files))
 }
