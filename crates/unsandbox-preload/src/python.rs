@@ -535,15 +535,20 @@ fn is_utf8(stream: &Object) -> Option<bool> {
     Some(encoding.is_equal(&expected))
 }
 
+/// What a string is cut into by this method, at this text.
+fn parts(text: &Object, method: &CStr, at: &CStr) -> Option<Object> {
+    let method = text.get(method)?;
+    // SAFETY: format and argument agree.
+    Object::owned(unsafe { PyObject_CallFunction(method.raw(), c"s".as_ptr(), at.as_ptr()) })
+}
+
 /// Takes the folder of this module out of `sys.path` and `PYTHONPATH`.
 fn leave_path(spec: &Object) -> Option<()> {
-    const SPLIT: &CStr = c"s";
-    // SAFETY: formats and arguments agree.
+    // SAFETY: objects, checked before they are used, and C strings.
     unsafe {
         let origin = spec.get(c"origin")?;
-        let parts = origin.get(c"rpartition")?;
-        let parts = PyObject_CallFunction(parts.raw(), SPLIT.as_ptr(), c"/".as_ptr());
-        let here = Object::owned(PySequence_GetItem(Object::owned(parts)?.raw(), 0))?;
+        let here =
+            Object::owned(PySequence_GetItem(parts(&origin, c"rpartition", c"/")?.raw(), 0))?;
         for (name, method) in [(c"path", c"remove"), (c"path_importer_cache", c"__delitem__")] {
             let list = Object::borrowed(PySys_GetObject(name.as_ptr()))?;
             if list.get(method)?.call(Some(&here)).is_none() {
@@ -554,9 +559,7 @@ fn leave_path(spec: &Object) -> Option<()> {
         let environment = os.get(c"environ")?;
         const NAME: &CStr = c"PYTHONPATH";
         let value = Object::owned(PyMapping_GetItemString(environment.raw(), NAME.as_ptr()))?;
-        let parts = value.get(c"partition")?;
-        let parts = PyObject_CallFunction(parts.raw(), SPLIT.as_ptr(), c":".as_ptr());
-        let parts = Object::owned(parts)?;
+        let parts = parts(&value, c"partition", c":")?;
         let part = |place| Object::owned(PySequence_GetItem(parts.raw(), place));
         if part(0)?.is_equal(&here) {
             let rest = part(2)?;

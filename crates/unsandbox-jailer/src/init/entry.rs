@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether a compiled program has an entry point: the kernel starts a shared library, too, at address zero.
 
-use crate::sys;
-use std::ffi::CString;
+use crate::init::files::Tree;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The part of the head of an ELF file of 64 bits up to the entry point.
@@ -16,13 +13,10 @@ const ENTRY: usize = 24;
 /// Whether the file below this tree is a library. `false` for what is not in the tree and for what cannot be read.
 pub fn is_library(tree: &Path, program: &str) -> bool {
     let read = || {
-        let path = Path::new(program).strip_prefix(tree).ok()?;
-        let path = CString::new(path.as_os_str().as_bytes()).ok()?;
-        let root: OwnedFd = File::open(tree).ok()?.into();
-        let mut file = File::from(sys::open_beneath(root.as_fd(), &path, false).ok()?);
+        let path = Path::new(program).strip_prefix(tree).ok()?.to_str()?;
+        let (file, _) = Tree::open(tree).ok()?.read(path).ok()?;
         let mut head = [0; HEAD];
-        file.metadata().ok()?.is_file().then_some(())?;
-        file.read_exact(&mut head).ok()?;
+        File::from(file).read_exact(&mut head).ok()?;
         Some(lacks_entry(&head))
     };
     read().unwrap_or(false)

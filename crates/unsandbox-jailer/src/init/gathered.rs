@@ -3,12 +3,12 @@
 //! tree (`crates/unsandbox-preload`), and the init writes it to the program's standard output. The program could have
 //! written it itself, so nothing in the file needs to be believed.
 
+use crate::init::files::Tree;
 use crate::init::streams::RunStreams;
 use crate::sys;
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use unsandbox_jailer::commands::GATHERED_BYTES;
@@ -21,13 +21,13 @@ const WRITE_TIME: Duration = Duration::from_secs(2);
 
 /// Where the file is, and the end of the pipe.
 pub struct Gathered {
-    path: CString,
+    path: String,
     stdout: OwnedFd,
 }
 
 impl Gathered {
     /// Keeps the pipe of the program whose file this is, and forgets the file: its text is one program's.
-    pub fn of(path: &mut Option<CString>, streams: &RunStreams<'_>) -> Option<Gathered> {
+    pub fn of(path: &mut Option<String>, streams: &RunStreams<'_>) -> Option<Gathered> {
         let RunStreams::Own(own) = streams else { return None };
         Some(Gathered { path: path.take()?, stdout: own.stdout.try_clone().ok()? })
     }
@@ -39,13 +39,9 @@ impl Gathered {
     }
 
     fn write_rest(self, tree: &Path) -> io::Result<()> {
-        let root: OwnedFd = File::open(tree)?.into();
-        let file = File::from(sys::open_beneath(root.as_fd(), &self.path, false)?);
-        if !file.metadata()?.is_file() {
-            return Ok(());
-        }
+        let (file, _) = Tree::open(tree)?.read(&self.path)?;
         let mut bytes = Vec::new();
-        file.take(GATHERED_BYTES as u64).read_to_end(&mut bytes)?;
+        File::from(file).take(GATHERED_BYTES as u64).read_to_end(&mut bytes)?;
         rustix::fs::fcntl_setfl(&self.stdout, rustix::fs::OFlags::NONBLOCK)?;
         let mut pipe = File::from(self.stdout);
         let (mut rest, until) = (left_in(&bytes), Instant::now() + WRITE_TIME);

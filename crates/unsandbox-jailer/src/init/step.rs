@@ -56,7 +56,7 @@ pub struct Stepper<'a> {
     /// Of the steps before the program.
     build_env: Vec<CString>,
     /// The file of the plan's program, if that gathers its output.
-    gathered: Option<CString>,
+    gathered: Option<String>,
     signals: OwnedFd,
     oom_score: Option<OomScore>,
     calls: &'a mut Calls,
@@ -93,8 +93,7 @@ impl<'a> Stepper<'a> {
             env.extend(ablation::environment_of_the_host());
         }
         let (env, build_env) = (c_strings(&env)?, c_strings(&plan.build_env)?);
-        let gathers = Some(&plan.gathered).filter(|path| !path.is_empty());
-        let gathered = gathers.map(|path| CString::new(path.as_str())).transpose()?;
+        let gathered = Some(plan.gathered.clone()).filter(|path| !path.is_empty());
         let account = |limits: RunLimits, group: Option<OpenGroup>| {
             let (entry, meter) = group.map(|group| (group.entry, group.meter)).unzip();
             let watchdog = Watchdog::new(&limits, scope(&locks, &limits), meter, shares_user);

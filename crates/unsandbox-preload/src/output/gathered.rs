@@ -95,8 +95,8 @@ fn file() -> Option<&'static Gathered> {
     }
 }
 
-/// The file, locked; or (`is_nested`) in the midst of what this very thread does with it, in a handler of a signal. Then
-/// the text may be shown, and nothing may be added.
+/// The file, locked. `is_nested`: by this thread already, whose handler of a signal this is; it may show the text and
+/// add nothing.
 struct Locked {
     file: &'static Gathered,
     is_nested: bool,

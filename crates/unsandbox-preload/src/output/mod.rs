@@ -162,15 +162,21 @@ fn show_before_stream() {
     }
 }
 
+/// What `write` and `writev` give back for a text that is gathered. `None`: the C library is to write it.
+fn gather(parts: &[Part]) -> Option<isize> {
+    match gathered::write(parts)? {
+        true => Some(parts.iter().fold(0, |len, part| len + part.len as isize)),
+        false => Some(-1),
+    }
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(descriptor: c_int, bytes: *const u8, len: usize) -> isize {
     type Write = extern "C" fn(c_int, *const u8, usize) -> isize;
     find_functions();
     if descriptor == OUTPUT && len > 0 {
-        match gathered::write(&[Part { bytes, len }]) {
-            Some(true) => return len as isize,
-            Some(false) => return -1,
-            None => {}
+        if let Some(written) = gather(&[Part { bytes, len }]) {
+            return written;
         }
     }
     show();
@@ -185,10 +191,8 @@ unsafe extern "C" fn writev(descriptor: c_int, parts: *const Part, count: c_int)
     if descriptor == OUTPUT && (1..=COUNT_MAX).contains(&count) {
         // SAFETY: as the caller of such a function promises.
         let all = unsafe { core::slice::from_raw_parts(parts, count as usize) };
-        match gathered::write(all) {
-            Some(true) => return all.iter().fold(0, |len, part| len + part.len as isize),
-            Some(false) => return -1,
-            None => {}
+        if let Some(written) = gather(all) {
+            return written;
         }
     }
     show();
