@@ -193,6 +193,10 @@ typedef enum unsandbox_code {
      * A bug in this library.
      */
     UNSANDBOX_ERR_INTERNAL = -19,
+    /**
+     * The server's store is full or cannot be written; nothing was run.
+     */
+    UNSANDBOX_ERR_STORE = -20,
 } unsandbox_code;
 
 /**
@@ -1529,6 +1533,22 @@ int32_t unsandbox_request_set_limit(unsandbox_request *request,
                                     const char *name,
                                     size_t name_len,
                                     uint64_t value,
+                                    unsandbox_error **err);
+
+/**
+ * Sets whether the program may run again if the server ends while it runs, for jobs of a server that keeps them on
+ * disk: "never" (the default: the job is then failed, and its program may have run) or "if_lost". The service does not
+ * know it and refuses it.
+ *
+ * @param rerun  "never" or "if_lost"; copied.
+ * @param err    receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT for another word.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_set_rerun(unsandbox_request *request,
+                                    const char *rerun,
+                                    size_t rerun_len,
                                     unsandbox_error **err);
 
 /**

@@ -556,6 +556,10 @@ public:
     UNSANDBOX_SETTER(Request, limit, (std::string_view name, std::uint64_t value), (name, value)) {
         return set(unsandbox_request_set_limit, name.data(), name.size(), value);
     }
+    /// "never" or "if_lost": a job runs again if its server ended while it ran; not for the service.
+    UNSANDBOX_SETTER(Request, rerun, (std::string_view word), (word)) {
+        return set(unsandbox_request_set_rerun, word.data(), word.size());
+    }
     /// Path of the interpreter or compiler; only for the local engine.
     UNSANDBOX_SETTER(Request, runtime, (std::string_view path), (path)) {
         return set(unsandbox_request_set_runtime, path.data(), path.size());

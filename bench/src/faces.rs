@@ -47,7 +47,7 @@ pub fn measure_all() -> Result<(), Error> {
 fn serve() -> (Child, String) {
     let beside = std::env::current_exe().expect("a path").with_file_name("unsandbox");
     let mut server = Command::new(beside)
-        .args(["serve", "--listen", "127.0.0.1:0", "--isolation", "auto"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--isolation", "auto", "--store", "memory"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -79,7 +79,7 @@ CURL = re.compile(r"^```sh\n(?P<code>.*?)^```$(?:\n\n```json\n(?P<reply>.*?)^```
 
 def test_every_curl_line_gets_the_reply_below_it() -> None:
     written = list(CURL.finditer((DOCS / "reference/http.md").read_text()))
-    command = [built_command(), "serve", "--listen", "127.0.0.1:0", "--isolation", "auto"]
+    command = [built_command(), "serve", "--listen", "127.0.0.1:0", "--isolation", "auto", "--store", "memory"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().removeprefix("listening on ").strip()

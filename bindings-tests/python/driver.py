@@ -114,7 +114,7 @@ class Case:
                 options["ttl"] = json.loads(text[0])
             case "return_artifact" | "return_wasm_artifact":
                 options[key] = True
-            case "network_mode" | "runtime":
+            case "network_mode" | "rerun" | "runtime":
                 options[key] = text[0]
             case "language" | "code":
                 setattr(self, key, text[0])

@@ -22,7 +22,7 @@ AT_ONCE = 100
 def server() -> Iterator[str]:
     """The address of a server of your own, as `python -m unsandbox serve` gives it."""
     command = [sys.executable, "-m", "unsandbox", "serve", "--isolation", "auto"]
-    command += ["--listen", "127.0.0.1:0", "--concurrency", str(AT_ONCE)]
+    command += ["--listen", "127.0.0.1:0", "--store", "memory", "--concurrency", str(AT_ONCE)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         line = process.stdout.readline().strip()

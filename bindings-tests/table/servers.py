@@ -100,8 +100,8 @@ def servers(command: Path, directory: Path) -> Iterator[Servers]:
             return stack.enter_context(child(list(words), directory / f"{name}.log"))
 
         serve = [str(command), "serve", "--isolation", "auto", "--keys", str(keys), "--grace", "0"]
-        http = start("http", *serve, "--listen", "127.0.0.1:0")
-        unix = start("unix", *serve, "--listen", f"unix:{directory / 'served.sock'}")
+        http = start("http", *serve, "--listen", "127.0.0.1:0", "--store", str(directory / "store.db"))
+        unix = start("unix", *serve, "--listen", f"unix:{directory / 'served.sock'}", "--store", "memory")
         stub = start("stub", sys.executable, str(HERE.parent / "stub" / "stub.py"))
         plain, tls = stub.split()
         yield Servers(

@@ -55,8 +55,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
     (directory / "keys.csv").chmod(0o600)
     words = [str(built_command()), "serve", "--isolation", "auto", "--grace", "0", "--listen", "127.0.0.1:0"]
     with ExitStack() as stack:
-        keyed = stack.enter_context(child([*words, "--keys", str(directory / "keys.csv")], directory / "keyed.log"))
-        keyless = stack.enter_context(child(words, directory / "keyless.log"))
+        keys, store = str(directory / "keys.csv"), str(directory / "store.db")
+        keyed = stack.enter_context(child([*words, "--keys", keys, "--store", store], directory / "keyed.log"))
+        keyless = stack.enter_context(child([*words, "--store", "memory"], directory / "keyless.log"))
         yield {"keyed": Server(keyed), "keyless": Server(keyless)}
 
 

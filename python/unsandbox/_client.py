@@ -212,6 +212,8 @@ class Client:
             outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
                 working directory; they come back as artifacts. Not for the service.
             limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+            rerun: `"if_lost"`: a job of a server that keeps them on disk runs again if the server ended while it ran;
+                `"never"` unless given. Not for the service.
             runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
                 UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
             timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.

@@ -196,6 +196,12 @@ class InternalError(UnsandboxError):
     code = "INTERNAL"
 
 
+class StoreError(UnsandboxError):
+    """The server's store is full or cannot be written; nothing was run."""
+
+    code = "STORE"
+
+
 class ExecutionError(UnsandboxError):
     """A program failed, and `check=True` or `ExecutionResult.check` was asked to say so.
 
@@ -269,6 +275,7 @@ _BY_CODE: dict[str, type[UnsandboxError]] = {
         ApiError,
         ServerError,
         InternalError,
+        StoreError,
     )
 }
 

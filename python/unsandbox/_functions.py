@@ -74,6 +74,8 @@ def execute(
         outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
             working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        rerun: `"if_lost"`: a job of a server that keeps them on disk runs again if the server ended while it ran;
+            `"never"` unless given. Not for the service.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
         timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
@@ -125,6 +127,8 @@ def run(
         outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
             working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        rerun: `"if_lost"`: a job of a server that keeps them on disk runs again if the server ended while it ran;
+            `"never"` unless given. Not for the service.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
         timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.
@@ -178,6 +182,8 @@ def execute_async(
         outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
             working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        rerun: `"if_lost"`: a job of a server that keeps them on disk runs again if the server ended while it ran;
+            `"never"` unless given. Not for the service.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
         timeout: Seconds for the submission, not for the program.
@@ -225,6 +231,8 @@ def run_async(
         outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
             working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        rerun: `"if_lost"`: a job of a server that keeps them on disk runs again if the server ended while it ran;
+            `"never"` unless given. Not for the service.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
         timeout: Seconds for the submission, not for the program.
@@ -277,6 +285,8 @@ def stream(
         outputs: Patterns such as `["*.png", "out/**"]` of files that the program makes or changes in the
             working directory; they come back as artifacts. Not for the service.
         limits: Limits of the run by name, such as `{"memory_bytes": 64 << 20}`.
+        rerun: `"if_lost"`: a job of a server that keeps them on disk runs again if the server ended while it ran;
+            `"never"` unless given. Not for the service.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
         timeout: Seconds for the whole call; unless given, long enough for queue, compiler and ttl.

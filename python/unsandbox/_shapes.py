@@ -45,6 +45,9 @@ Stdin: TypeAlias = Content | Path | HasRead | HasFileno
 NetworkMode: TypeAlias = Literal["zerotrust", "semitrusted"]
 """Whether a program has a network: none, or one way out through a gateway."""
 
+Rerun: TypeAlias = Literal["never", "if_lost"]
+"""Whether a job may run again whose server ended while it ran."""
+
 IsolationPolicy: TypeAlias = Literal["auto", "full", "reduced"]
 """What the local engine accepts of a machine."""
 
@@ -76,6 +79,7 @@ class ExecuteOptions(TypedDict, total=False):
     flags: Sequence[str] | None
     outputs: Sequence[str] | None
     limits: Mapping[str, int] | None
+    rerun: Rerun | None
     runtime: str | None
     timeout: float | None
 

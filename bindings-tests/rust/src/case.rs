@@ -2,7 +2,7 @@
 //! One case, read from its lines.
 
 use std::time::Duration;
-use unsandbox::{Client, ClientBuilder, Error, InputFile, IsolationPolicy, Limits, Request};
+use unsandbox::{Client, ClientBuilder, Error, InputFile, IsolationPolicy, Limits, Request, Rerun};
 
 #[derive(Debug)]
 pub struct Case {
@@ -92,6 +92,7 @@ impl Case {
                 assert!(limits.set(&text(0), text(1).parse().expect("a number")), "a limit");
                 request.limits = limits;
             }
+            "rerun" => request.rerun = Rerun::parse(&text(0)).unwrap_or_default(),
             "runtime" => request.runtime = Some(text(0)),
             other => panic!("no line of a case begins with {other:?}"),
         }

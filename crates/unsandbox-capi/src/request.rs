@@ -7,7 +7,7 @@ use crate::error::unsandbox_error;
 use crate::text::{bytes, optional_text, text};
 use std::ffi::c_char;
 use unsandbox_protocol::rules::limit_error;
-use unsandbox_protocol::{InputFile, Request};
+use unsandbox_protocol::{Error, InputFile, Request, Rerun};
 
 /// One program and its options. Belongs to one thread at a time; using it does not change it, so one
 /// request may be executed many times.
@@ -321,6 +321,31 @@ pub extern "C" fn unsandbox_request_set_limit(
         let request = handle_mut(request, "request")?;
         let name = text(name, name_len, "name")?;
         if request.request.limits.set(name, value) { Ok(()) } else { Err(limit_error(name, value)) }
+    })
+}
+
+/// Sets whether the program may run again if the server ends while it runs, for jobs of a server that keeps them on
+/// disk: "never" (the default: the job is then failed, and its program may have run) or "if_lost". The service does not
+/// know it and refuses it.
+///
+/// @param rerun  "never" or "if_lost"; copied.
+/// @param err    receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, or UNSANDBOX_ERR_ARGUMENT for another word.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_request_set_rerun(
+    request: *mut unsandbox_request,
+    rerun: *const c_char,
+    rerun_len: usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let request = handle_mut(request, "request")?;
+        let word = text(rerun, rerun_len, "rerun")?;
+        request.request.rerun = Rerun::parse(word).ok_or_else(|| {
+            Error::argument(format!("rerun must be \"never\" or \"if_lost\", got {word:?}"))
+        })?;
+        Ok(())
     })
 }
 

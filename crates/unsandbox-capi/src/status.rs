@@ -53,6 +53,8 @@ pub enum unsandbox_code {
     UNSANDBOX_ERR_SERVER = -18,
     /// A bug in this library.
     UNSANDBOX_ERR_INTERNAL = -19,
+    /// The server's store is full or cannot be written; nothing was run.
+    UNSANDBOX_ERR_STORE = -20,
 }
 
 /// State of a job, and of the result of a finished one.

@@ -6,6 +6,7 @@ use crate::options::TableOptions;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 use unsandbox::IsolationPolicy;
 use unsandbox::protocol::auth::Secret;
 use unsandbox::protocol::limits::{LIMIT_TABLE, LimitRow};
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Health(ListArgs),
     /// Serve the HTTP API from the engine of this machine
     Serve(ServeArgs),
+    /// Check, export, back up or compact the file in which `serve` keeps its jobs
+    Store(StoreArgs),
 }
 
 /// Where to run, and as whom.
@@ -306,9 +309,8 @@ CREDENTIALS_DIRECTORY (systemd) and a file of its group (0440) in a directory of
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
 web pages (a header Origin, or a Host that is not loopback).
 
-Limits: 96 MB of request body, ttl 900 s, finished jobs kept for 10 minutes and up to 256 MB (the oldest of
-the key that has the most goes first), an Idempotency-Key remembered for 10 minutes, a long poll
-(GET /jobs/ID?wait=SECONDS) of at most 30 s.
+Limits: 96 MB of request body, ttl 900 s, finished jobs kept as --retain says, an Idempotency-Key remembered as
+long as its job (of a synchronous run for 10 minutes), a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
 
 Times: the first head of a connection has 5 s, later ones 30 s, idle time included. A body has 30 s without a
 byte, 1024 bytes/s on average after its first 30 s, and 300 s in all; beyond that 408. A reply is given up when
@@ -330,9 +332,17 @@ A synchronous run ends when its client's connection closes, or the client's send
 Idempotency-Key 3 s later, so that a retry finds it; one that comes later gets the cancelled run. A job goes
 on to its ttl.
 
-Keys, jobs and results are in the memory of the process. Its name for them, idempotency=process:ID, stands
-in the header x-unsandbox-features of every reply and in GET /health. A submission whose Idempotency-Key begins
-with another such name (process:ID/...) is refused with 412 and not run, so that no restart runs a program twice.
+A job is on disk before its id is told, and its end before it is reported (--store). After a restart, also after kill
+-9, finished jobs answer as before and waiting ones run; one that was running is failed and may have run, or runs again
+if its submission said so (rerun: if_lost). One process at a time runs the jobs of a store; a second one with the same
+store takes over when the first stops. A full disk refuses new jobs (507 STORE) until there is room. `unsandbox store`
+checks, exports, backs up and compacts the file. Synchronous runs, their results and their keys are in the memory of the
+process: 10 minutes, 256 MB.
+
+The names of what remembers idempotency keys stand in the header x-unsandbox-features of every reply and in GET
+/health: idempotency=process:ID for synchronous submissions, idempotency-jobs=store:ID for jobs. A submission whose
+Idempotency-Key begins with a name that is gone (process:ID/...) is refused with 412 and not run, so that no restart
+runs a program twice.
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
 no keys) goes to standard error: method, path, status, milliseconds, bytes of the reply, a short name of the
@@ -372,9 +382,21 @@ pub(crate) struct ServeArgs {
     /// Programs at once; default: twice the processors
     #[arg(long, value_name = "N")]
     pub concurrency: Option<usize>,
-    /// Programs that may wait for their turn; beyond that 429 with Retry-After
+    /// Programs of one key that may wait for their turn; beyond that 429 with Retry-After
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub queue: usize,
+    /// Bytes that the requests of all waiting jobs may have in the store; one key gets three quarters at most
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_bytes)]
+    pub queue_bytes: u64,
+    /// File in which jobs, results and idempotency keys outlive the process, made with mode 0600 on a disk of this
+    /// machine; or memory, for jobs that end with it. Default: unsandbox.db in STATE_DIRECTORY (systemd), else in
+    /// XDG_STATE_HOME/unsandbox or ~/.local/state/unsandbox
+    #[arg(long, value_name = "PATH")]
+    pub store: Option<PathBuf>,
+    /// How long finished jobs are kept, and how many bytes of them: 30m,500M. The oldest of the key that has the most
+    /// goes first. Default: 1d,4G; with --store memory 10m,256M
+    #[arg(long, value_name = "TIME,BYTES", value_parser = parse_retention)]
+    pub retain: Option<Retain>,
     /// Largest ttl that a request may ask for, in seconds; a request without one has this much at most
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(i64).range(1..=900))]
     pub max_ttl: i64,
@@ -392,6 +414,45 @@ pub(crate) struct ServeArgs {
     /// Log connections too
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// What `--retain` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Retain {
+    pub time: Duration,
+    pub bytes: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StoreArgs {
+    #[command(subcommand)]
+    pub command: StoreCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum StoreCommand {
+    /// Read the whole file and say what is in it; exit code 1 if something in it is broken
+    Check {
+        /// The file that `serve --store` names
+        path: PathBuf,
+    },
+    /// Print each job as a line of JSON: its owner, its request until it has ended, and the job with its result
+    Export {
+        /// The file that `serve --store` names
+        path: PathBuf,
+    },
+    /// Copy the store as it is now, while a server uses it
+    Backup {
+        /// The file that `serve --store` names
+        path: PathBuf,
+        /// The copy, which must not exist yet
+        target: PathBuf,
+    },
+    /// Give the room of removed jobs back to the disk
+    Compact {
+        /// The file that `serve --store` names
+        path: PathBuf,
+    },
 }
 
 fn parse_connections(text: &str) -> Result<usize, String> {
@@ -421,15 +482,48 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
         let names: Vec<&str> = known.collect();
         return Err(format!("{name:?} is not a limit; there are {}", names.join(", ")));
     }
-    let (digits, unit) = match value.char_indices().last() {
-        Some((at, 'K' | 'k')) => (&value[..at], 1 << 10),
-        Some((at, 'M' | 'm')) => (&value[..at], 1 << 20),
-        Some((at, 'G' | 'g')) => (&value[..at], 1 << 30),
-        _ => (value, 1u64),
-    };
-    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    let number = number.ok_or("VALUE must be a whole number, optionally followed by K, M or G")?;
+    let number =
+        bytes_of(value).ok_or("VALUE must be a whole number, optionally followed by K, M or G")?;
     Ok((name.to_string(), number))
+}
+
+/// A whole number with K, M or G, each 1024 times the one before.
+fn bytes_of(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
+        _ => (text, 1u64),
+    };
+    digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit))
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    bytes_of(text)
+        .ok_or_else(|| "must be a whole number, optionally followed by K, M or G".to_string())
+}
+
+/// A whole number with s, m, h or d.
+fn time_of(text: &str) -> Option<Duration> {
+    let at = text.len().checked_sub(1).filter(|at| text.is_char_boundary(*at))?;
+    let unit = match &text[at..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    text[..at].parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
+}
+
+fn parse_retention(text: &str) -> Result<Retain, String> {
+    let parts = text.split_once(',').and_then(|(time, bytes)| time_of(time).zip(bytes_of(bytes)));
+    match parts {
+        Some((time, bytes)) if !time.is_zero() => Ok(Retain { time, bytes }),
+        _ => Err("expected a time and a size, such as 30m,500M: a time of at least 1 s as s, m, h or d, a size as a \
+                  number of bytes or with K, M or G"
+            .to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -459,6 +553,27 @@ mod tests {
         let told = format!("compiler, which has {usual} to {most} s of its own");
         assert!(help.contains(&told), "{help}");
         assert!(SERVE_HELP.contains(&format!("at most {most} s a step")));
+    }
+
+    #[test]
+    fn a_retention_has_a_time_and_a_size() {
+        let of = |seconds, bytes| Ok(Retain { time: Duration::from_secs(seconds), bytes });
+        assert_eq!(parse_retention("30m,500M"), of(1_800, 500 << 20));
+        assert_eq!(parse_retention("1d,0"), of(86_400, 0));
+        for wrong in [
+            "",
+            "30m",
+            "30,1G",
+            "m,1G",
+            "0s,1G",
+            "1h,",
+            "1h,1T",
+            "1h,1G,1",
+            "1ü,1",
+            "99999999999999999d,1",
+        ] {
+            assert!(parse_retention(wrong).unwrap_err().contains("30m,500M"), "{wrong}");
+        }
     }
 
     #[test]

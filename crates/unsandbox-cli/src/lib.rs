@@ -17,6 +17,7 @@ mod run;
 mod running;
 mod serve;
 mod signals;
+mod store;
 mod terminal;
 mod words;
 
@@ -52,6 +53,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Command::ValidateKey(args) => info::validate_key(args),
         Command::Health(args) => info::health(args),
         Command::Serve(args) => serve::serve(args),
+        Command::Store(args) => store::run(args),
     };
     done.unwrap_or_else(|failure| failure.report())
 }

@@ -5,6 +5,7 @@ use crate::Done;
 use crate::args::ServeArgs;
 use crate::failure::Failure;
 use crate::signals::Watch;
+use crate::store;
 use crate::terminal::{self, line};
 use log::{LevelFilter, Log, Metadata, Record};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -41,17 +42,10 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         connections: connections(&args),
         ..ServerOptions::default()
     };
-    let backend: Arc<dyn Backend> = Arc::new(Engine::new(EngineOptions {
-        isolation: args.isolation,
-        concurrency,
-        queue_max: args.queue,
-        // Clients also fetch synchronous runs by their job id.
-        keep_unlisted: true,
-        egress: EgressOptions { allow: args.egress_allow.clone(), ..EgressOptions::default() },
-        ..EngineOptions::default()
-    })?);
+    let engine = engine(&args, concurrency)?;
+    check_isolation(&engine.probe(&CallContext::default())?, args.isolation)?;
+    let backend = store::around(engine, &args, places(&args))?;
     let server = Server::new(backend.clone(), options).bind(&listen)?;
-    check_isolation(&backend.probe(&CallContext::default())?, args.isolation)?;
     let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
     let ring = server.keys();
     let _signals = Watch::start_server(
@@ -72,6 +66,30 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     backend.close(Duration::ZERO);
     served?;
     Ok(0)
+}
+
+fn engine(args: &ServeArgs, concurrency: usize) -> Result<Arc<dyn Backend>, Failure> {
+    let mut options = EngineOptions {
+        isolation: args.isolation,
+        concurrency,
+        queue_max: args.queue,
+        // Clients also fetch synchronous runs by their job id.
+        keep_unlisted: true,
+        egress: EgressOptions { allow: args.egress_allow.clone(), ..EgressOptions::default() },
+        ..EngineOptions::default()
+    };
+    if let Some(retain) = args.retain.filter(|_| store::is_memory(args)) {
+        options.retention = retain.time;
+        options.retention_max_bytes = usize::try_from(retain.bytes).unwrap_or(usize::MAX);
+    }
+    Ok(Arc::new(Engine::new(options)?))
+}
+
+/// Programs that run at once.
+fn places(args: &ServeArgs) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // The engine's own default.
+    args.concurrency.unwrap_or(2 * processors)
 }
 
 /// Raises the limit on open files: every connection and every pipe is a descriptor. The usual soft limit of 1,024 is
@@ -130,9 +148,7 @@ fn check_isolation(probe: &Probe, policy: IsolationPolicy) -> Result<(), Failure
 
 /// What a key may ask for, as `POST /keys/validate` says it.
 fn key_limits(args: &ServeArgs) -> KeyLimits {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    // The engine's own default.
-    let concurrency = args.concurrency.unwrap_or(2 * processors);
+    let concurrency = places(args);
     let burst = concurrency.saturating_add(args.queue);
     KeyLimits {
         rate_per_minute: RATE_PER_MINUTE,

@@ -203,7 +203,7 @@ fn serve_from_mount(name: &str, file_system: &str, mode: &str) -> Option<String>
     std::fs::create_dir_all(&mount).unwrap();
     let script = "mount -t $2 none $1 && chmod 755 $1 && echo bear >$1/keys && chmod $3 $1/keys && \
                   mount -o remount,ro $1 || exit 77; \
-                  exec $0 serve --isolation auto --listen 192.0.2.1:1 --keys $1/keys";
+                  exec $0 serve --store memory --isolation auto --listen 192.0.2.1:1 --keys $1/keys";
     let ended = std::process::Command::new("unshare")
         .args(["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_unsandbox")])
         .arg(&mount)
@@ -250,7 +250,7 @@ fn advice_for_a_keys_file_on_standard_input_names_the_file() {
 fn keys_come_through_a_pipe_too() {
     let directory = scratch("serve-pipe");
     let script = format!(
-        "exec {} serve --isolation auto --listen unix:{}/s --keys <(echo bear)",
+        "exec {} serve --store memory --isolation auto --listen unix:{}/s --keys <(echo bear)",
         env!("CARGO_BIN_EXE_unsandbox"),
         directory.display()
     );
@@ -269,7 +269,7 @@ fn keys_come_through_a_pipe_too() {
 #[test]
 fn connections_are_at_most_half_of_the_open_files() {
     let script = format!(
-        "ulimit -n 200; exec {} serve --isolation auto --listen 127.0.0.1:0 --grace 0",
+        "ulimit -n 200; exec {} serve --store memory --isolation auto --listen 127.0.0.1:0 --grace 0",
         env!("CARGO_BIN_EXE_unsandbox")
     );
     let mut child = std::process::Command::new("bash")

@@ -29,6 +29,7 @@ use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
     ExecutionResult, IsolationPolicy, Job, Level, NetworkMode, Owner, Probe, Status, Submission,
+    ValidRequest,
 };
 
 /// The engine. Dropping it ends every run and the jailer.
@@ -238,19 +239,12 @@ impl Engine {
     ) -> Result<(), Error> {
         self.check_process()?;
         let context_link = submission.link_context();
-        let Submission { request, listed, stdin, cancel, context, .. } = submission;
+        let Submission { request, listed, stdin, cancel, context, kept_as, .. } = submission;
         let request = if request.language().is_some() { request } else { request.detect()? };
-        let language = request.language().expect("it was detected");
-        let runtime = self.runtime(language, request.runtime.as_deref())?;
-        let full_level = self.has_full_level()?;
-        if request.network_mode() == NetworkMode::Semitrusted && !full_level {
-            let text = "network_mode \"semitrusted\" needs a network namespace, which is unavailable at the \
-                        reduced isolation level of this machine; `unsandbox doctor` shows how to enable it, \
-                        \"zerotrust\" works without";
-            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
-        }
+        let (language, runtime, full_level) = self.means(&request)?;
         let stdin = prepare_stdin(request.stdin.as_deref(), stdin)?;
-        let mut job = Job::new(new_id()?, Status::Pending);
+        let kept_elsewhere = kept_as.is_some();
+        let mut job = Job::new(kept_as.map_or_else(new_id, Ok)?, Status::Pending);
         job.language = Some(language.name.to_string());
         job.detected_language = request.is_detected().then(|| language.name.to_string());
         job.network_mode = Some(request.network_mode.clone());
@@ -260,7 +254,25 @@ impl Engine {
         let record = Record::new(job, context.owner, sink.clone(), waiting);
         let until = context.deadline.filter(|_| !listed);
         let deadline = until.and_then(|limit| Some((record.submitted.checked_add(limit)?, limit)));
-        self.enqueue(Record { listed, deadline, context_link, ..record }, &cancel)
+        let record = Record { listed, kept_elsewhere, deadline, context_link, ..record };
+        self.enqueue(record, &cancel)
+    }
+
+    /// What a request needs of this machine: the runtime of its language, and whether jails have namespaces.
+    fn means(
+        &self,
+        request: &ValidRequest<'_>,
+    ) -> Result<(&'static Language, runtimes::Runtime, bool), Error> {
+        let language = request.language().expect("it was detected");
+        let runtime = self.runtime(language, request.runtime.as_deref())?;
+        let full_level = self.has_full_level()?;
+        if request.network_mode() == NetworkMode::Semitrusted && !full_level {
+            let text = "network_mode \"semitrusted\" needs a network namespace, which is unavailable at the \
+                        reduced isolation level of this machine; `unsandbox doctor` shows how to enable it, \
+                        \"zerotrust\" works without";
+            return Err(Error::new(ErrorCode::IsolationUnavailable, text));
+        }
+        Ok((language, runtime, full_level))
     }
 }
 
@@ -302,6 +314,14 @@ impl Drop for Engine {
 impl Backend for Engine {
     fn capabilities(&self) -> Capabilities {
         Capabilities::IN_PROCESS
+    }
+
+    fn check(&self, request: &ValidRequest<'_>) -> Result<(), Error> {
+        self.check_process()?;
+        match request.language() {
+            Some(_) => self.means(request).map(|_| ()),
+            None => self.means(&request.clone().detect()?).map(|_| ()),
+        }
     }
 
     fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {

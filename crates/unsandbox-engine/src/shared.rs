@@ -86,8 +86,9 @@ impl EngineShared {
         let failed = match self.ensure_jailer() {
             Ok(_) => self.launch_waiting(&mut self.jobs()),
             Err(error) => {
-                let queued = std::mem::take(&mut self.jobs().queue);
-                queued.into_iter().map(|job_id| (job_id, error.clone())).collect()
+                let mut queued = std::mem::take(&mut self.jobs().queue);
+                let all = std::iter::from_fn(|| queued.pop());
+                all.map(|(_, job_id)| (job_id, error.clone())).collect()
             }
         };
         self.end_failed(failed);
@@ -122,7 +123,8 @@ impl EngineShared {
             drop(jobs);
             return self.end(job_id, Ok(cancelled(reason)));
         }
-        jobs.queue.push_back(job_id.to_string());
+        let Some(owner) = jobs.active(job_id).map(|record| record.owner.clone()) else { return };
+        jobs.queue.push(&owner, job_id.to_string());
         jobs.set_deadline(job_id, deadline);
         // Checked before the launch: after it, a jailer that another call has started meanwhile would hide that this
         // job found none.
@@ -196,7 +198,8 @@ impl EngineShared {
             drop(jobs);
             self.wake();
         } else if record.waiting.take().is_some() {
-            jobs.queue.retain(|queued| queued != job_id);
+            let owner = record.owner.clone();
+            jobs.queue.retain(&owner, |queued| queued != job_id);
             drop(jobs);
             self.end(job_id, Ok(cancelled(reason)));
         }
@@ -259,7 +262,7 @@ impl EngineShared {
             }
         };
         let job = record.complete(result, self.link.isolation());
-        if record.listed || self.options.keep_unlisted {
+        if !record.kept_elsewhere && (record.listed || self.options.keep_unlisted) {
             jobs.store_finished(job.clone(), record.owner.clone(), record.listed);
         }
         drop(jobs);

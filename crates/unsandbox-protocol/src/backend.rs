@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub use crate::events::{
     CallContext, Event, EventSink, NoSink, Owner, Stream, cancelled, lost, past_deadline,
-    result_in, result_of,
+    result_in, result_of, stopping,
 };
 
 /// One execution on its way to a backend.
@@ -38,6 +38,22 @@ pub struct Submission<'a> {
     /// Of the call that submits. Its deadline and its token bound an execution that is not listed, and of a
     /// listed one only the submission.
     pub context: CallContext,
+    /// The id of a job that the submitter keeps itself: the backend gives it this id, and need not keep its result.
+    pub kept_as: Option<String>,
+    /// Recognises a repetition, for a backend that has a [`Backend::key_store`].
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// The key of a submission that may be repeated, and what it stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdempotencyKey {
+    /// As the client sent it; unique for each owner.
+    pub key: String,
+    /// A digest of the request: a repetition has the same.
+    pub fingerprint: [u8; 32],
+    /// Whether a key that is not known may stand for a new submission. A key that names a store of keys which is gone
+    /// may not.
+    pub may_be_new: bool,
 }
 
 impl<'a> Submission<'a> {
@@ -50,6 +66,8 @@ impl<'a> Submission<'a> {
             cancel: CancelToken::new(),
             as_job: false,
             context: CallContext::default(),
+            kept_as: None,
+            idempotency: None,
         }
     }
 
@@ -73,8 +91,10 @@ impl<'a> Submission<'a> {
 
     /// The same submission with a request of its own, for a backend that keeps it longer than the call.
     pub fn into_owned(self) -> Submission<'static> {
-        let Submission { request, listed, stdin, cancel, as_job, context } = self;
-        Submission { request: request.into_owned(), listed, stdin, cancel, as_job, context }
+        let Submission { request, listed, stdin, cancel, as_job, context, kept_as, idempotency } =
+            self;
+        let request = request.into_owned();
+        Submission { request, listed, stdin, cancel, as_job, context, kept_as, idempotency }
     }
 }
 
@@ -167,6 +187,26 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn validate<'a>(&self, request: Cow<'a, Request>) -> Result<ValidRequest<'a>, Error> {
         ValidRequest::new(request)
     }
+
+    /// Whether it would take the request now: its language, its network and its isolation. For a backend that keeps the
+    /// request and submits it later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::submit`] reports them before the acceptance.
+    fn check(&self, _request: &ValidRequest<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The name of the store in which it remembers the idempotency keys of listed submissions, if it remembers them: a
+    /// repetition is then answered with the job of the first, also after a restart.
+    fn key_store(&self) -> Option<String> {
+        None
+    }
+
+    /// Starts no job that waits here, and returns when none runs; `now` cancels those that run. A backend whose jobs
+    /// outlive the process leaves the waiting ones to a later one. For others there is nothing to do.
+    fn drain(&self, _now: &CancelToken) {}
 
     /// Takes one execution and does not wait for it. Whether it is accepted is an event: a backend may have to write
     /// it to a disk first, or to ask somebody.

@@ -47,6 +47,8 @@ pub enum ErrorCode {
     Server,
     /// A bug in this library.
     Internal,
+    /// The server cannot write to its store: the disk is full, or broken (HTTP 507).
+    Store,
 }
 
 /// Whether a caller may try the same call again.
@@ -151,6 +153,7 @@ rows! {
     Api "API" -17 0 "" "ApiError" "" No "any other refusal of the server";
     Server "SERVER" -18 0 "" "ServerError" "" Idempotent "the server failed";
     Internal "INTERNAL" -19 500 "internal" "InternalError" "" No "a bug in this library";
+    Store "STORE" -20 507 "store_failed" "StoreError" "" Yes "the server's store is full or cannot be written";
 }
 
 /// The word of the wire for a signature that another secret made.

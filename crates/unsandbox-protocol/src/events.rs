@@ -5,6 +5,7 @@
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorCode};
 use crate::result::{ExecutionResult, Job, Status};
+use crate::wire;
 use std::time::Duration;
 
 /// Whose job it is. To any other owner it does not exist.
@@ -126,6 +127,14 @@ pub fn cancelled(job_id: Option<&str>) -> Error {
 pub fn past_deadline(deadline: Duration) -> Error {
     let seconds = deadline.as_secs_f64();
     Error::new(ErrorCode::Timeout, format!("the call took longer than its deadline of {seconds} s"))
+}
+
+/// The refusal of a submission by a server that ends.
+pub fn stopping() -> Error {
+    Error::new(ErrorCode::Server, "this server is stopping and takes no new work")
+        .with_wire(wire::STOPPING)
+        .with_http_status(503)
+        .with_retry_after_ms(5_000)
 }
 
 /// The error of a run whose sink a backend has dropped without an end: nobody may wait for it any longer.

@@ -81,6 +81,12 @@ pub const QUEUE_MAX: usize = 1_000;
 pub const RETENTION: Duration = Duration::from_secs(600);
 /// Bytes of finished jobs that are kept; beyond them the oldest goes first (ours).
 pub const RETENTION_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of the requests of all jobs that wait at a server which keeps jobs on disk (ours).
+pub const QUEUE_MAX_BYTES: u64 = 1024 * MB;
+/// How long a server which keeps jobs on disk keeps finished ones (ours).
+pub const STORE_RETENTION: Duration = Duration::from_secs(86_400);
+/// Bytes of finished jobs that such a server keeps (ours).
+pub const STORE_RETENTION_MAX_BYTES: u64 = 4096 * MB;
 /// An `Idempotency-Key` maps to its job for this long (ours).
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(600);
 /// A signed request may be this far from the server's clock (the service's rule).

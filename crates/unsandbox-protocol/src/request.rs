@@ -32,6 +32,31 @@ impl NetworkMode {
     }
 }
 
+/// Whether a job may run again whose server ended while it ran.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Rerun {
+    /// Never: the job is then `failed`, and its program may have run.
+    #[default]
+    Never,
+    /// The program may run twice: it runs again from its beginning.
+    IfLost,
+}
+
+impl Rerun {
+    /// The word of the wire: `never` or `if_lost`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rerun::Never => "never",
+            Rerun::IfLost => "if_lost",
+        }
+    }
+
+    /// Reads `never` or `if_lost` in lower case; `None` for any other word.
+    pub fn parse(word: &str) -> Option<Rerun> {
+        [Rerun::Never, Rerun::IfLost].into_iter().find(|it| it.as_str() == word)
+    }
+}
+
 /// A file placed in the working directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InputFile {
@@ -75,6 +100,9 @@ pub struct Request {
     pub outputs: Vec<String>,
     /// What the run may use; a limit that is `None` has its default.
     pub limits: Limits,
+    /// Whether it may run again if the server ends while it runs; for jobs of a server that keeps them on a disk. The
+    /// service does not know it.
+    pub rerun: Rerun,
     /// Local engine only: path of the interpreter or compiler to use.
     pub runtime: Option<String>,
 }
@@ -102,6 +130,7 @@ impl Request {
             flags: Vec::new(),
             outputs: Vec::new(),
             limits: Limits::default(),
+            rerun: Rerun::Never,
             runtime: None,
         }
     }
@@ -183,6 +212,12 @@ impl Request {
     /// Sets what the run may use, in place of all limits set before.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets whether the program may run again if the server ends while it runs. Not for the service.
+    pub fn rerun(mut self, rerun: Rerun) -> Self {
+        self.rerun = rerun;
         self
     }
 

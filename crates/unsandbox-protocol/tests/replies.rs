@@ -488,17 +488,17 @@ fn health_is_any_answer_and_names_the_store_of_ours() {
     assert!(wire::decode_health(b"", 503).is_err());
     let text = wire::encode_health(&Health { healthy: true, status: "ok".into(), raw: None });
     assert_eq!(text, r#"{"status":"ok"}"#);
-    let text = wire::encode_server_health("ok", "process:1", None);
+    let text = wire::encode_server_health("ok", "process:1", None, None);
     assert_eq!(text, r#"{"status":"ok","idempotency":"process:1"}"#);
 }
 
 #[test]
 fn a_server_that_says_itself_that_it_takes_no_work_is_not_healthy() {
     let reason = Error::new(ErrorCode::Server, "over").with_wire(wire::STOPPING);
-    let text = wire::encode_server_health("stopping", "process:1", Some(&reason));
+    let text = wire::encode_server_health("stopping", "process:1", Some("store:2"), Some(&reason));
     assert_eq!(
         text,
-        r#"{"status":"stopping","success":false,"error":"stopping","message":"over","stderr":"","idempotency":"process:1"}"#
+        r#"{"status":"stopping","success":false,"error":"stopping","message":"over","stderr":"","idempotency":"process:1","idempotency_jobs":"store:2"}"#
     );
     let health = wire::decode_health(text.as_bytes(), 503).unwrap();
     assert_eq!((health.healthy, health.status.as_str()), (false, "stopping"));

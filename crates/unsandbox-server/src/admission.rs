@@ -62,7 +62,9 @@ pub(crate) async fn admit(
         Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
-    response.headers_mut().insert(FEATURES_NAME, state.idempotency.store().features());
+    let jobs = state.backend.key_store();
+    let features = state.idempotency.store().features(jobs.as_deref());
+    response.headers_mut().insert(FEATURES_NAME, features);
     line.status = response.status().as_u16();
     line.bytes = response.body().size_hint().lower();
     response.map(|body| Body::new(Sent::new(body, exchange)))

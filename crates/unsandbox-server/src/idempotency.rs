@@ -4,7 +4,6 @@
 //! refused if the server has another store, or if keys of that time have been removed.
 
 use crate::acceptance::Acceptance;
-use crate::reply;
 use crate::store::Store;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
@@ -20,7 +19,7 @@ use unsandbox_protocol::{CancelToken, Error, ErrorCode, Owner, wire};
 /// keys displace those of another.
 const KEYS_OF_OWNER_MAX: usize = 10_000;
 
-type Fingerprint = [u8; 32];
+pub(crate) type Fingerprint = [u8; 32];
 
 /// The submission of one key.
 pub(crate) struct Entry {
@@ -146,7 +145,7 @@ impl Table {
     }
 
     /// Claims the entry of a key, which is created if missing. CONFLICT if the key belongs to another request;
-    /// [`reply::store_changed`] if the key may have been used and removed.
+    /// [`wire::store_changed`] if the key may have been used and removed.
     pub(crate) fn claim(&self, owner: &Owner, keyed: Keyed) -> Result<Claim, Error> {
         let mut owners = lock(&self.owners);
         let keys = owners.entry(owner.clone()).or_default();
@@ -162,7 +161,7 @@ impl Table {
             None if keyed.generation.is_some_and(|generation| generation < keys.whole_from) => {
                 self.store.move_beyond(keys.whole_from - 1);
                 let named = wire::store_of_key(&keyed.key).unwrap_or_default();
-                return Err(reply::store_changed(named, &self.store.name()));
+                return Err(wire::store_changed(named, &self.store.name()));
             }
             None => self.enter(owner, keys, keyed)?,
         };

@@ -159,27 +159,10 @@ pub(crate) fn run_refused(why: RunRefused) -> Error {
     Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1_000)
 }
 
-pub(crate) fn stopping() -> Error {
-    Error::new(ErrorCode::Server, "this server is stopping and takes no new work")
-        .with_wire(wire::STOPPING)
-        .with_http_status(503)
-        .with_retry_after_ms(5_000)
-}
-
 pub(crate) fn unhealthy(status: &str) -> Error {
     Error::new(ErrorCode::Server, format!("the backend of this server reports {status:?}"))
         .with_wire("unhealthy")
         .with_http_status(503)
-}
-
-/// The key store that the client named is gone, so that a repetition could not be recognised.
-pub(crate) fn store_changed(named: &str, own: &str) -> Error {
-    let text = format!(
-        "the Idempotency-Key names the key store {named:?}, but this server has {own:?}; nothing was run; use a key \
-         for the store in the header {}",
-        wire::FEATURES_HEADER
-    );
-    Error::new(ErrorCode::Api, text).with_wire(wire::STORE_CHANGED).with_http_status(412)
 }
 
 #[cfg(test)]

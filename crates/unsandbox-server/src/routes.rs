@@ -4,11 +4,11 @@
 
 use crate::admission::{self, Via};
 use crate::connections::{Exchange, Stage};
-use crate::idempotency::{Keyed, fingerprint, parse_key};
+use crate::idempotency::{fingerprint, parse_key};
 use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, ended};
 use crate::state::State;
-use crate::submit::{Order, job_of_end, submit};
+use crate::submit::{Accepted, Order, job_of_end, submit};
 use crate::workers::{INLINE_BYTES, spawn_blocking};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -23,10 +23,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
-use unsandbox_protocol::backend::{Health, KeyInfo};
+use unsandbox_protocol::backend::{Health, KeyInfo, stopping};
 use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
-use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, ValidRequest};
+use unsandbox_protocol::{
+    CallContext, Error, ErrorCode, ExecutionResult, Job, Owner, ValidRequest,
+};
 
 /// The tier of every key of this server. The backend would report the tier of an engine without a server.
 const TIER: &str = "self-hosted";
@@ -97,10 +99,13 @@ async fn take(
     let key = parts.headers.get(wire::IDEMPOTENCY_KEY_HEADER);
     let key = key.map(|key| parse_key(key.as_bytes())).transpose()?;
     let with_key = key.is_some();
-    let generation = key.as_deref().map(|key| generation(&state, key)).transpose()?.flatten();
+    // Only a backend that keeps jobs may know a key of another store, and only the body says whether it is a job.
+    if let Some(key) = key.as_deref().filter(|_| !state.stores_jobs) {
+        state.generation_of_key(key)?;
+    }
     // A repeated submission with a known key is not new work.
     if state.is_stopping() && !with_key {
-        return Err(reply::stopping().into());
+        return Err(stopping().into());
     }
     let caps = state.caps;
     let (request, memory, listed, print, warnings) = state
@@ -114,27 +119,26 @@ async fn take(
         })
         .await?;
     let owner = caller.owner;
-    let keyed = key.zip(print).map(|(key, fingerprint)| Keyed { key, generation, fingerprint });
+    let (keyed, stored_key) = match key.zip(print) {
+        Some((key, fingerprint)) => state.keys_of(listed, key, fingerprint)?,
+        None => (None, None),
+    };
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
     noted.language(request.language().map(|language| language.name));
     let party = exchange.party();
-    let order =
-        Order { owner: owner.clone(), party, request, memory, listed, keyed, noted: noted.clone() };
+    let order = Order {
+        owner: owner.clone(),
+        party,
+        request,
+        memory,
+        listed,
+        keyed,
+        stored_key,
+        noted: noted.clone(),
+    };
     let accepted = submit(&state, order).await?;
     if listed {
-        // A job that was accepted before may have ended by now; the reply then has its result.
-        let now = if accepted.is_repeated() {
-            state.job(exchange.party(), &owner, &accepted.job.job_id).await.ok()
-        } else {
-            None
-        };
-        return match now.filter(|job| job.status.is_terminal()) {
-            Some(job) => job_reply(&state, &exchange, job, shape, wire::encode_job).await,
-            None => {
-                let submitted = wire::encode_submitted(&accepted.job);
-                Ok(reply::json(wire::with_warnings(submitted, &warnings)))
-            }
-        };
+        return accepted_reply(&state, &exchange, &owner, accepted, shape, &warnings).await;
     }
     let job = accepted.finished(&state, exchange.party(), &owner).await?;
     drop(wait);
@@ -151,12 +155,28 @@ async fn take(
     encoded(&state, &exchange, &id, (result, warnings), shape, made).await
 }
 
-/// The generation of the store that a key names, if it names one. A key of another store is refused.
-fn generation(state: &State, key: &str) -> Result<Option<u32>, Error> {
-    let Some(store) = wire::store_of_key(key) else { return Ok(None) };
-    let own = state.idempotency.store();
-    let generation = own.generation_of(store.as_bytes());
-    generation.map(Some).ok_or_else(|| reply::store_changed(store, &own.name()))
+/// The reply to an asynchronous submission.
+async fn accepted_reply(
+    state: &State,
+    exchange: &Exchange,
+    owner: &Owner,
+    accepted: Accepted,
+    shape: Shape,
+    warnings: &[String],
+) -> Reply {
+    // A job that was accepted before may have ended by now; the reply then has its result.
+    let may_have_ended = accepted.is_repeated() || accepted.job.status.is_terminal();
+    let now = match may_have_ended {
+        true => state.job(exchange.party(), owner, &accepted.job.job_id).await.ok(),
+        false => None,
+    };
+    match now.filter(|job| job.status.is_terminal()) {
+        Some(job) => job_reply(state, exchange, job, shape, wire::encode_job).await,
+        None => {
+            let submitted = wire::encode_submitted(&accepted.job);
+            Ok(reply::json(wire::with_warnings(submitted, warnings)))
+        }
+    }
 }
 
 fn decode(family: Family, parts: &Parts, body: &[u8]) -> Result<Incoming, Error> {
@@ -330,15 +350,16 @@ fn empty_list(name: &str) -> Reply {
 
 async fn health(axum::extract::State(state): Shared) -> Reply {
     let store = state.idempotency.store().name();
+    let jobs = state.backend.key_store();
     let (status, trouble) = if state.is_stopping() {
-        (wire::STOPPING.to_string(), Some(reply::stopping()))
+        (wire::STOPPING.to_string(), Some(stopping()))
     } else {
         let Health { healthy, status, .. } = state.health().await?;
         let trouble = (!healthy).then(|| reply::unhealthy(&status));
         (status, trouble)
     };
     let code = if trouble.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let body = wire::encode_server_health(&status, &store, trouble.as_ref());
+    let body = wire::encode_server_health(&status, &store, jobs.as_deref(), trouble.as_ref());
     Ok(reply::with_status(code, body))
 }
 

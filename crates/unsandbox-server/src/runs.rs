@@ -22,8 +22,8 @@ pub(crate) struct Completion {
 
 /// The parts of the server that are updated when a submission is accepted or ends.
 pub(crate) struct Submitted {
-    pub runs: Arc<Runs>,
-    pub number: u64,
+    /// Its place in the list of runs; `None` for one that outlives this process.
+    pub run: Option<Entered>,
     pub keys: Arc<Table>,
     /// The entry of its `Idempotency-Key`.
     pub entry: Option<Arc<Entry>>,
@@ -63,7 +63,9 @@ impl Submitted {
         if !self.acceptance.is_set() {
             self.answer(end);
         }
-        self.runs.remove(self.number);
+        if let Some(run) = &self.run {
+            run.leave();
+        }
     }
 
     /// Answers the submission with its end: there was no acceptance before it.
@@ -123,8 +125,25 @@ struct Live {
     tokens: HashMap<u64, CancelToken>,
 }
 
+/// A run in the list.
+pub(crate) struct Entered {
+    runs: Arc<Runs>,
+    number: u64,
+}
+
+impl Entered {
+    fn leave(&self) {
+        self.runs.remove(self.number);
+    }
+}
+
 impl Runs {
-    pub(crate) fn add(&self, token: CancelToken) -> u64 {
+    /// Enters a run that `token` cancels.
+    pub(crate) fn enter(self: &Arc<Self>, token: CancelToken) -> Entered {
+        Entered { runs: self.clone(), number: self.add(token) }
+    }
+
+    fn add(&self, token: CancelToken) -> u64 {
         let mut live = lock(&self.live);
         live.next += 1;
         let number = live.next;

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// How long cancelled jobs may take to report their end at a stop.
@@ -125,9 +126,17 @@ impl Bound {
         // Connections are accepted until the grace period is over: a client may still fetch its job.
         let until = async {
             cancelled(stop).await;
+            let (backend, over) = (state.backend.clone(), CancelToken::new());
+            let now = over.clone();
+            let mut drained = tokio::task::spawn_blocking(move || backend.drain(&now));
             tokio::select! {
-                () = last_runs(&state, options.grace) => {}
+                () = last_runs(&state, options.grace, &mut drained) => {}
                 () = cancelled(stop_now) => {}
+            }
+            // The ends of jobs are told before the connections close.
+            over.cancel();
+            if !drained.is_finished() {
+                let _ = tokio::time::timeout(SHUTDOWN_REPORT_TIME, drained).await;
             }
         };
         let _file = match socket {
@@ -159,11 +168,12 @@ impl Bound {
     }
 }
 
-/// Refuses new work from now on. Resolves when the last run has ended or the grace is over.
-async fn last_runs(state: &State, grace: Duration) {
+/// Refuses new work from now on. Resolves when the last run has ended and the backend is drained, or the grace is over.
+async fn last_runs(state: &State, grace: Duration, drained: &mut JoinHandle<()>) {
     let had_jobs = state.stop();
     let idle = async {
         state.runs.idle().await;
+        let _ = drained.await;
         if had_jobs {
             // The client that polls for the last job has not seen its result yet.
             tokio::time::sleep(LAST_POLL_TIME).await;

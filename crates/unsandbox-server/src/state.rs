@@ -2,7 +2,7 @@
 //! The options of a server, and the state that all requests share.
 
 use crate::budget::Budget;
-use crate::idempotency::Table;
+use crate::idempotency::{Fingerprint, Keyed, Table};
 use crate::keys::{KeyRing, Keys};
 use crate::pace::Pace;
 use crate::party::Party;
@@ -13,12 +13,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use unsandbox_protocol::backend::Health;
+use unsandbox_protocol::backend::{Health, IdempotencyKey};
 use unsandbox_protocol::limits::{
     LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
     TTL_MAX_SECONDS,
 };
-use unsandbox_protocol::wire::KeyLimits;
+use unsandbox_protocol::wire::{self, KeyLimits};
 use unsandbox_protocol::{
     Backend, CallContext, Error, ErrorCode, Job, Limits, Owner, ValidRequest, rules,
 };
@@ -208,6 +208,8 @@ pub(crate) struct State {
     pub retry_window: Duration,
     pub idempotency: Arc<Table>,
     pub runs: Arc<Runs>,
+    /// Listed jobs outlive this process: the backend keeps them, and their keys.
+    pub stores_jobs: bool,
     stopping: AtomicBool,
     languages: tokio::sync::Mutex<Option<(Instant, Bytes)>>,
     health: tokio::sync::Mutex<Option<(Instant, Result<Health, Error>)>>,
@@ -217,8 +219,10 @@ impl State {
     /// # Errors
     /// INTERNAL, if the system gives no random numbers.
     pub(crate) fn new(backend: Arc<dyn Backend>, options: &ServerOptions) -> Result<State, Error> {
+        let stores_jobs = backend.key_store().is_some();
         Ok(State {
             backend,
+            stores_jobs,
             keys: Arc::new(KeyRing::new(options.keys.clone())),
             key_limits: options.key_limits,
             compat: options.compat,
@@ -249,6 +253,40 @@ impl State {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Where the key of a submission is remembered: in this process, in the backend's store, or in both.
+    ///
+    /// # Errors
+    /// [`wire::store_changed`], if it names a store that is gone.
+    pub(crate) fn keys_of(
+        &self,
+        listed: bool,
+        key: String,
+        fingerprint: Fingerprint,
+    ) -> Result<(Option<Keyed>, Option<IdempotencyKey>), Error> {
+        if !(listed && self.stores_jobs) {
+            let generation = self.generation_of_key(&key)?;
+            return Ok((Some(Keyed { key, generation, fingerprint }), None));
+        }
+        let generation = self.generation_of_key(&key);
+        let is_gone = generation.is_err();
+        let generation = generation.unwrap_or(None);
+        // A key for this process's store, as clients of 0.1 make them, is remembered here too: only this store knows
+        // which of its generations are whole.
+        let keyed = generation.map(|_| Keyed { key: key.clone(), generation, fingerprint });
+        Ok((keyed, Some(IdempotencyKey { key, fingerprint, may_be_new: !is_gone })))
+    }
+
+    /// The generation of this process's store that a key names, if it names a store.
+    ///
+    /// # Errors
+    /// [`wire::store_changed`], if it names another store.
+    pub(crate) fn generation_of_key(&self, key: &str) -> Result<Option<u32>, Error> {
+        let Some(named) = wire::store_of_key(key) else { return Ok(None) };
+        let own = self.idempotency.store();
+        let generation = own.generation_of(named.as_bytes());
+        generation.map(Some).ok_or_else(|| wire::store_changed(named, &own.name()))
     }
 
     /// The job as it is now, if it is this owner's.

@@ -25,7 +25,8 @@ pub(crate) struct Store {
     age: Duration,
     /// Generations that began earlier, because keys were removed.
     extra: AtomicU32,
-    features: Mutex<(u32, HeaderValue)>,
+    /// The last value of the header, with what it was made of.
+    features: Mutex<(u32, Option<String>, HeaderValue)>,
 }
 
 impl Store {
@@ -36,7 +37,7 @@ impl Store {
         getrandom::fill(&mut random)
             .map_err(|cause| Error::internal("no random numbers").with_cause(cause))?;
         let prefix = format!("{KIND}{}", hex(&random));
-        let features = Mutex::new((0, features(&name(&prefix, 0))));
+        let features = Mutex::new((0, None, features(&name(&prefix, 0), None)));
         Ok(Store { prefix, begun: Instant::now(), age, extra: AtomicU32::new(0), features })
     }
 
@@ -68,14 +69,16 @@ impl Store {
         (generation <= self.generation()).then_some(generation)
     }
 
-    /// The value of the header that lists this server's extensions.
-    pub(crate) fn features(&self) -> HeaderValue {
+    /// The value of the header that lists this server's extensions; `jobs` is the store of the keys of jobs, if that is
+    /// another.
+    pub(crate) fn features(&self, jobs: Option<&str>) -> HeaderValue {
         let generation = self.generation();
         let mut kept = lock(&self.features);
-        if kept.0 != generation {
-            *kept = (generation, features(&name(&self.prefix, generation)));
+        if (kept.0, kept.1.as_deref()) != (generation, jobs) {
+            let made = features(&name(&self.prefix, generation), jobs);
+            *kept = (generation, jobs.map(str::to_string), made);
         }
-        kept.1.clone()
+        kept.2.clone()
     }
 }
 
@@ -83,8 +86,8 @@ fn name(prefix: &str, generation: u32) -> String {
     format!("{prefix}{generation:08x}")
 }
 
-fn features(name: &str) -> HeaderValue {
-    HeaderValue::try_from(wire::encode_features(name)).expect("names are visible ASCII")
+fn features(name: &str, jobs: Option<&str>) -> HeaderValue {
+    HeaderValue::try_from(wire::encode_features(name, jobs)).expect("names are visible ASCII")
 }
 
 #[cfg(test)]
@@ -110,13 +113,13 @@ mod tests {
     #[test]
     fn each_generation_has_a_different_name() {
         let store = Store::new(HOUR).unwrap();
-        let (first, told) = (store.name(), store.features());
+        let (first, told) = (store.name(), store.features(None));
         store.move_beyond(0);
         store.move_beyond(0);
         assert_eq!(store.generation(), 1);
-        assert_ne!((store.name(), store.features()), (first.clone(), told));
+        assert_ne!((store.name(), store.features(None)), (first.clone(), told));
         assert_eq!(store.generation_of(first.as_bytes()), Some(0));
-        assert!(store.features().to_str().unwrap().contains(&store.name()));
+        assert!(store.features(None).to_str().unwrap().contains(&store.name()));
         assert!(Store::new(Duration::from_millis(1)).is_ok_and(|store| {
             std::thread::sleep(Duration::from_millis(3));
             store.generation() > 0

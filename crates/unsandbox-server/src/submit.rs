@@ -12,7 +12,7 @@ use crate::state::State;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use unsandbox_protocol::backend;
+use unsandbox_protocol::backend::{self, IdempotencyKey, stopping};
 use unsandbox_protocol::{
     CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Owner, Submission,
     ValidRequest,
@@ -28,6 +28,8 @@ pub(crate) struct Order {
     /// Whether it is an asynchronous job, which is listed and not tied to its connection.
     pub listed: bool,
     pub keyed: Option<Keyed>,
+    /// Its key for a backend that remembers keys.
+    pub stored_key: Option<IdempotencyKey>,
     /// What its line of the request log has.
     pub noted: Noted,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Accepted {
 ///
 /// The key is claimed here and not earlier: a key that is claimed and never submitted would be kept for ever.
 pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted, Error> {
-    let Order { owner, party, request, memory, listed, keyed, noted } = order;
+    let Order { owner, party, request, memory, listed, keyed, stored_key, noted } = order;
     let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
     let entry = claim.as_ref().map(|claim| claim.entry().clone());
     let token = CancelToken::new();
@@ -61,7 +63,13 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
     }
     let end = is_first.then(|| {
         let context = CallContext::of(owner);
-        let submission = Submission { listed, cancel: token, context, ..Submission::new(request) };
+        let submission = Submission {
+            listed,
+            cancel: token,
+            context,
+            idempotency: stored_key,
+            ..Submission::new(request)
+        };
         let (sink, end) = enter(state, &submission, entry, acceptance.clone(), noted.clone());
         // A task of its own: a key that is claimed has to get an answer, also after its client has left.
         tokio::spawn(hand_over(state.clone(), party, submission, memory, sink));
@@ -72,7 +80,7 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
     Ok(Accepted { job, end, attachment })
 }
 
-/// Enters a submission into the list of runs. The sink reports to that list, to the key and to the receiver.
+/// Enters a submission into the list of runs, unless it outlives this process. The sink reports to that list, to the key and to the receiver.
 fn enter(
     state: &State,
     submission: &Submission<'static>,
@@ -80,9 +88,15 @@ fn enter(
     acceptance: Arc<Acceptance>,
     noted: Noted,
 ) -> (Arc<Completion>, oneshot::Receiver<End>) {
-    let number = state.runs.add(submission.cancel.clone());
-    let (runs, keys) = (state.runs.clone(), state.idempotency.clone());
-    Completion::new(Some(Submitted { runs, number, keys, entry, acceptance, noted }))
+    let is_stored = submission.listed && state.stores_jobs;
+    let run = (!is_stored).then(|| state.runs.enter(submission.cancel.clone()));
+    Completion::new(Some(Submitted {
+        run,
+        keys: state.idempotency.clone(),
+        entry,
+        acceptance,
+        noted,
+    }))
 }
 
 /// Hands a submission to the backend, on a worker thread: a backend may prepare the run before it returns. A submission
@@ -96,14 +110,14 @@ async fn hand_over(
 ) {
     // Checked after the run is in the list: a stop either finds the run there or is seen here.
     if state.is_stopping() {
-        return sink.finished(Err(reply::stopping()));
+        return sink.finished(Err(stopping()));
     }
     let cancel = submission.cancel.clone();
     let permit = tokio::select! {
         biased;
         () = cancelled(&cancel) => {
             let stops = state.is_stopping();
-            let error = if stops { reply::stopping() } else { backend::cancelled(None) };
+            let error = if stops { stopping() } else { backend::cancelled(None) };
             return sink.finished(Err(error));
         }
         permit = state.workers.submission(party) => permit,

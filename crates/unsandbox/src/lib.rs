@@ -220,5 +220,5 @@ pub use unsandbox_protocol::isolation::Layer;
 pub use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink,
     ExecutionResult, InputFile, Isolation, IsolationPolicy, Job, Level, LimitKind, Limits,
-    NetworkMode, Probe, RawJson, Request, Status, Stream, Submission, Usage, ValidRequest,
+    NetworkMode, Probe, RawJson, Request, Rerun, Status, Stream, Submission, Usage, ValidRequest,
 };

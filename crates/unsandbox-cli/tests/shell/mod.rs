@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The command with a clean environment and no standard input.
 pub fn unsandbox(args: &[&str]) -> Command {
@@ -16,8 +17,17 @@ pub fn unsandbox(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("HOME", env!("CARGO_TARGET_TMPDIR")).args(args).stdin(Stdio::null());
+    let home = env!("CARGO_TARGET_TMPDIR");
+    command.env("HOME", home).env("XDG_STATE_HOME", own_state(home));
+    command.args(args).stdin(Stdio::null());
     command
+}
+
+/// A place for the store of one server: two with one store would share their jobs.
+fn own_state(home: &str) -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+    format!("{home}/state-{process}-{count}")
 }
 
 #[derive(Debug)]

@@ -31,7 +31,7 @@ impl EngineShared {
         let mut failed = Vec::new();
         while jobs.running < self.concurrency
             && let Some(jailer) = self.link.get()
-            && let Some(job_id) = jobs.queue.pop_front()
+            && let Some((owner, job_id)) = jobs.queue.pop()
         {
             let waiting = jobs.active(&job_id).and_then(|record| record.waiting.take());
             let Some(mut waiting) = waiting else { continue };
@@ -42,7 +42,7 @@ impl EngineShared {
                 if let Some(record) = jobs.active(&job_id) {
                     record.waiting = Some(waiting);
                 }
-                jobs.queue.push_front(job_id);
+                jobs.queue.put_back(&owner, job_id);
                 if is_full {
                     self.link.await_writable(&jailer);
                 }

@@ -12,12 +12,13 @@ use crate::jailer::handle::Handle;
 use crate::jailer::run::Run;
 use crate::jobs::store::{Finished, JobStore};
 use crate::programs::plan::Prepared;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::limits::{RETENTION, RETENTION_MAX_BYTES};
+use unsandbox_protocol::turns::Turns;
 use unsandbox_protocol::{
     CancelReason, Error, ErrorCode, EventSink, ExecutionResult, Isolation, Job, Owner, Status,
 };
@@ -30,6 +31,8 @@ pub struct Record {
     pub job: Job,
     pub owner: Owner,
     pub listed: bool,
+    /// The submitter keeps the job itself.
+    pub kept_elsewhere: bool,
     /// Path of the main program of its runtime.
     pub runtime: Option<String>,
     pub submitted: Instant,
@@ -59,6 +62,7 @@ impl Record {
             job,
             owner,
             listed: false,
+            kept_elsewhere: false,
             runtime,
             submitted: Instant::now(),
             sink,
@@ -107,7 +111,8 @@ pub struct Waiting {
 
 pub struct Jobs {
     active: HashMap<String, Record>,
-    pub queue: VecDeque<String>,
+    /// The ids of those that wait, by turns between their owners.
+    pub queue: Turns<Owner, String>,
     pub running: usize,
     /// Submissions that are being accepted; each counts against the queue already.
     pub accepting: usize,
@@ -151,7 +156,7 @@ impl Jobs {
     pub fn new(finished: Box<dyn JobStore>) -> Jobs {
         Jobs {
             active: HashMap::new(),
-            queue: VecDeque::new(),
+            queue: Turns::default(),
             running: 0,
             accepting: 0,
             next_run: 0,

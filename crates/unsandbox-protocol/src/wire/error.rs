@@ -95,6 +95,7 @@ fn code_of(http_status: u16, word: Option<&str>) -> ErrorCode {
         409 => ErrorCode::Conflict,
         422 if named == Some(ErrorCode::Argument) => ErrorCode::Argument,
         429 => ErrorCode::RateLimited,
+        507 => ErrorCode::Store,
         402..=499 => ErrorCode::Api,
         500..=599 => ErrorCode::Server,
         _ => ErrorCode::Protocol,

@@ -2,6 +2,9 @@
 //! Idempotency keys and the stores that remember them. The name of the store is a part of the key: of two
 //! headers a gateway may pass one and drop the other, and a key without its store is safe at one server only.
 
+use super::FEATURES_HEADER;
+use crate::error::{Error, ErrorCode};
+
 /// Header of a submission: the same in each attempt, visible ASCII characters.
 pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 /// Characters of a key.
@@ -26,6 +29,15 @@ pub fn store_of_key(key: &str) -> Option<&str> {
 pub fn is_store_name(name: &str) -> bool {
     let visible = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
     visible && name.contains(':') && name.len() <= STORE_NAME_MAX_CHARS
+}
+
+/// The key store that a key names is gone, so that a repetition could not be recognised.
+pub fn store_changed(named: &str, own: &str) -> Error {
+    let text = format!(
+        "the Idempotency-Key names the key store {named:?}, but this server has {own:?}; nothing was run; use a key \
+         for the store in the header {FEATURES_HEADER}"
+    );
+    Error::new(ErrorCode::Api, text).with_wire(STORE_CHANGED).with_http_status(412)
 }
 
 #[cfg(test)]

@@ -172,15 +172,21 @@ pub fn encode_health(health: &Health) -> String {
     Writer::document(|w| w.text("status", &health.status))
 }
 
-/// The reply to `GET /health`: a status, the name of what remembers idempotency keys, and, where the server
-/// takes no work, the envelope of an error that says why.
-pub fn encode_server_health(status: &str, store: &str, trouble: Option<&Error>) -> String {
+/// The reply to `GET /health`: a status, the names of what remembers idempotency keys (those of `jobs` where that is
+/// another store), and, where the server takes no work, the envelope of an error that says why.
+pub fn encode_server_health(
+    status: &str,
+    store: &str,
+    jobs: Option<&str>,
+    trouble: Option<&Error>,
+) -> String {
     Writer::document(|w| {
         w.text("status", status);
         if let Some(trouble) = trouble {
             write_error(w, trouble);
         }
         w.text("idempotency", store);
+        w.text_if("idempotency_jobs", jobs);
     })
 }
 

@@ -17,7 +17,7 @@ mod tolerant;
 pub use error::{decode_error, encode_error, http_date, retry_after_ms, status_of_error};
 pub use idempotency::{
     IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY_MAX_CHARS, STORE_CHANGED, STORE_NAME_MAX_CHARS,
-    is_store_name, key_in_store, store_of_key,
+    is_store_name, key_in_store, store_changed, store_of_key,
 };
 pub use info::{
     KeyLimits, decode_health, decode_key_info, decode_languages, encode_empty_list, encode_health,
@@ -47,6 +47,9 @@ pub const FEATURE_RUN_JSON: &str = "run-json";
 /// what remembers the keys (`process:` and 32 hexadecimal digits). Never without a name: version 0.1 of the
 /// client takes the word alone as leave to repeat a submission, whatever remembers it.
 pub const FEATURE_IDEMPOTENCY: &str = "idempotency";
+/// The same of asynchronous submissions, where their keys are in another store than those of synchronous ones: one that
+/// outlives the process (`store:` and 32 hexadecimal digits).
+pub const FEATURE_IDEMPOTENCY_JOBS: &str = "idempotency-jobs";
 /// `GET /jobs/{id}?wait=SECONDS` answers when the job ends, or after that time.
 pub const FEATURE_WAIT: &str = "wait";
 /// The word of a server that takes no new work because it stops; nothing ran.
@@ -55,9 +58,10 @@ pub const STOPPING: &str = "stopping";
 /// unless the refusal names a job.
 pub const BUSY: &str = "busy";
 
-/// What our server sends as [`FEATURES_HEADER`].
-pub fn encode_features(store: &str) -> String {
-    format!("{FEATURE_RUN_JSON}, {FEATURE_IDEMPOTENCY}={store}, {FEATURE_WAIT}")
+/// What our server sends as [`FEATURES_HEADER`]; `jobs` remembers the keys of jobs, where that is another store.
+pub fn encode_features(store: &str, jobs: Option<&str>) -> String {
+    let jobs = jobs.map_or(String::new(), |jobs| format!(", {FEATURE_IDEMPOTENCY_JOBS}={jobs}"));
+    format!("{FEATURE_RUN_JSON}, {FEATURE_IDEMPOTENCY}={store}{jobs}, {FEATURE_WAIT}")
 }
 
 /// The longest that a server holds a `?wait=`.

@@ -6,7 +6,7 @@ use super::json::Writer;
 use super::tolerant::decode_base64;
 use crate::error::Error;
 use crate::limits::{LIMIT_TABLE, Limits};
-use crate::request::{InputFile, Request};
+use crate::request::{InputFile, Request, Rerun};
 use crate::rules::{
     check_args, check_env, check_files, check_flags, check_limits, check_outputs, check_runtime,
     check_tree, limit_error, shown, shown_json, ttl, ttl_from_json, ttl_from_text,
@@ -345,6 +345,29 @@ pub const OPTION_TABLE: &[OptionRow] = &[
                         w.number_if(row.name, request.limits.get(row.name));
                     }
                 });
+            }
+        },
+    },
+    OptionRow {
+        name: "rerun",
+        keys: &["rerun"],
+        kind: OptionKind::Text,
+        reach: OptionReach::Ours,
+        means: "`never`, or `if_lost`: a job runs again if its server ended while it ran",
+        is_set: |request| request.rerun != Rerun::Never,
+        check: |_| Ok(()),
+        query: None,
+        read: |request, map| {
+            if let Some(word) = string(map, "rerun")? {
+                let read = Rerun::parse(&word);
+                let words = "\"never\" or \"if_lost\"";
+                request.rerun = read.ok_or_else(|| wrong("rerun", words, &Value::from(word)))?;
+            }
+            Ok(())
+        },
+        write: |request, w| {
+            if request.rerun != Rerun::Never {
+                w.text("rerun", request.rerun.as_str());
             }
         },
     },

@@ -11,20 +11,32 @@ pub(super) struct Features {
     /// The name of the store of idempotency keys. The feature `idempotency` without a name holds only for the process
     /// that announced it, and a name that no key can carry is ignored.
     pub(super) store: Option<Arc<str>>,
+    /// The store of the keys of asynchronous submissions, where that is another one.
+    pub(super) jobs_store: Option<Arc<str>>,
 }
 
 impl Features {
     pub(super) fn parse(header: &str) -> Features {
         let words = || header.split(',').map(str::trim);
         let has = |name: &str| words().any(|word| word == name);
-        let store = words()
-            .filter_map(|word| word.split_once('='))
-            .find(|(name, store)| *name == wire::FEATURE_IDEMPOTENCY && wire::is_store_name(store));
+        let store = |feature: &str| -> Option<Arc<str>> {
+            let named = words().filter_map(|word| word.split_once('='));
+            let mut stores =
+                named.filter(|(name, store)| *name == feature && wire::is_store_name(store));
+            stores.next().map(|(_, store)| store.into())
+        };
         Features {
             run_json: has(wire::FEATURE_RUN_JSON),
             wait: has(wire::FEATURE_WAIT),
-            store: store.map(|(_, store)| store.into()),
+            store: store(wire::FEATURE_IDEMPOTENCY),
+            jobs_store: store(wire::FEATURE_IDEMPOTENCY_JOBS),
         }
+    }
+
+    /// The store that remembers the key of a submission.
+    pub(super) fn store_of(&self, as_job: bool) -> Option<Arc<str>> {
+        let jobs_store = self.jobs_store.as_ref().filter(|_| as_job);
+        jobs_store.or(self.store.as_ref()).cloned()
     }
 }
 
@@ -34,9 +46,19 @@ mod tests {
 
     #[test]
     fn only_a_named_store_remembers_keys() {
-        let parsed = Features::parse(&wire::encode_features("process:0a"));
-        let store = Some("process:0a".into());
-        assert_eq!(parsed, Features { run_json: true, wait: true, store });
+        let parsed = Features::parse(&wire::encode_features("process:0a", None));
+        let store: Option<Arc<str>> = Some("process:0a".into());
+        let jobs_store = None;
+        assert_eq!(
+            parsed,
+            Features { run_json: true, wait: true, store: store.clone(), jobs_store }
+        );
+        assert_eq!((parsed.store_of(true), parsed.store_of(false)), (store.clone(), store.clone()));
+        let parsed = Features::parse(&wire::encode_features("process:0a", Some("store:1b")));
+        assert_eq!(
+            (parsed.store_of(true), parsed.store_of(false)),
+            (Some("store:1b".into()), store)
+        );
         let long = format!("idempotency=process:{}", "0".repeat(500));
         let words = ["", "idempotency", "run-json, idempotency, wait", "idempotency=", "x=y"];
         for header in words.into_iter().chain(["idempotency=0a", "idempotency=a/b:c", &long]) {

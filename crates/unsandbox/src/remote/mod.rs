@@ -245,11 +245,11 @@ impl Remote {
     }
 
     /// The store that will remember the key of a submission; `None` if the submission must not be repeated.
-    fn store_for_submission(&self, control: &Control) -> Option<Arc<str>> {
+    fn store_for_submission(&self, as_job: bool, control: &Control) -> Option<Arc<str>> {
         match self.inner.options.retries {
             0 => None,
-            _ if self.inner.is_service => self.features().store,
-            _ => self.features_asked(control).store,
+            _ if self.inner.is_service => self.features().store_of(as_job),
+            _ => self.features_asked(control).store_of(as_job),
         }
     }
 

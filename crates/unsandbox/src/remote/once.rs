@@ -16,12 +16,14 @@ pub(super) struct Once {
     unique: OnceCell<String>,
     store: RefCell<Option<Arc<str>>>,
     moves: Cell<u32>,
+    /// An asynchronous submission, whose key may be in a store of its own.
+    pub(super) as_job: bool,
 }
 
 impl Once {
     /// Without a store the submission is sent once.
-    pub(super) fn new(store: Option<Arc<str>>) -> Once {
-        Once { store: RefCell::new(store), ..Once::default() }
+    pub(super) fn new(store: Option<Arc<str>>, as_job: bool) -> Once {
+        Once { store: RefCell::new(store), as_job, ..Once::default() }
     }
 
     /// The idempotency key, the same for as long as the store is. `make` gives its unique part.
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_submission_follows_once_and_is_then_sent_once() {
-        let once = Once::new(Some("a".into()));
+        let once = Once::new(Some("a".into()), false);
         assert!(once.is_bound());
         let key = || once.key(|| Ok("1".to_string())).unwrap();
         assert_eq!((key(), key()), ("a/1".to_string(), "a/1".to_string()));
@@ -71,7 +73,7 @@ mod tests {
         assert!(once.follow(Some("c".into())) && !once.is_bound());
         assert_eq!(key(), "1");
         assert!(!once.follow(Some("d".into())), "a server that refuses what it was not asked");
-        let silent = Once::new(Some("a".into()));
+        let silent = Once::new(Some("a".into()), false);
         assert!(silent.follow(None) && !silent.is_bound());
     }
 }

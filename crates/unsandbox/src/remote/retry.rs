@@ -90,7 +90,7 @@ fn attempts(
         if let (Some(once), Some(named)) = (ask.once, &failure.other_store) {
             match first_uncertain {
                 Some(first) => return Err(key_forgotten(exchange, first)),
-                None if once.follow(named.store.clone()) => continue,
+                None if once.follow(named.store_of(once.as_job)) => continue,
                 None => return Err(failure.error),
             }
         }
@@ -149,7 +149,7 @@ impl Failure {
     fn may_repeat(&self, ask: &Ask<'_>) -> bool {
         let passing = matches!(
             self.error.code(),
-            ErrorCode::Connect | ErrorCode::Server | ErrorCode::RateLimited
+            ErrorCode::Connect | ErrorCode::Server | ErrorCode::RateLimited | ErrorCode::Store
         );
         passing && (!self.may_have_acted || ask.once.is_none_or(|once| once.is_bound()))
     }

@@ -24,6 +24,8 @@ pub(super) struct EncodedRequest {
     body: String,
     /// The language, if the client has detected it.
     detected: Option<&'static str>,
+    /// Whether it is an asynchronous submission.
+    as_job: bool,
 }
 
 impl Remote {
@@ -142,6 +144,7 @@ impl Remote {
             content_type: "application/json",
             body: wire::encode_execute(request),
             detected,
+            as_job,
         };
         if let Some(language) = request.language() {
             let detected = request.is_detected().then_some(language.name);
@@ -152,7 +155,8 @@ impl Remote {
             let query = wire::encode_run_query(&request);
             let target = format!("{run}?{query}").into();
             let body = request.into_request().into_owned().code;
-            return Ok(EncodedRequest { target, content_type: "text/plain", body, detected: None });
+            let content_type = "text/plain";
+            return Ok(EncodedRequest { target, content_type, body, detected: None, as_job });
         }
         if self.features_asked(control).run_json {
             return Ok(json(run, &request, None));
@@ -166,7 +170,8 @@ impl Remote {
         encoded: &EncodedRequest,
         control: &Control,
     ) -> Result<Answer, Error> {
-        let once = Once::new(self.store_for_submission(control));
+        let as_job = encoded.as_job;
+        let once = Once::new(self.store_for_submission(as_job, control), as_job);
         let ask = Ask {
             content_type: encoded.content_type,
             once: Some(&once),

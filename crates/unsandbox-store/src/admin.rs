@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an operator does with a store's file: check, export, back up, compact. Each works while a server uses the file.
+
+use crate::database::{Database, failed, unusable};
+use crate::keys::Name;
+use rusqlite::Connection;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use unsandbox_protocol::Error;
+
+/// What a check has found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    pub waiting: u64,
+    pub running: u64,
+    pub ended: u64,
+    /// Bytes of the requests of jobs that have not ended, and of results.
+    pub request_bytes: u64,
+    pub result_bytes: u64,
+    pub file_bytes: u64,
+    /// What is broken; empty for a sound file.
+    pub faults: Vec<String>,
+}
+
+/// Reads the whole file and checks it.
+///
+/// # Errors
+/// CONFIG, if it is not a store of this version; STORE, if it cannot be read.
+pub fn check(path: &Path) -> Result<Report, Error> {
+    let database = Database::existing(path)?;
+    database.read("check itself", |db| {
+        let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let count = |sql: &str| number(sql).map(i64::unsigned_abs);
+        let mut faults = lines(db, "PRAGMA integrity_check")?;
+        faults.retain(|line| line != "ok");
+        let without = |what: &str, sql: &str| -> rusqlite::Result<Option<String>> {
+            let missing = number(sql)?;
+            Ok((missing > 0).then(|| format!("{missing} jobs have no {what}")))
+        };
+        faults.extend(without(
+            "request",
+            "SELECT count(*) FROM jobs WHERE ended_ms IS NULL AND seq NOT IN (SELECT seq FROM requests)",
+        )?);
+        faults.extend(without(
+            "result",
+            "SELECT count(*) FROM jobs WHERE ended_ms IS NOT NULL AND seq NOT IN (SELECT seq FROM results)",
+        )?);
+        Ok(Report {
+            waiting: count("SELECT count(*) FROM jobs WHERE status = 'pending'")?,
+            running: count("SELECT count(*) FROM jobs WHERE status = 'running'")?,
+            ended: count("SELECT count(*) FROM jobs WHERE ended_ms IS NOT NULL")?,
+            request_bytes: count(
+                "SELECT coalesce(sum(request_bytes), 0) FROM jobs WHERE ended_ms IS NULL",
+            )?,
+            result_bytes: count("SELECT coalesce(sum(result_bytes), 0) FROM jobs")?,
+            file_bytes: count("PRAGMA page_count")? * count("PRAGMA page_size")?,
+            faults,
+        })
+    })
+}
+
+fn lines(db: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = db.prepare(sql)?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Gives every job as a line of JSON: `owner`, `request` (the body of `POST /execute`, until the job has ended) and `job`
+/// (the reply to `GET /jobs/ID`). Returns how many there are.
+///
+/// # Errors
+/// CONFIG, if it is not a store of this version; STORE, if it cannot be read; or that of `each`.
+pub fn export<E: From<Error>>(
+    path: &Path,
+    mut each: impl FnMut(&str) -> Result<(), E>,
+) -> Result<u64, E> {
+    let database = Database::existing(path)?;
+    let mut given = Ok(());
+    let count = database.read("be read", |db| {
+        let mut statement = db.prepare(
+            "SELECT jobs.owner, jobs.id, jobs.status, jobs.created_at, requests.body, results.body FROM jobs \
+             LEFT JOIN requests ON requests.seq = jobs.seq LEFT JOIN results ON results.seq = jobs.seq \
+             ORDER BY jobs.seq",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut count = 0;
+        while given.is_ok()
+            && let Some(row) = rows.next()?
+        {
+            given = each(&line(row)?);
+            count += 1;
+        }
+        Ok(count)
+    })?;
+    given.map(|()| count)
+}
+
+fn line(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
+    let text = |value: Option<Vec<u8>>| value.map(|it| String::from_utf8_lossy(&it).into_owned());
+    let quoted = |value: String| serde_json::Value::from(value).to_string();
+    let job = match text(row.get(5)?) {
+        Some(job) => job,
+        None => {
+            let (id, status) = (quoted(row.get(1)?), quoted(row.get(2)?));
+            format!(r#"{{"job_id":{id},"status":{status},"created_at":{}}}"#, row.get::<_, i64>(3)?)
+        }
+    };
+    let request = text(row.get(4)?).unwrap_or_else(|| "null".to_string());
+    Ok(format!("{{\"owner\":{},\"request\":{request},\"job\":{job}}}", quoted(row.get(0)?)))
+}
+
+/// Copies the store, as it is at one moment, to a new file of mode 0600. The copy has another name: a key that names this
+/// store may have been used after the copy was made, and is refused there unless it is known.
+///
+/// # Errors
+/// CONFIG, if it is not a store of this version, or if the target exists; STORE, if the copy could not be made.
+pub fn backup(path: &Path, target: &Path) -> Result<(), Error> {
+    let database = Database::existing(path)?;
+    // Made here, so that it never has another mode; SQLite takes an empty file as a new one.
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
+    made.map_err(|error| unusable(target, error))?;
+    let name = target.to_str().ok_or_else(|| unusable(target, "its path is not UTF-8"))?;
+    let copied = database.read("be copied", |db| db.execute("VACUUM INTO ?1", [name]).map(|_| ()));
+    let named = copied.and_then(|()| {
+        let random = Name::random()?;
+        let db = Database::existing(target)?.connect()?;
+        Name::change(&db, &random).map_err(|error| failed(target, "be named", &error))
+    });
+    if named.is_err() {
+        let _ = std::fs::remove_file(target);
+    }
+    named
+}
+
+/// Gives the room of removed jobs back to the disk. Returns the size of the file before and after, in bytes.
+///
+/// # Errors
+/// CONFIG, if it is not a store of this version; STORE, if it could not be rewritten.
+pub fn compact(path: &Path) -> Result<(u64, u64), Error> {
+    let database = Database::existing(path)?;
+    let db = database.connect()?;
+    let size = || std::fs::metadata(path).map_or(0, |data| data.len());
+    let before = size();
+    db.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+        .map_err(|error| failed(path, "be compacted", &error))?;
+    Ok((before, size()))
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#![forbid(unsafe_code)]
+//! Durable jobs: [`Stored`] is a backend around a backend. A job is on disk before its id is told, and again before it
+//! starts; its end is on disk before it is reported. Everything else goes to the inner backend as it comes.
+//!
+//! `stored.rs` is the trait, `submit.rs` takes jobs, `dispatch.rs` starts them by turns and saves their ends, `tick.rs`
+//! does what time brings, `writer.rs` commits, `rows.rs` and `keys.rs` have the statements, `database.rs` the file.
+
+pub mod admin;
+mod clock;
+mod database;
+mod dispatch;
+mod keys;
+mod lease;
+mod live;
+mod recovery;
+mod retention;
+mod rows;
+mod shared;
+mod stored;
+mod submit;
+mod tick;
+mod writer;
+
+pub use retention::Retention;
+pub use shared::{StoreOptions, WallClock};
+pub use stored::Stored;

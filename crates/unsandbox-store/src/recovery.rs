@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What becomes of the jobs of a process that has ended: those that it ran are lost, and run again only if their
+//! submission said so.
+
+use crate::rows::{self, End};
+use rusqlite::{Connection, params};
+use std::sync::Arc;
+use unsandbox_protocol::{ExecutionResult, Job, Rerun, Status};
+
+/// A job is started so often at most: one that ends its server each time must not do so for ever.
+pub(crate) const ATTEMPTS_MAX: i64 = 5;
+
+/// A process that has used the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Process {
+    pub id: i64,
+}
+
+/// Enters this process.
+pub(crate) fn enter(db: &Connection, id: i64, since: i64) -> rusqlite::Result<()> {
+    let pid = i64::from(std::process::id());
+    let insert = "INSERT INTO processes (id, pid, since) VALUES (?1, ?2, ?3)";
+    db.execute(insert, params![id, pid, since]).map(|_| ())
+}
+
+/// The other processes that use the store, or have used it and are not cleared away.
+pub(crate) fn others(db: &Connection, own: i64) -> rusqlite::Result<Vec<Process>> {
+    let mut statement = db.prepare_cached("SELECT id FROM processes WHERE id <> ?1")?;
+    statement.query_map([own], |row| Ok(Process { id: row.get(0)? }))?.collect()
+}
+
+/// When a job is found to be lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub store_ms: i64,
+    pub unix_seconds: i64,
+}
+
+/// Clears a process away that has ended. Returns how many jobs it ran then.
+pub(crate) fn clear(db: &Connection, process: Process, now: Now) -> rusqlite::Result<usize> {
+    let mut statement = db.prepare(
+        "SELECT seq, id, language, detected, network_mode, created_at, rerun, attempts, cancel FROM jobs \
+         WHERE process = ?1 AND ended_ms IS NULL",
+    )?;
+    let lost = statement.query_map([process.id], |row| {
+        let mut job = Job::new(row.get::<_, String>(1)?, Status::Failed);
+        job.language = row.get(2)?;
+        job.detected_language = job.language.clone().filter(|_| row.get(3).unwrap_or(false));
+        job.network_mode = row.get(4)?;
+        job.created_at = row.get(5)?;
+        let rerun = Rerun::parse(&row.get::<_, String>(6)?).unwrap_or_default();
+        let (attempts, cancelled): (i64, bool) = (row.get(7)?, row.get(8)?);
+        Ok((row.get(0)?, job, rerun, attempts, cancelled))
+    })?;
+    let lost: Vec<(i64, Job, Rerun, i64, bool)> = lost.collect::<rusqlite::Result<_>>()?;
+    let count = lost.len();
+    for (seq, job, rerun, attempts, cancelled) in lost {
+        if rerun == Rerun::IfLost && attempts < ATTEMPTS_MAX && !cancelled {
+            let again = "UPDATE jobs SET status = 'pending', process = NULL WHERE seq = ?1";
+            db.prepare_cached(again)?.execute([seq])?;
+        } else {
+            let job = Arc::new(ended(job, rerun, attempts, now));
+            let (process, ended_ms) = (Some(process.id), now.store_ms);
+            rows::finish(db, &End { seq, job, process, ended_ms })?;
+        }
+    }
+    db.execute("DELETE FROM processes WHERE id = ?1", [process.id])?;
+    Ok(count)
+}
+
+fn ended(mut job: Job, rerun: Rerun, attempts: i64, now: Now) -> Job {
+    let mut result = ExecutionResult::new(Status::Failed);
+    let why = match rerun {
+        Rerun::Never => {
+            "it was not started again, because its submission did not say rerun: \"if_lost\"".into()
+        }
+        Rerun::IfLost => format!("it was started {attempts} times, and is not started again"),
+    };
+    result.error = Some(format!(
+        "the server ended while this job ran; its program may have run, wholly or in part; {why}"
+    ));
+    result.language.clone_from(&job.language);
+    result.detected_language.clone_from(&job.detected_language);
+    result.network_mode.clone_from(&job.network_mode);
+    result.job_id = Some(job.job_id.clone());
+    job.completed_at = Some(now.unix_seconds);
+    job.result = Some(Arc::new(result));
+    job
+}

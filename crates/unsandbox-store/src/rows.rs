@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The statements about jobs. Each is called in a transaction of the writer, or by a reader.
+
+use crate::keys::{self, Found, NewKey};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::Arc;
+use unsandbox_protocol::wire::{self, Shape};
+use unsandbox_protocol::{Error, Job, Owner, Rerun, Status};
+
+/// What a result counts for beside its bytes.
+const RESULT_OVERHEAD_BYTES: usize = 1024;
+
+/// A job that is to be saved before its id is told.
+#[derive(Clone, Debug)]
+pub(crate) struct NewJob {
+    pub job: Job,
+    pub owner: Owner,
+    pub rerun: Rerun,
+    pub key: Option<NewKey>,
+    /// The request, as the body of `POST /execute` has it.
+    pub request: Arc<[u8]>,
+}
+
+/// What became of a new job.
+#[derive(Debug)]
+pub(crate) enum Inserted {
+    New {
+        seq: i64,
+    },
+    /// The job of the first submission with its key.
+    Known {
+        job_id: String,
+    },
+    Refused(Error),
+}
+
+/// A job that waits, as a process that owns the queue takes it over.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub seq: i64,
+    pub owner: Owner,
+    pub job: Job,
+    pub rerun: Rerun,
+    pub request_bytes: u64,
+}
+
+/// A job with what is known of it from the outside.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub owner: Owner,
+    pub job: Job,
+}
+
+pub(crate) fn insert(db: &Connection, new: &NewJob) -> rusqlite::Result<Inserted> {
+    let NewJob { job, owner, rerun, key, request } = new;
+    if let Some(key) = key {
+        match keys::find(db, owner, key)? {
+            Found::Job(job_id) => return Ok(Inserted::Known { job_id }),
+            Found::Refused(error) => return Ok(Inserted::Refused(error)),
+            Found::Unknown => {}
+        }
+    }
+    let mut statement = db.prepare_cached(
+        "INSERT INTO jobs (id, owner, status, language, detected, network_mode, created_at, rerun, key, fingerprint, \
+         generation, request_bytes) VALUES (?1, ?2, 'pending', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    statement.execute(params![
+        job.job_id,
+        owner.0,
+        job.language,
+        job.detected_language.is_some(),
+        job.network_mode,
+        job.created_at.unwrap_or(0),
+        rerun.as_str(),
+        key.as_ref().map(|key| &key.key),
+        key.as_ref().map(|key| &key.fingerprint[..]),
+        key.as_ref().and_then(|key| key.generation),
+        request.len() as i64,
+    ])?;
+    let seq = db.last_insert_rowid();
+    let mut statement = db.prepare_cached("INSERT INTO requests (seq, body) VALUES (?1, ?2)")?;
+    statement.execute(params![seq, &request[..]])?;
+    Ok(Inserted::New { seq })
+}
+
+/// Records that a process is about to run a job; false if it does not wait any more.
+pub(crate) fn start(db: &Connection, seq: i64, process: i64) -> rusqlite::Result<bool> {
+    let mut statement = db.prepare_cached(
+        "UPDATE jobs SET status = 'running', process = ?2, attempts = attempts + 1 WHERE seq = ?1 AND status = 'pending'",
+    )?;
+    Ok(statement.execute(params![seq, process])? == 1)
+}
+
+/// Puts a job back that was not run; its attempt does not count.
+pub(crate) fn put_back(db: &Connection, seq: i64, process: i64) -> rusqlite::Result<bool> {
+    let mut statement = db.prepare_cached(
+        "UPDATE jobs SET status = 'pending', process = NULL, attempts = attempts - 1 \
+         WHERE seq = ?1 AND process = ?2 AND ended_ms IS NULL",
+    )?;
+    Ok(statement.execute(params![seq, process])? == 1)
+}
+
+/// The end of a job.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub seq: i64,
+    pub job: Arc<Job>,
+    /// The process that ran it; `None` for one that did not run.
+    pub process: Option<i64>,
+    pub ended_ms: i64,
+}
+
+/// Saves the end of a job; false if it has another process, or has ended.
+pub(crate) fn finish(db: &Connection, end: &End) -> rusqlite::Result<bool> {
+    let End { seq, job, process, ended_ms } = end;
+    let body = wire::encode_job(job, Shape::Lean);
+    let mut statement = db.prepare_cached(
+        "UPDATE jobs SET status = ?2, started_at = ?3, completed_at = ?4, result_bytes = ?5, ended_ms = ?6, \
+         process = NULL WHERE seq = ?1 AND process IS ?7 AND ended_ms IS NULL",
+    )?;
+    let changed = statement.execute(params![
+        seq,
+        job.status.as_str(),
+        job.started_at,
+        job.completed_at,
+        (body.len() + RESULT_OVERHEAD_BYTES) as i64,
+        ended_ms,
+        process,
+    ])?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    db.prepare_cached("INSERT INTO results (seq, body) VALUES (?1, ?2)")?
+        .execute(params![seq, body.as_bytes()])?;
+    db.prepare_cached("DELETE FROM requests WHERE seq = ?1")?.execute([seq])?;
+    Ok(true)
+}
+
+/// The request of a job.
+pub(crate) fn request(db: &Connection, seq: i64) -> rusqlite::Result<Vec<u8>> {
+    let mut statement = db.prepare_cached("SELECT body FROM requests WHERE seq = ?1")?;
+    statement.query_row([seq], |row| row.get(0))
+}
+
+const COLUMNS: &str = "seq, id, owner, status, language, detected, network_mode, created_at, started_at, completed_at";
+
+/// The job with this id, with its result once it has ended.
+pub(crate) fn job(db: &Connection, job_id: &str) -> rusqlite::Result<Option<Stored>> {
+    let text = format!(
+        "SELECT {COLUMNS}, (SELECT body FROM results WHERE results.seq = jobs.seq) FROM jobs WHERE id = ?1"
+    );
+    let mut statement = db.prepare_cached(&text)?;
+    statement.query_row([job_id], stored).optional()
+}
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let mut job = job_of(row)?;
+    if let Some(body) = row.get::<_, Option<Vec<u8>>>(10)? {
+        job.result = result_in(body);
+    }
+    Ok(Stored { owner: Owner(row.get(2)?), job })
+}
+
+fn result_in(body: Vec<u8>) -> Option<Arc<unsandbox_protocol::ExecutionResult>> {
+    let mut result = wire::decode_job(body, 200).ok()?.into_result()?;
+    result.raw = None;
+    Some(Arc::new(result))
+}
+
+fn job_of(row: &Row<'_>) -> rusqlite::Result<Job> {
+    let mut job = Job::new(row.get::<_, String>(1)?, Status::parse(&row.get::<_, String>(3)?));
+    job.language = row.get(4)?;
+    job.detected_language = job.language.clone().filter(|_| row.get(5).unwrap_or(false));
+    job.network_mode = row.get(6)?;
+    job.created_at = Some(row.get(7)?);
+    job.started_at = row.get(8)?;
+    job.completed_at = row.get(9)?;
+    Ok(job)
+}
+
+/// The jobs of an owner that have not ended, the first submitted first.
+pub(crate) fn unfinished(db: &Connection, owner: &Owner) -> rusqlite::Result<Vec<Job>> {
+    let text =
+        format!("SELECT {COLUMNS} FROM jobs WHERE owner = ?1 AND ended_ms IS NULL ORDER BY seq");
+    let mut statement = db.prepare_cached(&text)?;
+    statement.query_map([&owner.0], job_of)?.collect()
+}
+
+/// All jobs that wait, the first submitted first.
+pub(crate) fn pending(db: &Connection) -> rusqlite::Result<Vec<Pending>> {
+    let text = format!(
+        "SELECT {COLUMNS}, rerun, request_bytes FROM jobs WHERE status = 'pending' AND ended_ms IS NULL ORDER BY seq"
+    );
+    let mut statement = db.prepare(&text)?;
+    let rows = statement.query_map([], |row| {
+        Ok(Pending {
+            seq: row.get(0)?,
+            owner: Owner(row.get(2)?),
+            job: job_of(row)?,
+            rerun: Rerun::parse(&row.get::<_, String>(10)?).unwrap_or_default(),
+            request_bytes: row.get::<_, i64>(11)?.unsigned_abs(),
+        })
+    })?;
+    rows.collect()
+}
+
+/// The jobs that another process was asked to cancel, and that have not ended.
+pub(crate) fn asked_to_cancel(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement =
+        db.prepare_cached("SELECT id FROM jobs WHERE cancel = 1 AND ended_ms IS NULL")?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Asks the process that has a job to cancel it.
+pub(crate) fn ask_to_cancel(db: &Connection, job_id: &str) -> rusqlite::Result<()> {
+    let mut statement =
+        db.prepare_cached("UPDATE jobs SET cancel = 1 WHERE id = ?1 AND ended_ms IS NULL")?;
+    statement.execute([job_id]).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unsandbox_protocol::{Artifact, ExecutionResult, Isolation, LimitKind, Usage};
+
+    /// A result in which every field has a value.
+    fn full_result() -> ExecutionResult {
+        let usage = Usage { cpu_time_ms: 1, peak_memory_bytes: 2, wall_time_ms: 3 };
+        let text = |text: &str| Some(text.to_string());
+        ExecutionResult {
+            success: false,
+            status: Status::Timeout,
+            stdout: vec![0, 0xff, b'a', b'\n'],
+            stderr: "é\u{0}".into(),
+            exit_code: Some(124),
+            signal: Some(9),
+            limit: Some(LimitKind::Wall),
+            error: text("it was too slow"),
+            language: text("python"),
+            detected_language: text("python"),
+            job_id: text("job_1"),
+            artifacts: vec![Artifact {
+                filename: "a/b.bin".into(),
+                kind: "file".into(),
+                content: (0..=255).collect(),
+                url: None,
+            }],
+            left_files: vec!["left".into()],
+            execution_mode: text("cold"),
+            network_mode: text("zerotrust"),
+            total_time_ms: Some(7),
+            usage: Some(usage),
+            compile: Some(usage),
+            truncated: true,
+            runtime: text("/usr/bin/python3"),
+            isolation: Some(Isolation {
+                level: "full".into(),
+                layers: vec!["a".into()],
+                missing: vec!["b".into()],
+            }),
+            raw: None,
+        }
+    }
+
+    #[test]
+    fn a_result_comes_back_from_the_disk_as_it_was() {
+        for result in [full_result(), ExecutionResult::new(Status::Failed)] {
+            let mut job = Job::new("job_1", result.status.clone());
+            job.result = Some(Arc::new(result.clone()));
+            let back = result_in(wire::encode_job(&job, Shape::Lean).into_bytes()).unwrap();
+            let given = ExecutionResult { job_id: back.job_id.clone(), ..result };
+            assert_eq!(*back, given);
+        }
+    }
+}

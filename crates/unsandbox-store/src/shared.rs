@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The state that callers, the writer and the ticks share.
+//!
+//! The lock of [`Live`] is never held while a sink is called, the disk is waited for, or the inner backend is called.
+
+use crate::clock::StoreClock;
+use crate::database::Database;
+use crate::keys::Name;
+use crate::lease::Lease;
+use crate::live::{Live, QueueLimits};
+use crate::recovery::Now;
+use crate::retention::Retention;
+use crate::writer::Writer;
+use std::fmt;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use unsandbox_protocol::limits::{
+    QUEUE_MAX, QUEUE_MAX_BYTES, STORE_RETENTION, STORE_RETENTION_MAX_BYTES,
+};
+use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::{Backend, Error, ErrorCode, EventSink, Owner};
+
+/// How long nothing is started after the store could not be written.
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+
+/// Work that may take a while.
+pub(crate) enum Task {
+    /// Hands a job to the inner backend that is on disk as running.
+    Start { job_id: String },
+    /// Answers a repeated submission with the job of the first.
+    Known { job_id: String, owner: Owner, sink: Arc<dyn EventSink> },
+}
+
+/// Unix milliseconds by the clock of the machine, which somebody may set.
+#[derive(Clone)]
+pub struct WallClock(pub Arc<dyn Fn() -> i64 + Send + Sync>);
+
+impl Default for WallClock {
+    fn default() -> Self {
+        WallClock(Arc::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        }))
+    }
+}
+
+impl fmt::Debug for WallClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WallClock")
+    }
+}
+
+/// Options of a store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Jobs that the inner backend runs at once.
+    pub places: usize,
+    /// Jobs of one owner that may wait.
+    pub queue_max: usize,
+    /// Bytes of the requests of all jobs that wait.
+    pub queue_bytes: u64,
+    /// How long results are kept, and how many bytes of them.
+    pub retention: Retention,
+    pub clock: WallClock,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions {
+            places: 1,
+            queue_max: QUEUE_MAX,
+            queue_bytes: QUEUE_MAX_BYTES,
+            retention: Retention { time: STORE_RETENTION, bytes: STORE_RETENTION_MAX_BYTES },
+            clock: WallClock::default(),
+        }
+    }
+}
+
+pub(crate) struct Shared {
+    pub inner: Arc<dyn Backend>,
+    pub options: StoreOptions,
+    pub database: Database,
+    pub writer: Writer,
+    pub clock: StoreClock,
+    /// The id of this process's lease.
+    pub process: i64,
+    pub process_lease: Mutex<Option<Lease>>,
+    pub queue_lease: Mutex<Option<Lease>>,
+    pub name: Mutex<Name>,
+    live: Mutex<Live>,
+    /// Signalled when a job ends, and when the ticks shall look again.
+    pub changed: Condvar,
+    /// Work that may take a while, for threads of its own; `None` after the close.
+    pub tasks: Mutex<Option<Sender<Task>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        inner: Arc<dyn Backend>,
+        options: StoreOptions,
+        opened: Opened,
+        tasks: Sender<Task>,
+    ) -> Shared {
+        let Opened { database, writer, clock, process, lease, name } = opened;
+        Shared {
+            inner,
+            options,
+            database,
+            writer,
+            clock,
+            process,
+            process_lease: Mutex::new(Some(lease)),
+            queue_lease: Mutex::new(None),
+            name: Mutex::new(name),
+            live: Mutex::default(),
+            changed: Condvar::new(),
+            tasks: Mutex::new(Some(tasks)),
+        }
+    }
+
+    pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+        lock(&self.live)
+    }
+
+    /// Has a task done; false after the close.
+    pub(crate) fn do_later(&self, task: Task) -> bool {
+        lock(&self.tasks).as_ref().is_some_and(|tasks| tasks.send(task).is_ok())
+    }
+
+    pub(crate) fn limits(&self) -> QueueLimits {
+        QueueLimits { jobs_each: self.options.queue_max, bytes: self.options.queue_bytes }
+    }
+
+    pub(crate) fn unix_seconds(&self) -> i64 {
+        (self.options.clock.0)() / 1_000
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { store_ms: self.clock.now_ms(), unix_seconds: self.unix_seconds() }
+    }
+
+    pub(crate) fn unknown(&self, job_id: &str) -> Error {
+        let shown: String = job_id.chars().take(80).collect();
+        let Retention { time, bytes } = self.options.retention;
+        Error::new(
+            ErrorCode::NotFound,
+            format!(
+                "there is no job {shown:?} for this key; a finished job is removed {} s after its end, or earlier \
+                 when all results exceed {} MB",
+                time.as_secs(),
+                bytes >> 20
+            ),
+        )
+    }
+}
+
+/// A store that was opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub database: Database,
+    pub writer: Writer,
+    pub clock: StoreClock,
+    pub process: i64,
+    pub lease: Lease,
+    pub name: Name,
+}

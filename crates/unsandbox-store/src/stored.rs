@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The backend around a backend.
+
+use crate::clock::StoreClock;
+use crate::database::{Database, unusable};
+use crate::keys::Name;
+use crate::lease;
+use crate::live::{Elsewhere, Stage};
+use crate::recovery;
+use crate::rows;
+use crate::shared::{Opened, Shared, StoreOptions, Task};
+use crate::tick::Ticks;
+use crate::writer::Writer;
+use rusqlite::OptionalExtension;
+use std::borrow::Cow;
+use std::fmt;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::{
+    Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Probe,
+    Request, Status, Submission, ValidRequest,
+};
+
+/// Threads for tasks, such as to hand a job to the inner backend, which may prepare it for some milliseconds.
+const TASKS_AT_ONCE: usize = 2;
+/// How long the ends of cancelled jobs may take at a close.
+const LAST_ENDS: Duration = Duration::from_secs(5);
+
+/// A backend that keeps listed jobs on disk, around one that runs them.
+pub struct Stored {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.shared.database.path();
+        f.debug_struct("Stored").field("path", &path).finish_non_exhaustive()
+    }
+}
+
+impl Stored {
+    /// Opens the store at `path`, which is made if it is missing, with mode 0600. Jobs that wait there are run; those of a
+    /// process that has ended are lost, or run again if their submission said so.
+    ///
+    /// # Errors
+    /// CONFIG, if the file cannot be the store; STORE, if it cannot be written.
+    pub fn open(
+        inner: Arc<dyn Backend>,
+        path: &Path,
+        options: StoreOptions,
+    ) -> Result<Stored, Error> {
+        let (sender, tasks) = channel();
+        let opened = open(path, &options)?;
+        let shared = Arc::new(Shared::new(inner, options, opened, sender));
+        let mut threads = Vec::new();
+        let tasks = Arc::new(Mutex::new(tasks));
+        for _ in 0..TASKS_AT_ONCE {
+            let (shared, tasks) = (shared.clone(), tasks.clone());
+            threads.push(spawn("unsandbox-tasks", move || do_tasks(&shared, &tasks))?);
+        }
+        let mut ticks = Ticks::new(shared.clone());
+        ticks.tick()?;
+        threads.push(spawn("unsandbox-ticks", move || ticks.run())?);
+        Ok(Stored { shared, threads: Mutex::new(threads) })
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    std::thread::Builder::new().name(name.to_string()).spawn(work).map_err(|error| {
+        Error::new(ErrorCode::Server, format!("a thread of the store could not start: {error}"))
+    })
+}
+
+fn do_tasks(shared: &Arc<Shared>, tasks: &Mutex<Receiver<Task>>) {
+    loop {
+        // The lock is held while waiting: the other thread waits for the lock instead.
+        let next = lock(tasks).recv();
+        match next {
+            Ok(Task::Start { job_id }) => shared.hand_over(&job_id),
+            Ok(Task::Known { job_id, owner, sink }) => shared.known(&job_id, &owner, &sink),
+            Err(_) => return,
+        }
+    }
+}
+
+fn open(path: &Path, options: &StoreOptions) -> Result<Opened, Error> {
+    let database = Database::create(path)?;
+    let mut id = [0; 8];
+    getrandom::fill(&mut id)
+        .map_err(|cause| Error::internal("no random numbers").with_cause(cause))?;
+    let process = i64::from_le_bytes(id) & i64::MAX;
+    let file = lease::process_file(path, process);
+    let lease = lease::take(&file).map_err(|error| unusable(&file, error))?;
+    let lease = lease.ok_or_else(|| Error::internal("another process has the same random id"))?;
+    let writer = Writer::start(&database)?;
+    let wall_ms = (options.clock.0)();
+    let random = Name::random()?;
+    let (name, saved_ms) = writer.write_now("enter this process", move |db| {
+        recovery::enter(db, process, wall_ms / 1_000)?;
+        let time = "SELECT value FROM meta WHERE name = 'time_ms'";
+        let saved_ms = db.query_row(time, [], |row| row.get(0)).optional()?;
+        Ok((Name::made(db, &random)?, saved_ms.unwrap_or(0)))
+    })?;
+    let clock = StoreClock::new(wall_ms, saved_ms);
+    Ok(Opened { database, writer, clock, process, lease, name })
+}
+
+impl Shared {
+    pub(crate) fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
+        let mut is_at_the_inner = false;
+        if let Some(active) = self.live().active.get(job_id) {
+            if active.owner != context.owner {
+                return Err(self.unknown(job_id));
+            }
+            match &active.stage {
+                Stage::Unsaved(job) => return Ok(Job::clone(job)),
+                Stage::Waiting | Stage::Starting => return Ok(active.job.clone()),
+                Stage::Handed => is_at_the_inner = true,
+                Stage::Ending => {}
+            }
+        }
+        let found = self.database.read("read a job", |db| rows::job(db, job_id))?;
+        let found = found.filter(|found| found.owner == context.owner);
+        let mut job = found.ok_or_else(|| self.unknown(job_id))?.job;
+        if is_at_the_inner && !job.status.is_terminal() {
+            // It may wait there for its turn.
+            if let Ok(now) = self.inner.get_job(job_id, context) {
+                let is_pending = now.status == Status::Pending;
+                job.status = if is_pending { Status::Pending } else { Status::Running };
+                job.started_at = now.started_at;
+            }
+        }
+        Ok(job)
+    }
+
+    pub(crate) fn watch(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        let mut live = self.live();
+        let active = live.active.get_mut(job_id);
+        if let Some(active) = active.filter(|it| !matches!(it.stage, Stage::Unsaved(_))) {
+            if active.owner != context.owner {
+                return Err(self.unknown(job_id));
+            }
+            let others = active.watchers.clone();
+            active.watchers.push(sink);
+            drop(live);
+            self.drop_unwanted(job_id, others);
+            return Ok(());
+        }
+        drop(live);
+        let job = self.get_job(job_id, context)?;
+        if job.status.is_terminal() {
+            sink.finished(Ok(job));
+            return Ok(());
+        }
+        // Another process has it. If it came to this one meanwhile, the next tick notices.
+        self.live().elsewhere.push(Elsewhere { job_id: job_id.to_string(), sink });
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Removes watchers that are no longer wanted, so that repeated calls do not accumulate. They are asked and dropped
+    /// without the lock.
+    fn drop_unwanted(&self, job_id: &str, mut watchers: Vec<Arc<dyn EventSink>>) {
+        watchers.retain(|watcher| !watcher.is_wanted());
+        if watchers.is_empty() {
+            return;
+        }
+        if let Some(active) = self.live().active.get_mut(job_id) {
+            active.watchers.retain(|it| !watchers.iter().any(|unwanted| Arc::ptr_eq(it, unwanted)));
+        }
+    }
+
+    /// Waits until nothing runs here and every end is on disk, or told from memory.
+    fn wait_until_idle(&self, until: Option<Instant>, over: impl Fn() -> bool) {
+        let mut live = self.live();
+        while !live.is_idle() && !over() {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return;
+            }
+            let pause = left.unwrap_or(Duration::MAX).min(Duration::from_secs(1));
+            live = self.changed.wait_timeout(live, pause).expect("no panic under this lock").0;
+        }
+    }
+
+    /// Starts nothing any more: another process may have the queue from now on.
+    fn begin_to_drain(&self) {
+        let given = {
+            let mut live = self.live();
+            live.draining = true;
+            live.has_queue = false;
+            live.give_up_waiting()
+        };
+        drop(given);
+        drop(lock(&self.queue_lease).take());
+    }
+
+    /// Cancels what runs.
+    fn cancel_all(self: &Arc<Self>) {
+        let running: Vec<String> = self.live().active.keys().cloned().collect();
+        for job_id in running {
+            self.cancel_by_id(&job_id, CancelReason::Stop);
+        }
+    }
+}
+
+impl Backend for Stored {
+    fn capabilities(&self) -> Capabilities {
+        // A job's standard input is read when it is submitted.
+        Capabilities::default()
+    }
+
+    fn validate<'a>(&self, request: Cow<'a, Request>) -> Result<ValidRequest<'a>, Error> {
+        self.shared.inner.validate(request)
+    }
+
+    fn check(&self, request: &ValidRequest<'_>) -> Result<(), Error> {
+        self.shared.inner.check(request)
+    }
+
+    fn key_store(&self) -> Option<String> {
+        Some(lock(&self.shared.name).to_string())
+    }
+
+    fn drain(&self, now: &CancelToken) {
+        self.shared.begin_to_drain();
+        let shared = Arc::downgrade(&self.shared);
+        let _guard = now.on_cancel(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.cancel_all();
+                shared.changed.notify_all();
+            }
+        });
+        self.shared.wait_until_idle(None, || now.is_cancelled());
+        self.shared.wait_until_idle(Some(Instant::now() + LAST_ENDS), || false);
+    }
+
+    fn submit(&self, submission: Submission<'static>, sink: Arc<dyn EventSink>) {
+        if !submission.listed {
+            return self.shared.inner.submit(submission, sink);
+        }
+        if let Err(error) = self.shared.accept(submission, &sink) {
+            sink.finished(Err(error));
+        }
+    }
+
+    fn watch(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        match self.shared.watch(job_id, context, sink.clone()) {
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                self.shared.inner.watch(job_id, context, sink).map_err(|_| error)
+            }
+            watched => watched,
+        }
+    }
+
+    fn cancel(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        match self.shared.watch(job_id, context, sink.clone()) {
+            Ok(()) => self.shared.cancel_by_id(job_id, CancelReason::Caller),
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                self.shared.inner.cancel(job_id, context, sink).map_err(|_| error)?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
+        match self.shared.get_job(job_id, context) {
+            // A synchronous run, which the inner backend keeps.
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                self.shared.inner.get_job(job_id, context).map_err(|_| error)
+            }
+            found => found,
+        }
+    }
+
+    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
+        let shared = &self.shared;
+        let owner = &context.owner;
+        let mut jobs = shared.database.read("list jobs", |db| rows::unfinished(db, owner))?;
+        let ends_unsaved = |job: &Job| {
+            let live = shared.live();
+            live.active.get(&job.job_id).is_some_and(|it| matches!(it.stage, Stage::Unsaved(_)))
+        };
+        jobs.retain(|job| !ends_unsaved(job));
+        for job in jobs.iter_mut().filter(|job| job.status == Status::Running) {
+            if let Ok(now) = shared.get_job(&job.job_id, context) {
+                (job.status, job.started_at) = (now.status, now.started_at);
+            }
+        }
+        jobs.retain(|job| !job.status.is_terminal());
+        Ok(jobs)
+    }
+
+    fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
+        self.shared.inner.languages(context)
+    }
+
+    fn languages_with_versions(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
+        self.shared.inner.languages_with_versions(context)
+    }
+
+    fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
+        self.shared.inner.validate_key(context)
+    }
+
+    fn health(&self, context: &CallContext) -> Result<Health, Error> {
+        self.shared.inner.health(context)
+    }
+
+    fn probe(&self, context: &CallContext) -> Result<Probe, Error> {
+        self.shared.inner.probe(context)
+    }
+
+    fn close(&self, grace: Duration) {
+        let shared = &self.shared;
+        shared.begin_to_drain();
+        shared.wait_until_idle(Some(Instant::now() + grace), || false);
+        shared.cancel_all();
+        shared.wait_until_idle(Some(Instant::now() + LAST_ENDS), || false);
+        shared.inner.close(Duration::ZERO);
+        shared.live().closed = true;
+        shared.changed.notify_all();
+        drop(lock(&shared.tasks).take());
+        for thread in lock(&self.threads).drain(..) {
+            let _ = thread.join();
+        }
+        self.leave();
+    }
+}
+
+impl Stored {
+    /// Gives the lease back, unless jobs are on disk as run by this process: the next process finds them lost.
+    fn leave(&self) {
+        let shared = &self.shared;
+        let Some(lease) = lock(&shared.process_lease).take() else { return };
+        let process = shared.process;
+        let left = shared.writer.write_now("leave the store", move |db| {
+            let ours = "SELECT count(*) FROM jobs WHERE process = ?1";
+            if db.query_row(ours, [process], |row| row.get::<_, i64>(0))? > 0 {
+                return Ok(false);
+            }
+            db.execute("DELETE FROM processes WHERE id = ?1", [process]).map(|_| true)
+        });
+        shared.writer.close();
+        if let Ok(true) = left {
+            let _ = std::fs::remove_file(lease::process_file(shared.database.path(), process));
+        }
+        drop(lease);
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
+    }
+}

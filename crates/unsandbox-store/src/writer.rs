@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The one thread that writes. Everything that waits when it looks is one transaction with one sync of the disk, so that
+//! many submissions at once cost hardly more than one.
+
+use crate::database::{Database, failed};
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::{Error, ErrorCode};
+
+/// Changes in one transaction.
+const BATCH_MAX: usize = 512;
+
+/// A change, and what to do once it is on disk or has failed.
+trait Change: Send {
+    /// May be called again, after its transaction was rolled back.
+    fn apply(&mut self, db: &Connection) -> rusqlite::Result<()>;
+    fn what(&self) -> &'static str;
+    fn done(self: Box<Self>, outcome: Result<(), Error>);
+}
+
+struct Write<T, A, D> {
+    what: &'static str,
+    apply: A,
+    value: Option<T>,
+    done: D,
+}
+
+impl<T, A, D> Change for Write<T, A, D>
+where
+    T: Send,
+    A: FnMut(&Connection) -> rusqlite::Result<T> + Send,
+    D: FnOnce(Result<T, Error>) + Send,
+{
+    fn apply(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        self.value = Some((self.apply)(db)?);
+        Ok(())
+    }
+
+    fn what(&self) -> &'static str {
+        self.what
+    }
+
+    fn done(self: Box<Self>, outcome: Result<(), Error>) {
+        let Write { value, done, .. } = *self;
+        done(outcome.map(|()| value.expect("a change that is committed was applied")));
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    path: PathBuf,
+    changes: Mutex<Option<Sender<Box<dyn Change>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(crate) fn start(database: &Database) -> Result<Writer, Error> {
+        let (db, path) = (database.connect()?, database.path().to_path_buf());
+        let (sender, receiver) = channel();
+        let named = std::thread::Builder::new().name("unsandbox-store".to_string());
+        let thread = named.spawn({
+            let path = path.clone();
+            move || run(db, &path, &receiver)
+        });
+        let thread = thread.map_err(|error| {
+            Error::new(ErrorCode::Server, format!("the store's thread could not start: {error}"))
+        })?;
+        Ok(Writer { path, changes: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Applies a change in the next transaction. `done` is called by the writer's thread once it is on disk, or with
+    /// STORE. It must not wait for another change.
+    pub(crate) fn write<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        apply: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) {
+        let change: Box<dyn Change> = Box::new(Write { what, apply, value: None, done });
+        let changes = lock(&self.changes);
+        let refused = match &*changes {
+            Some(sender) => sender.send(change).err().map(|error| error.0),
+            None => Some(change),
+        };
+        drop(changes);
+        if let Some(change) = refused {
+            let text = format!("the store {} is closed", self.path.display());
+            change.done(Err(Error::new(ErrorCode::Store, text)));
+        }
+    }
+
+    /// The same, and waits for the outcome. Not for the writer's own thread.
+    pub(crate) fn write_now<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        apply: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = channel();
+        self.write(what, apply, move |outcome| {
+            let _ = sender.send(outcome);
+        });
+        receiver.recv().unwrap_or_else(|_| Err(Error::internal("the store's writer is gone")))
+    }
+
+    /// Writes what is waiting, and ends the thread.
+    pub(crate) fn close(&self) {
+        drop(lock(&self.changes).take());
+        if let Some(thread) = lock(&self.thread).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>) {
+    while let Ok(first) = changes.recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX
+            && let Ok(next) = changes.try_recv()
+        {
+            batch.push(next);
+        }
+        if let Err(error) = commit(&mut db, &mut batch) {
+            alone(&mut db, path, batch, error);
+        } else {
+            batch.into_iter().for_each(|change| change.done(Ok(())));
+        }
+    }
+}
+
+/// After a failure each change is tried by itself: a large one may find no room where small ones do.
+fn alone(db: &mut Connection, path: &Path, batch: Vec<Box<dyn Change>>, error: rusqlite::Error) {
+    let mut error = Some(error).filter(|_| batch.len() == 1);
+    for mut change in batch {
+        let outcome = match error.take() {
+            Some(error) => Err(error),
+            None => commit(db, std::slice::from_mut(&mut change)),
+        };
+        let outcome = outcome.map_err(|error| {
+            let error = failed(path, change.what(), &error);
+            log::error!("{error}");
+            error
+        });
+        change.done(outcome);
+    }
+}
+
+fn commit(db: &mut Connection, batch: &mut [Box<dyn Change>]) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for change in batch {
+        change.apply(&transaction)?;
+    }
+    transaction.commit()
+}
