@@ -97,9 +97,9 @@ fn parameters() -> Map<String, Value> {
             header(
                 COMPAT_HEADER,
                 "`0` asks for each thing once: no result at the root of a job beside `result`, no artifact under two keys, \
-                 and a stream either as text or as base64"
+                 and a stream either as text or as base64; any other value is as if it were absent"
                     .to_string(),
-                json!({"type": "string", "const": "0"}),
+                json!({"type": "string"}),
             ),
         ),
     ]);

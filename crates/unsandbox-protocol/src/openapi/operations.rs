@@ -32,6 +32,8 @@ struct Operation {
     body: Body,
     /// Parameters beside the options of `/run`, by the names of their components.
     parameters: &'static [&'static str],
+    /// The media type of its reply.
+    media: &'static str,
     /// The schemas of its reply; more than one where it depends on the request.
     reply: &'static [&'static str],
     replied: &'static str,
@@ -39,6 +41,7 @@ struct Operation {
     refused: &'static [u16],
 }
 
+const JSON: &str = "application/json";
 const EXECUTION: &str = "Execution";
 const JOBS: &str = "Jobs";
 const SERVER: &str = "Server";
@@ -64,6 +67,7 @@ const OPERATION: Operation = Operation {
     needs_key: true,
     body: Body::None,
     parameters: &[],
+    media: JSON,
     reply: &[],
     replied: "",
     refused: &[],
@@ -245,7 +249,7 @@ fn body(body: Body) -> Option<Value> {
     let json_of = |name| json!({"schema": reference(name)});
     let content = match body {
         Body::None => return None,
-        Body::Execute => json!({"application/json": json_of("ExecuteRequest")}),
+        Body::Execute => json!({JSON: json_of("ExecuteRequest")}),
         Body::Run => json!({
             "application/json": json_of("RunRequest"),
             "text/plain": {"schema": {"type": "string", "description": "source text of the program; its options are in the query"}},
@@ -259,7 +263,7 @@ fn responses(operation: &Operation) -> Map<String, Value> {
     let reply = json!({
         "description": operation.replied,
         "headers": {"x-unsandbox-features": {"$ref": "#/components/headers/Features"}},
-        "content": {"application/json": {"schema": any_of(operation.reply)}},
+        "content": {operation.media: {"schema": any_of(operation.reply)}},
     });
     responses.insert("200".to_string(), reply);
     let key: &[u16] = if operation.needs_key { &[401] } else { &[] };

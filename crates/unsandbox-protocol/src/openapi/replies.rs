@@ -81,7 +81,7 @@ const LAST: &[Member] = &[
     sometimes(
         "left_files",
         Kind::Texts,
-        "paths of files that the program made or changed in the working directory and nothing asked for, up to 100",
+        "paths of files that the program made or changed in the working directory and nothing asked for; of many, some",
     ),
     sometimes("isolation", Kind::Object("Isolation"), "what the jail was made of"),
 ];
@@ -258,14 +258,14 @@ pub(super) fn schemas() -> Map<String, Value> {
         &job,
     );
     add("JobEntry", "a job in a list", JOB_ENTRY);
-    add("JobList", "the jobs of a key", JOB_LIST);
+    add("JobList", "the list of a key's jobs", JOB_LIST);
     add(
         "CancelledJob",
-        "a job after a cancel, with the output that the program had written; as `Job` has its result",
+        "a job after a cancel, with the output that the program had written; its result stands as in `Job`",
         &cancelled,
     );
     add("Language", "a language that the server knows", LANGUAGE);
-    add("LanguageList", "the languages of a server", LANGUAGE_LIST);
+    add("LanguageList", "the list of a server's languages", LANGUAGE_LIST);
     add("KeyInfo", "what a key may ask of this server", KEY_INFO);
     add("Health", "what a server says that takes work", &[HEALTH_STATUS, HEALTH_STORE]);
     add("Unhealthy", "what a server says that takes no work, with the refusal", &unhealthy);

@@ -5,7 +5,8 @@ use super::*;
 use crate::backend::{Health, KeyInfo, LanguageInfo};
 use crate::isolation::Isolation;
 use crate::limits::LIMIT_TABLE;
-use crate::result::{Artifact, LimitKind, Usage};
+use crate::result::{Artifact, EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT, LimitKind, Usage};
+use crate::result_fields::RESULT_FIELDS;
 use crate::wire::{self, KeyLimits, OPTION_TABLE, OptionReach, Shape};
 use crate::{Error, ExecutionResult, Job, Status, ValidRequest};
 use std::borrow::Cow;
@@ -250,6 +251,14 @@ fn a_reply_that_is_not_described_is_noticed() {
         change(&mut value);
         assert!(checker.check(&value, &result).is_err(), "{value}");
     }
+}
+
+#[test]
+fn the_exit_codes_of_the_description_are_those_of_results() {
+    let field = RESULT_FIELDS.iter().find(|field| field.name == "exit_code").unwrap();
+    let numbers = field.means.split([' ', ',', ':']).filter_map(|word| word.parse().ok());
+    let numbers: Vec<i32> = numbers.filter(|number| *number != 128).collect();
+    assert_eq!(numbers, [EXIT_TIMEOUT, EXIT_LIMIT, EXIT_CANCELLED]);
 }
 
 /// Every string below `key` in a value.
