@@ -11,7 +11,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
-use unsandbox_protocol::openapi::{RefusalRow, refusals};
 use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
     ExecutionResult, Isolation, Job, LimitKind, Owner, Probe, Request, Status, Submission,
@@ -545,8 +544,9 @@ impl Reply {
     pub fn refused(&self, status: u16, word: &str) -> String {
         assert_eq!((self.status, self.text("error").as_str()), (status, word), "{self:?}");
         assert_eq!(self.json()["success"], false);
-        let is_described = |row: &RefusalRow| (row.http_status, row.wire) == (status, word);
-        assert!(refusals().iter().any(is_described), "{status} {word} is not in the document");
+        let mut rows = unsandbox_protocol::openapi::refusals().into_iter();
+        let is_described = rows.any(|row| (row.http_status, row.wire) == (status, word));
+        assert!(is_described, "{status} {word} is not in the OpenAPI document");
         assert!(self.head.contains("x-unsandbox-features: run-json, idempotency=process:"));
         self.text("message")
     }
