@@ -103,9 +103,11 @@ class Checker:
             yield f"{operation['operationId']} has no reply with status {exchange.status}"
             return
         yield from self._headers(described["headers"], exchange)
-        [(media, content)] = described["content"].items()
-        if exchange.reply_headers.get("content-type") != media:
-            yield f"the reply is {exchange.reply_headers.get('content-type')}, not {media}"
+        media = exchange.reply_headers.get("content-type", "")
+        content = described["content"].get(media)
+        if content is None:
+            yield f"the reply is {media!r}, not one of {list(described['content'])}"
+            return
         if exchange.method == "HEAD" or media != "application/json":
             return
         if "x-errors" in described:

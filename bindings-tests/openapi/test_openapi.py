@@ -109,6 +109,7 @@ WRONG = [
     (other(RUN, status=418), "418"),
     (other(RUN, target="/executed"), "no operation"),
     (other(RUN, reply_headers={"content-type": "application/json"}), "x-unsandbox-features"),
+    (other(RUN, reply_headers={"content-type": "text/plain", "x-unsandbox-features": ""}), "text/plain"),
     (other(RUN, headers={}), "no key"),
     (other(RUN, body=b'{"language": "bash"}'), "code"),
     (other(RUN, body=b'{"language": "bash", "code": "", "ttl": 901}'), "901"),

@@ -32,8 +32,6 @@ struct Operation {
     body: Body,
     /// Parameters beside the options of `/run`, by the names of their components.
     parameters: &'static [&'static str],
-    /// The media type of its reply.
-    media: &'static str,
     /// The schemas of its reply; more than one where it depends on the request.
     reply: &'static [&'static str],
     replied: &'static str,
@@ -67,7 +65,6 @@ const OPERATION: Operation = Operation {
     needs_key: true,
     body: Body::None,
     parameters: &[],
-    media: JSON,
     reply: &[],
     replied: "",
     refused: &[],
@@ -263,7 +260,7 @@ fn responses(operation: &Operation) -> Map<String, Value> {
     let reply = json!({
         "description": operation.replied,
         "headers": {"x-unsandbox-features": {"$ref": "#/components/headers/Features"}},
-        "content": {operation.media: {"schema": any_of(operation.reply)}},
+        "content": {JSON: {"schema": any_of(operation.reply)}},
     });
     responses.insert("200".to_string(), reply);
     let key: &[u16] = if operation.needs_key { &[401] } else { &[] };
