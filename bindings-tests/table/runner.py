@@ -16,9 +16,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from openapi import tour
+from openapi.exchanges import Recorder
 
 from . import coverage
 from .judge import Seen, judge
@@ -29,6 +33,8 @@ from .table import ENDPOINTS, FACES, Case, lines, load
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: A driver that is silent for so long hangs.
 SILENCE_SECONDS = 90
+#: Faces whose exchanges are recorded: bare HTTP, and a client of ours, which asks for replies of another shape.
+RECORDED = ("wire", "rust")
 
 
 @dataclass
@@ -60,6 +66,7 @@ def main() -> int:
     parser.add_argument("--endpoint", action="append", choices=ENDPOINTS)
     parser.add_argument("--case", help="only cases whose names have this text; a pipe separates several")
     parser.add_argument("--jobs", type=int, default=max(2, (os.cpu_count() or 2)), help="drivers at once")
+    parser.add_argument("--record", type=Path, help="an empty directory for what the server at http is asked and answers")
     parser.add_argument("--slow", type=int, default=1, help="factor for bounds of time, under valgrind")
     args = parser.parse_args()
     cases = load()
@@ -68,8 +75,26 @@ def main() -> int:
     drivers = drivers_of(args)
     with tempfile.TemporaryDirectory(prefix="unsandbox-cases-") as directory:
         with servers(args.bin / "unsandbox", Path(directory)) as running:
-            outcomes = run_all(cases, drivers, running, args)
+            with recorder(running, args.record) as http:
+                outcomes = run_all(cases, drivers, running, replace(running, http=http), args)
+                if args.record:
+                    outcomes.append(toured(http))
     return report(outcomes, cases, whole=not (args.case or args.face or args.endpoint))
+
+
+@contextmanager
+def recorder(running: Servers, directory: Path | None) -> Iterator[str]:
+    """The address of the server at http, or of what records its exchanges."""
+    if directory is None:
+        yield running.http
+        return
+    with Recorder(running.http, directory) as between:
+        yield between.url
+
+
+def toured(http: str) -> Outcome:
+    """The requests that the table has not; only what fails is counted."""
+    return Outcome("tour", "http", failed=dict(tour.failures(http)))
 
 
 def drivers_of(args: argparse.Namespace) -> dict[str, list[str]]:
@@ -87,7 +112,7 @@ def drivers_of(args: argparse.Namespace) -> dict[str, list[str]]:
     return {face: command for face, command in drivers.items() if command and face in wanted}
 
 
-def run_all(cases: list[Case], drivers: Mapping[str, list[str]], running: Servers, args: argparse.Namespace) -> list[Outcome]:
+def run_all(cases: list[Case], drivers: Mapping[str, list[str]], running: Servers, recorded: Servers, args: argparse.Namespace) -> list[Outcome]:
     machine = Machine.look(args.bin / "unsandbox")
     jobs = [
         (face, endpoint)
@@ -102,7 +127,8 @@ def run_all(cases: list[Case], drivers: Mapping[str, list[str]], running: Server
     panics = [case for case in cases if case.call.get("panic")]
 
     def one(job: tuple[str, str]) -> Outcome:
-        outcome = play(*job, drivers[job[0]], calm, running, machine, environment, args.slow)
+        at = recorded if job[0] in RECORDED else running
+        outcome = play(*job, drivers[job[0]], calm, at, machine, environment, args.slow)
         if job[0] == "c" and args.c_panicking:
             more = play(*job, [str(args.c_panicking)], panics, running, machine, environment, args.slow)
             outcome.passed += more.passed

@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openapi.checker import Checker
+from openapi.exchanges import Exchange
 from table.servers import FOREIGN_KEY, KEYS, PUBLIC_KEY, SECRET_KEY, built_command, child
 
+#: What a server gives and takes is as its document says, here too.
+CHECKER = Checker(json.loads((Path(__file__).resolve().parents[2] / "docs/openapi.json").read_text()))
 KEY = {"Authorization": f"Bearer {SECRET_KEY}"}
 #: The superset of both documents, in the order of their examples.
 RESULT = ["success", "stdout", "stderr", "exit_code", "error", "language", "job_id", "status", "artifacts",
@@ -40,6 +44,10 @@ class Server:
         response = connection.getresponse()
         text = response.read()
         connection.close()
+        sent = {name.lower(): value for name, value in {**KEY, **(headers or {})}.items()}
+        replied = {name.lower(): value for name, value in response.getheaders()}
+        exchange = Exchange(method, path, sent, data or b"", response.status, replied, text)
+        assert CHECKER.check(exchange) == []
         return response.status, json.loads(text)
 
     def still_serves(self) -> None:

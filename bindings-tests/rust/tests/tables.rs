@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tables of docs/ are the protocol's: compared here, written with `UNSANDBOX_UPDATE=1`.
+//! The tables of docs/ are the protocol's: compared here, written with `UNSANDBOX_UPDATE=1`. So are
+//! docs/openapi.json and its page.
 
+#[path = "tables/openapi_page.rs"]
+mod openapi_page;
+
+use openapi_page::{operations, schemas};
 use std::fs;
 use std::path::Path;
 use unsandbox::protocol::error::{ERROR_TABLE, Retry};
 use unsandbox::protocol::limits::{
     self, LIMIT_TABLE, TTL_DEFAULT_SECONDS, TTL_MAX_SECONDS, TTL_MIN_SECONDS,
 };
+use unsandbox::protocol::openapi;
 use unsandbox::protocol::wire::{OPTION_TABLE, OptionReach};
 
 #[test]
@@ -24,6 +30,17 @@ fn the_options_over_http_are_those_of_the_protocol() {
     compare("docs/reference/http.md", [("options", options())]);
 }
 
+#[test]
+fn the_openapi_document_is_the_protocols() {
+    let document = openapi::document();
+    let text = serde_json::to_string_pretty(&document).expect("JSON") + "\n";
+    keep("docs/openapi.json", &text);
+    compare(
+        "docs/reference/openapi.md",
+        [("operations", operations(&document)), ("schemas", schemas(&document))],
+    );
+}
+
 fn compare<const N: usize>(page: &str, tables: [(&str, String); N]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
     let committed = fs::read_to_string(&path).expect(page);
@@ -34,10 +51,17 @@ fn compare<const N: usize>(page: &str, tables: [(&str, String); N]) {
         let end = at + wanted[at..].find("<!-- end -->").expect("the table's end");
         wanted.replace_range(at..end, &table);
     }
+    keep(page, &wanted);
+}
+
+/// Compares a committed file with what it shall be, or writes it.
+fn keep(file: &str, wanted: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
     if std::env::var_os("UNSANDBOX_UPDATE").is_some() {
-        fs::write(&path, &wanted).expect("the page is writable");
+        fs::write(&path, wanted).expect("the file is writable");
     } else {
-        assert!(committed == wanted, "{page} is not up to date; run with UNSANDBOX_UPDATE=1");
+        let committed = fs::read_to_string(&path).expect(file);
+        assert!(committed == wanted, "{file} is not up to date; run with UNSANDBOX_UPDATE=1");
     }
 }
 

@@ -15,6 +15,7 @@ pub mod filename;
 pub mod isolation;
 pub mod language;
 pub mod limits;
+pub mod openapi;
 pub mod printable;
 pub mod request;
 pub mod result;

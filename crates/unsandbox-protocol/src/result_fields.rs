@@ -61,6 +61,8 @@ pub struct ResultField {
     pub group: Group,
     /// What a reply has instead of an unknown value.
     pub absent: Absent,
+    /// What it says, in a few words without a final stop.
+    pub means: &'static str,
     /// Gives its value in a result.
     pub get: fn(&ExecutionResult) -> FieldValue<'_>,
     /// A value of another kind, or beyond the field's range, is as if it were unknown.
@@ -68,13 +70,14 @@ pub struct ResultField {
 }
 
 macro_rules! field {
-    ($name:ident, $kind:ident, $group:ident, $absent:ident, $also:expr, $get:expr, $set:expr) => {
+    ($name:ident, $kind:ident, $group:ident, $absent:ident, $means:literal, $also:expr, $get:expr, $set:expr) => {
         ResultField {
             name: stringify!($name),
             also: &$also,
             kind: FieldKind::$kind,
             group: Group::$group,
             absent: Absent::$absent,
+            means: $means,
             get: $get,
             set: $set,
         }
@@ -82,12 +85,13 @@ macro_rules! field {
 }
 
 macro_rules! number {
-    ($name:ident, $group:ident, $absent:ident, $also:expr) => {
+    ($name:ident, $group:ident, $absent:ident, $means:literal, $also:expr) => {
         field!(
             $name,
             Number,
             $group,
             $absent,
+            $means,
             $also,
             |it| FieldValue::Number(it.$name.and_then(|value| value.try_into().ok())),
             |it, value| {
@@ -99,12 +103,13 @@ macro_rules! number {
 }
 
 macro_rules! text {
-    ($name:ident, $kind:ident, $group:ident, $absent:ident) => {
+    ($name:ident, $kind:ident, $group:ident, $absent:ident, $means:literal) => {
         field!(
             $name,
             $kind,
             $group,
             $absent,
+            $means,
             [],
             |it| FieldValue::Text(it.$name.as_deref()),
             |it, value| {
@@ -116,34 +121,69 @@ macro_rules! text {
 }
 
 macro_rules! flag {
-    ($name:ident, $group:ident) => {
-        field!($name, Flag, $group, Null, [], |it| FieldValue::Flag(it.$name), |it, value| {
-            let FieldValue::Flag(value) = value else { return };
-            it.$name = value;
-        })
+    ($name:ident, $group:ident, $means:literal) => {
+        field!(
+            $name,
+            Flag,
+            $group,
+            Null,
+            $means,
+            [],
+            |it| FieldValue::Flag(it.$name),
+            |it, value| {
+                let FieldValue::Flag(value) = value else { return };
+                it.$name = value;
+            }
+        )
     };
 }
 
 /// In the order in which they are written.
 pub const RESULT_FIELDS: &[ResultField] = &[
-    number!(exit_code, Outcome, Null, ["exitCode"]),
-    text!(error, Message, Outcome, Null),
-    text!(language, Word, Outcome, Null),
-    text!(detected_language, Word, Outcome, Omitted),
-    text!(execution_mode, Word, Run, Omitted),
-    text!(network_mode, Word, Run, Omitted),
+    number!(
+        exit_code,
+        Outcome,
+        Null,
+        "exit code of the program: 124 after its ttl, 137 after another limit, 128 and the number of a signal that ended it, -1 where there is none",
+        ["exitCode"]
+    ),
+    text!(
+        error,
+        Message,
+        Outcome,
+        Null,
+        "one sentence on why it did not succeed, or on what could not be collected"
+    ),
+    text!(language, Word, Outcome, Null, "name of the language that ran"),
+    text!(
+        detected_language,
+        Word,
+        Outcome,
+        Omitted,
+        "name of the language that was detected, where the request named none"
+    ),
+    text!(
+        execution_mode,
+        Word,
+        Run,
+        Omitted,
+        "`cold`, or `pooled` where the interpreter was started before the request came"
+    ),
+    text!(network_mode, Word, Run, Omitted, "the network mode of the run"),
     number!(
         total_time_ms,
         Run,
         Omitted,
+        "milliseconds from the submission to the end: queue, compiler and program",
         ["execution_time_ms", "execution_time", "executionTime", "duration_ms", "runtime_ms"]
     ),
-    number!(signal, Ours, Null, []),
+    number!(signal, Ours, Null, "number of the signal that ended the program", []),
     field!(
         limit,
         Word,
         Ours,
         Null,
+        "the limit that ended the program",
         [],
         |it| FieldValue::Text(it.limit.map(LimitKind::as_str)),
         |it, value| {
@@ -151,6 +191,10 @@ pub const RESULT_FIELDS: &[ResultField] = &[
             it.limit = value.and_then(LimitKind::parse);
         }
     ),
-    flag!(truncated, Ours),
-    text!(runtime, Word, Ours, Omitted),
+    flag!(
+        truncated,
+        Ours,
+        "whether a stream reached the limit of the output, and the rest of it is lost"
+    ),
+    text!(runtime, Word, Ours, Omitted, "path of the interpreter or compiler that was used"),
 ];

@@ -13,6 +13,7 @@ mod fair_semaphore;
 mod idempotency;
 mod keys;
 mod listen;
+mod openapi;
 mod pace;
 mod party;
 mod reply;

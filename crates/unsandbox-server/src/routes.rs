@@ -5,6 +5,7 @@
 use crate::admission::{self, Via};
 use crate::connections::{Exchange, Stage};
 use crate::idempotency::{fingerprint, parse_key};
+use crate::openapi::document;
 use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, ended};
 use crate::state::State;
@@ -53,6 +54,7 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/snapshots", get(snapshots))
         .route("/images", get(images))
         .route("/health", get(health))
+        .route("/openapi.json", get(document))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         // Inside `admit`, so that a request that panics is logged too.

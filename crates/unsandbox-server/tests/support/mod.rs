@@ -544,6 +544,9 @@ impl Reply {
     pub fn refused(&self, status: u16, word: &str) -> String {
         assert_eq!((self.status, self.text("error").as_str()), (status, word), "{self:?}");
         assert_eq!(self.json()["success"], false);
+        let mut rows = unsandbox_protocol::openapi::refusals().into_iter();
+        let is_described = rows.any(|row| (row.http_status, row.wire) == (status, word));
+        assert!(is_described, "{status} {word} is not in the OpenAPI document");
         assert!(self.head.contains("x-unsandbox-features: run-json, idempotency=process:"));
         self.text("message")
     }

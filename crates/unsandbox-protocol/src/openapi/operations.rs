@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The table of operations: path, method, what goes in, what comes out, and with which statuses it is refused. A test of
+//! the server compares it with the router.
+
+use super::refusals::component;
+use super::replies::any_of;
+use super::request::query_names;
+use super::schema::reference;
+use serde_json::{Map, Value, json};
+
+/// What the body of a request is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Body {
+    None,
+    /// JSON with the language.
+    Execute,
+    /// The program itself with options in the query, or JSON without the language.
+    Run,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Operation {
+    path: &'static str,
+    method: &'static str,
+    /// Its name in the vocabulary of all faces.
+    id: &'static str,
+    tag: &'static str,
+    /// What it does, without a final stop.
+    summary: &'static str,
+    /// Whether it needs a key, where the server has keys.
+    needs_key: bool,
+    body: Body,
+    /// Parameters beside the options of `/run`, by the names of their components.
+    parameters: &'static [&'static str],
+    /// The schemas of its reply; more than one where it depends on the request.
+    reply: &'static [&'static str],
+    replied: &'static str,
+    /// Statuses of refusals beside those of every operation.
+    refused: &'static [u16],
+}
+
+const JSON: &str = "application/json";
+const EXECUTION: &str = "Execution";
+const JOBS: &str = "Jobs";
+const SERVER: &str = "Server";
+const SERVICE: &str = "Service";
+
+/// Statuses with which a server may refuse any request.
+const EVERYWHERE: [u16; 6] = [403, 408, 413, 415, 500, 503];
+const SUBMISSION: &[u16] = &[400, 409, 412, 422, 429, 501, 507];
+const SUBMISSION_PARAMETERS: &[&str] = &["IdempotencyKey", "Compat"];
+const RESULT_OR_JOB: &[&str] = &["ExecutionResult", "SubmittedJob", "Job"];
+const JOB_ACCEPTED: &[&str] = &["SubmittedJob", "Job"];
+const SAID_JOB: &str =
+    "the job; one that ended already, which a repeated Idempotency-Key may name, with its result";
+const SAID_RESULT: &str =
+    "the result of the program, successful or not; a job where the request has `async: true`";
+
+const OPERATION: Operation = Operation {
+    path: "",
+    method: "get",
+    id: "",
+    tag: SERVER,
+    summary: "",
+    needs_key: true,
+    body: Body::None,
+    parameters: &[],
+    reply: &[],
+    replied: "",
+    refused: &[],
+};
+
+const SUBMIT: Operation = Operation {
+    method: "post",
+    tag: EXECUTION,
+    body: Body::Execute,
+    parameters: SUBMISSION_PARAMETERS,
+    reply: JOB_ACCEPTED,
+    replied: SAID_JOB,
+    refused: SUBMISSION,
+    ..OPERATION
+};
+
+const CANCEL: Operation = Operation {
+    path: "/jobs/{id}",
+    method: "delete",
+    id: "cancel_job",
+    tag: JOBS,
+    summary: "Cancels a job and waits for its end",
+    parameters: &["JobId", "Compat"],
+    reply: &["CancelledJob"],
+    replied: "the job, cancelled or as it had ended before",
+    refused: &[404, 507],
+    ..OPERATION
+};
+
+const OPERATIONS: &[Operation] = &[
+    Operation {
+        path: "/execute",
+        id: "execute",
+        summary: "Runs a program in a named language and waits for its result",
+        reply: RESULT_OR_JOB,
+        replied: SAID_RESULT,
+        ..SUBMIT
+    },
+    Operation {
+        path: "/execute/async",
+        id: "execute_async",
+        summary: "Submits a program in a named language as a job",
+        ..SUBMIT
+    },
+    Operation {
+        path: "/run",
+        id: "run",
+        summary: "Runs a program whose language the server detects, and waits for its result",
+        body: Body::Run,
+        reply: RESULT_OR_JOB,
+        replied: SAID_RESULT,
+        ..SUBMIT
+    },
+    Operation {
+        path: "/run/async",
+        id: "run_async",
+        summary: "Submits a program whose language the server detects as a job",
+        body: Body::Run,
+        ..SUBMIT
+    },
+    Operation {
+        path: "/jobs",
+        id: "list_jobs",
+        tag: JOBS,
+        summary: "Lists the jobs of the key that wait or run",
+        reply: &["JobList"],
+        replied: "the jobs",
+        ..OPERATION
+    },
+    Operation {
+        path: "/jobs/{id}",
+        id: "get_job",
+        tag: JOBS,
+        summary: "Gives a job, with its result once it has ended",
+        parameters: &["JobId", "Wait", "Compat"],
+        reply: &["Job"],
+        replied: "the job as it is now",
+        refused: &[400, 404, 507],
+        ..OPERATION
+    },
+    CANCEL,
+    Operation {
+        path: "/jobs/{id}/cancel",
+        method: "post",
+        id: "cancel_job_by_post",
+        summary: "Cancels a job, for clients that cannot send DELETE",
+        ..CANCEL
+    },
+    Operation {
+        path: "/languages",
+        id: "languages",
+        summary: "Lists the languages",
+        needs_key: false,
+        reply: &["LanguageList"],
+        replied: "those that run, and what to install for the others",
+        ..OPERATION
+    },
+    Operation {
+        path: "/keys/validate",
+        method: "post",
+        id: "validate_key",
+        summary: "Says whether the server takes the key, and what the key may ask for",
+        reply: &["KeyInfo"],
+        replied: "the key is taken",
+        ..OPERATION
+    },
+    Operation {
+        path: "/health",
+        id: "health",
+        summary: "Says whether the server takes work",
+        needs_key: false,
+        reply: &["Health"],
+        replied: "it takes work",
+        ..OPERATION
+    },
+    Operation {
+        path: "/openapi.json",
+        id: "openapi",
+        summary: "Gives this document",
+        reply: &["Document"],
+        replied: "the document",
+        ..OPERATION
+    },
+    list("/services", "list_services", "Gives an empty list of services", &["ServiceList"]),
+    list("/sessions", "list_sessions", "Gives an empty list of sessions", &["SessionList"]),
+    list("/snapshots", "list_snapshots", "Gives an empty list of snapshots", &["SnapshotList"]),
+    list("/images", "list_images", "Gives an empty list of images", &["ImageList"]),
+];
+
+/// A list that is empty here, for clients of the service.
+const fn list(
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    reply: &'static [&'static str],
+) -> Operation {
+    Operation { path, id, tag: SERVICE, summary, reply, replied: "an empty list", ..OPERATION }
+}
+
+pub(super) fn tags() -> Value {
+    json!([
+        {"name": EXECUTION, "description": "programs that run, and jobs that are submitted"},
+        {"name": JOBS, "description": "jobs that were submitted"},
+        {"name": SERVER, "description": "what the server says about itself"},
+        {"name": SERVICE, "description": "lists that the service has; they are empty here, for its clients"},
+    ])
+}
+
+pub(super) fn paths() -> Map<String, Value> {
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let item = paths.entry(operation.path).or_insert_with(|| json!({}));
+        item[operation.method] = described(operation);
+    }
+    paths
+}
+
+fn described(operation: &Operation) -> Value {
+    let mut parameters: Vec<_> = operation.parameters.iter().map(|name| name.to_string()).collect();
+    if operation.body == Body::Run {
+        parameters.extend(query_names());
+    }
+    let refer = |name: &String| json!({"$ref": format!("#/components/parameters/{name}")});
+    let mut described = json!({
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "parameters": parameters.iter().map(refer).collect::<Vec<_>>(),
+        "responses": responses(operation),
+        "security": if operation.needs_key { json!([{"bearer": []}, {"bearer": [], "timestamp": [], "signature": []}]) } else { json!([]) },
+    });
+    if let Some(body) = body(operation.body) {
+        described["requestBody"] = body;
+    }
+    described
+}
+
+fn body(body: Body) -> Option<Value> {
+    let json_of = |name| json!({"schema": reference(name)});
+    let content = match body {
+        Body::None => return None,
+        Body::Execute => json!({JSON: json_of("ExecuteRequest")}),
+        Body::Run => json!({
+            "application/json": json_of("RunRequest"),
+            "text/plain": {"schema": {"type": "string", "description": "source text of the program; its options are in the query"}},
+        }),
+    };
+    Some(json!({"required": true, "content": content}))
+}
+
+fn responses(operation: &Operation) -> Map<String, Value> {
+    let mut responses = Map::new();
+    let reply = json!({
+        "description": operation.replied,
+        "headers": {"x-unsandbox-features": {"$ref": "#/components/headers/Features"}},
+        "content": {JSON: {"schema": any_of(operation.reply)}},
+    });
+    responses.insert("200".to_string(), reply);
+    let key: &[u16] = if operation.needs_key { &[401] } else { &[] };
+    let mut statuses = [operation.refused, key, &EVERYWHERE].concat();
+    statuses.sort_unstable();
+    for status in statuses {
+        let mut refused = json!({"$ref": format!("#/components/responses/{}", component(status))});
+        if operation.path == "/health" && status == 503 {
+            refused = super::refusals::unhealthy();
+        }
+        responses.insert(status.to_string(), refused);
+    }
+    responses
+}
