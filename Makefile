@@ -65,7 +65,7 @@ soak:
 RIVALS := bubblewrap firejail
 # The other HTTP client in C; those in Python are installed by the part that uses them.
 CURL := libcurl4-openssl-dev
-# Names of parts (faces, cold, call, network, print, python) run only those.
+# Names of parts (faces, cold, call, network, server, print, python) run only those.
 PARTS ?=
 bench:
 	-scripts/packages $(RIVALS) $(CURL)

@@ -9,17 +9,19 @@ mod faces;
 mod network;
 mod print;
 mod python;
+mod server;
 
 use std::time::{Duration, Instant};
 use unsandbox::Error;
 
 type Part = fn() -> Result<(), Error>;
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("faces", faces::measure_all),
     ("cold", cold::measure_all),
     ("call", call::measure_all),
     ("network", network::measure_all),
+    ("server", server::measure_all),
     ("print", print::measure_all),
     ("python", python::measure_all),
 ];

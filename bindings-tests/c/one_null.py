@@ -30,6 +30,7 @@ TEXTS = {
     "method": b"languages",
     "json": b"{}",
     "policy": b"auto",
+    "rerun": b"if_lost",
     "name": b"memory_bytes",
     "directory": tempfile.gettempdir().encode(),
 }

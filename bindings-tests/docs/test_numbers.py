@@ -69,6 +69,9 @@ SOURCES = {
     "retries": ("crates/unsandbox/src/remote/mod.rs", r"retries: (\d+),", ""),
     "resolve": ("crates/unsandbox/src/builder.rs", r"resolve: Duration::from_secs\((\d+)\)", "s"),
     "connect": ("crates/unsandbox/src/builder.rs", r"connect: Duration::from_secs\((\d+)\)", "s"),
+    "store_retention": ("docs/limits.md", r"^\| finished jobs kept on disk by a server \| (\d+) hours", "hours"),
+    "store_retention_together": ("docs/limits.md", r"^\| finished jobs kept on disk by a server \|.*?(\d+) MB", "MB"),
+    "command_rust": ("crates/unsandbox-cli/Cargo.toml", r'^rust-version = "([\d.]+)"', ""),
     "rust": ("Cargo.toml", r'^rust-version = "([\d.]+)"', ""),
     "function_lines": ("clippy.toml", r"too-many-lines-threshold = (\d+)", ""),
     "cold": ("docs/speed.md", r"^unsandbox local: .*\+([\d.]+) ms", "ms"),
@@ -80,10 +83,11 @@ SOURCES = {
 STATED = [
     (
         "crates/unsandbox-cli/src/args.rs",
-        r"Limits: (\d+ MB) of request body, ttl (\d+ s), finished jobs kept for (\d+ minutes) and up to (\d+ MB)",
-        "body ttl_max retention retention_together",
+        r"Limits: (\d+ MB) of request body, ttl (\d+ s), finished jobs kept as",
+        "body ttl_max",
     ),
-    ("crates/unsandbox-cli/src/args.rs", r"remembered for (\d+ minutes), a long poll\n.* of at most (\d+ s)", "idempotency wait"),
+    ("crates/unsandbox-cli/src/args.rs", r"of a synchronous run for (\d+ minutes)\), a long poll .* of at most (\d+ s)", "idempotency wait"),
+    ("crates/unsandbox-cli/src/args.rs", r"keys are in the memory of the\nprocess: (\d+ minutes), (\d+ MB)", "retention retention_together"),
     ("crates/unsandbox-cli/src/args.rs", r"the first head of a connection has (\d+ s), later ones (\d+ s)", "head pause"),
     ("crates/unsandbox-cli/src/args.rs", r"A body has (\d+ s) without a\nbyte, (\d+ bytes)/s .* first (\d+ s), and (\d+ s) in all", "pause body_rate pause body_time"),
     ("crates/unsandbox-cli/src/args.rs", r"takes nothing of it for (\d+ s), or less than (\d+ bytes)/s", "reply_time reply_rate"),
@@ -99,9 +103,9 @@ STATED = [
     ("include/unsandbox.hpp", r"(\d+) to (\d+ seconds)\.", "ttl_min ttl_max"),
     ("python/unsandbox/_client.py", r"may run, (\d+) to (\d+); (\d+) unless given", "ttl_min ttl_max ttl_default"),
     ("python/unsandbox/_client.py", r"At most (\d+),\n +(\d+ MB) each, (\d+ MB) together", "input_files input_file input_files_together"),
-    ("README.md", r"Rust toolchain \(([\d.]+) or later\)", "rust"),
+    ("README.md", r"Rust toolchain \(([\d.]+) or later\)", "command_rust"),
     ("README.md", r"takes ([\d.]+ ms) longer in unsandbox than outside, and ([\d.]+ ms) longer in bubblewrap", "cold bubblewrap"),
-    ("CONTRIBUTING.md", r"Rust toolchain \(([\d.]+) or later\)", "rust"),
+    ("CONTRIBUTING.md", r"Rust toolchain \(([\d.]+) or later\)", "command_rust"),
     ("CONTRIBUTING.md", r"functions of at most (\d+)", "function_lines"),
     ("docs/comparison.md", r"\+([\d.]+ ms) \|.*\+([\d.]+ ms) \(bubblewrap\), \+([\d.]+ ms) \(firejail\)", "cold bubblewrap firejail"),
     ("docs/guides/artifacts.md", r"longer than (\d+ bytes)", "filename"),
@@ -130,12 +134,15 @@ STATED = [
     ),
     ("docs/guides/own-server.md", r"A reply: (\d+ s) of which nothing is taken, ([\d,]+ bytes)/s", "reply_time reply_rate"),
     ("docs/guides/own-server.md", r"has its place within (\d+ s)", "place"),
+    ("docs/guides/own-server.md", r"as a row of the file; beyond that 429 \| ([\d,]+) \|", "queue"),
+    ("docs/guides/own-server.md", r"of a synchronous one for (\d+ minutes)\nafter its end", "idempotency"),
     ("docs/guides/remote.md", r"`timeout` \| (\d+ s) for a question;.*and (\d+ s) \|", "question queue_time"),
     ("docs/guides/remote.md", r"`resolve_timeout` \| (\d+ s) \|", "resolve"),
     ("docs/guides/remote.md", r"`connect_timeout` \| (\d+ s) \|", "connect"),
     ("docs/guides/remote.md", r"`retries` \| (\d+) \|", "retries"),
     ("docs/guides/remote.md", r"`reply_max_bytes` \| (\d+ MB) \|", "reply"),
     ("docs/guides/remote.md", r"`job_threshold` \| (\d+ s) \|", "job_threshold"),
+    ("docs/limits.md", r"`run_async` for (\d+ hours) and up to ([\d,]+ MB)", "store_retention store_retention_together"),
     ("docs/limits.md", r"with its result, for (\d+ minutes), and all results together up to (\d+ MB)", "retention retention_together"),
     ("docs/guides/network.md", r"and\s+([\d,]+ MB) in both directions", "egress"),
     ("docs/reference/http.md", r"for (\d+ seconds) at most", "wait"),
@@ -148,7 +155,7 @@ STATED = [
     ("docs/troubleshooting.md", r"Raise `ttl`, up to (\d+)\.", "ttl_max"),
     ("docs/troubleshooting.md", r"`limits.output_bytes` \((\d+ MB)\)", "output"),
     ("docs/tutorial.md", r"may run for (\d+ seconds) unless", "ttl_default"),
-    ("docs/tutorial.md", r"Rust toolchain \(([\d.]+) or later\)", "rust"),
+    ("docs/tutorial.md", r"Rust toolchain \(([\d.]+) or later\)", "command_rust"),
 ]
 
 #: Numbers that are not limits: a page, and a pattern.
@@ -161,7 +168,7 @@ UNREAD = {f"docs/{it}.md" for it in ("compatibility", "faults", "languages", "na
 PAGES = ["README.md", *sorted(str(it.relative_to(ROOT)) for it in (ROOT / "docs").rglob("*.md"))]
 NUMBER = re.compile(r"(?<![\w.])(?:\d[\d,.]* (?:ms|s|seconds|minutes|hours|[KMG]B|bytes|characters|files)\b|ten minutes|\d{1,3}(?:,\d{3})+)")
 WORDS = {"ten": 10}
-UNITS = {"": 1, "files": 1, "bytes": 1, "ms": 0.001, "s": 1, "seconds": 1, "minutes": 60, "KB": 1 << 10, "MB": 1 << 20}
+UNITS = {"": 1, "files": 1, "bytes": 1, "ms": 0.001, "s": 1, "seconds": 1, "minutes": 60, "hours": 3600, "KB": 1 << 10, "MB": 1 << 20}
 
 
 def quantity(text: str) -> float:

@@ -37,7 +37,7 @@ def test_the_types_are_true_of_what_runs(tmp_path: Path) -> None:
     # What refuses a mistake when it runs, and is an error to a type checker before that.
     refusals = [r"unsandbox\..*\.__(await|a?enter|a?exit)__"]
     # It takes an alias of several literals for a union.
-    literals = [r"unsandbox\..*(IsolationLevel|IsolationPolicy|LimitKind|NetworkMode|Status)"]
+    literals = [r"unsandbox\..*(IsolationLevel|IsolationPolicy|LimitKind|NetworkMode|Rerun|Status)"]
     allowlist = tmp_path / "allowlist"
     allowlist.write_text("\n".join([*lazy, *refusals, *literals]))
     check("mypy.stubtest", "unsandbox", "--allowlist", str(allowlist))

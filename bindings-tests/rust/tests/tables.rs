@@ -191,6 +191,18 @@ fn bound_rows() -> Vec<(&'static str, String)> {
                 mb(limits::RETENTION_MAX_BYTES)
             ),
         ),
+        (
+            "finished jobs kept on disk by a server",
+            format!(
+                "{} hours, {} MB in all, by the same rule (`--retain`)",
+                limits::STORE_RETENTION.as_secs() / 3_600,
+                limits::STORE_RETENTION_MAX_BYTES >> 20
+            ),
+        ),
+        (
+            "requests of jobs that wait on its disk",
+            format!("{} MB (`--queue-bytes`)", limits::QUEUE_MAX_BYTES >> 20),
+        ),
     ]
 }
 

@@ -272,7 +272,7 @@ fn completed(active: &Active, end: &Result<Job, Error>, now: i64) -> Job {
     result.total_time_ms = Some(result.total_time_ms.unwrap_or(0).max(total_ms));
     Job {
         status: result.status.clone(),
-        started_at: end.as_ref().ok().and_then(|job| job.started_at),
+        started_at: end.as_ref().map_or(accepted.started_at, |job| job.started_at),
         completed_at: Some(now),
         result: Some(Arc::new(result)),
         ..accepted.clone()
@@ -293,7 +293,13 @@ impl EventSink for RunSink {
             self.is_accepted.store(true, Ordering::SeqCst);
             return;
         }
-        let sink = self.shared.live().active.get(&self.job_id).and_then(|it| it.sink.clone());
+        let mut live = self.shared.live();
+        let Some(active) = live.active.get_mut(&self.job_id) else { return };
+        if let Event::Started(job) = event {
+            (active.job.status, active.job.started_at) = (Status::Running, job.started_at);
+        }
+        let sink = active.sink.clone();
+        drop(live);
         if let Some(sink) = sink {
             sink.event(event);
         }

@@ -9,7 +9,7 @@ use unsandbox_protocol::backend::stopping;
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::turns::Turns;
 use unsandbox_protocol::{
-    CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Owner, Rerun,
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Owner, Rerun, Status,
 };
 
 /// Jobs at the inner backend beyond its places, so that each owner has one there whose turn it can be.
@@ -221,6 +221,7 @@ impl Live {
     pub(crate) fn wait_again(&mut self, job_id: &str, pause: Duration) {
         let Some(active) = self.active.get_mut(job_id) else { return };
         active.stage = Stage::Waiting;
+        (active.job.status, active.job.started_at) = (Status::Pending, None);
         let owner = active.owner.clone();
         self.waiting.put_back(&owner, job_id.to_string());
         self.pause_until = Some(Instant::now() + pause);

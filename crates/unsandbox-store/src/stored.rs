@@ -114,27 +114,25 @@ fn open(path: &Path, options: &StoreOptions) -> Result<Opened, Error> {
 impl Shared {
     pub(crate) fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
         let mut is_at_the_inner = false;
+        let mut active_job = None;
         if let Some(active) = self.live().active.get(job_id) {
             if active.owner != context.owner {
                 return Err(self.unknown(job_id));
             }
-            match &active.stage {
-                Stage::Unsaved(job) => return Ok(Job::clone(job)),
-                Stage::Waiting | Stage::Starting => return Ok(active.job.clone()),
-                Stage::Handed => is_at_the_inner = true,
-                Stage::Ending => {}
-            }
+            is_at_the_inner = matches!(active.stage, Stage::Handed);
+            active_job = Some(match &active.stage {
+                Stage::Unsaved(job) => Job::clone(job),
+                _ => active.job.clone(),
+            });
         }
-        let found = self.database.read("read a job", |db| rows::job(db, job_id))?;
-        let found = found.filter(|found| found.owner == context.owner);
-        let mut job = found.ok_or_else(|| self.unknown(job_id))?.job;
-        if is_at_the_inner && !job.status.is_terminal() {
-            // It may wait there for its turn.
-            if let Ok(now) = self.inner.get_job(job_id, context) {
-                let is_pending = now.status == Status::Pending;
-                job.status = if is_pending { Status::Pending } else { Status::Running };
-                job.started_at = now.started_at;
-            }
+        let Some(mut job) = active_job else {
+            let found = self.database.read("read a job", |db| rows::job(db, job_id))?;
+            let found = found.filter(|found| found.owner == context.owner);
+            return found.map(|found| found.job).ok_or_else(|| self.unknown(job_id));
+        };
+        // It may wait for its turn there, too.
+        if is_at_the_inner && let Ok(now) = self.inner.get_job(job_id, context) {
+            (job.status, job.started_at) = (now.status, now.started_at);
         }
         Ok(job)
     }
@@ -304,6 +302,7 @@ impl Backend for Stored {
             live.active.get(&job.job_id).is_some_and(|it| matches!(it.stage, Stage::Unsaved(_)))
         };
         jobs.retain(|job| !ends_unsaved(job));
+        // The disk says of each that was handed over that it runs.
         for job in jobs.iter_mut().filter(|job| job.status == Status::Running) {
             if let Ok(now) = shared.get_job(&job.job_id, context) {
                 (job.status, job.started_at) = (now.status, now.started_at);
