@@ -44,7 +44,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     };
     let engine = engine(&args, concurrency)?;
     check_isolation(&engine.probe(&CallContext::default())?, args.isolation)?;
-    let backend = store::around(engine, &args, places(&args))?;
+    let backend = store::around(engine, &args, programs_at_once(&args))?;
     let server = Server::new(backend.clone(), options).bind(&listen)?;
     let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
     let ring = server.keys();
@@ -86,7 +86,7 @@ fn engine(args: &ServeArgs, concurrency: usize) -> Result<Arc<dyn Backend>, Fail
 }
 
 /// Programs that run at once.
-fn places(args: &ServeArgs) -> usize {
+fn programs_at_once(args: &ServeArgs) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     // The engine's own default.
     args.concurrency.unwrap_or(2 * processors)
@@ -148,7 +148,7 @@ fn check_isolation(probe: &Probe, policy: IsolationPolicy) -> Result<(), Failure
 
 /// What a key may ask for, as `POST /keys/validate` says it.
 fn key_limits(args: &ServeArgs) -> KeyLimits {
-    let concurrency = places(args);
+    let concurrency = programs_at_once(args);
     let burst = concurrency.saturating_add(args.queue);
     KeyLimits {
         rate_per_minute: RATE_PER_MINUTE,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use unsandbox::Backend;
 use unsandbox_store::{Retention, StoreOptions, Stored, admin};
 
-/// What `--store` says for none.
+/// The word of `--store` for no file.
 const MEMORY: &str = "memory";
 const FILE: &str = "unsandbox.db";
 
@@ -22,7 +22,7 @@ pub(crate) fn is_memory(args: &ServeArgs) -> bool {
 pub(crate) fn around(
     engine: Arc<dyn Backend>,
     args: &ServeArgs,
-    places: usize,
+    concurrency: usize,
 ) -> Result<Arc<dyn Backend>, Failure> {
     if is_memory(args) {
         return Ok(engine);
@@ -35,7 +35,7 @@ pub(crate) fn around(
         })?,
     };
     let mut options = StoreOptions {
-        places,
+        concurrency,
         queue_max: args.queue,
         queue_bytes: args.queue_bytes,
         ..StoreOptions::default()

@@ -216,7 +216,7 @@ impl Engine {
                 return Err(closed());
             }
             let free = self.shared.concurrency.saturating_sub(jobs.running);
-            let waiting = jobs.queue.len() + jobs.accepting;
+            let waiting = jobs.queue.len_of(&record.owner) + jobs.accepting;
             if waiting >= self.shared.options.queue_max + free {
                 return Err(queue_full(waiting));
             }

@@ -12,7 +12,7 @@ pub struct EngineOptions {
     pub isolation: IsolationPolicy,
     /// The most executions at once; 0 means twice the number of processors.
     pub concurrency: usize,
-    /// The most executions in the queue.
+    /// The most executions of one owner in the queue.
     pub queue_max: usize,
     /// How long finished jobs are kept.
     pub retention: Duration,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A queue that is fair between the owners of what waits in it: it gives by turns, one of each owner, so that the first of
+//! A queue that is fair between the owners of its items: it gives by turns, one of each owner, so that the first of
 //! one owner never waits for more than one of each other owner.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// What waits, by its owner. The items of one owner keep their order.
+/// Items that wait, by their owner. The items of one owner keep their order.
 #[derive(Debug)]
 pub struct Turns<K, T> {
     waiting: HashMap<K, VecDeque<T>>,

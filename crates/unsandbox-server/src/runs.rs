@@ -3,6 +3,7 @@
 
 use crate::acceptance::Acceptance;
 use crate::access_log::Noted;
+use crate::budget::Reservation;
 use crate::idempotency::{Entry, Table};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,8 @@ pub(crate) struct Submitted {
     pub entry: Option<Arc<Entry>>,
     pub acceptance: Arc<Acceptance>,
     pub noted: Noted,
+    /// The memory of the request, until the backend has taken it.
+    pub memory: Mutex<Option<Arc<Reservation>>>,
 }
 
 impl Completion {
@@ -57,6 +60,7 @@ impl Completion {
 
 impl Submitted {
     fn close(&self, end: &End) {
+        drop(lock(&self.memory).take());
         if let Some(entry) = &self.entry {
             self.keys.ended(entry);
         }
@@ -87,6 +91,7 @@ impl EventSink for Completion {
         if let (Some(submitted), Event::Accepted(job)) = (&self.submitted, event) {
             submitted.noted.job(&job.job_id);
             submitted.acceptance.set(Ok(job.clone()));
+            drop(lock(&submitted.memory).take());
         }
     }
 

@@ -10,7 +10,7 @@ use crate::reply;
 use crate::runs::{Completion, End, Submitted, cancelled, ended};
 use crate::state::State;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use unsandbox_protocol::backend::{self, IdempotencyKey, stopping};
 use unsandbox_protocol::{
@@ -23,7 +23,7 @@ pub(crate) struct Order {
     pub owner: Owner,
     pub party: Party,
     pub request: ValidRequest<'static>,
-    /// The memory of the request, released when the backend has it.
+    /// The memory of the request, released when the backend has taken it.
     pub memory: Arc<Reservation>,
     /// Whether it is an asynchronous job, which is listed and not tied to its connection.
     pub listed: bool,
@@ -70,9 +70,11 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
             idempotency: stored_key,
             ..Submission::new(request)
         };
-        let (sink, end) = enter(state, &submission, entry, acceptance.clone(), noted.clone());
+        let accepting =
+            Accepting { entry, acceptance: acceptance.clone(), noted: noted.clone(), memory };
+        let (sink, end) = enter(state, &submission, accepting);
         // A task of its own: a key that is claimed has to get an answer, also after its client has left.
-        tokio::spawn(hand_over(state.clone(), party, submission, memory, sink));
+        tokio::spawn(hand_over(state.clone(), party, submission, sink));
         end
     });
     let job = acceptance.wait().await.inspect_err(|_| attachment.token = None)?;
@@ -80,23 +82,25 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
     Ok(Accepted { job, end, attachment })
 }
 
+/// The parts of the server that wait for the acceptance of a submission.
+struct Accepting {
+    entry: Option<Arc<Entry>>,
+    acceptance: Arc<Acceptance>,
+    noted: Noted,
+    memory: Arc<Reservation>,
+}
+
 /// Enters a submission into the list of runs, unless it outlives this process. The sink reports to that list, to the key and to the receiver.
 fn enter(
     state: &State,
     submission: &Submission<'static>,
-    entry: Option<Arc<Entry>>,
-    acceptance: Arc<Acceptance>,
-    noted: Noted,
+    accepting: Accepting,
 ) -> (Arc<Completion>, oneshot::Receiver<End>) {
+    let Accepting { entry, acceptance, noted, memory } = accepting;
     let is_stored = submission.listed && state.stores_jobs;
     let run = (!is_stored).then(|| state.runs.enter(submission.cancel.clone()));
-    Completion::new(Some(Submitted {
-        run,
-        keys: state.idempotency.clone(),
-        entry,
-        acceptance,
-        noted,
-    }))
+    let (keys, memory) = (state.idempotency.clone(), Mutex::new(Some(memory)));
+    Completion::new(Some(Submitted { run, keys, entry, acceptance, noted, memory }))
 }
 
 /// Hands a submission to the backend, on a worker thread: a backend may prepare the run before it returns. A submission
@@ -105,7 +109,6 @@ async fn hand_over(
     state: Arc<State>,
     party: Party,
     submission: Submission<'static>,
-    memory: Arc<Reservation>,
     sink: Arc<Completion>,
 ) {
     // Checked after the run is in the list: a stop either finds the run there or is seen here.
@@ -127,7 +130,6 @@ async fn hand_over(
         let events: Arc<dyn EventSink> = sink.clone();
         // Caught here, while the run is in the list. Whether the program ran is unknown.
         let submitted = catch_unwind(AssertUnwindSafe(|| state.backend.submit(submission, events)));
-        drop(memory);
         if submitted.is_err() {
             sink.finished(Err(reply::bug().with_may_have_run(true)));
         }

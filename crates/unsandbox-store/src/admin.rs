@@ -3,6 +3,7 @@
 
 use crate::database::{Database, failed, unusable};
 use crate::keys::Name;
+use crate::recovery;
 use rusqlite::Connection;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -74,24 +75,30 @@ pub fn export<E: From<Error>>(
     mut each: impl FnMut(&str) -> Result<(), E>,
 ) -> Result<u64, E> {
     let database = Database::existing(path)?;
-    let mut given = Ok(());
-    let count = database.read("be read", |db| {
-        let mut statement = db.prepare(
-            "SELECT jobs.owner, jobs.id, jobs.status, jobs.created_at, requests.body, results.body FROM jobs \
-             LEFT JOIN requests ON requests.seq = jobs.seq LEFT JOIN results ON results.seq = jobs.seq \
-             ORDER BY jobs.seq",
-        )?;
-        let mut rows = statement.query([])?;
-        let mut count = 0;
-        while given.is_ok()
-            && let Some(row) = rows.next()?
-        {
-            given = each(&line(row)?);
+    let (mut after, mut count) = (0, 0);
+    loop {
+        // Some at a time: a reader that takes long keeps the log of the database from being emptied.
+        let lines = database.read("be read", |db| lines_after(db, after))?;
+        let Some((last, _)) = lines.last() else { return Ok(count) };
+        after = *last;
+        for (_, line) in &lines {
+            each(line)?;
             count += 1;
         }
-        Ok(count)
-    })?;
-    given.map(|()| count)
+    }
+}
+
+const LINES_AT_ONCE: usize = 100;
+
+fn lines_after(db: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, String)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT jobs.owner, jobs.id, jobs.status, jobs.created_at, requests.body, results.body, jobs.seq FROM jobs \
+         LEFT JOIN requests ON requests.seq = jobs.seq LEFT JOIN results ON results.seq = jobs.seq \
+         WHERE jobs.seq > ?1 ORDER BY jobs.seq LIMIT ?2",
+    )?;
+    let rows =
+        statement.query_map([after, LINES_AT_ONCE as i64], |row| Ok((row.get(6)?, line(row)?)))?;
+    rows.collect()
 }
 
 fn line(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
@@ -108,30 +115,39 @@ fn line(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
     Ok(format!("{{\"owner\":{},\"request\":{request},\"job\":{job}}}", quoted(row.get(0)?)))
 }
 
-/// Copies the store, as it is at one moment, to a new file of mode 0600. The copy has another name: a key that names this
-/// store may have been used after the copy was made, and is refused there unless it is known.
+/// Copies the store, as it is at one moment, to a new file of mode 0600. What was submitted or run after that is not known
+/// there. So the copy has another name, by which keys that name this store are refused there unless they are known; and
+/// its jobs that have not ended are lost there: failed, and may have run, or run again if their submission said so.
 ///
 /// # Errors
 /// CONFIG, if it is not a store of this version, or if the target exists; STORE, if the copy could not be made.
 pub fn backup(path: &Path, target: &Path) -> Result<(), Error> {
     let database = Database::existing(path)?;
+    let mut name = target.file_name().unwrap_or_default().to_os_string();
+    name.push(".partial");
+    let partial = target.with_file_name(name);
     // Made here, so that it never has another mode; SQLite takes an empty file as a new one.
-    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
-    made.map_err(|error| unusable(target, error))?;
-    let name = target.to_str().ok_or_else(|| unusable(target, "its path is not UTF-8"))?;
-    let copied = database.read("be copied", |db| db.execute("VACUUM INTO ?1", [name]).map(|_| ()));
-    let named = copied.and_then(|()| {
-        let random = Name::random()?;
-        let db = Database::existing(target)?.connect()?;
-        Name::change(&db, &random).map_err(|error| failed(target, "be named", &error))
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
+    made.map_err(|error| unusable(&partial, error))?;
+    let copied = copy(&database, &partial).and_then(|()| {
+        // Fails if the target exists.
+        std::fs::hard_link(&partial, target).map_err(|error| unusable(target, error))
     });
-    if named.is_err() {
-        let _ = std::fs::remove_file(target);
-    }
-    named
+    let _ = std::fs::remove_file(&partial);
+    copied
 }
 
-/// Gives the room of removed jobs back to the disk. Returns the size of the file before and after, in bytes.
+fn copy(database: &Database, target: &Path) -> Result<(), Error> {
+    let name = target.to_str().ok_or_else(|| unusable(target, "its path is not UTF-8"))?;
+    database.read("be copied", |db| db.execute("VACUUM INTO ?1", [name]).map(|_| ()))?;
+    let random = Name::random()?;
+    let db = Database::existing(target)?.connect()?;
+    let changed = Name::change(&db, &random).and_then(|()| recovery::leave_all(&db));
+    changed.map_err(|error| failed(target, "be prepared", &error))
+}
+
+/// Gives the room of removed jobs back to the disk. It needs the size of the file once more meanwhile, and nothing can be
+/// written by others. Returns the size of the file before and after, in bytes.
 ///
 /// # Errors
 /// CONFIG, if it is not a store of this version; STORE, if it could not be rewritten.

@@ -33,13 +33,21 @@ impl Database {
     /// # Errors
     /// CONFIG, if it cannot be a store: another program's file, a later version's, or one that cannot be opened.
     pub(crate) fn create(path: &Path) -> Result<Database, Error> {
-        if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-            made.map_err(|error| unusable(path, error))?;
+        let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| unusable(path, error))?;
+        let mode = std::fs::metadata(directory).map_err(|error| unusable(path, error))?.mode();
+        if mode & 0o002 != 0 {
+            let text = format!("others may write to its directory (mode {:o})", mode & 0o7777);
+            return Err(unusable(path, text));
         }
-        for_this_user_alone(path).map_err(|error| unusable(path, error))?;
+        make_file(path, directory).map_err(|error| unusable(path, error))?;
         let database = Database::at(path);
         let mut db = database.connect()?;
+        // Before anything in the file is changed: it may be another program's.
+        check_application(&db, path)?;
+        for_this_user_alone(path).map_err(|error| unusable(path, error))?;
         db.pragma_update(None, "auto_vacuum", "INCREMENTAL")
             .map_err(|error| unusable(path, error))?;
         let mode = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
@@ -112,23 +120,24 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Makes the file with mode 0600, or gives that mode to one of this user that others may read: SQLite gives it to the
-/// files beside it.
-fn for_this_user_alone(path: &Path) -> io::Result<()> {
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let mode = file.metadata()?.mode();
-    if mode & 0o077 != 0 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        log::warn!("the store {} had the mode {:o}; it is 600 now", path.display(), mode & 0o777);
+/// Makes the file, with its name on disk. One that exists is not opened here: to close it would release the locks that
+/// SQLite has on it in this process.
+fn make_file(path: &Path, directory: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => File::open(directory)?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
-    sync_directory(path)
 }
 
-/// Puts the name of a new file on disk, too.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+/// Gives mode 0600 to a file that others may read; SQLite gives it to the files beside it.
+fn for_this_user_alone(path: &Path) -> io::Result<()> {
+    let mode = std::fs::metadata(path)?.mode();
+    if mode & 0o077 != 0 {
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        log::warn!("the store {} had the mode {:o}; it is 600 now", path.display(), mode & 0o777);
+    }
+    Ok(())
 }
 
 /// Applies the migrations that are missing, all or none: another process may be doing the same.

@@ -2,7 +2,7 @@
 //! Starts the jobs that wait, by turns between their owners, and saves their ends. A job is on disk as running before the
 //! inner backend gets it: a process that ends then never runs it twice.
 
-use crate::live::{Active, Stage};
+use crate::live::{Active, Ended, Stage};
 use crate::rows::{self, End};
 use crate::shared::{PAUSE, Shared, Task};
 use std::borrow::Cow;
@@ -18,12 +18,12 @@ use unsandbox_protocol::{
 };
 
 impl Shared {
-    /// Starts jobs while the inner backend has places.
+    /// Starts jobs while the inner backend may have more.
     pub(crate) fn dispatch(self: &Arc<Self>) {
         loop {
             let mut live = self.live();
-            let Some(job_id) = live.next(self.options.places, Instant::now()) else { return };
-            let Some(seq) = live.active.get(&job_id).map(|active| active.seq) else { continue };
+            let Some(job_id) = live.next(self.options.concurrency, Instant::now()) else { return };
+            let Some(seq) = live.active.get(&job_id).map(|active| active.seq) else { return };
             drop(live);
             let (shared, process) = (self.clone(), self.process);
             self.writer.write(
@@ -37,62 +37,53 @@ impl Shared {
     /// The start of a job is on disk, or could not be written.
     fn started(self: &Arc<Self>, job_id: &str, outcome: Result<bool, Error>) {
         let mut live = self.live();
+        let draining = live.draining;
         let Some(active) = live.active.get_mut(job_id) else { return };
         let (owner, bytes, cancelled) =
             (active.owner.clone(), active.request_bytes, active.cancelled);
         match outcome {
-            Ok(true) if cancelled.is_none() => {
-                active.stage = Stage::Handed;
+            Ok(true) => {
+                active.stage = Stage::Dispatched;
                 live.release(&owner, bytes);
                 drop(live);
-                if !self.do_later(Task::Start { job_id: job_id.to_string() }) {
-                    self.put_back(job_id);
+                if let Some(reason) = cancelled {
+                    self.ended(job_id, Ok(cancelled_job(reason)), true);
+                } else if !self.do_later(Task::Start { job_id: job_id.to_string() }) {
+                    self.requeue(job_id);
                 }
             }
-            Ok(true) => {
-                live.release(&owner, bytes);
-                drop(live);
-                let job = cancelled_job(cancelled.unwrap_or(CancelReason::Caller));
-                self.ended(job_id, Ok(job), true);
-            }
-            Ok(false) => {
-                // Another process has it.
-                live.unhand(&owner);
-                live.release(&owner, bytes);
-                let gone = live.active.remove(job_id);
-                drop(live);
-                drop(gone);
-                self.dispatch();
-            }
-            Err(_) => {
-                live.unhand(&owner);
+            Err(_) if !draining => {
+                live.undispatch(&owner, bytes);
                 live.wait_again(job_id, PAUSE);
+            }
+            // Another process has it, or will find it.
+            Ok(false) | Err(_) => {
+                live.undispatch(&owner, bytes);
+                live.release(&owner, bytes);
+                let given = live.give_up(job_id);
+                drop(live);
+                drop(given);
+                self.ended.notify_all();
+                self.dispatch();
             }
         }
     }
 
     /// Hands a job to the inner backend; on a thread of its own, since the backend may prepare the run.
-    pub(crate) fn hand_over(self: &Arc<Self>, job_id: &str) {
-        let Some((seq, owner, token)) = self
+    pub(crate) fn run(self: &Arc<Self>, job_id: &str) {
+        let found = self
             .live()
             .active
             .get(job_id)
-            .map(|active| (active.seq, active.owner.clone(), active.token.clone()))
-        else {
-            return;
-        };
+            .map(|active| (active.seq, active.owner.clone(), active.token.clone()));
+        let Some((seq, owner, token)) = found else { return };
         let sink = Arc::new(RunSink {
             shared: self.clone(),
             job_id: job_id.to_string(),
             is_accepted: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         });
-        let body = self.database.read("read a request", |db| rows::request(db, seq));
-        let request = body.and_then(|body| {
-            let request = wire::decode_request(&body)?.request;
-            ValidRequest::new(Cow::Owned(request))
-        });
-        let request = match request {
+        let request = match self.request_of(seq) {
             Ok(request) => request,
             Err(error) => return sink.finished(Err(error)),
         };
@@ -111,6 +102,15 @@ impl Shared {
         }
     }
 
+    /// The request of a job. STORE may pass; any other error is the end of the job.
+    fn request_of(&self, seq: i64) -> Result<ValidRequest<'static>, Error> {
+        let body = self.database.read("read a request", |db| rows::request(db, seq))?;
+        let body = body.ok_or_else(|| {
+            Error::internal("its request could not be read from the store; it was not run")
+        })?;
+        self.inner.validate(Cow::Owned(wire::decode_request(&body)?.request))
+    }
+
     /// The run of a job has ended, or was refused.
     fn ended(self: &Arc<Self>, job_id: &str, end: Result<Job, Error>, is_accepted: bool) {
         let is_passing = |error: &Error| {
@@ -118,90 +118,148 @@ impl Shared {
                 && !error.may_have_run()
         };
         if !is_accepted && end.as_ref().is_err_and(is_passing) {
-            return self.put_back(job_id);
+            return self.requeue(job_id);
         }
         let mut live = self.live();
         let draining = live.draining;
         let Some(active) = live.active.get_mut(job_id) else { return };
         let is_cancelled = end.as_ref().is_ok_and(|job| job.status == Status::Cancelled);
-        let stopped = is_cancelled && active.cancelled == Some(CancelReason::Stop);
-        if draining && stopped && active.rerun == Rerun::IfLost {
+        let is_stopped = is_cancelled && active.cancelled == Some(CancelReason::Stop);
+        if draining && is_stopped && active.rerun == Rerun::IfLost {
             drop(live);
-            return self.put_back(job_id);
+            return self.requeue(job_id);
         }
-        active.stage = Stage::Ending;
-        let (seq, owner) = (active.seq, active.owner.clone());
-        let job = Arc::new(completed(active, &end, self.unix_seconds()));
-        live.unhand(&owner);
+        let (owner, bytes) = (active.owner.clone(), active.request_bytes);
+        self.end(active, end, Some(self.process));
+        live.undispatch(&owner, bytes);
         live.ending += 1;
         drop(live);
-        let end = end.map(|_| Job::clone(&job));
-        let process = Some(self.process);
-        self.save(job_id, End { seq, job, process, ended_ms: self.clock.now_ms() }, end);
+        self.save(job_id);
         self.dispatch();
     }
 
+    /// Sets the end of a job, which is to be saved.
+    fn end(&self, active: &mut Active, end: Result<Job, Error>, process: Option<i64>) {
+        let job = Arc::new(completed(active, &end, self.unix_seconds()));
+        let report = end.map(|_| Job::clone(&job));
+        let end = End::new(active.seq, job, process, self.clock.now_ms());
+        active.stage = Stage::Ending(Box::new(Ended { end, report, is_reported: false }));
+    }
+
     /// Writes the end of a job, and then reports it.
-    pub(crate) fn save(self: &Arc<Self>, job_id: &str, end: End, told: Result<Job, Error>) {
-        let (shared, job_id, job) = (self.clone(), job_id.to_string(), end.job.clone());
+    fn save(self: &Arc<Self>, job_id: &str) {
+        let end = match self.live().active.get(job_id).map(|active| active.stage.clone()) {
+            Some(Stage::Ending(ended)) => ended.end,
+            _ => return,
+        };
+        let (shared, job_id) = (self.clone(), job_id.to_string());
         self.writer.write(
             "save a result",
             move |db| rows::finish(db, &end),
-            move |outcome| shared.saved(&job_id, job, &told, outcome),
+            move |outcome| shared.saved(&job_id, &outcome),
         );
     }
 
-    fn saved(
-        self: &Arc<Self>,
-        job_id: &str,
-        job: Arc<Job>,
-        told: &Result<Job, Error>,
-        outcome: Result<bool, Error>,
-    ) {
+    fn saved(self: &Arc<Self>, job_id: &str, outcome: &Result<bool, Error>) {
+        let (mut sinks, mut report, mut is_cancelled) = (Vec::new(), None, false);
         let mut live = self.live();
         live.ending -= 1;
-        let (mut gone, mut sinks) = (None, Vec::new());
-        if let Some(active) = live.active.get_mut(job_id) {
-            sinks = active.take_sinks();
-            // One that is not on disk is told from memory until the disk takes it.
-            active.stage = Stage::Unsaved(job);
+        live.retrying.remove(job_id);
+        if let Some(active) = live.active.get_mut(job_id)
+            && let Stage::Ending(ended) = &mut active.stage
+        {
+            is_cancelled = active.cancelled == Some(CancelReason::Caller);
+            // An end that the disk refuses is told from memory until it takes it.
+            if !matches!(outcome, Ok(false)) {
+                ended.is_reported = true;
+                report = Some(ended.report.clone());
+                sinks = active.take_sinks();
+            }
         }
-        if outcome.is_ok() {
-            gone = live.active.remove(job_id);
-        }
+        let given = match outcome {
+            Ok(_) => live.give_up(job_id),
+            Err(_) => {
+                live.unwritten.insert(job_id.to_string());
+                None
+            }
+        };
         drop(live);
-        drop(gone);
-        self.changed.notify_all();
-        sinks.into_iter().for_each(|sink| sink.finished(told.clone()));
+        drop(given);
+        self.ended.notify_all();
+        if let Some(report) = report {
+            sinks.into_iter().for_each(|sink| sink.finished(report.clone()));
+        }
+        // Another process has the job.
+        if matches!(outcome, Ok(false)) && is_cancelled {
+            self.ask_to_cancel(job_id);
+        }
     }
 
     /// Puts a job back into the queue that was not run, on the disk too.
-    fn put_back(self: &Arc<Self>, job_id: &str) {
-        let Some(seq) = self.live().active.get(job_id).map(|active| active.seq) else { return };
-        let (shared, process, job_id) = (self.clone(), self.process, job_id.to_string());
+    fn requeue(self: &Arc<Self>, job_id: &str) {
+        let mut live = self.live();
+        let draining = live.draining;
+        let Some(active) = live.active.get_mut(job_id) else { return };
+        active.stage = Stage::Requeueing;
+        let (seq, process, job_id) = (active.seq, self.process, job_id.to_string());
+        drop(live);
+        let shared = self.clone();
         self.writer.write(
-            "put a job back",
-            move |db| rows::put_back(db, seq, process),
-            move |outcome| shared.is_put_back(&job_id, outcome.is_ok_and(|changed| changed)),
+            "put a job back into the queue",
+            move |db| rows::requeue(db, seq, process, draining),
+            move |outcome| shared.requeued(&job_id, &outcome),
         );
     }
 
-    fn is_put_back(self: &Arc<Self>, job_id: &str, is_on_disk: bool) {
+    fn requeued(self: &Arc<Self>, job_id: &str, outcome: &Result<bool, Error>) {
         let mut live = self.live();
+        live.retrying.remove(job_id);
+        let draining = live.draining;
         let Some(active) = live.active.get(job_id) else { return };
         let (owner, bytes) = (active.owner.clone(), active.request_bytes);
-        live.unhand(&owner);
-        let mut gone = None;
-        if is_on_disk && !live.draining {
-            live.count(&owner, bytes);
-            live.wait_again(job_id, PAUSE);
-        } else {
+        let mut given = None;
+        match outcome {
+            Err(_) if !draining => {
+                live.unwritten.insert(job_id.to_string());
+            }
+            Ok(true) if !draining => {
+                live.unwritten.remove(job_id);
+                live.undispatch(&owner, bytes);
+                live.count(&owner, bytes);
+                live.wait_again(job_id, PAUSE);
+            }
             // A later process finds it: waiting, or as one that this process ran.
-            gone = live.active.remove(job_id);
+            _ => {
+                live.undispatch(&owner, bytes);
+                given = live.give_up(job_id);
+            }
         }
         drop(live);
-        drop(gone);
-        self.changed.notify_all();
+        drop(given);
+        self.ended.notify_all();
+    }
+
+    /// Tries the changes again that the disk has refused.
+    pub(crate) fn write_again(self: &Arc<Self>) {
+        let mut ends = Vec::new();
+        let mut requeues = Vec::new();
+        let mut live = self.live();
+        let due: Vec<String> = live.unwritten.difference(&live.retrying).cloned().collect();
+        for job_id in due {
+            match live.active.get(&job_id).map(|active| &active.stage) {
+                Some(Stage::Ending(_)) => ends.push(job_id.clone()),
+                Some(Stage::Requeueing) => requeues.push(job_id.clone()),
+                _ => {
+                    live.unwritten.remove(&job_id);
+                    continue;
+                }
+            }
+            live.retrying.insert(job_id);
+        }
+        live.ending += ends.len();
+        drop(live);
+        ends.iter().for_each(|job_id| self.save(job_id));
+        requeues.iter().for_each(|job_id| self.requeue(job_id));
     }
 
     /// Cancels a job of this process; elsewhere that of another.
@@ -210,9 +268,7 @@ impl Shared {
         let Some(active) = live.active.get_mut(job_id) else {
             drop(live);
             if reason != CancelReason::Stop {
-                let id = job_id.to_string();
-                let ask = move |db: &rusqlite::Connection| rows::ask_to_cancel(db, &id);
-                self.writer.write("ask for a cancel", ask, |_| {});
+                self.ask_to_cancel(job_id);
             }
             return;
         };
@@ -220,26 +276,29 @@ impl Shared {
             // It stays for a later process.
             Stage::Waiting if reason == CancelReason::Stop => {}
             Stage::Waiting => {
-                active.stage = Stage::Ending;
-                let (owner, bytes, seq) = (active.owner.clone(), active.request_bytes, active.seq);
-                let end = Ok(cancelled_job(reason));
-                let job = Arc::new(completed(active, &end, self.unix_seconds()));
-                live.waiting.retain(&owner, |waiting| waiting != job_id);
+                active.cancel(reason);
+                let (owner, bytes) = (active.owner.clone(), active.request_bytes);
+                self.end(active, Ok(cancelled_job(reason)), None);
                 live.release(&owner, bytes);
                 live.ending += 1;
                 drop(live);
-                let told = Ok(Job::clone(&job));
-                let ended_ms = self.clock.now_ms();
-                self.save(job_id, End { seq, job, process: None, ended_ms }, told);
+                self.save(job_id);
             }
-            Stage::Starting | Stage::Handed => {
-                active.cancelled.get_or_insert(reason);
+            Stage::Starting | Stage::Dispatched | Stage::Requeueing => {
+                active.cancel(reason);
                 let token = active.token.clone();
                 drop(live);
                 token.cancel_for(reason);
             }
-            Stage::Ending | Stage::Unsaved(_) => {}
+            Stage::Ending(_) => {}
         }
+    }
+
+    /// Asks the process that has a job to cancel it.
+    fn ask_to_cancel(&self, job_id: &str) {
+        let id = job_id.to_string();
+        let ask = move |db: &rusqlite::Connection| rows::ask_to_cancel(db, &id);
+        self.writer.write("ask for a cancel", ask, |_| {});
     }
 }
 

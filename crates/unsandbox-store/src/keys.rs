@@ -15,9 +15,7 @@ const RANDOM_BYTES: usize = 12;
 pub(crate) struct NewKey {
     pub key: String,
     pub fingerprint: [u8; 32],
-    /// The generation of this store that it names.
-    pub generation: Option<u32>,
-    /// Whether it may be new; otherwise it is refused unless it is known.
+    /// Whether a key that does not name this store may be new; otherwise it is refused unless it is known.
     pub may_be_new: bool,
 }
 
@@ -26,7 +24,8 @@ pub(crate) struct NewKey {
 pub(crate) enum Found {
     Job(String),
     Refused(Error),
-    Unknown,
+    /// It is a new one; with the generation of this store that it names.
+    Unknown(Option<u32>),
 }
 
 /// Finds the job of a key.
@@ -48,15 +47,17 @@ pub(crate) fn find(db: &Connection, owner: &Owner, key: &NewKey) -> rusqlite::Re
         }
         None => {}
     }
-    let is_whole = match key.generation {
+    let own = Name::read(db)?;
+    let generation = own.generation_of(&key.key);
+    let may_be_new = match generation {
         Some(generation) => generation >= whole_from(db, owner)?,
-        None => true,
+        None => key.may_be_new,
     };
-    if key.may_be_new && is_whole {
-        return Ok(Found::Unknown);
+    if may_be_new {
+        return Ok(Found::Unknown(generation));
     }
     let named = wire::store_of_key(&key.key).unwrap_or_default();
-    Ok(Found::Refused(wire::store_changed(named, &Name::read(db)?.to_string())))
+    Ok(Found::Refused(wire::store_changed(named, &own.to_string())))
 }
 
 fn whole_from(db: &Connection, owner: &Owner) -> rusqlite::Result<u32> {

@@ -3,6 +3,7 @@
 //! them back when a process ends, however it ends, and never while it is only slow or stopped. A lease by the clock would
 //! end for a stopped process whose programs go on.
 
+use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -33,8 +34,9 @@ fn beside(database: &Path, what: &str) -> PathBuf {
 /// Locks a file, which is made if it is missing; `None` if another process has it.
 pub(crate) fn take(path: &Path) -> io::Result<Option<Lease>> {
     let mut options = OpenOptions::new();
-    let file =
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let file = options.open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(Lease { _file: file })),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -43,10 +45,13 @@ pub(crate) fn take(path: &Path) -> io::Result<Option<Lease>> {
 }
 
 /// Whether a process that had this file locked has ended.
-pub(crate) fn is_free(path: &Path) -> bool {
+pub(crate) fn has_ended(path: &Path, pid: i64) -> bool {
     match File::open(path) {
         Ok(file) => file.try_lock().is_ok(),
-        // It is removed by the process itself as it ends.
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        // The process itself removes it as it ends, but somebody else may have done so.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            !Path::new("/proc").join(pid.to_string()).exists()
+        }
+        Err(_) => false,
     }
 }

@@ -4,7 +4,7 @@
 //! starts; its end is on disk before it is reported. Everything else goes to the inner backend as it comes.
 //!
 //! `stored.rs` is the trait, `submit.rs` takes jobs, `dispatch.rs` starts them by turns and saves their ends, `tick.rs`
-//! does what time brings, `writer.rs` commits, `rows.rs` and `keys.rs` have the statements, `database.rs` the file.
+//! is the periodic work, `writer.rs` commits, `rows.rs` and `keys.rs` have the statements, `database.rs` the file.
 
 pub mod admin;
 mod clock;

@@ -2,7 +2,8 @@
 //! What this process knows of the jobs that it queues and runs: who waits for them, how far they are, and the shares of
 //! the queue. The disk has the rest.
 
-use std::collections::HashMap;
+use crate::rows::End;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::stopping;
@@ -12,14 +13,16 @@ use unsandbox_protocol::{
     CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Owner, Rerun, Status,
 };
 
-/// Jobs at the inner backend beyond its places, so that each owner has one there whose turn it can be.
-const HANDED_BEYOND_PLACES: usize = 64;
+/// Jobs at the inner backend beyond its concurrency, so that each owner has one there whose turn it can be.
+const DISPATCHED_BEYOND: usize = 64;
+/// Requests of all jobs at the inner backend: beyond it none is dispatched.
+const DISPATCHED_MAX_BYTES: u64 = 256 << 20;
 
 /// A job that this process has in its queue, or runs.
 pub(crate) struct Active {
     pub seq: i64,
     pub owner: Owner,
-    /// As it was accepted.
+    /// As it was accepted, and with its start.
     pub job: Job,
     pub rerun: Rerun,
     pub request_bytes: u64,
@@ -29,7 +32,7 @@ pub(crate) struct Active {
     pub sink: Option<Arc<dyn EventSink>>,
     /// Further sinks that get its end.
     pub watchers: Vec<Arc<dyn EventSink>>,
-    /// A cancel that came while it was being started.
+    /// A cancel that came before its end.
     pub cancelled: Option<CancelReason>,
     /// Ends its run.
     pub token: CancelToken,
@@ -37,7 +40,7 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// A job that waits, and for which nobody waits yet.
+    /// A job that waits, and whose end nobody waits for yet.
     pub(crate) fn new(
         seq: i64,
         owner: Owner,
@@ -61,15 +64,16 @@ impl Active {
         }
     }
 
-    /// Those who wait for it, to be told while the job stays here.
+    /// All who get its end.
     pub(crate) fn take_sinks(&mut self) -> Vec<Arc<dyn EventSink>> {
         std::mem::take(&mut self.watchers).into_iter().chain(self.sink.take()).collect()
     }
-}
 
-impl Stage {
-    pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self, Stage::Waiting)
+    /// Records a cancel. That of a caller counts more than that of a stop, after which the job may run again.
+    pub(crate) fn cancel(&mut self, reason: CancelReason) {
+        if self.cancelled.is_none_or(|known| known == CancelReason::Stop) {
+            self.cancelled = Some(reason);
+        }
     }
 }
 
@@ -80,11 +84,21 @@ pub(crate) enum Stage {
     /// Its start is being written.
     Starting,
     /// The inner backend has it.
-    Handed,
+    Dispatched,
+    /// It was not run, which is being written.
+    Requeueing,
     /// Its end is being written.
-    Ending,
-    /// Its end could not be written: it is told from memory, and tried again.
-    Unsaved(Arc<Job>),
+    Ending(Box<Ended>),
+}
+
+/// The end of a job that is not on disk yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub end: End,
+    /// What its sinks get.
+    pub report: Result<Job, Error>,
+    /// It was reported: the disk refused it, and is tried again.
+    pub is_reported: bool,
 }
 
 /// A caller that waits for the end of a job that another process has.
@@ -111,15 +125,21 @@ pub(crate) struct QueueLimits {
 #[derive(Default)]
 pub(crate) struct Live {
     pub active: HashMap<String, Active>,
+    /// May name jobs that do not wait any more: they are passed over.
     pub waiting: Turns<Owner, String>,
-    /// What waits or is being accepted, by its owner.
+    /// Jobs that wait or are being accepted, by their owner.
     queued: HashMap<Owner, Share>,
     queued_bytes: u64,
     /// Jobs at the inner backend, or on their way there, by their owner.
-    handed_of: HashMap<Owner, usize>,
-    handed: usize,
+    dispatched_of: HashMap<Owner, usize>,
+    dispatched: usize,
+    dispatched_bytes: u64,
     /// Ends that are being written.
     pub ending: usize,
+    /// Jobs whose last change the disk has refused. Nothing is started before it takes them.
+    pub unwritten: BTreeSet<String>,
+    /// Those of them that are being tried again.
+    pub retrying: BTreeSet<String>,
     pub elsewhere: Vec<Elsewhere>,
     /// Whether this process owns the queue.
     pub has_queue: bool,
@@ -141,15 +161,18 @@ impl Live {
         if self.closed || self.draining {
             return Err(stopping());
         }
+        let most = limits.bytes - limits.bytes.div_ceil(4);
+        if bytes > most {
+            return Err(Error::argument(format!(
+                "the request has {bytes} bytes in the store; a job may have at most {most}, three quarters of \
+                 --queue-bytes of this server"
+            )));
+        }
         let mut share = self.queued.get(owner).copied().unwrap_or_default();
         share.jobs += 1;
         share.bytes += bytes;
         if share.jobs > limits.jobs_each {
-            let text = format!(
-                "{} jobs of this key wait for their turn, which is the limit; retry after 1 s",
-                limits.jobs_each
-            );
-            return Err(Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1_000));
+            return Err(queue_full(limits.jobs_each));
         }
         // An owner has at most three times what stays free, so that it never keeps all others out.
         let free = limits.bytes.checked_sub(self.queued_bytes + bytes);
@@ -184,35 +207,43 @@ impl Live {
         }
     }
 
-    /// The next job to start, if the inner backend may have one more: as many as it has places, and one for each owner
+    /// The next job to start, if the inner backend may have one more: as many as it runs at once, and one for each owner
     /// that has none there.
-    pub(crate) fn next(&mut self, places: usize, now: Instant) -> Option<String> {
+    pub(crate) fn next(&mut self, concurrency: usize, now: Instant) -> Option<String> {
         let paused = self.pause_until.is_some_and(|until| now < until);
-        if !self.has_queue || self.draining || paused {
+        let is_full = self.dispatched_bytes >= DISPATCHED_MAX_BYTES;
+        if !self.has_queue || self.draining || paused || is_full || !self.unwritten.is_empty() {
             return None;
         }
         self.pause_until = None;
-        let (handed, handed_of) = (self.handed, &self.handed_of);
-        let has_place = |owner: &Owner| {
-            let has_none = !handed_of.contains_key(owner);
-            handed < places || (has_none && handed < places + HANDED_BEYOND_PLACES)
-        };
-        let (owner, job_id) = self.waiting.pop_of(has_place)?;
-        *self.handed_of.entry(owner).or_default() += 1;
-        self.handed += 1;
-        if let Some(active) = self.active.get_mut(&job_id) {
+        loop {
+            let (dispatched, dispatched_of) = (self.dispatched, &self.dispatched_of);
+            let has_place = |owner: &Owner| {
+                let has_none = !dispatched_of.contains_key(owner);
+                let most = concurrency + if has_none { DISPATCHED_BEYOND } else { 0 };
+                dispatched < most
+            };
+            let (owner, job_id) = self.waiting.pop_of(has_place)?;
+            let active = self.active.get_mut(&job_id);
+            let Some(active) = active.filter(|it| matches!(it.stage, Stage::Waiting)) else {
+                continue;
+            };
             active.stage = Stage::Starting;
+            self.dispatched_bytes += active.request_bytes;
+            *self.dispatched_of.entry(owner).or_default() += 1;
+            self.dispatched += 1;
+            return Some(job_id);
         }
-        Some(job_id)
     }
 
-    /// A job is no longer at the inner backend.
-    pub(crate) fn unhand(&mut self, owner: &Owner) {
-        self.handed -= 1;
-        if let Some(count) = self.handed_of.get_mut(owner) {
+    /// A job is no longer at the inner backend, or on its way there.
+    pub(crate) fn undispatch(&mut self, owner: &Owner, bytes: u64) {
+        self.dispatched -= 1;
+        self.dispatched_bytes -= bytes;
+        if let Some(count) = self.dispatched_of.get_mut(owner) {
             *count -= 1;
             if *count == 0 {
-                self.handed_of.remove(owner);
+                self.dispatched_of.remove(owner);
             }
         }
     }
@@ -229,24 +260,37 @@ impl Live {
 
     /// Whether nothing is started, run or written.
     pub(crate) fn is_idle(&self) -> bool {
-        self.handed == 0 && self.ending == 0
+        self.dispatched == 0 && self.ending == 0
     }
 
-    /// Gives up the jobs that wait: another process will have them. Their watchers then wait for that one.
+    /// Gives a job up that another process has, or will find on the disk; those who wait for its end go on waiting. To be
+    /// dropped without the lock.
+    pub(crate) fn give_up(&mut self, job_id: &str) -> Option<Active> {
+        let mut active = self.active.remove(job_id)?;
+        self.unwritten.remove(job_id);
+        self.retrying.remove(job_id);
+        let sinks = active.take_sinks().into_iter();
+        self.elsewhere.extend(sinks.map(|sink| Elsewhere { job_id: job_id.to_string(), sink }));
+        Some(active)
+    }
+
+    /// Gives up all jobs that wait.
     pub(crate) fn give_up_waiting(&mut self) -> Vec<Active> {
-        let waiting = self.active.iter().filter(|(_, active)| active.stage.is_waiting());
+        let waiting =
+            self.active.iter().filter(|(_, active)| matches!(active.stage, Stage::Waiting));
         let ids: Vec<String> = waiting.map(|(job_id, _)| job_id.clone()).collect();
-        let mut given = Vec::new();
-        for job_id in ids {
-            let Some(mut active) = self.active.remove(&job_id) else { continue };
-            self.release(&active.owner, active.request_bytes);
-            let watchers = std::mem::take(&mut active.watchers).into_iter();
-            self.elsewhere.extend(watchers.map(|sink| Elsewhere { job_id: job_id.clone(), sink }));
-            given.push(active);
-        }
         self.waiting = Turns::default();
+        let given: Vec<Active> = ids.iter().filter_map(|job_id| self.give_up(job_id)).collect();
+        given.iter().for_each(|active| self.release(&active.owner, active.request_bytes));
         given
     }
+}
+
+/// The refusal of a job whose owner has as many in the queue as it may.
+pub(crate) fn queue_full(most: usize) -> Error {
+    let text =
+        format!("{most} jobs of this key wait for their turn, which is the limit; retry after 1 s");
+    Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1_000)
 }
 
 #[cfg(test)]
@@ -259,12 +303,20 @@ mod tests {
         Owner(name.to_string())
     }
 
+    fn wait(live: &mut Live, by: &str, job_id: &str) {
+        let job = Job::new(job_id, Status::Pending);
+        let active = Active::new(1, owner(by), job, Rerun::Never, 1);
+        live.active.insert(job_id.to_string(), active);
+        live.waiting.push(&owner(by), job_id.to_string());
+    }
+
     #[test]
     fn an_owner_never_fills_the_queue_for_the_others() {
         let mut live = Live::default();
         let (a, b) = (owner("a"), owner("b"));
         live.reserve(&a, 75, LIMITS).unwrap();
         assert_eq!(live.reserve(&a, 1, LIMITS).unwrap_err().code(), ErrorCode::RateLimited);
+        assert_eq!(live.reserve(&b, 76, LIMITS).unwrap_err().code(), ErrorCode::Argument);
         live.reserve(&b, 18, LIMITS).unwrap();
         live.release(&a, 75);
         for _ in 0..3 {
@@ -279,32 +331,43 @@ mod tests {
     #[test]
     fn each_owner_has_a_job_at_the_backend_whose_turn_it_can_be() {
         let mut live = Live { has_queue: true, ..Live::default() };
-        for index in 0..5 {
-            live.waiting.push(&owner("a"), format!("a{index}"));
-        }
+        (0..5).for_each(|index| wait(&mut live, "a", &format!("a{index}")));
         let next = |live: &mut Live| live.next(2, Instant::now());
         assert_eq!((next(&mut live), next(&mut live)), (Some("a0".into()), Some("a1".into())));
         assert_eq!(next(&mut live), None, "two places, and this owner has both");
-        live.waiting.push(&owner("b"), "b0".to_string());
-        live.waiting.push(&owner("b"), "b1".to_string());
+        ["b0", "b1"].iter().for_each(|job_id| wait(&mut live, "b", job_id));
         assert_eq!((next(&mut live), next(&mut live)), (Some("b0".into()), None));
-        live.unhand(&owner("a"));
+        live.undispatch(&owner("a"), 1);
         assert_eq!(next(&mut live), None, "two are left of three: both places are in use");
-        live.unhand(&owner("a"));
+        live.undispatch(&owner("a"), 1);
         assert_eq!((next(&mut live), next(&mut live)), (Some("a2".into()), None));
-        live.unhand(&owner("b"));
+        live.undispatch(&owner("b"), 1);
         assert_eq!(next(&mut live), Some("b1".into()), "it is the turn of the other owner");
     }
 
     #[test]
     fn nothing_is_started_without_the_queue_or_after_a_failure_of_the_store() {
         let mut live = Live::default();
-        live.waiting.push(&owner("a"), "a0".to_string());
+        wait(&mut live, "a", "a0");
         let now = Instant::now();
         assert_eq!(live.next(1, now), None);
         live.has_queue = true;
         live.pause_until = Some(now + Duration::from_secs(1));
         assert_eq!(live.next(1, now), None);
+        live.unwritten.insert("other".to_string());
+        assert_eq!(live.next(1, now + Duration::from_secs(1)), None);
+        live.unwritten.clear();
         assert_eq!(live.next(1, now + Duration::from_secs(1)), Some("a0".into()));
+    }
+
+    #[test]
+    fn a_job_that_does_not_wait_any_more_is_passed_over() {
+        let mut live = Live { has_queue: true, ..Live::default() };
+        ["a0", "a1", "a2"].iter().for_each(|job_id| wait(&mut live, "a", job_id));
+        live.active.get_mut("a0").unwrap().stage = Stage::Requeueing;
+        live.active.remove("a1");
+        assert_eq!(live.next(1, Instant::now()), Some("a2".into()));
+        live.undispatch(&owner("a"), 1);
+        assert!(live.is_idle());
     }
 }

@@ -14,6 +14,7 @@ pub(crate) const ATTEMPTS_MAX: i64 = 5;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Process {
     pub id: i64,
+    pub pid: i64,
 }
 
 /// Enters this process.
@@ -25,8 +26,16 @@ pub(crate) fn enter(db: &Connection, id: i64, since: i64) -> rusqlite::Result<()
 
 /// The other processes that use the store, or have used it and are not cleared away.
 pub(crate) fn others(db: &Connection, own: i64) -> rusqlite::Result<Vec<Process>> {
-    let mut statement = db.prepare_cached("SELECT id FROM processes WHERE id <> ?1")?;
-    statement.query_map([own], |row| Ok(Process { id: row.get(0)? }))?.collect()
+    let mut statement = db.prepare_cached("SELECT id, pid FROM processes WHERE id <> ?1")?;
+    statement.query_map([own], |row| Ok(Process { id: row.get(0)?, pid: row.get(1)? }))?.collect()
+}
+
+/// Makes all jobs that have not ended those of a process that has ended.
+pub(crate) fn leave_all(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "BEGIN IMMEDIATE; DELETE FROM processes; INSERT INTO processes (id, pid, since) VALUES (0, 0, 0); \
+         UPDATE jobs SET status = 'running', process = 0, attempts = attempts + 1 WHERE ended_ms IS NULL; COMMIT",
+    )
 }
 
 /// When a job is found to be lost.
@@ -36,8 +45,8 @@ pub(crate) struct Now {
     pub unix_seconds: i64,
 }
 
-/// Clears a process away that has ended. Returns how many jobs it ran then.
-pub(crate) fn clear(db: &Connection, process: Process, now: Now) -> rusqlite::Result<usize> {
+/// Ends or queues the jobs of a process that has ended. Returns how many it ran then.
+pub(crate) fn recover(db: &Connection, process: Process, now: Now) -> rusqlite::Result<usize> {
     let mut statement = db.prepare(
         "SELECT seq, id, language, detected, network_mode, created_at, rerun, attempts, cancel FROM jobs \
          WHERE process = ?1 AND ended_ms IS NULL",
@@ -59,18 +68,20 @@ pub(crate) fn clear(db: &Connection, process: Process, now: Now) -> rusqlite::Re
             let again = "UPDATE jobs SET status = 'pending', process = NULL WHERE seq = ?1";
             db.prepare_cached(again)?.execute([seq])?;
         } else {
-            let job = Arc::new(ended(job, rerun, attempts, now));
+            let job = Arc::new(ended(job, rerun, attempts, cancelled, now));
             let (process, ended_ms) = (Some(process.id), now.store_ms);
-            rows::finish(db, &End { seq, job, process, ended_ms })?;
+            rows::finish(db, &End::new(seq, job, process, ended_ms))?;
         }
     }
+    rows::announce(db)?;
     db.execute("DELETE FROM processes WHERE id = ?1", [process.id])?;
     Ok(count)
 }
 
-fn ended(mut job: Job, rerun: Rerun, attempts: i64, now: Now) -> Job {
+fn ended(mut job: Job, rerun: Rerun, attempts: i64, cancelled: bool, now: Now) -> Job {
     let mut result = ExecutionResult::new(Status::Failed);
     let why = match rerun {
+        _ if cancelled => "it was not started again, because it was cancelled".into(),
         Rerun::Never => {
             "it was not started again, because its submission did not say rerun: \"if_lost\"".into()
         }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 /// Jobs that are removed in one transaction.
 const REMOVED_AT_ONCE: usize = 500;
-
+/// Bytes of results that are removed in one transaction, beside the last one.
+const BYTES_AT_ONCE: i64 = 64 << 20;
 /// Pages of the file that are given back in one transaction: 8 MB.
-const PAGES_GIVEN_BACK: usize = 2_000;
+const PAGES_AT_ONCE: usize = 2_000;
 
 /// How long results are kept, and how many bytes of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,34 +20,46 @@ pub struct Retention {
     pub bytes: u64,
 }
 
-/// The results that have to go.
+/// Results that are to be removed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Overdue(Vec<i64>);
+pub(crate) struct Expired {
+    seqs: Vec<i64>,
+    bytes: i64,
+}
 
-impl Overdue {
+impl Expired {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.seqs.is_empty()
     }
 
     /// Whether there may be more.
     pub(crate) fn is_full(&self) -> bool {
-        self.0.len() >= REMOVED_AT_ONCE
+        self.seqs.len() >= REMOVED_AT_ONCE || self.bytes >= BYTES_AT_ONCE
+    }
+
+    fn add(&mut self, seq: i64, bytes: i64) {
+        self.seqs.push(seq);
+        self.bytes += bytes;
     }
 }
 
-/// Looks for results that have to go; by a reader, as mostly there are none.
-pub(crate) fn overdue(db: &Connection, keep: Retention, now_ms: i64) -> rusqlite::Result<Overdue> {
+/// Looks for results that are to be removed; by a reader, as mostly there are none.
+pub(crate) fn expired(db: &Connection, keep: Retention, now_ms: i64) -> rusqlite::Result<Expired> {
     let time = i64::try_from(keep.time.as_millis()).unwrap_or(i64::MAX);
     let mut statement = db.prepare_cached(
-        "SELECT seq FROM jobs WHERE ended_ms IS NOT NULL AND ended_ms <= ?1 ORDER BY ended_ms LIMIT ?2",
+        "SELECT seq, result_bytes FROM jobs WHERE ended_ms IS NOT NULL AND ended_ms <= ?1 ORDER BY ended_ms",
     )?;
-    let limit = REMOVED_AT_ONCE as i64;
-    let old = statement.query_map(params![now_ms.saturating_sub(time), limit], |row| row.get(0))?;
-    let old: Vec<i64> = old.collect::<rusqlite::Result<_>>()?;
-    if old.is_empty() { over_the_bytes(db, keep.bytes) } else { Ok(Overdue(old)) }
+    let mut rows = statement.query([now_ms.saturating_sub(time)])?;
+    let mut expired = Expired::default();
+    while !expired.is_full()
+        && let Some(row) = rows.next()?
+    {
+        expired.add(row.get(0)?, row.get(1)?);
+    }
+    if expired.is_empty() { over_the_bytes(db, keep.bytes) } else { Ok(expired) }
 }
 
-fn over_the_bytes(db: &Connection, most: u64) -> rusqlite::Result<Overdue> {
+fn over_the_bytes(db: &Connection, most: u64) -> rusqlite::Result<Expired> {
     let mut statement = db.prepare_cached(
         "SELECT owner, sum(result_bytes) FROM jobs WHERE ended_ms IS NOT NULL GROUP BY owner",
     )?;
@@ -54,10 +67,10 @@ fn over_the_bytes(db: &Connection, most: u64) -> rusqlite::Result<Overdue> {
     let mut owners: Vec<(String, i64)> = owners.collect::<rusqlite::Result<_>>()?;
     let mut over = owners.iter().map(|(_, bytes)| bytes).sum::<i64>();
     over -= i64::try_from(most).unwrap_or(i64::MAX);
-    let mut removed = Vec::new();
+    let mut removed = Expired::default();
     let mut next: std::collections::HashMap<String, i64> = std::collections::HashMap::new();
     while over > 0
-        && removed.len() < REMOVED_AT_ONCE
+        && !removed.is_full()
         && let Some((owner, held)) = owners.iter_mut().max_by_key(|(_, bytes)| *bytes)
     {
         let after = next.entry(owner.clone()).or_insert(-1);
@@ -65,9 +78,9 @@ fn over_the_bytes(db: &Connection, most: u64) -> rusqlite::Result<Overdue> {
         *after = rank;
         *held -= bytes;
         over -= bytes;
-        removed.push(seq);
+        removed.add(seq, bytes);
     }
-    Ok(Overdue(removed))
+    Ok(removed)
 }
 
 /// The owner's first result behind those that were looked at.
@@ -83,17 +96,20 @@ fn oldest(db: &Connection, owner: &str, after: i64) -> rusqlite::Result<Option<(
 }
 
 /// Gives room of removed results back to the disk, some at a time, if it is more than a quarter of the file.
-pub(crate) fn give_room_back(db: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn shrink(db: &Connection) -> rusqlite::Result<()> {
     let number = |pragma: &str| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     if number("freelist_count")? > number("page_count")? / 4 {
-        db.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})"))?;
+        let mut statement = db.prepare(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
+        let mut rows = statement.raw_query();
+        // Each step gives one page back.
+        while rows.next()?.is_some() {}
     }
     Ok(())
 }
 
 /// Removes jobs with their results and their keys.
-pub(crate) fn remove(db: &Connection, overdue: &Overdue) -> rusqlite::Result<()> {
-    for seq in &overdue.0 {
+pub(crate) fn remove(db: &Connection, expired: &Expired) -> rusqlite::Result<()> {
+    for seq in &expired.seqs {
         let mut statement = db.prepare_cached(
             "DELETE FROM jobs WHERE seq = ?1 AND ended_ms IS NOT NULL RETURNING owner, generation",
         )?;

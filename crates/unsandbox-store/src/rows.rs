@@ -2,8 +2,9 @@
 //! The statements about jobs. Each is called in a transaction of the writer, or by a reader.
 
 use crate::keys::{self, Found, NewKey};
+use crate::live::queue_full;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use unsandbox_protocol::wire::{self, Shape};
 use unsandbox_protocol::{Error, Job, Owner, Rerun, Status};
 
@@ -19,9 +20,11 @@ pub(crate) struct NewJob {
     pub key: Option<NewKey>,
     /// The request, as the body of `POST /execute` has it.
     pub request: Arc<[u8]>,
+    /// The most jobs of its owner that may wait, for a process that does not own the queue and cannot count them.
+    pub most: Option<usize>,
 }
 
-/// What became of a new job.
+/// The outcome for a new job.
 #[derive(Debug)]
 pub(crate) enum Inserted {
     New {
@@ -52,13 +55,19 @@ pub(crate) struct Stored {
 }
 
 pub(crate) fn insert(db: &Connection, new: &NewJob) -> rusqlite::Result<Inserted> {
-    let NewJob { job, owner, rerun, key, request } = new;
+    let NewJob { job, owner, rerun, key, request, most } = new;
+    let mut generation = None;
     if let Some(key) = key {
         match keys::find(db, owner, key)? {
             Found::Job(job_id) => return Ok(Inserted::Known { job_id }),
             Found::Refused(error) => return Ok(Inserted::Refused(error)),
-            Found::Unknown => {}
+            Found::Unknown(named) => generation = named,
         }
+    }
+    if let Some(most) = most
+        && waiting_of(db, owner)? >= *most
+    {
+        return Ok(Inserted::Refused(queue_full(*most)));
     }
     let mut statement = db.prepare_cached(
         "INSERT INTO jobs (id, owner, status, language, detected, network_mode, created_at, rerun, key, fingerprint, \
@@ -74,13 +83,21 @@ pub(crate) fn insert(db: &Connection, new: &NewJob) -> rusqlite::Result<Inserted
         rerun.as_str(),
         key.as_ref().map(|key| &key.key),
         key.as_ref().map(|key| &key.fingerprint[..]),
-        key.as_ref().and_then(|key| key.generation),
+        generation,
         request.len() as i64,
     ])?;
     let seq = db.last_insert_rowid();
     let mut statement = db.prepare_cached("INSERT INTO requests (seq, body) VALUES (?1, ?2)")?;
     statement.execute(params![seq, &request[..]])?;
     Ok(Inserted::New { seq })
+}
+
+fn waiting_of(db: &Connection, owner: &Owner) -> rusqlite::Result<usize> {
+    let mut statement = db.prepare_cached(
+        "SELECT count(*) FROM jobs WHERE owner = ?1 AND ended_ms IS NULL AND status = 'pending'",
+    )?;
+    let count = statement.query_row([&owner.0], |row| row.get::<_, i64>(0))?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 /// Records that a process is about to run a job; false if it does not wait any more.
@@ -91,8 +108,16 @@ pub(crate) fn start(db: &Connection, seq: i64, process: i64) -> rusqlite::Result
     Ok(statement.execute(params![seq, process])? == 1)
 }
 
-/// Puts a job back that was not run; its attempt does not count.
-pub(crate) fn put_back(db: &Connection, seq: i64, process: i64) -> rusqlite::Result<bool> {
+/// Puts a job back into the queue that was not run; its attempt does not count. `announced`, other processes look for it.
+pub(crate) fn requeue(
+    db: &Connection,
+    seq: i64,
+    process: i64,
+    announced: bool,
+) -> rusqlite::Result<bool> {
+    if announced {
+        announce(db)?;
+    }
     let mut statement = db.prepare_cached(
         "UPDATE jobs SET status = 'pending', process = NULL, attempts = attempts - 1 \
          WHERE seq = ?1 AND process = ?2 AND ended_ms IS NULL",
@@ -103,17 +128,25 @@ pub(crate) fn put_back(db: &Connection, seq: i64, process: i64) -> rusqlite::Res
 /// The end of a job.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
-    pub seq: i64,
+    seq: i64,
     pub job: Arc<Job>,
     /// The process that ran it; `None` for one that did not run.
-    pub process: Option<i64>,
-    pub ended_ms: i64,
+    process: Option<i64>,
+    ended_ms: i64,
+    /// The job as it is stored, made once.
+    body: Arc<OnceLock<String>>,
+}
+
+impl End {
+    pub(crate) fn new(seq: i64, job: Arc<Job>, process: Option<i64>, ended_ms: i64) -> End {
+        End { seq, job, process, ended_ms, body: Arc::default() }
+    }
 }
 
 /// Saves the end of a job; false if it has another process, or has ended.
 pub(crate) fn finish(db: &Connection, end: &End) -> rusqlite::Result<bool> {
-    let End { seq, job, process, ended_ms } = end;
-    let body = wire::encode_job(job, Shape::Lean);
+    let End { seq, job, process, ended_ms, body } = end;
+    let body = body.get_or_init(|| wire::encode_job(job, Shape::Lean));
     let mut statement = db.prepare_cached(
         "UPDATE jobs SET status = ?2, started_at = ?3, completed_at = ?4, result_bytes = ?5, ended_ms = ?6, \
          process = NULL WHERE seq = ?1 AND process IS ?7 AND ended_ms IS NULL",
@@ -136,10 +169,27 @@ pub(crate) fn finish(db: &Connection, end: &End) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// The request of a job.
-pub(crate) fn request(db: &Connection, seq: i64) -> rusqlite::Result<Vec<u8>> {
+/// Tells other processes that a job waits again which they may have seen before.
+pub(crate) fn announce(db: &Connection) -> rusqlite::Result<()> {
+    db.execute(
+        "INSERT INTO meta (name, value) VALUES ('requeued', 1) \
+         ON CONFLICT (name) DO UPDATE SET value = value + 1",
+        [],
+    )
+    .map(|_| ())
+}
+
+/// The request of a job; `None` if the file has none that can be read.
+pub(crate) fn request(db: &Connection, seq: i64) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut statement = db.prepare_cached("SELECT body FROM requests WHERE seq = ?1")?;
-    statement.query_row([seq], |row| row.get(0))
+    let body = statement.query_row([seq], |row| row.get(0)).optional();
+    match body {
+        Err(rusqlite::Error::InvalidColumnType(..)) => Ok(None),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+            Ok(None)
+        }
+        body => body,
+    }
 }
 
 const COLUMNS: &str = "seq, id, owner, status, language, detected, network_mode, created_at, started_at, completed_at";
@@ -186,13 +236,43 @@ pub(crate) fn unfinished(db: &Connection, owner: &Owner) -> rusqlite::Result<Vec
     statement.query_map([&owner.0], job_of)?.collect()
 }
 
-/// All jobs that wait, the first submitted first.
-pub(crate) fn pending(db: &Connection) -> rusqlite::Result<Vec<Pending>> {
+/// How far the jobs that wait are known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Seen {
+    /// The last job that was submitted.
+    pub seq: i64,
+    /// How often jobs were announced that wait again.
+    pub requeued: i64,
+}
+
+/// Where to list from, if there may be jobs that wait and are not known.
+pub(crate) fn news(db: &Connection, seen: Seen) -> rusqlite::Result<Option<i64>> {
+    let mut statement = db.prepare_cached(
+        "SELECT coalesce((SELECT value FROM meta WHERE name = 'requeued'), 0), \
+         EXISTS (SELECT 1 FROM jobs WHERE status = 'pending' AND seq > ?1)",
+    )?;
+    let (requeued, is_new): (i64, bool) =
+        statement.query_row([seen.seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(match (requeued != seen.requeued, is_new) {
+        (true, _) => Some(0),
+        (false, true) => Some(seen.seq),
+        (false, false) => None,
+    })
+}
+
+/// The jobs that wait and were submitted after this one, the first one first, and how far they are known then.
+pub(crate) fn pending(db: &Connection, after: i64) -> rusqlite::Result<(Vec<Pending>, Seen)> {
+    let newest = "SELECT coalesce(max(seq), 0) FROM jobs";
+    let requeued = "SELECT coalesce((SELECT value FROM meta WHERE name = 'requeued'), 0)";
+    let seen = Seen {
+        seq: db.prepare_cached(newest)?.query_row([], |row| row.get(0))?,
+        requeued: db.prepare_cached(requeued)?.query_row([], |row| row.get(0))?,
+    };
     let text = format!(
-        "SELECT {COLUMNS}, rerun, request_bytes FROM jobs WHERE status = 'pending' AND ended_ms IS NULL ORDER BY seq"
+        "SELECT {COLUMNS}, rerun, request_bytes FROM jobs WHERE status = 'pending' AND seq > ?1 ORDER BY seq"
     );
-    let mut statement = db.prepare(&text)?;
-    let rows = statement.query_map([], |row| {
+    let mut statement = db.prepare_cached(&text)?;
+    let rows = statement.query_map([after], |row| {
         Ok(Pending {
             seq: row.get(0)?,
             owner: Owner(row.get(2)?),
@@ -201,7 +281,7 @@ pub(crate) fn pending(db: &Connection) -> rusqlite::Result<Vec<Pending>> {
             request_bytes: row.get::<_, i64>(11)?.unsigned_abs(),
         })
     })?;
-    rows.collect()
+    Ok((rows.collect::<rusqlite::Result<_>>()?, seen))
 }
 
 /// The jobs that another process was asked to cancel, and that have not ended.

@@ -10,6 +10,7 @@ use crate::lease::Lease;
 use crate::live::{Live, QueueLimits};
 use crate::recovery::Now;
 use crate::retention::Retention;
+use crate::rows::Seen;
 use crate::writer::Writer;
 use std::fmt;
 use std::sync::mpsc::Sender;
@@ -24,7 +25,7 @@ use unsandbox_protocol::{Backend, Error, ErrorCode, EventSink, Owner};
 /// How long nothing is started after the store could not be written.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
-/// Work that may take a while.
+/// A task that may take long.
 pub(crate) enum Task {
     /// Hands a job to the inner backend that is on disk as running.
     Start { job_id: String },
@@ -55,7 +56,7 @@ impl fmt::Debug for WallClock {
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Jobs that the inner backend runs at once.
-    pub places: usize,
+    pub concurrency: usize,
     /// Jobs of one owner that may wait.
     pub queue_max: usize,
     /// Bytes of the requests of all jobs that wait.
@@ -68,7 +69,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
-            places: 1,
+            concurrency: 1,
             queue_max: QUEUE_MAX,
             queue_bytes: QUEUE_MAX_BYTES,
             retention: Retention { time: STORE_RETENTION, bytes: STORE_RETENTION_MAX_BYTES },
@@ -88,10 +89,14 @@ pub(crate) struct Shared {
     pub process_lease: Mutex<Option<Lease>>,
     pub queue_lease: Mutex<Option<Lease>>,
     pub name: Mutex<Name>,
+    /// How far the jobs that wait on the disk are known.
+    pub seen: Mutex<Seen>,
     live: Mutex<Live>,
-    /// Signalled when a job ends, and when the ticks shall look again.
-    pub changed: Condvar,
-    /// Work that may take a while, for threads of its own; `None` after the close.
+    /// Signalled when a job ends.
+    pub ended: Condvar,
+    /// Wakes the ticks before their time.
+    pub tick_now: Condvar,
+    /// Tasks for threads of their own; `None` after the close.
     pub tasks: Mutex<Option<Sender<Task>>>,
 }
 
@@ -113,8 +118,10 @@ impl Shared {
             process_lease: Mutex::new(Some(lease)),
             queue_lease: Mutex::new(None),
             name: Mutex::new(name),
+            seen: Mutex::default(),
             live: Mutex::default(),
-            changed: Condvar::new(),
+            ended: Condvar::new(),
+            tick_now: Condvar::new(),
             tasks: Mutex::new(Some(tasks)),
         }
     }

@@ -5,7 +5,7 @@ use crate::clock::StoreClock;
 use crate::database::{Database, unusable};
 use crate::keys::Name;
 use crate::lease;
-use crate::live::{Elsewhere, Stage};
+use crate::live::{Active, Elsewhere, Stage};
 use crate::recovery;
 use crate::rows;
 use crate::shared::{Opened, Shared, StoreOptions, Task};
@@ -16,17 +16,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Probe,
-    Request, Status, Submission, ValidRequest,
+    Request, Submission, ValidRequest,
 };
 
-/// Threads for tasks, such as to hand a job to the inner backend, which may prepare it for some milliseconds.
+/// Threads for tasks, such as to give a job to the inner backend, which may prepare it for some milliseconds.
 const TASKS_AT_ONCE: usize = 2;
 /// How long the ends of cancelled jobs may take at a close.
 const LAST_ENDS: Duration = Duration::from_secs(5);
@@ -64,10 +64,20 @@ impl Stored {
             let (shared, tasks) = (shared.clone(), tasks.clone());
             threads.push(spawn("unsandbox-tasks", move || do_tasks(&shared, &tasks))?);
         }
+        // Dropped, and so closed, if its first work fails.
+        let stored = Stored { shared: shared.clone(), threads: Mutex::new(threads) };
         let mut ticks = Ticks::new(shared.clone());
         ticks.tick()?;
-        threads.push(spawn("unsandbox-ticks", move || ticks.run())?);
-        Ok(Stored { shared, threads: Mutex::new(threads) })
+        if !shared.live().has_queue {
+            log::warn!(
+                "another process runs the jobs of {}: it will run those that are submitted here, as it was started, \
+                 until it ends",
+                path.display()
+            );
+        }
+        let ticking = spawn("unsandbox-ticks", move || ticks.run())?;
+        lock(&stored.threads).push(ticking);
+        Ok(stored)
     }
 }
 
@@ -82,7 +92,7 @@ fn do_tasks(shared: &Arc<Shared>, tasks: &Mutex<Receiver<Task>>) {
         // The lock is held while waiting: the other thread waits for the lock instead.
         let next = lock(tasks).recv();
         match next {
-            Ok(Task::Start { job_id }) => shared.hand_over(&job_id),
+            Ok(Task::Start { job_id }) => shared.run(&job_id),
             Ok(Task::Known { job_id, owner, sink }) => shared.known(&job_id, &owner, &sink),
             Err(_) => return,
         }
@@ -119,9 +129,9 @@ impl Shared {
             if active.owner != context.owner {
                 return Err(self.unknown(job_id));
             }
-            is_at_the_inner = matches!(active.stage, Stage::Handed);
+            is_at_the_inner = matches!(active.stage, Stage::Dispatched);
             active_job = Some(match &active.stage {
-                Stage::Unsaved(job) => Job::clone(job),
+                Stage::Ending(ended) if ended.is_reported => Job::clone(&ended.end.job),
                 _ => active.job.clone(),
             });
         }
@@ -144,8 +154,9 @@ impl Shared {
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
         let mut live = self.live();
-        let active = live.active.get_mut(job_id);
-        if let Some(active) = active.filter(|it| !matches!(it.stage, Stage::Unsaved(_))) {
+        let is_reported =
+            |it: &Active| matches!(&it.stage, Stage::Ending(ended) if ended.is_reported);
+        if let Some(active) = live.active.get_mut(job_id).filter(|it| !is_reported(it)) {
             if active.owner != context.owner {
                 return Err(self.unknown(job_id));
             }
@@ -163,7 +174,7 @@ impl Shared {
         }
         // Another process has it. If it came to this one meanwhile, the next tick notices.
         self.live().elsewhere.push(Elsewhere { job_id: job_id.to_string(), sink });
-        self.changed.notify_all();
+        self.tick_now.notify_all();
         Ok(())
     }
 
@@ -188,7 +199,8 @@ impl Shared {
                 return;
             }
             let pause = left.unwrap_or(Duration::MAX).min(Duration::from_secs(1));
-            live = self.changed.wait_timeout(live, pause).expect("no panic under this lock").0;
+            let waited = self.ended.wait_timeout(live, pause);
+            live = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -204,7 +216,7 @@ impl Shared {
         drop(lock(&self.queue_lease).take());
     }
 
-    /// Cancels what runs.
+    /// Cancels all jobs that run.
     fn cancel_all(self: &Arc<Self>) {
         let running: Vec<String> = self.live().active.keys().cloned().collect();
         for job_id in running {
@@ -237,7 +249,7 @@ impl Backend for Stored {
         let _guard = now.on_cancel(move || {
             if let Some(shared) = shared.upgrade() {
                 shared.cancel_all();
-                shared.changed.notify_all();
+                shared.ended.notify_all();
             }
         });
         self.shared.wait_until_idle(None, || now.is_cancelled());
@@ -297,14 +309,10 @@ impl Backend for Stored {
         let shared = &self.shared;
         let owner = &context.owner;
         let mut jobs = shared.database.read("list jobs", |db| rows::unfinished(db, owner))?;
-        let ends_unsaved = |job: &Job| {
-            let live = shared.live();
-            live.active.get(&job.job_id).is_some_and(|it| matches!(it.stage, Stage::Unsaved(_)))
-        };
-        jobs.retain(|job| !ends_unsaved(job));
-        // The disk says of each that was handed over that it runs.
-        for job in jobs.iter_mut().filter(|job| job.status == Status::Running) {
-            if let Ok(now) = shared.get_job(&job.job_id, context) {
+        // The disk says of each that the inner backend has that it runs, and does not know all ends yet.
+        for job in &mut jobs {
+            let is_active = shared.live().active.contains_key(&job.job_id);
+            if is_active && let Ok(now) = shared.get_job(&job.job_id, context) {
                 (job.status, job.started_at) = (now.status, now.started_at);
             }
         }
@@ -340,7 +348,7 @@ impl Backend for Stored {
         shared.wait_until_idle(Some(Instant::now() + LAST_ENDS), || false);
         shared.inner.close(Duration::ZERO);
         shared.live().closed = true;
-        shared.changed.notify_all();
+        shared.tick_now.notify_all();
         drop(lock(&shared.tasks).take());
         for thread in lock(&self.threads).drain(..) {
             let _ = thread.join();
@@ -354,6 +362,7 @@ impl Stored {
     fn leave(&self) {
         let shared = &self.shared;
         let Some(lease) = lock(&shared.process_lease).take() else { return };
+        shared.writer.begin_to_close();
         let process = shared.process;
         let left = shared.writer.write_now("leave the store", move |db| {
             let ours = "SELECT count(*) FROM jobs WHERE process = ?1";

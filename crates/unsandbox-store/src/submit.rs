@@ -2,13 +2,12 @@
 //! Takes jobs: each is on disk before its id is told.
 
 use crate::keys::{self, Found, NewKey};
-use crate::live::Active;
+use crate::live::{Active, Elsewhere, Stage};
 use crate::rows::{self, Inserted, NewJob};
 use crate::shared::{Shared, Task};
 use std::io::Read;
 use std::sync::Arc;
 use unsandbox_protocol::backend::IdempotencyKey;
-use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
     CallContext, CancelToken, Error, Event, EventSink, Job, Owner, Status, Submission, wire,
 };
@@ -38,11 +37,10 @@ impl Shared {
         }
         let request = if request.language().is_some() { request } else { request.detect()? };
         self.inner.check(&request)?;
-        let key = idempotency.map(|key| {
-            let IdempotencyKey { key, fingerprint, may_be_new } = key;
-            let generation = lock(&self.name).generation_of(&key);
-            let may_be_new = may_be_new || generation.is_some();
-            NewKey { key, fingerprint, generation, may_be_new }
+        let key = idempotency.map(|IdempotencyKey { key, fingerprint, may_be_new }| NewKey {
+            key,
+            fingerprint,
+            may_be_new,
         });
         let mut job = Job::new(new_id()?, Status::Pending);
         job.language = request.language().map(|language| language.name.to_string());
@@ -52,7 +50,8 @@ impl Shared {
         let rerun = request.rerun;
         let body: Arc<[u8]> = wire::encode_execute(&request.into_request()).into_bytes().into();
         let request_bytes = body.len() as u64;
-        let new = NewJob { job, owner: context.owner, rerun, key, request: body };
+        let most = (!self.live().has_queue).then_some(self.options.queue_max);
+        let new = NewJob { job, owner: context.owner, rerun, key, request: body, most };
         let reserved = self.live().reserve(&new.owner, request_bytes, self.limits());
         if let Err(full) = reserved {
             return self.repeated(&new, sink, full);
@@ -73,7 +72,7 @@ impl Shared {
         match self.database.read("find a key", |db| keys::find(db, &new.owner, key))? {
             Found::Job(job_id) => self.known(&job_id, &new.owner, sink),
             Found::Refused(error) => return Err(error),
-            Found::Unknown => return Err(full),
+            Found::Unknown(_) => return Err(full),
         }
         Ok(())
     }
@@ -132,6 +131,8 @@ impl Shared {
         } else {
             // The process that owns the queue finds it on the disk.
             live.release(&owner, bytes);
+            let (job_id, sink) = (job.job_id.clone(), sink.clone());
+            live.elsewhere.push(Elsewhere { job_id, sink });
         }
         drop(live);
         sink.event(Event::Accepted(&job));
@@ -139,7 +140,8 @@ impl Shared {
             self.register_cancel(&job.job_id, cancel);
             let mut live = self.live();
             // It may be cancelled already.
-            let waits = live.active.get(&job.job_id).is_some_and(|it| it.stage.is_waiting());
+            let stage = live.active.get(&job.job_id).map(|active| &active.stage);
+            let waits = matches!(stage, Some(Stage::Waiting));
             if waits {
                 live.waiting.push(&owner, job.job_id);
             }

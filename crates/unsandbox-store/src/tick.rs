@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What time brings: the queue of a process that has ended, its lost jobs, the ends of jobs that other processes run,
-//! results past their retention, and ends that could not be written before.
+//! Periodic work: the queue of a process that has ended, its lost jobs, the ends of jobs that other processes run, expired
+//! results, and changes that the disk has refused.
 
 use crate::keys::{self, Name};
 use crate::lease;
-use crate::live::{Active, Elsewhere, Stage};
+use crate::live::{Active, Elsewhere};
 use crate::recovery::{self, Process};
 use crate::retention;
-use crate::rows::{self, End, Pending};
+use crate::rows::{self, Pending, Seen};
 use crate::shared::Shared;
 use rusqlite::params;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::sync::lock;
-use unsandbox_protocol::{CancelReason, Error, Job};
+use unsandbox_protocol::{CancelReason, Error, ErrorCode, Job};
 
 /// How often the disk is looked at while another process uses the store, too.
 const SOON: Duration = Duration::from_millis(100);
@@ -23,10 +23,11 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How often results past their retention are looked for, and the time of the store is saved.
 const CLEANING: Duration = Duration::from_secs(5);
 
-/// The work of the thread that looks at the clock.
+/// The thread of the periodic work.
 pub(crate) struct Ticks {
     shared: Arc<Shared>,
     cleaned: Instant,
+    written: Instant,
     generation_since: Instant,
     /// Other processes that use the store.
     others: Vec<Process>,
@@ -35,7 +36,7 @@ pub(crate) struct Ticks {
 impl Ticks {
     pub(crate) fn new(shared: Arc<Shared>) -> Ticks {
         let now = Instant::now();
-        Ticks { shared, cleaned: now, generation_since: now, others: Vec::new() }
+        Ticks { shared, cleaned: now, written: now, generation_since: now, others: Vec::new() }
     }
 
     /// Runs until the store is closed.
@@ -46,8 +47,8 @@ impl Ticks {
             if live.closed {
                 return;
             }
-            let waited = self.shared.changed.wait_timeout(live, pause);
-            let live = waited.expect("no panic under this lock").0;
+            let waited = self.shared.tick_now.wait_timeout(live, pause);
+            let live = waited.unwrap_or_else(PoisonError::into_inner).0;
             if live.closed {
                 return;
             }
@@ -64,7 +65,7 @@ impl Ticks {
         !self.others.is_empty() || !live.elsewhere.is_empty() || !live.has_queue
     }
 
-    /// Does what is due.
+    /// Does all periodic work that is due.
     ///
     /// # Errors
     /// STORE, if the disk could not be read or written; the next tick tries again.
@@ -73,13 +74,14 @@ impl Ticks {
         self.others =
             self.shared.database.read("list processes", |db| recovery::others(db, process))?;
         self.take_the_queue()?;
-        self.clear_the_dead()?;
-        if !self.others.is_empty() {
-            self.take_over_new_jobs()?;
-            self.obey_cancels()?;
+        self.recover_jobs()?;
+        self.look_for_jobs()?;
+        self.obey_cancels()?;
+        self.report_ends_elsewhere()?;
+        if self.written.elapsed() >= SECOND {
+            self.written = Instant::now();
+            self.shared.write_again();
         }
-        self.tell_of_ends_elsewhere()?;
-        self.save_again();
         self.shared.dispatch();
         if self.cleaned.elapsed() >= CLEANING {
             self.cleaned = Instant::now();
@@ -90,89 +92,80 @@ impl Ticks {
 
     /// Takes the queue, if no process has it.
     fn take_the_queue(&mut self) -> Result<(), Error> {
-        let shared = &self.shared;
-        {
+        let shared = self.shared.clone();
+        let may_take = {
             let live = shared.live();
-            if live.has_queue || live.draining {
-                return Ok(());
-            }
+            !live.has_queue && !live.draining
+        };
+        if !may_take {
+            return Ok(());
         }
-        let path = lease::queue_file(shared.database.path());
-        let taken = lease::take(&path).map_err(|error| {
-            let text = format!("cannot lock {}: {error}", path.display());
-            Error::new(unsandbox_protocol::ErrorCode::Store, text)
-        })?;
-        let Some(taken) = taken else { return Ok(()) };
-        *lock(&shared.queue_lease) = Some(taken);
-        self.clear_the_dead()?;
-        let shared = &self.shared;
-        {
-            let mut live = shared.live();
-            live.has_queue = !live.draining;
-            if live.draining {
-                drop(live);
-                drop(lock(&shared.queue_lease).take());
-                return Ok(());
-            }
+        if lock(&shared.queue_lease).is_none() {
+            let path = lease::queue_file(shared.database.path());
+            let taken = lease::take(&path).map_err(|error| {
+                let text = format!("cannot lock {}: {error}", path.display());
+                Error::new(ErrorCode::Store, text)
+            })?;
+            let Some(taken) = taken else { return Ok(()) };
+            *lock(&shared.queue_lease) = Some(taken);
         }
-        let (count, store) = (self.take_over_new_jobs()?, shared.database.path().display());
-        log::info!("this process runs the jobs of {store}; {count} wait");
+        // First, so that no job of a process that has ended is taken for one that runs.
+        self.recover_jobs()?;
+        *lock(&shared.seen) = Seen { seq: 0, requeued: -1 };
+        let mut live = shared.live();
+        live.has_queue = !live.draining;
+        let draining = live.draining;
+        drop(live);
+        if draining {
+            drop(lock(&shared.queue_lease).take());
+        } else {
+            log::info!("this process runs the jobs of {}", shared.database.path().display());
+        }
         Ok(())
     }
 
     /// Ends or queues the jobs of processes that have ended.
-    fn clear_the_dead(&mut self) -> Result<(), Error> {
+    fn recover_jobs(&mut self) -> Result<(), Error> {
         let shared = &self.shared;
         if lock(&shared.queue_lease).is_none() {
             return Ok(());
         }
-        let mut cleared = Vec::new();
+        let mut ended = Vec::new();
         for process in &self.others {
             let file = lease::process_file(shared.database.path(), process.id);
-            if !lease::is_free(&file) {
+            if !lease::has_ended(&file, process.pid) {
                 continue;
             }
             let (process, now) = (*process, shared.now());
-            let lost = shared
-                .writer
-                .write_now("clear a process away", move |db| recovery::clear(db, process, now))?;
+            let lost = shared.writer.write_now("recover the jobs of a process", move |db| {
+                recovery::recover(db, process, now)
+            })?;
             let _ = std::fs::remove_file(file);
             log::warn!("a process that used the store has ended; it ran {lost} jobs then");
-            cleared.push(process);
+            ended.push(process);
         }
-        self.others.retain(|process| !cleared.contains(process));
-        if !cleared.is_empty() && shared.live().has_queue {
-            self.take_over_new_jobs()?;
-        }
+        self.others.retain(|process| !ended.contains(process));
         Ok(())
     }
 
-    /// Puts jobs into the queue that are on disk only. Returns how many.
-    fn take_over_new_jobs(&self) -> Result<usize, Error> {
+    /// Looks for jobs that wait on the disk and are not known: those of other processes, and recovered ones.
+    fn look_for_jobs(&self) -> Result<(), Error> {
         let shared = &self.shared;
         if !shared.live().has_queue {
-            return Ok(0);
+            return Ok(());
         }
-        let pending = shared.database.read("list waiting jobs", rows::pending)?;
-        let mut live = shared.live();
-        let mut count = 0;
-        // Submissions whose acceptance is being told are here already.
-        for one in pending {
-            let job_id = one.job.job_id.clone();
-            if live.active.contains_key(&job_id) {
-                continue;
-            }
-            count += 1;
-            live.count(&one.owner, one.request_bytes);
-            live.waiting.push(&one.owner, job_id.clone());
-            let Pending { seq, owner, job, rerun, request_bytes } = one;
-            live.active.insert(job_id, Active::new(seq, owner, job, rerun, request_bytes));
+        let seen = *lock(&shared.seen);
+        let news = shared.database.read("look for jobs", |db| rows::news(db, seen))?;
+        if let Some(after) = news {
+            let listing = shared.clone();
+            // On the writer's thread no job can leave the queue between the reading and the entering.
+            shared.writer.write(
+                "list waiting jobs",
+                move |db| rows::pending(db, after),
+                move |listed| listing.enter_jobs(listed),
+            );
         }
-        drop(live);
-        if count > 0 {
-            self.obey_cancels()?;
-        }
-        Ok(count)
+        Ok(())
     }
 
     fn obey_cancels(&self) -> Result<(), Error> {
@@ -186,33 +179,39 @@ impl Ticks {
         Ok(())
     }
 
-    /// Tells callers the ends of jobs that another process has run.
-    fn tell_of_ends_elsewhere(&self) -> Result<(), Error> {
-        let waiting = std::mem::take(&mut self.shared.live().elsewhere);
+    /// Reports the ends of jobs that another process has run.
+    fn report_ends_elsewhere(&self) -> Result<(), Error> {
+        let mut waiting = std::mem::take(&mut self.shared.live().elsewhere);
         let mut asked: HashMap<String, Option<Result<Job, Error>>> = HashMap::new();
-        let mut still = Vec::new();
-        for Elsewhere { job_id, sink } in waiting {
+        let (mut still, mut failed) = (Vec::new(), Ok(()));
+        while let Some(Elsewhere { job_id, sink }) = waiting.pop() {
             if !sink.is_wanted() {
                 continue;
             }
-            if !asked.contains_key(&job_id) {
-                let end = self.end_elsewhere(&job_id)?;
-                asked.insert(job_id.clone(), end);
-            }
-            match asked.get(&job_id).cloned().flatten() {
+            let known = asked.get(&job_id).cloned();
+            let end = match known.map_or_else(|| self.end_elsewhere(&job_id), Ok) {
+                Ok(end) => end,
+                Err(error) => {
+                    failed = Err(error);
+                    still.push(Elsewhere { job_id, sink });
+                    break;
+                }
+            };
+            asked.insert(job_id.clone(), end.clone());
+            match end {
                 Some(end) => sink.finished(end),
                 None => still.push(Elsewhere { job_id, sink }),
             }
         }
         let mut live = self.shared.live();
-        for Elsewhere { job_id, sink } in still {
+        for Elsewhere { job_id, sink } in still.into_iter().chain(waiting) {
             // It may be this process that has it by now.
             match live.active.get_mut(&job_id) {
                 Some(active) => active.watchers.push(sink),
                 None => live.elsewhere.push(Elsewhere { job_id, sink }),
             }
         }
-        Ok(())
+        failed
     }
 
     fn end_elsewhere(&self, job_id: &str) -> Result<Option<Result<Job, Error>>, Error> {
@@ -224,43 +223,22 @@ impl Ticks {
         })
     }
 
-    /// Tries to write the ends that could not be written before.
-    fn save_again(&self) {
-        let shared = &self.shared;
-        let mut live = shared.live();
-        let mut unsaved = Vec::new();
-        for (job_id, active) in &mut live.active {
-            if let Stage::Unsaved(job) = &active.stage {
-                unsaved.push((job_id.clone(), active.seq, job.clone()));
-                active.stage = Stage::Ending;
-            }
-        }
-        live.ending += unsaved.len();
-        drop(live);
-        for (job_id, seq, job) in unsaved {
-            let process = Some(shared.process);
-            let told = Ok(Job::clone(&job));
-            let end = End { seq, job, process, ended_ms: shared.clock.now_ms() };
-            shared.save(&job_id, end, told);
-        }
-    }
-
     /// Removes results past their retention, saves the time of the store, and begins a generation of keys.
     fn clean(&mut self) -> Result<(), Error> {
         let shared = &self.shared;
         let keep = shared.options.retention;
         loop {
             let now = shared.clock.now_ms();
-            let overdue = shared
+            let expired = shared
                 .database
-                .read("look for old results", |db| retention::overdue(db, keep, now))?;
-            if overdue.is_empty() {
+                .read("look for expired results", |db| retention::expired(db, keep, now))?;
+            if expired.is_empty() {
                 break;
             }
-            let is_full = overdue.is_full();
+            let is_full = expired.is_full();
             shared
                 .writer
-                .write_now("remove old results", move |db| retention::remove(db, &overdue))?;
+                .write_now("remove expired results", move |db| retention::remove(db, &expired))?;
             if !is_full {
                 break;
             }
@@ -271,9 +249,12 @@ impl Ticks {
             if is_next {
                 keys::next_generation(db)?;
             }
-            db.prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES ('time_ms', ?1)")?
-                .execute(params![now])?;
-            retention::give_room_back(db)?;
+            db.prepare_cached(
+                "INSERT INTO meta (name, value) VALUES ('time_ms', ?1) \
+                 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+            )?
+            .execute(params![now])?;
+            retention::shrink(db)?;
             Name::read(db)
         })?;
         if is_next {
@@ -281,5 +262,28 @@ impl Ticks {
         }
         *lock(&shared.name) = name;
         Ok(())
+    }
+}
+
+impl Shared {
+    /// Enters jobs that were found on the disk into the queue.
+    fn enter_jobs(self: &Arc<Self>, listed: Result<(Vec<Pending>, Seen), Error>) {
+        let Ok((pending, seen)) = listed else { return };
+        let mut live = self.live();
+        if !live.has_queue || live.draining {
+            return;
+        }
+        for Pending { seq, owner, job, rerun, request_bytes } in pending {
+            let job_id = job.job_id.clone();
+            if live.active.contains_key(&job_id) {
+                continue;
+            }
+            live.count(&owner, request_bytes);
+            live.waiting.push(&owner, job_id.clone());
+            live.active.insert(job_id, Active::new(seq, owner, job, rerun, request_bytes));
+        }
+        drop(live);
+        *lock(&self.seen) = seen;
+        self.dispatch();
     }
 }

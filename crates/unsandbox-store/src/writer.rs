@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one thread that writes. Everything that waits when it looks is one transaction with one sync of the disk, so that
+//! The one thread that writes. All changes that wait at the time are one transaction with one sync of the disk, so that
 //! many submissions at once cost hardly more than one.
 
 use crate::database::{Database, failed};
 use rusqlite::{Connection, TransactionBehavior};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Error, ErrorCode};
@@ -55,6 +57,8 @@ pub(crate) struct Writer {
     path: PathBuf,
     changes: Mutex<Option<Sender<Box<dyn Change>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// What another process keeps from being written is given up.
+    closing: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -62,14 +66,16 @@ impl Writer {
         let (db, path) = (database.connect()?, database.path().to_path_buf());
         let (sender, receiver) = channel();
         let named = std::thread::Builder::new().name("unsandbox-store".to_string());
+        let closing = Arc::new(AtomicBool::new(false));
         let thread = named.spawn({
-            let path = path.clone();
-            move || run(db, &path, &receiver)
+            let (path, closing) = (path.clone(), closing.clone());
+            move || run(db, &path, &receiver, &closing)
         });
         let thread = thread.map_err(|error| {
             Error::new(ErrorCode::Server, format!("the store's thread could not start: {error}"))
         })?;
-        Ok(Writer { path, changes: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+        let (changes, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
+        Ok(Writer { path, changes, thread, closing })
     }
 
     /// Applies a change in the next transaction. `done` is called by the writer's thread once it is on disk, or with
@@ -106,7 +112,12 @@ impl Writer {
         receiver.recv().unwrap_or_else(|_| Err(Error::internal("the store's writer is gone")))
     }
 
-    /// Writes what is waiting, and ends the thread.
+    /// From now on, changes that another process keeps from being written for long fail.
+    pub(crate) fn begin_to_close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
+    /// Writes the changes that wait, and ends the thread.
     pub(crate) fn close(&self) {
         drop(lock(&self.changes).take());
         if let Some(thread) = lock(&self.thread).take() {
@@ -115,7 +126,9 @@ impl Writer {
     }
 }
 
-fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>) {
+fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>, closing: &AtomicBool) {
+    let mut failures = Failures { path, is_failing: false };
+    let mut was_busy = false;
     while let Ok(first) = changes.recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH_MAX
@@ -123,35 +136,86 @@ fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>) {
         {
             batch.push(next);
         }
-        if let Err(error) = commit(&mut db, &mut batch) {
-            alone(&mut db, path, batch, error);
-        } else {
-            batch.into_iter().for_each(|change| change.done(Ok(())));
+        // A close does not wait for another process again and again.
+        let committed = match was_busy && closing.load(Ordering::SeqCst) {
+            true => Err(busy()),
+            false => commit(&mut db, &mut batch),
+        };
+        was_busy = committed.as_ref().is_err_and(is_busy);
+        match committed {
+            Ok(()) => batch.into_iter().for_each(|change| failures.done(change, Ok(()))),
+            Err(error) if was_busy => {
+                // Nothing was changed, and the next try would wait as long.
+                batch.into_iter().for_each(|change| failures.failed(change, &error));
+            }
+            Err(error) => alone(&mut db, &mut failures, batch, error),
         }
     }
 }
 
 /// After a failure each change is tried by itself: a large one may find no room where small ones do.
-fn alone(db: &mut Connection, path: &Path, batch: Vec<Box<dyn Change>>, error: rusqlite::Error) {
+fn alone(
+    db: &mut Connection,
+    failures: &mut Failures<'_>,
+    batch: Vec<Box<dyn Change>>,
+    error: rusqlite::Error,
+) {
     let mut error = Some(error).filter(|_| batch.len() == 1);
     for mut change in batch {
         let outcome = match error.take() {
             Some(error) => Err(error),
             None => commit(db, std::slice::from_mut(&mut change)),
         };
-        let outcome = outcome.map_err(|error| {
-            let error = failed(path, change.what(), &error);
-            log::error!("{error}");
-            error
-        });
-        change.done(outcome);
+        match outcome {
+            Ok(()) => failures.done(change, Ok(())),
+            Err(error) => failures.failed(change, &error),
+        }
     }
 }
 
 fn commit(db: &mut Connection, batch: &mut [Box<dyn Change>]) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for change in batch {
-        change.apply(&transaction)?;
+        let applied = catch_unwind(AssertUnwindSafe(|| change.apply(&transaction)));
+        applied.unwrap_or(Err(rusqlite::Error::InvalidQuery))?;
     }
     transaction.commit()
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    let busy = [rusqlite::ErrorCode::DatabaseBusy, rusqlite::ErrorCode::DatabaseLocked];
+    error.sqlite_error_code().is_some_and(|code| busy.contains(&code))
+}
+
+fn busy() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    rusqlite::Error::SqliteFailure(code, None)
+}
+
+/// Tells each change its outcome, and the log the first failure and the first success after it.
+struct Failures<'a> {
+    path: &'a Path,
+    is_failing: bool,
+}
+
+impl Failures<'_> {
+    fn failed(&mut self, change: Box<dyn Change>, error: &rusqlite::Error) {
+        let error = failed(self.path, change.what(), error);
+        if !self.is_failing {
+            log::error!("{error}");
+        }
+        self.done(change, Err(error));
+    }
+
+    fn done(&mut self, change: Box<dyn Change>, outcome: Result<(), Error>) {
+        if self.is_failing && outcome.is_ok() {
+            log::info!("the store {} can be written again", self.path.display());
+        }
+        self.is_failing = outcome.is_err();
+        let what = change.what();
+        // It calls sinks, which are foreign code.
+        if catch_unwind(AssertUnwindSafe(|| change.done(outcome))).is_err() {
+            log::error!("a panic as the store had tried to {what} (a bug; please report it)");
+        }
+    }
 }

@@ -174,7 +174,7 @@ fn worker_store(directory: &Path, offset_ms: i64) -> Stored {
         i64::try_from(now.as_millis()).unwrap() + offset_ms
     }));
     let options =
-        StoreOptions { places: 2, queue_max: 1_000_000, clock, ..StoreOptions::default() };
+        StoreOptions { concurrency: 2, queue_max: 1_000_000, clock, ..StoreOptions::default() };
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match Stored::open(Arc::new(inner.clone()), &directory.join("u.db"), options.clone()) {

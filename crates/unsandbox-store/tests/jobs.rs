@@ -13,7 +13,7 @@ use unsandbox_protocol::{Backend, CancelToken, ErrorCode, Request, Status};
 use unsandbox_store::{Retention, StoreOptions, admin};
 
 fn places(places: usize) -> StoreOptions {
-    StoreOptions { places, ..StoreOptions::default() }
+    StoreOptions { concurrency: places, ..StoreOptions::default() }
 }
 
 #[test]

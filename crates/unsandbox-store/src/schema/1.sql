@@ -38,6 +38,8 @@ CREATE TABLE jobs (
 );
 CREATE UNIQUE INDEX jobs_key ON jobs (owner, key) WHERE key IS NOT NULL;
 CREATE INDEX jobs_unfinished ON jobs (owner, seq) WHERE ended_ms IS NULL;
+CREATE INDEX jobs_pending ON jobs (seq) WHERE status = 'pending';
+CREATE INDEX jobs_cancelled ON jobs (id) WHERE cancel = 1 AND ended_ms IS NULL;
 CREATE INDEX jobs_of_process ON jobs (process) WHERE process IS NOT NULL;
 CREATE INDEX jobs_ended ON jobs (ended_ms) WHERE ended_ms IS NOT NULL;
 CREATE INDEX jobs_room ON jobs (owner, ended_ms, result_bytes) WHERE ended_ms IS NOT NULL;
