@@ -4,6 +4,7 @@
 
 mod body;
 mod error;
+mod events;
 mod idempotency;
 mod info;
 mod job;
@@ -15,6 +16,10 @@ mod result;
 mod tolerant;
 
 pub use error::{decode_error, encode_error, http_date, retry_after_ms, status_of_error};
+pub use events::{
+    EVENT_STREAM, EVENTS_HEARTBEAT_SECONDS, EventParser, Frame, HEARTBEAT, LAST_EVENT_ID_HEADER,
+    OutputEncoder, StreamEvent, decode_stream_event, encode_error_event, encode_job_event,
+};
 pub use idempotency::{
     IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY_MAX_CHARS, STORE_CHANGED, STORE_NAME_MAX_CHARS,
     is_store_name, key_in_store, store_of_key,
@@ -49,6 +54,8 @@ pub const FEATURE_RUN_JSON: &str = "run-json";
 pub const FEATURE_IDEMPOTENCY: &str = "idempotency";
 /// `GET /jobs/{id}?wait=SECONDS` answers when the job ends, or after that time.
 pub const FEATURE_WAIT: &str = "wait";
+/// `GET /jobs/{id}/events`, and the same stream as the reply to a submission.
+pub const FEATURE_EVENTS: &str = "events";
 /// The word of a server that takes no new work because it stops; nothing ran.
 pub const STOPPING: &str = "stopping";
 /// The word of a server that is short of connections, or of memory for a request or a reply. Nothing ran,
