@@ -126,6 +126,11 @@ impl Accepted {
         self.end.is_none()
     }
 
+    /// The job, the end if this request submitted it, and what abandons the run when it is dropped.
+    pub(crate) fn into_parts(self) -> (Job, Option<oneshot::Receiver<End>>, Attachment) {
+        (self.job, self.end, self.attachment)
+    }
+
     /// Waits for the end. Dropping this future abandons the run.
     pub(crate) async fn finished(self, state: &State, party: Party, owner: &Owner) -> End {
         let Accepted { job, end, mut attachment } = self;
@@ -142,7 +147,7 @@ impl Accepted {
 }
 
 /// Adds the job's id to an error, so that the caller can still fetch the job.
-fn about(error: Error, job_id: &str) -> Error {
+pub(crate) fn about(error: Error, job_id: &str) -> Error {
     match error.job_id() {
         None if !job_id.is_empty() => error.with_job_id(job_id),
         _ => error,
@@ -165,34 +170,42 @@ pub(crate) async fn job_of_end(
     }
 }
 
+/// The error about an earlier submission with the same key whose end cannot be given.
+pub(crate) fn gone(job: &Job) -> Error {
+    let why = match job.job_id.as_str() {
+        "" => "its job has no id".to_string(),
+        id => format!("the result of its job {id} is no longer kept"),
+    };
+    let text = format!("this Idempotency-Key was used before, and {why}; use a new key");
+    Error::new(ErrorCode::Conflict, text).with_job_id(&job.job_id)
+}
+
 /// The end of an earlier submission with the same key.
 fn watch_again(state: &State, owner: &Owner, job: &Job) -> Result<oneshot::Receiver<End>, Error> {
-    let gone = |why: &str| {
-        Error::new(
-            ErrorCode::Conflict,
-            format!("this Idempotency-Key was used before, and {why}; use a new key"),
-        )
-        .with_job_id(&job.job_id)
-    };
     if job.job_id.is_empty() {
-        return Err(gone("its job has no id"));
+        return Err(gone(job));
     }
     let (sink, receiver) = Completion::watching();
     match state.backend.watch(&job.job_id, &CallContext::of(owner.clone()), sink) {
         Ok(()) => Ok(receiver),
-        Err(error) if error.code() == ErrorCode::NotFound => {
-            Err(gone(&format!("the result of its job {} is no longer kept", job.job_id)))
-        }
+        Err(error) if error.code() == ErrorCode::NotFound => Err(gone(job)),
         Err(error) => Err(error),
     }
 }
 
 /// Ties a synchronous run to the requests that wait for it.
-struct Attachment {
+pub(crate) struct Attachment {
     state: Arc<State>,
     /// `None` after the run has ended, and for runs that are not tied to a connection.
     token: Option<CancelToken>,
     claim: Option<Claim>,
+}
+
+impl Attachment {
+    /// The run has ended, so that nothing is abandoned.
+    pub(crate) fn ended(mut self) {
+        self.token = None;
+    }
 }
 
 impl Drop for Attachment {

@@ -64,7 +64,7 @@ pub const BUSY: &str = "busy";
 
 /// What our server sends as [`FEATURES_HEADER`].
 pub fn encode_features(store: &str) -> String {
-    format!("{FEATURE_RUN_JSON}, {FEATURE_IDEMPOTENCY}={store}, {FEATURE_WAIT}")
+    format!("{FEATURE_RUN_JSON}, {FEATURE_IDEMPOTENCY}={store}, {FEATURE_WAIT}, {FEATURE_EVENTS}")
 }
 
 /// The longest that a server holds a `?wait=`.
