@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use unsandbox_protocol::feed::{Feed, Next};
 use unsandbox_protocol::wire::{self, OutputEncoder, Shape};
 use unsandbox_protocol::{CallContext, Error, ErrorCode, Job, JobEvent, Offsets, Owner, Stream};
@@ -84,7 +85,11 @@ pub(crate) async fn of_run(state: Arc<State>, live: Live) -> Reply {
         false => stream.watch(from).await,
     };
     match (watched, end) {
-        (Ok(()), _) => {}
+        // Without the result, which is large and which the backend keeps.
+        (Ok(()), Some(end)) => {
+            stream.failure = Some(tokio::spawn(async { ended(end).await.err() }))
+        }
+        (Ok(()), None) => {}
         (Err(_), Some(end)) => stream.unwatched = Some((job, end)),
         (Err(error), None) if error.code() == ErrorCode::NotFound => return Err(gone(&job).into()),
         (Err(error), None) => return Err(error.into()),
@@ -116,6 +121,8 @@ struct EventStream {
     warnings: Vec<String>,
     /// Of a synchronous run.
     run: Option<(Attachment, RunWait)>,
+    /// Why the run that this request has submitted failed inside the service. For all others it is a job that has failed.
+    failure: Option<JoinHandle<Option<Error>>>,
     /// The end of a run that cannot be followed by its id.
     unwatched: Option<(Job, oneshot::Receiver<End>)>,
 }
@@ -143,6 +150,7 @@ impl EventStream {
             encoder: OutputEncoder::new(from),
             warnings: Vec::new(),
             run: None,
+            failure: None,
             unwatched: None,
         }
     }
@@ -245,13 +253,19 @@ impl EventStream {
     async fn send_end(&mut self, end: End, frames: &mpsc::Sender<Bytes>) -> Result<(), Left> {
         let rest = self.encoder.rest();
         send(frames, rest).await?;
-        let end = match &self.run {
-            Some(_) => end.map_err(|error| about(error, &self.job_id)),
+        let (failure, is_own) = (self.failure.take(), self.run.is_some());
+        let end = match failure {
+            Some(failure) => match failure.await {
+                Ok(Some(error)) => Err(error),
+                _ => end,
+            },
+            None if is_own => end,
             None => {
                 let (party, owner) = (self.exchange.party(), &self.owner);
                 job_of_end(&self.state, party, owner, &self.job_id, end).await
             }
         };
+        let end = end.map_err(|error| about(error, &self.job_id));
         if let Some((attachment, wait)) = self.run.take() {
             attachment.ended();
             drop(wait);

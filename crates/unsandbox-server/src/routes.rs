@@ -120,9 +120,16 @@ async fn take(
     let keyed = key.zip(print).map(|(key, fingerprint)| Keyed { key, generation, fingerprint });
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
     noted.language(request.language().map(|language| language.name));
-    let party = exchange.party();
-    let order =
-        Order { owner: owner.clone(), party, request, memory, listed, keyed, noted: noted.clone() };
+    let order = Order {
+        owner: owner.clone(),
+        party: exchange.party(),
+        request,
+        memory,
+        listed,
+        is_live: wait.is_some() && from.is_some(),
+        keyed,
+        noted: noted.clone(),
+    };
     let accepted = submit(&state, order).await?;
     let Some(wait) = wait else {
         let job = accepted.is_repeated().then_some(&accepted.job.job_id);

@@ -29,6 +29,8 @@ pub(crate) struct Submitted {
     pub entry: Option<Arc<Entry>>,
     pub acceptance: Arc<Acceptance>,
     pub noted: Noted,
+    /// Its client reads its events, for which its id has to be known before its end.
+    pub is_live: bool,
 }
 
 impl Completion {
@@ -90,6 +92,11 @@ impl EventSink for Completion {
 
     fn finished(&self, end: End) {
         self.close(|| end);
+    }
+
+    /// A backend elsewhere then tells the id of a run while it runs; its output is asked for by that.
+    fn wants_output(&self) -> bool {
+        self.submitted.as_ref().is_some_and(|submitted| submitted.is_live)
     }
 
     /// A request that has gone does not wait any more.

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Submissions. The backend gets each key once, and a synchronous run is cancelled when its client leaves.
 
-use crate::acceptance::Acceptance;
 use crate::access_log::Noted;
 use crate::budget::Reservation;
-use crate::idempotency::{Claim, Entry, Keyed};
+use crate::idempotency::{Claim, Keyed};
 use crate::party::Party;
 use crate::reply;
 use crate::runs::{Completion, End, Submitted, cancelled, ended};
@@ -27,6 +26,8 @@ pub(crate) struct Order {
     pub memory: Arc<Reservation>,
     /// Whether it is an asynchronous job, which is listed and not tied to its connection.
     pub listed: bool,
+    /// Whether its client reads its events.
+    pub is_live: bool,
     pub keyed: Option<Keyed>,
     /// What its line of the request log has.
     pub noted: Noted,
@@ -43,7 +44,7 @@ pub(crate) struct Accepted {
 ///
 /// The key is claimed here and not earlier: a key that is claimed and never submitted would be kept for ever.
 pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted, Error> {
-    let Order { owner, party, request, memory, listed, keyed, noted } = order;
+    let Order { owner, party, request, memory, listed, is_live, keyed, noted } = order;
     let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
     let entry = claim.as_ref().map(|claim| claim.entry().clone());
     let token = CancelToken::new();
@@ -62,7 +63,19 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
     let end = is_first.then(|| {
         let context = CallContext::of(owner);
         let submission = Submission { listed, cancel: token, context, ..Submission::new(request) };
-        let (sink, end) = enter(state, &submission, entry, acceptance.clone(), noted.clone());
+        let number = state.runs.add(submission.cancel.clone());
+        let (runs, keys) = (state.runs.clone(), state.idempotency.clone());
+        let (acceptance, noted) = (acceptance.clone(), noted.clone());
+        // Reports to the list of runs, to the key and to the receiver.
+        let (sink, end) = Completion::new(Some(Submitted {
+            runs,
+            number,
+            keys,
+            entry,
+            acceptance,
+            noted,
+            is_live,
+        }));
         // A task of its own: a key that is claimed has to get an answer, also after its client has left.
         tokio::spawn(hand_over(state.clone(), party, submission, memory, sink));
         end
@@ -70,19 +83,6 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
     let job = acceptance.wait().await.inspect_err(|_| attachment.token = None)?;
     noted.job(&job.job_id);
     Ok(Accepted { job, end, attachment })
-}
-
-/// Enters a submission into the list of runs. The sink reports to that list, to the key and to the receiver.
-fn enter(
-    state: &State,
-    submission: &Submission<'static>,
-    entry: Option<Arc<Entry>>,
-    acceptance: Arc<Acceptance>,
-    noted: Noted,
-) -> (Arc<Completion>, oneshot::Receiver<End>) {
-    let number = state.runs.add(submission.cancel.clone());
-    let (runs, keys) = (state.runs.clone(), state.idempotency.clone());
-    Completion::new(Some(Submitted { runs, number, keys, entry, acceptance, noted }))
 }
 
 /// Hands a submission to the backend, on a worker thread: a backend may prepare the run before it returns. A submission

@@ -8,6 +8,7 @@ use unsandbox_protocol::wire;
 pub(super) struct Features {
     pub(super) run_json: bool,
     pub(super) wait: bool,
+    pub(super) events: bool,
     /// The name of the store of idempotency keys. The feature `idempotency` without a name holds only for the process
     /// that announced it, and a name that no key can carry is ignored.
     pub(super) store: Option<Arc<str>>,
@@ -23,6 +24,7 @@ impl Features {
         Features {
             run_json: has(wire::FEATURE_RUN_JSON),
             wait: has(wire::FEATURE_WAIT),
+            events: has(wire::FEATURE_EVENTS),
             store: store.map(|(_, store)| store.into()),
         }
     }
@@ -36,7 +38,7 @@ mod tests {
     fn only_a_named_store_remembers_keys() {
         let parsed = Features::parse(&wire::encode_features("process:0a"));
         let store = Some("process:0a".into());
-        assert_eq!(parsed, Features { run_json: true, wait: true, store });
+        assert_eq!(parsed, Features { run_json: true, wait: true, events: true, store });
         let long = format!("idempotency=process:{}", "0".repeat(500));
         let words = ["", "idempotency", "run-json, idempotency, wait", "idempotency=", "x=y"];
         for header in words.into_iter().chain(["idempotency=0a", "idempotency=a/b:c", &long]) {
