@@ -10,7 +10,7 @@ use unsandbox_protocol::backend::cancelled;
 use unsandbox_protocol::printable::printable;
 use unsandbox_protocol::wire::{self, percent_encode};
 use unsandbox_protocol::{
-    CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Offsets, Owner,
+    CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Offsets, Owner, Status,
 };
 
 impl Remote {
@@ -76,6 +76,9 @@ impl Remote {
                 end.ok_or_else(|| cancelled(Some(job_id)))?
             }
         };
+        // A server that was polled has not named it before.
+        let language = result.language.clone();
+        live.accepted(&Job { language, ..Job::new(job_id, Status::Pending) });
         live.report_rest(&result);
         Ok(result)
     }
