@@ -191,7 +191,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Reports to `sink` what [`Backend::watch`] does and, before that, what a submission's own sink hears: that the job
     /// is accepted, that it has started, and its output behind `from`. The past is told at once, the rest as it happens;
     /// the output of a stream comes in order, each byte once. Where bytes are not kept any more, the next piece has a
-    /// larger offset than the last one ended at.
+    /// larger offset than the last one ended at. A backend that has to ask elsewhere stops when the context's token is
+    /// cancelled.
     ///
     /// As written here, for a backend that keeps no output of running jobs: the output comes with the end.
     fn watch_events(

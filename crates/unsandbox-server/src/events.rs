@@ -23,7 +23,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use unsandbox_protocol::feed::{Feed, Next};
 use unsandbox_protocol::wire::{self, OutputEncoder, Shape};
-use unsandbox_protocol::{CallContext, Error, ErrorCode, Job, JobEvent, Offsets, Owner, Stream};
+use unsandbox_protocol::{
+    CallContext, CancelToken, Error, ErrorCode, Job, JobEvent, Offsets, Owner, Stream,
+};
 
 /// Bytes of output in one event, where it comes from a result.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -116,6 +118,8 @@ struct EventStream {
     shape: Shape,
     job_id: String,
     feed: Feed,
+    /// Ends the asking of the backend.
+    stop: CancelToken,
     woken: Arc<Notify>,
     encoder: OutputEncoder,
     warnings: Vec<String>,
@@ -146,6 +150,7 @@ impl EventStream {
             shape,
             job_id,
             feed: Feed::new(from, move || wakes.notify_one()),
+            stop: CancelToken::new(),
             woken,
             encoder: OutputEncoder::new(from),
             warnings: Vec::new(),
@@ -158,7 +163,9 @@ impl EventStream {
     /// Asks the backend for the events behind a place.
     async fn watch(&mut self, from: Offsets) -> Result<(), Error> {
         let (backend, job_id) = (self.state.backend.clone(), self.job_id.clone());
-        let (context, sink) = (CallContext::of(self.owner.clone()), self.feed.again(from));
+        let (owner, cancel) = (self.owner.clone(), self.stop.clone());
+        let (context, sink) =
+            (CallContext { owner, cancel, deadline: None }, self.feed.again(from));
         let ask = move || backend.watch_events(&job_id, &context, from, sink);
         self.state.workers.question(self.exchange.party(), ask).await
     }
@@ -301,6 +308,12 @@ impl EventStream {
 
     async fn send_error(&self, error: Error, frames: &mpsc::Sender<Bytes>) -> Result<(), Left> {
         send(frames, wire::encode_error_event(self.encoder.at(), &error)).await
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 

@@ -10,7 +10,7 @@ use unsandbox_protocol::backend::{cancelled, past_deadline};
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::feed::{Feed, Next};
 use unsandbox_protocol::sync::lock;
-use unsandbox_protocol::{Backend, CallContext, Error, JobEvent, Offsets};
+use unsandbox_protocol::{Backend, CallContext, CancelToken, Error, EventSink, JobEvent, Offsets};
 
 /// The events of a job: what [`Client::job_events`](crate::Client::job_events) gives.
 ///
@@ -19,7 +19,10 @@ use unsandbox_protocol::{Backend, CallContext, Error, JobEvent, Offsets};
 pub struct JobEvents {
     backend: Arc<dyn Backend>,
     job_id: String,
+    /// Of the caller.
     context: CallContext,
+    /// Ends the asking of the backend.
+    stop: CancelToken,
     until: Option<Instant>,
     feed: Feed,
     signal: Arc<Signal>,
@@ -70,8 +73,7 @@ impl JobEvents {
         let signal = Arc::new(Signal::default());
         let (changed, stopped) = (signal.clone(), signal.clone());
         let feed = Feed::new(from, move || changed.set());
-        backend.watch_events(job_id, &context, from, feed.sink())?;
-        Ok(JobEvents {
+        let events = JobEvents {
             backend,
             job_id: job_id.to_string(),
             until: context.deadline.and_then(|limit| Instant::now().checked_add(limit)),
@@ -81,7 +83,16 @@ impl JobEvents {
             is_over: false,
             _guard: context.cancel.on_cancel(move || stopped.set()),
             context,
-        })
+            stop: CancelToken::new(),
+        };
+        events.watch(events.feed.sink())?;
+        Ok(events)
+    }
+
+    fn watch(&self, sink: Arc<dyn EventSink>) -> Result<(), Error> {
+        let cancel = self.stop.clone();
+        let context = CallContext { cancel, deadline: None, ..self.context.clone() };
+        self.backend.watch_events(&self.job_id, &context, self.at, sink)
     }
 
     /// The place behind the output that was taken, from which [`Client::job_events`](crate::Client::job_events) goes on.
@@ -118,7 +129,7 @@ impl JobEvents {
                 Next::End(end) => return end.map(|job| Some(JobEvent::Finished(job))),
                 Next::Behind => {
                     let sink = self.feed.again(self.at);
-                    self.backend.watch_events(&self.job_id, &self.context, self.at, sink)?;
+                    self.watch(sink)?;
                     continue;
                 }
                 Next::Nothing if self.context.cancel.is_cancelled() => {
@@ -139,6 +150,12 @@ impl JobEvents {
             }
             return Ok(Some(event));
         }
+    }
+}
+
+impl Drop for JobEvents {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 

@@ -9,7 +9,7 @@ mod switch;
 use std::sync::mpsc::{Receiver, channel};
 use std::task::Poll;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stub::{Play, Stub, json, with};
 use support::{Running, start};
 use switch::Switch;
@@ -203,6 +203,16 @@ fn a_reader_of_events_takes_them_when_it_likes_and_resumes() {
     let at = events.offsets();
     assert_eq!(at, Offsets { stdout: 5, stderr: 0 });
     drop(events);
+    // The connection ends with its reader: a heartbeat would come too late.
+    let sinks = || {
+        // One that is not wanted any more is dropped when another one comes.
+        client.job_events(&job.job_id, Offsets::default()).unwrap().next();
+        server.backend.sinks(&job.job_id)
+    };
+    let began = Instant::now();
+    while sinks() > 2 {
+        assert!(began.elapsed() < Duration::from_secs(10), "{} sinks", sinks());
+    }
     // More than waits for one reader: the rest is asked for again.
     let large: Vec<u8> = (0..300_000u32).map(|number| number as u8).collect();
     server.backend.print(ID, Stream::Stdout, &large);

@@ -88,9 +88,9 @@ impl Backend for Remote {
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
         self.check_owner(&context.owner, job_id)?;
-        let (job_id, owner, events) = (job_id.to_string(), context.owner.clone(), sink.clone());
+        let (job_id, context, events) = (job_id.to_string(), context.clone(), sink.clone());
         self.on_a_thread(&sink, move |remote| {
-            remote.report_events(&job_id, &owner, from, &*events).map(ended_job)
+            remote.report_events(&job_id, &context, from, &*events).map(ended_job)
         })
     }
 

@@ -10,7 +10,7 @@ use unsandbox_protocol::backend::cancelled;
 use unsandbox_protocol::printable::printable;
 use unsandbox_protocol::wire::{self, percent_encode};
 use unsandbox_protocol::{
-    CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Offsets, Owner, Status,
+    CallContext, Error, ErrorCode, EventSink, ExecutionResult, Job, Offsets, Owner, Status,
 };
 
 impl Remote {
@@ -58,16 +58,17 @@ impl Remote {
         end.ok_or_else(|| cancelled(Some(job_id)))
     }
 
-    /// Reports the events of a job to a sink that watches it, but not its end, which is returned.
+    /// Reports the events of a job to a sink that watches it, but not its end, which is returned. The context's token
+    /// ends the asking.
     pub(super) fn report_events(
         &self,
         job_id: &str,
-        owner: &Owner,
+        context: &CallContext,
         from: Offsets,
         sink: &dyn EventSink,
     ) -> Result<ExecutionResult, Error> {
-        let control = Control::new(CancelToken::new(), None);
-        let on_job = |job: &Job| self.note_job(owner, job);
+        let control = Control::new(context.cancel.clone(), None);
+        let on_job = |job: &Job| self.note_job(&context.owner, job);
         let live = Live::new(sink, from, &on_job);
         let result = match self.is_live(sink, &control) {
             true => self.wait_live(job_id, &control, &live)?,
