@@ -2793,7 +2793,9 @@ UNSANDBOX_API void unsandbox_task_free(unsandbox_task *task);
  *
  * "execute", "execute_async": the body of POST /execute: {"language", "code", "env", "ttl", …}.
  * "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job":
- * {"job_id"}, and for "wait_job" perhaps "timeout_ms". "list_jobs", "languages", "validate_key",
+ * {"job_id"}, and for "wait_job" perhaps "timeout_ms". "job_events": the same and perhaps "from"; it
+ * waits, at most "timeout_ms", for events behind that place in the output, and gives {"events", "from"},
+ * where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs", "languages", "validate_key",
  * "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
  * methods that give a result or a job it is as unsandbox_result_json or unsandbox_job_json.
  *

@@ -197,6 +197,18 @@ static void check_questions(const unsandbox_client *client) {
                                       &len, &err));
     CHECK(strlen(json) == len && strstr(json, "of_tomorrow") != NULL);
     unsandbox_string_free(json);
+    CHECK(!unsandbox_client_call_json(client, UNSANDBOX_TEXT("job_events"),
+                                      UNSANDBOX_TEXT("{\"job_id\":\"job-1\",\"from\":\"1-0\"}"), &json,
+                                      &len, &err));
+    CHECK(!strncmp(json, "{\"events\":[{\"event\":\"stdout\",\"offset\":1,\"text\":\"2\\n\"}", 53));
+    CHECK(strstr(json, "],\"from\":\"3-0\"}") != NULL);
+    unsandbox_string_free(json);
+    CHECK(unsandbox_client_call_json(client, UNSANDBOX_TEXT("job_events"),
+                                     UNSANDBOX_TEXT("{\"job_id\":\"job-1\",\"from\":\"1\"}"), &json, &len,
+                                     &err)
+          == UNSANDBOX_ERR_ARGUMENT);
+    unsandbox_error_free(err);
+    err = NULL;
     CHECK(unsandbox_client_call_json(client, UNSANDBOX_TEXT("execute"), UNSANDBOX_TEXT("{"), &json,
                                      &len, &err)
           == UNSANDBOX_ERR_ARGUMENT);

@@ -3,13 +3,14 @@
 //! event is the place in the output behind it, so that a reader resumes by the last id it has.
 
 use super::error::{decode_error, status_of_error, write_error};
-use super::job::{decode_job, encode_job};
+use super::job::{decode_job, encode_job, write_job};
 use super::json::Writer;
 use super::result::Shape;
 use super::tolerant::{Fields, Reply, malformed};
 use crate::error::{Error, ErrorCode};
 use crate::events::{Offsets, Stream};
 use crate::feed::JobEvent;
+use crate::result::Job;
 
 /// The media type of a stream of events, and what a request for one accepts.
 pub const EVENT_STREAM: &str = "text/event-stream";
@@ -76,13 +77,7 @@ impl OutputEncoder {
         }
         let offset = self.at.of(stream);
         self.at.set(stream, offset + bytes.len() as u64);
-        let data = Writer::document_of(bytes.len() + 40, |w| {
-            w.number("offset", offset);
-            match std::str::from_utf8(bytes) {
-                Ok(text) => w.text("text", text),
-                Err(_) => w.base64("base64", bytes),
-            }
-        });
+        let data = Writer::document_of(bytes.len() + 40, |w| write_output(w, offset, bytes));
         Some(event(stream_name(stream), self.at, &data))
     }
 
@@ -99,13 +94,49 @@ impl OutputEncoder {
         let held = self.encode(stream, &held).unwrap_or_default();
         let offset = self.at.of(stream);
         self.at.set(stream, offset + len);
-        let data = Writer::document(|w| {
-            w.text("stream", stream_name(stream));
-            w.number("offset", offset);
-            w.number("bytes", len);
-        });
+        let data = Writer::document(|w| write_gap(w, stream, offset, len));
         held + &event("gap", self.at, &data)
     }
+}
+
+fn write_output(w: &mut Writer, offset: u64, bytes: &[u8]) {
+    w.number("offset", offset);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => w.text("text", text),
+        Err(_) => w.base64("base64", bytes),
+    }
+}
+
+fn write_gap(w: &mut Writer, stream: Stream, offset: u64, len: u64) {
+    w.text("stream", stream_name(stream));
+    w.number("offset", offset);
+    w.number("bytes", len);
+}
+
+/// Events as one document, for a caller that asks for them again and again: `events`, each with its name as `event` and
+/// the data that it has in a stream (of a job, as `job`), and `from`, the place behind them.
+pub fn encode_events(events: &[JobEvent], at: Offsets) -> String {
+    Writer::document(|w| {
+        w.objects("events", events, |w, event| match event {
+            JobEvent::Queued(job) => write_job_event(w, "queued", job),
+            JobEvent::Started(job) => write_job_event(w, "started", job),
+            JobEvent::Finished(job) => write_job_event(w, "finished", job),
+            JobEvent::Output { stream, offset, bytes } => {
+                w.text("event", stream_name(*stream));
+                write_output(w, *offset, bytes);
+            }
+            JobEvent::Gap { stream, offset, len } => {
+                w.text("event", "gap");
+                write_gap(w, *stream, *offset, *len);
+            }
+        });
+        w.text("from", &at.to_string());
+    })
+}
+
+fn write_job_event(w: &mut Writer, name: &str, job: &Job) {
+    w.text("event", name);
+    w.object("job", |w| write_job(w, job, Shape::Once));
 }
 
 /// How many bytes at the end are the begin of a character.
@@ -122,7 +153,7 @@ fn begun_character(bytes: &[u8]) -> usize {
 }
 
 /// The event `queued` or `started`.
-pub fn encode_job_event(name: &str, at: Offsets, job: &crate::result::Job, shape: Shape) -> String {
+pub fn encode_job_event(name: &str, at: Offsets, job: &Job, shape: Shape) -> String {
     event(name, at, &encode_job(job, shape))
 }
 

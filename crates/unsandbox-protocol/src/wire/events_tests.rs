@@ -2,7 +2,7 @@
 //! Streams of events, cut anywhere.
 
 use super::*;
-use crate::result::{Job, Status};
+use crate::result::Status;
 
 /// The events of a stream that comes in pieces of `size` bytes.
 fn parsed(stream: &[u8], size: usize) -> Vec<Frame> {
@@ -223,4 +223,27 @@ fn the_state_of_a_job_comes_as_its_json() {
         panic!("queued");
     };
     assert_eq!((read.job_id, read.language), (job.job_id, job.language));
+}
+
+#[test]
+fn events_that_are_asked_for_are_one_document() {
+    let job = Job::new("a", Status::Pending);
+    let output = |bytes: &[u8]| JobEvent::Output {
+        stream: Stream::Stderr,
+        offset: 2,
+        bytes: bytes.to_vec(),
+    };
+    let gap = JobEvent::Gap { stream: Stream::Stdout, offset: 0, len: 7 };
+    let events = [JobEvent::Queued(job), gap, output(b"x\n"), output(b"\xff")];
+    let text = encode_events(&events, Offsets { stdout: 7, stderr: 4 });
+    let expected = serde_json::json!({
+        "events": [
+            {"event": "queued", "job": {"job_id": "a", "status": "pending"}},
+            {"event": "gap", "stream": "stdout", "offset": 0, "bytes": 7},
+            {"event": "stderr", "offset": 2, "text": "x\n"},
+            {"event": "stderr", "offset": 2, "base64": "/w=="},
+        ],
+        "from": "7-4",
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected);
 }

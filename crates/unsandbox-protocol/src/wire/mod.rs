@@ -18,7 +18,8 @@ mod tolerant;
 pub use error::{decode_error, encode_error, http_date, retry_after_ms, status_of_error};
 pub use events::{
     EVENT_STREAM, EVENTS_HEARTBEAT_SECONDS, EventParser, Frame, HEARTBEAT, LAST_EVENT_ID_HEADER,
-    OutputEncoder, StreamEvent, decode_stream_event, encode_error_event, encode_job_event,
+    OutputEncoder, StreamEvent, decode_stream_event, encode_error_event, encode_events,
+    encode_job_event,
 };
 pub use idempotency::{
     IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY_MAX_CHARS, STORE_CHANGED, STORE_NAME_MAX_CHARS,
