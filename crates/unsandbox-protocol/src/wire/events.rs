@@ -240,13 +240,13 @@ impl EventParser {
     }
 
     fn end_line(&mut self, each: &mut dyn FnMut(Frame) -> Result<(), Error>) -> Result<(), Error> {
-        let line = std::mem::take(&mut self.line);
-        let line = match String::from_utf8(line) {
+        let whole = std::mem::take(&mut self.line);
+        let mut whole = match String::from_utf8(whole) {
             Ok(line) => line,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
         };
         let marked = std::mem::replace(&mut self.is_first_line, false);
-        let line = line.strip_prefix('\u{feff}').filter(|_| marked).unwrap_or(&line);
+        let line = whole.strip_prefix('\u{feff}').filter(|_| marked).unwrap_or(&whole);
         if line.is_empty() {
             let id = self.frame.id.clone();
             let frame = std::mem::replace(&mut self.frame, Frame { id, ..Frame::default() });
@@ -260,11 +260,15 @@ impl EventParser {
         match field {
             "event" => self.frame.name = value.to_string(),
             "id" if !value.contains('\0') => self.frame.id = value.to_string(),
-            "data" => {
-                if std::mem::replace(&mut self.has_data, true) {
-                    self.frame.data.push('\n');
-                }
+            "data" if self.has_data => {
+                self.frame.data.push('\n');
                 self.frame.data.push_str(value);
+            }
+            "data" => {
+                // The line may be a large result, which is not copied.
+                let before = whole.len() - value.len();
+                whole.drain(..before);
+                (self.frame.data, self.has_data) = (whole, true);
             }
             // A comment, or a field that has no meaning here.
             _ => {}
