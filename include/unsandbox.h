@@ -29,7 +29,8 @@
  *   is freed. Every object has one function that frees it; all of them take NULL.
  *   NULL handles never crash: operations return UNSANDBOX_ERR_ARGUMENT, getters 0, NULL or "".
  *   A client, a cancel token and a task may be used by many threads at once; results, jobs, lists and
- *   errors never change; a configuration, a request and options belong to one thread at a time.
+ *   errors never change; a configuration, a request, options and a reader of events belong to one
+ *   thread at a time.
  *   The library prints nothing, installs no signal handler, and keeps no state per thread.
  *   A result and a job have a function for each field; their structs have the fields of version 0.1.
  *
@@ -46,6 +47,7 @@
  *   Lists of jobs: unsandbox_job
  *   Jobs, field by field: unsandbox_job
  *   Languages, keys, health and isolation: unsandbox_language, unsandbox_key, unsandbox_health, unsandbox_probe
+ *   Events of a job: unsandbox_events, unsandbox_event
  *   Tasks, for event loops: unsandbox_task
  *   JSON in and out: three functions and no structs: unsandbox_client, unsandbox_string
  *   Log: unsandbox_set
@@ -246,6 +248,36 @@ typedef enum unsandbox_stream {
 } unsandbox_stream;
 
 /**
+ * What happened to a job.
+ */
+typedef enum unsandbox_kind_of_event {
+    /**
+     * An event that this version does not know.
+     */
+    UNSANDBOX_EVENT_OTHER = 0,
+    /**
+     * The job is accepted.
+     */
+    UNSANDBOX_EVENT_QUEUED = 1,
+    /**
+     * The program was started.
+     */
+    UNSANDBOX_EVENT_STARTED = 2,
+    /**
+     * The program wrote something.
+     */
+    UNSANDBOX_EVENT_OUTPUT = 3,
+    /**
+     * Output that is not kept any more.
+     */
+    UNSANDBOX_EVENT_GAP = 4,
+    /**
+     * The job is over. The last event.
+     */
+    UNSANDBOX_EVENT_FINISHED = 5,
+} unsandbox_kind_of_event;
+
+/**
  * How much the log callback is told; each level includes those before it.
  */
 typedef enum unsandbox_log_level {
@@ -279,6 +311,16 @@ typedef struct unsandbox_config unsandbox_config;
  * read it. A program that exits non-zero is a result and not an error.
  */
 typedef struct unsandbox_error unsandbox_error;
+
+/**
+ * One thing that happened to a job. Never changed: any thread may read it.
+ */
+typedef struct unsandbox_event unsandbox_event;
+
+/**
+ * A reader of the events of one job. Belongs to one thread at a time.
+ */
+typedef struct unsandbox_events unsandbox_events;
 
 /**
  * How an endpoint is. Never changed: any thread may read it.
@@ -1192,7 +1234,8 @@ int32_t unsandbox_client_get_job(const unsandbox_client *client,
 
 /**
  * Waits for the end of a job and gives its result. The options' timeout bounds the wait: past it the
- * call returns UNSANDBOX_ERR_TIMEOUT, and the job goes on.
+ * call returns UNSANDBOX_ERR_TIMEOUT, and the job goes on. Their function for output is given that of
+ * the job, from its begin.
  *
  * @param client   shared; may be used by several threads.
  * @param job_id   borrowed for the call.
@@ -1651,8 +1694,8 @@ int32_t unsandbox_options_set_cancel_token(unsandbox_options *options,
                                            unsandbox_error **err);
 
 /**
- * Gives calls a function for output as it comes. The result has the whole output as well. A server
- * that does not stream gives all of it at the end.
+ * Gives calls a function for output as it comes. The result has the whole output as well. The service
+ * gives all of it at the end.
  *
  * @param call       NULL ends it.
  * @param user_data  given to every call.
@@ -2529,6 +2572,128 @@ const char *unsandbox_probe_layer_fix(const unsandbox_probe *probe,
  */
 UNSANDBOX_API void unsandbox_probe_free(unsandbox_probe *probe);
 
+/* Events of a job */
+
+/**
+ * Begins to read what happens to a job, and first what has happened before. The options' timeout
+ * bounds the time until the last event, their token ends the reading; the job goes on.
+ *
+ * @param client         shared; may be used by several threads.
+ * @param job_id         borrowed for the call.
+ * @param stdout_offset  bytes of standard output that the caller has: output comes from there on.
+ * @param stderr_offset  the same of standard error.
+ * @param options        borrowed for the call; NULL for the defaults.
+ * @param events         receives a reader owned by the caller; free with unsandbox_events_free.
+ *                       Required.
+ * @param err            receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_NOT_FOUND, _CONFLICT, … At a server a job that is not there is an
+ *         error of unsandbox_events_next.
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_events_new(const unsandbox_client *client,
+                             const char *job_id,
+                             size_t job_id_len,
+                             uint64_t stdout_offset,
+                             uint64_t stderr_offset,
+                             const unsandbox_options *options,
+                             unsandbox_events **events,
+                             unsandbox_error **err);
+
+/**
+ * Waits for the next event, at most timeout_ms milliseconds; 0 only looks, a negative number waits
+ * without limit.
+ *
+ * @param events  used by one thread at a time.
+ * @param event   receives an event owned by the caller, free with unsandbox_event_free; NULL after the
+ *                last one. Required.
+ * @param err     receives an error owned by the caller on failure; may be NULL. No event follows it.
+ * @return UNSANDBOX_OK; UNSANDBOX_PENDING, with nothing, when the time was over;
+ *         UNSANDBOX_ERR_NOT_FOUND, _JOB_LOST, _TIMEOUT, _CANCELLED, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_events_next(unsandbox_events *events,
+                              int64_t timeout_ms,
+                              unsandbox_event **event,
+                              unsandbox_error **err);
+
+/**
+ * Frees a reader, and ends the reading; NULL is fine. Its events stay, and the job goes on.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_events_free(unsandbox_events *events);
+
+/**
+ * Frees an event and its job; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_event_free(unsandbox_event *event);
+
+/**
+ * What happened: UNSANDBOX_EVENT_…; 0 for NULL.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_event_kind(const unsandbox_event *event);
+
+/**
+ * Of output and of a gap, the stream: UNSANDBOX_STREAM_…; else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_event_stream(const unsandbox_event *event);
+
+/**
+ * Of output and of a gap, how many bytes of the stream came before; else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_event_offset(const unsandbox_event *event);
+
+/**
+ * Of output, the bytes as written; else empty. A character may be cut in two.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return borrowed until the event is freed; NULL only for NULL.
+ * @since 0.1
+ */
+UNSANDBOX_API const uint8_t *unsandbox_event_data(const unsandbox_event *event, size_t *len);
+
+/**
+ * Of a gap, the number of bytes that are not kept any more; else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_event_missing_bytes(const unsandbox_event *event);
+
+/**
+ * The job, of UNSANDBOX_EVENT_QUEUED, _STARTED and _FINISHED; the last one has its result. Else NULL.
+ *
+ * @return borrowed until the event is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const unsandbox_job *unsandbox_event_job(const unsandbox_event *event);
+
+/**
+ * Bytes of standard output up to and with the event, from which another reader goes on.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_event_stdout_offset(const unsandbox_event *event);
+
+/**
+ * The same of standard error.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_event_stderr_offset(const unsandbox_event *event);
+
 /* Tasks, for event loops */
 
 /**
@@ -2648,7 +2813,9 @@ UNSANDBOX_API void unsandbox_task_free(unsandbox_task *task);
  *
  * "execute", "execute_async": the body of POST /execute: {"language", "code", "env", "ttl", …}.
  * "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job":
- * {"job_id"}, and for "wait_job" perhaps "timeout_ms". "list_jobs", "languages", "validate_key",
+ * {"job_id"}, and for "wait_job" perhaps "timeout_ms". "job_events": the same and perhaps "from"; it
+ * waits, at most "timeout_ms", for events behind that place in the output, and gives {"events", "from"},
+ * where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs", "languages", "validate_key",
  * "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
  * methods that give a result or a job it is as unsandbox_result_json or unsandbox_job_json.
  *

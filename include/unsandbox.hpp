@@ -72,6 +72,22 @@ enum class Stream : std::int32_t {
     Err = UNSANDBOX_STREAM_STDERR,
 };
 
+/// What happened to a job.
+enum class EventKind : std::int32_t {
+    Other = UNSANDBOX_EVENT_OTHER,
+    Queued = UNSANDBOX_EVENT_QUEUED,
+    Started = UNSANDBOX_EVENT_STARTED,
+    Output = UNSANDBOX_EVENT_OUTPUT,
+    Gap = UNSANDBOX_EVENT_GAP,
+    Finished = UNSANDBOX_EVENT_FINISHED,
+};
+
+/// A place in the output of a job: the bytes of both streams before it.
+struct Offsets {
+    std::uint64_t out = 0;
+    std::uint64_t err = 0;
+};
+
 /// The version of the loaded library.
 inline std::string version() { return unsandbox_version(); }
 
@@ -843,6 +859,84 @@ struct Probe {
     std::vector<Layer> layers;
 };
 
+/// One thing that happened to a job.
+class Event {
+public:
+    /// Takes over an event of the C API.
+    explicit Event(unsandbox_event *event) : event_(event, unsandbox_event_free) {}
+
+    EventKind kind() const noexcept {
+        return static_cast<EventKind>(unsandbox_event_kind(event_.get()));
+    }
+    /// Of output and of a gap.
+    Stream stream() const noexcept {
+        return static_cast<Stream>(unsandbox_event_stream(event_.get()));
+    }
+    /// Of output and of a gap: how many bytes of the stream came before.
+    std::uint64_t offset() const noexcept { return unsandbox_event_offset(event_.get()); }
+    /// Of output: any bytes. A character may be cut in two.
+    std::string data() const {
+        std::size_t len = 0;
+        const std::uint8_t *bytes = unsandbox_event_data(event_.get(), &len);
+        return detail::text(reinterpret_cast<const char *>(bytes), len);
+    }
+    /// Of a gap: the number of bytes that are not kept any more.
+    std::uint64_t missing_bytes() const noexcept {
+        return unsandbox_event_missing_bytes(event_.get());
+    }
+    /// Of the events about the job itself; the last one has its result.
+    std::optional<Job> job() const {
+        const unsandbox_job *job = unsandbox_event_job(event_.get());
+        if (!job) return std::nullopt;
+        return Job(std::shared_ptr<const unsandbox_job>(event_, job));
+    }
+    /// The place behind the event, from which another reader goes on.
+    Offsets offsets() const noexcept {
+        return {unsandbox_event_stdout_offset(event_.get()),
+                unsandbox_event_stderr_offset(event_.get())};
+    }
+    const unsandbox_event *c_handle() const noexcept { return event_.get(); }
+
+private:
+    std::shared_ptr<unsandbox_event> event_;
+};
+
+/// A reader of the events of a job. Belongs to one thread at a time; the job goes on without it.
+class Events {
+public:
+    /// Takes over a reader of the C API.
+    explicit Events(unsandbox_events *events) : events_(events) {}
+
+    /// Waits without limit for the next event; nothing after the last one.
+    Expected<std::optional<Event>> try_next() noexcept { return *take(-1); }
+    /// As try_next; nothing at all where no event came in time.
+    std::optional<Expected<std::optional<Event>>>
+    try_next_for(std::chrono::milliseconds timeout) noexcept {
+        const auto ms = timeout.count();
+        return take(ms < 0 ? 0 : static_cast<std::int64_t>(ms));
+    }
+
+#ifdef UNSANDBOX_EXCEPTIONS
+    /// As try_next; throws Error.
+    std::optional<Event> next() { return try_next().value(); }
+#endif
+    unsandbox_events *c_handle() const noexcept { return events_.get(); }
+    unsandbox_events *release() noexcept { return events_.release(); }
+
+private:
+    std::optional<Expected<std::optional<Event>>> take(std::int64_t timeout_ms) {
+        unsandbox_event *event = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_events_next(events_.get(), timeout_ms, &event, &err);
+        if (code == UNSANDBOX_PENDING) return std::nullopt;
+        if (code != UNSANDBOX_OK) return Expected<std::optional<Event>>(Error(err));
+        std::optional<Event> next;
+        if (event) next.emplace(event);
+        return Expected<std::optional<Event>>(std::move(next));
+    }
+    detail::Handle<unsandbox_events, unsandbox_events_free> events_;
+};
+
 namespace detail {
 
 // What each object of the C API becomes; it is freed where nothing keeps it.
@@ -850,6 +944,8 @@ namespace detail {
 inline Result value_of(unsandbox_result *made) { return Result(made); }
 
 inline Job value_of(unsandbox_job *made) { return Job(made); }
+
+inline Events value_of(unsandbox_events *made) { return Events(made); }
 
 inline std::vector<Job> value_of(unsandbox_job_list *made) {
     const std::shared_ptr<unsandbox_job_list> list(made, unsandbox_job_list_free);
@@ -1039,6 +1135,14 @@ public:
                                      job_id.size());
     }
 
+    /// Reads what happens to a job, and first what has happened behind the output that the caller has. The
+    /// options' timeout bounds the time until the last event.
+    Expected<Events> try_job_events(std::string_view job_id, Offsets from = {},
+                                    const Options &options = {}) const noexcept {
+        return ask<unsandbox_events>(options, unsandbox_events_new, job_id.data(), job_id.size(),
+                                     from.out, from.err);
+    }
+
     /// Cancels a job and gives what it had written by then.
     Expected<Result> try_cancel_job(std::string_view job_id,
                                     const Options &options = {}) const noexcept {
@@ -1124,6 +1228,9 @@ public:
     }
     Result wait_job(std::string_view job_id, const Options &options = {}) const {
         return try_wait_job(job_id, options).value();
+    }
+    Events job_events(std::string_view job_id, Offsets from = {}, const Options &options = {}) const {
+        return try_job_events(job_id, from, options).value();
     }
     Result cancel_job(std::string_view job_id, const Options &options = {}) const {
         return try_cancel_job(job_id, options).value();

@@ -55,6 +55,11 @@ class Objects:
         self.made["language"] = self.got("language_list_at", languages, 0)
         self.new("key", "client_validate_key", client, None)
         self.new("health", "client_health", client, None)
+        # Kept at its end, where it has no more to wait for.
+        events = self.new("events", "events_new", client, b"job-1", 5, ctypes.c_uint64(0), ctypes.c_uint64(0), None)
+        event = ctypes.c_void_p()
+        while not library.unsandbox_events_next(events, ctypes.c_int64(-1), ctypes.byref(event), None) and event:
+            self.made["event"] = ctypes.c_void_p(event.value)
         local = self.client("local:")
         self.new("probe", "client_probe", local)
         self.new("task", "task_start", client, request, None, None, None)

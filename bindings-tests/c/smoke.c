@@ -139,6 +139,36 @@ static void check_jobs(const unsandbox_client *client) {
     unsandbox_request_free(request);
 }
 
+static void check_events(const unsandbox_client *client) {
+    unsandbox_error *err = NULL;
+    unsandbox_events *events = NULL;
+    unsandbox_event *event = NULL;
+    size_t len = 0;
+    CHECK(unsandbox_events_new(client, "job-1", 5, 1, 0, NULL, &events, &err) == UNSANDBOX_OK);
+    CHECK(unsandbox_events_next(events, -1, &event, &err) == UNSANDBOX_OK);
+    CHECK(unsandbox_event_kind(event) == UNSANDBOX_EVENT_QUEUED && !unsandbox_event_stream(event));
+    CHECK(is(unsandbox_job_job_id(unsandbox_event_job(event), NULL), "job-1"));
+    unsandbox_event_free(event);
+    CHECK(unsandbox_events_next(events, -1, &event, &err) == UNSANDBOX_OK);
+    CHECK(unsandbox_event_kind(event) == UNSANDBOX_EVENT_OUTPUT && !unsandbox_event_job(event));
+    CHECK(unsandbox_event_stream(event) == UNSANDBOX_STREAM_STDOUT);
+    CHECK(unsandbox_event_offset(event) == 1 && unsandbox_event_missing_bytes(event) == 0);
+    CHECK(memcmp(unsandbox_event_data(event, &len), "2\n", 3) == 0 && len == 2);
+    CHECK(unsandbox_event_stdout_offset(event) == 3 && !unsandbox_event_stderr_offset(event));
+    unsandbox_event_free(event);
+    CHECK(unsandbox_events_next(events, -1, &event, &err) == UNSANDBOX_OK);
+    CHECK(unsandbox_event_kind(event) == UNSANDBOX_EVENT_FINISHED);
+    unsandbox_events_free(events);
+    /* An event stays when its reader is gone. */
+    check_result(unsandbox_job_result(unsandbox_event_job(event)));
+    unsandbox_event_free(event);
+    CHECK(unsandbox_events_new(client, "none", 4, 0, 0, NULL, &events, &err) == UNSANDBOX_OK);
+    CHECK(unsandbox_events_next(events, -1, &event, &err) == UNSANDBOX_ERR_NOT_FOUND);
+    unsandbox_error_free(err);
+    CHECK(unsandbox_events_next(events, 0, &event, NULL) == UNSANDBOX_OK && event == NULL);
+    unsandbox_events_free(events);
+}
+
 static void check_questions(const unsandbox_client *client) {
     unsandbox_error *err = NULL;
     unsandbox_language_list *languages = NULL;
@@ -167,6 +197,18 @@ static void check_questions(const unsandbox_client *client) {
                                       &len, &err));
     CHECK(strlen(json) == len && strstr(json, "of_tomorrow") != NULL);
     unsandbox_string_free(json);
+    CHECK(!unsandbox_client_call_json(client, UNSANDBOX_TEXT("job_events"),
+                                      UNSANDBOX_TEXT("{\"job_id\":\"job-1\",\"from\":\"1-0\"}"), &json,
+                                      &len, &err));
+    CHECK(!strncmp(json, "{\"events\":[{\"event\":\"stdout\",\"offset\":1,\"text\":\"2\\n\"}", 53));
+    CHECK(strstr(json, "],\"from\":\"3-0\"}") != NULL);
+    unsandbox_string_free(json);
+    CHECK(unsandbox_client_call_json(client, UNSANDBOX_TEXT("job_events"),
+                                     UNSANDBOX_TEXT("{\"job_id\":\"job-1\",\"from\":\"1\"}"), &json, &len,
+                                     &err)
+          == UNSANDBOX_ERR_ARGUMENT);
+    unsandbox_error_free(err);
+    err = NULL;
     CHECK(unsandbox_client_call_json(client, UNSANDBOX_TEXT("execute"), UNSANDBOX_TEXT("{"), &json,
                                      &len, &err)
           == UNSANDBOX_ERR_ARGUMENT);
@@ -254,6 +296,7 @@ int main(int argc, char **argv) {
     check_requests();
     check_calls(client);
     check_jobs(client);
+    check_events(client);
     check_questions(client);
     check_tasks(client);
     unsandbox_client_close(client);

@@ -68,6 +68,14 @@ static void with_exceptions(const char *url) {
     CHECK(job.job_id() == "job-1" && job.status() == Status::Pending && !job.result());
     CHECK(client.get_job("job-1").result()->out() == "42\n");
     CHECK(client.wait_job("job-1").success());
+    Events events = client.job_events("job-1", {1, 0});
+    CHECK(events.next()->kind() == EventKind::Queued);
+    const auto output = events.next();
+    CHECK(output->kind() == EventKind::Output && output->stream() == Stream::Out);
+    CHECK(output->data() == "2\n" && output->offset() == 1 && output->missing_bytes() == 0);
+    CHECK(output->offsets().out == 3 && output->offsets().err == 0 && !output->job());
+    const auto finished = events.next()->job();
+    CHECK(!events.next() && finished->result()->out() == "42\n");
     CHECK(client.cancel_job("job-1").status() == Status::Cancelled);
     CHECK(client.list_jobs().size() == 1);
     CHECK(client.languages()[0].aliases[0] == "py");
@@ -204,6 +212,13 @@ static void without_exceptions(const char *url) {
     CHECK(task && task->fd() >= 0 && !task->try_wait_for(1ms));
     task->cancel();
     CHECK(task->try_get().error().code() == UNSANDBOX_ERR_CANCELLED);
+    auto events = client.try_job_events("job-1");
+    CHECK(events && (*events->try_next())->kind() == EventKind::Queued);
+    while (true) {
+        auto next = events->try_next_for(10s);
+        CHECK(next && *next);
+        if (!**next) break;
+    }
     auto waiting = client.try_start_wait_job("job-1");
     CHECK(waiting && waiting->try_get()->out() == "42\n");
     int reads = 0;

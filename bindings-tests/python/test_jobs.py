@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 import unsandbox
@@ -106,3 +107,61 @@ def test_a_job_of_asyncio_is_lost_with_its_server(stub: Stub) -> None:
                 await client.get_job("job-2")
 
     asyncio.run(main())
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[unsandbox.Client]:
+    with unsandbox.Client(base_url="local:") as client:
+        yield client
+
+
+def test_events_go_on_behind_the_output_that_the_caller_has(local: unsandbox.Client) -> None:
+    job = local.execute_async("bash", "printf 0123456789; printf abc >&2")
+    job.wait()
+    events = list(job.events(offsets=(4, 1)))
+    assert [it.kind for it in events] == ["queued", "started", "stdout", "stderr", "finished"]
+    assert [(it.text, it.stream) for it in events[2:4]] == [("456789", "stdout"), ("bc", "stderr")]
+    assert [it.offsets for it in events[1:]] == [(4, 1), (10, 1), (10, 3), (10, 3)]
+    end = events[-1].job
+    assert end is not None and end.done and end.result is not None and end.result.stdout == "0123456789"
+
+
+def test_the_text_of_events_is_whole_characters(local: unsandbox.Client) -> None:
+    job = local.execute_async("bash", r"printf 'caf\303'; sleep 0.3; printf '\251 \342\202'")
+    events = [it for it in job.events() if it.kind == "stdout"]
+    assert "".join(it.text for it in events) == "caf\u00e9 \ufffd"
+    assert b"".join(it.data for it in events) == b"caf\xc3\xa9 \xe2\x82"
+    # What never got its rest is told at the end, with no further bytes.
+    assert (events[-1].text, events[-1].data) == ("\ufffd", b"")
+
+
+def test_events_that_cannot_come_are_errors(local: unsandbox.Client) -> None:
+    for wrong in ((-1, 0), (1,), ("a", 0), None, (1 << 64, 0)):
+        with pytest.raises(unsandbox.InvalidRequestError, match="offsets"):
+            next(local.job_events("job_1", offsets=wrong))  # type: ignore[arg-type]
+    with pytest.raises(unsandbox.NotFoundError):
+        next(local.job_events("job_1"))
+    job = local.execute_async("bash", "sleep 60")
+    with pytest.raises(unsandbox.RequestTimeoutError):
+        list(job.events(timeout=0.3))
+    assert job.refresh().status == "running"
+    job.cancel()
+
+
+def test_an_awaited_reader_that_is_cancelled_leaves_its_thread_and_its_job() -> None:
+    async def main() -> str:
+        async with unsandbox.AsyncClient(base_url="local:", max_workers=1) as client:
+            job = await client.execute_async("bash", "sleep 60")
+
+            async def read() -> None:
+                async for _ in job.events():
+                    pass
+
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(read(), 0.5)
+            # The client has one thread, which is free again.
+            status = (await asyncio.wait_for(job.refresh(), 20)).status
+            await job.cancel()
+            return status
+
+    assert asyncio.run(main()) == "running"

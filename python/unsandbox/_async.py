@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import _options
 from ._client import Client
 from ._errors import InvalidRequestError, RequestTimeoutError
+from ._events import Texts, begin
 from ._job import JobState, Looks
 from ._many import Progress, workers
 from ._native import CancelToken
 from ._stream import Lines
-from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
+from ._types import ExecutionResult, Health, JobEvent, JobInfo, KeyInfo, Language, Probe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -208,6 +209,13 @@ class AsyncJob(JobState):
             except RequestTimeoutError:
                 if looks.late():
                     raise
+
+    async def events(
+        self, *, offsets: tuple[int, int] = (0, 0), timeout: float | None = None
+    ) -> AsyncIterator[JobEvent]:
+        """Give what happens to the job; see `Job.events`."""
+        async for event in self._client.job_events(self.job_id, offsets=offsets, timeout=timeout):
+            yield event
 
     async def cancel(self, *, timeout: float | None = None) -> ExecutionResult:
         """Cancel the job; see `Job.cancel`."""
@@ -498,6 +506,20 @@ class AsyncClient:
             lambda token: native.wait_job(job_id, {"timeout": timeout, "cancel": token})
         )
         return result.check() if check else result
+
+    async def job_events(
+        self, job_id: str, *, offsets: tuple[int, int] = (0, 0), timeout: float | None = None
+    ) -> AsyncIterator[JobEvent]:
+        """Give what happens to a job as it happens; see `Client.job_events`."""
+        native, stop, texts = self._client._native, CancelToken(), Texts()
+        try:
+            events = await self._call(lambda _: begin(native, job_id, offsets, timeout, stop))
+            while (parts := await self._call(lambda _: events.next())) is not None:
+                for event in texts.events(parts):
+                    yield event
+        finally:
+            # A thread may still wait for the next one.
+            stop.cancel()
 
     async def cancel_job(self, job_id: str, *, timeout: float | None = None) -> ExecutionResult:
         """Cancel a job; see `Client.cancel_job`."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ._shapes import ExecuteOptions, IsolationPolicy, RunOptions, StreamOptions
     from ._stream import OutputStream
-    from ._types import ExecutionResult, Health, JobInfo, KeyInfo, Language, Probe
+    from ._types import ExecutionResult, Health, JobEvent, JobInfo, KeyInfo, Language, Probe
 
 
 class Client:
@@ -313,8 +313,8 @@ class Client:
     ) -> OutputStream:
         """Run a program and give its standard output line by line.
 
-        Lines come as the program writes them from "local:", and all at the end from a server, which does
-        not stream. A call without a result raises its error where the next line is asked for.
+        Lines come as the program writes them from "local:" and from a server of your own, and all at the end from
+        the service. A call without a result raises its error where the next line is asked for.
 
         Args:
             language: Name or alias, such as "python" or "js"; None to have it detected.
@@ -474,6 +474,36 @@ class Client:
         """
         result = self._native.wait_job(job_id, {"timeout": timeout})
         return result.check() if check else result
+
+    def job_events(
+        self, job_id: str, *, offsets: tuple[int, int] = (0, 0), timeout: float | None = None
+    ) -> Iterator[JobEvent]:
+        """Give what happens to a job as it happens, and what has happened before.
+
+        A loop that is left ends nothing but the events; the job goes on.
+
+        Args:
+            job_id: The id, as `Job.job_id` has it.
+            offsets: Bytes of standard output and standard error that the caller has, as `JobEvent.offsets` has
+                them: output comes from there on.
+            timeout: Seconds until the last event; without it as long as it takes.
+
+        Returns:
+            An iterator of events; the last one is "finished".
+
+        Raises:
+            RequestTimeoutError: The job has not ended in time; it goes on.
+            NotFoundError: There is no such job for this key.
+            JobLostError: The server had told this client of it, and has forgotten it.
+
+        Examples:
+            >>> job = client.execute_async("bash", "echo one; sleep 0.2; echo two")
+            >>> [event.text for event in client.job_events(job.job_id) if event.kind == "stdout"]
+            ['one\\n', 'two\\n']
+        """
+        from ._events import results
+
+        return results(self._native, job_id, offsets, timeout)
 
     def cancel_job(self, job_id: str, *, timeout: float | None = None) -> ExecutionResult:
         """Cancel a job; one that is over is given as it is.

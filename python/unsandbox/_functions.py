@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._job import Job
     from ._shapes import ExecuteOptions, RunOptions, StreamOptions
     from ._stream import OutputStream
-    from ._types import ExecutionResult, Health, KeyInfo, Language, Probe
+    from ._types import ExecutionResult, Health, JobEvent, KeyInfo, Language, Probe
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -404,6 +404,31 @@ def wait_job(
         True
     """
     return default_client().wait_job(job_id, timeout=timeout, check=check)
+
+
+def job_events(
+    job_id: str, *, offsets: tuple[int, int] = (0, 0), timeout: float | None = None
+) -> Iterator[JobEvent]:
+    """Give what happens to a job as it happens, and what has happened before.
+
+    Args:
+        job_id: The id, as `Job.job_id` has it.
+        offsets: Bytes of standard output and standard error that the caller has: output comes from there on.
+        timeout: Seconds until the last event; without it as long as it takes.
+
+    Returns:
+        An iterator of events; the last one is "finished".
+
+    Raises:
+        RequestTimeoutError: The job has not ended in time; it goes on.
+        NotFoundError: There is no such job for this key.
+
+    Examples:
+        >>> job = unsandbox.execute_async("bash", "exit 3")
+        >>> [event.kind for event in unsandbox.job_events(job.job_id)]
+        ['queued', 'started', 'finished']
+    """
+    return default_client().job_events(job_id, offsets=offsets, timeout=timeout)
 
 
 def cancel_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:

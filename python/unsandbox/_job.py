@@ -11,11 +11,11 @@ from ._hints import JOB_NAMES, missing, not_awaited
 # True for type checkers only; importing `typing` at run time is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ._client import Client
     from ._shapes import Status
-    from ._types import ExecutionResult, JobInfo
+    from ._types import ExecutionResult, JobEvent, JobInfo
 
 #: How long a wait with `on_update` goes on before it looks at the state: at first, and at most. The end
 #: of a job is not found by looking, but waited for.
@@ -210,6 +210,33 @@ class Job(JobState):
             except RequestTimeoutError:
                 if looks.late():
                     raise
+
+    def events(
+        self, *, offsets: tuple[int, int] = (0, 0), timeout: float | None = None
+    ) -> Iterator[JobEvent]:
+        """Give what happens to the job as it happens, and what has happened before; see `Client.job_events`.
+
+        Args:
+            offsets: Bytes of standard output and standard error that the caller has: output comes from there on.
+            timeout: Seconds until the last event; without it as long as it takes.
+
+        Returns:
+            An iterator of events. The last one, "finished", has the result.
+
+        Raises:
+            RequestTimeoutError: The job has not ended in time; it goes on.
+            JobLostError: The server was restarted, or has dropped the job.
+
+        Examples:
+            >>> for event in client.execute_async("bash", "echo hello; exit 3").events():
+            ...     if event.kind == "stdout":
+            ...         print(repr(event.text))
+            ...     elif event.kind == "finished":
+            ...         print(event.job.result.exit_code)
+            'hello\\n'
+            3
+        """
+        return self._client.job_events(self.job_id, offsets=offsets, timeout=timeout)
 
     def cancel(self, *, timeout: float | None = None) -> ExecutionResult:
         """Cancel the job; one that is over is given as it is.

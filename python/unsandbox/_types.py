@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _native
 from ._errors import ExecutionError
@@ -297,6 +297,31 @@ class JobInfo:
     result: ExecutionResult | None = None
     done: bool = False
     json: str = field(default="{}", repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One thing that happened to a job.
+
+    Attributes:
+        kind: "queued", "started" and "finished" for the job itself, "stdout" and "stderr" for output, "gap" for
+            output that is not kept any more.
+        offsets: Bytes of standard output and standard error up to and with this event, from which
+            `Client.job_events` goes on.
+        stream: Of output and a gap: "stdout" or "stderr".
+        text: Of output: what was written. A character that was written in two parts is in the second one's.
+        data: Of output: the bytes as written.
+        missing: Of a gap: the number of bytes.
+        job: Of "queued", "started" and "finished": the job; the last one has its result.
+    """
+
+    kind: Literal["queued", "started", "stdout", "stderr", "gap", "finished"]
+    offsets: tuple[int, int]
+    stream: Literal["stdout", "stderr"] | None = None
+    text: str = ""
+    data: bytes = b""
+    missing: int = 0
+    job: JobInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

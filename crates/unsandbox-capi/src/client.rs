@@ -271,7 +271,8 @@ pub extern "C" fn unsandbox_client_get_job(
 }
 
 /// Waits for the end of a job and gives its result. The options' timeout bounds the wait: past it the
-/// call returns UNSANDBOX_ERR_TIMEOUT, and the job goes on.
+/// call returns UNSANDBOX_ERR_TIMEOUT, and the job goes on. Their function for output is given that of
+/// the job, from its begin.
 ///
 /// @param client   shared; may be used by several threads.
 /// @param job_id   borrowed for the call.

@@ -91,7 +91,7 @@ impl JobBox {
         Box::into_raw(Box::new(self)).cast()
     }
 
-    fn public(&self) -> *const unsandbox_job {
+    pub fn public(&self) -> *const unsandbox_job {
         std::ptr::from_ref(self).cast()
     }
 

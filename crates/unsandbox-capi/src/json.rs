@@ -8,8 +8,9 @@ use crate::error::unsandbox_error;
 use crate::text::text;
 use serde_json::Value;
 use std::ffi::{CString, c_char};
-use std::time::Duration;
-use unsandbox::{CallOptions, Client};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use unsandbox::{CallOptions, Client, JobEvent, JobEvents, Offsets};
 use unsandbox_protocol::rules::shown;
 use unsandbox_protocol::{Error, ExecutionResult, Job, Probe, RawJson, Request, wire};
 
@@ -17,7 +18,9 @@ use unsandbox_protocol::{Error, ExecutionResult, Job, Probe, RawJson, Request, w
 ///
 /// "execute", "execute_async": the body of POST /execute: {"language", "code", "env", "ttl", …}.
 /// "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job":
-/// {"job_id"}, and for "wait_job" perhaps "timeout_ms". "list_jobs", "languages", "validate_key",
+/// {"job_id"}, and for "wait_job" perhaps "timeout_ms". "job_events": the same and perhaps "from"; it
+/// waits, at most "timeout_ms", for events behind that place in the output, and gives {"events", "from"},
+/// where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs", "languages", "validate_key",
 /// "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
 /// methods that give a result or a job it is as unsandbox_result_json or unsandbox_job_json.
 ///
@@ -88,6 +91,11 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
             let deadline = timeout(json)?;
             result(client.with(CallOptions { deadline, ..options }).wait_job(&job_id(json)?)?)
         }
+        "job_events" => {
+            let (from, limit) = (from(json)?, timeout(json)?);
+            let reader = client.with(options).job_events(&job_id(json)?, from.unwrap_or_default());
+            events(reader?, from.is_none(), limit)?
+        }
         "cancel_job" => result(client.with(options).cancel_job(&job_id(json)?)?),
         "list_jobs" => wire::encode_jobs(&client.with(options).list_jobs()?),
         "languages" => wire::encode_languages(&client.with(options).languages()?),
@@ -105,7 +113,7 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
 fn unknown(method: &str) -> Error {
     Error::argument(format!(
         "method {} is unknown; there are execute, run, execute_async, run_async, get_job, wait_job, \
-         cancel_job, list_jobs, languages, validate_key, health and probe",
+         job_events, cancel_job, list_jobs, languages, validate_key, health and probe",
         shown(method)
     ))
 }
@@ -154,6 +162,38 @@ fn timeout(json: &str) -> Result<Option<Duration>, Error> {
             Some(ms) if ms > 0 => Ok(Some(Duration::from_millis(ms))),
             _ => Err(Error::argument("timeout_ms must be an integer of at least 1")),
         },
+    }
+}
+
+fn from(json: &str) -> Result<Option<Offsets>, Error> {
+    match fields(json)?.remove("from") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => text.parse().map(Some),
+        Some(_) => Err(Error::argument("from must be text, as \"120-0\"")),
+    }
+}
+
+/// The events that there are. Waits for the first one that the caller has not, at most for `limit`.
+fn events(
+    mut reader: JobEvents,
+    with_state: bool,
+    limit: Option<Duration>,
+) -> Result<String, Error> {
+    let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut found = Vec::new();
+    loop {
+        let left = match until {
+            _ if !found.is_empty() => Duration::ZERO,
+            Some(until) => until.saturating_duration_since(Instant::now()),
+            None => Duration::MAX,
+        };
+        match reader.next_within(left) {
+            Poll::Ready(Some(Ok(JobEvent::Queued(_) | JobEvent::Started(_)))) if !with_state => {}
+            Poll::Ready(Some(Ok(event))) => found.push(event),
+            // The next call gets it again.
+            Poll::Ready(Some(Err(error))) if found.is_empty() => return Err(error),
+            _ => return Ok(wire::encode_events(&found, reader.offsets())),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod callback;
 mod client;
 mod config;
 mod error;
+mod events;
 mod info;
 mod job;
 mod job_fields;

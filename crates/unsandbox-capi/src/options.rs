@@ -202,8 +202,8 @@ pub extern "C" fn unsandbox_options_set_cancel_token(
     })
 }
 
-/// Gives calls a function for output as it comes. The result has the whole output as well. A server
-/// that does not stream gives all of it at the end.
+/// Gives calls a function for output as it comes. The result has the whole output as well. The service
+/// gives all of it at the end.
 ///
 /// @param call       NULL ends it.
 /// @param user_data  given to every call.

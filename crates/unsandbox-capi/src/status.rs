@@ -92,6 +92,24 @@ pub enum unsandbox_stream {
     UNSANDBOX_STREAM_STDERR = 2,
 }
 
+/// What happened to a job.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub enum unsandbox_kind_of_event {
+    /// An event that this version does not know.
+    UNSANDBOX_EVENT_OTHER = 0,
+    /// The job is accepted.
+    UNSANDBOX_EVENT_QUEUED = 1,
+    /// The program was started.
+    UNSANDBOX_EVENT_STARTED = 2,
+    /// The program wrote something.
+    UNSANDBOX_EVENT_OUTPUT = 3,
+    /// Output that is not kept any more.
+    UNSANDBOX_EVENT_GAP = 4,
+    /// The job is over. The last event.
+    UNSANDBOX_EVENT_FINISHED = 5,
+}
+
 /// How much the log callback is told; each level includes those before it.
 #[repr(C)]
 pub enum unsandbox_log_level {

@@ -4,12 +4,16 @@
 use crate::Done;
 use crate::args::{JobArgs, ListArgs, WaitArgs};
 use crate::endpoint::job_client;
+use crate::failure::Failure;
 use crate::output::{Printer, Show, finish};
 use crate::signals::Watch;
 use crate::terminal::{json, table};
 use std::time::Duration;
+use unsandbox::protocol::backend::{lost, result_in};
 use unsandbox::protocol::wire;
-use unsandbox::{CallOptions, CancelToken, ErrorCode, Job};
+use unsandbox::{
+    Call, CallOptions, CancelToken, Error, ErrorCode, ExecutionResult, Job, JobEvent, Offsets,
+};
 
 pub(crate) fn list(args: ListArgs) -> Done {
     let jobs = job_client(args.endpoint)?.list_jobs()?;
@@ -68,11 +72,17 @@ pub(crate) fn wait(args: WaitArgs) -> Done {
     )?;
     let mut options = CallOptions::new().cancel(cancel);
     options.deadline = args.timeout.map(Duration::from_secs);
-    match client.with(options).wait_job(&args.id) {
+    let call = client.with(options);
+    let mut printer = Printer::default();
+    let ended = match args.json {
+        true => call.wait_job(&args.id),
+        false => printed(call, &args.id, &mut printer)?,
+    };
+    match ended {
         Ok(result) => {
             let artifacts = args.artifacts.as_deref();
             finish(
-                Printer::default(),
+                printer,
                 &result,
                 &Show {
                     json: args.json,
@@ -90,6 +100,32 @@ pub(crate) fn wait(args: WaitArgs) -> Done {
         },
         Err(error) => Err(error.into()),
     }
+}
+
+/// The end of a job, whose output is printed as it comes; a failure if it cannot be printed.
+fn printed(
+    call: Call<'_>,
+    id: &str,
+    printer: &mut Printer,
+) -> Result<Result<ExecutionResult, Error>, Failure> {
+    let events = match call.job_events(id, Offsets::default()) {
+        Ok(events) => events,
+        Err(error) => return Ok(Err(error)),
+    };
+    // What is missing is perhaps in the result, and what follows has to come after it.
+    let mut has_gap = false;
+    for event in events {
+        match event {
+            Ok(JobEvent::Output { stream, bytes, .. }) if !has_gap => {
+                printer.print(stream, &bytes)?;
+            }
+            Ok(JobEvent::Gap { .. }) => has_gap = true,
+            Ok(JobEvent::Finished(job)) => return Ok(result_in(job)),
+            Ok(_) => {}
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Err(lost(Some(id))))
 }
 
 pub(crate) fn cancel(args: JobArgs) -> Done {

@@ -41,8 +41,9 @@ impl Running {
         Running { client: client.clone(), events, submission, state: Arc::default() }
     }
 
-    /// Submits; the end comes as an event.
-    pub(crate) fn start(&self, request: &Request, options: CallOptions) -> Result<(), Failure> {
+    /// Submits; output and the end come as events.
+    pub(crate) fn start(&self, request: &Request, mut options: CallOptions) -> Result<(), Failure> {
+        let waiting = CallOptions { on_output: options.on_output.take(), ..CallOptions::default() };
         let job = match request.language {
             Some(_) => self.client.with(options).execute_async(request)?,
             None => self.client.with(options).run_async(request)?,
@@ -57,7 +58,7 @@ impl Running {
         }
         let running = self.clone();
         spawn(move || {
-            let end = running.client.wait_job(&job.job_id, None);
+            let end = running.client.with(waiting).wait_job(&job.job_id);
             // After a stop the server may have removed the job; its end then comes from the cancel.
             if end.is_ok() || !running.is_stopped() {
                 let _ = running.events.send(Event::Done(Box::new(end)));

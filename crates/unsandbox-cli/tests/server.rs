@@ -7,10 +7,11 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
 
 use shell::{Ended, call, call_with_stdin, scratch, signal, unsandbox};
 use support::{Running, keyed, start, start_at};
-use unsandbox_protocol::Status;
+use unsandbox_protocol::{Status, Stream};
 use unsandbox_server::ServerOptions;
 
 fn server() -> Running {
@@ -191,6 +192,42 @@ fn a_lost_server_leaves_the_id_of_its_job() {
     let ended = Ended::from(child.wait_with_output().unwrap());
     assert_eq!(ended.code, 125);
     assert!(ended.err.contains(&format!("unsandbox wait --url {url} j7")), "{}", ended.err);
+}
+
+/// Reads so much of a stream that is not at its end.
+fn read_of(stream: &mut impl std::io::Read, len: usize) -> String {
+    let mut bytes = vec![0; len];
+    stream.read_exact(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn output_is_printed_while_the_program_runs() {
+    let server = server();
+    let url = &server.address;
+    let piped = |args: &[&str]| {
+        let mut command = unsandbox(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut run = piped(&["run", "--url", url, "-l", "python", "-c", "hold"]);
+    server.backend.wait_for(&Status::Running, 1);
+    let mut wait = piped(&["wait", "--url", url, "job-1"]);
+    // The submission, and the stream of each command.
+    server.backend.wait_for_sinks("job-1", 3);
+    for text in ["first ", "second "] {
+        server.backend.print("job-1", Stream::Stdout, text.as_bytes());
+        server.backend.print("job-1", Stream::Stderr, b"err ");
+        for child in [&mut run, &mut wait] {
+            assert_eq!(read_of(child.stdout.as_mut().unwrap(), text.len()), text);
+            assert_eq!(read_of(child.stderr.as_mut().unwrap(), 4), "err ");
+        }
+    }
+    server.backend.release();
+    for child in [run, wait] {
+        let ended = Ended::from(child.wait_with_output().unwrap());
+        assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "", ""));
+    }
 }
 
 #[test]

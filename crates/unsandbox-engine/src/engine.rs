@@ -3,6 +3,7 @@
 
 use crate::jailer::run::refusal;
 use crate::jailer::start::Jailer;
+use crate::jobs::follower::Follower;
 use crate::jobs::{Record, Waiting, new_id, unix_seconds};
 use crate::options::EngineOptions;
 use crate::programs::access::Access;
@@ -28,8 +29,8 @@ use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
-    ExecutionResult, IsolationPolicy, Job, Level, NetworkMode, Owner, Probe, Status, Submission,
-    ValidRequest,
+    ExecutionResult, IsolationPolicy, Job, Level, NetworkMode, Offsets, Owner, Probe, Status,
+    Submission, ValidRequest,
 };
 
 /// The engine. Dropping it ends every run and the jailer.
@@ -369,6 +370,19 @@ impl Backend for Engine {
         };
         sink.finished(Ok(job));
         Ok(())
+    }
+
+    fn watch_events(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        from: Offsets,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        let job = self.get_job(job_id, context)?;
+        // First, so that what the reactor reports comes after it.
+        sink.event(Event::Accepted(&job.as_accepted()));
+        self.shared.follow(job_id, &context.owner, Follower { sink, from })
     }
 
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {

@@ -6,7 +6,6 @@
 use crate::jailer::run::{Progress, Run, refusal};
 use crate::jailer::start::{Jailer, block_signals};
 use crate::jailer::token::{self, JAILER_ENDED, JAILER_SOCKET, WAKE};
-use crate::jobs::tell;
 use crate::shared::EngineShared;
 use rustix::event::epoll;
 use std::cell::Cell;
@@ -18,7 +17,7 @@ use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{FromJailer, ToJailer};
-use unsandbox_protocol::{Error, ErrorCode, Event};
+use unsandbox_protocol::{Error, ErrorCode};
 
 /// How long after the last event the thread still wakes by its clock before it sleeps without a time limit.
 const LINGER: Duration = Duration::from_secs(5);
@@ -101,8 +100,19 @@ impl Reactor {
     }
 
     fn take_in_new_runs(&mut self) {
-        let new = std::mem::take(&mut self.shared.jobs().launched);
+        let (new, followed) = {
+            let mut jobs = self.shared.jobs();
+            (std::mem::take(&mut jobs.launched), std::mem::take(&mut jobs.followed))
+        };
         self.runs.extend(new);
+        for (id, job_id) in followed {
+            // The followers of a run that has ended get everything with its end.
+            let Some(run) = self.runs.get_mut(&id) else { continue };
+            let taken = self.shared.jobs().take_followers(&job_id);
+            if let Some((job, followers)) = taken {
+                run.follow(&job, followers);
+            }
+        }
     }
 
     fn on_event(&mut self, number: u64) {
@@ -125,21 +135,16 @@ impl Reactor {
         let Some(run) = self.runs.get_mut(&id) else { return };
         match run.on_readable(which, &mut self.buffer) {
             Progress::Going => {}
-            Progress::Started => {
-                let (job_id, sink) = (run.job_id.clone(), run.sink.clone());
-                let job = self.shared.jobs().active(&job_id).map(|record| record.job.clone());
-                if let Some(job) = job.filter(|_| !run.handle.is_left())
-                    && !tell::event(&*sink, Event::Started(&job))
-                {
-                    run.handle.leave();
-                }
-            }
+            Progress::Started => tell_started(&self.shared, run),
             Progress::Finished => self.end(id),
         }
     }
 
     fn end(&mut self, id: u64) {
-        if let Some(run) = self.runs.remove(&id) {
+        if let Some(mut run) = self.runs.remove(&id) {
+            if run.is_start_untold() {
+                tell_started(&self.shared, &mut run);
+            }
             let job_id = run.job_id.clone();
             self.shared.end_run(&job_id, run.into_result());
         }
@@ -229,6 +234,13 @@ impl Reactor {
     fn kill_jailer(&self, jailer: &Jailer) {
         log::error!("the jailer does not answer and is killed");
         let _ = rustix::process::pidfd_send_signal(&jailer.pidfd, rustix::process::Signal::KILL);
+    }
+}
+
+fn tell_started(shared: &EngineShared, run: &mut Run) {
+    let job = shared.jobs().active(&run.job_id).map(|record| record.job.clone());
+    if let Some(job) = job {
+        run.tell_started(&job);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::egress::Egress;
 use crate::jailer::link::{JailerLink, system};
 use crate::jailer::start::Jailer;
 use crate::jailer::token;
+use crate::jobs::follower::Follower;
 use crate::jobs::store::MemoryStore;
 use crate::jobs::{Jobs, Record, outcome, tell};
 use crate::options::EngineOptions;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{NoSink, past_deadline};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
-    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Status,
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Owner, Status,
 };
 
 pub struct EngineShared {
@@ -182,9 +183,35 @@ impl EngineShared {
         if watchers.is_empty() {
             return;
         }
+        let unwanted = |sink: &Arc<dyn EventSink>| watchers.iter().any(|it| Arc::ptr_eq(it, sink));
         if let Some(record) = self.jobs().active(job_id) {
-            record.watchers.retain(|it| !watchers.iter().any(|unwanted| Arc::ptr_eq(it, unwanted)));
+            record.watchers.retain(|it| !unwanted(it));
+            record.followers.retain(|it| !unwanted(&it.sink));
         }
+    }
+
+    /// Adds a follower to a job; one of a job that has ended gets everything at once. Its sink has the acceptance.
+    pub fn follow(&self, job_id: &str, owner: &Owner, follower: Follower) -> Result<(), Error> {
+        let (run, others) = {
+            let mut jobs = self.jobs();
+            let Some(record) = jobs.active_of(owner, job_id) else {
+                let job = jobs.job(owner, job_id)?;
+                drop(jobs);
+                follower.end(&job, Ok(job.clone()));
+                return Ok(());
+            };
+            let mut others = record.watchers.clone();
+            others.extend(record.followers.iter().map(|other| other.sink.clone()));
+            let run = record.run;
+            record.followers.push(follower);
+            jobs.followed.extend(run.map(|run| (run, job_id.to_string())));
+            (run, others)
+        };
+        if run.is_some() {
+            self.wake();
+        }
+        self.drop_unwanted(job_id, others);
+        Ok(())
     }
 
     pub fn cancel_by_id(&self, job_id: &str, reason: CancelReason) {
@@ -268,9 +295,12 @@ impl EngineShared {
         drop(jobs);
         tell::log(&job);
         self.ended.notify_all();
-        let Record { watchers, sink, cancel_registration, context_link, .. } = record;
+        let Record { watchers, followers, sink, cancel_registration, context_link, .. } = record;
         drop((cancel_registration, context_link));
-        let end = error.map_or(Ok(job), Err);
+        let end = error.map_or(Ok(job.clone()), Err);
+        for follower in followers {
+            follower.end(&job, end.clone());
+        }
         for watcher in watchers {
             tell::end(&*watcher, end.clone());
         }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one trait behind which code is run: the engine, a server, later a store or a fleet around them.
 //!
-//! Submissions have two forms. In the event form (`submit`, `watch`, `cancel`) the backend does not wait for the run and
-//! reports to a sink; in the blocking form (`execute`, `submit_job`, `wait_job`, `cancel_job`) the calling thread
-//! waits. A backend needs to write only the event form.
+//! Submissions have two forms. In the event form (`submit`, `watch`, `watch_events`, `cancel`) the backend does not wait
+//! for the run and reports to a sink; in the blocking form (`execute`, `submit_job`, `wait_job`, `cancel_job`) the
+//! calling thread waits. A backend needs to write only the event form, and of that `watch_events` only to tell more
+//! than the end.
 
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::error::{Error, ErrorCode};
+use crate::feed::OutputAtEnd;
 use crate::isolation::Probe;
 use crate::request::Request;
 use crate::result::{ExecutionResult, Job, RawJson};
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::events::{
-    CallContext, Event, EventSink, NoSink, Owner, Stream, cancelled, lost, past_deadline,
+    CallContext, Event, EventSink, NoSink, Offsets, Owner, Stream, cancelled, lost, past_deadline,
     result_in, result_of, stopping,
 };
 
@@ -225,6 +227,23 @@ pub trait Backend: Send + Sync + fmt::Debug {
         context: &CallContext,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error>;
+
+    /// Reports to `sink` what [`Backend::watch`] does and, before that, what a submission's own sink hears: that the job
+    /// is accepted, that it has started, and its output behind `from`. The past is told at once, the rest as it happens;
+    /// the output of a stream comes in order, each byte once. Where bytes are not kept any more, the next piece has a
+    /// larger offset than the last one ended at. A backend that has to ask elsewhere stops when the context's token is
+    /// cancelled.
+    ///
+    /// As written here, for a backend that keeps no output of running jobs: the output comes with the end.
+    fn watch_events(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        from: Offsets,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.watch(job_id, context, Arc::new(OutputAtEnd { sink, from }))
+    }
 
     /// Cancels a pending or running job; one that has ended stays as it is. The end (a job in a terminal
     /// state) goes to `sink`, as with [`Backend::watch`].

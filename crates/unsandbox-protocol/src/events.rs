@@ -6,6 +6,8 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorCode};
 use crate::result::{ExecutionResult, Job, Status};
 use crate::wire;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Whose job it is. To any other owner it does not exist.
@@ -19,6 +21,73 @@ pub enum Stream {
     Stdout,
     /// Standard error.
     Stderr,
+}
+
+/// A place in the output of a job: how many bytes of each stream come before it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Offsets {
+    /// Bytes of standard output.
+    pub stdout: u64,
+    /// Bytes of standard error.
+    pub stderr: u64,
+}
+
+impl Offsets {
+    /// The offset in one stream.
+    pub fn of(&self, stream: Stream) -> u64 {
+        match stream {
+            Stream::Stdout => self.stdout,
+            Stream::Stderr => self.stderr,
+        }
+    }
+
+    /// Sets the offset in one stream.
+    pub fn set(&mut self, stream: Stream, offset: u64) {
+        match stream {
+            Stream::Stdout => self.stdout = offset,
+            Stream::Stderr => self.stderr = offset,
+        }
+    }
+
+    /// What of a piece of output lies behind this place, with its offset; `None` where nothing does.
+    pub fn behind<'a>(
+        &self,
+        stream: Stream,
+        offset: u64,
+        bytes: &'a [u8],
+    ) -> Option<(u64, &'a [u8])> {
+        let skipped = self.of(stream).saturating_sub(offset);
+        let rest = bytes.get(usize::try_from(skipped).ok()?..)?;
+        (!rest.is_empty()).then_some((offset + skipped, rest))
+    }
+}
+
+/// `STDOUT-STDERR`, as the events of a stream have it as their id.
+impl fmt::Display for Offsets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.stdout, self.stderr)
+    }
+}
+
+impl FromStr for Offsets {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Offsets, Error> {
+        let number = |text: &str| {
+            let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|_| is_plain)
+        };
+        let parts = text.split_once('-');
+        parts
+            .and_then(|(out, err)| Some(Offsets { stdout: number(out)?, stderr: number(err)? }))
+            .ok_or_else(|| {
+                let shown: String = text.chars().take(40).collect();
+                Error::argument(format!(
+                    "{shown:?} is not a place in the output of a job; give STDOUT-STDERR, the bytes of both streams \
+                     that you have, as 120-0"
+                ))
+            })
+    }
 }
 
 /// What happens to a submission before its end.
@@ -50,6 +119,12 @@ pub trait EventSink: Send + Sync {
 
     /// Whether anyone still listens: a backend may drop a watcher that is no longer wanted.
     fn is_wanted(&self) -> bool {
+        true
+    }
+
+    /// Whether the output is wanted while the program runs. Where not, a backend that has to ask for it elsewhere need
+    /// not do so.
+    fn wants_output(&self) -> bool {
         true
     }
 
@@ -154,5 +229,38 @@ pub fn lost(job_id: Option<&str>) -> Error {
 pub struct NoSink;
 
 impl EventSink for NoSink {
+    fn wants_output(&self) -> bool {
+        false
+    }
+
     fn finished(&self, _end: Result<Job, Error>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_two_plain_numbers() {
+        let both = Offsets { stdout: 12, stderr: 3 };
+        assert_eq!(both.to_string().parse::<Offsets>().unwrap(), both);
+        for wrong in
+            ["", "12", "-", "1-", "-1", "+1-2", "1-2-3", "a-b", "1 -2", "99999999999999999999-0"]
+        {
+            let error = wrong.parse::<Offsets>().unwrap_err();
+            assert!(error.message().contains("STDOUT-STDERR"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_what_lies_behind_a_place_is_left_of_a_piece() {
+        let at = Offsets { stdout: 4, stderr: 0 };
+        let behind = |offset| at.behind(Stream::Stdout, offset, b"abc");
+        assert_eq!(behind(0), None);
+        assert_eq!(behind(1), None);
+        assert_eq!(behind(2), Some((4, &b"c"[..])));
+        assert_eq!(behind(4), Some((4, &b"abc"[..])));
+        assert_eq!(behind(9), Some((9, &b"abc"[..])));
+        assert_eq!(at.behind(Stream::Stderr, 0, b"abc"), Some((0, &b"abc"[..])));
+    }
 }

@@ -318,6 +318,23 @@ impl Job {
         }
     }
 
+    /// The job as it was when it was accepted, for an event about that.
+    pub fn as_accepted(&self) -> Job {
+        Job {
+            status: Status::Pending,
+            started_at: None,
+            completed_at: None,
+            result: None,
+            raw: None,
+            ..self.clone()
+        }
+    }
+
+    /// The job as it was when it had started, for an event about that.
+    pub fn as_started(&self) -> Job {
+        Job { status: Status::Running, started_at: self.started_at, ..self.as_accepted() }
+    }
+
     /// The result for the caller's own, copied only if others have it too.
     pub fn into_result(self) -> Option<ExecutionResult> {
         self.result.map(Arc::unwrap_or_clone)

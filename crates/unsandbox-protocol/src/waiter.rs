@@ -256,6 +256,10 @@ impl EventSink for Reporter {
         !is_left || (self.0.passes_end && self.0.sink.is_wanted())
     }
 
+    fn wants_output(&self) -> bool {
+        self.0.sink.wants_output()
+    }
+
     fn finished(&self, end: Result<Job, Error>) {
         self.0.finished(|_| end);
     }

@@ -3,6 +3,7 @@
 
 use crate::convert;
 use crate::error::raise;
+use crate::events::JobEvents;
 use crate::feed::Feed;
 use crate::request::request;
 use crate::settings::{Given, configured};
@@ -10,7 +11,7 @@ use crate::wait::call;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::sync::{Arc, Mutex, PoisonError};
-use unsandbox::{CallOptions, ClientBuilder, Stream};
+use unsandbox::{CallOptions, ClientBuilder, Offsets, Stream};
 
 /// Ends calls from another thread.
 #[derive(Debug)]
@@ -126,6 +127,20 @@ impl Client {
         let options = call_options(calling)?.0;
         let result = call(py, options, move |options| client.with(options).wait_job(&job_id))?;
         convert::result(py, result)
+    }
+
+    /// `at` is the bytes of standard output and of standard error that the caller has.
+    fn job_events(
+        &self,
+        py: Python<'_>,
+        job_id: String,
+        at: (u64, u64),
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<JobEvents> {
+        let from = Offsets { stdout: at.0, stderr: at.1 };
+        let options = call_options(calling)?.0;
+        let events = py.detach(|| self.client.with(options).job_events(&job_id, from));
+        events.map(JobEvents::new).map_err(|error| raise(py, &error))
     }
 
     fn cancel_job<'py>(

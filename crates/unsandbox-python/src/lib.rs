@@ -7,6 +7,7 @@ mod call_thread;
 mod client;
 mod convert;
 mod error;
+mod events;
 mod feed;
 mod json;
 mod logging;
@@ -30,6 +31,8 @@ mod _native {
     use super::client::{CancelToken, Client};
     #[pymodule_export]
     use super::convert::{save_artifact, save_artifacts};
+    #[pymodule_export]
+    use super::events::JobEvents;
     #[pymodule_export]
     use super::feed::Feed;
     #[pymodule_export]

@@ -47,6 +47,11 @@ pub fn call<T: Send + 'static>(
     py.detach(|| call(options)).map_err(|error| raise(py, &error))
 }
 
+/// How long a wait may take before it looks for signals: on the main thread, which alone gets them, a moment.
+pub fn tick(py: Python<'_>) -> PyResult<Duration> {
+    Ok(if on_main_thread(py)? { TICK } else { Duration::MAX })
+}
+
 fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
     static MAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

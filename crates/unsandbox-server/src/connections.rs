@@ -30,7 +30,8 @@ pub(crate) enum Stage {
     Idle,
     /// The body of a request. It is answered with 503.
     Body,
-    /// The end of a job, by a long poll. It is answered with the job's present state.
+    /// The end of a job, by a long poll, or its next event. A long poll is answered with the job's present state, and a
+    /// stream of events ends; its client asks again.
     LongPoll,
     /// The first head, for the first second. A new connection had no time to send a request yet, and as an idle one
     /// it would be closed first.
@@ -85,6 +86,8 @@ struct Connection {
     evicted: Notify,
     /// A complete reply was given to the stream; it is sent once the stream is flushed.
     answered: AtomicBool,
+    /// The reply comes in pieces as things happen, each of which is sent once the stream is flushed.
+    streams: AtomicBool,
 }
 
 struct State {
@@ -156,6 +159,7 @@ impl Limiter {
             state: Mutex::new(state),
             evicted: Notify::new(),
             answered: AtomicBool::new(false),
+            streams: AtomicBool::new(false),
         });
         table.insert(&connection, &connection.state());
         table.new.push_back((Instant::now(), Arc::downgrade(&connection)));
@@ -284,6 +288,7 @@ impl Handle {
     /// Begins the exchange of a request, after its head was read.
     pub(crate) fn begin(&self) -> Exchange {
         self.connection.answered.store(false, Ordering::SeqCst);
+        self.connection.streams.store(false, Ordering::SeqCst);
         self.connection.state().asked = true;
         Exchange(Arc::new(Inner(self.clone())))
     }
@@ -297,13 +302,14 @@ impl Handle {
         }
     }
 
-    /// Called when everything written so far is sent. Returns whether that was the end of a reply.
+    /// Called when everything written so far is sent. Returns whether that was the end of a reply, or of a piece of one
+    /// that waits for the next.
     pub(crate) fn flushed(&self) -> bool {
         let answered = self.connection.answered.swap(false, Ordering::SeqCst);
         if answered {
             self.change(|state| state.stage = Stage::Idle);
         }
-        answered
+        answered || self.connection.streams.load(Ordering::SeqCst)
     }
 
     /// Resolves when this connection is evicted, with the stage in which that happened.
@@ -369,6 +375,11 @@ impl Exchange {
         if !self.handle().is_idle() {
             self.handle().change(|state| state.stage = Stage::Idle);
         }
+    }
+
+    /// Marks the reply as one that comes in pieces: between them, its client reads nothing for as long as nothing happens.
+    pub(crate) fn streams(&self) {
+        self.handle().connection.streams.store(true, Ordering::SeqCst);
     }
 
     /// Waits in a stage; the reply is the next stage. An error if the connection is evicted.

@@ -9,6 +9,8 @@ mod admission;
 mod body;
 mod budget;
 mod connections;
+mod encoded;
+mod events;
 mod fair_semaphore;
 mod idempotency;
 mod keys;

@@ -16,8 +16,8 @@ pub(crate) fn json(body: String) -> Response<Body> {
     with_status(StatusCode::OK, body)
 }
 
-/// A large reply, which holds its reservation until its last byte is sent.
-pub(crate) fn json_in(room: Reservation, body: String) -> Response<Body> {
+/// The text of a large reply, which holds its reservation until its last byte is sent.
+pub(crate) fn held(room: Reservation, body: String) -> Bytes {
     struct Held {
         body: String,
         _room: Reservation,
@@ -27,9 +27,7 @@ pub(crate) fn json_in(room: Reservation, body: String) -> Response<Body> {
             self.body.as_bytes()
         }
     }
-    let mut response = json(String::new());
-    *response.body_mut() = Body::from(Bytes::from_owner(Held { body, _room: room }));
-    response
+    Bytes::from_owner(Held { body, _room: room })
 }
 
 pub(crate) fn with_status(status: StatusCode, body: String) -> Response<Body> {

@@ -4,13 +4,15 @@
 
 use crate::admission::{self, Via};
 use crate::connections::{Exchange, Stage};
+use crate::encoded::{Made, encode, encode_job, numbered, size_of};
+use crate::events::{self, Live};
 use crate::idempotency::{fingerprint, parse_key};
 use crate::openapi::document;
 use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, ended};
 use crate::state::State;
 use crate::submit::{Accepted, Order, job_of_end, submit};
-use crate::workers::{INLINE_BYTES, spawn_blocking};
+use crate::workers::spawn_blocking;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery};
@@ -25,7 +27,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use unsandbox_protocol::backend::{Health, KeyInfo, stopping};
-use unsandbox_protocol::result::EXIT_UNKNOWN;
 use unsandbox_protocol::wire::{self, Incoming, Shape};
 use unsandbox_protocol::{
     CallContext, Error, ErrorCode, ExecutionResult, Job, Owner, ValidRequest,
@@ -46,6 +47,7 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/run/async", post(run_async))
         .route("/jobs", get(list_jobs))
         .route("/jobs/{id}", get(get_job).delete(cancel_job))
+        .route("/jobs/{id}/events", get(job_events))
         .route("/jobs/{id}/cancel", post(cancel_job))
         .route("/languages", get(languages))
         .route("/keys/validate", post(validate_key))
@@ -105,6 +107,7 @@ async fn take(
     if let Some(key) = key.as_deref().filter(|_| !state.stores_jobs) {
         state.generation_of_key(key)?;
     }
+    let from = events::asked(&parts)?.filter(|_| !asynchronous);
     // A repeated submission with a known key is not new work.
     if state.is_stopping() && !with_key {
         return Err(stopping().into());
@@ -127,25 +130,40 @@ async fn take(
     };
     let wait = if listed { None } else { Some(exchange.start_run().map_err(reply::run_refused)?) };
     noted.language(request.language().map(|language| language.name));
-    let party = exchange.party();
     let order = Order {
         owner: owner.clone(),
-        party,
+        party: exchange.party(),
         request,
         memory,
         listed,
+        is_live: wait.is_some() && from.is_some(),
         keyed,
         stored_key,
         noted: noted.clone(),
     };
     let accepted = submit(&state, order).await?;
-    if listed {
+    let Some(wait) = wait else {
         return accepted_reply(&state, &exchange, &owner, accepted, shape, &warnings).await;
+    };
+    if let Some(from) = from {
+        let live = Live { accepted, wait, exchange, owner, shape, warnings, from };
+        return events::of_run(state, live).await;
     }
     let job = accepted.finished(&state, exchange.party(), &owner).await?;
     drop(wait);
     let result = result_of(job)?;
     noted.ran(&result);
+    result_reply(&state, &exchange, result, warnings, shape).await
+}
+
+/// The reply with the result of a synchronous run.
+async fn result_reply(
+    state: &State,
+    exchange: &Exchange,
+    result: Arc<ExecutionResult>,
+    warnings: Vec<String>,
+    shape: Shape,
+) -> Reply {
     let id = result.job_id.clone().unwrap_or_default();
     let made = Made {
         about: size_of(&result),
@@ -154,7 +172,7 @@ async fn take(
             wire::with_warnings(wire::encode_result(result, shape), warnings)
         },
     };
-    encoded(&state, &exchange, &id, (result, warnings), shape, made).await
+    Ok(encode(state, exchange, &id, (result, warnings), shape, made).await?.into_reply())
 }
 
 /// The reply to an asynchronous submission.
@@ -173,7 +191,9 @@ async fn accepted_reply(
         false => None,
     };
     match now.filter(|job| job.status.is_terminal()) {
-        Some(job) => job_reply(state, exchange, job, shape, wire::encode_job).await,
+        Some(job) => {
+            Ok(encode_job(state, exchange, job, shape, wire::encode_job).await?.into_reply())
+        }
         None => {
             let submitted = wire::encode_submitted(&accepted.job);
             Ok(reply::json(wire::with_warnings(submitted, warnings)))
@@ -225,16 +245,6 @@ fn result_of(job: Job) -> Result<Arc<ExecutionResult>, Error> {
     Ok(result)
 }
 
-/// Sets a number as the exit code if it is unknown: clients expect a number.
-fn numbered(mut job: Job) -> Job {
-    if let Some(result) = &mut job.result
-        && result.exit_code.is_none()
-    {
-        Arc::make_mut(result).exit_code = Some(EXIT_UNKNOWN);
-    }
-    job
-}
-
 async fn list_jobs(axum::extract::State(state): Shared, Extension(admitted): Admitted) -> Reply {
     let party = admitted.exchange.party();
     Ok(reply::json(wire::encode_jobs(&state.jobs(party, &admitted.caller.owner).await?)))
@@ -262,7 +272,8 @@ async fn get_job(
             _ => state.job(party, owner, &id).await?,
         };
     }
-    job_reply(&state, &admitted.exchange, job, admitted.shape, wire::encode_job).await
+    let job = encode_job(&state, &admitted.exchange, job, admitted.shape, wire::encode_job).await?;
+    Ok(job.into_reply())
 }
 
 type JobId = Result<Path<String>, PathRejection>;
@@ -306,7 +317,21 @@ async fn cancel_job(
     state.backend.cancel(&id, &context, sink)?;
     let end: End = ended(end).await;
     let job = job_of_end(&state, admitted.exchange.party(), owner, &id, end).await?;
-    job_reply(&state, &admitted.exchange, job, admitted.shape, wire::encode_cancelled).await
+    let admission::Admitted { exchange, shape, .. } = &admitted;
+    let job = encode_job(&state, exchange, job, *shape, wire::encode_cancelled).await?;
+    Ok(job.into_reply())
+}
+
+async fn job_events(
+    axum::extract::State(state): Shared,
+    Extension(admitted): Admitted,
+    id: JobId,
+    parts: Parts,
+) -> Reply {
+    let id = job_id(id)?;
+    admitted.noted.job(&id);
+    let from = events::place(&parts.headers, parts.uri.query())?;
+    events::of_job(state, admitted, id, from).await
 }
 
 async fn languages(axum::extract::State(state): Shared) -> Reply {
@@ -371,62 +396,6 @@ async fn unknown_path(uri: Uri) -> Refusal {
 
 async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     reply::method_not_allowed(method.as_str(), uri.path()).into()
-}
-
-/// How a reply is encoded from a `T`.
-struct Made<T> {
-    /// Approximate size of the content, known without encoding it.
-    about: usize,
-    bytes: fn(&T, Shape) -> usize,
-    encode: fn(&T, Shape) -> String,
-}
-
-/// Encodes a reply: a small one here, a large one on a worker thread, after its memory is reserved.
-async fn encoded<T: Send + Sync + 'static>(
-    state: &State,
-    exchange: &Exchange,
-    job_id: &str,
-    source: T,
-    shape: Shape,
-    made: Made<T>,
-) -> Reply {
-    let Made { about, bytes, encode } = made;
-    if about <= INLINE_BYTES {
-        return Ok(reply::json(encode(&source, shape)));
-    }
-    let measure = move || {
-        let size = bytes(&source, shape);
-        Ok((source, size))
-    };
-    let party = exchange.party();
-    let (source, size) = state.workers.run_in_turn(party.clone(), measure).await?;
-    let mut memory = state.replies.reserve(exchange);
-    if !memory.enlarge(size).await {
-        return Err(reply::no_room_for_reply(memory.limit(), job_id).into());
-    }
-    // The work owns the memory: the text takes it even after the client has left.
-    let work = move || Ok((memory, encode(&source, shape)));
-    let (memory, text) = state.workers.run_in_turn(party, work).await?;
-    Ok(reply::json_in(memory, text))
-}
-
-/// The reply with a job.
-async fn job_reply(
-    state: &State,
-    exchange: &Exchange,
-    job: Job,
-    shape: Shape,
-    encode: fn(&Job, Shape) -> String,
-) -> Reply {
-    let id = job.job_id.clone();
-    let about = job.result.as_deref().map_or(0, size_of);
-    let made = Made { about, bytes: wire::job_bytes, encode };
-    encoded(state, exchange, &id, numbered(job), shape, made).await
-}
-
-fn size_of(result: &ExecutionResult) -> usize {
-    let artifacts: usize = result.artifacts.iter().map(|artifact| artifact.content.len()).sum();
-    result.stdout.len() + result.stderr.len() + artifacts
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(crate) struct Submitted {
     pub noted: Noted,
     /// The memory of the request, until the backend has taken it.
     pub memory: Mutex<Option<Arc<Reservation>>>,
+    /// Its client reads its events, for which its id has to be known before its end.
+    pub is_live: bool,
 }
 
 impl Completion {
@@ -97,6 +99,11 @@ impl EventSink for Completion {
 
     fn finished(&self, end: End) {
         self.close(|| end);
+    }
+
+    /// A backend elsewhere then tells the id of a run while it runs; its output is asked for by that.
+    fn wants_output(&self) -> bool {
+        self.submitted.as_ref().is_some_and(|submitted| submitted.is_live)
     }
 
     /// A request that has gone does not wait any more.

@@ -159,6 +159,7 @@ impl Bound {
         };
         // Time for replies in progress, and for the ends of the jobs that are cancelled now.
         state.runs.cancel_all();
+        state.end_streams();
         let quiet = async {
             acceptor.close().await;
             state.runs.idle().await;

@@ -13,12 +13,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use unsandbox_protocol::backend::{Health, IdempotencyKey};
 use unsandbox_protocol::limits::{
     LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
     TTL_MAX_SECONDS,
 };
-use unsandbox_protocol::wire::{self, KeyLimits};
+use unsandbox_protocol::wire::{self, EVENTS_HEARTBEAT_SECONDS, KeyLimits};
 use unsandbox_protocol::{
     Backend, CallContext, Error, ErrorCode, Job, Limits, Owner, ValidRequest, rules,
 };
@@ -62,9 +63,11 @@ pub struct ServerOptions {
     pub reply_time: Duration,
     /// The lowest rate of a reply in bytes per second, on average after the first `reply_time`.
     pub reply_rate: u32,
+    /// How often a stream of events says that it is there while nothing happens.
+    pub heartbeat: Duration,
     /// The most connections at once, at least 2. For a further one the server closes a connection of the party that
-    /// has the most: an idle one, else one whose request body is awaited, else a long poll, which is answered early,
-    /// else one that gets a reply. Connections that wait for a synchronous run are not closed; a party has at most
+    /// has the most: an idle one, else one whose request body is awaited, else a long poll, which is answered early, or
+    /// a stream of events, which its client resumes, else one that gets a reply. Connections that wait for a synchronous run are not closed; a party has at most
     /// three times as many of them as there are places without one.
     ///
     /// A party is a key; a peer without one is an address (a /64 of IPv6), or a user at a Unix socket.
@@ -90,6 +93,7 @@ impl Default for ServerOptions {
             body_rate: 1024,
             reply_time: Duration::from_secs(60),
             reply_rate: 1024,
+            heartbeat: Duration::from_secs(EVENTS_HEARTBEAT_SECONDS),
             connections: 4096,
         }
     }
@@ -188,6 +192,9 @@ const BODY_SAFE: Duration = Duration::from_secs(1);
 /// off.
 const REPLY_SAFE: Duration = Duration::from_secs(5);
 
+/// How long a stream of events may still wait for the end of its job when the server ends.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
 /// How long the answer to `GET /languages` is reused: the request needs no key, and the answer may start programs.
 const LANGUAGES_FRESH: Duration = Duration::from_secs(10);
 /// As long as it takes the requests that waited to read it.
@@ -205,12 +212,15 @@ pub(crate) struct State {
     pub workers: Workers,
     pub body_pace: Pace,
     pub caps: Caps,
+    pub heartbeat: Duration,
     pub retry_window: Duration,
     pub idempotency: Arc<Table>,
     pub runs: Arc<Runs>,
     /// Listed jobs outlive this process: the backend keeps them, and their keys.
     pub stores_jobs: bool,
     stopping: AtomicBool,
+    /// When streams of events end, once the grace of a stop is over.
+    streams_end: watch::Sender<Option<tokio::time::Instant>>,
     languages: tokio::sync::Mutex<Option<(Instant, Bytes)>>,
     health: tokio::sync::Mutex<Option<(Instant, Result<Health, Error>)>>,
 }
@@ -236,10 +246,12 @@ impl State {
                 deadline: Some(options.body_time),
             },
             caps: options.caps,
+            heartbeat: options.heartbeat,
             retry_window: options.retry_window,
             idempotency: Arc::new(Table::new()?),
             runs: Arc::default(),
             stopping: AtomicBool::new(false),
+            streams_end: watch::Sender::new(None),
             languages: tokio::sync::Mutex::default(),
             health: tokio::sync::Mutex::default(),
         })
@@ -253,6 +265,22 @@ impl State {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Lets streams of events end, after a moment for the ends of the jobs that are cancelled now.
+    pub(crate) fn end_streams(&self) {
+        self.streams_end.send_replace(Some(tokio::time::Instant::now() + LAST_EVENTS));
+    }
+
+    /// Resolves when streams of events have to end.
+    pub(crate) async fn streams_over(&self) {
+        let mut ends = self.streams_end.subscribe();
+        let end = ends.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+        match end {
+            Some(end) => tokio::time::sleep_until(end).await,
+            // The sender is borrowed here.
+            None => std::future::pending().await,
+        }
     }
 
     /// Where the key of a submission is remembered: in this process, in the backend's store, or in both.

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Submissions. The backend gets each key once, and a synchronous run is cancelled when its client leaves.
 
-use crate::acceptance::Acceptance;
 use crate::access_log::Noted;
 use crate::budget::Reservation;
-use crate::idempotency::{Claim, Entry, Keyed};
+use crate::idempotency::{Claim, Keyed};
 use crate::party::Party;
 use crate::reply;
 use crate::runs::{Completion, End, Submitted, cancelled, ended};
@@ -27,6 +26,8 @@ pub(crate) struct Order {
     pub memory: Arc<Reservation>,
     /// Whether it is an asynchronous job, which is listed and not tied to its connection.
     pub listed: bool,
+    /// Whether its client reads its events.
+    pub is_live: bool,
     pub keyed: Option<Keyed>,
     /// Its key for a backend that remembers keys.
     pub stored_key: Option<IdempotencyKey>,
@@ -45,7 +46,7 @@ pub(crate) struct Accepted {
 ///
 /// The key is claimed here and not earlier: a key that is claimed and never submitted would be kept for ever.
 pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted, Error> {
-    let Order { owner, party, request, memory, listed, keyed, stored_key, noted } = order;
+    let Order { owner, party, request, memory, listed, is_live, keyed, stored_key, noted } = order;
     let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
     let entry = claim.as_ref().map(|claim| claim.entry().clone());
     let token = CancelToken::new();
@@ -70,9 +71,18 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
             idempotency: stored_key,
             ..Submission::new(request)
         };
-        let accepting =
-            Accepting { entry, acceptance: acceptance.clone(), noted: noted.clone(), memory };
-        let (sink, end) = enter(state, &submission, accepting);
+        let is_stored = listed && state.stores_jobs;
+        // Reports to the list of runs, to the key and to the receiver.
+        let (sink, end) = Completion::new(Some(Submitted {
+            // One that outlives this process is not in the list.
+            run: (!is_stored).then(|| state.runs.enter(submission.cancel.clone())),
+            keys: state.idempotency.clone(),
+            entry,
+            acceptance: acceptance.clone(),
+            noted: noted.clone(),
+            memory: Mutex::new(Some(memory)),
+            is_live,
+        }));
         // A task of its own: a key that is claimed has to get an answer, also after its client has left.
         tokio::spawn(hand_over(state.clone(), party, submission, sink));
         end
@@ -80,27 +90,6 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
     let job = acceptance.wait().await.inspect_err(|_| attachment.token = None)?;
     noted.job(&job.job_id);
     Ok(Accepted { job, end, attachment })
-}
-
-/// The parts of the server that wait for the acceptance of a submission.
-struct Accepting {
-    entry: Option<Arc<Entry>>,
-    acceptance: Arc<Acceptance>,
-    noted: Noted,
-    memory: Arc<Reservation>,
-}
-
-/// Enters a submission into the list of runs, unless it outlives this process. The sink reports to that list, to the key and to the receiver.
-fn enter(
-    state: &State,
-    submission: &Submission<'static>,
-    accepting: Accepting,
-) -> (Arc<Completion>, oneshot::Receiver<End>) {
-    let Accepting { entry, acceptance, noted, memory } = accepting;
-    let is_stored = submission.listed && state.stores_jobs;
-    let run = (!is_stored).then(|| state.runs.enter(submission.cancel.clone()));
-    let (keys, memory) = (state.idempotency.clone(), Mutex::new(Some(memory)));
-    Completion::new(Some(Submitted { run, keys, entry, acceptance, noted, memory }))
 }
 
 /// Hands a submission to the backend, on a worker thread: a backend may prepare the run before it returns. A submission
@@ -142,6 +131,11 @@ impl Accepted {
         self.end.is_none()
     }
 
+    /// The job, the end if this request submitted it, and what abandons the run when it is dropped.
+    pub(crate) fn into_parts(self) -> (Job, Option<oneshot::Receiver<End>>, Attachment) {
+        (self.job, self.end, self.attachment)
+    }
+
     /// Waits for the end. Dropping this future abandons the run.
     pub(crate) async fn finished(self, state: &State, party: Party, owner: &Owner) -> End {
         let Accepted { job, end, mut attachment } = self;
@@ -158,7 +152,7 @@ impl Accepted {
 }
 
 /// Adds the job's id to an error, so that the caller can still fetch the job.
-fn about(error: Error, job_id: &str) -> Error {
+pub(crate) fn about(error: Error, job_id: &str) -> Error {
     match error.job_id() {
         None if !job_id.is_empty() => error.with_job_id(job_id),
         _ => error,
@@ -181,34 +175,42 @@ pub(crate) async fn job_of_end(
     }
 }
 
+/// The error about an earlier submission with the same key whose end cannot be given.
+pub(crate) fn gone(job: &Job) -> Error {
+    let why = match job.job_id.as_str() {
+        "" => "its job has no id".to_string(),
+        id => format!("the result of its job {id} is no longer kept"),
+    };
+    let text = format!("this Idempotency-Key was used before, and {why}; use a new key");
+    Error::new(ErrorCode::Conflict, text).with_job_id(&job.job_id)
+}
+
 /// The end of an earlier submission with the same key.
 fn watch_again(state: &State, owner: &Owner, job: &Job) -> Result<oneshot::Receiver<End>, Error> {
-    let gone = |why: &str| {
-        Error::new(
-            ErrorCode::Conflict,
-            format!("this Idempotency-Key was used before, and {why}; use a new key"),
-        )
-        .with_job_id(&job.job_id)
-    };
     if job.job_id.is_empty() {
-        return Err(gone("its job has no id"));
+        return Err(gone(job));
     }
     let (sink, receiver) = Completion::watching();
     match state.backend.watch(&job.job_id, &CallContext::of(owner.clone()), sink) {
         Ok(()) => Ok(receiver),
-        Err(error) if error.code() == ErrorCode::NotFound => {
-            Err(gone(&format!("the result of its job {} is no longer kept", job.job_id)))
-        }
+        Err(error) if error.code() == ErrorCode::NotFound => Err(gone(job)),
         Err(error) => Err(error),
     }
 }
 
 /// Ties a synchronous run to the requests that wait for it.
-struct Attachment {
+pub(crate) struct Attachment {
     state: Arc<State>,
     /// `None` after the run has ended, and for runs that are not tied to a connection.
     token: Option<CancelToken>,
     claim: Option<Claim>,
+}
+
+impl Attachment {
+    /// The run has ended, so that nothing is abandoned.
+    pub(crate) fn ended(mut self) {
+        self.token = None;
+    }
 }
 
 impl Drop for Attachment {

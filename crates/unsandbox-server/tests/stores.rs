@@ -41,7 +41,7 @@ fn every_reply_names_the_store_and_no_two_servers_have_the_same() {
                 "{digits}"
             );
             let words = "x-unsandbox-features: run-json, idempotency=process:";
-            assert!(health.head.contains(words) && health.head.contains(", wait\r\n"));
+            assert!(health.head.contains(words) && health.head.contains(", wait, events\r\n"));
             digits
         })
         .collect();

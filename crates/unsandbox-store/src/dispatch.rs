@@ -350,7 +350,7 @@ impl EventSink for RunSink {
     fn event(&self, event: Event<'_>) {
         if let Event::Accepted(_) = event {
             self.is_accepted.store(true, Ordering::SeqCst);
-            return;
+            return self.shared.is_at_inner(&self.job_id);
         }
         let mut live = self.shared.live();
         let Some(active) = live.active.get_mut(&self.job_id) else { return };

@@ -10,6 +10,8 @@ pub mod admin;
 mod clock;
 mod database;
 mod dispatch;
+mod follow;
+mod follower;
 mod keys;
 mod lease;
 mod live;

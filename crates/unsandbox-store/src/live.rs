@@ -2,7 +2,8 @@
 //! What this process knows of the jobs that it queues and runs: who waits for them, how far they are, and the shares of
 //! the queue. The disk has the rest.
 
-use crate::rows::End;
+use crate::follower::Follower;
+use crate::rows::{End, queue_full};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +33,10 @@ pub(crate) struct Active {
     pub sink: Option<Arc<dyn EventSink>>,
     /// Further sinks that get its end.
     pub watchers: Vec<Arc<dyn EventSink>>,
+    /// Sinks that follow its events, until the inner backend has it.
+    pub followers: Vec<Arc<Follower>>,
+    /// Whether the inner backend knows it.
+    pub is_at_inner: bool,
     /// A cancel that came before its end.
     pub cancelled: Option<CancelReason>,
     /// Ends its run.
@@ -58,6 +63,8 @@ impl Active {
             stage: Stage::Waiting,
             sink: None,
             watchers: Vec::new(),
+            followers: Vec::new(),
+            is_at_inner: false,
             cancelled: None,
             token: CancelToken::new(),
             cancel_registration: None,
@@ -251,7 +258,7 @@ impl Live {
     /// Puts a job back into the queue that was not run.
     pub(crate) fn wait_again(&mut self, job_id: &str, pause: Duration) {
         let Some(active) = self.active.get_mut(job_id) else { return };
-        active.stage = Stage::Waiting;
+        (active.stage, active.is_at_inner) = (Stage::Waiting, false);
         (active.job.status, active.job.started_at) = (Status::Pending, None);
         let owner = active.owner.clone();
         self.waiting.put_back(&owner, job_id.to_string());
@@ -284,13 +291,6 @@ impl Live {
         given.iter().for_each(|active| self.release(&active.owner, active.request_bytes));
         given
     }
-}
-
-/// The refusal of a job whose owner has as many in the queue as it may.
-pub(crate) fn queue_full(most: usize) -> Error {
-    let text =
-        format!("{most} jobs of this key wait for their turn, which is the limit; retry after 1 s");
-    Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1_000)
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
-    Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Probe,
-    Request, Submission, ValidRequest,
+    Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Offsets,
+    Probe, Request, Submission, ValidRequest,
 };
 
 /// Threads for tasks, such as to give a job to the inner backend, which may prepare it for some milliseconds.
@@ -274,6 +274,21 @@ impl Backend for Stored {
         match self.shared.watch(job_id, context, sink.clone()) {
             Err(error) if error.code() == ErrorCode::NotFound => {
                 self.shared.inner.watch(job_id, context, sink).map_err(|_| error)
+            }
+            watched => watched,
+        }
+    }
+
+    fn watch_events(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        from: Offsets,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        match self.shared.watch_events(job_id, context, from, sink.clone()) {
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                self.shared.inner.watch_events(job_id, context, from, sink).map_err(|_| error)
             }
             watched => watched,
         }

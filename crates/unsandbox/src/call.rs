@@ -2,15 +2,17 @@
 //! Options of a single call besides its request (a way to stop it, a deadline, streams), and the operations with them.
 
 use crate::client::{Client, Route};
+use crate::job_events::JobEvents;
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, result_in};
+use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
-    CallContext, CancelToken, Error, Event, EventSink, ExecutionResult, Job, Owner, Probe, Request,
-    Stream,
+    CallContext, CancelToken, Error, Event, EventSink, ExecutionResult, Job, Offsets, Owner, Probe,
+    Request, Stream,
 };
 
 /// Receives output as the program writes it; called from the library's threads, must not block.
@@ -25,7 +27,8 @@ pub struct CallOptions {
     /// How long the call may take; it fails with TIMEOUT. `None`: the client's setting, and by default
     /// long enough for queue, compiler and ttl.
     pub deadline: Option<Duration>,
-    /// Live output from the local engine; a server's comes in one piece with the result.
+    /// Live output, from the local engine and from a server of your own; that of the service comes in one piece with the
+    /// result.
     pub on_output: Option<OutputCallback>,
     /// Standard input as a stream, in place of `Request::stdin`; read to its end first for a server.
     pub stdin: Option<Box<dyn Read + Send>>,
@@ -52,7 +55,7 @@ impl CallOptions {
         self
     }
 
-    /// Sets what receives output: live from the local engine, in one piece from a server. It must not block.
+    /// Sets what receives output, as the program writes it; from the service in one piece. It must not block.
     pub fn on_output(mut self, callback: impl Fn(Stream, &[u8]) + Send + Sync + 'static) -> Self {
         self.on_output = Some(Arc::new(callback));
         self
@@ -160,14 +163,31 @@ impl<'a> Call<'a> {
         self.client.backend()?.get_job(job_id, &self.context())
     }
 
-    /// [`Client::wait_job`] with these options; the deadline and the token end only the waiting.
+    /// [`Client::wait_job`] with these options; the deadline and the token end only the waiting. `on_output` receives
+    /// the output of the job from its begin.
     ///
     /// # Errors
     ///
     /// As there; CANCELLED by the options.
     pub fn wait_job(self, job_id: &str) -> Result<ExecutionResult, Error> {
         check_job_id(job_id)?;
-        self.client.backend()?.wait_job(job_id, &self.context())
+        let (backend, context) = (self.client.backend()?, self.context());
+        if self.options.on_output.is_none() {
+            return backend.wait_job(job_id, &context);
+        }
+        let waiter = Waiter::with_sink(OutputSink::new(self.options.on_output));
+        backend.watch_events(job_id, &context, Offsets::default(), waiter.sink())?;
+        result_in(waiter.wait_within(job_id, &context)?)
+    }
+
+    /// [`Client::job_events`] with these options; the deadline and the token end only the events.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn job_events(self, job_id: &str, from: Offsets) -> Result<JobEvents, Error> {
+        check_job_id(job_id)?;
+        JobEvents::new(self.client.backend()?.clone(), job_id, self.context(), from)
     }
 
     /// [`Client::cancel_job`] with these options.
@@ -252,6 +272,10 @@ impl EventSink for OutputSink {
         if let (Some(callback), Event::Output { stream, bytes, .. }) = (&self.0, event) {
             callback(stream, bytes);
         }
+    }
+
+    fn wants_output(&self) -> bool {
+        self.0.is_some()
     }
 
     fn finished(&self, _: Result<Job, Error>) {}

@@ -4,6 +4,7 @@
 use crate::builder::ClientBuilder;
 use crate::call::{Call, CallOptions, OutputCallback};
 use crate::config::{Chosen, Endpoint};
+use crate::job_events::JobEvents;
 use crate::local::{Local, LocalOptions};
 use crate::remote::{Remote, RemoteOptions};
 use crate::task::{Ending, Notify, Task};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, lost, result_of};
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
-    Owner, Probe, Request, Submission,
+    Offsets, Owner, Probe, Request, Submission,
 };
 
 /// Whether the caller names the language.
@@ -273,6 +274,29 @@ impl Client {
         self.with(CallOptions { deadline: timeout, ..CallOptions::default() }).wait_job(job_id)
     }
 
+    /// What happens to a job, from its begin or behind the output that the caller has.
+    ///
+    /// ```no_run
+    /// use unsandbox::{Client, JobEvent, Offsets, Request};
+    ///
+    /// let client = Client::from_env()?;
+    /// let job = client.execute_async(&Request::new("bash", "echo 1; sleep 1; echo 2"))?;
+    /// for event in client.job_events(&job.job_id, Offsets::default())? {
+    ///     if let JobEvent::Output { bytes, .. } = event? {
+    ///         print!("{}", String::from_utf8_lossy(&bytes));
+    ///     }
+    /// }
+    /// # Ok::<(), unsandbox::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// CONFLICT if the client is closed. That this key has no such job (NOT_FOUND, JOB_LOST) is an error here at `local:`,
+    /// and the first event at a server.
+    pub fn job_events(&self, job_id: &str, from: Offsets) -> Result<JobEvents, Error> {
+        self.call().job_events(job_id, from)
+    }
+
     /// Cancels a pending or running job and gives its partial output; one that has ended is given as
     /// it is.
     ///
@@ -345,6 +369,10 @@ impl EventSink for TaskSink {
         if let (Some(callback), Event::Output { stream, bytes, .. }) = (&self.on_output, event) {
             callback(stream, bytes);
         }
+    }
+
+    fn wants_output(&self) -> bool {
+        self.on_output.is_some()
     }
 
     fn finished(&self, end: Result<Job, Error>) {

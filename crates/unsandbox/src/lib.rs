@@ -90,6 +90,8 @@
 //! # Ok::<(), unsandbox::Error>(())
 //! ```
 //!
+//! [`Client::job_events`] tells what happens to a job while it runs, and what has happened before.
+//!
 //! # Cancellation and deadlines
 //!
 //! [`Client::with`] adds options to one call: a token that cancels it from another thread, a deadline, a callback for
@@ -194,6 +196,7 @@ mod client;
 mod config;
 mod fork;
 mod input;
+mod job_events;
 #[doc(hidden)]
 pub mod key_file;
 mod local;
@@ -208,6 +211,7 @@ pub use call::{Call, CallOptions, OutputCallback};
 pub use client::Client;
 pub use config::SERVICE_URL;
 pub use input::read_whole;
+pub use job_events::JobEvents;
 pub use observe::RequestEvent;
 pub use remote::Remote;
 pub use task::{Notify, Task};
@@ -219,6 +223,7 @@ pub use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInf
 pub use unsandbox_protocol::isolation::Layer;
 pub use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink,
-    ExecutionResult, InputFile, Isolation, IsolationPolicy, Job, Level, LimitKind, Limits,
-    NetworkMode, Probe, RawJson, Request, Rerun, Status, Stream, Submission, Usage, ValidRequest,
+    ExecutionResult, InputFile, Isolation, IsolationPolicy, Job, JobEvent, Level, LimitKind,
+    Limits, NetworkMode, Offsets, Probe, RawJson, Request, Rerun, Status, Stream, Submission,
+    Usage, ValidRequest,
 };

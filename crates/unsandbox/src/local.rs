@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::{
-    Backend, CallContext, Error, EventSink, ExecutionResult, IsolationPolicy, Job, Probe,
+    Backend, CallContext, Error, EventSink, ExecutionResult, IsolationPolicy, Job, Offsets, Probe,
     Submission, limits,
 };
 
@@ -198,6 +198,16 @@ impl Backend for Local {
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
         self.backend()?.watch(job_id, context, sink)
+    }
+
+    fn watch_events(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        from: Offsets,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.backend()?.watch_events(job_id, context, from, sink)
     }
 
     fn cancel(

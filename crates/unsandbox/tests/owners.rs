@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use support::{keyed, start};
-use unsandbox::{CancelToken, Client, Error, ErrorCode, Job, Request, Status};
+use unsandbox::{
+    CallOptions, CancelToken, Client, Error, ErrorCode, Job, JobEvent, Offsets, Request, Status,
+    Stream,
+};
 use unsandbox_protocol::backend::NoSink;
 use unsandbox_protocol::{Backend, CallContext, EventSink, Submission};
 use unsandbox_server::{Listen, Server, ServerOptions};
@@ -42,6 +45,40 @@ impl Drop for Front {
         self.stop.cancel();
         self.thread.take().map(JoinHandle::join);
     }
+}
+
+#[test]
+fn output_comes_live_through_both_servers() {
+    let upstream = start(ServerOptions::default());
+    let front = Front::of(&upstream.address);
+    let alice = front.client("alice-0123456789");
+    let (sender, pieces) = channel();
+    let options = CallOptions::new().on_output(move |_, bytes| {
+        let _ = sender.send(bytes.to_vec());
+    });
+    let call = std::thread::spawn({
+        let alice = alice.clone();
+        move || alice.with(options).execute(&code("hold"))
+    });
+    upstream.backend.wait_for(&Status::Running, 1);
+    // The submission, the front's run, and the stream for its client.
+    upstream.backend.wait_for_sinks("job-1", 3);
+    upstream.backend.print("job-1", Stream::Stdout, b"first");
+    assert_eq!(pieces.recv_timeout(Duration::from_secs(20)).unwrap(), b"first");
+    upstream.backend.release();
+    assert_eq!(call.join().unwrap().unwrap().stdout, b"first");
+    let job = alice.execute_async(&code("hold")).unwrap();
+    let mut events = alice.job_events(&job.job_id, Offsets::default()).unwrap();
+    assert!(matches!(events.next(), Some(Ok(JobEvent::Queued(_)))));
+    assert!(matches!(events.next(), Some(Ok(JobEvent::Started(_)))));
+    upstream.backend.print(&job.job_id, Stream::Stdout, b"live");
+    let Some(Ok(JobEvent::Output { bytes, .. })) = events.next() else { panic!("output") };
+    assert_eq!(bytes, b"live");
+    upstream.backend.release();
+    assert!(matches!(events.next(), Some(Ok(JobEvent::Finished(_)))));
+    let bob = front.client("bob-0123456789");
+    let mut others = bob.job_events(&job.job_id, Offsets::default()).unwrap();
+    assert_eq!(others.next().unwrap().unwrap_err().code(), ErrorCode::NotFound);
 }
 
 fn code(code: &str) -> Request {

@@ -107,9 +107,13 @@ impl EngineShared {
             run.unwatch_all();
             return Err(error);
         }
-        record.launch(handle);
+        record.launch(handle, id);
+        let is_followed = !record.followers.is_empty();
         jobs.running += 1;
         jobs.launched.push((id, run));
+        if is_followed {
+            jobs.followed.push((id, job_id.to_string()));
+        }
         self.wake_if_asleep();
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::egress::{Egress, Gateway};
 use crate::jailer::handle::Handle;
 use crate::jailer::token::{self, CONTROL, STDERR, STDOUT};
 use crate::jobs::ending::Ending;
+use crate::jobs::follower::Follower;
 use crate::jobs::offline;
 use crate::jobs::outcome;
 use crate::jobs::tell;
@@ -22,7 +23,8 @@ use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::commands::{Cause, FromInit, RunLimits, StepEnd, StepKind};
 use unsandbox_jailer::message::Trouble;
 use unsandbox_protocol::{
-    Artifact, Error, ErrorCode, Event, EventSink, ExecutionResult, Owner, Status, Stream, Usage,
+    Artifact, Error, ErrorCode, Event, EventSink, ExecutionResult, Job, Owner, Status, Stream,
+    Usage,
 };
 
 /// One stream of the program.
@@ -36,7 +38,8 @@ struct Output {
 pub struct Run {
     pub job_id: String,
     owner: Owner,
-    pub sink: Arc<dyn EventSink>,
+    sink: Arc<dyn EventSink>,
+    followers: Vec<Follower>,
     pub handle: Arc<Handle>,
     epoll: Arc<OwnedFd>,
     egress: Arc<Egress>,
@@ -57,6 +60,10 @@ pub struct Run {
     trouble: Option<Trouble>,
     /// The step that was started last.
     step: StepKind,
+    /// Whether the run step has begun.
+    has_begun: bool,
+    /// Whether its sinks were told so.
+    has_started: bool,
     /// Whether the kernel killed the init because memory was short.
     out_of_memory: bool,
     done: bool,
@@ -96,6 +103,8 @@ const ENOUGH_FOR_ARGUMENTS: u64 = 16 << 20;
 /// The most reads from one stream before the others get theirs.
 const READ_AT_ONCE: usize = 4;
 const READ_BYTES: usize = 64 * 1024;
+/// In the order of a run's outputs.
+const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 impl Run {
     pub fn new(prepared: &Prepared, begin: Begin) -> Run {
@@ -104,6 +113,7 @@ impl Run {
             job_id,
             owner,
             sink,
+            followers: Vec::new(),
             handle,
             epoll,
             egress,
@@ -121,8 +131,38 @@ impl Run {
             notes: prepared.notes.clone(),
             trouble: None,
             step: StepKind::Run,
+            has_begun: false,
+            has_started: false,
             out_of_memory: false,
             done: false,
+        }
+    }
+
+    /// Reports the output so far to new followers, which get the rest as it comes.
+    pub fn follow(&mut self, job: &Job, new: Vec<Follower>) {
+        self.followers.retain(|follower| tell::is_wanted(&*follower.sink));
+        let (outputs, has_started) = (&self.outputs, self.has_started);
+        let told = |follower: &Follower| {
+            (!has_started || follower.started(&job.as_started()))
+                && outputs
+                    .iter()
+                    .zip(STREAMS)
+                    .all(|(output, stream)| follower.output(stream, 0, &output.kept))
+        };
+        self.followers.extend(new.into_iter().filter(told));
+    }
+
+    /// Whether the end comes so soon that nobody was told of the start.
+    pub fn is_start_untold(&self) -> bool {
+        self.has_begun && !self.has_started
+    }
+
+    /// Reports that the run step began.
+    pub fn tell_started(&mut self, job: &Job) {
+        self.has_started = true;
+        self.followers.retain(|follower| follower.started(job));
+        if !self.handle.is_left() && !tell::event(&*self.sink, Event::Started(job)) {
+            self.handle.leave();
         }
     }
 
@@ -213,7 +253,7 @@ impl Run {
                         // The end of the compile step is not the end of the run.
                         self.end = None;
                         self.step = StepKind::Run;
-                        started = true;
+                        (started, self.has_begun) = (true, true);
                     }
                     Some(message) => self.take(message, fds),
                     None => self.control_open = false,
@@ -314,13 +354,13 @@ impl Run {
         let room = (self.ending.output_bytes as usize).saturating_sub(output.kept.len());
         let kept = &bytes[..bytes.len().min(room)];
         if !kept.is_empty() {
+            let (stream, offset) = (STREAMS[index], output.kept.len() as u64);
             output.kept.extend_from_slice(kept);
-            if !self.handle.is_left() {
-                let stream = [Stream::Stdout, Stream::Stderr][index];
-                let offset = (output.kept.len() - kept.len()) as u64;
-                if !tell::event(&*self.sink, Event::Output { stream, offset, bytes: kept }) {
-                    self.handle.leave();
-                }
+            self.followers.retain(|follower| follower.output(stream, offset, kept));
+            if !self.handle.is_left()
+                && !tell::event(&*self.sink, Event::Output { stream, offset, bytes: kept })
+            {
+                self.handle.leave();
             }
         }
         if bytes.len() > room && !self.truncated {

@@ -3,6 +3,7 @@
 //! never held while a sink is called.
 
 pub mod ending;
+pub mod follower;
 pub mod offline;
 pub mod outcome;
 pub mod store;
@@ -10,6 +11,7 @@ pub mod tell;
 
 use crate::jailer::handle::Handle;
 use crate::jailer::run::Run;
+use crate::jobs::follower::Follower;
 use crate::jobs::store::{Finished, JobStore};
 use crate::programs::plan::Prepared;
 use std::collections::{BTreeSet, HashMap};
@@ -39,10 +41,14 @@ pub struct Record {
     pub sink: Arc<dyn EventSink>,
     /// Further sinks that get its end.
     pub watchers: Vec<Arc<dyn EventSink>>,
+    /// Sinks that follow its output, until the reactor has them.
+    pub followers: Vec<Follower>,
     /// Set while it is queued: the parts of its launch.
     pub waiting: Option<Waiting>,
     /// Set while it runs.
     pub handle: Option<Arc<Handle>>,
+    /// The id of its run in the reactor, once it was launched.
+    pub run: Option<u64>,
     pub cancel_registration: Option<CancelGuard>,
     /// Between the token of its context and its own.
     pub context_link: Option<CancelGuard>,
@@ -67,8 +73,10 @@ impl Record {
             submitted: Instant::now(),
             sink,
             watchers: Vec::new(),
+            followers: Vec::new(),
             waiting: Some(waiting),
             handle: None,
+            run: None,
             cancel_registration: None,
             context_link: None,
             is_accepted: false,
@@ -78,8 +86,8 @@ impl Record {
     }
 
     /// Its run has been handed to the jailer.
-    pub fn launch(&mut self, handle: Arc<Handle>) {
-        self.handle = Some(handle);
+    pub fn launch(&mut self, handle: Arc<Handle>, run: u64) {
+        (self.handle, self.run) = (Some(handle), Some(run));
         self.job.status = Status::Running;
         self.job.started_at = Some(unix_seconds());
     }
@@ -120,6 +128,8 @@ pub struct Jobs {
     /// Launched runs that the reactor has not taken yet. Under the same lock as the launch, because the jailer may
     /// answer before the launch is complete.
     pub launched: Vec<(u64, Run)>,
+    /// Runs that have got followers, with their jobs, for the reactor.
+    pub followed: Vec<(u64, String)>,
     /// Whether further submissions are refused.
     pub closed: bool,
     deadlines: BTreeSet<(Instant, String)>,
@@ -161,6 +171,7 @@ impl Jobs {
             accepting: 0,
             next_run: 0,
             launched: Vec::new(),
+            followed: Vec::new(),
             closed: false,
             deadlines: BTreeSet::new(),
             finished,
@@ -214,6 +225,14 @@ impl Jobs {
     /// The record of a job of this owner that has not ended.
     pub fn active_of(&mut self, owner: &Owner, job_id: &str) -> Option<&mut Record> {
         self.active.get_mut(job_id).filter(|record| record.owner == *owner)
+    }
+
+    /// Takes the new followers of a job that runs; their sinks get its end as watchers.
+    pub fn take_followers(&mut self, job_id: &str) -> Option<(Job, Vec<Follower>)> {
+        let record = self.active.get_mut(job_id)?;
+        let followers = std::mem::take(&mut record.followers);
+        record.watchers.extend(followers.iter().map(|follower| follower.sink.clone()));
+        Some((record.job.clone(), followers))
     }
 
     /// Removes a job that ends.

@@ -39,7 +39,8 @@ pub fn log(job: &Job) {
     );
 }
 
-fn caught<T>(what: &str, call: impl FnOnce() -> T) -> Option<T> {
+/// Calls a sink; `None` if it panicked.
+pub fn caught<T>(what: &str, call: impl FnOnce() -> T) -> Option<T> {
     let outcome = catch_unwind(AssertUnwindSafe(call));
     if outcome.is_err() {
         log::error!("a sink panicked when it was told of {what}");

@@ -12,12 +12,14 @@ pub use refusals::{RefusalRow, refusals};
 
 use crate::wire::{
     COMPAT_HEADER, FEATURES_HEADER, IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY_MAX_CHARS,
-    WAIT_MAX_SECONDS,
+    LAST_EVENT_ID_HEADER, WAIT_MAX_SECONDS,
 };
 use serde_json::{Map, Value, json};
 
 /// The header of a signed request with its time.
 const TIMESTAMP_HEADER: &str = "X-Timestamp";
+/// A place in the output of a job.
+const OFFSETS: &str = "^[0-9]+-[0-9]+$";
 /// The header of a signed request with its signature.
 const SIGNATURE_HEADER: &str = "X-Signature";
 
@@ -79,6 +81,23 @@ fn parameters() -> Map<String, Value> {
                 ),
                 "schema": {"type": "integer", "minimum": 0},
             }),
+        ),
+        (
+            "From".to_string(),
+            json!({
+                "name": "from", "in": "query",
+                "description": "the place in the output behind which the events begin, as `STDOUT-STDERR`: the bytes of both \
+                                streams that the client has",
+                "schema": {"type": "string", "pattern": OFFSETS},
+            }),
+        ),
+        (
+            "LastEventId".to_string(),
+            header(
+                LAST_EVENT_ID_HEADER,
+                "the same, as the `id` of the last event; for replies that are a stream of events".to_string(),
+                json!({"type": "string", "pattern": OFFSETS}),
+            ),
         ),
         (
             "IdempotencyKey".to_string(),

@@ -6,6 +6,7 @@ use super::refusals::component;
 use super::replies::any_of;
 use super::request::query_names;
 use super::schema::reference;
+use crate::wire::EVENT_STREAM;
 use serde_json::{Map, Value, json};
 
 /// What the body of a request is.
@@ -35,8 +36,18 @@ struct Operation {
     /// The schemas of its reply; more than one where it depends on the request.
     reply: &'static [&'static str],
     replied: &'static str,
+    /// Whether it answers with a stream of events: never, if it is asked to, or always.
+    streams: Streams,
     /// Statuses of refusals beside those of every operation.
     refused: &'static [u16],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Streams {
+    Never,
+    /// By the header `Accept`.
+    IfAsked,
+    Always,
 }
 
 const JSON: &str = "application/json";
@@ -49,10 +60,13 @@ const SERVICE: &str = "Service";
 const EVERYWHERE: [u16; 6] = [403, 408, 413, 415, 500, 503];
 const SUBMISSION: &[u16] = &[400, 409, 412, 422, 429, 501, 507];
 const SUBMISSION_PARAMETERS: &[&str] = &["IdempotencyKey", "Compat"];
+const LIVE_PARAMETERS: &[&str] = &["IdempotencyKey", "Compat", "LastEventId"];
 const RESULT_OR_JOB: &[&str] = &["ExecutionResult", "SubmittedJob", "Job"];
 const JOB_ACCEPTED: &[&str] = &["SubmittedJob", "Job"];
 const SAID_JOB: &str =
     "the job; one that ended already, which a repeated Idempotency-Key may name, with its result";
+const SAID_EVENTS: &str = "server-sent events `queued`, `started`, `stdout`, `stderr`, `gap`, and `finished` or \
+                           `error` as the last one; docs/reference/http.md has their data";
 const SAID_RESULT: &str =
     "the result of the program, successful or not; a job where the request has `async: true`";
 
@@ -67,6 +81,7 @@ const OPERATION: Operation = Operation {
     parameters: &[],
     reply: &[],
     replied: "",
+    streams: Streams::Never,
     refused: &[],
 };
 
@@ -99,6 +114,8 @@ const OPERATIONS: &[Operation] = &[
         path: "/execute",
         id: "execute",
         summary: "Runs a program in a named language and waits for its result",
+        parameters: LIVE_PARAMETERS,
+        streams: Streams::IfAsked,
         reply: RESULT_OR_JOB,
         replied: SAID_RESULT,
         ..SUBMIT
@@ -113,6 +130,8 @@ const OPERATIONS: &[Operation] = &[
         path: "/run",
         id: "run",
         summary: "Runs a program whose language the server detects, and waits for its result",
+        parameters: LIVE_PARAMETERS,
+        streams: Streams::IfAsked,
         body: Body::Run,
         reply: RESULT_OR_JOB,
         replied: SAID_RESULT,
@@ -142,6 +161,17 @@ const OPERATIONS: &[Operation] = &[
         parameters: &["JobId", "Wait", "Compat"],
         reply: &["Job"],
         replied: "the job as it is now",
+        refused: &[400, 404, 507],
+        ..OPERATION
+    },
+    Operation {
+        path: "/jobs/{id}/events",
+        id: "job_events",
+        tag: JOBS,
+        summary: "Sends the events of a job as they happen, until its end",
+        parameters: &["JobId", "From", "LastEventId", "Compat"],
+        replied: SAID_EVENTS,
+        streams: Streams::Always,
         refused: &[400, 404, 507],
         ..OPERATION
     },
@@ -255,12 +285,25 @@ fn body(body: Body) -> Option<Value> {
     Some(json!({"required": true, "content": content}))
 }
 
+/// The forms of a reply.
+fn content(operation: &Operation) -> Value {
+    let mut forms = Map::new();
+    if operation.streams != Streams::Always {
+        forms.insert(JSON.to_string(), json!({"schema": any_of(operation.reply)}));
+    }
+    if operation.streams != Streams::Never {
+        let events = json!({"schema": {"type": "string", "description": SAID_EVENTS}});
+        forms.insert(EVENT_STREAM.to_string(), events);
+    }
+    forms.into()
+}
+
 fn responses(operation: &Operation) -> Map<String, Value> {
     let mut responses = Map::new();
     let reply = json!({
         "description": operation.replied,
         "headers": {"x-unsandbox-features": {"$ref": "#/components/headers/Features"}},
-        "content": {JSON: {"schema": any_of(operation.reply)}},
+        "content": content(operation),
     });
     responses.insert("200".to_string(), reply);
     let key: &[u16] = if operation.needs_key { &[401] } else { &[] };

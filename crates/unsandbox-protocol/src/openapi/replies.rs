@@ -187,15 +187,15 @@ const KEY_INFO: &[Member] = &[
     sometimes("error", Kind::Text, "the same as `reason`"),
 ];
 
-const HEALTH_STATUS: Member = always("status", Kind::Text, "`ok`, or why the server takes no work");
-const HEALTH_STORE: Member =
-    always("idempotency", Kind::Text, "name of what remembers idempotency keys");
-
-const HEALTH_JOBS: Member = sometimes(
-    "idempotency_jobs",
-    Kind::Text,
-    "name of what remembers those of asynchronous submissions, where that is another store",
-);
+const HEALTH: &[Member] = &[
+    always("status", Kind::Text, "`ok`, or why the server takes no work"),
+    always("idempotency", Kind::Text, "name of what remembers idempotency keys"),
+    sometimes(
+        "idempotency_jobs",
+        Kind::Text,
+        "name of what remembers those of asynchronous submissions, where that is another store",
+    ),
+];
 
 const ERROR: &[Member] = &[
     always("success", Kind::Flag, "false"),
@@ -243,10 +243,11 @@ pub(super) fn schemas() -> Map<String, Value> {
     let job: Vec<_> = JOB.iter().copied().chain(flat(&beside, JOB)).chain([RESULT]).collect();
     let cancelled: Vec<_> =
         CANCELLED.iter().copied().chain(flat(&beside, CANCELLED)).chain([RESULT]).collect();
-    let unhealthy: Vec<_> = [HEALTH_STATUS]
-        .into_iter()
+    let unhealthy: Vec<_> = HEALTH[..1]
+        .iter()
+        .copied()
         .chain(ERROR[..4].iter().copied())
-        .chain([HEALTH_STORE, HEALTH_JOBS])
+        .chain(HEALTH[1..].iter().copied())
         .collect();
     let mut schemas = Map::new();
     let mut add = |name: &str, means: &str, members: &[Member]| {
@@ -273,11 +274,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     add("Language", "a language that the server knows", LANGUAGE);
     add("LanguageList", "the list of a server's languages", LANGUAGE_LIST);
     add("KeyInfo", "what a key may ask of this server", KEY_INFO);
-    add(
-        "Health",
-        "what a server says that takes work",
-        &[HEALTH_STATUS, HEALTH_STORE, HEALTH_JOBS],
-    );
+    add("Health", "what a server says that takes work", HEALTH);
     add("Unhealthy", "what a server says that takes no work, with the refusal", &unhealthy);
     for (member, name) in EMPTY_LISTS {
         let list = [

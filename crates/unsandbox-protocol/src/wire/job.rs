@@ -28,22 +28,24 @@ pub fn encode_submitted(job: &Job) -> String {
 /// The reply to `GET /jobs/{id}`. In [`Shape::Compat`] the result stands at the root too: most
 /// clients read it there although the specification nests it.
 pub fn encode_job(job: &Job, shape: Shape) -> String {
-    Writer::document_of(job_bytes(job, shape), |w| {
-        w.text("job_id", &job.job_id);
-        w.text("status", job.status.as_str());
-        let flat = shape == Shape::Compat && job.result.is_some();
-        if !flat {
-            w.text_if("language", job.language.as_deref());
-            w.text_if("detected_language", job.detected_language.as_deref());
-            w.text_if("network_mode", job.network_mode.as_deref());
-        }
-        w.number_if("created_at", job.created_at);
-        w.number_if("started_at", job.started_at);
-        w.number_if("completed_at", job.completed_at);
-        if let Some(result) = &job.result {
-            write_result(w, result, shape);
-        }
-    })
+    Writer::document_of(job_bytes(job, shape), |w| write_job(w, job, shape))
+}
+
+pub(super) fn write_job(w: &mut Writer, job: &Job, shape: Shape) {
+    w.text("job_id", &job.job_id);
+    w.text("status", job.status.as_str());
+    let flat = shape == Shape::Compat && job.result.is_some();
+    if !flat {
+        w.text_if("language", job.language.as_deref());
+        w.text_if("detected_language", job.detected_language.as_deref());
+        w.text_if("network_mode", job.network_mode.as_deref());
+    }
+    w.number_if("created_at", job.created_at);
+    w.number_if("started_at", job.started_at);
+    w.number_if("completed_at", job.completed_at);
+    if let Some(result) = &job.result {
+        write_result(w, result, shape);
+    }
 }
 
 /// Bytes of [`encode_job`] or [`encode_cancelled`], and a little more.

@@ -4,6 +4,7 @@
 
 mod body;
 mod error;
+mod events;
 mod idempotency;
 mod info;
 mod job;
@@ -15,6 +16,11 @@ mod result;
 mod tolerant;
 
 pub use error::{decode_error, encode_error, http_date, retry_after_ms, status_of_error};
+pub use events::{
+    EVENT_STREAM, EVENTS_HEARTBEAT_SECONDS, EventParser, Frame, HEARTBEAT, LAST_EVENT_ID_HEADER,
+    OutputEncoder, StreamEvent, decode_stream_event, encode_error_event, encode_events,
+    encode_job_event,
+};
 pub use idempotency::{
     IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY_MAX_CHARS, STORE_CHANGED, STORE_NAME_MAX_CHARS,
     is_store_name, key_in_store, store_changed, store_of_key,
@@ -52,6 +58,8 @@ pub const FEATURE_IDEMPOTENCY: &str = "idempotency";
 pub const FEATURE_IDEMPOTENCY_JOBS: &str = "idempotency-jobs";
 /// `GET /jobs/{id}?wait=SECONDS` answers when the job ends, or after that time.
 pub const FEATURE_WAIT: &str = "wait";
+/// `GET /jobs/{id}/events`, and the same stream as the reply to a submission.
+pub const FEATURE_EVENTS: &str = "events";
 /// The word of a server that takes no new work because it stops; nothing ran.
 pub const STOPPING: &str = "stopping";
 /// The word of a server that is short of connections, or of memory for a request or a reply. Nothing ran,
@@ -61,7 +69,9 @@ pub const BUSY: &str = "busy";
 /// What our server sends as [`FEATURES_HEADER`]; `jobs` remembers the keys of jobs, where that is another store.
 pub fn encode_features(store: &str, jobs: Option<&str>) -> String {
     let jobs = jobs.map_or(String::new(), |jobs| format!(", {FEATURE_IDEMPOTENCY_JOBS}={jobs}"));
-    format!("{FEATURE_RUN_JSON}, {FEATURE_IDEMPOTENCY}={store}{jobs}, {FEATURE_WAIT}")
+    format!(
+        "{FEATURE_RUN_JSON}, {FEATURE_IDEMPOTENCY}={store}{jobs}, {FEATURE_WAIT}, {FEATURE_EVENTS}"
+    )
 }
 
 /// The longest that a server holds a `?wait=`.

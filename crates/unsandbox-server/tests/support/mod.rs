@@ -2,6 +2,10 @@
 //! A backend that does as the code tells it, and a client that sees every byte.
 #![allow(dead_code)]
 
+mod gates;
+
+pub use gates::{Gate, Hold};
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{Read, Write};
@@ -11,16 +15,18 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::feed::report_past;
 use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
-    ExecutionResult, Isolation, Job, LimitKind, Owner, Probe, Request, Status, Submission,
+    ExecutionResult, Isolation, Job, LimitKind, Offsets, Owner, Probe, Request, Status, Stream,
+    Submission,
 };
 use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 
 /// How long a test waits for an event before it fails.
-const TEST_TIMEOUT: Duration = Duration::from_secs(20);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs nothing. The code says what happens: `hold` runs until it is released or cancelled, `fail` too, to
+/// Runs nothing. The code says what happens: `hold` runs until it is released or cancelled, `endless` until it is released, `fail` too, to
 /// fail for a reason of ours then, `busy` is
 /// refused, `panic` panics, `late` and `late refusal` are answered when [`Fake::decide`] is opened,
 /// `slow` keeps the thread of its submission while [`Fake::slow`] is closed, and the rest is in [`outcome`].
@@ -57,6 +63,21 @@ struct Entry {
     /// Ends as a run does that fails for a reason of ours.
     fails: bool,
     sinks: Vec<Arc<dyn EventSink>>,
+    /// Of each stream: the output that is kept, and how many bytes of it came before that.
+    printed: [(u64, Vec<u8>); 2],
+}
+
+impl Entry {
+    /// The output behind a place, as events.
+    fn replay(&self, from: Offsets, sink: &dyn EventSink) {
+        for (stream, (offset, bytes)) in
+            [Stream::Stdout, Stream::Stderr].into_iter().zip(&self.printed)
+        {
+            if let Some((offset, bytes)) = from.behind(stream, *offset, bytes) {
+                sink.event(Event::Output { stream, offset, bytes });
+            }
+        }
+    }
 }
 
 impl Table {
@@ -75,7 +96,9 @@ impl Table {
             result.success = status == Status::Completed;
             result.exit_code = (!entry.fails).then_some(if result.success { 0 } else { -1 });
             result.error = (!result.success).then(|| reason.words().to_string());
-            result.stdout = b"partial".to_vec();
+            let [(_, out), (_, err)] = &entry.printed;
+            result.stdout = if out.is_empty() { b"partial".to_vec() } else { out.clone() };
+            result.stderr.clone_from(err);
             result.language.clone_from(&entry.job.language);
             result.job_id = Some(id.to_string());
             entry.job.status = status;
@@ -125,6 +148,30 @@ impl Fake {
         let (_inner, wait) =
             self.table.changed.wait_timeout_while(inner, TEST_TIMEOUT, fewer).unwrap();
         assert!(!wait.timed_out(), "{count} submissions were never accepted");
+    }
+
+    /// Prints as the program of a job that is held.
+    pub fn print(&self, id: &str, stream: Stream, bytes: &[u8]) {
+        let (offset, sinks) = {
+            let mut inner = self.table.inner.lock().unwrap();
+            let entry = inner.jobs.get_mut(id).unwrap();
+            let (before, kept) = &mut entry.printed[stream as usize];
+            let offset = *before + kept.len() as u64;
+            kept.extend_from_slice(bytes);
+            (offset, entry.sinks.clone())
+        };
+        for sink in sinks.iter().filter(|sink| sink.is_wanted()) {
+            sink.event(Event::Output { stream, offset, bytes });
+        }
+    }
+
+    /// Keeps the output of a job no more.
+    pub fn forget(&self, id: &str) {
+        for (before, kept) in
+            &mut self.table.inner.lock().unwrap().jobs.get_mut(id).unwrap().printed
+        {
+            *before += std::mem::take(kept).len() as u64;
+        }
     }
 
     pub fn submissions(&self) -> usize {
@@ -210,7 +257,8 @@ impl Fake {
         job.created_at = Some(1_700_000_000);
         let pending = Job { status: Status::Pending, ..job.clone() };
         let fails = request.code == "fail";
-        let held = fails || request.code == "hold";
+        let is_endless = request.code == "endless";
+        let held = fails || is_endless || request.code == "hold";
         if !held {
             let mut result = outcome(&request);
             result.language = request.language.clone();
@@ -220,12 +268,17 @@ impl Fake {
         }
         let sinks = if held { vec![sink.clone()] } else { Vec::new() };
         let owner = context.owner;
-        inner.jobs.insert(id.clone(), Entry { owner, listed, job: job.clone(), fails, sinks });
+        inner.jobs.insert(
+            id.clone(),
+            Entry { owner, listed, job: job.clone(), fails, sinks, printed: Default::default() },
+        );
         drop(inner);
         sink.event(Event::Accepted(&pending));
         table.inner.lock().unwrap().accepted += 1;
         table.changed.notify_all();
-        if held {
+        if is_endless {
+            // No cancel reaches it.
+        } else if held {
             let table = table.clone();
             // Kept for as long as the token: the guard would take the callback back.
             std::mem::forget(cancel.on_cancel_for(move |reason| {
@@ -311,6 +364,30 @@ impl Backend for Fake {
         Ok(())
     }
 
+    /// One at a time, so that what is printed meanwhile comes after it.
+    fn watch_events(
+        &self,
+        id: &str,
+        context: &CallContext,
+        from: Offsets,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        let job = self.job(id, context)?;
+        if job.status.is_terminal() {
+            report_past(Job { started_at: Some(1_700_000_000), ..job }, from, &*sink);
+            return Ok(());
+        }
+        sink.event(Event::Accepted(&job.as_accepted()));
+        sink.event(Event::Started(&job.as_started()));
+        let mut inner = self.table.inner.lock().unwrap();
+        let entry = inner.jobs.get_mut(id).unwrap();
+        entry.sinks.retain(|sink| sink.is_wanted());
+        entry.replay(from, &*sink);
+        entry.sinks.push(sink);
+        self.table.changed.notify_all();
+        Ok(())
+    }
+
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
         self.questions.pass();
         let inner = self.table.inner.lock().unwrap();
@@ -349,69 +426,6 @@ impl Backend for Fake {
     }
 
     fn close(&self, _: Duration) {}
-}
-
-/// Opened once by a test, waited for by any number of threads.
-#[derive(Default)]
-pub struct Gate {
-    open: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Gate {
-    pub fn open(&self) {
-        *self.open.lock().unwrap() = true;
-        self.changed.notify_all();
-    }
-
-    fn wait(&self) {
-        let open = self.open.lock().unwrap();
-        let (_open, wait) =
-            self.changed.wait_timeout_while(open, TEST_TIMEOUT, |open| !*open).unwrap();
-        assert!(!wait.timed_out(), "the gate was never opened");
-    }
-}
-
-/// Holds the threads that pass while it is closed, for as long as a test waits at most.
-#[derive(Default)]
-pub struct Hold {
-    state: Mutex<Held>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Held {
-    is_closed: bool,
-    count: usize,
-}
-
-impl Hold {
-    pub fn close(&self) {
-        self.state.lock().unwrap().is_closed = true;
-    }
-
-    pub fn open(&self) {
-        self.state.lock().unwrap().is_closed = false;
-        self.changed.notify_all();
-    }
-
-    fn pass(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.count += 1;
-        self.changed.notify_all();
-        drop(
-            self.changed.wait_timeout_while(state, TEST_TIMEOUT, |state| state.is_closed).unwrap(),
-        );
-    }
-
-    /// Waits until so many have come, and gives how many they are then.
-    pub fn wait_for(&self, count: usize) -> usize {
-        let state = self.state.lock().unwrap();
-        let fewer = |state: &mut Held| state.count < count;
-        let (state, wait) = self.changed.wait_timeout_while(state, TEST_TIMEOUT, fewer).unwrap();
-        assert!(!wait.timed_out(), "{count} never came");
-        state.count
-    }
 }
 
 /// A server on its own thread; stopped and joined when dropped.

@@ -4,6 +4,7 @@
 
 use super::Remote;
 use super::control::Control;
+use super::live::Live;
 use super::watchers::ended_job;
 use crate::thread;
 use std::borrow::Cow;
@@ -11,9 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::printable::printable;
 use unsandbox_protocol::wire::{OPTION_TABLE, OptionReach, OptionRow};
 use unsandbox_protocol::{
-    Backend, CallContext, Error, Event, EventSink, ExecutionResult, Job, Probe, Request,
+    Backend, CallContext, Error, EventSink, ExecutionResult, Job, Offsets, Probe, Request,
     Submission, ValidRequest,
 };
 
@@ -54,9 +56,14 @@ impl Backend for Remote {
                 return remote.execute_at(submission, &*events).map(ended_job);
             }
             let cancel = submission.cancel.clone();
+            let owner = submission.context.owner.clone();
             let job = remote.submit_listed(submission)?;
-            events.event(Event::Accepted(&job));
-            remote.wait_or_cancel(&job.job_id, &Control::new(cancel, None)).map(ended_job)
+            let on_job = |job: &Job| remote.note_job(&owner, job);
+            let live = Live::new(&*events, Offsets::default(), &on_job);
+            let control = Control::new(cancel, None);
+            live.accepted(&job);
+            let live = remote.is_live(&*events, &control).then_some(&live);
+            remote.wait_or_cancel(&job.job_id, &control, live).map(ended_job)
         });
         if let Err(error) = spawned {
             sink.finished(Err(error));
@@ -71,6 +78,20 @@ impl Backend for Remote {
     ) -> Result<(), Error> {
         self.check_owner(&context.owner, job_id)?;
         self.watch_job(job_id, sink)
+    }
+
+    fn watch_events(
+        &self,
+        job_id: &str,
+        context: &CallContext,
+        from: Offsets,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<(), Error> {
+        self.check_owner(&context.owner, job_id)?;
+        let (job_id, context, events) = (job_id.to_string(), context.clone(), sink.clone());
+        self.on_a_thread(&sink, move |remote| {
+            remote.report_events(&job_id, &context, from, &*events).map(ended_job)
+        })
     }
 
     fn cancel(
@@ -128,9 +149,22 @@ impl Backend for Remote {
         self.execute_at(submission, &*sink)
     }
 
-    /// Reports nothing to the sink: the caller gets the output with the result.
-    fn submit_job(&self, submission: Submission<'_>, _: Arc<dyn EventSink>) -> Result<Job, Error> {
-        self.submit_listed(submission)
+    /// Reports to the sink only where it wants the output: a caller without it asks for the job by its id.
+    fn submit_job(
+        &self,
+        submission: Submission<'_>,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<Job, Error> {
+        let owner = submission.context.owner.clone();
+        let job = self.submit_listed(submission)?;
+        if sink.wants_output() && self.features().events {
+            let watched =
+                self.watch_events(&job.job_id, &CallContext::of(owner), Offsets::default(), sink);
+            watched.unwrap_or_else(|error| {
+                log::warn!("no live output of {}: {error}", printable(&job.job_id))
+            });
+        }
+        Ok(job)
     }
 
     fn wait_job(&self, job_id: &str, context: &CallContext) -> Result<ExecutionResult, Error> {

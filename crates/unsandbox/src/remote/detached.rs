@@ -96,7 +96,7 @@ impl Remote {
     }
 
     fn deliver(&self, encoded: &EncodedRequest, control: &Control, shared: &Shared) {
-        let answer = self.submit_encoded(encoded, control);
+        let answer = self.submit_encoded(encoded, control, None);
         let mut state = shared.lock();
         if matches!(*state, SubmissionState::Awaited) {
             *state = SubmissionState::Answered(answer);

@@ -5,6 +5,7 @@
 use super::connection_state::ConnectionState;
 use super::control::Control;
 use super::key::Keys;
+use super::live::{Live, SILENCE, StreamEnd, StreamFault};
 use super::mask::Masked;
 use super::once::Once;
 use super::resolver::{ConnectionResolver, LookupFailed};
@@ -35,6 +36,8 @@ const READ_AHEAD_MAX: u64 = 1024 * 1024;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Asks for [`wire::Shape::Lean`].
 const LEAN: HeaderValue = HeaderValue::from_static("0");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream, application/json");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static(wire::LAST_EVENT_ID_HEADER);
 const COMPAT: HeaderName = HeaderName::from_static(wire::COMPAT_HEADER);
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(wire::IDEMPOTENCY_KEY_HEADER);
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
@@ -50,11 +53,13 @@ pub(super) struct Ask<'a> {
     pub(super) body: &'a [u8],
     /// Only for a submission, which must not run twice; other requests are idempotent.
     pub(super) once: Option<&'a Once>,
+    /// Takes the events of a reply that is a stream of them; its last event is then the answer.
+    pub(super) live: Option<&'a Live<'a>>,
 }
 
 impl<'a> Ask<'a> {
     pub(super) fn get(target: &'a str) -> Self {
-        Ask { method: Method::GET, target, content_type: "", body: b"", once: None }
+        Ask { method: Method::GET, target, content_type: "", body: b"", once: None, live: None }
     }
 
     pub(super) fn delete(target: &'a str) -> Self {
@@ -277,20 +282,66 @@ impl Exchange {
         if let Some(time) = time {
             request = request.header(TIMESTAMP, time);
         }
-        request = request.header(header::ACCEPT, JSON).header(COMPAT, LEAN);
+        let accept = if ask.live.is_some() { EVENTS } else { JSON };
+        request = request.header(header::ACCEPT, accept).header(COMPAT, LEAN);
+        if let Some(id) = ask.live.and_then(Live::last_event_id) {
+            request = request.header(LAST_EVENT_ID, id);
+        }
         if let Some(key) = key {
             request = request.header(IDEMPOTENCY_KEY, key);
         }
         state.begin(control.until, auth_headers, !ask.body.is_empty());
         let response = if ask.method == Method::POST {
             let request = request.header(header::CONTENT_TYPE, ask.content_type).body(ask.body);
-            agent.run(request.map_err(ureq::Error::Http)?)
+            agent.run(self.timed(agent, ask, request.map_err(ureq::Error::Http)?))
         } else {
-            agent.run(request.body(()).map_err(ureq::Error::Http)?)
+            agent.run(self.timed(agent, ask, request.body(()).map_err(ureq::Error::Http)?))
         };
         let response = response?;
         state.begin_body();
-        self.read(response)
+        match ask.live.filter(|_| is_event_stream(&response)) {
+            Some(live) => self.read_events(response, live, control),
+            None => self.read(response),
+        }
+    }
+
+    /// The request with the time limit of a read that is right for its reply.
+    fn timed<S: ureq::AsSendBody>(
+        &self,
+        agent: &Agent,
+        ask: &Ask<'_>,
+        request: Request<S>,
+    ) -> Request<S> {
+        if ask.live.is_none() {
+            return request;
+        }
+        let limit = self.options.timeouts.read.map_or(SILENCE, |read| read.max(SILENCE));
+        agent.configure_request(request).timeout_per_read(Some(limit)).build()
+    }
+
+    /// Reads a stream of events to its end, which is the answer: a job, or a refusal.
+    fn read_events(
+        &self,
+        response: Response<Body>,
+        live: &Live<'_>,
+        control: &Control,
+    ) -> Result<Answer, ureq::Error> {
+        let (parts, mut body) = response.into_parts();
+        let max = self.options.reply_max_bytes;
+        let end = live.read(body.as_reader(), max, control).map_err(|fault| match fault {
+            StreamFault::Io(error) => error.into(),
+            StreamFault::Malformed(error) => ureq::Error::Other(Box::new(error)),
+        })?;
+        let (status, mut headers) = (parts.status.as_u16(), parts.headers);
+        let (status, body) = match end {
+            StreamEnd::Finished(job) => (status, job),
+            StreamEnd::Refused(error, body) => {
+                let pause = error.retry_after_ms().map(|ms| HeaderValue::from(ms.div_ceil(1000)));
+                headers.extend(pause.map(|pause| (header::RETRY_AFTER, pause)));
+                (error.http_status(), body)
+            }
+        };
+        Ok(Answer { status, headers, body: body.into_bytes() })
     }
 
     fn read(&self, response: Response<Body>) -> Result<Answer, ureq::Error> {
@@ -353,6 +404,10 @@ impl Exchange {
             ureq::Error::Other(cause) if cause.is::<LookupFailed>() => {
                 connect("was not found").with_cause(cause)
             }
+            ureq::Error::Other(cause) if cause.is::<Error>() => {
+                let error = cause.downcast::<Error>().expect("its type was just seen");
+                Error::new(error.code(), format!("{endpoint}: {}", error.message()))
+            }
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => {
                 tls_error(endpoint, error)
             }
@@ -406,6 +461,11 @@ impl std::fmt::Debug for Exchange {
             .field("credentials", &self.credentials)
             .finish_non_exhaustive()
     }
+}
+
+fn is_event_stream(response: &Response<Body>) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    response.status() == 200 && kind.is_some_and(|kind| kind.starts_with(wire::EVENT_STREAM))
 }
 
 fn bearer(credentials: &Credentials) -> Masked {

@@ -4,6 +4,7 @@
 use super::control::{Control, jitter};
 use super::exchange::{Answer, Ask, Exchange, Fault, path_of};
 use super::features::Features;
+use super::live::Live;
 use crate::observe::{Observer, RequestEvent};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::wire::{self, decode_error};
@@ -74,6 +75,9 @@ fn attempts(
     loop {
         stats.attempts += 1;
         let outcome = exchange.ask(ask, control);
+        if ask.live.is_some_and(Live::take_progress) {
+            failures = 0;
+        }
         stats.status = outcome.as_ref().ok().map(|answer| answer.status);
         stats.bytes = outcome.as_ref().map_or(0, |answer| answer.body.len());
         outcome.iter().for_each(options.on_reply);

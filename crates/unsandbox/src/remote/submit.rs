@@ -3,6 +3,7 @@
 
 use super::control::Control;
 use super::exchange::{Answer, Ask};
+use super::live::Live;
 use super::once::Once;
 use super::poll;
 use super::{QUEUE_TIME, Remote, RemoteOptions};
@@ -13,8 +14,8 @@ use std::time::Duration;
 use unsandbox_protocol::language::Language;
 use unsandbox_protocol::wire::{self, OPTION_TABLE, OptionReach, OptionRow, Submitted};
 use unsandbox_protocol::{
-    CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job, Request, Stream,
-    Submission, ValidRequest, limits,
+    CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Offsets, Request, Submission,
+    ValidRequest, limits,
 };
 
 /// A submission as it is sent.
@@ -29,7 +30,8 @@ pub(super) struct EncodedRequest {
 }
 
 impl Remote {
-    /// Runs code and waits. Output comes in one piece with the result.
+    /// Runs code and waits. Output comes as the program writes it from a server that tells it, else in one piece with the
+    /// result.
     pub(super) fn execute_at(
         &self,
         submission: Submission<'_>,
@@ -66,9 +68,12 @@ impl Remote {
         let as_job = as_job || cancel_jobs || ttl > job_threshold;
         let encoded = self.encode(request, as_job, &control)?;
         let detected = encoded.detected;
+        let on_job = |job: &Job| self.note_job(&context.owner, job);
+        let live = Live::new(sink, Offsets::default(), &on_job);
+        let reads_events = self.is_live(sink, &control);
         let answer = match as_job {
             true => self.submit_detached(encoded, &control)?,
-            false => self.submit_encoded(&encoded, &control)?,
+            false => self.submit_encoded(&encoded, &control, reads_events.then_some(&live))?,
         };
         let submitted = wire::decode_submission_or_result(answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
@@ -79,21 +84,14 @@ impl Remote {
         let mut result = match submitted {
             Submitted::Result(result) => *result,
             Submitted::Job(job) => {
-                self.known_jobs().accept(&job.job_id);
-                self.owners().note(&context.owner, &job.job_id);
-                sink.event(Event::Accepted(&job));
-                self.wait_or_cancel(&job.job_id, &control)?
+                live.accepted(&job);
+                self.wait_or_cancel(&job.job_id, &control, reads_events.then_some(&live))?
             }
         };
         if let Some(name) = detected {
             result.detected_language.get_or_insert_with(|| name.to_string());
         }
-        for (stream, bytes) in [(Stream::Stdout, &result.stdout), (Stream::Stderr, &result.stderr)]
-        {
-            if !bytes.is_empty() {
-                sink.event(Event::Output { stream, offset: 0, bytes });
-            }
-        }
+        live.report_rest(&result);
         Ok(result)
     }
 
@@ -108,8 +106,7 @@ impl Remote {
         let answer = self.submit_detached(encoded, &control)?;
         let mut job = wire::decode_submission(&answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
-        self.known_jobs().accept(&job.job_id);
-        self.owners().note(&context.owner, &job.job_id);
+        self.note_job(&context.owner, &job);
         if let Some(name) = detected {
             job.detected_language.get_or_insert_with(|| name.to_string());
         }
@@ -169,12 +166,14 @@ impl Remote {
         &self,
         encoded: &EncodedRequest,
         control: &Control,
+        live: Option<&Live<'_>>,
     ) -> Result<Answer, Error> {
         let as_job = encoded.as_job;
         let once = Once::new(self.store_for_submission(as_job, control), as_job);
         let ask = Ask {
             content_type: encoded.content_type,
             once: Some(&once),
+            live,
             ..Ask::post(&encoded.target, encoded.body.as_bytes())
         };
         self.ask(&ask, control, &[])
@@ -185,8 +184,12 @@ impl Remote {
         &self,
         job_id: &str,
         control: &Control,
+        live: Option<&Live<'_>>,
     ) -> Result<ExecutionResult, Error> {
-        let end = poll::wait(self, job_id, control);
+        let end = match live {
+            Some(live) => self.wait_live(job_id, control, live),
+            None => poll::wait(self, job_id, control),
+        };
         match &end {
             Err(error) if matches!(error.code(), ErrorCode::Cancelled | ErrorCode::Timeout) => {
                 self.cancel_detached(job_id);

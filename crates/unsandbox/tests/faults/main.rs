@@ -7,6 +7,7 @@ mod authority;
 mod http;
 #[path = "../listener/mod.rs"]
 mod listener;
+mod live;
 mod network;
 mod reply;
 mod restart;
@@ -136,11 +137,12 @@ fn submission(fault: fn() -> Play, server: Server, deadline: Option<Duration>) -
     Outcome { end: table::end_of(&end), submissions: posts.len(), runs }
 }
 
-fn chapters() -> [(&'static str, Vec<Row>); 5] {
+fn chapters() -> [(&'static str, Vec<Row>); 6] {
     [
         ("Restarts", restart::rows()),
         ("HTTP", http::rows()),
         ("Replies", reply::rows()),
+        ("Live output", live::rows()),
         ("Network", network::rows()),
         ("TLS", tls::rows()),
     ]
