@@ -36,6 +36,10 @@ class Tour:
         made: dict[str, object] = json.loads(reply) if reply else {}
         return made
 
+    def stream(self, method: str, target: str, body: object = None, headers: dict[str, str] | None = None) -> None:
+        got, reply = self.ask(method, target, body, headers)
+        assert got == 200 and b"event: finished\n" in reply, f"{method} {target}: {got} {reply[:300]!r}"
+
     def operations(self) -> None:
         for path in ("/services", "/sessions", "/snapshots", "/images", "/openapi.json", "/health", "/languages", "/jobs"):
             self.expect(200, "GET", path)
@@ -68,6 +72,9 @@ class Tour:
         twice = JSON | {"Idempotency-Key": f"tour-{time.time()}"}
         job = self.expect(200, "POST", "/execute/async", bytes_, twice)["job_id"]
         self.expect(200, "GET", f"/jobs/{job}?wait=30")
+        self.stream("GET", f"/jobs/{job}/events?from=0-0", headers={"Last-Event-ID": "0-1"})
+        self.stream("POST", "/execute", bytes_, JSON | {"Accept": "text/event-stream", "Last-Event-ID": "0-0"})
+        self.expect(404, "GET", "/jobs/unknown/events")
         # It has ended, and is given with its result.
         self.expect(200, "POST", "/execute/async", bytes_, twice)
         self.expect(409, "POST", "/execute/async", program | {"language": "bash"}, twice)
