@@ -18,6 +18,7 @@ ENGINE = Path("crates/unsandbox-engine/src")
 PROTOCOL = Path("crates/unsandbox-protocol/src")
 SERVER = Path("crates/unsandbox-server/src")
 CLIENT = Path("crates/unsandbox/src")
+STORE = Path("crates/unsandbox-store/src")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ PROTOCOL_UNITS = Check("protocol", ("-p", "unsandbox-protocol", "--lib", "--test
 KEPT = Check("jails that are kept", ("-p", "unsandbox-jailer", "--test", "commands"))
 SERVER_UNITS = Check("server's units", ("-p", "unsandbox-server", "--lib"))
 FLOODS = Check("floods", ("-p", "unsandbox-server", "--test", "flood"))
+STORED = Check("store", ("-p", "unsandbox-store", "--test", "jobs", "--test", "faults", "--test", "crash"))
 CLIENT_UNITS = Check("client's units", ("-p", "unsandbox", "--lib"))
 ENGINE_TESTS = of_engine("engine", "jail", "options", "ends", "reduced", "reach", "lifecycle", "standings")
 HOSTILE = of_engine("hostile")
@@ -286,7 +288,18 @@ SERVER_KINDS = [
     Kind("saved name", FILENAME, r"c => (is_obeyed)\(c\)", "c => c.is_control()", first=PROTOCOL_UNITS),
 ]
 
-KINDS = FILTER_KINDS + WALL_KINDS + LIMIT_KINDS + CAP_KINDS + SERVER_KINDS
+STORE_KINDS = [
+    Kind("on disk", STORE / "database.rs", r'"(synchronous)", "FULL"', '"synchronous", "NORMAL"', first=STORED.only("loss_of_power")),
+    Kind("once", STORE / "rows.rs", r"(attempts = attempts \+ 1) WHERE seq = \?1 AND status = 'pending'", r"\1 WHERE seq = ?1", first=STORED),
+    Kind("once", STORE / "rows.rs", r"WHERE seq = \?1 AND (process IS \?7) AND ended_ms IS NULL", "WHERE seq = ?1 AND ended_ms IS NULL AND ?7 IS ?7", first=STORED),
+    Kind("once", STORE / "recovery.rs", r"if (rerun == Rerun::IfLost) && attempts", "if attempts", first=STORED),
+    Kind("key", STORE / "keys.rs", r"(generation >= whole_from)\(db, owner\)\?", "generation >= whole_from(db, owner)?.min(0)", first=STORED.only("generation")),
+    Kind("key", STORE / "keys.rs", r"if (fingerprint == key\.fingerprint) =>", "if fingerprint.len() == 32 =>", first=STORED.only("a_key_has")),
+    Kind("owner", STORE / "stored.rs", r"\.filter\(\|found\| (found\.owner == context\.owner)\)", first=STORED.only("restart_as_before")),
+    Kind("share", STORE / "live.rs", r"is_none_or\(\|free\| (share\.bytes > free\.saturating_mul)\(3\)\)", "is_none_or(|_| false)", first=Check("store's units", ("-p", "unsandbox-store", "--lib"))),
+]
+
+KINDS = FILTER_KINDS + WALL_KINDS + LIMIT_KINDS + CAP_KINDS + SERVER_KINDS + STORE_KINDS
 
 
 @dataclass(frozen=True)
