@@ -4,6 +4,7 @@
 //! not keep is missing, which an event says.
 
 use crate::admission::Admitted;
+use crate::budget::Reservation;
 use crate::connections::{Exchange, RunWait, Stage};
 use crate::encoded::{Encoded, Made, encode, numbered, size_of};
 use crate::reply::Refusal;
@@ -185,6 +186,11 @@ impl EventStream {
                 Next::End(end) => return self.send_end(end, frames).await,
                 Next::Behind => {
                     self.encoder.rewind();
+                    if let Some((job, memory)) = self.ended_job().await {
+                        self.send_output(&job, frames).await?;
+                        drop(memory);
+                        return self.send_end(Ok(job), frames).await;
+                    }
                     if let Err(error) = self.watch(self.encoder.at()).await {
                         return self.send_error(error, frames).await;
                     }
@@ -196,6 +202,29 @@ impl EventStream {
                 },
             }
         }
+    }
+
+    /// The job, if it has ended and there is memory to hold its output until it is sent: a backend may have to read all of
+    /// it from a disk each time that it is asked.
+    async fn ended_job(&self) -> Option<(Job, Reservation)> {
+        let job = self.state.job(self.exchange.party(), &self.owner, &self.job_id).await.ok()?;
+        let result = job.result.as_deref().filter(|_| job.status.is_terminal())?;
+        let mut memory = self.state.replies.reserve(&self.exchange);
+        let fits = memory.enlarge(size_of(result)).await;
+        fits.then_some((job, memory))
+    }
+
+    /// Sends the output of a job that has ended, from the place where the stream is.
+    async fn send_output(&mut self, job: &Job, frames: &mpsc::Sender<Bytes>) -> Result<(), Left> {
+        let Some(result) = &job.result else { return Ok(()) };
+        for (stream, bytes) in [(Stream::Stdout, &result.stdout), (Stream::Stderr, &result.stderr)]
+        {
+            let behind = self.encoder.at().behind(stream, 0, bytes);
+            for piece in behind.map_or(&[][..], |(_, rest)| rest).chunks(PIECE_BYTES) {
+                send(frames, self.encoder.output(stream, piece).unwrap_or_default()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits in the stage of a long poll, for which a client may come again; of a run, in that of a run.
@@ -244,15 +273,8 @@ impl EventStream {
                 }
             }
         };
-        if let Ok(Job { result: Some(result), .. }) = &end {
-            for (stream, bytes) in
-                [(Stream::Stdout, &result.stdout), (Stream::Stderr, &result.stderr)]
-            {
-                let behind = self.encoder.at().behind(stream, 0, bytes);
-                for piece in behind.map_or(&[][..], |(_, rest)| rest).chunks(PIECE_BYTES) {
-                    send(frames, self.encoder.output(stream, piece).unwrap_or_default()).await?;
-                }
-            }
+        if let Ok(job) = &end {
+            self.send_output(job, frames).await?;
         }
         self.send_end(end, frames).await
     }
