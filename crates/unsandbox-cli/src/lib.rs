@@ -16,9 +16,11 @@ mod output;
 mod run;
 mod running;
 mod serve;
+mod serve_args;
 mod signals;
 mod store;
 mod terminal;
+mod values;
 mod words;
 
 use args::{Cli, Command};

@@ -2,8 +2,8 @@
 //! `unsandbox serve`: the HTTP server with its own engine.
 
 use crate::Done;
-use crate::args::ServeArgs;
 use crate::failure::Failure;
+use crate::serve_args::ServeArgs;
 use crate::signals::Watch;
 use crate::store;
 use crate::terminal::{self, line};
