@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::message::{FromJailer, ToJailer};
-use unsandbox_protocol::{Error, ErrorCode, Event};
+use unsandbox_protocol::{Error, ErrorCode, Event, ExecutionResult};
 
 /// How long after the last event the thread still wakes by its clock before it sleeps without a time limit.
 const LINGER: Duration = Duration::from_secs(5);
@@ -127,7 +127,7 @@ impl Reactor {
             Progress::Going => {}
             Progress::Started => {
                 let (job_id, sink) = (run.job_id.clone(), run.sink.clone());
-                let job = self.shared.jobs().active(&job_id).map(|record| record.job.clone());
+                let job = self.shared.started(&job_id, Duration::ZERO);
                 if let Some(job) = job.filter(|_| !run.handle.is_left())
                     && !tell::event(&*sink, Event::Started(&job))
                 {
@@ -141,7 +141,15 @@ impl Reactor {
     fn end(&mut self, id: u64) {
         if let Some(run) = self.runs.remove(&id) {
             let job_id = run.job_id.clone();
-            self.shared.end_run(&job_id, run.into_result());
+            if let Some(layer) = run.failed_layer() {
+                self.shared.measured.jail_failed(layer);
+            }
+            let result = run.into_result();
+            // The start and the end of a quick run are read together, and then only the end is told.
+            if let Ok(ExecutionResult { usage: Some(usage), .. }) = &result {
+                self.shared.started(&job_id, Duration::from_millis(usage.wall_time_ms));
+            }
+            self.shared.end_run(&job_id, result);
         }
     }
 

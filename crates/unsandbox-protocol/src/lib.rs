@@ -12,6 +12,7 @@ pub mod detect;
 pub mod error;
 pub mod events;
 pub mod filename;
+pub mod gauges;
 pub mod isolation;
 pub mod language;
 pub mod limits;

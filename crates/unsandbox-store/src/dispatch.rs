@@ -73,14 +73,12 @@ impl Shared {
 
     /// Hands a job to the inner backend; on a thread of its own, since the backend may prepare the run.
     pub(crate) fn hand_over(self: &Arc<Self>, job_id: &str) {
-        let Some((seq, owner, token)) = self
-            .live()
-            .active
-            .get(job_id)
-            .map(|active| (active.seq, active.owner.clone(), active.token.clone()))
-        else {
+        let Some((seq, owner, token, accepted)) = self.live().active.get(job_id).map(|active| {
+            (active.seq, active.owner.clone(), active.token.clone(), active.accepted)
+        }) else {
             return;
         };
+        self.waits.add(accepted.elapsed());
         let sink = Arc::new(RunSink {
             shared: self.clone(),
             job_id: job_id.to_string(),

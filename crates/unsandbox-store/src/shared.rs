@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use unsandbox_protocol::gauges::Stopwatch;
 use unsandbox_protocol::limits::{
     QUEUE_MAX, QUEUE_MAX_BYTES, STORE_RETENTION, STORE_RETENTION_MAX_BYTES,
 };
@@ -88,6 +89,8 @@ pub(crate) struct Shared {
     pub process_lease: Mutex<Option<Lease>>,
     pub queue_lease: Mutex<Option<Lease>>,
     pub name: Mutex<Name>,
+    /// From the acceptance of a job until it is handed to the inner backend.
+    pub waits: Stopwatch,
     live: Mutex<Live>,
     /// Signalled when a job ends, and when the ticks shall look again.
     pub changed: Condvar,
@@ -113,6 +116,7 @@ impl Shared {
             process_lease: Mutex::new(Some(lease)),
             queue_lease: Mutex::new(None),
             name: Mutex::new(name),
+            waits: Stopwatch::default(),
             live: Mutex::default(),
             changed: Condvar::new(),
             tasks: Mutex::new(Some(tasks)),

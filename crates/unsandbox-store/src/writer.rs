@@ -5,9 +5,12 @@
 use crate::database::{Database, failed};
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
+use unsandbox_protocol::gauges::{Stopwatch, StoreGauges};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Error, ErrorCode};
 
@@ -50,10 +53,20 @@ where
     }
 }
 
+/// What the thread measures.
+#[derive(Debug, Default)]
+struct Measured {
+    commits: Stopwatch,
+    failures: AtomicU64,
+    /// Whether the last change failed.
+    is_failing: AtomicBool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
     changes: Mutex<Option<Sender<Box<dyn Change>>>>,
+    measured: Arc<Measured>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -61,15 +74,25 @@ impl Writer {
     pub(crate) fn start(database: &Database) -> Result<Writer, Error> {
         let (db, path) = (database.connect()?, database.path().to_path_buf());
         let (sender, receiver) = channel();
+        let measured = Arc::new(Measured::default());
         let named = std::thread::Builder::new().name("unsandbox-store".to_string());
         let thread = named.spawn({
-            let path = path.clone();
-            move || run(db, &path, &receiver)
+            let (path, measured) = (path.clone(), measured.clone());
+            move || run(db, &path, &receiver, &measured)
         });
         let thread = thread.map_err(|error| {
             Error::new(ErrorCode::Server, format!("the store's thread could not start: {error}"))
         })?;
-        Ok(Writer { path, changes: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+        let (changes, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
+        Ok(Writer { path, changes, measured, thread })
+    }
+
+    pub(crate) fn gauges(&self) -> StoreGauges {
+        StoreGauges {
+            is_writable: !self.measured.is_failing.load(Ordering::SeqCst),
+            failures: self.measured.failures.load(Ordering::SeqCst),
+            commits: self.measured.commits.times(),
+        }
     }
 
     /// Applies a change in the next transaction. `done` is called by the writer's thread once it is on disk, or with
@@ -115,7 +138,7 @@ impl Writer {
     }
 }
 
-fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>) {
+fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>, measured: &Measured) {
     while let Ok(first) = changes.recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH_MAX
@@ -123,23 +146,32 @@ fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>) {
         {
             batch.push(next);
         }
-        if let Err(error) = commit(&mut db, &mut batch) {
-            alone(&mut db, path, batch, error);
+        if let Err(error) = commit(&mut db, &mut batch, measured) {
+            alone(&mut db, path, batch, error, measured);
         } else {
+            measured.is_failing.store(false, Ordering::SeqCst);
             batch.into_iter().for_each(|change| change.done(Ok(())));
         }
     }
 }
 
 /// After a failure each change is tried by itself: a large one may find no room where small ones do.
-fn alone(db: &mut Connection, path: &Path, batch: Vec<Box<dyn Change>>, error: rusqlite::Error) {
+fn alone(
+    db: &mut Connection,
+    path: &Path,
+    batch: Vec<Box<dyn Change>>,
+    error: rusqlite::Error,
+    measured: &Measured,
+) {
     let mut error = Some(error).filter(|_| batch.len() == 1);
     for mut change in batch {
         let outcome = match error.take() {
             Some(error) => Err(error),
-            None => commit(db, std::slice::from_mut(&mut change)),
+            None => commit(db, std::slice::from_mut(&mut change), measured),
         };
+        measured.is_failing.store(outcome.is_err(), Ordering::SeqCst);
         let outcome = outcome.map_err(|error| {
+            measured.failures.fetch_add(1, Ordering::SeqCst);
             let error = failed(path, change.what(), &error);
             log::error!("{error}");
             error
@@ -148,10 +180,18 @@ fn alone(db: &mut Connection, path: &Path, batch: Vec<Box<dyn Change>>, error: r
     }
 }
 
-fn commit(db: &mut Connection, batch: &mut [Box<dyn Change>]) -> rusqlite::Result<()> {
+/// Measures the time of what is on disk then.
+fn commit(
+    db: &mut Connection,
+    batch: &mut [Box<dyn Change>],
+    measured: &Measured,
+) -> rusqlite::Result<()> {
+    let begun = Instant::now();
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for change in batch {
         change.apply(&transaction)?;
     }
-    transaction.commit()
+    transaction.commit()?;
+    measured.commits.add(begun.elapsed());
+    Ok(())
 }

@@ -335,6 +335,12 @@ impl Run {
         temporary::noexec(base)
     }
 
+    /// The layer of its jail that could not be set up, if that ends the run.
+    pub fn failed_layer(&self) -> Option<&str> {
+        let trouble = self.trouble.as_ref().filter(|_| self.handle.cancelled().is_none())?;
+        (!self.made_no_program(trouble)).then_some(&trouble.layer)
+    }
+
     /// The result, or the error.
     pub fn into_result(mut self) -> Result<ExecutionResult, Error> {
         self.ending.cancelled = self.handle.cancelled();
