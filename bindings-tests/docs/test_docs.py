@@ -74,7 +74,7 @@ def play(page: str, directory: Path, python: Path) -> None:
             assert fnmatch.fnmatchcase(printed, pattern), f"{page}.md:{block.line}\n{printed}"
 
 
-CURL = re.compile(r"^```sh\n(?P<code>.*?)^```$(?:\n\n```json\n(?P<reply>.*?)^```$)?", re.MULTILINE | re.DOTALL)
+CURL = re.compile(r"^```sh\n(?P<code>.*?)^```$(?:\n\n```(?:json|text)\n(?P<reply>.*?)^```$)?", re.MULTILINE | re.DOTALL)
 
 
 def test_every_curl_line_gets_the_reply_below_it() -> None:

@@ -17,6 +17,7 @@ mod run;
 mod running;
 mod serve;
 mod serve_args;
+mod serve_log;
 mod signals;
 mod store;
 mod terminal;

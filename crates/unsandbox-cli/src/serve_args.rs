@@ -2,7 +2,7 @@
 //! The arguments of `unsandbox serve` and their help.
 
 use crate::values::{bytes_of, isolation_parser, parse_bytes, parse_limit, time_of};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use unsandbox::IsolationPolicy;
@@ -59,9 +59,14 @@ runs a program twice.
 
 One line with the address goes to standard output once it listens; the request log (no bodies, no queries,
 no keys) goes to standard error: method, path, status, milliseconds, bytes of the reply, a short name of the
-key, the client's address, and the job, its language and how long it ran.
+key, the client's address, the job, its language and how long it ran, and the id of the request, which the reply
+has in x-request-id: the client's own, if that is 1 to 64 visible ASCII characters.
 
-SIGHUP reads the keys again: requests that were accepted and running jobs go on, and a list with a fault in it
+GET /metrics gives the metrics in the text format of Prometheus; it needs a key, or --metrics-listen. GET /healthz
+answers 200 while the process lives, GET /readyz 200 or 503 as programs would run now, with the reasons for a
+request with a key. Both need none.
+
+SIGHUP opens the audit file anew and reads the keys again: requests that were accepted and running jobs go on, and a list with a fault in it
 is logged and changes nothing. A pipe cannot be read again. SIGTERM and SIGINT stop the server, and so does the
 end of the terminal that it was started from, but under nohup: new work is refused, GET /health answers 503 with
 the status stopping, and jobs can be asked for and cancelled until the grace ends. A second one does not wait
@@ -127,6 +132,23 @@ pub(crate) struct ServeArgs {
     /// Log connections too
     #[arg(short, long)]
     pub verbose: bool,
+    /// Form of the log: text, or json, an object in a line with the fields of a request apart
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub log: LogForm,
+    /// File to which a line of JSON is appended for each submission that ends: who, when, a digest of the code, language,
+    /// network, and how it ended. Made with mode 0600; SIGHUP opens it anew, after a rotation
+    #[arg(long, value_name = "PATH")]
+    pub audit: Option<PathBuf>,
+    /// Further address, HOST:PORT or unix:PATH, that serves GET /metrics alone and needs no key
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<String>,
+}
+
+/// What `--log` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum LogForm {
+    Text,
+    Json,
 }
 
 /// What `--retain` says.

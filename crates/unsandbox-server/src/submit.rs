@@ -5,6 +5,7 @@ use crate::acceptance::Acceptance;
 use crate::access_log::Noted;
 use crate::budget::Reservation;
 use crate::idempotency::{Claim, Entry, Keyed};
+use crate::observe::submission::{Facts, Followed};
 use crate::party::Party;
 use crate::reply;
 use crate::runs::{Completion, End, Submitted, cancelled, ended};
@@ -32,6 +33,8 @@ pub(crate) struct Order {
     pub stored_key: Option<IdempotencyKey>,
     /// What its line of the request log has.
     pub noted: Noted,
+    /// For the metrics and the audit file.
+    pub facts: Facts,
 }
 
 /// A job that was accepted: for this request, or for an earlier one with the same key.
@@ -45,7 +48,7 @@ pub(crate) struct Accepted {
 ///
 /// The key is claimed here and not earlier: a key that is claimed and never submitted would be kept for ever.
 pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted, Error> {
-    let Order { owner, party, request, memory, listed, keyed, stored_key, noted } = order;
+    let Order { owner, party, request, memory, listed, keyed, stored_key, noted, facts } = order;
     let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
     let entry = claim.as_ref().map(|claim| claim.entry().clone());
     let token = CancelToken::new();
@@ -70,7 +73,8 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
             idempotency: stored_key,
             ..Submission::new(request)
         };
-        let (sink, end) = enter(state, &submission, entry, acceptance.clone(), noted.clone());
+        let followed = Followed::new(state.observer.clone(), facts, noted.clone());
+        let (sink, end) = enter(state, &submission, entry, acceptance.clone(), followed, &noted);
         // A task of its own: a key that is claimed has to get an answer, also after its client has left.
         tokio::spawn(hand_over(state.clone(), party, submission, memory, sink));
         end
@@ -86,7 +90,8 @@ fn enter(
     submission: &Submission<'static>,
     entry: Option<Arc<Entry>>,
     acceptance: Arc<Acceptance>,
-    noted: Noted,
+    followed: Followed,
+    noted: &Noted,
 ) -> (Arc<Completion>, oneshot::Receiver<End>) {
     let is_stored = submission.listed && state.stores_jobs;
     let run = (!is_stored).then(|| state.runs.enter(submission.cancel.clone()));
@@ -95,7 +100,8 @@ fn enter(
         keys: state.idempotency.clone(),
         entry,
         acceptance,
-        noted,
+        noted: noted.clone(),
+        followed,
     }))
 }
 

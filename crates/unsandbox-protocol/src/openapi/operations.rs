@@ -32,7 +32,7 @@ struct Operation {
     body: Body,
     /// Parameters beside the options of `/run`, by the names of their components.
     parameters: &'static [&'static str],
-    /// The schemas of its reply; more than one where it depends on the request.
+    /// The schemas of its reply; more than one where it depends on the request. None for the metrics, which are text.
     reply: &'static [&'static str],
     replied: &'static str,
     /// Statuses of refusals beside those of every operation.
@@ -40,6 +40,8 @@ struct Operation {
 }
 
 const JSON: &str = "application/json";
+/// The media type of the metrics.
+pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const EXECUTION: &str = "Execution";
 const JOBS: &str = "Jobs";
 const SERVER: &str = "Server";
@@ -181,6 +183,31 @@ const OPERATIONS: &[Operation] = &[
         ..OPERATION
     },
     Operation {
+        path: "/healthz",
+        id: "alive",
+        summary: "Says that the process answers",
+        needs_key: false,
+        reply: &["Alive"],
+        replied: "it answers",
+        ..OPERATION
+    },
+    Operation {
+        path: "/readyz",
+        id: "ready",
+        summary: "Says whether the server would run a program now; with a key, also why not",
+        needs_key: false,
+        reply: &["Ready"],
+        replied: "it would",
+        ..OPERATION
+    },
+    Operation {
+        path: "/metrics",
+        id: "metrics",
+        summary: "Gives the metrics of the server in the text format of Prometheus",
+        replied: "the metrics",
+        ..OPERATION
+    },
+    Operation {
         path: "/openapi.json",
         id: "openapi",
         summary: "Gives this document",
@@ -202,6 +229,11 @@ const fn list(
     reply: &'static [&'static str],
 ) -> Operation {
     Operation { path, id, tag: SERVICE, summary, reply, replied: "an empty list", ..OPERATION }
+}
+
+/// The path of each operation, as `/jobs/{id}`.
+pub fn templates() -> impl Iterator<Item = &'static str> {
+    OPERATIONS.iter().map(|operation| operation.path)
 }
 
 pub(super) fn tags() -> Value {
@@ -257,10 +289,14 @@ fn body(body: Body) -> Option<Value> {
 
 fn responses(operation: &Operation) -> Map<String, Value> {
     let mut responses = Map::new();
+    let content = match operation.reply {
+        [] => json!({METRICS_TYPE: {"schema": {"type": "string"}}}),
+        schemas => json!({JSON: {"schema": any_of(schemas)}}),
+    };
     let reply = json!({
         "description": operation.replied,
-        "headers": {"x-unsandbox-features": {"$ref": "#/components/headers/Features"}},
-        "content": {JSON: {"schema": any_of(operation.reply)}},
+        "headers": super::reply_headers(),
+        "content": content,
     });
     responses.insert("200".to_string(), reply);
     let key: &[u16] = if operation.needs_key { &[401] } else { &[] };
@@ -270,6 +306,9 @@ fn responses(operation: &Operation) -> Map<String, Value> {
         let mut refused = json!({"$ref": format!("#/components/responses/{}", component(status))});
         if operation.path == "/health" && status == 503 {
             refused = super::refusals::unhealthy();
+        }
+        if operation.path == "/readyz" && status == 503 {
+            refused = super::refusals::not_ready();
         }
         responses.insert(status.to_string(), refused);
     }
