@@ -41,9 +41,12 @@ class Tour:
         assert got == 200 and b"event: finished\n" in reply, f"{method} {target}: {got} {reply[:300]!r}"
 
     def operations(self) -> None:
-        for path in ("/services", "/sessions", "/snapshots", "/images", "/openapi.json", "/health", "/languages", "/jobs"):
+        for path in ("/services", "/sessions", "/snapshots", "/images", "/openapi.json", "/health", "/healthz", "/readyz", "/languages", "/jobs"):
             self.expect(200, "GET", path)
         self.expect(200, "HEAD", "/health")
+        self.expect(200, "GET", "/readyz", key=False)
+        got, _ = self.ask("GET", "/metrics")
+        assert got == 200
         self.expect(200, "POST", "/keys/validate")
         program = {"language": "bash", "code": "sleep 60"}
         for method, end, headers in (("DELETE", "", {}), ("POST", "/cancel", {"x-unsandbox-compat": "0"})):

@@ -16,9 +16,12 @@ mod output;
 mod run;
 mod running;
 mod serve;
+mod serve_args;
+mod serve_log;
 mod signals;
 mod store;
 mod terminal;
+mod values;
 mod words;
 
 use args::{Cli, Command};

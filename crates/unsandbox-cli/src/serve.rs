@@ -2,12 +2,12 @@
 //! `unsandbox serve`: the HTTP server with its own engine.
 
 use crate::Done;
-use crate::args::ServeArgs;
 use crate::failure::Failure;
+use crate::serve_args::ServeArgs;
+use crate::serve_log;
 use crate::signals::Watch;
 use crate::store;
-use crate::terminal::{self, line};
-use log::{LevelFilter, Log, Metadata, Record};
+use crate::terminal::line;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::path::Path;
@@ -18,21 +18,25 @@ use unsandbox::protocol::wire::KeyLimits;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
 use unsandbox::{Backend, CallContext, CancelToken};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
-use unsandbox_server::{Caps, KeyRing, Keys, Listen, RATE_PER_MINUTE, Server, ServerOptions};
+use unsandbox_server::{
+    AuditLog, Caps, KeyRing, Keys, Listen, RATE_PER_MINUTE, Server, ServerOptions,
+};
 
 /// More processors than any current machine has, so that a typing error is refused.
 const CONCURRENCY_MAX: usize = 4096;
 
 pub(crate) fn serve(args: ServeArgs) -> Done {
-    let listen = Listen::parse(&args.listen).map_err(|error| Failure::usage(error.to_string()))?;
+    let listen = address(&args.listen)?;
+    let metrics_listen = args.metrics_listen.as_deref().map(address).transpose()?;
     let concurrency = args.concurrency.unwrap_or(0);
     if args.concurrency == Some(0) || concurrency > CONCURRENCY_MAX {
         return Err(Failure::usage(format!(
             "--concurrency is {concurrency}; it takes 1 to {CONCURRENCY_MAX}"
         )));
     }
-    start_log(args.verbose);
+    serve_log::start(args.log, args.verbose);
     raise_descriptor_limit();
+    let audit = args.audit.as_deref().map(AuditLog::open).transpose()?.map(Arc::new);
     let options = ServerOptions {
         keys: keys(&args, key_file::read)?,
         key_limits: key_limits(&args),
@@ -40,6 +44,9 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         caps: caps(&args),
         grace: Duration::from_secs(args.grace),
         connections: connections(&args),
+        isolation: args.isolation,
+        audit: audit.clone(),
+        metrics_listen,
         ..ServerOptions::default()
     };
     let engine = engine(&args, concurrency)?;
@@ -47,9 +54,14 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     let backend = store::around(engine, &args, programs_at_once(&args))?;
     let server = Server::new(backend.clone(), options).bind(&listen)?;
     let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
-    let ring = server.keys();
+    let (ring, audited) = (server.keys(), audit.clone());
+    let on_reload = move || {
+        // First: keys may be slow to read, and lines go to the old file meanwhile.
+        audited.as_deref().map(open_again);
+        read_keys_again(&args, &ring);
+    };
     let _signals = Watch::start_server(
-        move || read_keys_again(&args, &ring),
+        on_reload,
         {
             let stop = stop.clone();
             move || stop.cancel()
@@ -59,13 +71,30 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
             move |_| stop_now.cancel()
         },
     )?;
+    if let Some(address) = server.metrics_address() {
+        log::info!("metrics without a key are at {address}, path /metrics");
+    }
     // If nobody reads this line, the server starts anyway.
     let _ = line(&format!("listening on {}", server.address()));
     let served = server.run_until(&stop, &stop_now);
     // The grace period is over: remaining runs are ended here.
     backend.close(Duration::ZERO);
+    if let Some(audit) = audit {
+        audit.flush();
+    }
     served?;
     Ok(0)
+}
+
+fn address(text: &str) -> Result<Listen, Failure> {
+    Listen::parse(text).map_err(|error| Failure::usage(error.to_string()))
+}
+
+fn open_again(audit: &AuditLog) {
+    match audit.reopen() {
+        Ok(()) => log::info!("SIGHUP: the audit file was opened anew"),
+        Err(error) => log::error!("SIGHUP: audit lines go on to the file that was open: {error}"),
+    }
 }
 
 fn engine(args: &ServeArgs, concurrency: usize) -> Result<Arc<dyn Backend>, Failure> {
@@ -205,27 +234,4 @@ fn caps(args: &ServeArgs) -> Caps {
         limits.set(name, *value);
     }
     Caps { ttl_seconds: args.max_ttl, limits }
-}
-
-/// Writes each message as one line on standard error.
-struct StderrLog;
-
-impl Log for StderrLog {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let now = jiff::Timestamp::now();
-        terminal::log(&format!("{now:.3} {} {}", record.level(), record.args()));
-    }
-
-    fn flush(&self) {}
-}
-
-/// Starts the log, unless the host process has one already.
-fn start_log(verbose: bool) {
-    if log::set_logger(&StderrLog).is_ok() {
-        log::set_max_level(if verbose { LevelFilter::Debug } else { LevelFilter::Info });
-    }
 }

@@ -2,8 +2,9 @@
 //! `unsandbox store`, and the store of `unsandbox serve`.
 
 use crate::Done;
-use crate::args::{Retain, ServeArgs, StoreArgs, StoreCommand};
+use crate::args::{StoreArgs, StoreCommand};
 use crate::failure::Failure;
+use crate::serve_args::{Retain, ServeArgs};
 use crate::terminal::{self, line};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

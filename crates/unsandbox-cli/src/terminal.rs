@@ -66,6 +66,11 @@ pub(crate) fn log(text: &str) {
     err_line(text);
 }
 
+/// One line of the log of `serve`, which is JSON.
+pub(crate) fn log_json(document: &str) {
+    let _ = writeln!(stderr().lock(), "{}", printable_json(document));
+}
+
 fn err_line(text: &str) {
     let _ = writeln!(stderr().lock(), "{}", printable(text));
 }

@@ -414,13 +414,13 @@ fn the_end_of_its_terminal_stops_a_server_but_under_nohup() {
 fn a_line_of_the_log_has_client_job_language_and_times() {
     let served = serve(&["--listen", "127.0.0.1:0", "--grace", "0"]);
     let id = served.call("POST", "/execute", "", &body("bash", "true")).text("job_id");
-    served.call("GET", &format!("/jobs/{id}"), "", "");
+    served.call("GET", &format!("/jobs/{id}"), "X-Request-Id: the-id\r\n", "");
     let (_, log) = served.stop();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(" from ")).collect();
     let told = format!(" - from 127.0.0.1 job {id} bash run ");
     assert!(lines[0].contains("POST /execute 200 ") && lines[0].contains(&told), "{log}");
-    assert!(lines[0].ends_with(" ms"), "{log}");
-    assert!(lines[1].ends_with(&format!(" - from 127.0.0.1 job {id}")), "{log}");
+    assert!(lines[0].contains(" ms request "), "{log}");
+    assert!(lines[1].ends_with(&format!(" - from 127.0.0.1 job {id} request the-id")), "{log}");
 }
 
 #[test]

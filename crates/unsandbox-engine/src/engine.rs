@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{
     Capabilities, Health, KeyInfo, LanguageInfo, cancelled, past_deadline, result_in,
 };
+use unsandbox_protocol::gauges::Gauges;
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::waiter::Waiter;
@@ -428,6 +429,16 @@ impl Backend for Engine {
         let trouble = self.jailer()?.hello.trouble.clone();
         let status = trouble.as_ref().map_or("ok".to_string(), |trouble| trouble.what.clone());
         Ok(Health { healthy: trouble.is_none(), status, raw: None })
+    }
+
+    fn gauges(&self) -> Gauges {
+        let (waiting, running, free) = {
+            let jobs = self.shared.jobs();
+            let free = self.shared.concurrency.saturating_sub(jobs.running);
+            (jobs.queue.len() + jobs.accepting, jobs.running, free)
+        };
+        let is_full = waiting >= self.shared.options.queue_max.saturating_add(free);
+        self.shared.measured.gauges(waiting, is_full, running)
     }
 
     /// Runs no code of users.

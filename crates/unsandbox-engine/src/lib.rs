@@ -12,6 +12,7 @@ mod egress;
 mod engine;
 mod jailer;
 mod jobs;
+mod measured;
 mod options;
 mod programs;
 mod reactor;

@@ -142,10 +142,16 @@ impl Reactor {
 
     fn end(&mut self, id: u64) {
         if let Some(mut run) = self.runs.remove(&id) {
-            if run.is_start_untold() {
-                tell_started(&self.shared, &mut run);
-            }
             let job_id = run.job_id.clone();
+            if let Some(layer) = run.failed_layer() {
+                self.shared.measured.jail_failed(layer);
+            }
+            // The start and the end of a quick run are read together: it started before.
+            if run.is_start_untold() {
+                if let Some(job) = self.shared.started(&job_id, run.ran_for()) {
+                    run.tell_started(&job);
+                }
+            }
             self.shared.end_run(&job_id, run.into_result());
         }
     }
@@ -238,8 +244,7 @@ impl Reactor {
 }
 
 fn tell_started(shared: &EngineShared, run: &mut Run) {
-    let job = shared.jobs().active(&run.job_id).map(|record| record.job.clone());
-    if let Some(job) = job {
+    if let Some(job) = shared.started(&run.job_id, Duration::ZERO) {
         run.tell_started(&job);
     }
 }

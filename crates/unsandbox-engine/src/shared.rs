@@ -11,6 +11,7 @@ use crate::jailer::token;
 use crate::jobs::follower::Follower;
 use crate::jobs::store::MemoryStore;
 use crate::jobs::{Jobs, Record, outcome, tell};
+use crate::measured::Measured;
 use crate::options::EngineOptions;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use std::os::fd::OwnedFd;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{NoSink, past_deadline};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
-    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Owner, Status,
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Owner, Status,
 };
 
 pub struct EngineShared {
@@ -29,6 +30,8 @@ pub struct EngineShared {
     pub egress: Arc<Egress>,
     /// The process of the engine. In a forked copy of the host nothing here may be used.
     pub process: u32,
+    /// What it measures of itself.
+    pub measured: Measured,
     jobs: Mutex<Jobs>,
     /// Signalled when a job ends.
     ended: Condvar,
@@ -59,6 +62,7 @@ impl EngineShared {
             concurrency,
             egress,
             process: std::process::id(),
+            measured: Measured::default(),
             jobs: Mutex::new(Jobs::new(Box::new(store))),
             ended: Condvar::new(),
             link: JailerLink::new(options.isolation, epoll.clone()),
@@ -148,6 +152,16 @@ impl EngineShared {
         let text =
             "the job was not run: its sink panicked when it was told that the job is accepted";
         self.end(job_id, Err(Error::internal(text)));
+    }
+
+    /// The job whose program has started so long ago, if it has not ended; measures once how long the start took.
+    pub fn started(&self, job_id: &str, ago: Duration) -> Option<Job> {
+        let mut jobs = self.jobs();
+        let record = jobs.active(job_id)?;
+        if let Some(launched) = record.launched.take() {
+            self.measured.starts.add(launched.elapsed().saturating_sub(ago));
+        }
+        Some(record.job.clone())
     }
 
     pub fn wait_until_idle(&self, deadline: Instant) {

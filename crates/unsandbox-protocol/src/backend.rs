@@ -9,6 +9,7 @@
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::error::{Error, ErrorCode};
 use crate::feed::OutputAtEnd;
+use crate::gauges::Gauges;
 use crate::isolation::Probe;
 use crate::request::Request;
 use crate::result::{ExecutionResult, Job, RawJson};
@@ -204,6 +205,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// repetition is then answered with the job of the first, also after a restart.
     fn key_store(&self) -> Option<String> {
         None
+    }
+
+    /// Its state and its measurements, for metrics. Called often, so that it must not ask another machine.
+    fn gauges(&self) -> Gauges {
+        Gauges::default()
     }
 
     /// Starts no job that waits here, and returns when none runs; `now` cancels those that run. A backend whose jobs

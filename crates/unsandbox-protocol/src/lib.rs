@@ -13,6 +13,7 @@ pub mod error;
 pub mod events;
 pub mod feed;
 pub mod filename;
+pub mod gauges;
 pub mod isolation;
 pub mod language;
 pub mod limits;

@@ -2,8 +2,10 @@
 //! The request log: one line for each request, with its client, its job and its times, and without keys, queries and
 //! bodies.
 
+use crate::observe::metrics::Metrics;
+use crate::observe::request_id::RequestId;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Method, Request};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -15,10 +17,14 @@ use unsandbox_protocol::sync::lock;
 const CLIENT_LEFT: u16 = 499;
 
 /// The other end of a connection, for the log.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct ClientAddress(Arc<str>);
 
 impl ClientAddress {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn tcp(address: SocketAddr) -> ClientAddress {
         ClientAddress(address.ip().to_canonical().to_string().into())
     }
@@ -30,24 +36,57 @@ impl ClientAddress {
 }
 
 /// What the operation knows of a request. Clones are of the same request.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Noted(Arc<Mutex<Notes>>);
 
-#[derive(Default)]
+#[derive(Debug)]
 struct Notes {
-    key: String,
-    job_id: String,
+    id: RequestId,
+    client: ClientAddress,
+    key: Option<String>,
+    job_id: Option<String>,
     language: Option<&'static str>,
     run_ms: Option<u64>,
 }
 
+/// Who sent a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    pub request_id: RequestId,
+    /// The short name of its key; `None` without one.
+    pub key: Option<String>,
+    pub client: ClientAddress,
+}
+
+#[cfg(test)]
 impl Noted {
+    pub(crate) fn of_nobody() -> Noted {
+        let ids = crate::observe::request_id::RequestIds::new().unwrap();
+        Noted::new(ids.of(&axum::http::HeaderMap::new()), ClientAddress("?".into()))
+    }
+}
+
+impl Noted {
+    fn new(id: RequestId, client: ClientAddress) -> Noted {
+        let notes = Notes { id, client, key: None, job_id: None, language: None, run_ms: None };
+        Noted(Arc::new(Mutex::new(notes)))
+    }
+
     pub(crate) fn key(&self, label: &str) {
-        lock(&self.0).key = label.to_string();
+        lock(&self.0).key = Some(label.to_string()).filter(|label| !label.is_empty());
     }
 
     pub(crate) fn job(&self, id: &str) {
-        lock(&self.0).job_id = printable(id);
+        lock(&self.0).job_id = Some(id).filter(|id| !id.is_empty()).map(printable);
+    }
+
+    pub(crate) fn sender(&self) -> Sender {
+        let notes = lock(&self.0);
+        Sender {
+            request_id: notes.id.clone(),
+            key: notes.key.clone(),
+            client: notes.client.clone(),
+        }
     }
 
     pub(crate) fn language(&self, name: Option<&'static str>) {
@@ -59,39 +98,50 @@ impl Noted {
     }
 }
 
-/// Written when dropped, so that an abandoned request is logged too.
+/// Written when dropped, so that an abandoned request is logged, and counted, too.
 pub(crate) struct LogLine {
     started: Instant,
-    what: String,
-    from: ClientAddress,
+    method: Method,
+    path: String,
+    metrics: Arc<Metrics>,
     pub(crate) status: u16,
     pub(crate) bytes: u64,
     pub(crate) noted: Noted,
 }
 
 impl LogLine {
-    pub(crate) fn begin(request: &mut Request<Body>) -> LogLine {
-        let from = request.extensions_mut().remove::<ClientAddress>();
+    pub(crate) fn begin(
+        request: &mut Request<Body>,
+        id: RequestId,
+        metrics: Arc<Metrics>,
+    ) -> LogLine {
+        let client = request.extensions_mut().remove::<ClientAddress>();
+        let client = client.unwrap_or_else(|| ClientAddress("?".into()));
         LogLine {
             started: Instant::now(),
-            what: format!("{} {}", request.method(), printable(request.uri().path())),
-            from: from.unwrap_or_else(|| ClientAddress("?".into())),
+            method: request.method().clone(),
+            path: request.uri().path().to_string(),
+            metrics,
             status: CLIENT_LEFT,
             bytes: 0,
-            noted: Noted::default(),
+            noted: Noted::new(id, client),
         }
     }
 }
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        let LogLine { what, status, bytes, from, .. } = self;
-        let ms = self.started.elapsed().as_millis();
+        let LogLine { method, path, status, bytes, .. } = self;
+        let took = self.started.elapsed();
+        self.metrics.request(method.as_str(), path, *status, took);
+        let (path, ms) = (printable(path), took.as_millis());
         let notes = lock(&self.noted.0);
-        let key = if notes.key.is_empty() { "-" } else { &notes.key };
-        let mut line = format!("{what} {status} {ms} ms {bytes} bytes {key} from {}", from.0);
-        if !notes.job_id.is_empty() {
-            let _ = write!(line, " job {}", notes.job_id);
+        let (key, client) = (notes.key.as_deref(), notes.client.as_str());
+        let shown = key.unwrap_or("-");
+        let mut line =
+            format!("{method} {path} {status} {ms} ms {bytes} bytes {shown} from {client}");
+        if let Some(job_id) = &notes.job_id {
+            let _ = write!(line, " job {job_id}");
         }
         if let Some(language) = notes.language {
             let _ = write!(line, " {language}");
@@ -99,7 +149,22 @@ impl Drop for LogLine {
         if let Some(ms) = notes.run_ms {
             let _ = write!(line, " run {ms} ms");
         }
-        log::info!(target: "unsandbox::request", "{line}");
+        let _ = write!(line, " request {}", notes.id);
+        log::info!(
+            target: "unsandbox::request",
+            request_id = notes.id.as_str(),
+            method = method.as_str(),
+            path = path.as_str(),
+            status = *status,
+            duration_ms = u64::try_from(ms).unwrap_or(u64::MAX),
+            bytes = *bytes,
+            key = key,
+            client = client,
+            job_id = notes.job_id.as_deref(),
+            language = notes.language,
+            run_ms = notes.run_ms;
+            "{line}"
+        );
     }
 }
 

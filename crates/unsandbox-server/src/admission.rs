@@ -7,8 +7,9 @@ use crate::body;
 use crate::budget::Reservation;
 use crate::connections::{Exchange, Stage};
 use crate::keys::{Caller, Found, Keys};
+use crate::observe::request_id::REQUEST_ID_NAME;
 use crate::party::Party;
-use crate::reply::{self, FEATURES_NAME, Refusal};
+use crate::reply::{self, FEATURES_NAME, Refusal, RefusedAs};
 use crate::sent::Sent;
 use crate::state::State;
 use axum::body::{Body, Bytes, HttpBody};
@@ -56,7 +57,9 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response<Body> {
     let exchange = request.extensions_mut().remove::<Exchange>().expect("set by the connection");
-    let mut line = LogLine::begin(&mut request);
+    let id = state.request_ids.of(request.headers());
+    let metrics = state.observer.metrics.clone();
+    let mut line = LogLine::begin(&mut request, id.clone(), metrics.clone());
     let noted = line.noted.clone();
     let mut response = match read_request(&state, request, &exchange, noted).await {
         Ok(request) => next.run(request).await,
@@ -65,9 +68,13 @@ pub(crate) async fn admit(
     let jobs = state.backend.key_store();
     let features = state.idempotency.store().features(jobs.as_deref());
     response.headers_mut().insert(FEATURES_NAME, features);
+    response.headers_mut().insert(REQUEST_ID_NAME, id.header());
+    if let Some(RefusedAs(word)) = response.extensions_mut().remove() {
+        metrics.refused(&word);
+    }
     line.status = response.status().as_u16();
     line.bytes = response.body().size_hint().lower();
-    response.map(|body| Body::new(Sent::new(body, exchange)))
+    response.map(|body| Body::new(Sent::new(body, exchange, metrics.sent_bytes.clone())))
 }
 
 /// The request with its whole body and its caller, or the refusal.
@@ -107,6 +114,7 @@ async fn read_request(
     } else {
         exchange.wait_in(stage, reading).await.map_err(reply::evicted)??
     };
+    state.observer.metrics.received_bytes.inc_by(bytes.len() as u64);
     let caller = match found {
         None => Caller::default(),
         Some(found) => {
@@ -134,6 +142,9 @@ fn check_head(keys: &Keys, parts: &Parts) -> Result<Option<Found>, Error> {
         let via = parts.extensions.get::<Via>().copied().unwrap_or(Via::Tcp);
         refuse_web_pages(&parts.headers, parts.uri.authority().map(|a| a.as_str()), via)?;
         None
+    } else if parts.uri.path() == "/readyz" {
+        // It needs no key, and tells more with one; with one that is not known here it is as without.
+        keys.find(&parts.headers).ok()
     } else if is_open(parts.uri.path()) {
         None
     } else {
@@ -155,7 +166,7 @@ fn shape_of(state: &State, headers: &HeaderMap) -> Shape {
 
 /// Whether a path needs no key.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/health" | "/languages")
+    matches!(path, "/health" | "/healthz" | "/languages")
 }
 
 /// Without keys, a web page must not run code here. There are two attacks: a simple request, which carries the

@@ -65,6 +65,11 @@ impl Budget {
         lock(&self.0.used)
     }
 
+    /// The bytes that are reserved now.
+    pub(crate) fn in_use(&self) -> usize {
+        self.used().bytes
+    }
+
     /// A reservation of no bytes, for the party of an exchange.
     pub(crate) fn reserve(&self, exchange: &Exchange) -> Reservation {
         let mut used = self.used();

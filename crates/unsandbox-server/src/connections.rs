@@ -139,6 +139,28 @@ impl Limiter {
         Place { handle: self.open(peer), _permit: permit }
     }
 
+    /// How many connections wait for what; those that are evicted are in none.
+    pub(crate) fn stages(&self) -> [(&'static str, usize); 6] {
+        let table = self.table();
+        let waiting = |stage: Stage| {
+            let members = table.parties.values();
+            members.flat_map(|it| it.evictable.keys()).filter(|(at, _)| *at == stage).count()
+        };
+        [
+            ("idle", waiting(Stage::Idle)),
+            ("body", waiting(Stage::Body)),
+            ("long_poll", waiting(Stage::LongPoll)),
+            ("new", waiting(Stage::New)),
+            ("reply", waiting(Stage::Reply)),
+            ("run", table.runs),
+        ]
+    }
+
+    /// The most connections at once.
+    pub(crate) fn places_len(&self) -> usize {
+        self.places_len
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.places.available_permits() == 0
     }

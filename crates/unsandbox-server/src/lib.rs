@@ -15,6 +15,7 @@ mod fair_semaphore;
 mod idempotency;
 mod keys;
 mod listen;
+mod observe;
 mod openapi;
 mod pace;
 mod party;
@@ -31,5 +32,6 @@ mod write_deadline;
 
 pub use keys::{KeyRing, Keys};
 pub use listen::Listen;
+pub use observe::audit::AuditLog;
 pub use serve::{Bound, Server};
 pub use state::{Caps, RATE_PER_MINUTE, ServerOptions};

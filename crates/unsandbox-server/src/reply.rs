@@ -42,6 +42,10 @@ pub(crate) fn bug() -> Error {
     Error::internal("internal server error (a bug; please report it with the server's log)")
 }
 
+/// The word of a refusal, for the metrics; an extension of its reply.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedAs(pub String);
+
 /// An error on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Refusal(pub Error);
@@ -55,6 +59,7 @@ impl From<Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response<Body> {
         let mut response = with_status(status_of(&self.0), wire::encode_error(&self.0));
+        response.extensions_mut().insert(RefusedAs(wire::word_of_error(&self.0).to_string()));
         if let Some(seconds) = retry_after_seconds(&self.0) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -7,6 +7,7 @@ use crate::connections::{Exchange, Stage};
 use crate::encoded::{Made, encode, encode_job, numbered, size_of};
 use crate::events::{self, Live};
 use crate::idempotency::{fingerprint, parse_key};
+use crate::observe::scrape;
 use crate::openapi::document;
 use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, ended};
@@ -56,6 +57,9 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/snapshots", get(snapshots))
         .route("/images", get(images))
         .route("/health", get(health))
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .route("/openapi.json", get(document))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -113,14 +117,16 @@ async fn take(
         return Err(stopping().into());
     }
     let caps = state.caps;
-    let (request, memory, listed, print, warnings) = state
+    let observer = state.observer.clone();
+    let (request, memory, listed, print, facts, warnings) = state
         .workers
         .run_sized(body.len(), exchange.party(), move || {
             let Incoming { request, wants_async, warnings } = decode(family, &parts, &body)?;
             let mut request = ValidRequest::new(Cow::Owned(request))?;
             caps.apply(&mut request)?;
             let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
-            Ok((request, memory, asynchronous || wants_async, print, warnings))
+            let facts = observer.facts(&request);
+            Ok((request, memory, asynchronous || wants_async, print, facts, warnings))
         })
         .await?;
     let owner = caller.owner;
@@ -140,6 +146,7 @@ async fn take(
         keyed,
         stored_key,
         noted: noted.clone(),
+        facts,
     };
     let accepted = submit(&state, order).await?;
     let Some(wait) = wait else {
@@ -388,6 +395,22 @@ async fn health(axum::extract::State(state): Shared) -> Reply {
     let code = if trouble.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let body = wire::encode_server_health(&status, &store, jobs.as_deref(), trouble.as_ref());
     Ok(reply::with_status(code, body))
+}
+
+/// The process answers.
+async fn alive() -> Reply {
+    Ok(reply::json(wire::encode_alive()))
+}
+
+async fn ready(axum::extract::State(state): Shared, Extension(admitted): Admitted) -> Reply {
+    let with_details = !state.needs_keys || !admitted.caller.label.is_empty();
+    let (is_ready, body) = state.ready(with_details).await?;
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(reply::with_status(status, body))
+}
+
+async fn metrics(axum::extract::State(state): Shared) -> Reply {
+    Ok(scrape::reply(state.observer.metrics.clone()).await?)
 }
 
 async fn unknown_path(uri: Uri) -> Refusal {

@@ -5,6 +5,7 @@ use crate::acceptance::Acceptance;
 use crate::access_log::Noted;
 use crate::budget::Reservation;
 use crate::idempotency::{Entry, Table};
+use crate::observe::submission::Followed;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, oneshot};
@@ -34,6 +35,7 @@ pub(crate) struct Submitted {
     pub memory: Mutex<Option<Arc<Reservation>>>,
     /// Its client reads its events, for which its id has to be known before its end.
     pub is_live: bool,
+    pub followed: Followed,
 }
 
 impl Completion {
@@ -63,6 +65,7 @@ impl Completion {
 impl Submitted {
     fn close(&self, end: &End) {
         drop(lock(&self.memory).take());
+        self.followed.ended(end);
         if let Some(entry) = &self.entry {
             self.keys.ended(entry);
         }
@@ -90,7 +93,9 @@ impl Submitted {
 
 impl EventSink for Completion {
     fn event(&self, event: Event<'_>) {
-        if let (Some(submitted), Event::Accepted(job)) = (&self.submitted, event) {
+        let Some(submitted) = &self.submitted else { return };
+        submitted.followed.event(event);
+        if let Event::Accepted(job) = event {
             submitted.noted.job(&job.job_id);
             submitted.acceptance.set(Ok(job.clone()));
             drop(lock(&submitted.memory).take());
@@ -115,6 +120,10 @@ impl EventSink for Completion {
 
 impl Drop for Completion {
     fn drop(&mut self) {
+        let is_open = lock(&self.sender).is_some();
+        if let Some(submitted) = self.submitted.as_ref().filter(|it| is_open && it.run.is_none()) {
+            submitted.followed.left_to_the_next_process();
+        }
         self.close(|| Err(lost(None)));
     }
 }

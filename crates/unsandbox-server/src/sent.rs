@@ -5,6 +5,7 @@
 use crate::connections::Exchange;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
+use prometheus_client::metrics::counter::Counter;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -15,12 +16,14 @@ pub(crate) struct Sent {
     body: Body,
     /// The rest of the last piece that came.
     rest: Bytes,
+    /// Counts the bytes.
+    count: Counter,
     _exchange: Exchange,
 }
 
 impl Sent {
-    pub(crate) fn new(body: Body, exchange: Exchange) -> Sent {
-        Sent { body, rest: Bytes::new(), _exchange: exchange }
+    pub(crate) fn new(body: Body, exchange: Exchange, count: Counter) -> Sent {
+        Sent { body, rest: Bytes::new(), count, _exchange: exchange }
     }
 }
 
@@ -43,6 +46,7 @@ impl HttpBody for Sent {
             }
         }
         let piece = this.rest.split_to(this.rest.len().min(PIECE_BYTES));
+        this.count.inc_by(piece.len() as u64);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

@@ -5,7 +5,8 @@ use crate::access_log::ClientAddress;
 use crate::admission::Via;
 use crate::connections::{Handle, Limiter, Place, Stage};
 use crate::keys::KeyRing;
-use crate::listen::{self, Listen, Socket};
+use crate::listen::{self, Listen, Socket, SocketFile};
+use crate::observe::scrape;
 use crate::pace::Pace;
 use crate::party::Peer;
 use crate::routes::router;
@@ -38,6 +39,9 @@ const EVICTED_ANSWER: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: without free descriptors the next one would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections at once to the address of the metrics.
+const METRICS_CONNECTIONS: usize = 64;
+
 /// A server that does not listen yet.
 pub struct Server {
     backend: Arc<dyn Backend>,
@@ -65,7 +69,10 @@ impl Server {
         options.validate()?;
         let state = Arc::new(State::new(backend, &options)?);
         let socket = listen::bind(listen, !options.keys.is_empty())?;
-        Ok(Bound { address: socket.to_string(), state, options, socket })
+        // The metrics need no key, wherever they are told: no program runs there.
+        let metrics = options.metrics_listen.as_ref().map(|address| listen::bind(address, true));
+        let metrics = metrics.transpose()?;
+        Ok(Bound { address: socket.to_string(), state, options, socket, metrics })
     }
 }
 
@@ -74,6 +81,8 @@ pub struct Bound {
     state: Arc<State>,
     options: ServerOptions,
     socket: Socket,
+    /// For the metrics alone.
+    metrics: Option<Socket>,
     address: String,
 }
 
@@ -92,6 +101,11 @@ impl Bound {
     /// The endpoint for clients: `http://127.0.0.1:8080` with the real port, or `unix:/path`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The address of the metrics, as [`Bound::address`], if they have one of their own.
+    pub fn metrics_address(&self) -> Option<String> {
+        self.metrics.as_ref().map(Socket::to_string)
     }
 
     /// Serves on this thread until `stop` is cancelled. Then new work is refused; jobs can still be fetched and
@@ -117,12 +131,14 @@ impl Bound {
     }
 
     async fn serve(self, stop: &CancelToken, stop_now: &CancelToken) -> Result<(), Error> {
-        let Bound { state, options, socket, .. } = self;
-        let failed = |error: std::io::Error| {
-            Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
-        };
+        let Bound { state, options, socket, metrics, .. } = self;
         let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
-        let acceptor = Acceptor::new(&options, router(state.clone(), via));
+        let limiter = state.limiter.clone();
+        let acceptor = Acceptor::new(&options, limiter, router(state.clone(), via));
+        let scrapes = scrape::router(state.observer.metrics.clone());
+        let scraped = Acceptor::new(&options, Limiter::new(METRICS_CONNECTIONS), scrapes);
+        let (listener, _file) = Accepting::new(socket)?;
+        let (scraping, _metrics_file) = metrics.map(Accepting::new).transpose()?.unzip();
         // Connections are accepted until the grace period is over: a client may still fetch its job.
         let until = async {
             cancelled(stop).await;
@@ -139,29 +155,18 @@ impl Bound {
                 let _ = tokio::time::timeout(SHUTDOWN_REPORT_TIME, drained).await;
             }
         };
-        let _file = match socket {
-            Socket::Tcp(listener, _) => {
-                let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-                tokio::select! {
-                    () = accept_tcp(listener, &acceptor) => {}
-                    () = until => {}
-                }
-                None
-            }
-            Socket::Unix(listener, file) => {
-                let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-                tokio::select! {
-                    () = accept_unix(listener, &acceptor) => {}
-                    () = until => {}
-                }
-                Some(file)
-            }
-        };
+        tokio::select! {
+            () = listener.accept(&acceptor) => {}
+            () = accept_if_any(scraping.as_ref(), &scraped) => {}
+            () = until => {}
+        }
+        drop((listener, scraping));
         // Time for replies in progress, and for the ends of the jobs that are cancelled now.
         state.runs.cancel_all();
         state.end_streams();
         let quiet = async {
             acceptor.close().await;
+            scraped.close().await;
             state.runs.idle().await;
         };
         let _ = tokio::time::timeout(SHUTDOWN_REPORT_TIME, quiet).await;
@@ -196,10 +201,10 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    fn new(options: &ServerOptions, router: Router) -> Acceptor {
+    fn new(options: &ServerOptions, limiter: Arc<Limiter>, router: Router) -> Acceptor {
         let (pause, rate) = (options.reply_time, options.reply_rate);
         Acceptor {
-            limiter: Limiter::new(options.connections),
+            limiter,
             closing: watch::Sender::new(false),
             read_timeout: options.read_timeout,
             first_head: options.first_head,
@@ -302,7 +307,47 @@ async fn serve_connection<C>(
     }
 }
 
-async fn accept_tcp(listener: tokio::net::TcpListener, acceptor: &Acceptor) {
+/// A socket in the event loop.
+enum Accepting {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Accepting {
+    /// With the file of a Unix socket, which is removed when it is dropped.
+    fn new(socket: Socket) -> Result<(Accepting, Option<SocketFile>), Error> {
+        let failed = |error: std::io::Error| {
+            Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
+        };
+        Ok(match socket {
+            Socket::Tcp(listener, _) => {
+                let listener = tokio::net::TcpListener::from_std(listener);
+                (Accepting::Tcp(listener.map_err(failed)?), None)
+            }
+            Socket::Unix(listener, file) => {
+                let listener = tokio::net::UnixListener::from_std(listener);
+                (Accepting::Unix(listener.map_err(failed)?), Some(file))
+            }
+        })
+    }
+
+    /// Serves connections for as long as it is polled.
+    async fn accept(&self, acceptor: &Acceptor) {
+        match self {
+            Accepting::Tcp(listener) => accept_tcp(listener, acceptor).await,
+            Accepting::Unix(listener) => accept_unix(listener, acceptor).await,
+        }
+    }
+}
+
+async fn accept_if_any(listener: Option<&Accepting>, acceptor: &Acceptor) {
+    match listener {
+        Some(listener) => listener.accept(acceptor).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn accept_tcp(listener: &tokio::net::TcpListener, acceptor: &Acceptor) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
@@ -316,7 +361,7 @@ async fn accept_tcp(listener: tokio::net::TcpListener, acceptor: &Acceptor) {
     }
 }
 
-async fn accept_unix(listener: tokio::net::UnixListener, acceptor: &Acceptor) {
+async fn accept_unix(listener: &tokio::net::UnixListener, acceptor: &Acceptor) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

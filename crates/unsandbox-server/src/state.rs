@@ -2,8 +2,16 @@
 //! The options of a server, and the state that all requests share.
 
 use crate::budget::Budget;
+use crate::connections::Limiter;
 use crate::idempotency::{Fingerprint, Keyed, Table};
 use crate::keys::{KeyRing, Keys};
+use crate::listen::Listen;
+use crate::observe::audit::AuditLog;
+use crate::observe::gauges::Sources;
+use crate::observe::metrics::Metrics;
+use crate::observe::ready::Readiness;
+use crate::observe::request_id::RequestIds;
+use crate::observe::submission::Observer;
 use crate::pace::Pace;
 use crate::party::Party;
 use crate::runs::Runs;
@@ -19,9 +27,10 @@ use unsandbox_protocol::limits::{
     LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
     TTL_MAX_SECONDS,
 };
-use unsandbox_protocol::wire::{self, EVENTS_HEARTBEAT_SECONDS, KeyLimits};
+use unsandbox_protocol::wire::{self, EVENTS_HEARTBEAT_SECONDS, KeyLimits, ReadyCheck};
 use unsandbox_protocol::{
-    Backend, CallContext, Error, ErrorCode, Job, Limits, Owner, ValidRequest, rules,
+    Backend, CallContext, Error, ErrorCode, IsolationPolicy, Job, Limits, Owner, ValidRequest,
+    rules,
 };
 
 /// Options of a server.
@@ -72,6 +81,12 @@ pub struct ServerOptions {
     ///
     /// A party is a key; a peer without one is an address (a /64 of IPv6), or a user at a Unix socket.
     pub connections: usize,
+    /// The isolation that runs need: below it, `GET /readyz` answers 503.
+    pub isolation: IsolationPolicy,
+    /// Where a line about each submission is written when it ends.
+    pub audit: Option<Arc<AuditLog>>,
+    /// An address of its own that serves the metrics, and nothing else, without a key.
+    pub metrics_listen: Option<Listen>,
 }
 
 impl Default for ServerOptions {
@@ -95,6 +110,9 @@ impl Default for ServerOptions {
             reply_rate: 1024,
             heartbeat: Duration::from_secs(EVENTS_HEARTBEAT_SECONDS),
             connections: 4096,
+            isolation: IsolationPolicy::Auto,
+            audit: None,
+            metrics_listen: None,
         }
     }
 }
@@ -218,7 +236,14 @@ pub(crate) struct State {
     pub runs: Arc<Runs>,
     /// Listed jobs outlive this process: the backend keeps them, and their keys.
     pub stores_jobs: bool,
-    stopping: AtomicBool,
+    pub limiter: Arc<Limiter>,
+    pub observer: Arc<Observer>,
+    pub request_ids: RequestIds,
+    /// Requests need a key, except for a few paths.
+    pub needs_keys: bool,
+    isolation: IsolationPolicy,
+    readiness: Readiness,
+    stopping: Arc<AtomicBool>,
     /// When streams of events end, once the grace of a stop is over.
     streams_end: watch::Sender<Option<tokio::time::Instant>>,
     languages: tokio::sync::Mutex<Option<(Instant, Bytes)>>,
@@ -230,15 +255,32 @@ impl State {
     /// INTERNAL, if the system gives no random numbers.
     pub(crate) fn new(backend: Arc<dyn Backend>, options: &ServerOptions) -> Result<State, Error> {
         let stores_jobs = backend.key_store().is_some();
+        let bodies = Budget::new(options.bodies_limit, BODY_MEMORY_TIMEOUT, BODY_SAFE);
+        let replies = Budget::new(options.replies_limit, options.reply_memory_timeout, REPLY_SAFE);
+        let (limiter, stopping) = (Limiter::new(options.connections), Arc::default());
+        let sources = Sources {
+            backend: Arc::downgrade(&backend),
+            limiter: limiter.clone(),
+            bodies: bodies.clone(),
+            replies: replies.clone(),
+            stopping: Arc::clone(&stopping),
+        };
+        let metrics = Metrics::new(vec![Box::new(sources)]);
         Ok(State {
             backend,
+            limiter,
+            observer: Arc::new(Observer::new(metrics, options.audit.clone())),
+            request_ids: RequestIds::new()?,
+            needs_keys: !options.keys.is_empty(),
+            isolation: options.isolation,
+            readiness: Readiness::default(),
             stores_jobs,
             keys: Arc::new(KeyRing::new(options.keys.clone())),
             key_limits: options.key_limits,
             compat: options.compat,
             body_limit: options.body_limit,
-            bodies: Budget::new(options.bodies_limit, BODY_MEMORY_TIMEOUT, BODY_SAFE),
-            replies: Budget::new(options.replies_limit, options.reply_memory_timeout, REPLY_SAFE),
+            bodies,
+            replies,
             workers: Workers::default(),
             body_pace: Pace {
                 pause: options.read_timeout,
@@ -250,7 +292,7 @@ impl State {
             retry_window: options.retry_window,
             idempotency: Arc::new(Table::new()?),
             runs: Arc::default(),
-            stopping: AtomicBool::new(false),
+            stopping,
             streams_end: watch::Sender::new(None),
             languages: tokio::sync::Mutex::default(),
             health: tokio::sync::Mutex::default(),
@@ -346,6 +388,16 @@ impl State {
         let health = spawn_blocking(move || backend.health(&CallContext::default())).await;
         *kept = Some((Instant::now(), health.clone()));
         health
+    }
+
+    /// Whether a program would run now, and the reply to `GET /readyz`.
+    pub(crate) async fn ready(&self, with_details: bool) -> Result<(bool, String), Error> {
+        let mut checks = self.readiness.checks(&self.backend, self.isolation).await?;
+        let stopping = self.is_stopping().then(|| "the server is stopping".to_string());
+        checks.push(ReadyCheck { name: "accepting", trouble: stopping });
+        let is_ready = checks.iter().all(|check| check.trouble.is_none());
+        let told = with_details.then_some(checks.as_slice());
+        Ok((is_ready, wire::encode_ready(is_ready, told)))
     }
 
     /// The reply to `GET /languages`, made by one request at a time.

@@ -4,6 +4,7 @@
 use crate::access_log::Noted;
 use crate::budget::Reservation;
 use crate::idempotency::{Claim, Keyed};
+use crate::observe::submission::{Facts, Followed};
 use crate::party::Party;
 use crate::reply;
 use crate::runs::{Completion, End, Submitted, cancelled, ended};
@@ -33,6 +34,8 @@ pub(crate) struct Order {
     pub stored_key: Option<IdempotencyKey>,
     /// What its line of the request log has.
     pub noted: Noted,
+    /// For the metrics and the audit file.
+    pub facts: Facts,
 }
 
 /// A job that was accepted: for this request, or for an earlier one with the same key.
@@ -46,7 +49,8 @@ pub(crate) struct Accepted {
 ///
 /// The key is claimed here and not earlier: a key that is claimed and never submitted would be kept for ever.
 pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted, Error> {
-    let Order { owner, party, request, memory, listed, is_live, keyed, stored_key, noted } = order;
+    let Order { owner, party, request, memory, listed, is_live, keyed, stored_key, noted, facts } =
+        order;
     let claim = keyed.map(|keyed| state.idempotency.claim(&owner, keyed)).transpose()?;
     let entry = claim.as_ref().map(|claim| claim.entry().clone());
     let token = CancelToken::new();
@@ -82,6 +86,7 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
             noted: noted.clone(),
             memory: Mutex::new(Some(memory)),
             is_live,
+            followed: Followed::new(state.observer.clone(), facts, noted.clone()),
         }));
         // A task of its own: a key that is claimed has to get an answer, also after its client has left.
         tokio::spawn(hand_over(state.clone(), party, submission, sink));

@@ -27,14 +27,14 @@ fn one_line_a_request_without_keys_bodies_and_queries() {
     log::set_logger(&Keep).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
     let mut server = start(keyed("the-secret-key"));
-    let headers =
-        "Authorization: Bearer the-secret-key\r\nIdempotency-Key: the-idempotency-key\r\n";
+    let headers = "Authorization: Bearer the-secret-key\r\nIdempotency-Key: the-idempotency-key\r\nX-Request-Id: the-id\r\n";
     let body = execute_body("the-secret-code");
     assert_eq!(
         server.call("POST", "/execute?q=the-secret-query", headers, body.as_bytes()).status,
         200
     );
-    server.call("GET", "/jobs/a%0Ab", "Authorization: Bearer a-wrong-secret\r\n", b"");
+    let refused =
+        server.call("GET", "/jobs/a%0Ab", "Authorization: Bearer a-wrong-secret\r\n", b"");
     let hold = execute_body("hold");
     let left = server.send(
         "POST",
@@ -55,12 +55,13 @@ fn one_line_a_request_without_keys_bodies_and_queries() {
     let (counts, told) = requests[0].split_once(" from ").unwrap();
     let label = counts.rsplit(' ').next().unwrap();
     assert!(label.len() == 8 && label.bytes().all(|b| b.is_ascii_hexdigit()), "{}", requests[0]);
-    assert_eq!(told, "127.0.0.1 job job-1 python");
-    assert!(requests[1].ends_with(" - from 127.0.0.1"), "{}", requests[1]);
+    assert_eq!(told, "127.0.0.1 job job-1 python request the-id");
+    let made = refused.header("x-request-id").unwrap();
+    assert!(requests[1].ends_with(&format!(" - from 127.0.0.1 request {made}")), "{}", requests[1]);
     assert!(requests[1].contains("GET /jobs/a%0Ab 401 "), "{}", requests[1]);
     assert!(requests[2].contains("POST /execute 499 "), "its client left: {}", requests[2]);
-    let abandoned = format!("{label} from 127.0.0.1 job job-2 python");
-    assert!(requests[2].ends_with(&abandoned), "{}", requests[2]);
+    let abandoned = format!("{label} from 127.0.0.1 job job-2 python request ");
+    assert!(requests[2].contains(&abandoned), "{}", requests[2]);
     for line in lines.iter() {
         assert!(!line.contains("secret") && !line.contains("the-idempotency"), "{line}");
         assert!(!line.contains('\n'), "{line}");

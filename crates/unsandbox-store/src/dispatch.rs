@@ -71,12 +71,11 @@ impl Shared {
 
     /// Hands a job to the inner backend; on a thread of its own, since the backend may prepare the run.
     pub(crate) fn run(self: &Arc<Self>, job_id: &str) {
-        let found = self
-            .live()
-            .active
-            .get(job_id)
-            .map(|active| (active.seq, active.owner.clone(), active.token.clone()));
-        let Some((seq, owner, token)) = found else { return };
+        let found = self.live().active.get(job_id).map(|active| {
+            (active.seq, active.owner.clone(), active.token.clone(), active.accepted)
+        });
+        let Some((seq, owner, token, accepted)) = found else { return };
+        self.waits.add(accepted.elapsed());
         let sink = Arc::new(RunSink {
             shared: self.clone(),
             job_id: job_id.to_string(),

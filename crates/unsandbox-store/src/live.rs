@@ -19,6 +19,9 @@ const DISPATCHED_BEYOND: usize = 64;
 /// Requests of all jobs at the inner backend: beyond it none is dispatched.
 const DISPATCHED_MAX_BYTES: u64 = 256 << 20;
 
+/// The queue counts as full when one part in this many of its bytes is free.
+const FULL: u64 = 64;
+
 /// A job that this process has in its queue, or runs.
 pub(crate) struct Active {
     pub seq: i64,
@@ -263,6 +266,16 @@ impl Live {
         let owner = active.owner.clone();
         self.waiting.put_back(&owner, job_id.to_string());
         self.pause_until = Some(Instant::now() + pause);
+    }
+
+    /// Jobs that wait here.
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether hardly any job of a new owner would find room.
+    pub(crate) fn is_full(&self, limits: QueueLimits) -> bool {
+        limits.bytes.saturating_sub(self.queued_bytes) <= limits.bytes / FULL
     }
 
     /// Whether nothing is started, run or written.

@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use unsandbox_protocol::gauges::Stopwatch;
 use unsandbox_protocol::limits::{
     QUEUE_MAX, QUEUE_MAX_BYTES, STORE_RETENTION, STORE_RETENTION_MAX_BYTES,
 };
@@ -91,6 +92,8 @@ pub(crate) struct Shared {
     pub name: Mutex<Name>,
     /// How far the jobs that wait on the disk are known.
     pub seen: Mutex<Seen>,
+    /// From the acceptance of a job until it is handed to the inner backend.
+    pub waits: Stopwatch,
     live: Mutex<Live>,
     /// Signalled when a job ends.
     pub ended: Condvar,
@@ -119,6 +122,7 @@ impl Shared {
             queue_lease: Mutex::new(None),
             name: Mutex::new(name),
             seen: Mutex::default(),
+            waits: Stopwatch::default(),
             live: Mutex::default(),
             ended: Condvar::new(),
             tick_now: Condvar::new(),

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::gauges::{Gauges, QueueGauges};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Offsets,
@@ -345,6 +346,19 @@ impl Backend for Stored {
 
     fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
         self.shared.inner.validate_key(context)
+    }
+
+    fn gauges(&self) -> Gauges {
+        let shared = &self.shared;
+        let (waiting, is_full) = {
+            let live = shared.live();
+            (live.waiting_len() as u64, live.is_full(shared.limits()))
+        };
+        let mut gauges = shared.inner.gauges();
+        let waits = shared.waits.times();
+        gauges.queues.push(QueueGauges { name: "store", waiting, is_full, waits });
+        gauges.store = Some(shared.writer.gauges());
+        gauges
     }
 
     fn health(&self, context: &CallContext) -> Result<Health, Error> {

@@ -6,10 +6,12 @@ use crate::database::{Database, failed};
 use rusqlite::{Connection, TransactionBehavior};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
+use unsandbox_protocol::gauges::{Stopwatch, StoreGauges};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Error, ErrorCode};
 
@@ -52,12 +54,22 @@ where
     }
 }
 
+/// What the thread measures.
+#[derive(Debug, Default)]
+struct Measured {
+    commits: Stopwatch,
+    failures: AtomicU64,
+    /// Whether the last change failed.
+    is_failing: AtomicBool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
     changes: Mutex<Option<Sender<Box<dyn Change>>>>,
+    measured: Arc<Measured>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// What another process keeps from being written is given up.
+    /// Changes that another process keeps from being written for long are given up.
     closing: Arc<AtomicBool>,
 }
 
@@ -65,17 +77,27 @@ impl Writer {
     pub(crate) fn start(database: &Database) -> Result<Writer, Error> {
         let (db, path) = (database.connect()?, database.path().to_path_buf());
         let (sender, receiver) = channel();
+        let measured = Arc::new(Measured::default());
         let named = std::thread::Builder::new().name("unsandbox-store".to_string());
         let closing = Arc::new(AtomicBool::new(false));
         let thread = named.spawn({
             let (path, closing) = (path.clone(), closing.clone());
-            move || run(db, &path, &receiver, &closing)
+            let measured = measured.clone();
+            move || run(db, &path, &receiver, &closing, &measured)
         });
         let thread = thread.map_err(|error| {
             Error::new(ErrorCode::Server, format!("the store's thread could not start: {error}"))
         })?;
         let (changes, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Writer { path, changes, thread, closing })
+        Ok(Writer { path, changes, thread, closing, measured })
+    }
+
+    pub(crate) fn gauges(&self) -> StoreGauges {
+        StoreGauges {
+            is_writable: !self.measured.is_failing.load(Ordering::SeqCst),
+            failures: self.measured.failures.load(Ordering::SeqCst),
+            commits: self.measured.commits.times(),
+        }
     }
 
     /// Applies a change in the next transaction. `done` is called by the writer's thread once it is on disk, or with
@@ -126,8 +148,14 @@ impl Writer {
     }
 }
 
-fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>, closing: &AtomicBool) {
-    let mut failures = Failures { path, is_failing: false };
+fn run(
+    mut db: Connection,
+    path: &Path,
+    changes: &Receiver<Box<dyn Change>>,
+    closing: &AtomicBool,
+    measured: &Measured,
+) {
+    let failures = Failures { path, measured };
     let mut was_busy = false;
     while let Ok(first) = changes.recv() {
         let mut batch = vec![first];
@@ -139,7 +167,7 @@ fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>, clo
         // A close does not wait for another process again and again.
         let committed = match was_busy && closing.load(Ordering::SeqCst) {
             true => Err(busy()),
-            false => commit(&mut db, &mut batch),
+            false => commit(&mut db, &mut batch, measured),
         };
         was_busy = committed.as_ref().is_err_and(is_busy);
         match committed {
@@ -148,7 +176,7 @@ fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>, clo
                 // Nothing was changed, and the next try would wait as long.
                 batch.into_iter().for_each(|change| failures.failed(change, &error));
             }
-            Err(error) => alone(&mut db, &mut failures, batch, error),
+            Err(error) => alone(&mut db, &failures, batch, error),
         }
     }
 }
@@ -156,7 +184,7 @@ fn run(mut db: Connection, path: &Path, changes: &Receiver<Box<dyn Change>>, clo
 /// After a failure each change is tried by itself: a large one may find no room where small ones do.
 fn alone(
     db: &mut Connection,
-    failures: &mut Failures<'_>,
+    failures: &Failures<'_>,
     batch: Vec<Box<dyn Change>>,
     error: rusqlite::Error,
 ) {
@@ -164,7 +192,7 @@ fn alone(
     for mut change in batch {
         let outcome = match error.take() {
             Some(error) => Err(error),
-            None => commit(db, std::slice::from_mut(&mut change)),
+            None => commit(db, std::slice::from_mut(&mut change), failures.measured),
         };
         match outcome {
             Ok(()) => failures.done(change, Ok(())),
@@ -173,13 +201,21 @@ fn alone(
     }
 }
 
-fn commit(db: &mut Connection, batch: &mut [Box<dyn Change>]) -> rusqlite::Result<()> {
+/// Measures the time of what is on disk then.
+fn commit(
+    db: &mut Connection,
+    batch: &mut [Box<dyn Change>],
+    measured: &Measured,
+) -> rusqlite::Result<()> {
+    let begun = Instant::now();
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for change in batch {
         let applied = catch_unwind(AssertUnwindSafe(|| change.apply(&transaction)));
         applied.unwrap_or(Err(rusqlite::Error::InvalidQuery))?;
     }
-    transaction.commit()
+    transaction.commit()?;
+    measured.commits.add(begun.elapsed());
+    Ok(())
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
@@ -195,23 +231,24 @@ fn busy() -> rusqlite::Error {
 /// Tells each change its outcome, and the log the first failure and the first success after it.
 struct Failures<'a> {
     path: &'a Path,
-    is_failing: bool,
+    measured: &'a Measured,
 }
 
 impl Failures<'_> {
-    fn failed(&mut self, change: Box<dyn Change>, error: &rusqlite::Error) {
+    fn failed(&self, change: Box<dyn Change>, error: &rusqlite::Error) {
+        self.measured.failures.fetch_add(1, Ordering::SeqCst);
         let error = failed(self.path, change.what(), error);
-        if !self.is_failing {
+        if !self.measured.is_failing.load(Ordering::SeqCst) {
             log::error!("{error}");
         }
         self.done(change, Err(error));
     }
 
-    fn done(&mut self, change: Box<dyn Change>, outcome: Result<(), Error>) {
-        if self.is_failing && outcome.is_ok() {
+    fn done(&self, change: Box<dyn Change>, outcome: Result<(), Error>) {
+        let was_failing = self.measured.is_failing.swap(outcome.is_err(), Ordering::SeqCst);
+        if was_failing && outcome.is_ok() {
             log::info!("the store {} can be written again", self.path.display());
         }
-        self.is_failing = outcome.is_err();
         let what = change.what();
         // It calls sinks, which are foreign code.
         if catch_unwind(AssertUnwindSafe(|| change.done(outcome))).is_err() {

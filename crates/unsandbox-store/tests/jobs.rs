@@ -325,3 +325,47 @@ fn a_store_is_checked_exported_copied_and_compacted_while_it_is_used() {
     let missing = admin::check(&place.0.join("none.db")).unwrap_err();
     assert_eq!(missing.code(), ErrorCode::Config);
 }
+
+#[test]
+fn the_queue_and_the_disk_are_measured() {
+    let place = Place::new("gauges");
+    let (stored, fake) = open(&place, StoreOptions { queue_bytes: 1 << 20, ..places(1) });
+    // The first job of each owner is handed over, whatever waits.
+    for by in ["a", "b", "c", "d"] {
+        submit(&stored, by, "hold").unwrap();
+    }
+    fake.wait_for_held(4);
+    let last = submit(&stored, "a", "waits").unwrap().job_id;
+    let gauges = stored.gauges();
+    let queue = &gauges.queues[0];
+    assert_eq!((queue.name, queue.waiting, queue.is_full), ("store", 1, false));
+    assert_eq!(queue.waits.count(), 4, "those that are held have left the queue");
+    for (by, bytes) in [("a", 700_000), ("b", 250_000), ("c", 70_000), ("d", 18_000)] {
+        submit(&stored, by, &"x".repeat(bytes)).unwrap();
+    }
+    assert!(stored.gauges().queues[0].is_full);
+    fake.release_all();
+    wait(&stored, "a", &last).unwrap();
+    fake.wait_for_started(9);
+    let gauges = stored.gauges();
+    assert_eq!((gauges.queues[0].waiting, gauges.queues[0].waits.count()), (0, 9));
+    let store = gauges.store.unwrap();
+    assert!(store.is_writable && store.failures == 0 && store.commits.count() > 4, "{store:?}");
+}
+
+#[test]
+fn a_store_that_cannot_be_written_says_so_until_it_can() {
+    let place = Place::new("unwritable");
+    let (stored, _) = open(&place, places(1));
+    let sql = |text: &str| {
+        rusqlite::Connection::open(place.db()).unwrap().execute_batch(text).unwrap();
+    };
+    let before = stored.gauges().store.unwrap();
+    sql("ALTER TABLE jobs RENAME TO hidden");
+    assert_eq!(submit(&stored, "a", "lost").unwrap_err().code(), ErrorCode::Store);
+    let broken = stored.gauges().store.unwrap();
+    assert!(!broken.is_writable && broken.failures > before.failures, "{broken:?}");
+    sql("ALTER TABLE hidden RENAME TO jobs");
+    submit(&stored, "a", "kept").unwrap();
+    assert!(stored.gauges().store.unwrap().is_writable);
+}

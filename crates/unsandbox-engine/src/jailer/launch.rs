@@ -82,6 +82,7 @@ impl EngineShared {
         let (err, stderr) = output_pipe()?;
         let plan = plan_memfd(&plan, &waiting.prepared)?;
         let wall = Duration::from_millis(wall_ms);
+        let has_compiler = ending.compile_ms > 0;
         let handle = Arc::new(Handle::new(ours, Instant::now() + wall + MARGIN));
         jobs.next_run = id;
         let record = jobs.active(job_id).ok_or_else(gone)?;
@@ -108,6 +109,8 @@ impl EngineShared {
             return Err(error);
         }
         record.launch(handle, id);
+        self.measured.waits.add(record.submitted.elapsed());
+        record.launched = (!has_compiler).then(Instant::now);
         let is_followed = !record.followers.is_empty();
         jobs.running += 1;
         jobs.launched.push((id, run));

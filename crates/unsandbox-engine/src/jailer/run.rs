@@ -22,6 +22,7 @@ use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::commands::{Cause, FromInit, RunLimits, StepEnd, StepKind};
 use unsandbox_jailer::message::Trouble;
+use std::time::Duration;
 use unsandbox_protocol::{
     Artifact, Error, ErrorCode, Event, EventSink, ExecutionResult, Job, Owner, Status, Stream,
     Usage,
@@ -373,6 +374,17 @@ impl Run {
     fn noexec(&self) -> Option<String> {
         let base = self.base.as_deref()?;
         temporary::noexec(base)
+    }
+
+    /// The layer of its jail that could not be set up, if that ends the run.
+    pub fn failed_layer(&self) -> Option<&str> {
+        let trouble = self.trouble.as_ref().filter(|_| self.handle.cancelled().is_none())?;
+        (!self.made_no_program(trouble)).then_some(&trouble.layer)
+    }
+
+    /// How long its last step ran.
+    pub fn ran_for(&self) -> Duration {
+        self.end.as_ref().map_or(Duration::ZERO, |(_, end)| Duration::from_micros(end.wall_us))
     }
 
     /// The result, or the error.

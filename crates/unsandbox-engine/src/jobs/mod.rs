@@ -38,6 +38,8 @@ pub struct Record {
     /// Path of the main program of its runtime.
     pub runtime: Option<String>,
     pub submitted: Instant,
+    /// When it was handed to the jailer, of a run without a compile step whose program has not started.
+    pub launched: Option<Instant>,
     pub sink: Arc<dyn EventSink>,
     /// Further sinks that get its end.
     pub watchers: Vec<Arc<dyn EventSink>>,
@@ -71,6 +73,7 @@ impl Record {
             kept_elsewhere: false,
             runtime,
             submitted: Instant::now(),
+            launched: None,
             sink,
             watchers: Vec::new(),
             followers: Vec::new(),

@@ -8,6 +8,7 @@ mod replies;
 mod request;
 mod schema;
 
+pub use operations::{METRICS_TYPE, templates};
 pub use refusals::{RefusalRow, refusals};
 
 use crate::wire::{
@@ -127,11 +128,25 @@ fn parameters() -> Map<String, Value> {
     parameters
 }
 
+/// The headers of every reply.
+fn reply_headers() -> Value {
+    json!({
+        "x-unsandbox-features": {"$ref": "#/components/headers/Features"},
+        "x-request-id": {"$ref": "#/components/headers/RequestId"},
+    })
+}
+
 /// The headers of replies.
 fn headers() -> Value {
     json!({
         "Features": {
             "description": "what the server can do beyond the service, comma-separated",
+            "required": true,
+            "schema": {"type": "string"},
+        },
+        "RequestId": {
+            "description": "the `x-request-id` of the request, if it was 1 to 64 visible ASCII characters, else one that the \
+                            server made; its log has it, too",
             "required": true,
             "schema": {"type": "string"},
         },

@@ -33,7 +33,7 @@ struct Operation {
     body: Body,
     /// Parameters beside the options of `/run`, by the names of their components.
     parameters: &'static [&'static str],
-    /// The schemas of its reply; more than one where it depends on the request.
+    /// The schemas of its reply; more than one where it depends on the request. None for the metrics, which are text.
     reply: &'static [&'static str],
     replied: &'static str,
     /// Whether it answers with a stream of events: never, if it is asked to, or always.
@@ -51,6 +51,8 @@ enum Streams {
 }
 
 const JSON: &str = "application/json";
+/// The media type of the metrics.
+pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const EXECUTION: &str = "Execution";
 const JOBS: &str = "Jobs";
 const SERVER: &str = "Server";
@@ -211,6 +213,31 @@ const OPERATIONS: &[Operation] = &[
         ..OPERATION
     },
     Operation {
+        path: "/healthz",
+        id: "alive",
+        summary: "Says that the process answers",
+        needs_key: false,
+        reply: &["Alive"],
+        replied: "it answers",
+        ..OPERATION
+    },
+    Operation {
+        path: "/readyz",
+        id: "ready",
+        summary: "Says whether the server would run a program now; with a key, also why not",
+        needs_key: false,
+        reply: &["Ready"],
+        replied: "it would",
+        ..OPERATION
+    },
+    Operation {
+        path: "/metrics",
+        id: "metrics",
+        summary: "Gives the metrics of the server in the text format of Prometheus",
+        replied: "the metrics",
+        ..OPERATION
+    },
+    Operation {
         path: "/openapi.json",
         id: "openapi",
         summary: "Gives this document",
@@ -232,6 +259,11 @@ const fn list(
     reply: &'static [&'static str],
 ) -> Operation {
     Operation { path, id, tag: SERVICE, summary, reply, replied: "an empty list", ..OPERATION }
+}
+
+/// The path of each operation, as `/jobs/{id}`.
+pub fn templates() -> impl Iterator<Item = &'static str> {
+    OPERATIONS.iter().map(|operation| operation.path)
 }
 
 pub(super) fn tags() -> Value {
@@ -288,8 +320,10 @@ fn body(body: Body) -> Option<Value> {
 /// The forms of a reply.
 fn content(operation: &Operation) -> Value {
     let mut forms = Map::new();
-    if operation.streams != Streams::Always {
-        forms.insert(JSON.to_string(), json!({"schema": any_of(operation.reply)}));
+    match (operation.streams, operation.reply) {
+        (Streams::Always, _) => {}
+        (_, []) => _ = forms.insert(METRICS_TYPE.to_string(), json!({"schema": {"type": "string"}})),
+        (_, schemas) => _ = forms.insert(JSON.to_string(), json!({"schema": any_of(schemas)})),
     }
     if operation.streams != Streams::Never {
         let events = json!({"schema": {"type": "string", "description": SAID_EVENTS}});
@@ -302,7 +336,7 @@ fn responses(operation: &Operation) -> Map<String, Value> {
     let mut responses = Map::new();
     let reply = json!({
         "description": operation.replied,
-        "headers": {"x-unsandbox-features": {"$ref": "#/components/headers/Features"}},
+        "headers": super::reply_headers(),
         "content": content(operation),
     });
     responses.insert("200".to_string(), reply);
@@ -313,6 +347,9 @@ fn responses(operation: &Operation) -> Map<String, Value> {
         let mut refused = json!({"$ref": format!("#/components/responses/{}", component(status))});
         if operation.path == "/health" && status == 503 {
             refused = super::refusals::unhealthy();
+        }
+        if operation.path == "/readyz" && status == 503 {
+            refused = super::refusals::not_ready();
         }
         responses.insert(status.to_string(), refused);
     }

@@ -84,10 +84,15 @@ pub(super) fn unhealthy() -> Value {
     response(503, super::replies::any_of(&["Unhealthy", "Error"]))
 }
 
+/// The refusal of `GET /readyz`: what is not in order, or the refusal alone.
+pub(super) fn not_ready() -> Value {
+    response(503, super::replies::any_of(&["Ready", "Error"]))
+}
+
 fn response(status: u16, schema: Value) -> Value {
     let rows: Vec<_> = refusals().into_iter().filter(|row| row.http_status == status).collect();
     let told: Vec<_> = rows.iter().map(|row| format!("`{}`: {}", row.wire, row.means)).collect();
-    let mut headers = json!({"x-unsandbox-features": {"$ref": "#/components/headers/Features"}});
+    let mut headers = super::reply_headers();
     if matches!(status, 429 | 503) {
         headers["Retry-After"] = json!({"$ref": "#/components/headers/RetryAfter"});
     }

@@ -187,6 +187,19 @@ const KEY_INFO: &[Member] = &[
     sometimes("error", Kind::Text, "the same as `reason`"),
 ];
 
+const ALIVE: &[Member] = &[always("status", Kind::Text, "`ok`")];
+
+const READY: &[Member] = &[
+    always("status", Kind::Text, "`ready` or `not_ready`"),
+    sometimes("checks", Kind::Objects("ReadyCheck"), "what was looked at; left out without a key"),
+];
+
+const READY_CHECK: &[Member] = &[
+    always("name", Kind::Text, "`store`, `jailer`, `queue`, `level` or `accepting`"),
+    always("ok", Kind::Flag, "whether it is in order"),
+    sometimes("detail", Kind::Text, "what is wrong"),
+];
+
 const HEALTH: &[Member] = &[
     always("status", Kind::Text, "`ok`, or why the server takes no work"),
     always("idempotency", Kind::Text, "name of what remembers idempotency keys"),
@@ -243,12 +256,6 @@ pub(super) fn schemas() -> Map<String, Value> {
     let job: Vec<_> = JOB.iter().copied().chain(flat(&beside, JOB)).chain([RESULT]).collect();
     let cancelled: Vec<_> =
         CANCELLED.iter().copied().chain(flat(&beside, CANCELLED)).chain([RESULT]).collect();
-    let unhealthy: Vec<_> = HEALTH[..1]
-        .iter()
-        .copied()
-        .chain(ERROR[..4].iter().copied())
-        .chain(HEALTH[1..].iter().copied())
-        .collect();
     let mut schemas = Map::new();
     let mut add = |name: &str, means: &str, members: &[Member]| {
         schemas.insert(name.to_string(), object(means, members));
@@ -274,8 +281,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     add("Language", "a language that the server knows", LANGUAGE);
     add("LanguageList", "the list of a server's languages", LANGUAGE_LIST);
     add("KeyInfo", "what a key may ask of this server", KEY_INFO);
-    add("Health", "what a server says that takes work", HEALTH);
-    add("Unhealthy", "what a server says that takes no work, with the refusal", &unhealthy);
+    of_server(&mut add);
     for (member, name) in EMPTY_LISTS {
         let list = [
             always(member, Kind::Nothing, "empty: this server has none"),
@@ -291,6 +297,16 @@ pub(super) fn schemas() -> Map<String, Value> {
     schemas
         .insert("Document".to_string(), json!({"type": "object", "description": "this document"}));
     schemas
+}
+
+/// What the server says of itself.
+fn of_server(add: &mut impl FnMut(&str, &str, &[Member])) {
+    let unhealthy = [&HEALTH[..1], &ERROR[..4], &HEALTH[1..]].concat();
+    add("Health", "what a server says that takes work", HEALTH);
+    add("Unhealthy", "what a server says that takes no work, with the refusal", &unhealthy);
+    add("Alive", "what a server says whose process answers", ALIVE);
+    add("Ready", "whether a server would run a program now", READY);
+    add("ReadyCheck", "one thing that has to be in order", READY_CHECK);
 }
 
 /// The members of a result whose id and status stand beside it, in the order in which they are written.

@@ -193,6 +193,13 @@ fn check_the_rest(checker: &mut Checker) {
     };
     checker.body("LanguageList", &wire::encode_languages(&[bare, known]));
     checker.body("LanguageList", &wire::encode_languages(&[]));
+    checker.body("Alive", &wire::encode_alive());
+    let check = |trouble: Option<&str>| wire::ReadyCheck {
+        name: "store",
+        trouble: trouble.map(str::to_string),
+    };
+    checker.body("Ready", &wire::encode_ready(false, Some(&[check(None), check(Some("full"))])));
+    checker.body("Ready", &wire::encode_ready(true, None));
     let limits = KeyLimits { rate_per_minute: 1, burst: 2, concurrency: 3 };
     let key = |valid, tier: &str| KeyInfo {
         valid,

@@ -17,13 +17,14 @@ pub fn encode_error(error: &Error) -> String {
 
 pub(super) fn write_error(w: &mut Writer, error: &Error) {
     w.boolean("success", false);
-    w.text("error", wire_word(error));
+    w.text("error", word_of_error(error));
     w.text("message", &error.to_string());
     w.text("stderr", "");
     w.text_if("job_id", error.job_id());
 }
 
-fn wire_word(error: &Error) -> &str {
+/// The word in the `error` field of its reply.
+pub fn word_of_error(error: &Error) -> &str {
     match error.wire() {
         "" => ErrorCode::Internal.row().wire,
         word => word,

@@ -167,6 +167,34 @@ pub fn encode_empty_list(name: &str) -> String {
     })
 }
 
+/// The reply to `GET /healthz`.
+pub fn encode_alive() -> String {
+    Writer::document(|w| w.text("status", "ok"))
+}
+
+/// One thing that has to be in order before a server runs a program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadyCheck {
+    /// `store`, `jailer`, `queue`, `level` or `accepting`.
+    pub name: &'static str,
+    /// What is wrong, if something is.
+    pub trouble: Option<String>,
+}
+
+/// The reply to `GET /readyz`; `checks` are left out for a client without a key.
+pub fn encode_ready(is_ready: bool, checks: Option<&[ReadyCheck]>) -> String {
+    Writer::document(|w| {
+        w.text("status", if is_ready { "ready" } else { "not_ready" });
+        if let Some(checks) = checks {
+            w.objects("checks", checks, |w, check| {
+                w.text("name", check.name);
+                w.boolean("ok", check.trouble.is_none());
+                w.text_if("detail", check.trouble.as_deref());
+            });
+        }
+    })
+}
+
 /// What `health` gives, as JSON.
 pub fn encode_health(health: &Health) -> String {
     Writer::document(|w| w.text("status", &health.status))

@@ -15,7 +15,9 @@ mod request;
 mod result;
 mod tolerant;
 
-pub use error::{decode_error, encode_error, http_date, retry_after_ms, status_of_error};
+pub use error::{
+    decode_error, encode_error, http_date, retry_after_ms, status_of_error, word_of_error,
+};
 pub use events::{
     EVENT_STREAM, EVENTS_HEARTBEAT_SECONDS, EventParser, Frame, HEARTBEAT, LAST_EVENT_ID_HEADER,
     OutputEncoder, StreamEvent, decode_stream_event, encode_error_event, encode_events,
@@ -26,8 +28,9 @@ pub use idempotency::{
     is_store_name, key_in_store, store_changed, store_of_key,
 };
 pub use info::{
-    KeyLimits, decode_health, decode_key_info, decode_languages, encode_empty_list, encode_health,
-    encode_key_info, encode_languages, encode_server_health, encode_server_key_info,
+    KeyLimits, ReadyCheck, decode_health, decode_key_info, decode_languages, encode_alive,
+    encode_empty_list, encode_health, encode_key_info, encode_languages, encode_ready,
+    encode_server_health, encode_server_key_info,
 };
 pub use job::{
     Submitted, decode_cancelled, decode_job, decode_jobs, decode_submission,

@@ -6,6 +6,12 @@ mod gates;
 
 pub use gates::{Gate, Hold};
 
+#[path = "condition.rs"]
+pub mod condition;
+#[path = "exposition.rs"]
+pub mod exposition;
+
+use condition::Condition;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{Read, Write};
@@ -16,6 +22,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::feed::report_past;
+use unsandbox_protocol::gauges::Gauges;
 use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
     ExecutionResult, Isolation, Job, LimitKind, Offsets, Owner, Probe, Request, Status, Stream,
@@ -41,6 +48,8 @@ pub struct Fake {
     pub slow: Hold,
     /// Where `health` and `validate_key` wait while it is closed.
     pub itself: Hold,
+    /// What it says of itself.
+    pub condition: Condition,
 }
 
 #[derive(Default)]
@@ -418,11 +427,15 @@ impl Backend for Fake {
 
     fn health(&self, _: &CallContext) -> Result<Health, Error> {
         self.itself.pass();
-        Ok(Health { healthy: true, status: "ok".into(), raw: None })
+        self.condition.0.lock().unwrap().health.clone()
     }
 
     fn probe(&self, _: &CallContext) -> Result<Probe, Error> {
-        Ok(Probe { level: None, layers: Vec::new() })
+        self.condition.0.lock().unwrap().probe.clone()
+    }
+
+    fn gauges(&self) -> Gauges {
+        self.condition.0.lock().unwrap().gauges.clone()
     }
 
     fn close(&self, _: Duration) {}
@@ -432,6 +445,8 @@ impl Backend for Fake {
 pub struct Running {
     pub backend: Arc<Fake>,
     pub address: String,
+    /// That of the metrics alone.
+    pub metrics: Option<String>,
     pub stop: CancelToken,
     pub stop_now: CancelToken,
     thread: Option<JoinHandle<Result<(), Error>>>,
@@ -445,13 +460,13 @@ pub fn start_at(listen: &str, options: ServerOptions) -> Running {
     let backend = Arc::new(Fake::default());
     let server = Server::new(backend.clone(), options);
     let bound = server.bind(&Listen::parse(listen).unwrap()).unwrap();
-    let address = bound.address().to_string();
+    let (address, metrics) = (bound.address().to_string(), bound.metrics_address());
     let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
     let thread = std::thread::spawn({
         let (stop, stop_now) = (stop.clone(), stop_now.clone());
         move || bound.run_until(&stop, &stop_now)
     });
-    Running { backend, address, stop, stop_now, thread: Some(thread) }
+    Running { backend, address, metrics, stop, stop_now, thread: Some(thread) }
 }
 
 pub fn keyed(keys: &str) -> ServerOptions {
@@ -545,6 +560,11 @@ pub fn read_reply(stream: &mut dyn Wire) -> Reply {
 }
 
 impl Reply {
+    /// The value of a header of the head, which is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What operators see of a server: metrics, audit lines, readiness, and the id that joins a request to its log line.
+
+pub(crate) mod audit;
+mod catalogue;
+pub(crate) mod gauges;
+pub(crate) mod metrics;
+pub(crate) mod ready;
+pub(crate) mod request_id;
+pub(crate) mod scrape;
+pub(crate) mod submission;
