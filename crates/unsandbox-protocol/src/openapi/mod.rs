@@ -60,6 +60,15 @@ fn schemas() -> Map<String, Value> {
     request::schemas().into_iter().chain(replies::schemas()).collect()
 }
 
+fn from() -> Value {
+    json!({
+        "name": "from", "in": "query",
+        "description": "the place in the output behind which the events begin, as `STDOUT-STDERR`: the bytes of both \
+                        streams that the client has",
+        "schema": {"type": "string", "pattern": OFFSETS},
+    })
+}
+
 /// The parameters that operations name: those of every operation, then the options of `/run`.
 fn parameters() -> Map<String, Value> {
     let header = |name: &str, means: String, schema: Value| json!({"name": name, "in": "header", "description": means, "schema": schema});
@@ -83,15 +92,7 @@ fn parameters() -> Map<String, Value> {
                 "schema": {"type": "integer", "minimum": 0},
             }),
         ),
-        (
-            "From".to_string(),
-            json!({
-                "name": "from", "in": "query",
-                "description": "the place in the output behind which the events begin, as `STDOUT-STDERR`: the bytes of both \
-                                streams that the client has",
-                "schema": {"type": "string", "pattern": OFFSETS},
-            }),
-        ),
+        ("From".to_string(), from()),
         (
             "LastEventId".to_string(),
             header(
