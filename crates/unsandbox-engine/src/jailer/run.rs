@@ -18,11 +18,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::commands::{Cause, FromInit, RunLimits, StepEnd, StepKind};
 use unsandbox_jailer::message::Trouble;
-use std::time::Duration;
 use unsandbox_protocol::{
     Artifact, Error, ErrorCode, Event, EventSink, ExecutionResult, Job, Owner, Status, Stream,
     Usage,

@@ -322,7 +322,9 @@ fn content(operation: &Operation) -> Value {
     let mut forms = Map::new();
     match (operation.streams, operation.reply) {
         (Streams::Always, _) => {}
-        (_, []) => _ = forms.insert(METRICS_TYPE.to_string(), json!({"schema": {"type": "string"}})),
+        (_, []) => {
+            _ = forms.insert(METRICS_TYPE.to_string(), json!({"schema": {"type": "string"}}))
+        }
         (_, schemas) => _ = forms.insert(JSON.to_string(), json!({"schema": any_of(schemas)})),
     }
     if operation.streams != Streams::Never {
