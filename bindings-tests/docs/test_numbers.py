@@ -61,9 +61,9 @@ SOURCES = {
     "body_safe": ("crates/unsandbox-server/src/state.rs", r"BODY_SAFE: Duration = Duration::from_secs\((\d+)\)", "s"),
     "reply_safe": ("crates/unsandbox-server/src/state.rs", r"REPLY_SAFE: Duration = Duration::from_secs\((\d+)\)", "s"),
     "place": ("crates/unsandbox-server/tests/flood.rs", r"Within this a connection has its place.*\n.*from_secs\((\d+)\)", "s"),
-    "connections": ("crates/unsandbox-cli/src/args.rs", r"default_value_t = (\d+), value_parser = parse_connections", ""),
-    "connections_min": ("crates/unsandbox-cli/src/args.rs", r"CONNECTIONS_MIN: usize = ([\d_]+);", ""),
-    "connections_max": ("crates/unsandbox-cli/src/args.rs", r"CONNECTIONS_MAX: usize = ([\d_]+);", ""),
+    "connections": ("crates/unsandbox-cli/src/serve_args.rs", r"default_value_t = (\d+), value_parser = parse_connections", ""),
+    "connections_min": ("crates/unsandbox-cli/src/serve_args.rs", r"CONNECTIONS_MIN: usize = ([\d_]+);", ""),
+    "connections_max": ("crates/unsandbox-cli/src/serve_args.rs", r"CONNECTIONS_MAX: usize = ([\d_]+);", ""),
     "question": ("crates/unsandbox/src/remote/mod.rs", r"QUERY_TIMEOUT: Duration = Duration::from_secs\((\d+)\)", "s"),
     "queue_time": ("crates/unsandbox/src/remote/mod.rs", r"QUEUE_TIME: Duration = Duration::from_secs\((\d+)\)", "s"),
     "job_threshold": ("crates/unsandbox/src/remote/mod.rs", r"job_threshold: Duration::from_secs\((\d+)\)", "s"),
@@ -83,19 +83,19 @@ SOURCES = {
 #: A page, a pattern whose groups are numbers, and what they are.
 STATED = [
     (
-        "crates/unsandbox-cli/src/args.rs",
+        "crates/unsandbox-cli/src/serve_args.rs",
         r"Limits: (\d+ MB) of request body, ttl (\d+ s), finished jobs kept as",
         "body ttl_max",
     ),
-    ("crates/unsandbox-cli/src/args.rs", r"of a synchronous run for (\d+ minutes)\), a long poll .* of at most (\d+ s)", "idempotency wait"),
-    ("crates/unsandbox-cli/src/args.rs", r"keys are in the memory of the\nprocess: (\d+ minutes), (\d+ MB)", "retention retention_together"),
-    ("crates/unsandbox-cli/src/args.rs", r"the first head of a connection has (\d+ s), later ones (\d+ s)", "head pause"),
-    ("crates/unsandbox-cli/src/args.rs", r"A body has (\d+ s) without a\nbyte, (\d+ bytes)/s .* first (\d+ s), and (\d+ s) in all", "pause body_rate pause body_time"),
-    ("crates/unsandbox-cli/src/args.rs", r"takes nothing of it for (\d+ s), or less than (\d+ bytes)/s", "reply_time reply_rate"),
-    ("crates/unsandbox-cli/src/args.rs", r"the (\d+ MB) of request bodies and the (\d+ MB) of large replies", "bodies replies"),
-    ("crates/unsandbox-cli/src/args.rs", r"Retry-After after (\d+ s), of a reply after (\d+ s)", "body_room reply_room"),
-    ("crates/unsandbox-cli/src/args.rs", r"at most (\d+ s) a step", "compiling_max"),
-    ("crates/unsandbox-cli/src/args.rs", r"Idempotency-Key (\d+ s) later", "retry_window"),
+    ("crates/unsandbox-cli/src/serve_args.rs", r"of a synchronous run for (\d+ minutes)\), a long poll .* of at most (\d+ s)", "idempotency wait"),
+    ("crates/unsandbox-cli/src/serve_args.rs", r"keys are in the memory of the\nprocess: (\d+ minutes), (\d+ MB)", "retention retention_together"),
+    ("crates/unsandbox-cli/src/serve_args.rs", r"the first head of a connection has (\d+ s), later ones (\d+ s)", "head pause"),
+    ("crates/unsandbox-cli/src/serve_args.rs", r"A body has (\d+ s) without a\nbyte, (\d+ bytes)/s .* first (\d+ s), and (\d+ s) in all", "pause body_rate pause body_time"),
+    ("crates/unsandbox-cli/src/serve_args.rs", r"takes nothing of it for (\d+ s), or less than (\d+ bytes)/s", "reply_time reply_rate"),
+    ("crates/unsandbox-cli/src/serve_args.rs", r"the (\d+ MB) of request bodies and the (\d+ MB) of large replies", "bodies replies"),
+    ("crates/unsandbox-cli/src/serve_args.rs", r"Retry-After after (\d+ s), of a reply after (\d+ s)", "body_room reply_room"),
+    ("crates/unsandbox-cli/src/serve_args.rs", r"at most (\d+ s) a step", "compiling_max"),
+    ("crates/unsandbox-cli/src/serve_args.rs", r"Idempotency-Key (\d+ s) later", "retry_window"),
     ("crates/unsandbox-cli/src/args.rs", r"at most (\d+ files), (\d+ MB) each, (\d+ MB)\n", "input_files input_file input_files_together"),
     ("crates/unsandbox-cli/src/args.rs", r"may run, (\d+) to (\d+); the queue", "ttl_min ttl_max"),
     ("crates/unsandbox-cli/src/args.rs", r"(\d+) to (\d+ s) of its own by the language. Default: (\d+),", "compiling compiling_max ttl_default"),
@@ -162,6 +162,8 @@ STATED = [
 
 #: Numbers that are not limits: a page, and a pattern.
 OTHERS = [
+    ("docs/guides/own-server.md", r"histograms go from 1 ms to 900 s"),
+    ("docs/guides/own-server.md", r"asked at most every 10 s"),
     ("docs/guides/own-server.md", r"Our clients pause\s+for 50 ms, then longer, for 2 s at most"),
 ]
 

@@ -147,10 +147,10 @@ impl Reactor {
                 self.shared.measured.jail_failed(layer);
             }
             // The start and the end of a quick run are read together: it started before.
-            if run.is_start_untold() {
-                if let Some(job) = self.shared.started(&job_id, run.ran_for()) {
-                    run.tell_started(&job);
-                }
+            if run.is_start_untold()
+                && let Some(job) = self.shared.started(&job_id, run.ran_for())
+            {
+                run.tell_started(&job);
             }
             self.shared.end_run(&job_id, run.into_result());
         }
