@@ -12,7 +12,9 @@ use unsandbox_store::{StoreOptions, Stored};
 /// What a feed gives until the end, in short words.
 fn events(stored: &Stored, job_id: &str, from: Offsets, meanwhile: impl FnOnce()) -> Vec<String> {
     let (sender, woken) = channel();
-    let mut feed = Feed::new(from, move || drop(sender.send(())));
+    let mut feed = Feed::new(from, move || {
+        let _ = sender.send(());
+    });
     stored.watch_events(job_id, &owner("a"), from, feed.sink()).unwrap();
     let (mut told, mut meanwhile) = (Vec::new(), Some(meanwhile));
     loop {

@@ -18,14 +18,14 @@ use unsandbox_store::{StoreOptions, Stored, WallClock};
 
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A job that runs, and its sink.
+type Held = (Job, Arc<dyn EventSink>);
 type Run = Box<dyn Fn(&Submission<'static>) + Send + Sync>;
 
 /// Completes each job with its code as standard output; one whose code is `hold` when it is released or cancelled.
 #[derive(Default)]
 pub struct Fake {
-    held: Mutex<
-        HashMap<String, (Job, Arc<dyn EventSink>, Option<unsandbox_protocol::cancel::CancelGuard>)>,
-    >,
+    held: Mutex<HashMap<String, Held>>,
     changed: Condvar,
     /// The codes of the jobs that were started, in order.
     pub started: Mutex<Vec<String>>,
@@ -72,8 +72,7 @@ impl Fake {
 
     fn end(&self, job_id: &str, status: Status) {
         let held = self.held.lock().unwrap().remove(job_id);
-        if let Some((job, sink, guard)) = held {
-            drop(guard);
+        if let Some((job, sink)) = held {
             sink.finished(Ok(done(&job, status, "held")));
         }
     }
@@ -105,7 +104,7 @@ impl Backend for Inner {
         let code = submission.request.code.clone();
         if code.starts_with("hold") {
             let (inner, id) = (Arc::downgrade(fake), job.job_id.clone());
-            fake.held.lock().unwrap().insert(id.clone(), (job, sink, None));
+            fake.held.lock().unwrap().insert(id.clone(), (job, sink));
             let guard = submission.cancel.on_cancel(move || {
                 if let Some(inner) = inner.upgrade() {
                     inner.end(&id, Status::Cancelled);
@@ -129,7 +128,7 @@ impl Backend for Inner {
 
     fn get_job(&self, id: &str, _: &CallContext) -> Result<Job, Error> {
         let held = self.0.held.lock().unwrap();
-        let found = held.get(id).map(|(job, ..)| job.clone());
+        let found = held.get(id).map(|(job, _)| job.clone());
         found.ok_or_else(|| Error::new(ErrorCode::NotFound, format!("{id} is unknown")))
     }
 
@@ -225,7 +224,7 @@ pub fn submit_as(
         cancel: CancelToken::new(),
         ..Submission::validated(request).unwrap()
     };
-    let (sink, accepted) = Answer::new();
+    let (sink, accepted) = Answer::sink();
     stored.submit(submission, sink);
     accepted.recv_timeout(TEST_TIMEOUT).expect("an answer")
 }
@@ -238,7 +237,7 @@ pub fn rerun(code: &str) -> Request {
 struct Answer(Mutex<std::sync::mpsc::Sender<Result<Job, Error>>>);
 
 impl Answer {
-    fn new() -> (Arc<dyn EventSink>, Receiver<Result<Job, Error>>) {
+    fn sink() -> (Arc<dyn EventSink>, Receiver<Result<Job, Error>>) {
         let (sender, receiver) = channel();
         (Arc::new(Answer(Mutex::new(sender))), receiver)
     }
