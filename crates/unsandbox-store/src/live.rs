@@ -268,9 +268,9 @@ impl Live {
         self.pause_until = Some(Instant::now() + pause);
     }
 
-    /// Jobs that wait here.
+    /// Jobs that wait here, or are being accepted.
     pub(crate) fn waiting_len(&self) -> usize {
-        self.waiting.len()
+        self.queued.values().map(|share| share.jobs).sum()
     }
 
     /// Whether hardly any job of a new owner would find room.
