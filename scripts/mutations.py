@@ -264,7 +264,7 @@ KEY_MOUNTS = Check("keys files on mounts", ("-p", "unsandbox-cli", "--test", "se
 FILENAME, KEY_FILES = PROTOCOL / "filename.rs", CLIENT_UNITS.only("key_file")
 
 SERVER_KINDS = [
-    Kind("share", PARTY, r"(mine) <= free\.saturating_mul\(3\)", "mine < usize::MAX && free < usize::MAX", first=SERVER_UNITS),
+    Kind("share", PROTOCOL / "share.rs", r"(mine) <= free\.saturating_mul\(3\)", "mine < u64::MAX && free < u64::MAX", first=PROTOCOL_UNITS),
     Kind("share", CONNECTIONS, r"left < places / (NEVER_RUNS) \|\| ", first=SERVER_UNITS),
     Kind("share", CONNECTIONS, r"if (party\.is_verified\(\)) \{ members\.total \} else \{ self\.unverified \}", "members.total", first=SERVER_UNITS),
     Kind("share", BUDGET, r"if (party\.is_verified\(\)) \{ bytes \} else \{ unverified \}", "bytes", first=SERVER_UNITS),
@@ -296,7 +296,7 @@ STORE_KINDS = [
     Kind("key", STORE / "keys.rs", r"(generation >= whole_from)\(db, owner\)\?", "generation >= whole_from(db, owner)?.min(0)", first=STORED.only("generation")),
     Kind("key", STORE / "keys.rs", r"if (fingerprint == key\.fingerprint) =>", "if fingerprint.len() == 32 =>", first=STORED.only("a_key_has")),
     Kind("owner", STORE / "stored.rs", r"\.filter\(\|found\| (found\.owner == context\.owner)\)", first=STORED.only("restart_as_before")),
-    Kind("share", STORE / "live.rs", r"is_none_or\(\|free\| (share\.bytes > free\.saturating_mul)\(3\)\)", "is_none_or(|_| false)", first=Check("store's units", ("-p", "unsandbox-store", "--lib"))),
+    Kind("share", STORE / "live.rs", r"is_some_and\(\|free\| (within_share)\(share\.bytes, free\)\)", "is_some_and(|_| true)", first=Check("store's units", ("-p", "unsandbox-store", "--lib"))),
 ]
 
 KINDS = FILTER_KINDS + WALL_KINDS + LIMIT_KINDS + CAP_KINDS + SERVER_KINDS + STORE_KINDS

@@ -23,6 +23,7 @@ pub mod request;
 pub mod result;
 pub mod result_fields;
 pub mod rules;
+pub mod share;
 pub mod shell;
 pub mod structure;
 pub mod sync;

@@ -46,22 +46,37 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
 
     /// Takes the first item of the owner whose turn it is.
     pub fn pop(&mut self) -> Option<(K, T)> {
-        self.pop_of(|_| true)
+        self.pop_of(|_| true, |_| true)
     }
 
-    /// Takes the first item of the first owner that may have one now.
-    pub fn pop_of(&mut self, may: impl Fn(&K) -> bool) -> Option<(K, T)> {
-        let at = self.order.iter().position(may)?;
-        let owner = self.order.remove(at)?;
-        let items = self.waiting.get_mut(&owner)?;
-        let item = items.pop_front()?;
-        self.len -= 1;
-        if items.is_empty() {
-            self.waiting.remove(&owner);
-        } else {
-            self.order.push_back(owner.clone());
+    /// Takes the first wanted item of the first owner that may have one now. Items before it that are not wanted any more
+    /// are dropped, and cost their owner no turn.
+    pub fn pop_of(
+        &mut self,
+        may: impl Fn(&K) -> bool,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<(K, T)> {
+        let mut at = 0;
+        while at < self.order.len() {
+            if !may(&self.order[at]) {
+                at += 1;
+                continue;
+            }
+            let owner = self.order.remove(at)?;
+            let items = self.waiting.get_mut(&owner)?;
+            let before = items.len();
+            let item = std::iter::from_fn(|| items.pop_front()).find(&wanted);
+            self.len -= before - items.len();
+            if items.is_empty() {
+                self.waiting.remove(&owner);
+            } else {
+                self.order.push_back(owner.clone());
+            }
+            if let Some(item) = item {
+                return Some((owner, item));
+            }
         }
-        Some((owner, item))
+        None
     }
 
     /// Removes an owner's items that are not wanted any more.
@@ -129,9 +144,17 @@ mod tests {
     #[test]
     fn an_owner_that_may_not_have_one_is_passed_over_and_keeps_its_turn() {
         let mut turns = filled(&[('a', 1), ('a', 2), ('b', 1), ('b', 2)]);
-        assert_eq!(turns.pop_of(|owner| *owner != 'a'), Some(('b', 1)));
-        assert_eq!(turns.pop_of(|_| false), None);
+        assert_eq!(turns.pop_of(|owner| *owner != 'a', |_| true), Some(('b', 1)));
+        assert_eq!(turns.pop_of(|_| false, |_| true), None);
         assert_eq!(drained(turns), "a1 b2 a2");
+    }
+
+    #[test]
+    fn items_that_are_not_wanted_are_dropped_and_cost_no_turn() {
+        let mut turns = filled(&[('a', 1), ('a', 2), ('a', 3), ('b', 1), ('c', 1)]);
+        assert_eq!(turns.pop_of(|_| true, |item| *item > 1), Some(('a', 2)));
+        assert_eq!(turns.pop_of(|_| true, |item| *item > 1), Some(('a', 3)));
+        assert_eq!((turns.len(), turns.pop()), (0, None));
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! has the most memory loses its oldest body or reply.
 
 use crate::connections::{Exchange, Handle};
-use crate::party::{Party, within_share};
+use crate::party::Party;
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use unsandbox_protocol::share::{largest_share, within_share};
 use unsandbox_protocol::sync::lock;
 
 /// Pause before the next eviction, if the last one has not freed enough memory.
@@ -85,7 +86,7 @@ impl Budget {
 
     /// The most that a party can have.
     fn share(&self) -> usize {
-        self.0.bytes - self.0.bytes.div_ceil(4)
+        largest_share(self.0.bytes as u64) as usize
     }
 }
 
@@ -154,7 +155,7 @@ impl Reservation {
         let mut used = self.budget.used();
         let mine = used.held(&self.party) + more;
         let Some(free) = self.budget.0.bytes.checked_sub(used.bytes + more) else { return false };
-        if !within_share(mine, free) {
+        if !within_share(mine as u64, free as u64) {
             return false;
         }
         used.bytes += more;

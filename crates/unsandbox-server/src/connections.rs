@@ -2,7 +2,7 @@
 //! The connection limiter. It knows the party and the stage of each open connection. When all places are in use,
 //! it closes a connection of the party that has the most: the least costly one, in the order of [`Stage`].
 
-use crate::party::{Party, Peer, within_share};
+use crate::party::{Party, Peer};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use unsandbox_protocol::share::within_share;
 use unsandbox_protocol::sync::lock;
 
 /// Pause before the next eviction, if the last connection has not closed yet.
@@ -435,7 +436,7 @@ impl Exchange {
         let runs = table.parties.get(&state.party).map_or(0, |members| members.runs);
         let places = limiter.places_len;
         let left = places.saturating_sub(table.runs + 1);
-        if left < places / NEVER_RUNS || !within_share(runs + 1, left) {
+        if left < places / NEVER_RUNS || !within_share(runs as u64 + 1, left as u64) {
             return Err(RunRefused::Share { runs, places });
         }
         table.remove(&state);

@@ -3,10 +3,11 @@
 //! party do not delay the first request of another. It may also leave one permit that no party gets alone.
 
 use crate::party::Party;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::turns::Turns;
 
 #[derive(Clone, Debug)]
 pub(crate) struct FairSemaphore(Arc<Mutex<Queue>>);
@@ -18,8 +19,8 @@ struct Queue {
     each: usize,
     /// The permits of each party that has any.
     held: HashMap<Party, usize>,
-    /// The waiters by party. The first party below its bound gets the next permit.
-    parties: VecDeque<(Party, VecDeque<oneshot::Sender<Permit>>)>,
+    /// The first party below its bound gets the next permit.
+    waiters: Turns<Party, oneshot::Sender<Permit>>,
 }
 
 /// A permit. When it is dropped, the next in the queue gets it.
@@ -40,22 +41,19 @@ impl FairSemaphore {
     }
 
     fn bounded(free: usize, each: usize) -> FairSemaphore {
-        let (held, parties) = (HashMap::new(), VecDeque::new());
-        FairSemaphore(Arc::new(Mutex::new(Queue { free, each, held, parties })))
+        let (held, waiters) = (HashMap::new(), Turns::default());
+        FairSemaphore(Arc::new(Mutex::new(Queue { free, each, held, waiters })))
     }
 
     pub(crate) async fn acquire(&self, party: Party) -> Permit {
         let receiver = {
             let mut queue = lock(&self.0);
-            if queue.free > 0 && queue.may_have_more(&party) {
+            if queue.free > 0 && Queue::may_have_more(&queue.held, queue.each, &party) {
                 queue.take(&party);
                 return Permit { semaphore: self.clone(), party };
             }
             let (sender, receiver) = oneshot::channel();
-            match queue.parties.iter_mut().find(|(waiting, _)| *waiting == party) {
-                Some((_, waiting)) => waiting.push_back(sender),
-                None => queue.parties.push_back((party, VecDeque::from([sender]))),
-            }
+            queue.waiters.push(&party, sender);
             receiver
         };
         receiver.await.expect("turns go from hand to hand")
@@ -63,8 +61,9 @@ impl FairSemaphore {
 }
 
 impl Queue {
-    fn may_have_more(&self, party: &Party) -> bool {
-        self.held.get(party).is_none_or(|held| *held < self.each)
+    /// Whether a party may have one more permit, as soon as one is free.
+    fn may_have_more(held: &HashMap<Party, usize>, each: usize, party: &Party) -> bool {
+        held.get(party).is_none_or(|held| *held < each)
     }
 
     fn take(&mut self, party: &Party) {
@@ -84,21 +83,9 @@ impl Queue {
 
     /// The next waiter that was not dropped, of the first party that may have more.
     fn next(&mut self) -> Option<(Party, oneshot::Sender<Permit>)> {
-        for _ in 0..self.parties.len() {
-            let (party, mut waiting) = self.parties.pop_front()?;
-            let mut next = None;
-            if self.may_have_more(&party) {
-                next = std::iter::from_fn(|| waiting.pop_front()).find(|next| !next.is_closed());
-            }
-            let found = next.map(|next| (party.clone(), next));
-            if !waiting.is_empty() {
-                self.parties.push_back((party, waiting));
-            }
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
+        let (held, each) = (&self.held, self.each);
+        let may = |party: &Party| Queue::may_have_more(held, each, party);
+        self.waiters.pop_of(may, |waiter| !waiter.is_closed())
     }
 }
 

@@ -42,14 +42,6 @@ impl Party {
     }
 }
 
-/// Whether a party may have `mine` of a resource of which `free` is left after that.
-///
-/// The limit is three times the rest: a party alone may have three quarters, the next one three quarters of the
-/// rest, and so on. Something is always left, and as parties release their parts, the shares become equal.
-pub(crate) fn within_share(mine: usize, free: usize) -> bool {
-    mine <= free.saturating_mul(3)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,18 +53,5 @@ mod tests {
         assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
         assert_eq!(peer("::ffff:10.0.0.1"), peer("10.0.0.1"));
         assert_ne!(peer("10.0.0.1"), peer("10.0.0.2"));
-    }
-
-    #[test]
-    fn each_party_leaves_something_for_the_next() {
-        let mut free: usize = 4096;
-        for share in [3072, 768, 192, 48, 12, 3, 0] {
-            let mut mine = 0;
-            while within_share(mine + 1, free - 1) {
-                (mine, free) = (mine + 1, free - 1);
-            }
-            assert_eq!(mine, share);
-            assert!(free > 0);
-        }
     }
 }

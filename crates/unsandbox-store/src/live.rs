@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::stopping;
 use unsandbox_protocol::cancel::CancelGuard;
+use unsandbox_protocol::share::{largest_share, within_share};
 use unsandbox_protocol::turns::Turns;
 use unsandbox_protocol::{
     CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Owner, Rerun, Status,
@@ -171,7 +172,7 @@ impl Live {
         if self.closed || self.draining {
             return Err(stopping());
         }
-        let most = limits.bytes - limits.bytes.div_ceil(4);
+        let most = largest_share(limits.bytes);
         if bytes > most {
             return Err(Error::argument(format!(
                 "the request has {bytes} bytes in the store; a job may have at most {most}, three quarters of \
@@ -184,9 +185,8 @@ impl Live {
         if share.jobs > limits.jobs_each {
             return Err(queue_full(limits.jobs_each));
         }
-        // An owner has at most three times what stays free, so that it never keeps all others out.
         let free = limits.bytes.checked_sub(self.queued_bytes + bytes);
-        if free.is_none_or(|free| share.bytes > free.saturating_mul(3)) {
+        if !free.is_some_and(|free| within_share(share.bytes, free)) {
             let text = format!(
                 "the {} bytes for the requests of waiting jobs are in use, or this key uses its share of them; retry \
                  after 1 s",
@@ -226,24 +226,21 @@ impl Live {
             return None;
         }
         self.pause_until = None;
-        loop {
-            let (dispatched, dispatched_of) = (self.dispatched, &self.dispatched_of);
-            let has_place = |owner: &Owner| {
-                let has_none = !dispatched_of.contains_key(owner);
-                let most = concurrency + if has_none { DISPATCHED_BEYOND } else { 0 };
-                dispatched < most
-            };
-            let (owner, job_id) = self.waiting.pop_of(has_place)?;
-            let active = self.active.get_mut(&job_id);
-            let Some(active) = active.filter(|it| matches!(it.stage, Stage::Waiting)) else {
-                continue;
-            };
-            active.stage = Stage::Starting;
-            self.dispatched_bytes += active.request_bytes;
-            *self.dispatched_of.entry(owner).or_default() += 1;
-            self.dispatched += 1;
-            return Some(job_id);
-        }
+        let (dispatched, dispatched_of) = (self.dispatched, &self.dispatched_of);
+        let has_place = |owner: &Owner| {
+            let has_none = !dispatched_of.contains_key(owner);
+            dispatched < concurrency + if has_none { DISPATCHED_BEYOND } else { 0 }
+        };
+        let waits = |job_id: &String| {
+            self.active.get(job_id).is_some_and(|it| matches!(it.stage, Stage::Waiting))
+        };
+        let (owner, job_id) = self.waiting.pop_of(has_place, waits)?;
+        let active = self.active.get_mut(&job_id)?;
+        active.stage = Stage::Starting;
+        self.dispatched_bytes += active.request_bytes;
+        *self.dispatched_of.entry(owner).or_default() += 1;
+        self.dispatched += 1;
+        Some(job_id)
     }
 
     /// A job is no longer at the inner backend, or on its way there.
