@@ -10,7 +10,7 @@ use crate::jailer::start::Jailer;
 use crate::jailer::token;
 use crate::jobs::follower::Follower;
 use crate::jobs::store::MemoryStore;
-use crate::jobs::{Jobs, Record, outcome, tell};
+use crate::jobs::{Jobs, Record, tell};
 use crate::measured::Measured;
 use crate::options::EngineOptions;
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{NoSink, past_deadline};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
-    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Owner, Status,
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Owner,
 };
 
 pub struct EngineShared {
@@ -126,7 +126,7 @@ impl EngineShared {
         let mut jobs = self.jobs();
         if let Some(reason) = jobs.accepted(job_id) {
             drop(jobs);
-            return self.end(job_id, Ok(cancelled(reason)));
+            return self.end(job_id, Ok(ExecutionResult::cancelled(reason)));
         }
         let Some(owner) = jobs.active(job_id).map(|record| record.owner.clone()) else { return };
         jobs.queue.push(&owner, job_id.to_string());
@@ -242,7 +242,7 @@ impl EngineShared {
             let owner = record.owner.clone();
             jobs.queue.retain(&owner, |queued| queued != job_id);
             drop(jobs);
-            self.end(job_id, Ok(cancelled(reason)));
+            self.end(job_id, Ok(ExecutionResult::cancelled(reason)));
         }
     }
 
@@ -273,7 +273,7 @@ impl EngineShared {
         let unfinished = self.jobs().unfinished();
         for job_id in unfinished {
             if !self.jobs().cancel_when_accepted(&job_id, CancelReason::Stop) {
-                self.end(&job_id, Ok(cancelled(CancelReason::Stop)));
+                self.end(&job_id, Ok(ExecutionResult::cancelled(CancelReason::Stop)));
             }
         }
     }
@@ -296,11 +296,7 @@ impl EngineShared {
         let Some(mut record) = jobs.remove(job_id) else { return };
         let (result, error) = match result {
             Ok(result) => (result, None),
-            Err(error) => {
-                let mut failed = ExecutionResult::new(Status::Failed);
-                failed.error = Some(error.to_string());
-                (failed, Some(error))
-            }
+            Err(error) => (ExecutionResult::failed(&error), Some(error)),
         };
         let job = record.complete(result, self.link.isolation());
         if !record.kept_elsewhere && (record.listed || self.options.keep_unlisted) {
@@ -320,10 +316,4 @@ impl EngineShared {
         }
         tell::end(&*sink, end);
     }
-}
-
-fn cancelled(reason: CancelReason) -> ExecutionResult {
-    let mut result = ExecutionResult::new(Status::Cancelled);
-    outcome::cancelled(&mut result, reason);
-    result
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an execution gives back: result, job, artifact, and the words for how it ended.
 
+use crate::cancel::CancelReason;
+use crate::error::Error;
 use crate::filename;
 use crate::isolation::Isolation;
 use std::borrow::Cow;
@@ -265,6 +267,20 @@ impl ExecutionResult {
         }
     }
 
+    /// A result without output, of an execution that was cancelled.
+    pub fn cancelled(reason: CancelReason) -> Self {
+        ExecutionResult {
+            exit_code: Some(EXIT_CANCELLED),
+            error: Some(reason.words().to_string()),
+            ..ExecutionResult::new(Status::Cancelled)
+        }
+    }
+
+    /// A result without output, of an execution that failed inside the service.
+    pub fn failed(error: &Error) -> Self {
+        ExecutionResult { error: Some(error.to_string()), ..ExecutionResult::new(Status::Failed) }
+    }
+
     /// Standard output as text; bytes that are not UTF-8 become U+FFFD.
     pub fn stdout_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.stdout)
@@ -302,6 +318,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// The id of a new job, from random bits.
+    pub fn id_of(random: [u8; 16]) -> String {
+        format!("job_{:032x}", u128::from_be_bytes(random))
+    }
+
     /// A job of which only id and status are known.
     pub fn new(job_id: impl Into<String>, status: Status) -> Self {
         Job {

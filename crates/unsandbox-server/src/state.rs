@@ -355,7 +355,7 @@ impl State {
     pub(crate) fn generation_of_key(&self, key: &str) -> Result<Option<u32>, Error> {
         let Some(named) = wire::store_of_key(key) else { return Ok(None) };
         let own = self.idempotency.store();
-        let generation = own.generation_of(named.as_bytes());
+        let generation = own.generation_of(named);
         generation.map(Some).ok_or_else(|| wire::store_changed(named, &own.name()))
     }
 

@@ -14,7 +14,6 @@ use unsandbox_protocol::{Error, wire};
 /// This server's keys are in the memory of its process.
 const KIND: &str = "process:";
 const RANDOM_BYTES: usize = 12;
-const NAME_CHARS: usize = KIND.len() + 2 * (RANDOM_BYTES + size_of::<u32>());
 
 pub(crate) struct Store {
     /// `process:` and random digits, different in each process.
@@ -37,7 +36,7 @@ impl Store {
         getrandom::fill(&mut random)
             .map_err(|cause| Error::internal("no random numbers").with_cause(cause))?;
         let prefix = format!("{KIND}{}", hex(&random));
-        let features = Mutex::new((0, None, features(&name(&prefix, 0), None)));
+        let features = Mutex::new((0, None, features(&wire::store_name(&prefix, 0), None)));
         Ok(Store { prefix, begun: Instant::now(), age, extra: AtomicU32::new(0), features })
     }
 
@@ -56,17 +55,12 @@ impl Store {
     }
 
     pub(crate) fn name(&self) -> String {
-        name(&self.prefix, self.generation())
+        wire::store_name(&self.prefix, self.generation())
     }
 
     /// The generation of a name of this store; `None` for a name of another.
-    pub(crate) fn generation_of(&self, name: &[u8]) -> Option<u32> {
-        let digits = name.strip_prefix(self.prefix.as_bytes())?;
-        // Checked here because parsing would accept a sign.
-        let sane = name.len() == NAME_CHARS && digits.iter().all(u8::is_ascii_hexdigit);
-        let digits = std::str::from_utf8(digits).ok().filter(|_| sane)?;
-        let generation = u32::from_str_radix(digits, 16).ok()?;
-        (generation <= self.generation()).then_some(generation)
+    pub(crate) fn generation_of(&self, name: &str) -> Option<u32> {
+        wire::store_generation(name, &self.prefix, self.generation())
     }
 
     /// The value of the header that lists this server's extensions; `jobs` is the store of the keys of jobs, if that is
@@ -75,15 +69,11 @@ impl Store {
         let generation = self.generation();
         let mut kept = lock(&self.features);
         if (kept.0, kept.1.as_deref()) != (generation, jobs) {
-            let made = features(&name(&self.prefix, generation), jobs);
+            let made = features(&wire::store_name(&self.prefix, generation), jobs);
             *kept = (generation, jobs.map(str::to_string), made);
         }
         kept.2.clone()
     }
-}
-
-fn name(prefix: &str, generation: u32) -> String {
-    format!("{prefix}{generation:08x}")
 }
 
 fn features(name: &str, jobs: Option<&str>) -> HeaderValue {
@@ -99,14 +89,14 @@ mod tests {
     #[test]
     fn a_store_recognises_only_its_own_names() {
         let (store, other) = (Store::new(HOUR).unwrap(), Store::new(HOUR).unwrap());
-        assert_eq!(store.generation_of(store.name().as_bytes()), Some(0));
-        assert_eq!(store.generation_of(other.name().as_bytes()), None);
+        assert_eq!(store.generation_of(&store.name()), Some(0));
+        assert_eq!(store.generation_of(&other.name()), None);
         let longer = format!("{}0", store.name());
         let signed = format!("{}+0000000", store.prefix);
-        let future = name(&store.prefix, 1);
+        let future = wire::store_name(&store.prefix, 1);
         assert_eq!(signed.len(), store.name().len());
         for wrong in ["", "process:", &longer, &signed, &future] {
-            assert_eq!(store.generation_of(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(store.generation_of(wrong), None, "{wrong}");
         }
     }
 
@@ -118,7 +108,7 @@ mod tests {
         store.move_beyond(0);
         assert_eq!(store.generation(), 1);
         assert_ne!((store.name(), store.features(None)), (first.clone(), told));
-        assert_eq!(store.generation_of(first.as_bytes()), Some(0));
+        assert_eq!(store.generation_of(&first), Some(0));
         assert!(store.features(None).to_str().unwrap().contains(&store.name()));
         assert!(Store::new(Duration::from_millis(1)).is_ok_and(|store| {
             std::thread::sleep(Duration::from_millis(3));

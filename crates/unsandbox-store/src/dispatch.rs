@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use unsandbox_protocol::backend::lost;
-use unsandbox_protocol::result::EXIT_CANCELLED;
 use unsandbox_protocol::{
     CallContext, CancelReason, Error, ErrorCode, Event, EventSink, ExecutionResult, Job, Rerun,
     Status, Submission, ValidRequest, wire,
@@ -303,12 +302,8 @@ impl Shared {
 
 /// A job that was cancelled before it ran.
 fn cancelled_job(reason: CancelReason) -> Job {
-    let mut job = Job::new("", Status::Cancelled);
-    let mut result = ExecutionResult::new(Status::Cancelled);
-    result.exit_code = Some(EXIT_CANCELLED);
-    result.error = Some(reason.words().to_string());
-    job.result = Some(Arc::new(result));
-    job
+    let result = Some(Arc::new(ExecutionResult::cancelled(reason)));
+    Job { result, ..Job::new("", Status::Cancelled) }
 }
 
 /// The finished job of an end, with what its submission said.
@@ -317,10 +312,7 @@ fn completed(active: &Active, end: &Result<Job, Error>, now: i64) -> Job {
     let mut result = match end {
         Ok(Job { result: Some(result), .. }) => ExecutionResult::clone(result),
         Ok(Job { status, .. }) => ExecutionResult::new(status.clone()),
-        Err(error) => {
-            let error = Some(error.to_string());
-            ExecutionResult { error, ..ExecutionResult::new(Status::Failed) }
-        }
+        Err(error) => ExecutionResult::failed(error),
     };
     result.job_id = Some(accepted.job_id.clone());
     result.language = result.language.or_else(|| accepted.language.clone());

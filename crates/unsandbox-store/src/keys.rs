@@ -122,20 +122,20 @@ impl Name {
         Ok(Name { random, generation })
     }
 
+    /// The part of the name that stays.
+    fn prefix(&self) -> String {
+        format!("{KIND}{}", self.random)
+    }
+
     /// The generation that a key names; `None` if it names another store, or none.
     pub(crate) fn generation_of(&self, key: &str) -> Option<u32> {
-        let rest = wire::store_of_key(key)?.strip_prefix(KIND)?;
-        let digits = rest.strip_prefix(self.random.as_str())?;
-        // Checked here because parsing would accept a sign.
-        let sane = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let generation = u32::from_str_radix(digits, 16).ok().filter(|_| sane)?;
-        (generation <= self.generation).then_some(generation)
+        wire::store_generation(wire::store_of_key(key)?, &self.prefix(), self.generation)
     }
 }
 
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{KIND}{}{:08x}", self.random, self.generation)
+        f.write_str(&wire::store_name(&self.prefix(), self.generation))
     }
 }
 

@@ -171,5 +171,5 @@ fn new_id() -> Result<String, Error> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes)
         .map_err(|cause| Error::internal("no random bits for a job id").with_cause(cause))?;
-    Ok(format!("job_{:032x}", u128::from_be_bytes(bytes)))
+    Ok(Job::id_of(bytes))
 }

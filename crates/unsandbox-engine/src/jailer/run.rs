@@ -392,9 +392,7 @@ impl Run {
         self.ending.cancelled = self.handle.cancelled();
         if let Some(trouble) = &self.trouble {
             if let Some(reason) = self.ending.cancelled {
-                let mut result = ExecutionResult::new(Status::Cancelled);
-                outcome::cancelled(&mut result, reason);
-                return Ok(result);
+                return Ok(ExecutionResult::cancelled(reason));
             }
             if !self.made_no_program(trouble) {
                 return Err(self.error_of(trouble));

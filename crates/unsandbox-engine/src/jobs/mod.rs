@@ -149,7 +149,7 @@ pub fn new_id() -> Result<String, Error> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::internal(format!("no random bits for a job id: {error}")))?;
-    Ok(format!("job_{:032x}", u128::from_be_bytes(bytes)))
+    Ok(Job::id_of(bytes))
 }
 
 pub fn unknown(job_id: &str) -> Error {

@@ -25,6 +25,21 @@ pub fn store_of_key(key: &str) -> Option<&str> {
     key.split_once('/').map(|(store, _)| store).filter(|store| store.contains(':'))
 }
 
+/// The name of a store: a prefix that stays, and the generation of its keys, which grows as keys are removed.
+pub fn store_name(prefix: &str, generation: u32) -> String {
+    format!("{prefix}{generation:08x}")
+}
+
+/// The generation in a name that [`store_name`] made; `None` for the name of another store, and for a generation after
+/// the newest.
+pub fn store_generation(name: &str, prefix: &str, newest: u32) -> Option<u32> {
+    let digits = name.strip_prefix(prefix)?;
+    // Checked here because parsing would accept a sign.
+    let is_sane = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let generation = u32::from_str_radix(digits, 16).ok().filter(|_| is_sane)?;
+    (generation <= newest).then_some(generation)
+}
+
 /// Whether a key that begins with this name is read as one that names it.
 pub fn is_store_name(name: &str) -> bool {
     let visible = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');

@@ -25,7 +25,7 @@ pub use events::{
 };
 pub use idempotency::{
     IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY_MAX_CHARS, STORE_CHANGED, STORE_NAME_MAX_CHARS,
-    is_store_name, key_in_store, store_changed, store_of_key,
+    is_store_name, key_in_store, store_changed, store_generation, store_name, store_of_key,
 };
 pub use info::{
     KeyLimits, ReadyCheck, decode_health, decode_key_info, decode_languages, encode_alive,
