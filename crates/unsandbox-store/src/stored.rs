@@ -272,12 +272,8 @@ impl Backend for Stored {
         context: &CallContext,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
-        match self.shared.watch(job_id, context, sink.clone()) {
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                self.shared.inner.watch(job_id, context, sink).map_err(|_| error)
-            }
-            watched => watched,
-        }
+        let own = self.shared.watch(job_id, context, sink.clone());
+        self.or_inner(own, |inner| inner.watch(job_id, context, sink))
     }
 
     fn watch_events(
@@ -287,12 +283,8 @@ impl Backend for Stored {
         from: Offsets,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
-        match self.shared.watch_events(job_id, context, from, sink.clone()) {
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                self.shared.inner.watch_events(job_id, context, from, sink).map_err(|_| error)
-            }
-            watched => watched,
-        }
+        let own = self.shared.watch_events(job_id, context, from, sink.clone());
+        self.or_inner(own, |inner| inner.watch_events(job_id, context, from, sink))
     }
 
     fn cancel(
@@ -301,24 +293,14 @@ impl Backend for Stored {
         context: &CallContext,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
-        match self.shared.watch(job_id, context, sink.clone()) {
-            Ok(()) => self.shared.cancel_by_id(job_id, CancelReason::Caller),
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                self.shared.inner.cancel(job_id, context, sink).map_err(|_| error)?;
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        let own = self.shared.watch(job_id, context, sink.clone());
+        let own = own.map(|()| self.shared.cancel_by_id(job_id, CancelReason::Caller));
+        self.or_inner(own, |inner| inner.cancel(job_id, context, sink))
     }
 
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
-        match self.shared.get_job(job_id, context) {
-            // A synchronous run, which the inner backend keeps.
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                self.shared.inner.get_job(job_id, context).map_err(|_| error)
-            }
-            found => found,
-        }
+        let own = self.shared.get_job(job_id, context);
+        self.or_inner(own, |inner| inner.get_job(job_id, context))
     }
 
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
@@ -387,6 +369,21 @@ impl Backend for Stored {
 }
 
 impl Stored {
+    /// What the store says of a job, or the inner backend of one that the store does not know: it keeps the
+    /// synchronous runs.
+    fn or_inner<T>(
+        &self,
+        own: Result<T, Error>,
+        of_inner: impl FnOnce(&dyn Backend) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match own {
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                of_inner(&*self.shared.inner).map_err(|_| error)
+            }
+            own => own,
+        }
+    }
+
     /// Gives the lease back, unless jobs are on disk as run by this process: the next process finds them lost.
     fn leave(&self) {
         let shared = &self.shared;

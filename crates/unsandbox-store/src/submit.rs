@@ -48,7 +48,7 @@ impl Shared {
         job.network_mode = Some(request.network_mode.clone());
         job.created_at = Some(self.unix_seconds());
         let rerun = request.rerun;
-        let body: Arc<[u8]> = wire::encode_execute(&request.into_request()).into_bytes().into();
+        let body = Arc::new(wire::encode_execute(&request.into_request()));
         let request_bytes = body.len() as u64;
         let most = (!self.live().has_queue).then_some(self.options.queue_max);
         let new = NewJob { job, owner: context.owner, rerun, key, request: body, most };
