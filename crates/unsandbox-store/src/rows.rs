@@ -4,8 +4,9 @@
 use crate::keys::{self, Found, NewKey};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::{Arc, OnceLock};
+use unsandbox_protocol::quota::queue_full;
 use unsandbox_protocol::wire::{self, Shape};
-use unsandbox_protocol::{Error, ErrorCode, Job, Owner, Rerun, Status};
+use unsandbox_protocol::{Error, Job, Owner, Rerun, Status};
 
 /// What a result counts for beside its bytes.
 const RESULT_OVERHEAD_BYTES: usize = 1024;
@@ -89,13 +90,6 @@ pub(crate) fn insert(db: &Connection, new: &NewJob) -> rusqlite::Result<Inserted
     let mut statement = db.prepare_cached("INSERT INTO requests (seq, body) VALUES (?1, ?2)")?;
     statement.execute(params![seq, request.as_bytes()])?;
     Ok(Inserted::New { seq })
-}
-
-/// The refusal of a job whose owner has as many in the queue as it may.
-pub(crate) fn queue_full(most: usize) -> Error {
-    let text =
-        format!("{most} jobs of this key wait for their turn, which is the limit; retry after 1 s");
-    Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1_000)
 }
 
 fn waiting_of(db: &Connection, owner: &Owner) -> rusqlite::Result<usize> {

@@ -334,7 +334,7 @@ impl Backend for Stored {
         let shared = &self.shared;
         let (waiting, is_full) = {
             let live = shared.live();
-            (live.waiting_len() as u64, live.is_full(shared.limits()))
+            (live.waiting_len() as u64, shared.is_full(&live))
         };
         let mut gauges = shared.inner.gauges();
         let waits = shared.waits.times();

@@ -50,9 +50,16 @@ impl Shared {
         let rerun = request.rerun;
         let body = Arc::new(wire::encode_execute(&request.into_request()));
         let request_bytes = body.len() as u64;
-        let most = (!self.live().has_queue).then_some(self.options.queue_max);
+        let quota = self.options.quotas.quota(&context.owner);
+        // One at least: here nobody knows whether it would start at once.
+        let most = quota.queue.unwrap_or(self.options.queue_max).max(1);
+        let most = (!self.live().has_queue).then_some(most);
         let new = NewJob { job, owner: context.owner, rerun, key, request: body, most };
-        let reserved = self.live().reserve(&new.owner, request_bytes, self.limits());
+        let reserved = {
+            let mut live = self.live();
+            let limits = self.limits(&new.owner, &live);
+            live.reserve(&new.owner, request_bytes, limits)
+        };
         if let Err(full) = reserved {
             return self.repeated(&new, sink, full);
         }
