@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{
     Capabilities, Health, KeyInfo, LanguageInfo, cancelled, past_deadline, result_in,
 };
-use unsandbox_protocol::gauges::Gauges;
+use unsandbox_protocol::gauges::{Gauges, OwnerGauges};
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::quota::{KeptFree, queue_full};
 use unsandbox_protocol::sync::lock;
@@ -450,6 +450,15 @@ impl Backend for Engine {
         };
         let is_full = waiting >= self.shared.options.queue_max.saturating_add(free);
         self.shared.measured.gauges(waiting, is_full, running)
+    }
+
+    fn gauges_of(&self, owner: &Owner) -> Result<OwnerGauges, Error> {
+        let jobs = self.shared.jobs();
+        let mut gauges = OwnerGauges::default();
+        gauges.running = jobs.running.of(owner) as u64;
+        gauges.waiting = (jobs.queue.len_of(owner) + jobs.accepting.of(owner)) as u64;
+        (gauges.kept_jobs, gauges.kept_bytes) = jobs.finished.kept_of(owner);
+        Ok(gauges)
     }
 
     /// Runs no code of users.

@@ -287,6 +287,11 @@ impl Live {
         self.queued.values().map(|share| share.jobs).sum()
     }
 
+    /// Jobs of one owner that wait here, or are being accepted.
+    pub(crate) fn waiting_of(&self, owner: &Owner) -> usize {
+        self.queued.get(owner).map_or(0, |share| share.jobs)
+    }
+
     /// Whether hardly any job of a new owner would find room.
     pub(crate) fn is_full(&self, bytes: u64) -> bool {
         bytes.saturating_sub(self.queued_bytes) <= bytes / FULL

@@ -238,6 +238,15 @@ pub(crate) fn unfinished(db: &Connection, owner: &Owner) -> rusqlite::Result<Vec
     statement.query_map([&owner.0], job_of)?.collect()
 }
 
+/// The jobs of an owner that have ended, and the bytes of their results.
+pub(crate) fn kept(db: &Connection, owner: &Owner) -> rusqlite::Result<(u64, u64)> {
+    let mut statement = db.prepare_cached(
+        "SELECT count(*), coalesce(sum(result_bytes), 0) FROM jobs WHERE owner = ?1 AND ended_ms IS NOT NULL",
+    )?;
+    let number = |row: &Row<'_>, at| row.get::<_, i64>(at).map(i64::unsigned_abs);
+    statement.query_row([&owner.0], |row| Ok((number(row, 0)?, number(row, 1)?)))
+}
+
 /// How far the jobs that wait are known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Seen {

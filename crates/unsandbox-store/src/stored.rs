@@ -20,11 +20,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
-use unsandbox_protocol::gauges::{Gauges, QueueGauges};
+use unsandbox_protocol::gauges::{Gauges, OwnerGauges, QueueGauges};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Offsets,
-    Probe, Request, Submission, ValidRequest,
+    Owner, Probe, Request, Submission, ValidRequest,
 };
 
 /// Threads for tasks, such as to give a job to the inner backend, which may prepare it for some milliseconds.
@@ -341,6 +341,16 @@ impl Backend for Stored {
         gauges.queues.push(QueueGauges { name: "store", waiting, is_full, waits });
         gauges.store = Some(shared.writer.gauges());
         gauges
+    }
+
+    fn gauges_of(&self, owner: &Owner) -> Result<OwnerGauges, Error> {
+        let shared = &self.shared;
+        let (jobs, bytes) = shared.database.read("count jobs", |db| rows::kept(db, owner))?;
+        let mut gauges = shared.inner.gauges_of(owner)?;
+        gauges.waiting += shared.live().waiting_of(owner) as u64;
+        gauges.kept_jobs += jobs;
+        gauges.kept_bytes += bytes;
+        Ok(gauges)
     }
 
     fn health(&self, context: &CallContext) -> Result<Health, Error> {
