@@ -55,11 +55,12 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     let server = Server::new(backend.clone(), options).bind(&listen)?;
     let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
     let (args, audited) = (Arc::new(args), audit.clone());
-    serve_keys::watch(args.clone(), ring.clone(), stamps)?;
+    serve_keys::watch(args.clone(), ring.clone(), backend.clone(), stamps)?;
+    let at_reload = backend.clone();
     let on_reload = move || {
         // First: keys may be slow to read, and lines go to the old file meanwhile.
         audited.as_deref().map(open_again);
-        serve_keys::read_again(&args, &ring, "SIGHUP");
+        serve_keys::read_again(&args, &ring, &*at_reload, "SIGHUP");
     };
     let _signals = Watch::start_server(
         on_reload,

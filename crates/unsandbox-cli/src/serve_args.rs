@@ -26,7 +26,7 @@ wait; with 0 one that cannot start at once is refused. weight: how many of them 
 requests_per_minute, burst: its requests, and how many may come at once (as many as in a minute); replies say in
 RateLimit-Limit, -Remaining and -Reset what is left. max_ttl, max_limits = { memory_bytes = N, ... }: as --max-ttl and
 --max-limit; the lower one counts. network_mode: \"zerotrust\" for no network. languages: a list; others are refused
-(403). A key over its rate gets 429 rate_limit_exceeded, over its places 429 concurrency_limit_reached, both with
+(403), which says nothing of what a program starts itself. A key over its rate gets 429 rate_limit_exceeded, over its places 429 concurrency_limit_reached, both with
 Retry-After. GET /usage tells a key what it may have, has and has used. Both files are read again when they change.
 
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use unsandbox::Backend;
 use unsandbox::key_file::{self, KeyFile};
 use unsandbox_server::{KeyPolicies, KeyRing, Keys};
 
@@ -17,21 +18,31 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The keys and their limits as they are now, for a server that runs so many programs at once.
 pub(crate) fn ring(args: &ServeArgs, places: usize) -> Result<KeyRing, Failure> {
-    Ok(KeyRing::new(keys(args, key_file::read)?, policies(args)?, places)?)
+    let policies = policies(args, key_file::read)?;
+    Ok(KeyRing::new(keys(args, key_file::read)?, policies, places)?)
 }
 
-/// Takes the keys and their limits as they are now; on any fault the server keeps those that it has.
-pub(crate) fn read_again(args: &ServeArgs, ring: &KeyRing, why: &str) {
+/// Takes the keys and their limits as they are now. On a fault of the keys the server keeps what it has; on one of the
+/// limits it takes the keys, since one of them may be revoked, with the limits that it has.
+pub(crate) fn read_again(args: &ServeArgs, ring: &KeyRing, backend: &dyn Backend, why: &str) {
     // A pipe was read at the start; a second reading would wait for a writer.
-    let read = keys(args, key_file::read_regular);
-    let read = read.and_then(|keys| Ok((keys, policies(args)?))).map_err(Failure::into_message);
-    let replaced = read.and_then(|(keys, policies)| {
-        let count = keys.len();
-        ring.replace(keys, policies).map(|()| count).map_err(|error| error.to_string())
+    let keys = match keys(args, key_file::read_regular).map_err(Failure::into_message) {
+        Ok(keys) => keys,
+        Err(error) => return log::error!("{why}: the keys stay as they were: {error}"),
+    };
+    let policies = policies(args, key_file::read_regular).map_err(Failure::into_message);
+    let policies = policies.inspect_err(|error| {
+        log::error!("{why}: the limits of keys stay as they were: {error}");
     });
-    match replaced {
-        Ok(0) => log::info!("{why}: this server has no keys to read again"),
-        Ok(count) => log::info!("{why}: {count} keys are accepted from now on"),
+    let count = keys.len();
+    match ring.replace(keys, policies.ok()) {
+        Ok(()) if count == 0 && args.key_limits.is_none() => {
+            log::info!("{why}: this server has no keys to read again");
+        }
+        Ok(()) => {
+            backend.quotas_changed();
+            log::info!("{why}: {count} keys are accepted from now on");
+        }
         Err(error) => log::error!("{why}: the keys stay as they were: {error}"),
     }
 }
@@ -40,6 +51,7 @@ pub(crate) fn read_again(args: &ServeArgs, ring: &KeyRing, why: &str) {
 pub(crate) fn watch(
     args: Arc<ServeArgs>,
     ring: Arc<KeyRing>,
+    backend: Arc<dyn Backend>,
     mut read: Stamps,
 ) -> Result<(), Failure> {
     if read.iter().all(Option::is_none) {
@@ -52,7 +64,8 @@ pub(crate) fn watch(
             let now = stamps(&args);
             // A file that is being written is read when it has stayed the same for a while.
             if now != read && now == last {
-                read_again(&args, &ring, "the keys file or the key limits file has changed");
+                let why = "the keys file or the key limits file has changed";
+                read_again(&args, &ring, &*backend, why);
                 read = now;
             }
             last = now;
@@ -63,25 +76,29 @@ pub(crate) fn watch(
     started.map_err(|error| Failure::failed(format!("no thread to watch the keys file: {error}")))
 }
 
-/// By which a changed file is recognised: its device, inode, size and time.
+/// By which a changed file is recognised: its device, inode and size, and the time of its last change, also of its mode.
 type Stamp = (u64, u64, u64, i64, i64);
 pub(crate) type Stamps = [Option<Stamp>; 2];
 
 /// Of each file that is a regular one.
 pub(crate) fn stamps(args: &ServeArgs) -> Stamps {
-    let stamp = |it: &Metadata| (it.dev(), it.ino(), it.size(), it.mtime(), it.mtime_nsec());
+    let stamp = |it: &Metadata| (it.dev(), it.ino(), it.size(), it.ctime(), it.ctime_nsec());
     [&args.keys, &args.key_limits].map(|path| {
         let metadata = std::fs::metadata(path.as_ref()?).ok()?;
         Some(&metadata).filter(|it| it.is_file()).map(stamp)
     })
 }
 
-fn policies(args: &ServeArgs) -> Result<KeyPolicies, Failure> {
+fn policies(
+    args: &ServeArgs,
+    read: impl Fn(&Path) -> io::Result<KeyFile>,
+) -> Result<KeyPolicies, Failure> {
     let Some(path) = &args.key_limits else { return Ok(KeyPolicies::default()) };
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    // It has no secret, so that others may read it.
+    let file = read(path).map_err(|error| {
         Failure::failed(format!("cannot read the key limits file {}: {error}", path.display()))
     })?;
-    Ok(KeyPolicies::from_toml(&text)?)
+    Ok(KeyPolicies::from_toml(file.text.expose())?)
 }
 
 fn keys(args: &ServeArgs, read: impl Fn(&Path) -> io::Result<KeyFile>) -> Result<Keys, Failure> {

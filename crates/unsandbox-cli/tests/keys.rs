@@ -94,9 +94,10 @@ fn keys_and_limits_are_read_again_when_their_files_change() {
     // A fault changes nothing.
     std::fs::write(&limits, "[key.alice]\nlanguages = 3\n").unwrap();
     let bob = new_key(&file, "bob");
-    assert!(!served.takes(&bob));
-    std::fs::write(&limits, "").unwrap();
-    wait_for("the new key is taken", || served.takes(&bob));
+    wait_for("the keys are taken without the limits", || served.takes(&bob));
+    assert_eq!(served.run(&alice, "echo hi").out, "hi\n", "with the limits that were there");
+    std::fs::write(&limits, "[default]\n").unwrap();
+    wait_for("the limits are read", || served.run(&bob, "echo hi").out == "hi\n");
     assert_eq!(served.run(&alice, "echo hi").out, "hi\n");
     let text = std::fs::read_to_string(&file).unwrap();
     let left: Vec<&str> = text.lines().filter(|line| !line.ends_with(",alice")).collect();
@@ -112,7 +113,7 @@ fn a_server_does_not_start_with_limits_that_it_cannot_keep() {
     new_key(&file, "alice");
     for (text, expected) in [
         ("[key.alice]\nreserved = 2\n", "2 places are reserved for keys, and this server runs 2"),
-        ("[default]\nconcurrency = 0\n", "concurrency in [default] of the key limits file is 0"),
+        ("[default]\nconcurrency = 0\n", "concurrency in [default] of the key limits file is 0;"),
         ("[default]\nconcurrency 3\n", "is not TOML"),
     ] {
         std::fs::write(&limits, text).unwrap();

@@ -452,6 +452,11 @@ impl Backend for Engine {
         self.shared.measured.gauges(waiting, is_full, running)
     }
 
+    fn quotas_changed(&self) {
+        let failed = self.shared.launch_waiting(&mut self.shared.jobs());
+        self.shared.end_failed(failed);
+    }
+
     fn gauges_of(&self, owner: &Owner) -> Result<OwnerGauges, Error> {
         let jobs = self.shared.jobs();
         let mut gauges = OwnerGauges::default();

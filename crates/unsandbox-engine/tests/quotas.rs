@@ -5,8 +5,8 @@
 mod common;
 
 use common::*;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use unsandbox_engine::{Engine, EngineOptions};
 use unsandbox_protocol::error::CONCURRENCY_LIMIT_REACHED;
 use unsandbox_protocol::quota::{Quota, Quotas};
@@ -16,23 +16,24 @@ use unsandbox_protocol::{
 
 /// Quotas by the name of the owner.
 #[derive(Debug)]
-struct Named(Vec<(&'static str, Quota)>);
+struct Named(Mutex<Vec<(&'static str, Quota)>>);
 
 impl Quotas for Named {
     fn quota(&self, owner: &Owner) -> Quota {
-        let own = self.0.iter().find(|(name, _)| *name == owner.0);
+        let quotas = self.0.lock().unwrap();
+        let own = quotas.iter().find(|(name, _)| *name == owner.0);
         own.map(|(_, quota)| *quota).unwrap_or_default()
     }
 
     fn reservations(&self, each: &mut dyn FnMut(&Owner, usize)) {
-        for (name, quota) in self.0.iter().filter(|(_, quota)| quota.reserved > 0) {
+        for (name, quota) in self.0.lock().unwrap().iter().filter(|(_, quota)| quota.reserved > 0) {
             each(&Owner(name.to_string()), quota.reserved);
         }
     }
 }
 
 fn engine_with(concurrency: usize, quotas: &[(&'static str, Quota)]) -> Engine {
-    let quotas = Arc::new(Named(quotas.to_vec()));
+    let quotas = Arc::new(Named(Mutex::new(quotas.to_vec())));
     Engine::new(EngineOptions { concurrency, quotas, ..EngineOptions::default() }).unwrap()
 }
 
@@ -78,7 +79,7 @@ fn without_a_queue_an_owner_is_refused_while_all_its_programs_run() {
     let (_, running) = sleeps(&engine, "a");
     await_output(&running);
     let full = submit(&engine, "a", "true").unwrap_err();
-    assert!(full.message().contains("none may wait"), "{full}");
+    assert!(full.message().contains("none of its programs may wait"), "{full}");
     let (_, other) = submit(&engine, "b", "echo other").unwrap();
     assert_eq!(await_end(&other).stdout, b"other\n");
 }
@@ -95,4 +96,22 @@ fn a_reserved_place_is_free_for_its_owner_while_another_floods() {
         assert_eq!(await_end(&mine).stdout, b"mine\n");
     }
     assert_eq!(status(&engine, "a", &second), Status::Pending);
+}
+
+#[test]
+fn what_waits_starts_when_its_quota_is_raised() {
+    let quotas = Arc::new(Named(Mutex::new(vec![(
+        "a",
+        Quota { concurrency: Some(1), ..Quota::default() },
+    )])));
+    let options =
+        EngineOptions { concurrency: 3, quotas: quotas.clone(), ..EngineOptions::default() };
+    let engine = Engine::new(options).unwrap();
+    let (_, running) = sleeps(&engine, "a");
+    await_output(&running);
+    let (second, waiting) = submit(&engine, "a", "echo second").unwrap();
+    assert_eq!(status(&engine, "a", &second), Status::Pending);
+    quotas.0.lock().unwrap().clear();
+    engine.quotas_changed();
+    assert_eq!(await_end(&waiting).stdout, b"second\n");
 }

@@ -221,6 +221,9 @@ pub trait Backend: Send + Sync + fmt::Debug {
         Ok(OwnerGauges::default())
     }
 
+    /// The quotas of owners have changed: what waits may start now.
+    fn quotas_changed(&self) {}
+
     /// Starts no job that waits here, and returns when none runs; `now` cancels those that run. A backend whose jobs
     /// outlive the process leaves the waiting ones to a later one. For others there is nothing to do.
     fn drain(&self, _now: &CancelToken) {}

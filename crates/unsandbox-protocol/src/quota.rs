@@ -38,7 +38,7 @@ impl Quota {
 /// The refusal of a submission whose owner has as many in the queue as it may.
 pub fn queue_full(most: usize) -> Error {
     let text = match most {
-        0 => "as many programs run as this key may run at once, and none may wait; retry after 1 s"
+        0 => "no place is free for this key, and none of its programs may wait; retry after 1 s"
             .to_string(),
         _ => format!("{most} executions wait for their turn, which is the limit; retry after 1 s"),
     };

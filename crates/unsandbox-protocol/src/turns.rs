@@ -8,17 +8,29 @@ use std::hash::Hash;
 /// Items that wait, by their owner. The items of one owner keep their order.
 #[derive(Debug)]
 pub struct Turns<K, T> {
-    waiting: HashMap<K, VecDeque<T>>,
+    waiting: HashMap<K, Line<T>>,
     /// Each owner that has something waiting, the next one first.
     order: VecDeque<K>,
-    /// The first owner, while its turn goes on, and how many items of it are left in that.
-    turn: Option<(K, u32)>,
     len: usize,
+}
+
+/// The items of one owner.
+#[derive(Debug)]
+struct Line<T> {
+    items: VecDeque<T>,
+    /// How many are left in its turn, once that has begun.
+    left: Option<u32>,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Line { items: VecDeque::new(), left: None }
+    }
 }
 
 impl<K, T> Default for Turns<K, T> {
     fn default() -> Self {
-        Turns { waiting: HashMap::new(), order: VecDeque::new(), turn: None, len: 0 }
+        Turns { waiting: HashMap::new(), order: VecDeque::new(), len: 0 }
     }
 }
 
@@ -43,7 +55,7 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
         if !self.waiting.contains_key(owner) {
             self.order.push_back(owner.clone());
         }
-        self.waiting.entry(owner.clone()).or_default()
+        &mut self.waiting.entry(owner.clone()).or_default().items
     }
 
     /// Takes the first item of the owner whose turn it is.
@@ -66,18 +78,17 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
                 continue;
             }
             let owner = self.order.remove(at)?;
-            let items = self.waiting.get_mut(&owner)?;
-            let before = items.len();
-            let item = std::iter::from_fn(|| items.pop_front()).find(&wanted);
-            self.len -= before - items.len();
-            let is_empty = items.is_empty();
-            let goes_on = item.is_some() && self.is_in_turn(&owner, &weight);
-            if is_empty {
-                self.waiting.remove(&owner);
-            } else if goes_on {
-                self.order.push_front(owner.clone());
-            } else {
-                self.order.push_back(owner.clone());
+            let line = self.waiting.get_mut(&owner)?;
+            let before = line.items.len();
+            let item = std::iter::from_fn(|| line.items.pop_front()).find(&wanted);
+            self.len -= before - line.items.len();
+            // The turn of an owner that is passed over goes on when it may have more.
+            let left = line.left.unwrap_or_else(|| weight(&owner)).saturating_sub(1);
+            line.left = Some(left).filter(|left| *left > 0);
+            match (line.items.is_empty(), line.left) {
+                (true, _) => _ = self.waiting.remove(&owner),
+                (false, Some(_)) => self.order.push_front(owner.clone()),
+                (false, None) => self.order.push_back(owner.clone()),
             }
             if let Some(item) = item {
                 return Some((owner, item));
@@ -86,25 +97,13 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
         None
     }
 
-    /// Counts an item of an owner; whether its turn goes on after that.
-    fn is_in_turn(&mut self, owner: &K, weight: impl Fn(&K) -> u32) -> bool {
-        let left = match self.turn.take() {
-            Some((first, left)) if first == *owner => left,
-            _ => weight(owner).max(1),
-        };
-        if left > 1 {
-            self.turn = Some((owner.clone(), left - 1));
-        }
-        left > 1
-    }
-
     /// Removes an owner's items that are not wanted any more.
     pub fn retain(&mut self, owner: &K, wanted: impl FnMut(&T) -> bool) {
-        let Some(items) = self.waiting.get_mut(owner) else { return };
-        let before = items.len();
-        items.retain(wanted);
-        self.len -= before - items.len();
-        if items.is_empty() {
+        let Some(line) = self.waiting.get_mut(owner) else { return };
+        let before = line.items.len();
+        line.items.retain(wanted);
+        self.len -= before - line.items.len();
+        if line.items.is_empty() {
             self.waiting.remove(owner);
             self.order.retain(|it| it != owner);
         }
@@ -117,7 +116,7 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
 
     /// The items of one owner.
     pub fn len_of(&self, owner: &K) -> usize {
-        self.waiting.get(owner).map_or(0, VecDeque::len)
+        self.waiting.get(owner).map_or(0, |line| line.items.len())
     }
 
     /// Whether nothing waits.
@@ -178,8 +177,15 @@ mod tests {
         assert_eq!(popped.join(" "), "a1 a2 b1 a3 a4 b2 a5 b3 b4 b5");
         let mut turns = filled(&[('a', 1), ('a', 2), ('b', 1), ('b', 2)]);
         assert_eq!(turns.pop_of(|_| true, |_| true, weight), Some(('a', 1)));
-        let other = turns.pop_of(|owner| *owner == 'b', |_| true, weight);
-        assert_eq!(other, Some(('b', 1)), "the first may not have more now");
+        let other = |turns: &mut Turns<char, u32>| {
+            turns.pop_of(|owner| *owner == 'b', |_| true, weight).unwrap()
+        };
+        assert_eq!((other(&mut turns), other(&mut turns)), (('b', 1), ('b', 2)));
+        turns.push(&'b', 3);
+        turns.push(&'a', 3);
+        // Its turn was not over, and is no new one.
+        let next = std::iter::from_fn(|| turns.pop_of(|_| true, |_| true, weight));
+        assert_eq!(next.map(|(_, item)| item).collect::<Vec<_>>(), [2, 3, 3]);
     }
 
     #[test]

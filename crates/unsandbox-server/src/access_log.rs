@@ -2,8 +2,9 @@
 //! The request log: one line for each request, with its client, its job and its times, and without keys, queries and
 //! bodies.
 
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, template};
 use crate::observe::request_id::RequestId;
+use crate::observe::trace::{RequestTrace, SpanValue, Tracing};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use std::fmt::Write as _;
@@ -47,6 +48,7 @@ struct Notes {
     job_id: Option<String>,
     language: Option<&'static str>,
     run_ms: Option<u64>,
+    trace: Option<RequestTrace>,
 }
 
 /// Who sent a request.
@@ -62,13 +64,14 @@ pub(crate) struct Sender {
 impl Noted {
     pub(crate) fn of_nobody() -> Noted {
         let ids = crate::observe::request_id::RequestIds::new().unwrap();
-        Noted::new(ids.of(&axum::http::HeaderMap::new()), ClientAddress("?".into()))
+        Noted::new(ids.of(&axum::http::HeaderMap::new()), ClientAddress("?".into()), None)
     }
 }
 
 impl Noted {
-    fn new(id: RequestId, client: ClientAddress) -> Noted {
-        let notes = Notes { id, client, key: None, job_id: None, language: None, run_ms: None };
+    fn new(id: RequestId, client: ClientAddress, trace: Option<RequestTrace>) -> Noted {
+        let (key, job_id, language, run_ms) = (None, None, None, None);
+        let notes = Notes { id, client, key, job_id, language, run_ms, trace };
         Noted(Arc::new(Mutex::new(notes)))
     }
 
@@ -87,6 +90,10 @@ impl Noted {
             key: notes.key.clone(),
             client: notes.client.clone(),
         }
+    }
+
+    pub(crate) fn trace(&self) -> Option<RequestTrace> {
+        lock(&self.0).trace.clone()
     }
 
     pub(crate) fn language(&self, name: Option<&'static str>) {
@@ -114,7 +121,9 @@ impl LogLine {
         request: &mut Request<Body>,
         id: RequestId,
         metrics: Arc<Metrics>,
+        tracing: Option<&Tracing>,
     ) -> LogLine {
+        let trace = RequestTrace::of(request.headers(), tracing);
         let client = request.extensions_mut().remove::<ClientAddress>();
         let client = client.unwrap_or_else(|| ClientAddress("?".into()));
         LogLine {
@@ -124,16 +133,45 @@ impl LogLine {
             metrics,
             status: CLIENT_LEFT,
             bytes: 0,
-            noted: Noted::new(id, client),
+            noted: Noted::new(id, client, trace),
         }
+    }
+}
+
+impl LogLine {
+    /// The span of the request, by the conventions of OpenTelemetry for HTTP servers.
+    fn export_span(&self) {
+        let Some(trace) = self.noted.trace() else { return };
+        let route = template(&self.path);
+        let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
+        let method = if known.contains(&self.method) { self.method.as_str() } else { "_OTHER" };
+        let text = |value: &str| SpanValue::Text(value.to_string());
+        let mut attributes = vec![
+            ("http.request.method", text(method)),
+            ("http.route", text(route)),
+            ("http.response.status_code", SpanValue::Number(self.status.into())),
+        ];
+        let notes = lock(&self.noted.0);
+        attributes.push(("client.address", text(notes.client.as_str())));
+        attributes.push(("unsandbox.request_id", text(notes.id.as_str())));
+        let known = [
+            ("unsandbox.key", notes.key.as_deref()),
+            ("unsandbox.job_id", notes.job_id.as_deref()),
+            ("unsandbox.language", notes.language),
+        ];
+        attributes.extend(known.into_iter().filter_map(|(name, it)| Some((name, text(it?)))));
+        drop(notes);
+        let error = (self.status >= 500).then(|| format!("HTTP {}", self.status));
+        trace.export_request(format!("{method} {route}"), attributes, error);
     }
 }
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        let LogLine { method, path, status, bytes, .. } = self;
+        let LogLine { method, path, status, bytes, .. } = &*self;
         let took = self.started.elapsed();
         self.metrics.request(method.as_str(), path, *status, took);
+        self.export_span();
         let (path, ms) = (printable(path), took.as_millis());
         let notes = lock(&self.noted.0);
         let (key, client) = (notes.key.as_deref(), notes.client.as_str());
@@ -162,7 +200,8 @@ impl Drop for LogLine {
             client = client,
             job_id = notes.job_id.as_deref(),
             language = notes.language,
-            run_ms = notes.run_ms;
+            run_ms = notes.run_ms,
+            trace_id = notes.trace.as_ref().map(RequestTrace::trace_id).as_deref();
             "{line}"
         );
     }

@@ -6,6 +6,7 @@ use crate::access_log::{LogLine, Noted};
 use crate::body;
 use crate::budget::Reservation;
 use crate::connections::{Exchange, Stage};
+use crate::key_policy::KeyPolicy;
 use crate::keys::{Caller, Found, Keys};
 use crate::observe::request_id::REQUEST_ID_NAME;
 use crate::party::Party;
@@ -40,6 +41,8 @@ pub(crate) enum Via {
 #[derive(Clone)]
 pub(crate) struct Admitted {
     pub caller: Caller,
+    /// What the key may do, as it was when the request came.
+    pub policy: Arc<KeyPolicy>,
     pub exchange: Exchange,
     pub body: Bytes,
     /// The memory of the body.
@@ -60,7 +63,8 @@ pub(crate) async fn admit(
     let exchange = request.extensions_mut().remove::<Exchange>().expect("set by the connection");
     let id = state.request_ids.of(request.headers());
     let metrics = state.observer.metrics.clone();
-    let mut line = LogLine::begin(&mut request, id.clone(), metrics.clone());
+    let mut line =
+        LogLine::begin(&mut request, id.clone(), metrics.clone(), state.tracing.as_ref());
     let noted = line.noted.clone();
     let mut counted = None;
     let mut response = match read_request(&state, request, &exchange, noted, &mut counted).await {
@@ -97,10 +101,12 @@ async fn read_request(
     // Before the body is read, where the key is known to be its sender's.
     let owner = match &checked {
         Ok(Some(found)) => found.verified_owner().cloned(),
-        Ok(None) if keys.is_empty() && !is_open(parts.uri.path()) => Some(Owner::default()),
+        Ok(None) if keys.is_empty() => Some(Owner::default()),
         _ => None,
     };
-    let over = owner.as_ref().and_then(|owner| state.over_rate(&set, owner, counted));
+    let is_counted = is_counted(parts.uri.path());
+    let over = owner.as_ref().filter(|_| is_counted);
+    let over = over.and_then(|owner| state.over_rate(&set, owner, counted));
     // The connection may still count for the sender of an earlier request.
     let party = match &checked {
         Ok(Some(found)) => found.party(exchange.peer()),
@@ -136,6 +142,7 @@ async fn read_request(
     };
     if owner.is_none()
         && is_found
+        && is_counted
         && let Some(error) = state.over_rate(&set, &caller.owner, counted)
     {
         return Err(error.into());
@@ -143,7 +150,9 @@ async fn read_request(
     noted.key(&caller.label);
     let shape = shape_of(state, &parts.headers);
     let (exchange, memory) = (exchange.clone(), Arc::new(memory));
-    parts.extensions.insert(Admitted { caller, exchange, body: bytes, memory, shape, noted });
+    let policy = set.policy(&caller.owner).clone();
+    let admitted = Admitted { caller, policy, exchange, body: bytes, memory, shape, noted };
+    parts.extensions.insert(admitted);
     Ok(Request::from_parts(parts, Body::empty()))
 }
 
@@ -197,6 +206,11 @@ fn shape_of(state: &State, headers: &HeaderMap) -> Shape {
 /// Whether a path needs no key.
 fn is_open(path: &str) -> bool {
     matches!(path, "/health" | "/healthz" | "/languages")
+}
+
+/// Whether a request counts for the rate of its key: what watches the server does not.
+fn is_counted(path: &str) -> bool {
+    !is_open(path) && !matches!(path, "/readyz" | "/metrics")
 }
 
 /// Without keys, a web page must not run code here. There are two attacks: a simple request, which carries the

@@ -49,7 +49,7 @@ impl Caps {
             Some(asked) if asked > self.ttl_seconds => {
                 let cap = self.ttl_seconds;
                 return Err(Error::argument(format!(
-                    "ttl is {asked}; this server allows at most {cap} seconds"
+                    "ttl is {asked}; at most {cap} seconds are allowed"
                 )));
             }
             Some(_) => {}
@@ -64,7 +64,7 @@ impl Caps {
             match limits.get(row.name) {
                 Some(asked) if asked > cap => {
                     return Err(Error::argument(format!(
-                        "limits.{} is {asked}; this server allows at most {cap}",
+                        "limits.{} is {asked}; at most {cap} are allowed",
                         row.name
                     )));
                 }

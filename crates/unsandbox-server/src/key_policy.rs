@@ -24,6 +24,8 @@ pub struct KeyPolicy {
     pub quota: Quota,
     /// `None` for any number of requests.
     pub rate: Option<Rate>,
+    /// What `burst` says; without it the burst is the rate of a minute.
+    burst: Option<u32>,
     /// Upper bounds for its requests, beside those of the server.
     pub caps: Caps,
     /// The network that its programs may have at most; `None` for any.
@@ -57,6 +59,11 @@ impl KeyPolicies {
     /// CONFIG, with the table and the entry, for a file that is not TOML, an entry that is not known, or a value outside
     /// its range.
     pub fn from_toml(text: &str) -> Result<KeyPolicies, Error> {
+        if text.trim().is_empty() {
+            return Err(config(
+                "the key limits file is empty, as one that is being written may be; without limits, write [default]",
+            ));
+        }
         let mut file: Table = text.parse().map_err(|error: toml::de::Error| {
             // With the line and a pointer to the place; the file has no secrets.
             config(format!("the key limits file is not TOML: {}", error.to_string().trim()))
@@ -89,7 +96,6 @@ impl KeyPolicy {
         let Value::Table(table) = table else {
             return Err(config(format!("{place} of the key limits file is not a table")));
         };
-        let burst = table.get("burst").cloned();
         for (name, value) in table {
             let entry = Entry { place, name: &name, value: &value };
             match name.as_str() {
@@ -101,8 +107,7 @@ impl KeyPolicy {
                     let per_minute = entry.number(1, RATE_MAX)? as u32;
                     self.rate = Some(Rate { per_minute, burst: per_minute });
                 }
-                // Read after the rate that it belongs to.
-                "burst" => {}
+                "burst" => self.burst = Some(entry.number(1, RATE_MAX)? as u32),
                 "max_ttl" => self.caps.ttl_seconds = entry.number(1, TTL_MAX_SECONDS)?,
                 "max_limits" => self.caps.limits = entry.limits(self.caps.limits)?,
                 "network_mode" => self.network_mode = Some(entry.network_mode()?),
@@ -110,15 +115,14 @@ impl KeyPolicy {
                 _ => return Err(entry.unknown()),
             }
         }
-        if let Some(value) = burst {
-            let entry = Entry { place, name: "burst", value: &value };
-            let burst = entry.number(1, RATE_MAX)? as u32;
-            let Some(rate) = &mut self.rate else {
-                return Err(
-                    entry.wrong("needs requests_per_minute in the same table or in [default]")
-                );
-            };
-            rate.burst = burst;
+        match (&mut self.rate, self.burst) {
+            (Some(rate), Some(burst)) => rate.burst = burst,
+            (None, Some(_)) => {
+                return Err(config(format!(
+                    "burst in {place} of the key limits file needs requests_per_minute in the same table or in [default]"
+                )));
+            }
+            (_, None) => {}
         }
         let Quota { concurrency, reserved, .. } = self.quota;
         if let Some(most) = concurrency.filter(|most| *most < reserved) {
@@ -183,7 +187,10 @@ impl Entry<'_> {
     fn number(&self, least: i64, most: i64) -> Result<i64, Error> {
         match self.value.as_integer() {
             Some(number) if (least..=most).contains(&number) => Ok(number),
-            _ => Err(self.wrong(&format!("is {}; it takes {least} to {most}", self.value))),
+            _ => Err(self.wrong(&format!(
+                "is {}; it takes a whole number from {least} to {most}",
+                self.value
+            ))),
         }
     }
 
@@ -201,7 +208,9 @@ impl Entry<'_> {
 
     fn languages(&self) -> Result<Vec<&'static str>, Error> {
         let names = self.value.as_array().filter(|names| !names.is_empty());
-        let names = names.ok_or_else(|| self.wrong("takes a list of languages, at least one"))?;
+        let names = names.ok_or_else(|| {
+            self.wrong(&format!("is {}; it takes a list of languages, at least one", self.value))
+        })?;
         let named = |name: &Value| {
             let is_named = |language: &&Language| {
                 name.as_str()
@@ -274,7 +283,11 @@ mod tests {
         assert_eq!(alice.languages.as_deref(), Some(["python", "bash"].as_slice()));
         let other = &policies.named["sha256:00"];
         assert_eq!((other.quota, other.rate.unwrap().burst), (default.quota, 6));
-        assert_eq!(read("").unwrap(), KeyPolicies::default());
+        assert_eq!(read("[default]").unwrap(), KeyPolicies::default());
+        let file =
+            "[default]\nrequests_per_minute = 60\nburst = 5\n[key.a]\nrequests_per_minute = 600\n";
+        let rate = Rate { per_minute: 600, burst: 5 };
+        assert_eq!(read(file).unwrap().named["a"].rate, Some(rate), "the burst is the default's");
     }
 
     #[test]
@@ -282,7 +295,7 @@ mod tests {
         for (text, expected) in [
             (
                 "[default]\nconcurrency = 0",
-                "concurrency in [default] of the key limits file is 0; it takes 1 to",
+                "concurrency in [default] of the key limits file is 0; it takes a whole number from 1 to",
             ),
             (
                 "[key.a]\nconcurency = 1",
@@ -297,12 +310,13 @@ mod tests {
             ("[default]\nnetwork_mode = \"open\"", "is \"open\"; it takes \"zerotrust\""),
             ("[default]\nmax_limits = { memory = 1 }", "has \"memory\"; there are"),
             ("[default]\nmax_limits = { memory_bytes = 1 }", "memory_bytes"),
-            ("[default]\nmax_ttl = 901", "is 901; it takes 1 to 900"),
-            ("[default]\nweight = \"3\"", "is \"3\"; it takes 1 to 1000"),
+            ("[default]\nmax_ttl = 901", "is 901; it takes a whole number from 1 to 900"),
+            ("[default]\nweight = \"3\"", "is \"3\"; it takes a whole number from 1 to 1000"),
             ("[default]\nconcurrency = 1\nreserved = 2", "more than its concurrency of 1"),
             ("[defaults]", "has \"defaults\"; it takes [default] and [key.NAME] only"),
             ("key = 1", "is not a table"),
             ("x = [", "is not TOML"),
+            ("\n", "is empty"),
         ] {
             let error = read(text).unwrap_err();
             assert_eq!(error.code(), ErrorCode::Config);

@@ -4,12 +4,17 @@
 use crate::party::{Party, Peer};
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::auth::{self, Secret, Signed};
 use unsandbox_protocol::{Error, ErrorCode, Owner};
 
+/// The longest key of a request that is looked up: each is compared with all accounts, or hashed.
+const KEY_MAX_BYTES: usize = 1024;
+/// With which our own secret keys begin.
+const SECRET_PREFIX: &str = "unsb-sk-";
 /// Before the digest of a bearer key.
 const DIGEST: &str = "sha256:";
 const NO_DIGEST: &str = "has sha256: without the 64 hexadecimal digits of a digest";
@@ -42,12 +47,20 @@ enum Proof {
     Digest([u8; 32]),
 }
 
+/// A key as a request brings it, hashed at most once.
+struct Bearer<'a> {
+    text: &'a str,
+    digest: OnceCell<[u8; 32]>,
+}
+
 impl Proof {
-    fn matches(&self, bearer: &str) -> bool {
+    fn matches(&self, bearer: &Bearer<'_>) -> bool {
         match self {
-            Proof::Secret(secret) => secret.matches(bearer),
+            Proof::Secret(secret) => secret.matches(bearer.text),
             // Nobody can choose a key by the digest, so the time of this tells nothing.
-            Proof::Digest(digest) => *digest == <[u8; 32]>::from(Sha256::digest(bearer)),
+            Proof::Digest(digest) => {
+                digest == bearer.digest.get_or_init(|| Sha256::digest(bearer.text).into())
+            }
         }
     }
 }
@@ -88,6 +101,11 @@ impl Keys {
                     None,
                 );
                 continue;
+            }
+            if line.starts_with(SECRET_PREFIX) {
+                let text = "has a comment behind a bearer key; a bearer key stands alone on its line, or as \
+                            sha256:DIGEST,comment";
+                return Err(config(format!("line {} of the keys file {text}", index + 1)));
             }
             let pairs = auth::parse_accounts(line).map_err(|_| {
                 config(format!(
@@ -170,6 +188,12 @@ impl Keys {
         self.accounts.push(Arc::new(Account { public: None, proof, identity, name, caller }));
     }
 
+    /// Whether a text that was meant as a name is the secret of a key.
+    pub(crate) fn has_secret(&self, text: &str) -> bool {
+        let bearer = Bearer { text, digest: OnceCell::new() };
+        text.starts_with(SECRET_PREFIX) || self.accounts.iter().any(|it| it.proof.matches(&bearer))
+    }
+
     /// The owner of each key, its public key or digest, and its comment.
     pub(crate) fn identities(&self) -> impl Iterator<Item = (&Owner, &String, Option<&String>)> {
         self.accounts.iter().map(|it| (&it.caller.owner, &it.identity, it.name.as_ref()))
@@ -178,14 +202,14 @@ impl Keys {
     /// Looks the request's key up by its headers alone, before a body is read; a stale signature is refused
     /// here too.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Found, Error> {
-        let bearer = bearer(headers)?;
+        let bearer = Bearer { text: bearer(headers)?, digest: OnceCell::new() };
         // Old clients send an empty signature if they have none.
         let signature = header(headers, "x-signature")?.filter(|text| !text.is_empty());
         // Every account is compared, so that the time does not reveal which one matched. While a secret is
         // changed, two accounts have the same public key.
         let matches = |account: &&Arc<Account>| match (&account.public, signature) {
-            (Some(public), Some(_)) => Secret::new(public).matches(bearer),
-            (_, None) => account.proof.matches(bearer),
+            (Some(public), Some(_)) => Secret::new(public).matches(bearer.text),
+            (_, None) => account.proof.matches(&bearer),
             (None, Some(_)) => false,
         };
         let accounts: Vec<_> = self.accounts.iter().filter(matches).cloned().collect();
@@ -296,7 +320,13 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
     let value = header(headers, "authorization")?
         .ok_or_else(|| refused("this server needs an API key; send Authorization: Bearer KEY"))?;
     match value.split_once(' ') {
-        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(key.trim()),
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => match key.trim() {
+            key if key.len() <= KEY_MAX_BYTES => Ok(key),
+            key => Err(refused(&format!(
+                "the key has {} bytes; no key has more than {KEY_MAX_BYTES}",
+                key.len()
+            ))),
+        },
         _ => Err(refused("the header Authorization is not of the form Bearer KEY")),
     }
 }
@@ -427,6 +457,10 @@ mod tests {
             assert_eq!(owner(keys, digest).unwrap_err().code(), ErrorCode::Auth);
         }
         assert_eq!(file.identities().next().unwrap().2.unwrap(), "alice");
+        let error = Keys::from_accounts("unsb-sk-1,alice\n").unwrap_err();
+        assert!(error.message().contains("stands alone on its line"), "{error}");
+        let long = owner(&upper, &"x".repeat(1025)).unwrap_err();
+        assert!(long.message().contains("1025 bytes"), "{long}");
         let (short, sign) = (&digest[1..], format!("+{}", &digest[1..]));
         for wrong in ["", short, &sign, &"é".repeat(32)] {
             let error = Keys::from_accounts(&format!("other\nsha256:{wrong},x\n")).unwrap_err();

@@ -41,5 +41,6 @@ pub use key_ring::KeyRing;
 pub use keys::Keys;
 pub use listen::Listen;
 pub use observe::audit::AuditLog;
+pub use observe::trace::{Span, SpanSink, SpanValue, Tracing};
 pub use serve::{Bound, Server};
 pub use state::ServerOptions;

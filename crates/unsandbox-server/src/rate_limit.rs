@@ -41,7 +41,12 @@ impl RateLimiter {
         let mut buckets = lock(&self.0);
         let each = MINUTE / rate.per_minute;
         let whole = each * rate.burst;
-        let full_at = buckets.full_at.get(owner).copied().unwrap_or(now).max(now);
+        let known = buckets.full_at.get(owner).copied().unwrap_or(now).max(now);
+        // A rate that was raised meanwhile keeps no debt of the old one.
+        let full_at = known.min(now + whole);
+        if full_at < known {
+            buckets.keep(owner, full_at, now);
+        }
         let after = full_at + each;
         let full_in = after.duration_since(now);
         if let Some(over) = full_in.checked_sub(whole).filter(|over| !over.is_zero()) {
@@ -124,6 +129,19 @@ mod tests {
         assert_eq!(at(&b, 400), Ok(2), "each key has its own");
         assert_eq!((at(&a, 1_000), at(&a, 1_000)), (Ok(0), Err(1_001)));
         assert_eq!(at(&a, 60_000), Ok(2), "never more than the burst");
+    }
+
+    #[test]
+    fn a_rate_that_is_raised_keeps_no_debt_of_the_old_one() {
+        let (limiter, start, owner) = (RateLimiter::default(), Instant::now(), Owner("a".into()));
+        let (low, high) = (Rate { per_minute: 1, burst: 20 }, Rate { per_minute: 600, burst: 100 });
+        for _ in 0..20 {
+            assert!(limiter.count(&owner, low, start).refusal().is_none());
+        }
+        let refused = limiter.count(&owner, high, start).refusal().unwrap();
+        assert!(refused.retry_after_ms().unwrap() < 1_000, "{refused}");
+        let later = start + Duration::from_millis(100);
+        assert!(limiter.count(&owner, high, later).refusal().is_none());
     }
 
     #[test]

@@ -101,7 +101,7 @@ async fn run_async(state: Shared, admitted: Admitted, parts: Parts) -> Reply {
 /// All four submissions.
 async fn take(
     axum::extract::State(state): Shared,
-    Extension(admission::Admitted { caller, exchange, body, memory, shape, noted }): Admitted,
+    Extension(admission::Admitted { caller, policy, exchange, body, memory, shape, noted }): Admitted,
     parts: Parts,
     family: Family,
     asynchronous: bool,
@@ -119,7 +119,7 @@ async fn take(
         return Err(stopping().into());
     }
     let owner = caller.owner;
-    let (caps, policy) = (state.caps, state.keys.now().policy(&owner).clone());
+    let caps = state.caps;
     let observer = state.observer.clone();
     let (request, memory, listed, print, facts, warnings) = state
         .workers

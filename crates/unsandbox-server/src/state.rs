@@ -14,6 +14,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::ready::Readiness;
 use crate::observe::request_id::RequestIds;
 use crate::observe::submission::Observer;
+use crate::observe::trace::Tracing;
 use crate::pace::Pace;
 use crate::party::Party;
 use crate::rate_limit::{Counted, RateLimiter};
@@ -88,6 +89,8 @@ pub struct ServerOptions {
     pub isolation: IsolationPolicy,
     /// Where a line about each submission is written when it ends.
     pub audit: Option<Arc<AuditLog>>,
+    /// Where the spans of requests and runs go.
+    pub tracing: Option<Tracing>,
     /// An address of its own that serves the metrics, and nothing else, without a key.
     pub metrics_listen: Option<Listen>,
 }
@@ -116,6 +119,7 @@ impl Default for ServerOptions {
             connections: 4096,
             isolation: IsolationPolicy::Auto,
             audit: None,
+            tracing: None,
             metrics_listen: None,
         }
     }
@@ -182,6 +186,7 @@ pub(crate) struct State {
     pub limiter: Arc<Limiter>,
     pub observer: Arc<Observer>,
     pub request_ids: RequestIds,
+    pub tracing: Option<Tracing>,
     /// Requests need a key, except for a few paths.
     pub needs_keys: bool,
     isolation: IsolationPolicy,
@@ -214,6 +219,7 @@ impl State {
             limiter,
             observer: Arc::new(Observer::new(metrics, options.audit.clone())),
             request_ids: RequestIds::new()?,
+            tracing: options.tracing.clone(),
             needs_keys: !options.keys.is_empty(),
             isolation: options.isolation,
             readiness: Readiness::default(),

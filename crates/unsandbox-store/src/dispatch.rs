@@ -44,9 +44,12 @@ impl Shared {
         let Some(active) = live.active.get_mut(job_id) else { return };
         let (owner, bytes, cancelled) =
             (active.owner.clone(), active.request_bytes, active.cancelled);
+        if let Ok(true) = outcome {
+            active.stage = Stage::Dispatched;
+        }
+        live.has_started(&owner);
         match outcome {
             Ok(true) => {
-                active.stage = Stage::Dispatched;
                 live.release(&owner, bytes);
                 drop(live);
                 if let Some(reason) = cancelled {

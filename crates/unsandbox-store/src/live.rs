@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::stopping;
 use unsandbox_protocol::cancel::CancelGuard;
-use unsandbox_protocol::quota::{Quotas, queue_full};
+use unsandbox_protocol::quota::{KeptFree, Quotas, queue_full};
 use unsandbox_protocol::share::{largest_share, within_share};
 use unsandbox_protocol::turns::Turns;
 use unsandbox_protocol::{
@@ -122,6 +122,8 @@ pub(crate) struct Elsewhere {
 #[derive(Clone, Copy, Default, Debug)]
 struct Share {
     jobs: usize,
+    /// Of those, the ones whose start is being written: they have a place already.
+    starting: usize,
     bytes: u64,
 }
 
@@ -185,7 +187,7 @@ impl Live {
         let mut share = self.queued.get(owner).copied().unwrap_or_default();
         share.jobs += 1;
         share.bytes += bytes;
-        if share.jobs > limits.waiting_each.saturating_add(limits.places) {
+        if share.jobs - share.starting > limits.waiting_each.saturating_add(limits.places) {
             return Err(queue_full(limits.waiting_each));
         }
         let free = limits.bytes.checked_sub(self.queued_bytes + bytes);
@@ -220,9 +222,8 @@ impl Live {
         }
     }
 
-    /// The next job to start, if the inner backend may have one more: as many as it runs at once, and for each owner one, or
-    /// as many as it has places reserved, so that they are there when its turn comes. An owner has no more there than it may
-    /// run at once.
+    /// The next job to start, if the inner backend may have one more: as many as it runs at once, without the places that
+    /// others have reserved; all that its owner has reserved; and one for each owner that has none there.
     pub(crate) fn next(
         &mut self,
         concurrency: usize,
@@ -236,11 +237,13 @@ impl Live {
         }
         self.pause_until = None;
         let (dispatched, dispatched_of) = (self.dispatched, &self.dispatched_of);
+        let count = |owner: &Owner| dispatched_of.get(owner).copied().unwrap_or(0);
+        let kept = KeptFree::now(quotas, count);
         let has_place = |owner: &Owner| {
-            let (quota, mine) =
-                (quotas.quota(owner), dispatched_of.get(owner).copied().unwrap_or(0));
-            let beyond = if mine < quota.reserved.max(1) { DISPATCHED_BEYOND } else { 0 };
-            quota.concurrency.is_none_or(|most| mine < most) && dispatched < concurrency + beyond
+            let (quota, mine) = (quotas.quota(owner), count(owner));
+            let is_free = mine < quota.reserved || dispatched + kept.from(owner) < concurrency;
+            let is_first = mine == 0 && dispatched < concurrency + DISPATCHED_BEYOND;
+            quota.concurrency.is_none_or(|most| mine < most) && (is_free || is_first)
         };
         let waits = |job_id: &String| {
             self.active.get(job_id).is_some_and(|it| matches!(it.stage, Stage::Waiting))
@@ -250,9 +253,19 @@ impl Live {
         let active = self.active.get_mut(&job_id)?;
         active.stage = Stage::Starting;
         self.dispatched_bytes += active.request_bytes;
+        if let Some(share) = self.queued.get_mut(&owner) {
+            share.starting += 1;
+        }
         *self.dispatched_of.entry(owner).or_default() += 1;
         self.dispatched += 1;
         Some(job_id)
+    }
+
+    /// The start of a job is on disk, or could not be written.
+    pub(crate) fn has_started(&mut self, owner: &Owner) {
+        if let Some(share) = self.queued.get_mut(owner) {
+            share.starting = share.starting.saturating_sub(1);
+        }
     }
 
     /// A job is no longer at the inner backend, or on its way there.
@@ -398,13 +411,20 @@ mod tests {
         for by in ["a", "b", "c"] {
             (0..4).for_each(|index| wait(&mut live, by, &format!("{by}{index}")));
         }
-        let all: Vec<String> = std::iter::from_fn(|| live.next(4, &Some, Instant::now())).collect();
-        assert_eq!(all, ["a0", "b0", "c0", "c1", "b1"], "c has two in a turn, b two of its own");
+        let next = |live: &mut Live| -> Vec<String> {
+            std::iter::from_fn(|| live.next(4, &Some, Instant::now())).collect()
+        };
+        assert_eq!(
+            next(&mut live),
+            ["a0", "b0", "c0", "b1"],
+            "b has two of its own, whatever c would take"
+        );
+        ["c", "b"].iter().for_each(|name| live.undispatch(&owner(name), 1));
+        assert_eq!(next(&mut live), ["c1", "b2"], "the last place is kept for b");
         live.undispatch(&owner("c"), 1);
-        live.undispatch(&owner("c"), 1);
-        live.undispatch(&owner("b"), 1);
-        let all: Vec<String> = std::iter::from_fn(|| live.next(4, &Some, Instant::now())).collect();
-        assert_eq!(all, ["a1", "c2", "b2"], "a has two there, and may not have more");
+        assert_eq!(next(&mut live), ["a1", "c2"], "c has one there whose turn it can be");
+        ["c", "b", "b"].iter().for_each(|name| live.undispatch(&owner(name), 1));
+        assert!(next(&mut live).iter().all(|job_id| !job_id.starts_with('a')), "a has two there");
     }
 
     #[test]

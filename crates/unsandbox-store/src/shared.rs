@@ -16,11 +16,11 @@ use std::fmt;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use unsandbox_protocol::gauges::Stopwatch;
+use unsandbox_protocol::gauges::{OwnerGauges, Stopwatch};
 use unsandbox_protocol::limits::{
     QUEUE_MAX, QUEUE_MAX_BYTES, STORE_RETENTION, STORE_RETENTION_MAX_BYTES,
 };
-use unsandbox_protocol::quota::{NoQuotas, Quotas};
+use unsandbox_protocol::quota::{KeptFree, NoQuotas, Quotas};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Backend, Error, ErrorCode, EventSink, Owner};
 
@@ -144,11 +144,18 @@ impl Shared {
     }
 
     /// The bounds of the queue for one owner. A job that may start at once takes no place of those that wait.
-    pub(crate) fn limits(&self, owner: &Owner, live: &Live) -> QueueLimits {
+    /// `at_inner` is what the inner backend has of the owner, with synchronous runs.
+    pub(crate) fn limits(&self, owner: &Owner, live: &Live, at_inner: OwnerGauges) -> QueueLimits {
         let StoreOptions { concurrency, queue_max, queue_bytes, quotas, .. } = &self.options;
         let quota = quotas.quota(owner);
-        let (mine, all) = live.dispatched(owner);
-        let places = quota.places(mine, concurrency.saturating_sub(all), 0);
+        let (dispatched, all) = live.dispatched(owner);
+        let there = usize::try_from(at_inner.running + at_inner.waiting).unwrap_or(usize::MAX);
+        let mine = dispatched.max(there);
+        // Jobs of others that only wait there take none of its own places.
+        let own = quota.reserved.saturating_sub(mine);
+        let free = concurrency.saturating_sub(all.max(there)).max(own);
+        let kept = KeptFree::now(&**quotas, |owner| live.dispatched(owner).0);
+        let places = quota.places(mine, free, kept.from(owner));
         let waiting_each = quota.queue.unwrap_or(*queue_max);
         QueueLimits { waiting_each, places, bytes: *queue_bytes }
     }

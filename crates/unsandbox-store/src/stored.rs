@@ -343,6 +343,11 @@ impl Backend for Stored {
         gauges
     }
 
+    fn quotas_changed(&self) {
+        self.shared.inner.quotas_changed();
+        self.shared.dispatch();
+    }
+
     fn gauges_of(&self, owner: &Owner) -> Result<OwnerGauges, Error> {
         let shared = &self.shared;
         let (jobs, bytes) = shared.database.read("count jobs", |db| rows::kept(db, owner))?;

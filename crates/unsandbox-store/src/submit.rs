@@ -55,9 +55,10 @@ impl Shared {
         let most = quota.queue.unwrap_or(self.options.queue_max).max(1);
         let most = (!self.live().has_queue).then_some(most);
         let new = NewJob { job, owner: context.owner, rerun, key, request: body, most };
+        let at_inner = self.inner.gauges_of(&new.owner).unwrap_or_default();
         let reserved = {
             let mut live = self.live();
-            let limits = self.limits(&new.owner, &live);
+            let limits = self.limits(&new.owner, &live, at_inner);
             live.reserve(&new.owner, request_bytes, limits)
         };
         if let Err(full) = reserved {

@@ -105,7 +105,7 @@ fn serve(session: &Arc<Session>, stream: TcpStream, slot: Slot, protocol: Serve)
     let Some(places) = session.egress.connection(&session.owner) else {
         let max = session.egress.connections.max();
         let why = format!(
-            "the {max} connections of all runs together are in use, or this key uses its share of them"
+            "the {max} connections of all runs together are in use, or the runs of one key use their share of them"
         );
         session.refuse("a connection", &why);
         return;

@@ -227,7 +227,7 @@ static REASONS: LazyLock<Vec<&'static str>> =
     LazyLock::new(|| openapi::refusals().iter().map(|row| row.wire).collect());
 
 /// The path of the operation that a request is for.
-fn template(path: &str) -> &'static str {
+pub(crate) fn template(path: &str) -> &'static str {
     let matches = |template: &&'static str| {
         let (mut known, mut asked) = (template.split('/'), path.split('/'));
         loop {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What operators see of a server: metrics, audit lines, readiness, and the id that joins a request to its log line.
+//! What operators see of a server: metrics, audit lines, traces, readiness, and the id that joins a request to its log
+//! line.
 
 pub(crate) mod audit;
 mod catalogue;
@@ -10,3 +11,4 @@ pub(crate) mod request_id;
 pub(crate) mod scrape;
 pub(crate) mod submission;
 pub(crate) mod totals;
+pub(crate) mod trace;

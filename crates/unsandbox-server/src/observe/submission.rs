@@ -69,7 +69,7 @@ pub(crate) struct Followed {
 struct Progress {
     accepted: Option<Instant>,
     job_id: String,
-    has_started: bool,
+    started: Option<Instant>,
     /// Its job is that of an earlier submission, which is followed or was.
     is_repeated: bool,
 }
@@ -99,8 +99,8 @@ impl Followed {
                     lock(&self.observer.followed).remove(&job.job_id);
                 }
             }
-            Event::Started(_) if !progress.is_repeated && !progress.has_started => {
-                progress.has_started = true;
+            Event::Started(_) if !progress.is_repeated && progress.started.is_none() => {
+                progress.started = Some(Instant::now());
                 if let Some(accepted) = progress.accepted {
                     self.observer.metrics.started(accepted.elapsed());
                 }
@@ -129,10 +129,13 @@ impl Followed {
         if let Some(accepted) = progress.accepted {
             lock(&self.observer.followed).remove(&progress.job_id);
             let took = accepted.elapsed();
-            if !progress.has_started {
+            if progress.started.is_none() {
                 self.started_untold(end, took);
             }
             self.count(end, took);
+            if let (Some(trace), Ok(job)) = (self.noted.trace(), end) {
+                trace.export_run(job, accepted, progress.started);
+            }
         }
         self.audit(&progress, end);
     }
