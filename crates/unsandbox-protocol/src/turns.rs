@@ -183,7 +183,7 @@ mod tests {
         assert_eq!((other(&mut turns), other(&mut turns)), (('b', 1), ('b', 2)));
         turns.push(&'b', 3);
         turns.push(&'a', 3);
-        // Its turn was not over, and is no new one.
+        // Its turn goes on where it was.
         let next = std::iter::from_fn(|| turns.pop_of(|_| true, |_| true, weight));
         assert_eq!(next.map(|(_, item)| item).collect::<Vec<_>>(), [2, 3, 3]);
     }
