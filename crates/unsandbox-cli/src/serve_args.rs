@@ -20,7 +20,7 @@ its own jobs only. The file has to be this user's or root's alone (mode 0600 or 
 CREDENTIALS_DIRECTORY (systemd) and a file of its group (0440) in a directory of mode 0700 will do too.
 
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
-web pages (a header Origin, or a Host that is not loopback).
+web pages of other sites (a header Origin that is not its own, or a Host that is not loopback).
 
 Limits: 96 MB of request body, ttl 900 s, finished jobs kept as --retain says, an Idempotency-Key remembered as
 long as its job (of a synchronous run for 10 minutes), a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.

@@ -9,6 +9,7 @@ mod admission;
 mod body;
 mod budget;
 mod connections;
+mod console;
 mod encoded;
 mod events;
 mod fair_semaphore;
