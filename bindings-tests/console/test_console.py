@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import KEY, type_program
 from playwright.sync_api import expect
+
+from .conftest import KEY, type_program
 
 #: Prints, and goes on until it is stopped: what is seen of it was seen before its end.
 ENDLESS = 'import time\nprint("the first line")\nwhile True:\n    time.sleep(0.05)\n'

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 
-from conftest import KEY, Other, type_program
 from playwright.sync_api import expect
+
+from .conftest import KEY, Other, type_program
 
 #: Tries everything, and writes into its own page what came of it.
 ATTACK = """<!doctype html><title>report</title><h1 id=done></h1><script>

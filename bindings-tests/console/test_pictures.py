@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import PICTURES, Watched, type_program
+
+from .conftest import PICTURES, Watched, type_program
 
 PROGRAM = """import sys, time
 print("reading 3 files")
