@@ -32,7 +32,7 @@ FLAGS = [
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         pytest.skip("chromium is not installed (`make deps` does)")
     PICTURES.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,15 @@ use crate::reply::{self, Refusal};
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::LazyLock;
 
 /// Where the files of the page are.
@@ -37,7 +40,10 @@ struct File {
     media: &'static str,
     policy: &'static str,
     content: &'static [u8],
-    etag: HeaderValue,
+    /// Made when it is first asked for.
+    compressed: LazyLock<Bytes, Box<dyn FnOnce() -> Bytes + Send>>,
+    /// Of the content, whether it is sent compressed or not; therefore a weak one.
+    tag: String,
 }
 
 macro_rules! files {
@@ -74,13 +80,20 @@ fn file(
     policy: &'static str,
     content: &'static [u8],
 ) -> File {
-    let mut etag = String::from("\"");
+    let mut tag = String::from("\"");
     for byte in &Sha256::digest(content)[..16] {
-        let _ = write!(etag, "{byte:02x}");
+        let _ = write!(tag, "{byte:02x}");
     }
-    etag.push('"');
-    let etag = HeaderValue::try_from(etag).expect("hexadecimal digits");
-    File { name: path.rsplit('/').next().unwrap_or(path), media, policy, content, etag }
+    tag.push('"');
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let compressed = LazyLock::new(Box::new(|| compress(content)) as Box<_>);
+    File { name, media, policy, content, compressed, tag }
+}
+
+fn compress(content: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content).expect("a vector takes all bytes");
+    encoder.finish().expect("a vector takes all bytes").into()
 }
 
 /// `GET /`: the page, for a browser. Who does not ask for HTML gets what every path without an operation gets.
@@ -90,7 +103,7 @@ pub(crate) async fn console_page(headers: HeaderMap) -> Result<Response<Body>, R
         return Err(reply::not_found("/").into());
     }
     let mut response = answer(&FILES[0], &headers);
-    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     Ok(response)
 }
 
@@ -110,21 +123,33 @@ fn is_html(accepted: &str) -> bool {
     accepted.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/html")
 }
 
+fn is_gzip(accepted: &str) -> bool {
+    let (name, parameters) = accepted.split_once(';').unwrap_or((accepted, ""));
+    let quality = parameters.trim().strip_prefix("q=").map(|value| value.trim().parse::<f32>());
+    name.trim().eq_ignore_ascii_case("gzip") && !matches!(quality, Some(Ok(0.0)))
+}
+
 /// The file, or 304 if the browser has it.
 fn answer(file: &File, headers: &HeaderMap) -> Response<Body> {
-    let known = headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
-        let tags = tags.as_bytes();
-        tags.windows(file.etag.len()).any(|tag| tag == file.etag.as_bytes())
+    let texts = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let known = texts(IF_NONE_MATCH).any(|tags| tags.contains(&file.tag));
+    let is_compressed = texts(ACCEPT_ENCODING).flat_map(|all| all.split(',')).any(is_gzip);
+    let mut response = Response::new(match (known, is_compressed) {
+        (true, _) => Body::empty(),
+        (false, true) => Body::from(file.compressed.clone()),
+        (false, false) => Body::from(Bytes::from_static(file.content)),
     });
-    let body = if known { Body::empty() } else { Body::from(Bytes::from_static(file.content)) };
-    let mut response = Response::new(body);
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else if is_compressed {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+    let etag = HeaderValue::try_from(format!("W/{}", file.tag)).expect("hexadecimal digits");
     let same_origin = HeaderValue::from_static("same-origin");
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.media));
-    headers.insert(ETAG, file.etag.clone());
+    headers.insert(ETAG, etag);
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     // Asked again each time, so that a page never has files of an earlier version.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(file.policy));
@@ -205,12 +230,18 @@ mod tests {
     }
 
     #[test]
-    fn browsers_are_told_apart_by_what_they_accept() {
+    fn clients_are_told_apart_by_what_they_accept() {
         for accept in ["text/html", "text/html,application/xhtml+xml;q=0.9", "TEXT/HTML;q=0.8"] {
             assert!(accept.split(',').any(is_html), "{accept}");
         }
         for accept in ["*/*", "application/json", "text/plain", ""] {
             assert!(!accept.split(',').any(is_html), "{accept}");
+        }
+        for accept in ["gzip", "br, gzip", "GZIP;q=0.5"] {
+            assert!(accept.split(',').any(is_gzip), "{accept}");
+        }
+        for accept in ["", "br", "gzip;q=0", "gzip; q=0.0", "x-gzip-not"] {
+            assert!(!accept.split(',').any(is_gzip), "{accept}");
         }
     }
 }

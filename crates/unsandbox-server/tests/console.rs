@@ -16,7 +16,7 @@ fn browsers_get_the_page_with_or_without_keys_and_others_what_they_got() {
         let page = server.call("GET", "/", BROWSER, b"");
         assert_eq!(page.status, 200, "{page:?}");
         assert!(page.head.contains("content-type: text/html; charset=utf-8"), "{}", page.head);
-        assert!(page.head.contains("vary: accept"), "{}", page.head);
+        assert!(page.head.contains("vary: accept, accept-encoding"), "{}", page.head);
         let script = page.body.split("<script type=\"module\" src=\"").nth(1).unwrap();
         let script = server.get(&format!("/{}", script.split('"').next().unwrap()));
         assert_eq!(script.status, 200, "{}", script.head);
@@ -42,11 +42,26 @@ fn a_file_that_the_browser_has_is_not_sent_again() {
     let ask = |tags: &str| {
         server.call("GET", "/console/console.css", &format!("If-None-Match: {tags}\r\n"), b"")
     };
-    for tags in [etag.clone(), format!("\"other\", W/{etag}")] {
+    for tags in [etag.clone(), format!("\"other\", {etag}")] {
         let again = ask(&tags);
         assert_eq!((again.status, again.body.as_str()), (304, ""), "{tags}");
     }
     assert_eq!(ask("\"other\"").body, first.body);
+}
+
+#[test]
+fn the_editor_is_sent_compressed_to_who_accepts_that() {
+    let server = start(ServerOptions::default());
+    let length = |headers: &str| {
+        // Only its head: the body is not text.
+        let head = server.call("HEAD", "/console/codemirror.js", headers, b"").head;
+        let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap();
+        (length.parse::<usize>().unwrap(), head.contains("content-encoding: gzip"))
+    };
+    let (plain, is_compressed) = length("");
+    assert!(plain > 400_000 && !is_compressed, "{plain}");
+    let (compressed, is_compressed) = length("Accept-Encoding: gzip, deflate, br\r\n");
+    assert!(compressed < 165_000 && is_compressed, "{compressed}");
 }
 
 #[test]
