@@ -159,6 +159,21 @@ def test_a_key_is_asked_for_checked_and_kept_in_the_tab_alone(console, keyed_ser
     assert page.evaluate("sessionStorage.getItem('unsandbox.key')") is None
 
 
+def test_a_refusal_takes_nothing_from_the_key_that_is_typed(console, keyed_server):
+    page = (watched := console(keyed_server)).page
+    field = page.get_by_label("Bearer key")
+    field.fill(KEY[:5])
+    page.evaluate("import('./console/api.js').then((api) => api.keyRefused.dispatchEvent(new Event('refused')))")
+    expect(field).to_have_value(KEY[:5])
+    # The view of jobs asks once, and again after the key is known.
+    page.goto(f"{keyed_server}/#jobs")
+    expect(page.locator("#jobs-list")).to_contain_text("key")
+    field.fill(KEY)
+    page.keyboard.press("Enter")
+    expect(page.locator("#jobs-list")).to_contain_text("No jobs")
+    assert watched.complaints == []
+
+
 def test_everything_is_reached_by_the_keyboard(console, open_server):
     page = console(open_server).page
     expect(page.locator("#health")).to_have_text("healthy")

@@ -16,6 +16,7 @@ let open = [];
 let chosen = "";
 let following = null;
 let timer = 0;
+let turns = 0;
 
 /** Builds the view. */
 export function setUp() {
@@ -28,13 +29,13 @@ function showNone() {
   fill(at("job-pane"), h("p", { className: "hint" }, "Choose a job to see its output."));
 }
 
-/** Keeps the list fresh while it is looked at. */
-export function watch(isVisible) {
+/** Keeps the list fresh while it is looked at, until the server refuses it: each refusal would ask for the key again. */
+export async function watch(isVisible) {
   clearTimeout(timer);
-  if (!isVisible) return;
-  refresh().finally(() => {
-    timer = setTimeout(() => watch(!at("view-jobs").hidden), PAUSE_MS);
-  });
+  const turn = (turns += 1);
+  const goesOn = isVisible && (await refresh());
+  // Another call may have come meanwhile, and then has a timer of its own.
+  if (goesOn && turn === turns) timer = setTimeout(() => watch(!at("view-jobs").hidden), PAUSE_MS);
 }
 
 /** Takes a job that was submitted here, and shows it. */
@@ -51,18 +52,19 @@ function keep() {
   sessionStorage.setItem(MINE, JSON.stringify(mine.map(row)));
 }
 
-/** Reads the list of the server, and how those of this tab ended that it has no more. */
+/** Reads the list of the server, and how those of this tab ended that it has no more. False if the key is refused. */
 export async function refresh() {
   try {
     open = (await ask("jobs")).jobs;
   } catch (error) {
     fill(at("jobs-list"), h("p", { className: "note bad" }, error.message));
-    return;
+    return error.status !== 401;
   }
   const listed = new Map(open.map((job) => [job.job_id, job]));
   mine = await Promise.all(mine.map(async (job) => listed.get(job.job_id) ?? (IS_OPEN.has(job.status) ? end(job) : job)));
   keep();
   show();
+  return true;
 }
 
 async function end(job) {

@@ -28,8 +28,10 @@ function route() {
 function openKey(reason = "") {
   at("key-error").textContent = reason;
   at("key-forget").hidden = !key();
+  // A refusal may come while somebody types.
+  if (at("key-dialog").open) return;
   at("key").value = "";
-  if (!at("key-dialog").open) at("key-dialog").showModal();
+  at("key-dialog").showModal();
 }
 
 /** Asks whether the server takes the key, or needs none. */
