@@ -6,6 +6,7 @@
 mod call;
 mod cold;
 mod faces;
+mod flood;
 mod network;
 mod print;
 mod python;

@@ -2,6 +2,7 @@
 //! What `unsandbox serve` bears: executions, durable submissions and long polls from 1 to 1,000 connections, what it adds
 //! to a call at `local:`, and its memory. Clients are plain sockets, so that they cost little.
 
+use crate::flood;
 use crate::{in_ms, median, quantile, timed};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -28,21 +29,32 @@ pub fn measure_all() -> Result<(), Error> {
     executions(&directory);
     submissions(&directory);
     long_polls(&directory);
+    idle_streams(&directory);
+    flood::measure(&directory);
     std::fs::remove_dir_all(&directory).expect("the temporary directory");
     Ok(())
 }
 
-struct Served {
+pub struct Served {
     child: Child,
-    host: String,
+    pub host: String,
 }
 
 impl Served {
     fn start(directory: &Path, more: &[&str]) -> Served {
+        Served::start_with_keys(directory, more, "")
+    }
+
+    /// With bearer keys, separated by commas.
+    pub fn start_with_keys(directory: &Path, more: &[&str], keys: &str) -> Served {
         static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let store: PathBuf = directory.join(format!("{}.db", COUNT.fetch_add(1, Ordering::SeqCst)));
         let beside = std::env::current_exe().expect("a path").with_file_name("unsandbox");
-        let mut child = Command::new(beside)
+        let mut command = Command::new(beside);
+        if !keys.is_empty() {
+            command.env("UNSANDBOX_SERVE_KEYS", keys);
+        }
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--isolation", "auto", "--grace", "0"])
             .arg("--store")
             .arg(store)
@@ -76,17 +88,17 @@ impl Drop for Served {
 }
 
 /// A connection that is kept.
-struct Connection(BufReader<TcpStream>);
+pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    fn open(host: &str) -> Connection {
+    pub fn open(host: &str) -> Connection {
         let stream = TcpStream::connect(host).expect("the server listens");
         stream.set_nodelay(true).expect("a socket");
         Connection(BufReader::new(stream))
     }
 
     /// Sends a request and reads its whole reply; gives the status and the body.
-    fn call(&mut self, request: &[u8]) -> (u16, Vec<u8>) {
+    pub fn call(&mut self, request: &[u8]) -> (u16, Vec<u8>) {
         self.0.get_mut().write_all(request).expect("the server reads");
         let (mut status, mut length) = (0, 0);
         loop {
@@ -237,13 +249,7 @@ fn submissions(directory: &Path) {
 fn long_polls(directory: &Path) {
     for connections in CONNECTIONS {
         let server = Served::start(directory, &[]);
-        let mut submitter = Connection::open(&server.host);
-        let body = r#"{"language":"bash","code":"sleep 2"}"#;
-        let (status, reply) = submitter.call(&post("/execute/async", body));
-        assert_eq!(status, 200);
-        let reply = String::from_utf8_lossy(&reply).into_owned();
-        let id = reply.split('"').find(|word| word.starts_with("job_") && word.len() > 20);
-        let poll = get(&format!("/jobs/{}?wait=30", id.expect("an id")));
+        let poll = get(&format!("/jobs/{}?wait=30", submit_sleep(&server, 2)));
         let (all, memory) = (Mutex::new(Vec::new()), Mutex::new(0));
         std::thread::scope(|scope| {
             for _ in 0..connections {
@@ -267,5 +273,38 @@ fn long_polls(directory: &Path) {
             "long polls",
             in_ms(spread)
         );
+    }
+}
+
+/// The id of a job that sleeps so many seconds.
+fn submit_sleep(server: &Served, seconds: u32) -> String {
+    let body = format!(r#"{{"language":"bash","code":"sleep {seconds}"}}"#);
+    let (status, reply) = Connection::open(&server.host).call(&post("/execute/async", &body));
+    assert_eq!(status, 200);
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    let id = reply.split('"').find(|word| word.starts_with("job_") && word.len() > 20);
+    id.expect("an id").to_string()
+}
+
+/// Streams of the events of a job that says nothing.
+fn idle_streams(directory: &Path) {
+    for connections in CONNECTIONS {
+        let server = Served::start(directory, &[]);
+        let path = format!("/jobs/{}/events", submit_sleep(&server, 600));
+        let mut streams: Vec<Connection> =
+            (0..connections).map(|_| Connection::open(&server.host)).collect();
+        for stream in &mut streams {
+            stream.0.get_mut().write_all(&get(&path)).expect("the server reads");
+        }
+        for stream in &mut streams {
+            let mut line = String::new();
+            while !line.starts_with("event: started") {
+                line.clear();
+                assert!(stream.0.read_line(&mut line).expect("a stream") > 0, "the stream ended");
+            }
+        }
+        let memory = server.memory_mb();
+        let missed = if memory > 60 { "  MISSED: the floor is 60 MB" } else { "" };
+        println!("{:22} {connections:>6} {memory} MB{missed}", "idle streams");
     }
 }

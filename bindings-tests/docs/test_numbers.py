@@ -38,6 +38,8 @@ SOURCES = {
     "depth": ("crates/unsandbox-jailer/src/init/walk.rs", r"DEPTH_MAX: usize = (\d+);", ""),
     "search": ("crates/unsandbox-jailer/src/init/collect.rs", r"SEARCH_TIME: Duration = Duration::from_secs\((\d+)\)", "s"),
     "signature": ("crates/unsandbox-protocol/src/limits.rs", r"SIGNATURE_WINDOW: Duration = Duration::from_secs\((\d+)\)", "s"),
+    "egress_all": ("crates/unsandbox-protocol/src/limits.rs", r"EGRESS_CONNECTIONS_ALL_MAX: usize = ([\d_]+);", ""),
+    "weight_max": ("crates/unsandbox-server/src/key_policy.rs", r"WEIGHT_MAX: i64 = ([\d_]+);", ""),
     "egress": ("crates/unsandbox-protocol/src/limits.rs", r"EGRESS_MAX_BYTES: u64 = (\d+) \* 1024 \* 1024;", "MB"),
     "body": ("docs/limits.md", r"^\| body of a request \| (\d+) MB", "MB"),
     "reply": ("docs/limits.md", r"^\| reply that a client reads \| (\d+) MB", "MB"),
@@ -146,6 +148,8 @@ STATED = [
     ("docs/limits.md", r"`run_async` for (\d+ hours) and up to ([\d,]+ MB)", "store_retention store_retention_together"),
     ("docs/limits.md", r"with its result, for (\d+ minutes), and all results together up to (\d+ MB)", "retention retention_together"),
     ("docs/guides/network.md", r"and\s+([\d,]+ MB) in both directions", "egress"),
+    ("docs/guides/network.md", r"All runs of a server have ([\d,]+), those of one key", "egress_all"),
+    ("docs/guides/own-server.md", r"where the others start one, 1 to ([\d,]+) \|", "weight_max"),
     ("docs/reference/http.md", r"for (\d+ seconds) at most", "wait"),
     ("docs/reference/http.md", r"within (\d+ s) of the server's clock", "signature"),
     ("docs/reference/http.md", r"a comment\s+comes every (\d+ s)", "heartbeat"),
@@ -164,6 +168,7 @@ STATED = [
 OTHERS = [
     ("docs/guides/own-server.md", r"histograms go from 1 ms to 900 s"),
     ("docs/guides/own-server.md", r"asked at most every 10 s"),
+    ("docs/guides/own-server.md", r"at the latest 3 seconds later"),
     ("docs/guides/own-server.md", r"Our clients pause\s+for 50 ms, then longer, for 2 s at most"),
 ]
 

@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Check, export, back up or compact the file in which `serve` keeps its jobs
     Store(StoreArgs),
+    /// Make keys for `serve`
+    Keys(KeysArgs),
 }
 
 /// Where to run, and as whom.
@@ -319,6 +321,34 @@ pub(crate) enum StoreCommand {
         /// The file that `serve --store` names
         path: PathBuf,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum KeysCommand {
+    /// Make a bearer key, and the line of the keys file with its SHA-256: the server needs to know no more
+    New(NewKeyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NewKeyArgs {
+    /// Make a pair that signs requests; the keys file then has both keys as they are
+    #[arg(long)]
+    pub pair: bool,
+    /// Text behind the key in the keys file, by which the file of --key-limits may name it
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// Add the line to this keys file, which is made with mode 0600 if it is missing, and do not print it
+    #[arg(long, value_name = "FILE")]
+    pub add: Option<PathBuf>,
+    /// Print an object: key, or public_key and secret_key; line without --add
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn parse_env(text: &str) -> Result<(String, String), String> {

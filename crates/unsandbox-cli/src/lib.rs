@@ -9,6 +9,7 @@ mod endpoint;
 mod failure;
 mod info;
 mod jobs;
+mod keys;
 #[cfg(test)]
 mod manual;
 mod options;
@@ -17,6 +18,7 @@ mod run;
 mod running;
 mod serve;
 mod serve_args;
+mod serve_keys;
 mod serve_log;
 mod signals;
 mod store;
@@ -57,6 +59,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Command::Health(args) => info::health(args),
         Command::Serve(args) => serve::serve(args),
         Command::Store(args) => store::run(args),
+        Command::Keys(args) => keys::run(args),
     };
     done.unwrap_or_else(|failure| failure.report())
 }

@@ -4,23 +4,19 @@
 use crate::Done;
 use crate::failure::Failure;
 use crate::serve_args::ServeArgs;
+use crate::serve_keys;
 use crate::serve_log;
 use crate::signals::Watch;
 use crate::store;
 use crate::terminal::line;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use unsandbox::key_file::{self, KeyFile};
-use unsandbox::protocol::wire::KeyLimits;
+use unsandbox::protocol::quota::Quotas;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
 use unsandbox::{Backend, CallContext, CancelToken};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
-use unsandbox_server::{
-    AuditLog, Caps, KeyRing, Keys, Listen, RATE_PER_MINUTE, Server, ServerOptions,
-};
+use unsandbox_server::{AuditLog, Caps, Listen, Server, ServerOptions};
 
 /// More processors than any current machine has, so that a typing error is refused.
 const CONCURRENCY_MAX: usize = 4096;
@@ -37,9 +33,13 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     serve_log::start(args.log, args.verbose);
     raise_descriptor_limit();
     let audit = args.audit.as_deref().map(AuditLog::open).transpose()?.map(Arc::new);
+    // Before the files are read, so that no change is missed.
+    let stamps = serve_keys::stamps(&args);
+    let ring = Arc::new(serve_keys::ring(&args, programs_at_once(&args))?);
     let options = ServerOptions {
-        keys: keys(&args, key_file::read)?,
-        key_limits: key_limits(&args),
+        keys: ring.clone(),
+        concurrency: programs_at_once(&args),
+        queue: args.queue,
         compat: !args.no_compat,
         caps: caps(&args),
         grace: Duration::from_secs(args.grace),
@@ -49,16 +49,17 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         metrics_listen,
         ..ServerOptions::default()
     };
-    let engine = engine(&args, concurrency)?;
+    let engine = engine(&args, concurrency, ring.clone())?;
     check_isolation(&engine.probe(&CallContext::default())?, args.isolation)?;
-    let backend = store::around(engine, &args, programs_at_once(&args))?;
+    let backend = store::around(engine, &args, programs_at_once(&args), ring.clone())?;
     let server = Server::new(backend.clone(), options).bind(&listen)?;
     let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
-    let (ring, audited) = (server.keys(), audit.clone());
+    let (args, audited) = (Arc::new(args), audit.clone());
+    serve_keys::watch(args.clone(), ring.clone(), stamps)?;
     let on_reload = move || {
         // First: keys may be slow to read, and lines go to the old file meanwhile.
         audited.as_deref().map(open_again);
-        read_keys_again(&args, &ring);
+        serve_keys::read_again(&args, &ring, "SIGHUP");
     };
     let _signals = Watch::start_server(
         on_reload,
@@ -97,11 +98,16 @@ fn open_again(audit: &AuditLog) {
     }
 }
 
-fn engine(args: &ServeArgs, concurrency: usize) -> Result<Arc<dyn Backend>, Failure> {
+fn engine(
+    args: &ServeArgs,
+    concurrency: usize,
+    quotas: Arc<dyn Quotas>,
+) -> Result<Arc<dyn Backend>, Failure> {
     let mut options = EngineOptions {
         isolation: args.isolation,
         concurrency,
         queue_max: args.queue,
+        quotas,
         // Clients also fetch synchronous runs by their job id.
         keep_unlisted: true,
         egress: EgressOptions { allow: args.egress_allow.clone(), ..EgressOptions::default() },
@@ -173,59 +179,6 @@ fn check_isolation(probe: &Probe, policy: IsolationPolicy) -> Result<(), Failure
         ),
         None => failure.hint("`unsandbox doctor` shows how to enable them"),
     })
-}
-
-/// What a key may ask for, as `POST /keys/validate` says it.
-fn key_limits(args: &ServeArgs) -> KeyLimits {
-    let concurrency = programs_at_once(args);
-    let burst = concurrency.saturating_add(args.queue);
-    KeyLimits {
-        rate_per_minute: RATE_PER_MINUTE,
-        burst: burst as u64,
-        concurrency: concurrency as u64,
-    }
-}
-
-/// Takes the keys as they are now; on any fault the server keeps those that it has.
-fn read_keys_again(args: &ServeArgs, ring: &KeyRing) {
-    // A pipe was read at the start; a second reading would wait for a writer.
-    let read = keys(args, key_file::read_regular).map_err(Failure::into_message);
-    let replaced = read.and_then(|keys| {
-        let count = keys.len();
-        ring.replace(keys).map(|()| count).map_err(|error| error.to_string())
-    });
-    match replaced {
-        Ok(0) => log::info!("SIGHUP: this server has no keys to read again"),
-        Ok(count) => log::info!("SIGHUP: {count} keys are accepted from now on"),
-        Err(why) => log::error!("SIGHUP: the keys stay as they were: {why}"),
-    }
-}
-
-fn keys(args: &ServeArgs, read: impl Fn(&Path) -> io::Result<KeyFile>) -> Result<Keys, Failure> {
-    let mut keys = Keys::default();
-    if let Some(path) = &args.keys {
-        let file = read(path).map_err(|error| {
-            Failure::failed(format!("cannot read the keys file {}: {error}", path.display()))
-        })?;
-        match file.exposed {
-            Some(exposed) if args.allow_readable_keys => log::warn!("the keys file {exposed}"),
-            Some(exposed) => {
-                return Err(Failure::failed(format!("the keys file {exposed}"))
-                    .hint("give --allow-readable-keys to start anyway"));
-            }
-            None => {}
-        }
-        keys = keys.and(Keys::from_accounts(file.text.expose())?);
-    }
-    match std::env::var("UNSANDBOX_SERVE_KEYS") {
-        Ok(words) => keys = keys.and(Keys::from_words(&words)?),
-        Err(std::env::VarError::NotPresent) => {}
-        // To ignore the value would start a server without the intended keys.
-        Err(std::env::VarError::NotUnicode(_)) => {
-            return Err(Failure::failed("UNSANDBOX_SERVE_KEYS is not UTF-8 text"));
-        }
-    }
-    Ok(keys)
 }
 
 fn caps(args: &ServeArgs) -> Caps {

@@ -13,11 +13,21 @@ const CONNECTIONS_MIN: usize = 16;
 const CONNECTIONS_MAX: usize = 1_000_000;
 
 const SERVE_HELP: &str = "\
-Keys: a file in the form of accounts.csv has lines public_key,secret_key[,comment], and lines with a bearer
-key alone. UNSANDBOX_SERVE_KEYS has words separated by commas or spaces: bearer keys and public:secret
-pairs. A pair signs its requests, or sends its secret key as bearer. Both sources add up. Each key sees
+Keys: a file in the form of accounts.csv has lines public_key,secret_key[,comment], lines with a bearer key alone, and
+lines sha256:DIGEST[,comment] with the SHA-256 of one, as `unsandbox keys new` makes them. UNSANDBOX_SERVE_KEYS has words
+separated by commas or spaces: bearer keys, their sha256:DIGEST, and public:secret pairs. A pair signs its requests, or sends its secret key as bearer. Both sources add up. Each key sees
 its own jobs only. The file has to be this user's or root's alone (mode 0600 or 0400); a pipe, a file below
 CREDENTIALS_DIRECTORY (systemd) and a file of its group (0440) in a directory of mode 0700 will do too.
+
+Limits of keys (--key-limits FILE, TOML): a table [key.NAME], where NAME is the comment of a key, its public key or its
+sha256:DIGEST, says what that key may do; what it does not say is said by [default], and that by the server's own options.
+concurrency: its programs at once. reserved: places for programs that no other key gets. queue: its programs that may
+wait; with 0 one that cannot start at once is refused. weight: how many of them start in one turn of the key (1).
+requests_per_minute, burst: its requests, and how many may come at once (as many as in a minute); replies say in
+RateLimit-Limit, -Remaining and -Reset what is left. max_ttl, max_limits = { memory_bytes = N, ... }: as --max-ttl and
+--max-limit; the lower one counts. network_mode: \"zerotrust\" for no network. languages: a list; others are refused
+(403). A key over its rate gets 429 rate_limit_exceeded, over its places 429 concurrency_limit_reached, both with
+Retry-After. GET /usage tells a key what it may have, has and has used. Both files are read again when they change.
 
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
 web pages of other sites (a header Origin that is not its own, or a Host that is not loopback).
@@ -66,7 +76,7 @@ GET /metrics gives the metrics in the text format of Prometheus; it needs a key,
 answers 200 while the process lives, GET /readyz 200 or 503 as programs would run now, with the reasons for a
 request with a key. Both need none.
 
-SIGHUP opens the audit file anew and reads the keys again: requests that were accepted and running jobs go on, and a list with a fault in it
+SIGHUP opens the audit file anew and reads the keys and their limits again: requests that were accepted and running jobs go on, and a list with a fault in it
 is logged and changes nothing. A pipe cannot be read again. SIGTERM and SIGINT stop the server, and so does the
 end of the terminal that it was started from, but under nohup: new work is refused, GET /health answers 503 with
 the status stopping, and jobs can be asked for and cancelled until the grace ends. A second one does not wait
@@ -84,6 +94,9 @@ pub(crate) struct ServeArgs {
     /// secrets of Kubernetes and Docker Swarm are [and env: UNSANDBOX_SERVE_KEYS]
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
+    /// TOML file with what each key may do: a table [default] and tables [key.NAME], see below
+    #[arg(long, value_name = "FILE")]
+    pub key_limits: Option<PathBuf>,
     /// Serve though others than this user may read or change the keys file, as on a read-only mount where chmod
     /// fails; a warning is logged
     #[arg(long)]
@@ -100,7 +113,7 @@ pub(crate) struct ServeArgs {
     /// Programs at once; default: twice the processors
     #[arg(long, value_name = "N")]
     pub concurrency: Option<usize>,
-    /// Programs of one key that may wait for their turn; beyond that 429 with Retry-After
+    /// Programs of one key that may wait for their turn, unless --key-limits says it; beyond that 429 with Retry-After
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub queue: usize,
     /// Bytes that the requests of all waiting jobs may have in the store; one key gets three quarters at most

@@ -9,6 +9,7 @@ use crate::terminal::{self, line};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unsandbox::Backend;
+use unsandbox::protocol::quota::Quotas;
 use unsandbox_store::{Retention, StoreOptions, Stored, admin};
 
 /// The word of `--store` for no file.
@@ -24,6 +25,7 @@ pub(crate) fn around(
     engine: Arc<dyn Backend>,
     args: &ServeArgs,
     concurrency: usize,
+    quotas: Arc<dyn Quotas>,
 ) -> Result<Arc<dyn Backend>, Failure> {
     if is_memory(args) {
         return Ok(engine);
@@ -38,6 +40,7 @@ pub(crate) fn around(
     let mut options = StoreOptions {
         concurrency,
         queue_max: args.queue,
+        quotas,
         queue_bytes: args.queue_bytes,
         ..StoreOptions::default()
     };

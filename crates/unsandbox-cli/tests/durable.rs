@@ -3,8 +3,7 @@
 
 mod shell;
 
-use shell::{call, scratch, unsandbox};
-use std::io::{BufRead, BufReader};
+use shell::{call, listening, scratch, unsandbox};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -23,10 +22,7 @@ impl Drop for Served {
 fn serve(store: &Path) -> Served {
     let mut command = unsandbox(&["serve", "--isolation", "auto", "--listen", "127.0.0.1:0"]);
     command.arg("--store").arg(store).args(["--concurrency", "1", "--grace", "0"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("listening on ").expect("it listens").to_string();
+    let (child, url) = listening(command.stderr(Stdio::null()));
     Served { child, url }
 }
 

@@ -6,9 +6,9 @@ mod shell;
 mod support;
 
 use serde_json::Value;
-use shell::{call, scratch, signal, unsandbox};
+use shell::{call, listening, scratch, signal, unsandbox};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -24,17 +24,10 @@ struct Served {
 
 impl Served {
     fn start(args: &[&str]) -> Served {
-        let mut child = unsandbox(&["serve", "--isolation", "auto", "--listen", "127.0.0.1:0"])
-            .args(args)
-            .env("UNSANDBOX_SERVE_KEYS", "the-secret-key")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let host = line.trim().strip_prefix("listening on http://").expect("it listens");
-        Served { host: host.to_string(), child }
+        let mut command = unsandbox(&["serve", "--isolation", "auto", "--listen", "127.0.0.1:0"]);
+        command.args(args).env("UNSANDBOX_SERVE_KEYS", "the-secret-key").stderr(Stdio::piped());
+        let (child, url) = listening(&mut command);
+        Served { host: url.strip_prefix("http://").expect("over TCP").to_string(), child }
     }
 
     fn call(&self, method: &str, path: &str, more: &str, body: &str) -> Reply {

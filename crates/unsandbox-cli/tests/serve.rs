@@ -5,7 +5,7 @@ mod shell;
 #[path = "../../unsandbox-server/tests/support/mod.rs"]
 mod support;
 
-use shell::{call, get_by_gateway, scratch, signal, unsandbox};
+use shell::{call, get_by_gateway, listening, scratch, signal, unsandbox};
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -21,20 +21,9 @@ struct Served {
 }
 
 fn serve(args: &[&str]) -> Served {
-    let mut child = unsandbox(&["serve", "--isolation", "auto"])
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let Some(address) = line.trim().strip_prefix("listening on ") else {
-        let mut err = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-        panic!("{line:?} {err}");
-    };
-    Served { address: address.to_string(), child }
+    let mut command = unsandbox(&["serve", "--isolation", "auto"]);
+    let (child, address) = listening(command.args(args).stderr(Stdio::piped()));
+    Served { child, address }
 }
 
 impl Served {
@@ -288,18 +277,11 @@ fn connections_are_at_most_half_of_the_open_files() {
 fn keys_of_file_and_environment_add_up() {
     let file = scratch("serve-keys").join("keys.csv");
     private(&file, "pub-1,sec-1\n");
-    let mut child =
-        unsandbox(&["serve", "--isolation", "auto", "--listen", "127.0.0.1:0", "--keys"])
-            .arg(&file)
-            .env("UNSANDBOX_SERVE_KEYS", "bear, pub-2:sec-2")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let served =
-        Served { address: line.trim().strip_prefix("listening on ").unwrap().to_string(), child };
+    let mut command =
+        unsandbox(&["serve", "--isolation", "auto", "--listen", "127.0.0.1:0", "--keys"]);
+    command.arg(&file).env("UNSANDBOX_SERVE_KEYS", "bear, pub-2:sec-2").stderr(Stdio::null());
+    let (child, address) = listening(&mut command);
+    let served = Served { child, address };
     for key in ["bear", "sec-1", "sec-2"] {
         let headers = format!("Authorization: Bearer {key}\r\n");
         assert_eq!(served.call("GET", "/jobs", &headers, "").status, 200, "{key}");

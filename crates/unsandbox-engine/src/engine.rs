@@ -4,7 +4,7 @@
 use crate::jailer::run::refusal;
 use crate::jailer::start::Jailer;
 use crate::jobs::follower::Follower;
-use crate::jobs::{Record, Waiting, new_id, unix_seconds};
+use crate::jobs::{Jobs, Record, Waiting, new_id, unix_seconds};
 use crate::options::EngineOptions;
 use crate::programs::access::Access;
 use crate::programs::plan::Prepared;
@@ -24,8 +24,9 @@ use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{
     Capabilities, Health, KeyInfo, LanguageInfo, cancelled, past_deadline, result_in,
 };
-use unsandbox_protocol::gauges::Gauges;
+use unsandbox_protocol::gauges::{Gauges, OwnerGauges};
 use unsandbox_protocol::language::{Language, languages};
+use unsandbox_protocol::quota::{KeptFree, queue_full};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
@@ -217,12 +218,11 @@ impl Engine {
             if jobs.closed {
                 return Err(closed());
             }
-            let free = self.shared.concurrency.saturating_sub(jobs.running);
-            let waiting = jobs.queue.len_of(&record.owner) + jobs.accepting;
-            if waiting >= self.shared.options.queue_max + free {
-                return Err(queue_full(waiting));
+            // A submitter that keeps its jobs itself has a queue of its own before this one.
+            if !record.kept_elsewhere {
+                self.check_queue(&jobs, &record.owner)?;
             }
-            jobs.accepting += 1;
+            jobs.accepting.add(&record.owner);
             jobs.insert(record);
         }
         // The panic is a fault of the caller, but the job's place in the queue must be released.
@@ -232,6 +232,21 @@ impl Engine {
         }
         self.shared.queue(&job.job_id, deadline, cancel);
         Ok(())
+    }
+
+    /// Refuses a submission that would find neither a place to run nor one to wait.
+    fn check_queue(&self, jobs: &Jobs, owner: &Owner) -> Result<(), Error> {
+        let (options, running) = (&self.shared.options, &jobs.running);
+        let quota = options.quotas.quota(owner);
+        let free = self.shared.concurrency.saturating_sub(running.all());
+        let kept = KeptFree::now(&*options.quotas, |owner| running.of(owner));
+        let places = quota.places(running.of(owner), free, kept.from(owner));
+        let most = quota.queue.unwrap_or(options.queue_max);
+        let waiting = jobs.queue.len_of(owner) + jobs.accepting.of(owner);
+        if waiting < most.saturating_add(places) {
+            return Ok(());
+        }
+        Err(queue_full(most))
     }
 
     fn accept(
@@ -285,11 +300,6 @@ fn prepare_stdin(
     stdin::prepare(bytes, stream).map_err(|error| {
         Error::new(ErrorCode::Server, format!("standard input could not be prepared: {error}"))
     })
-}
-
-fn queue_full(waiting: usize) -> Error {
-    let text = format!("{waiting} executions are queued, which is the limit; retry after 1 s");
-    Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1000)
 }
 
 /// The first word with a digit and a dot in the output of a version command.
@@ -434,11 +444,21 @@ impl Backend for Engine {
     fn gauges(&self) -> Gauges {
         let (waiting, running, free) = {
             let jobs = self.shared.jobs();
-            let free = self.shared.concurrency.saturating_sub(jobs.running);
-            (jobs.queue.len() + jobs.accepting, jobs.running, free)
+            let running = jobs.running.all();
+            let free = self.shared.concurrency.saturating_sub(running);
+            (jobs.queue.len() + jobs.accepting.all(), running, free)
         };
         let is_full = waiting >= self.shared.options.queue_max.saturating_add(free);
         self.shared.measured.gauges(waiting, is_full, running)
+    }
+
+    fn gauges_of(&self, owner: &Owner) -> Result<OwnerGauges, Error> {
+        let jobs = self.shared.jobs();
+        let mut gauges = OwnerGauges::default();
+        gauges.running = jobs.running.of(owner) as u64;
+        gauges.waiting = (jobs.queue.len_of(owner) + jobs.accepting.of(owner)) as u64;
+        (gauges.kept_jobs, gauges.kept_bytes) = jobs.finished.kept_of(owner);
+        Ok(gauges)
     }
 
     /// Runs no code of users.

@@ -3,7 +3,9 @@
 
 use crate::egress::EgressOptions;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use unsandbox_protocol::quota::{NoQuotas, Quotas};
 use unsandbox_protocol::{IsolationPolicy, limits};
 
 /// Options of an engine.
@@ -12,8 +14,10 @@ pub struct EngineOptions {
     pub isolation: IsolationPolicy,
     /// The most executions at once; 0 means twice the number of processors.
     pub concurrency: usize,
-    /// The most executions of one owner in the queue.
+    /// The most executions of one owner in the queue, unless its quota says it.
     pub queue_max: usize,
+    /// What each owner may have.
+    pub quotas: Arc<dyn Quotas>,
     /// How long finished jobs are kept.
     pub retention: Duration,
     /// The most bytes of finished jobs.
@@ -32,6 +36,7 @@ impl Default for EngineOptions {
             isolation: IsolationPolicy::Auto,
             concurrency: 0,
             queue_max: limits::QUEUE_MAX,
+            quotas: Arc::new(NoQuotas),
             retention: limits::RETENTION,
             retention_max_bytes: limits::RETENTION_MAX_BYTES,
             keep_unlisted: false,

@@ -142,7 +142,7 @@ impl Reactor {
 
     fn end(&mut self, id: u64) {
         if let Some(mut run) = self.runs.remove(&id) {
-            let job_id = run.job_id.clone();
+            let (job_id, owner) = (run.job_id.clone(), run.owner.clone());
             if let Some(layer) = run.failed_layer() {
                 self.shared.measured.jail_failed(layer);
             }
@@ -152,7 +152,7 @@ impl Reactor {
             {
                 run.tell_started(&job);
             }
-            self.shared.end_run(&job_id, run.into_result());
+            self.shared.end_run(&job_id, &owner, run.into_result());
         }
     }
 
@@ -204,8 +204,8 @@ impl Reactor {
     fn fail(&mut self, id: u64, text: &str) {
         if let Some(mut run) = self.runs.remove(&id) {
             run.on_exit(false, &mut self.buffer);
-            let job_id = run.job_id.clone();
-            self.shared.end_run(&job_id, Err(Error::new(ErrorCode::Server, text)));
+            let error = Error::new(ErrorCode::Server, text);
+            self.shared.end_run(&run.job_id, &run.owner, Err(error));
         }
     }
 
@@ -284,8 +284,9 @@ mod tests {
         shared.asleep.store(false, Ordering::SeqCst);
         {
             let mut jobs = shared.jobs();
-            jobs.accepting += 1;
-            jobs.insert(record(&shared));
+            let record = record(&shared);
+            jobs.accepting.add(&record.owner);
+            jobs.insert(record);
         }
         shared.queue("job", None, &CancelToken::new());
         assert_eq!(shared.jobs().launched.len(), 1);

@@ -279,10 +279,10 @@ impl EngineShared {
     }
 
     /// Ends a job that was launched, and launches queued ones in its place.
-    pub fn end_run(&self, job_id: &str, result: Result<ExecutionResult, Error>) {
+    pub fn end_run(&self, job_id: &str, owner: &Owner, result: Result<ExecutionResult, Error>) {
         let failed = {
             let mut jobs = self.jobs();
-            jobs.running -= 1;
+            jobs.running.remove(owner);
             self.launch_waiting(&mut jobs)
         };
         self.end(job_id, result);

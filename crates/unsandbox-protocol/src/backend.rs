@@ -9,7 +9,7 @@
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::error::{Error, ErrorCode};
 use crate::feed::OutputAtEnd;
-use crate::gauges::Gauges;
+use crate::gauges::{Gauges, OwnerGauges};
 use crate::isolation::Probe;
 use crate::request::Request;
 use crate::result::{ExecutionResult, Job, RawJson};
@@ -210,6 +210,15 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Its state and its measurements, for metrics. Called often, so that it must not ask another machine.
     fn gauges(&self) -> Gauges {
         Gauges::default()
+    }
+
+    /// What it has of one owner now; all zero where it does not count.
+    ///
+    /// # Errors
+    ///
+    /// STORE if what is kept cannot be read.
+    fn gauges_of(&self, _owner: &Owner) -> Result<OwnerGauges, Error> {
+        Ok(OwnerGauges::default())
     }
 
     /// Starts no job that waits here, and returns when none runs; `now` cancels those that run. A backend whose jobs

@@ -159,6 +159,9 @@ rows! {
 /// The word of the wire for a signature that another secret made.
 pub const INVALID_SIGNATURE: &str = "invalid_signature";
 
+/// The word of the wire where as many executions of a key run and wait as may.
+pub const CONCURRENCY_LIMIT_REACHED: &str = "concurrency_limit_reached";
+
 /// For a request that was signed with another secret.
 const SIGNATURE_HINT: Hint = Hint {
     shell: "check that UNSANDBOX_PUBLIC_KEY and UNSANDBOX_SECRET_KEY, or the row of the accounts file, are one pair",

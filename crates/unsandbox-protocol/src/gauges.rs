@@ -22,6 +22,20 @@ pub struct Gauges {
     pub store: Option<StoreGauges>,
 }
 
+/// What a backend has of one owner now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct OwnerGauges {
+    /// Its programs that run.
+    pub running: u64,
+    /// Its submissions that wait for their turn.
+    pub waiting: u64,
+    /// Its finished jobs that are kept.
+    pub kept_jobs: u64,
+    /// Bytes of their results.
+    pub kept_bytes: u64,
+}
+
 /// One queue.
 #[derive(Clone, PartialEq, Debug)]
 pub struct QueueGauges {

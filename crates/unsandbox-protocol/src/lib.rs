@@ -19,6 +19,7 @@ pub mod language;
 pub mod limits;
 pub mod openapi;
 pub mod printable;
+pub mod quota;
 pub mod request;
 pub mod result;
 pub mod result_fields;

@@ -95,7 +95,8 @@ pub const SIGNATURE_WINDOW: Duration = Duration::from_secs(300);
 /// Connections that a `semitrusted` run has at once, and all runs together; bytes that one carries, both
 /// ways together (ours).
 pub const EGRESS_CONNECTIONS_MAX: usize = 64;
-/// Connections of all `semitrusted` runs of an engine together (ours).
+/// Connections of all `semitrusted` runs of an engine together; those of one key have three times what is free at most
+/// (ours).
 pub const EGRESS_CONNECTIONS_ALL_MAX: usize = 1_024;
 /// Bytes through the gateway in one `semitrusted` run, both ways together (ours).
 pub const EGRESS_MAX_BYTES: u64 = 1024 * 1024 * 1024;

@@ -10,6 +10,7 @@ use crate::console;
 use crate::keys::{Caller, Found, Keys};
 use crate::observe::request_id::REQUEST_ID_NAME;
 use crate::party::Party;
+use crate::rate_limit::Counted;
 use crate::reply::{self, FEATURES_NAME, Refusal, RefusedAs};
 use crate::sent::Sent;
 use crate::state::State;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use unsandbox_protocol::auth::is_loopback;
 use unsandbox_protocol::rules::shown;
 use unsandbox_protocol::wire::{COMPAT_HEADER, Shape};
-use unsandbox_protocol::{Error, ErrorCode};
+use unsandbox_protocol::{Error, ErrorCode, Owner};
 
 /// Operations without a key take no body, so a small limit is enough.
 const UNAUTHENTICATED_BODY_LIMIT: usize = 4096;
@@ -62,7 +63,8 @@ pub(crate) async fn admit(
     let metrics = state.observer.metrics.clone();
     let mut line = LogLine::begin(&mut request, id.clone(), metrics.clone());
     let noted = line.noted.clone();
-    let mut response = match read_request(&state, request, &exchange, noted).await {
+    let mut counted = None;
+    let mut response = match read_request(&state, request, &exchange, noted, &mut counted).await {
         Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -70,6 +72,9 @@ pub(crate) async fn admit(
     let features = state.idempotency.store().features(jobs.as_deref());
     response.headers_mut().insert(FEATURES_NAME, features);
     response.headers_mut().insert(REQUEST_ID_NAME, id.header());
+    if let Some(counted) = counted {
+        counted.write(response.headers_mut());
+    }
     console::guard(response.headers_mut());
     if let Some(RefusedAs(word)) = response.extensions_mut().remove() {
         metrics.refused(&word);
@@ -85,10 +90,19 @@ async fn read_request(
     request: Request<Body>,
     exchange: &Exchange,
     noted: Noted,
+    counted: &mut Option<Counted>,
 ) -> Result<Request<Body>, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let keys = state.keys.now();
-    let checked = check_head(&keys, &parts);
+    let set = state.keys.now();
+    let keys = &set.keys;
+    let checked = check_head(keys, &parts);
+    // Before the body is read, where the key is known to be its sender's.
+    let owner = match &checked {
+        Ok(Some(found)) => found.verified_owner().cloned(),
+        Ok(None) if keys.is_empty() && !is_open(parts.uri.path()) => Some(Owner::default()),
+        _ => None,
+    };
+    let over = owner.as_ref().and_then(|owner| state.over_rate(&set, owner, counted));
     // The connection may still count for the sender of an earlier request.
     let party = match &checked {
         Ok(Some(found)) => found.party(exchange.peer()),
@@ -99,9 +113,9 @@ async fn read_request(
     if is_unauthenticated || checked.is_err() {
         exchange.stays_idle();
     }
-    let found = match checked {
-        Ok(found) => found,
-        Err(error) => {
+    let found = match (checked, over) {
+        (Ok(found), None) => found,
+        (Err(error), _) | (_, Some(error)) => {
             body::drain(&parts.headers, body, state.body_limit).await;
             return Err(error.into());
         }
@@ -117,25 +131,41 @@ async fn read_request(
         exchange.wait_in(stage, reading).await.map_err(reply::evicted)??
     };
     state.observer.metrics.received_bytes.inc_by(bytes.len() as u64);
+    let is_found = found.is_some();
     let caller = match found {
         None => Caller::default(),
-        Some(found) => {
-            let (method, uri) = (parts.method.clone(), parts.uri.clone());
-            let (size, signed) = (if found.is_signed() { bytes.len() } else { 0 }, bytes.clone());
-            let verify = move || {
-                let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
-                found.verify(method.as_str(), target, &signed)
-            };
-            let caller = state.workers.run_sized(size, exchange.party(), verify).await?;
-            exchange.count_for(Party::Key(caller.owner.clone()));
-            caller
-        }
+        Some(found) => sender_of(state, found, &parts, &bytes, exchange).await?,
     };
+    if owner.is_none()
+        && is_found
+        && let Some(error) = state.over_rate(&set, &caller.owner, counted)
+    {
+        return Err(error.into());
+    }
     noted.key(&caller.label);
     let shape = shape_of(state, &parts.headers);
     let (exchange, memory) = (exchange.clone(), Arc::new(memory));
     parts.extensions.insert(Admitted { caller, exchange, body: bytes, memory, shape, noted });
     Ok(Request::from_parts(parts, Body::empty()))
+}
+
+/// The sender of a request whose body is there, once its signature is checked.
+async fn sender_of(
+    state: &State,
+    found: Found,
+    parts: &Parts,
+    body: &Bytes,
+    exchange: &Exchange,
+) -> Result<Caller, Error> {
+    let (method, uri, signed) = (parts.method.clone(), parts.uri.clone(), body.clone());
+    let size = if found.is_signed() { body.len() } else { 0 };
+    let verify = move || {
+        let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
+        found.verify(method.as_str(), target, &signed)
+    };
+    let caller = state.workers.run_sized(size, exchange.party(), verify).await?;
+    exchange.count_for(Party::Key(caller.owner.clone()));
+    Ok(caller)
 }
 
 /// The key of a request, if it needs one, by its head alone.

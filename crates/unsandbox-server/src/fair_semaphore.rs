@@ -85,7 +85,7 @@ impl Queue {
     fn next(&mut self) -> Option<(Party, oneshot::Sender<Permit>)> {
         let (held, each) = (&self.held, self.each);
         let may = |party: &Party| Queue::may_have_more(held, each, party);
-        self.waiters.pop_of(may, |waiter| !waiter.is_closed())
+        self.waiters.pop_of(may, |waiter| !waiter.is_closed(), |_| 1)
     }
 }
 

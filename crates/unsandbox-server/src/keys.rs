@@ -5,10 +5,14 @@ use crate::party::{Party, Peer};
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::auth::{self, Secret, Signed};
 use unsandbox_protocol::{Error, ErrorCode, Owner};
+
+/// Before the digest of a bearer key.
+const DIGEST: &str = "sha256:";
+const NO_DIGEST: &str = "has sha256: without the 64 hexadecimal digits of a digest";
 
 /// The keys that a server accepts; empty for a server without keys.
 ///
@@ -18,45 +22,34 @@ pub struct Keys {
     accounts: Vec<Arc<Account>>,
 }
 
-/// The keys that a server accepts now: they can be replaced while it serves.
-#[derive(Debug)]
-pub struct KeyRing {
-    keys: RwLock<Arc<Keys>>,
-}
-
-impl KeyRing {
-    pub(crate) fn new(keys: Keys) -> KeyRing {
-        KeyRing { keys: RwLock::new(Arc::new(keys)) }
-    }
-
-    pub(crate) fn now(&self) -> Arc<Keys> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Accepts these keys from the next request on, in place of all others. Requests that were accepted go on, and so do
-    /// the jobs of keys that are gone.
-    ///
-    /// # Errors
-    /// CONFIG, if one of both lists is empty: a server with keys may be reachable for everyone, and one without
-    /// them answers every user of this machine.
-    pub fn replace(&self, keys: Keys) -> Result<(), Error> {
-        let mut now = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if now.is_empty() != keys.is_empty() {
-            return Err(config(
-                "a server cannot begin or cease to need keys while it runs; start it anew",
-            ));
-        }
-        *now = Arc::new(keys);
-        Ok(())
-    }
-}
-
 #[derive(Clone)]
 struct Account {
     /// `None` for a bearer key that stands alone.
     public: Option<String>,
-    secret: Secret,
+    proof: Proof,
+    /// The public key, or `sha256:` and the digest of a bearer key.
+    identity: String,
+    /// Its comment in the keys file.
+    name: Option<String>,
     caller: Caller,
+}
+
+/// What a key is compared with.
+#[derive(Clone)]
+enum Proof {
+    Secret(Secret),
+    /// SHA-256 of a bearer key, which is not known here.
+    Digest([u8; 32]),
+}
+
+impl Proof {
+    fn matches(&self, bearer: &str) -> bool {
+        match self {
+            Proof::Secret(secret) => secret.matches(bearer),
+            // Nobody can choose a key by the digest, so the time of this tells nothing.
+            Proof::Digest(digest) => *digest == <[u8; 32]>::from(Sha256::digest(bearer)),
+        }
+    }
 }
 
 /// The sender of a request.
@@ -68,11 +61,11 @@ pub(crate) struct Caller {
 }
 
 impl Keys {
-    /// Reads a file in the form of accounts.csv: lines `public_key,secret_key[,comment]`, and lines with
-    /// a bearer key alone. Empty lines and `#` lines are skipped.
+    /// Reads a file in the form of accounts.csv: lines `public_key,secret_key[,comment]`, lines with a bearer key alone,
+    /// and lines `sha256:DIGEST[,comment]` with the SHA-256 of one. Empty lines and `#` lines are skipped.
     ///
     /// # Errors
-    /// CONFIG, if it has no key, or one half of a pair is missing.
+    /// CONFIG, if it has no key, one half of a pair is missing, or a digest is not 64 hexadecimal digits.
     pub fn from_accounts(text: &str) -> Result<Keys, Error> {
         let mut keys = Keys::default();
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
@@ -80,8 +73,20 @@ impl Keys {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+            if let Some(digest) = line.strip_prefix(DIGEST) {
+                let (digest, name) = digest.split_once(',').unwrap_or((digest, ""));
+                let digest = parse_digest(digest.trim()).ok_or_else(|| {
+                    config(format!("line {} of the keys file {NO_DIGEST}", index + 1))
+                })?;
+                keys.add_bearer(Proof::Digest(digest), digest, Some(name.trim()));
+                continue;
+            }
             if !line.contains(',') {
-                keys.add(None, Secret::new(line));
+                keys.add_bearer(
+                    Proof::Secret(Secret::new(line)),
+                    Sha256::digest(line).into(),
+                    None,
+                );
                 continue;
             }
             let pairs = auth::parse_accounts(line).map_err(|_| {
@@ -90,26 +95,37 @@ impl Keys {
                     index + 1
                 ))
             })?;
-            pairs.into_iter().for_each(|pair| keys.add(Some(pair.public_key), pair.secret_key));
+            for pair in pairs {
+                keys.add_pair(pair.public_key, pair.secret_key, pair.comment);
+            }
         }
         keys.or_none(
-            "the keys file has no line with a key; a line is public_key,secret_key or a bearer key",
+            "the keys file has no line with a key; a line is public_key,secret_key or a bearer key or its sha256:DIGEST",
         )
     }
 
-    /// Reads `UNSANDBOX_SERVE_KEYS`: words separated by commas or spaces, each a bearer key or a
+    /// Reads `UNSANDBOX_SERVE_KEYS`: words separated by commas or spaces, each a bearer key, its `sha256:DIGEST` or a
     /// `public:secret` pair.
     ///
     /// # Errors
-    /// CONFIG, if it has no key, or one half of a pair is missing.
+    /// CONFIG, if it has no key, one half of a pair is missing, or a digest is not 64 hexadecimal digits.
     pub fn from_words(text: &str) -> Result<Keys, Error> {
         let mut keys = Keys::default();
         let words = text.split(|c: char| c == ',' || c.is_whitespace());
         for (index, word) in words.filter(|word| !word.is_empty()).enumerate() {
+            if let Some(digest) = word.strip_prefix(DIGEST) {
+                let digest = parse_digest(digest)
+                    .ok_or_else(|| config(format!("key {} of the list {NO_DIGEST}", index + 1)))?;
+                keys.add_bearer(Proof::Digest(digest), digest, None);
+                continue;
+            }
             match word.split_once(':') {
-                None => keys.add(None, Secret::new(word)),
+                None => {
+                    let digest = Sha256::digest(word).into();
+                    keys.add_bearer(Proof::Secret(Secret::new(word)), digest, None);
+                }
                 Some((public, secret)) if !public.is_empty() && !secret.is_empty() => {
-                    keys.add(Some(public.to_string()), Secret::new(secret));
+                    keys.add_pair(public.to_string(), Secret::new(secret), None);
                 }
                 Some(_) => {
                     return Err(config(format!(
@@ -140,9 +156,23 @@ impl Keys {
         if self.is_empty() { Err(config(message)) } else { Ok(self) }
     }
 
-    fn add(&mut self, public: Option<String>, secret: Secret) {
-        let caller = Caller::of(public.as_deref().unwrap_or(secret.expose()));
-        self.accounts.push(Arc::new(Account { public, secret, caller }));
+    fn add_pair(&mut self, public: String, secret: Secret, name: Option<String>) {
+        let (identity, caller) = (public.clone(), Caller::of(&public));
+        let (public, proof) = (Some(public), Proof::Secret(secret));
+        self.accounts.push(Arc::new(Account { public, proof, identity, name, caller }));
+    }
+
+    /// The owner follows from the digest, so that it is the same whether the file has the key or its digest.
+    fn add_bearer(&mut self, proof: Proof, digest: [u8; 32], name: Option<&str>) {
+        let identity = format!("{DIGEST}{}", auth::hex(&digest));
+        let name = name.filter(|name| !name.is_empty()).map(str::to_string);
+        let caller = Caller::of(&identity);
+        self.accounts.push(Arc::new(Account { public: None, proof, identity, name, caller }));
+    }
+
+    /// The owner of each key, its public key or digest, and its comment.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = (&Owner, &String, Option<&String>)> {
+        self.accounts.iter().map(|it| (&it.caller.owner, &it.identity, it.name.as_ref()))
     }
 
     /// Looks the request's key up by its headers alone, before a body is read; a stale signature is refused
@@ -155,7 +185,7 @@ impl Keys {
         // changed, two accounts have the same public key.
         let matches = |account: &&Arc<Account>| match (&account.public, signature) {
             (Some(public), Some(_)) => Secret::new(public).matches(bearer),
-            (_, None) => account.secret.matches(bearer),
+            (_, None) => account.proof.matches(bearer),
             (None, Some(_)) => false,
         };
         let accounts: Vec<_> = self.accounts.iter().filter(matches).cloned().collect();
@@ -170,7 +200,7 @@ impl Keys {
             None => None,
         };
         if let Some((time, _)) = signed {
-            auth::check_time(now(), time)?;
+            auth::check_time(unix_seconds(), time)?;
         }
         Ok(Found {
             accounts,
@@ -204,6 +234,11 @@ impl Found {
         }
     }
 
+    /// The owner, if the key is verified already.
+    pub(crate) fn verified_owner(&self) -> Option<&Owner> {
+        self.signed.is_none().then(|| &self.accounts[0].caller.owner)
+    }
+
     /// Whether the time of [`Found::verify`] grows with the body.
     pub(crate) fn is_signed(&self) -> bool {
         self.signed.is_some()
@@ -215,8 +250,10 @@ impl Found {
         };
         let mut verified = Err(refused("the public key of this signed request is not known here"));
         for account in &self.accounts {
+            // Only a pair has a public key, and it has its secret.
+            let Proof::Secret(secret) = &account.proof else { continue };
             let signed = Signed { method, target, time, signature, body };
-            let checked = auth::verify(&account.secret, signed);
+            let checked = auth::verify(secret, signed);
             if verified.is_err() {
                 verified = checked.map(|()| account.caller.clone());
             }
@@ -225,7 +262,21 @@ impl Found {
     }
 }
 
-fn now() -> i64 {
+/// The 32 bytes of 64 hexadecimal digits.
+fn parse_digest(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, at) in digest.iter_mut().zip((0..).step_by(2)) {
+        let digits = text.get(at..at + 2)?;
+        *byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
+    }
+    Some(digest)
+}
+
+/// The clock of the machine.
+pub(crate) fn unix_seconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
@@ -319,36 +370,19 @@ mod tests {
         };
         let bearer = keys.find(&headers(&[("authorization", "Bearer sec-1")])).unwrap();
         let bearer = bearer.verify("POST", "/run", b"").unwrap();
-        assert_eq!(signed(now(), "sec-1").unwrap(), bearer);
-        let wrong = signed(now(), "other").unwrap_err();
+        assert_eq!(signed(unix_seconds(), "sec-1").unwrap(), bearer);
+        let wrong = signed(unix_seconds(), "other").unwrap_err();
         assert_eq!((wrong.code(), wrong.wire()), (ErrorCode::Auth, "invalid_signature"));
-        let stale = signed(now() - 400, "sec-1").unwrap_err();
+        let stale = signed(unix_seconds() - 400, "sec-1").unwrap_err();
         assert_eq!(stale.wire(), "invalid_timestamp");
         assert!(stale.message().contains("timestamp expired"), "{stale}");
-    }
-
-    #[test]
-    fn keys_are_replaced_by_keys_alone() {
-        let ring = KeyRing::new(Keys::from_words("old").unwrap());
-        ring.replace(Keys::from_words("new").unwrap()).unwrap();
-        let knows = |key: &str| {
-            ring.now().find(&headers(&[("authorization", &format!("Bearer {key}"))])).is_ok()
-        };
-        assert!(knows("new") && !knows("old"));
-        assert_eq!(ring.replace(Keys::default()).unwrap_err().code(), ErrorCode::Config);
-        assert!(knows("new"));
-        let open = KeyRing::new(Keys::default());
-        assert_eq!(
-            open.replace(Keys::from_words("new").unwrap()).unwrap_err().code(),
-            ErrorCode::Config
-        );
     }
 
     #[test]
     fn a_public_key_may_have_two_secrets_while_they_are_changed() {
         let keys = Keys::from_accounts("pub-1,old\npub-1,new\npub-2,other\n").unwrap();
         let signed = |secret: &str| {
-            let time = now();
+            let time = unix_seconds();
             let signature = auth::sign(&Secret::new(secret), time, "POST", "/run", b"body");
             let headers = headers(&[
                 ("authorization", "Bearer pub-1"),
@@ -368,13 +402,37 @@ mod tests {
         let bearer = headers(&[("authorization", "Bearer sec-1")]);
         let owner = Caller::of("pub-1").owner;
         assert_eq!(keys.find(&bearer).unwrap().party(peer), Party::Key(owner.clone()));
-        let time = now().to_string();
+        let time = unix_seconds().to_string();
         let signed = headers(&[
             ("authorization", "Bearer pub-1"),
             ("x-timestamp", &time),
             ("x-signature", "00"),
         ]);
         assert_eq!(keys.find(&signed).unwrap().party(peer), Party::Peer(peer, Some(owner)));
+    }
+
+    #[test]
+    fn a_digest_stands_for_its_key_and_has_the_same_owner() {
+        // Of "abc".
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let owner = |keys: &Keys, key: &str| {
+            let found = keys.find(&headers(&[("authorization", &format!("Bearer {key}"))]))?;
+            found.verify("GET", "/", b"").map(|caller| caller.owner)
+        };
+        let plain = Keys::from_words("abc").unwrap();
+        let file = Keys::from_accounts(&format!("sha256:{digest}, alice\nother\n")).unwrap();
+        let upper = Keys::from_words(&format!("sha256:{}", digest.to_uppercase())).unwrap();
+        for keys in [&file, &upper] {
+            assert_eq!(owner(keys, "abc").unwrap(), owner(&plain, "abc").unwrap());
+            assert_eq!(owner(keys, digest).unwrap_err().code(), ErrorCode::Auth);
+        }
+        assert_eq!(file.identities().next().unwrap().2.unwrap(), "alice");
+        let (short, sign) = (&digest[1..], format!("+{}", &digest[1..]));
+        for wrong in ["", short, &sign, &"é".repeat(32)] {
+            let error = Keys::from_accounts(&format!("other\nsha256:{wrong},x\n")).unwrap_err();
+            assert!(error.message().starts_with("line 2 of the keys file has sha256:"), "{error}");
+            assert!(Keys::from_words(&format!("sha256:{wrong}")).is_err());
+        }
     }
 
     #[test]

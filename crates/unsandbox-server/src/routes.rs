@@ -14,6 +14,7 @@ use crate::reply::{self, Refusal};
 use crate::runs::{Completion, End, ended};
 use crate::state::State;
 use crate::submit::{Accepted, Order, job_of_end, submit};
+use crate::usage::usage;
 use crate::workers::spawn_blocking;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -53,6 +54,7 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/jobs/{id}/cancel", post(cancel_job))
         .route("/languages", get(languages))
         .route("/keys/validate", post(validate_key))
+        .route("/usage", get(usage))
         .route("/services", get(services))
         .route("/sessions", get(sessions))
         .route("/snapshots", get(snapshots))
@@ -119,20 +121,23 @@ async fn take(
     if state.is_stopping() && !with_key {
         return Err(stopping().into());
     }
-    let caps = state.caps;
+    let owner = caller.owner;
+    let (caps, policy) = (state.caps, state.keys.now().policy(&owner).clone());
     let observer = state.observer.clone();
     let (request, memory, listed, print, facts, warnings) = state
         .workers
         .run_sized(body.len(), exchange.party(), move || {
             let Incoming { request, wants_async, warnings } = decode(family, &parts, &body)?;
             let mut request = ValidRequest::new(Cow::Owned(request))?;
-            caps.apply(&mut request)?;
+            if policy.needs_language() && request.language().is_none() {
+                request = request.detect()?;
+            }
+            policy.apply(&mut request, &caps)?;
             let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
             let facts = observer.facts(&request);
             Ok((request, memory, asynchronous || wants_async, print, facts, warnings))
         })
         .await?;
-    let owner = caller.owner;
     let (keyed, stored_key) = match key.zip(print) {
         Some((key, fingerprint)) => state.keys_of(listed, key, fingerprint)?,
         None => (None, None),
@@ -359,9 +364,10 @@ async fn validate_key(axum::extract::State(state): Shared, Extension(admitted): 
     // The key was checked by `admit`; the other fields come from the backend.
     let (backend, party) = (state.backend.clone(), admitted.exchange.party());
     let ask = move || backend.validate_key(&CallContext::default());
+    let limits = state.key_limits(&admitted.caller.owner);
     let info =
         KeyInfo { tier: Some(TIER.to_string()), ..state.workers.question(party, ask).await? };
-    Ok(reply::json(wire::encode_server_key_info(&info, Some(state.key_limits))))
+    Ok(reply::json(wire::encode_server_key_info(&info, Some(limits))))
 }
 
 /// These four the service has, and this server has not: its clients ask for the lists, and read empty ones.

@@ -4,7 +4,6 @@
 use crate::access_log::ClientAddress;
 use crate::admission::Via;
 use crate::connections::{Handle, Limiter, Place, Stage};
-use crate::keys::KeyRing;
 use crate::listen::{self, Listen, Socket, SocketFile};
 use crate::observe::scrape;
 use crate::pace::Pace;
@@ -93,11 +92,6 @@ impl fmt::Debug for Bound {
 }
 
 impl Bound {
-    /// The keys that the server accepts, to be replaced while it runs.
-    pub fn keys(&self) -> Arc<KeyRing> {
-        self.state.keys.clone()
-    }
-
     /// The endpoint for clients: `http://127.0.0.1:8080` with the real port, or `unix:/path`.
     pub fn address(&self) -> &str {
         &self.address

@@ -2,9 +2,11 @@
 //! The options of a server, and the state that all requests share.
 
 use crate::budget::Budget;
+use crate::caps::Caps;
 use crate::connections::Limiter;
 use crate::idempotency::{Fingerprint, Keyed, Table};
-use crate::keys::{KeyRing, Keys};
+use crate::key_ring::{KeyRing, KeySet};
+use crate::keys::unix_seconds;
 use crate::listen::Listen;
 use crate::observe::audit::AuditLog;
 use crate::observe::gauges::Sources;
@@ -14,6 +16,7 @@ use crate::observe::request_id::RequestIds;
 use crate::observe::submission::Observer;
 use crate::pace::Pace;
 use crate::party::Party;
+use crate::rate_limit::{Counted, RateLimiter};
 use crate::runs::Runs;
 use crate::workers::{Workers, spawn_blocking};
 use axum::body::Bytes;
@@ -24,22 +27,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use unsandbox_protocol::backend::{Health, IdempotencyKey};
 use unsandbox_protocol::limits::{
-    LIMIT_TABLE, REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
-    TTL_MAX_SECONDS,
+    REPLIES_MAX_BYTES, REQUEST_BODIES_MAX_BYTES, REQUEST_BODY_MAX_BYTES,
 };
+use unsandbox_protocol::quota::Quota;
 use unsandbox_protocol::wire::{self, EVENTS_HEARTBEAT_SECONDS, KeyLimits, ReadyCheck};
-use unsandbox_protocol::{
-    Backend, CallContext, Error, ErrorCode, IsolationPolicy, Job, Limits, Owner, ValidRequest,
-    rules,
-};
+use unsandbox_protocol::{Backend, CallContext, Error, ErrorCode, IsolationPolicy, Job, Owner};
 
 /// Options of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The keys that are accepted. Without keys, every user of this machine may use the server, but no web page.
-    pub keys: Keys,
-    /// What `POST /keys/validate` says that a key may ask of this server.
-    pub key_limits: KeyLimits,
+    /// The keys that are accepted, and what each may do. Without keys, every user of this machine may use the server, but
+    /// no web page.
+    pub keys: Arc<KeyRing>,
+    /// Programs that run at once.
+    pub concurrency: usize,
+    /// Programs of one key that may wait for their turn.
+    pub queue: usize,
     /// Job replies contain the result twice, flat and nested: clients of the hosted service read the flat one.
     pub compat: bool,
     /// The largest request body in bytes; a larger one is refused with 413.
@@ -92,8 +95,9 @@ pub struct ServerOptions {
 impl Default for ServerOptions {
     fn default() -> Self {
         ServerOptions {
-            keys: Keys::default(),
-            key_limits: KeyLimits { rate_per_minute: RATE_PER_MINUTE, burst: 1, concurrency: 1 },
+            keys: Arc::default(),
+            concurrency: 1,
+            queue: 0,
             compat: true,
             body_limit: REQUEST_BODY_MAX_BYTES,
             bodies_limit: REQUEST_BODIES_MAX_BYTES,
@@ -131,76 +135,11 @@ impl ServerOptions {
     }
 }
 
-/// The server has no limit on requests in a minute; the clients of the service read a number.
-pub const RATE_PER_MINUTE: u64 = 1_000_000;
+/// Of a key without a limit on requests in a minute; the clients of the service read a number.
+const RATE_PER_MINUTE: u64 = 1_000_000;
 
 /// One connection that waits for a run, and one more.
 const CONNECTIONS_MIN: usize = 2;
-
-/// Upper bounds of a server for the limits of a request. `None` in `limits` is the bound of the table of limits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Caps {
-    pub ttl_seconds: i64,
-    pub limits: Limits,
-}
-
-impl Default for Caps {
-    fn default() -> Self {
-        Caps { ttl_seconds: TTL_MAX_SECONDS, limits: Limits::default() }
-    }
-}
-
-impl Caps {
-    /// CONFIG, if a cap is outside the range of its limit.
-    pub(crate) fn validate(&self) -> Result<(), Error> {
-        let ttl = rules::ttl(self.ttl_seconds).map(|_| ());
-        ttl.and(rules::check_limits(&self.limits)).map_err(|error| {
-            Error::new(
-                ErrorCode::Config,
-                format!("invalid cap of this server: {}", error.message()),
-            )
-        })
-    }
-
-    /// Lowers defaults of a request that are above the caps; ARGUMENT, if the request asks for more than a cap.
-    pub(crate) fn apply(&self, request: &mut ValidRequest<'_>) -> Result<(), Error> {
-        match request.ttl {
-            None => request.set_ttl(request.ttl_seconds().min(self.ttl_seconds))?,
-            Some(asked) if asked > self.ttl_seconds => {
-                let cap = self.ttl_seconds;
-                return Err(Error::argument(format!(
-                    "ttl is {asked}; this server allows at most {cap} seconds"
-                )));
-            }
-            Some(_) => {}
-        }
-        let mut limits = request.limits;
-        for row in LIMIT_TABLE {
-            let Some(cap) = self.limits.get(row.name) else { continue };
-            let default = match request.language() {
-                Some(language) => language.default_limit(row),
-                None => row.default,
-            };
-            match limits.get(row.name) {
-                Some(asked) if asked > cap => {
-                    return Err(Error::argument(format!(
-                        "limits.{} is {asked}; this server allows at most {cap}",
-                        row.name
-                    )));
-                }
-                None if default.is_none_or(|default| default > cap) => {
-                    limits.set(row.name, cap);
-                }
-                _ => {}
-            }
-        }
-        request.set_limits(limits)?;
-        if request.runtime.is_some() {
-            return Err(Error::argument("runtime is not supported by servers; remove it"));
-        }
-        Ok(())
-    }
-}
 
 /// How long a body waits for memory.
 const BODY_MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -222,7 +161,11 @@ const HEALTH_FRESH: Duration = Duration::from_millis(100);
 pub(crate) struct State {
     pub backend: Arc<dyn Backend>,
     pub keys: Arc<KeyRing>,
-    pub key_limits: KeyLimits,
+    pub rates: RateLimiter,
+    /// When the server started, in Unix seconds.
+    pub since: i64,
+    concurrency: usize,
+    queue: usize,
     pub compat: bool,
     pub body_limit: usize,
     pub bodies: Budget,
@@ -275,8 +218,11 @@ impl State {
             isolation: options.isolation,
             readiness: Readiness::default(),
             stores_jobs,
-            keys: Arc::new(KeyRing::new(options.keys.clone())),
-            key_limits: options.key_limits,
+            keys: options.keys.clone(),
+            rates: RateLimiter::default(),
+            since: unix_seconds(),
+            concurrency: options.concurrency,
+            queue: options.queue,
             compat: options.compat,
             body_limit: options.body_limit,
             bodies,
@@ -359,6 +305,35 @@ impl State {
         generation.map(Some).ok_or_else(|| wire::store_changed(named, &own.name()))
     }
 
+    /// Programs at once of a key with this quota, and how many of it may wait.
+    pub(crate) fn places_of(&self, quota: &Quota) -> (usize, usize) {
+        let most = quota.concurrency.unwrap_or(usize::MAX);
+        (self.concurrency.min(most), quota.queue.unwrap_or(self.queue))
+    }
+
+    /// Counts a request of a key against its rate; the refusal if it is over it.
+    pub(crate) fn over_rate(
+        &self,
+        keys: &KeySet,
+        owner: &Owner,
+        counted: &mut Option<Counted>,
+    ) -> Option<Error> {
+        let rate = keys.policy(owner).rate?;
+        counted.insert(self.rates.count(owner, rate, Instant::now())).refusal()
+    }
+
+    /// What `POST /keys/validate` says that a key may ask of this server.
+    pub(crate) fn key_limits(&self, owner: &Owner) -> KeyLimits {
+        let set = self.keys.now();
+        let policy = set.policy(owner);
+        let (concurrency, queue) = self.places_of(&policy.quota);
+        KeyLimits {
+            rate_per_minute: policy.rate.map_or(RATE_PER_MINUTE, |rate| rate.per_minute.into()),
+            burst: concurrency.saturating_add(queue) as u64,
+            concurrency: concurrency as u64,
+        }
+    }
+
     /// The job as it is now, if it is this owner's.
     pub(crate) async fn job(
         &self,
@@ -423,67 +398,5 @@ fn fresh<T: Clone>(kept: &Option<(Instant, T)>, age: Duration) -> Option<T> {
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State").field("keys", &self.keys).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::borrow::Cow;
-    use unsandbox_protocol::Request;
-    use unsandbox_protocol::language::languages;
-
-    /// The request with the caps applied, or the refusal.
-    fn capped(caps: Caps, request: Request) -> Result<Request, Error> {
-        let mut request = ValidRequest::new(Cow::Owned(request)).unwrap();
-        caps.apply(&mut request).map(|()| request.into_request().into_owned())
-    }
-
-    #[test]
-    fn a_request_over_a_cap_is_refused_with_the_cap() {
-        let limits = Limits { memory_bytes: Some(1 << 28), ..Limits::default() };
-        let caps = Caps { ttl_seconds: 30, limits };
-        let refused = |request: Request| capped(caps, request).unwrap_err();
-        capped(caps, Request::new("bash", "").ttl(30).limits(limits)).unwrap();
-        let error = refused(Request::new("bash", "").ttl(31));
-        assert!(error.message().contains("31") && error.message().contains("30 s"), "{error}");
-        let more = Limits { memory_bytes: Some((1 << 28) + 1), ..Limits::default() };
-        let error = refused(Request::new("bash", "").ttl(1).limits(more));
-        assert!(error.message().contains("limits.memory_bytes"), "{error}");
-        let error = refused(Request::new("bash", "").ttl(1).runtime("/bin/sh"));
-        assert!(error.message().contains("runtime"), "{error}");
-    }
-
-    #[test]
-    fn defaults_of_a_request_are_lowered_to_the_caps() {
-        let (memory_bytes, cpu_time_ms) = (Some(64 << 20), Some(200));
-        let limits =
-            Limits { memory_bytes, cpu_time_ms, processes: Some(4096), ..Limits::default() };
-        let given = |caps: Caps, name: &str| {
-            let request = capped(caps, Request::new(name, "")).unwrap();
-            (request.ttl, request.limits)
-        };
-        let expected = Limits { memory_bytes, cpu_time_ms, ..Limits::default() };
-        assert_eq!(given(Caps { ttl_seconds: 30, limits }, "bash"), (Some(30), expected));
-        assert_eq!(given(Caps::default(), "bash"), (Some(60), Limits::default()));
-        // More than the default, and less than the default of a language that needs more.
-        let greedy = languages().iter().max_by_key(|language| language.memory_mb).unwrap();
-        assert!(greedy.memory_mb > 600, "{}", greedy.name);
-        let some = Limits { memory_bytes: Some(600 << 20), ..Limits::default() };
-        assert_eq!(given(Caps { limits: some, ..Caps::default() }, "bash").1, Limits::default());
-        assert_eq!(given(Caps { limits: some, ..Caps::default() }, greedy.name).1, some);
-    }
-
-    #[test]
-    fn a_cap_outside_the_range_of_its_limit_is_refused() {
-        let caps = |memory_bytes| Caps {
-            limits: Limits { memory_bytes: Some(memory_bytes), ..Limits::default() },
-            ..Caps::default()
-        };
-        caps(16 << 20).validate().unwrap();
-        let error = caps(1).validate().unwrap_err();
-        assert_eq!(error.code(), ErrorCode::Config);
-        assert!(error.message().contains("memory_bytes") && error.message().contains("16777216"));
-        Caps { ttl_seconds: 0, ..Caps::default() }.validate().unwrap_err();
     }
 }

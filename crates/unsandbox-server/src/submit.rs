@@ -67,7 +67,7 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
         attachment.claim = claim;
     }
     let end = is_first.then(|| {
-        let context = CallContext::of(owner);
+        let (submitter, context) = (owner.clone(), CallContext::of(owner));
         let submission = Submission {
             listed,
             cancel: token,
@@ -86,7 +86,7 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
             noted: noted.clone(),
             memory: Mutex::new(Some(memory)),
             is_live,
-            followed: Followed::new(state.observer.clone(), facts, noted.clone()),
+            followed: Followed::new(state.observer.clone(), submitter, facts, noted.clone()),
         }));
         // A task of its own: a key that is claimed has to get an answer, also after its client has left.
         tokio::spawn(hand_over(state.clone(), party, submission, sink));

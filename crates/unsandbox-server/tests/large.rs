@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 use support::{Running, read_reply, start, start_at};
-use unsandbox_server::{Keys, ServerOptions};
+use unsandbox_server::{KeyRing, Keys, ServerOptions};
 
 /// On a Unix socket, which holds little of what nobody takes.
 fn with_large_job(name: &str, options: ServerOptions) -> (Running, String) {
@@ -45,7 +45,7 @@ const LARGE_BYTES: usize = 8 << 20;
 fn what_one_key_leaves_untaken_leaves_room_for_another() {
     // Room for three replies and a half, which one key alone would fill.
     let options = ServerOptions {
-        keys: Keys::from_words("a,b").unwrap(),
+        keys: KeyRing::of(Keys::from_words("a,b").unwrap()),
         replies_limit: 7 * LARGE_BYTES / 2,
         reply_memory_timeout: Duration::from_millis(300),
         ..Default::default()

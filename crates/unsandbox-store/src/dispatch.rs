@@ -21,7 +21,11 @@ impl Shared {
     pub(crate) fn dispatch(self: &Arc<Self>) {
         loop {
             let mut live = self.live();
-            let Some(job_id) = live.next(self.options.concurrency, Instant::now()) else { return };
+            let Some(job_id) =
+                live.next(self.options.concurrency, &*self.options.quotas, Instant::now())
+            else {
+                return;
+            };
             let Some(seq) = live.active.get(&job_id).map(|active| active.seq) else { return };
             drop(live);
             let (shared, process) = (self.clone(), self.process);

@@ -3,12 +3,13 @@
 //! the queue. The disk has the rest.
 
 use crate::follower::Follower;
-use crate::rows::{End, queue_full};
+use crate::rows::End;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::stopping;
 use unsandbox_protocol::cancel::CancelGuard;
+use unsandbox_protocol::quota::{Quotas, queue_full};
 use unsandbox_protocol::share::{largest_share, within_share};
 use unsandbox_protocol::turns::Turns;
 use unsandbox_protocol::{
@@ -127,8 +128,10 @@ struct Share {
 /// The bounds of the queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueLimits {
-    /// Jobs of one owner that wait.
-    pub jobs_each: usize,
+    /// Jobs of the owner that wait.
+    pub waiting_each: usize,
+    /// Further jobs of it that would start at once.
+    pub places: usize,
     /// Bytes of the requests of all jobs that wait.
     pub bytes: u64,
 }
@@ -182,8 +185,8 @@ impl Live {
         let mut share = self.queued.get(owner).copied().unwrap_or_default();
         share.jobs += 1;
         share.bytes += bytes;
-        if share.jobs > limits.jobs_each {
-            return Err(queue_full(limits.jobs_each));
+        if share.jobs > limits.waiting_each.saturating_add(limits.places) {
+            return Err(queue_full(limits.waiting_each));
         }
         let free = limits.bytes.checked_sub(self.queued_bytes + bytes);
         if !free.is_some_and(|free| within_share(share.bytes, free)) {
@@ -217,9 +220,15 @@ impl Live {
         }
     }
 
-    /// The next job to start, if the inner backend may have one more: as many as it runs at once, and one for each owner
-    /// that has none there.
-    pub(crate) fn next(&mut self, concurrency: usize, now: Instant) -> Option<String> {
+    /// The next job to start, if the inner backend may have one more: as many as it runs at once, and for each owner one, or
+    /// as many as it has places reserved, so that they are there when its turn comes. An owner has no more there than it may
+    /// run at once.
+    pub(crate) fn next(
+        &mut self,
+        concurrency: usize,
+        quotas: &dyn Quotas,
+        now: Instant,
+    ) -> Option<String> {
         let paused = self.pause_until.is_some_and(|until| now < until);
         let is_full = self.dispatched_bytes >= DISPATCHED_MAX_BYTES;
         if !self.has_queue || self.draining || paused || is_full || !self.unwritten.is_empty() {
@@ -228,13 +237,16 @@ impl Live {
         self.pause_until = None;
         let (dispatched, dispatched_of) = (self.dispatched, &self.dispatched_of);
         let has_place = |owner: &Owner| {
-            let has_none = !dispatched_of.contains_key(owner);
-            dispatched < concurrency + if has_none { DISPATCHED_BEYOND } else { 0 }
+            let (quota, mine) =
+                (quotas.quota(owner), dispatched_of.get(owner).copied().unwrap_or(0));
+            let beyond = if mine < quota.reserved.max(1) { DISPATCHED_BEYOND } else { 0 };
+            quota.concurrency.is_none_or(|most| mine < most) && dispatched < concurrency + beyond
         };
         let waits = |job_id: &String| {
             self.active.get(job_id).is_some_and(|it| matches!(it.stage, Stage::Waiting))
         };
-        let (owner, job_id) = self.waiting.pop_of(has_place, waits)?;
+        let (owner, job_id) =
+            self.waiting.pop_of(has_place, waits, |owner| quotas.quota(owner).weight)?;
         let active = self.active.get_mut(&job_id)?;
         active.stage = Stage::Starting;
         self.dispatched_bytes += active.request_bytes;
@@ -255,6 +267,11 @@ impl Live {
         }
     }
 
+    /// Jobs of an owner at the inner backend, and those of all.
+    pub(crate) fn dispatched(&self, owner: &Owner) -> (usize, usize) {
+        (self.dispatched_of.get(owner).copied().unwrap_or(0), self.dispatched)
+    }
+
     /// Puts a job back into the queue that was not run.
     pub(crate) fn wait_again(&mut self, job_id: &str, pause: Duration) {
         let Some(active) = self.active.get_mut(job_id) else { return };
@@ -270,9 +287,14 @@ impl Live {
         self.queued.values().map(|share| share.jobs).sum()
     }
 
+    /// Jobs of one owner that wait here, or are being accepted.
+    pub(crate) fn waiting_of(&self, owner: &Owner) -> usize {
+        self.queued.get(owner).map_or(0, |share| share.jobs)
+    }
+
     /// Whether hardly any job of a new owner would find room.
-    pub(crate) fn is_full(&self, limits: QueueLimits) -> bool {
-        limits.bytes.saturating_sub(self.queued_bytes) <= limits.bytes / FULL
+    pub(crate) fn is_full(&self, bytes: u64) -> bool {
+        bytes.saturating_sub(self.queued_bytes) <= bytes / FULL
     }
 
     /// Whether nothing is started, run or written.
@@ -306,8 +328,9 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unsandbox_protocol::quota::{NoQuotas, Quota};
 
-    const LIMITS: QueueLimits = QueueLimits { jobs_each: 3, bytes: 100 };
+    const LIMITS: QueueLimits = QueueLimits { waiting_each: 2, places: 1, bytes: 100 };
 
     fn owner(name: &str) -> Owner {
         Owner(name.to_string())
@@ -333,7 +356,7 @@ mod tests {
             live.reserve(&a, 1, LIMITS).unwrap();
         }
         let error = live.reserve(&a, 1, LIMITS).unwrap_err();
-        assert!(error.message().starts_with("3 jobs of this key wait"), "{error}");
+        assert!(error.message().starts_with("2 executions wait"), "{error}");
         assert_eq!(error.retry_after_ms(), Some(1_000));
         live.reserve(&b, 1, LIMITS).unwrap();
     }
@@ -342,7 +365,7 @@ mod tests {
     fn each_owner_has_a_job_at_the_backend_whose_turn_it_can_be() {
         let mut live = Live { has_queue: true, ..Live::default() };
         (0..5).for_each(|index| wait(&mut live, "a", &format!("a{index}")));
-        let next = |live: &mut Live| live.next(2, Instant::now());
+        let next = |live: &mut Live| live.next(2, &NoQuotas, Instant::now());
         assert_eq!((next(&mut live), next(&mut live)), (Some("a0".into()), Some("a1".into())));
         assert_eq!(next(&mut live), None, "two places, and this owner has both");
         ["b0", "b1"].iter().for_each(|job_id| wait(&mut live, "b", job_id));
@@ -356,18 +379,47 @@ mod tests {
     }
 
     #[test]
+    fn a_quota_bounds_what_an_owner_has_at_the_backend_and_keeps_places_for_another() {
+        #[derive(Debug)]
+        struct Some;
+        impl Quotas for Some {
+            fn quota(&self, owner: &Owner) -> Quota {
+                match owner.0.as_str() {
+                    "a" => Quota { concurrency: Option::Some(2), ..Quota::default() },
+                    "b" => Quota { reserved: 2, ..Quota::default() },
+                    _ => Quota { weight: 2, ..Quota::default() },
+                }
+            }
+            fn reservations(&self, each: &mut dyn FnMut(&Owner, usize)) {
+                each(&owner("b"), 2);
+            }
+        }
+        let mut live = Live { has_queue: true, ..Live::default() };
+        for by in ["a", "b", "c"] {
+            (0..4).for_each(|index| wait(&mut live, by, &format!("{by}{index}")));
+        }
+        let all: Vec<String> = std::iter::from_fn(|| live.next(4, &Some, Instant::now())).collect();
+        assert_eq!(all, ["a0", "b0", "c0", "c1", "b1"], "c has two in a turn, b two of its own");
+        live.undispatch(&owner("c"), 1);
+        live.undispatch(&owner("c"), 1);
+        live.undispatch(&owner("b"), 1);
+        let all: Vec<String> = std::iter::from_fn(|| live.next(4, &Some, Instant::now())).collect();
+        assert_eq!(all, ["a1", "c2", "b2"], "a has two there, and may not have more");
+    }
+
+    #[test]
     fn nothing_is_started_without_the_queue_or_after_a_failure_of_the_store() {
         let mut live = Live::default();
         wait(&mut live, "a", "a0");
         let now = Instant::now();
-        assert_eq!(live.next(1, now), None);
+        assert_eq!(live.next(1, &NoQuotas, now), None);
         live.has_queue = true;
         live.pause_until = Some(now + Duration::from_secs(1));
-        assert_eq!(live.next(1, now), None);
+        assert_eq!(live.next(1, &NoQuotas, now), None);
         live.unwritten.insert("other".to_string());
-        assert_eq!(live.next(1, now + Duration::from_secs(1)), None);
+        assert_eq!(live.next(1, &NoQuotas, now + Duration::from_secs(1)), None);
         live.unwritten.clear();
-        assert_eq!(live.next(1, now + Duration::from_secs(1)), Some("a0".into()));
+        assert_eq!(live.next(1, &NoQuotas, now + Duration::from_secs(1)), Some("a0".into()));
     }
 
     #[test]
@@ -376,7 +428,7 @@ mod tests {
         ["a0", "a1", "a2"].iter().for_each(|job_id| wait(&mut live, "a", job_id));
         live.active.get_mut("a0").unwrap().stage = Stage::Requeueing;
         live.active.remove("a1");
-        assert_eq!(live.next(1, Instant::now()), Some("a2".into()));
+        assert_eq!(live.next(1, &NoQuotas, Instant::now()), Some("a2".into()));
         live.undispatch(&owner("a"), 1);
         assert!(live.is_idle());
     }

@@ -2,7 +2,7 @@
 //! What becomes of the jobs of a process that has ended: those that it ran are lost, and run again only if their
 //! submission said so.
 
-use crate::rows::{self, End};
+use crate::rows::{self, COLUMNS, End};
 use rusqlite::{Connection, params};
 use std::sync::Arc;
 use unsandbox_protocol::{ExecutionResult, Job, Rerun, Status};
@@ -47,19 +47,14 @@ pub(crate) struct Now {
 
 /// Ends or queues the jobs of a process that has ended. Returns how many it ran then.
 pub(crate) fn recover(db: &Connection, process: Process, now: Now) -> rusqlite::Result<usize> {
-    let mut statement = db.prepare(
-        "SELECT seq, id, language, detected, network_mode, created_at, rerun, attempts, cancel FROM jobs \
-         WHERE process = ?1 AND ended_ms IS NULL",
-    )?;
+    let text = format!(
+        "SELECT {COLUMNS}, rerun, attempts, cancel FROM jobs WHERE process = ?1 AND ended_ms IS NULL"
+    );
+    let mut statement = db.prepare(&text)?;
     let lost = statement.query_map([process.id], |row| {
-        let mut job = Job::new(row.get::<_, String>(1)?, Status::Failed);
-        job.language = row.get(2)?;
-        job.detected_language = job.language.clone().filter(|_| row.get(3).unwrap_or(false));
-        job.network_mode = row.get(4)?;
-        job.created_at = row.get(5)?;
-        let rerun = Rerun::parse(&row.get::<_, String>(6)?).unwrap_or_default();
-        let (attempts, cancelled): (i64, bool) = (row.get(7)?, row.get(8)?);
-        Ok((row.get(0)?, job, rerun, attempts, cancelled))
+        let rerun = Rerun::parse(&row.get::<_, String>(10)?).unwrap_or_default();
+        let (attempts, cancelled): (i64, bool) = (row.get(11)?, row.get(12)?);
+        Ok((row.get(0)?, rows::job_of(row)?, rerun, attempts, cancelled))
     })?;
     let lost: Vec<(i64, Job, Rerun, i64, bool)> = lost.collect::<rusqlite::Result<_>>()?;
     let count = lost.len();
@@ -79,6 +74,7 @@ pub(crate) fn recover(db: &Connection, process: Process, now: Now) -> rusqlite::
 }
 
 fn ended(mut job: Job, rerun: Rerun, attempts: i64, cancelled: bool, now: Now) -> Job {
+    job.status = Status::Failed;
     let mut result = ExecutionResult::new(Status::Failed);
     let why = match rerun {
         _ if cancelled => "it was not started again, because it was cancelled".into(),

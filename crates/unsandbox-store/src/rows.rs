@@ -4,8 +4,9 @@
 use crate::keys::{self, Found, NewKey};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::{Arc, OnceLock};
+use unsandbox_protocol::quota::queue_full;
 use unsandbox_protocol::wire::{self, Shape};
-use unsandbox_protocol::{Error, ErrorCode, Job, Owner, Rerun, Status};
+use unsandbox_protocol::{Error, Job, Owner, Rerun, Status};
 
 /// What a result counts for beside its bytes.
 const RESULT_OVERHEAD_BYTES: usize = 1024;
@@ -18,7 +19,7 @@ pub(crate) struct NewJob {
     pub rerun: Rerun,
     pub key: Option<NewKey>,
     /// The request, as the body of `POST /execute` has it.
-    pub request: Arc<[u8]>,
+    pub request: Arc<String>,
     /// The most jobs of its owner that may wait, for a process that does not own the queue and cannot count them.
     pub most: Option<usize>,
 }
@@ -48,7 +49,7 @@ pub(crate) struct Pending {
 
 /// A job with what is known of it from the outside.
 #[derive(Debug)]
-pub(crate) struct Stored {
+pub(crate) struct OwnedJob {
     pub owner: Owner,
     pub job: Job,
 }
@@ -87,15 +88,8 @@ pub(crate) fn insert(db: &Connection, new: &NewJob) -> rusqlite::Result<Inserted
     ])?;
     let seq = db.last_insert_rowid();
     let mut statement = db.prepare_cached("INSERT INTO requests (seq, body) VALUES (?1, ?2)")?;
-    statement.execute(params![seq, &request[..]])?;
+    statement.execute(params![seq, request.as_bytes()])?;
     Ok(Inserted::New { seq })
-}
-
-/// The refusal of a job whose owner has as many in the queue as it may.
-pub(crate) fn queue_full(most: usize) -> Error {
-    let text =
-        format!("{most} jobs of this key wait for their turn, which is the limit; retry after 1 s");
-    Error::new(ErrorCode::RateLimited, text).with_retry_after_ms(1_000)
 }
 
 fn waiting_of(db: &Connection, owner: &Owner) -> rusqlite::Result<usize> {
@@ -198,23 +192,24 @@ pub(crate) fn request(db: &Connection, seq: i64) -> rusqlite::Result<Option<Vec<
     }
 }
 
-const COLUMNS: &str = "seq, id, owner, status, language, detected, network_mode, created_at, started_at, completed_at";
+/// What [`job_of`] reads.
+pub(crate) const COLUMNS: &str = "seq, id, owner, status, language, detected, network_mode, created_at, started_at, completed_at";
 
 /// The job with this id, with its result once it has ended.
-pub(crate) fn job(db: &Connection, job_id: &str) -> rusqlite::Result<Option<Stored>> {
+pub(crate) fn job(db: &Connection, job_id: &str) -> rusqlite::Result<Option<OwnedJob>> {
     let text = format!(
         "SELECT {COLUMNS}, (SELECT body FROM results WHERE results.seq = jobs.seq) FROM jobs WHERE id = ?1"
     );
     let mut statement = db.prepare_cached(&text)?;
-    statement.query_row([job_id], stored).optional()
+    statement.query_row([job_id], owned).optional()
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+fn owned(row: &Row<'_>) -> rusqlite::Result<OwnedJob> {
     let mut job = job_of(row)?;
     if let Some(body) = row.get::<_, Option<Vec<u8>>>(10)? {
         job.result = result_in(body);
     }
-    Ok(Stored { owner: Owner(row.get(2)?), job })
+    Ok(OwnedJob { owner: Owner(row.get(2)?), job })
 }
 
 fn result_in(body: Vec<u8>) -> Option<Arc<unsandbox_protocol::ExecutionResult>> {
@@ -223,7 +218,8 @@ fn result_in(body: Vec<u8>) -> Option<Arc<unsandbox_protocol::ExecutionResult>> 
     Some(Arc::new(result))
 }
 
-fn job_of(row: &Row<'_>) -> rusqlite::Result<Job> {
+/// The job of a row that begins with [`COLUMNS`].
+pub(crate) fn job_of(row: &Row<'_>) -> rusqlite::Result<Job> {
     let mut job = Job::new(row.get::<_, String>(1)?, Status::parse(&row.get::<_, String>(3)?));
     job.language = row.get(4)?;
     job.detected_language = job.language.clone().filter(|_| row.get(5).unwrap_or(false));
@@ -242,6 +238,15 @@ pub(crate) fn unfinished(db: &Connection, owner: &Owner) -> rusqlite::Result<Vec
     statement.query_map([&owner.0], job_of)?.collect()
 }
 
+/// The jobs of an owner that have ended, and the bytes of their results.
+pub(crate) fn kept(db: &Connection, owner: &Owner) -> rusqlite::Result<(u64, u64)> {
+    let mut statement = db.prepare_cached(
+        "SELECT count(*), coalesce(sum(result_bytes), 0) FROM jobs WHERE owner = ?1 AND ended_ms IS NOT NULL",
+    )?;
+    let number = |row: &Row<'_>, at| row.get::<_, i64>(at).map(i64::unsigned_abs);
+    statement.query_row([&owner.0], |row| Ok((number(row, 0)?, number(row, 1)?)))
+}
+
 /// How far the jobs that wait are known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Seen {
@@ -251,12 +256,15 @@ pub(crate) struct Seen {
     pub requeued: i64,
 }
 
+/// How often jobs were announced.
+const REQUEUED: &str = "coalesce((SELECT value FROM meta WHERE name = 'requeued'), 0)";
+
 /// Where to list from, if there may be jobs that wait and are not known.
 pub(crate) fn news(db: &Connection, seen: Seen) -> rusqlite::Result<Option<i64>> {
-    let mut statement = db.prepare_cached(
-        "SELECT coalesce((SELECT value FROM meta WHERE name = 'requeued'), 0), \
-         EXISTS (SELECT 1 FROM jobs WHERE status = 'pending' AND seq > ?1)",
-    )?;
+    let text = format!(
+        "SELECT {REQUEUED}, EXISTS (SELECT 1 FROM jobs WHERE status = 'pending' AND seq > ?1)"
+    );
+    let mut statement = db.prepare_cached(&text)?;
     let (requeued, is_new): (i64, bool) =
         statement.query_row([seen.seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(match (requeued != seen.requeued, is_new) {
@@ -269,10 +277,11 @@ pub(crate) fn news(db: &Connection, seen: Seen) -> rusqlite::Result<Option<i64>>
 /// The jobs that wait and were submitted after this one, the first one first, and how far they are known then.
 pub(crate) fn pending(db: &Connection, after: i64) -> rusqlite::Result<(Vec<Pending>, Seen)> {
     let newest = "SELECT coalesce(max(seq), 0) FROM jobs";
-    let requeued = "SELECT coalesce((SELECT value FROM meta WHERE name = 'requeued'), 0)";
     let seen = Seen {
         seq: db.prepare_cached(newest)?.query_row([], |row| row.get(0))?,
-        requeued: db.prepare_cached(requeued)?.query_row([], |row| row.get(0))?,
+        requeued: db
+            .prepare_cached(&format!("SELECT {REQUEUED}"))?
+            .query_row([], |row| row.get(0))?,
     };
     let text = format!(
         "SELECT {COLUMNS}, rerun, request_bytes FROM jobs WHERE status = 'pending' AND seq > ?1 ORDER BY seq"

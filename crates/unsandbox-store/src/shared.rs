@@ -20,6 +20,7 @@ use unsandbox_protocol::gauges::Stopwatch;
 use unsandbox_protocol::limits::{
     QUEUE_MAX, QUEUE_MAX_BYTES, STORE_RETENTION, STORE_RETENTION_MAX_BYTES,
 };
+use unsandbox_protocol::quota::{NoQuotas, Quotas};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Backend, Error, ErrorCode, EventSink, Owner};
 
@@ -58,8 +59,10 @@ impl fmt::Debug for WallClock {
 pub struct StoreOptions {
     /// Jobs that the inner backend runs at once.
     pub concurrency: usize,
-    /// Jobs of one owner that may wait.
+    /// Jobs of one owner that may wait, unless its quota says it.
     pub queue_max: usize,
+    /// What each owner may have.
+    pub quotas: Arc<dyn Quotas>,
     /// Bytes of the requests of all jobs that wait.
     pub queue_bytes: u64,
     /// How long results are kept, and how many bytes of them.
@@ -72,6 +75,7 @@ impl Default for StoreOptions {
         StoreOptions {
             concurrency: 1,
             queue_max: QUEUE_MAX,
+            quotas: Arc::new(NoQuotas),
             queue_bytes: QUEUE_MAX_BYTES,
             retention: Retention { time: STORE_RETENTION, bytes: STORE_RETENTION_MAX_BYTES },
             clock: WallClock::default(),
@@ -139,8 +143,19 @@ impl Shared {
         lock(&self.tasks).as_ref().is_some_and(|tasks| tasks.send(task).is_ok())
     }
 
-    pub(crate) fn limits(&self) -> QueueLimits {
-        QueueLimits { jobs_each: self.options.queue_max, bytes: self.options.queue_bytes }
+    /// The bounds of the queue for one owner. A job that may start at once takes no place of those that wait.
+    pub(crate) fn limits(&self, owner: &Owner, live: &Live) -> QueueLimits {
+        let StoreOptions { concurrency, queue_max, queue_bytes, quotas, .. } = &self.options;
+        let quota = quotas.quota(owner);
+        let (mine, all) = live.dispatched(owner);
+        let places = quota.places(mine, concurrency.saturating_sub(all), 0);
+        let waiting_each = quota.queue.unwrap_or(*queue_max);
+        QueueLimits { waiting_each, places, bytes: *queue_bytes }
+    }
+
+    /// Whether hardly any job of a new owner would find room.
+    pub(crate) fn is_full(&self, live: &Live) -> bool {
+        live.is_full(self.options.queue_bytes)
     }
 
     pub(crate) fn unix_seconds(&self) -> i64 {

@@ -20,11 +20,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
-use unsandbox_protocol::gauges::{Gauges, QueueGauges};
+use unsandbox_protocol::gauges::{Gauges, OwnerGauges, QueueGauges};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Offsets,
-    Probe, Request, Submission, ValidRequest,
+    Owner, Probe, Request, Submission, ValidRequest,
 };
 
 /// Threads for tasks, such as to give a job to the inner backend, which may prepare it for some milliseconds.
@@ -272,12 +272,8 @@ impl Backend for Stored {
         context: &CallContext,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
-        match self.shared.watch(job_id, context, sink.clone()) {
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                self.shared.inner.watch(job_id, context, sink).map_err(|_| error)
-            }
-            watched => watched,
-        }
+        let own = self.shared.watch(job_id, context, sink.clone());
+        self.or_inner(own, |inner| inner.watch(job_id, context, sink))
     }
 
     fn watch_events(
@@ -287,12 +283,8 @@ impl Backend for Stored {
         from: Offsets,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
-        match self.shared.watch_events(job_id, context, from, sink.clone()) {
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                self.shared.inner.watch_events(job_id, context, from, sink).map_err(|_| error)
-            }
-            watched => watched,
-        }
+        let own = self.shared.watch_events(job_id, context, from, sink.clone());
+        self.or_inner(own, |inner| inner.watch_events(job_id, context, from, sink))
     }
 
     fn cancel(
@@ -301,24 +293,14 @@ impl Backend for Stored {
         context: &CallContext,
         sink: Arc<dyn EventSink>,
     ) -> Result<(), Error> {
-        match self.shared.watch(job_id, context, sink.clone()) {
-            Ok(()) => self.shared.cancel_by_id(job_id, CancelReason::Caller),
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                self.shared.inner.cancel(job_id, context, sink).map_err(|_| error)?;
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        let own = self.shared.watch(job_id, context, sink.clone());
+        let own = own.map(|()| self.shared.cancel_by_id(job_id, CancelReason::Caller));
+        self.or_inner(own, |inner| inner.cancel(job_id, context, sink))
     }
 
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
-        match self.shared.get_job(job_id, context) {
-            // A synchronous run, which the inner backend keeps.
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                self.shared.inner.get_job(job_id, context).map_err(|_| error)
-            }
-            found => found,
-        }
+        let own = self.shared.get_job(job_id, context);
+        self.or_inner(own, |inner| inner.get_job(job_id, context))
     }
 
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
@@ -352,13 +334,23 @@ impl Backend for Stored {
         let shared = &self.shared;
         let (waiting, is_full) = {
             let live = shared.live();
-            (live.waiting_len() as u64, live.is_full(shared.limits()))
+            (live.waiting_len() as u64, shared.is_full(&live))
         };
         let mut gauges = shared.inner.gauges();
         let waits = shared.waits.times();
         gauges.queues.push(QueueGauges { name: "store", waiting, is_full, waits });
         gauges.store = Some(shared.writer.gauges());
         gauges
+    }
+
+    fn gauges_of(&self, owner: &Owner) -> Result<OwnerGauges, Error> {
+        let shared = &self.shared;
+        let (jobs, bytes) = shared.database.read("count jobs", |db| rows::kept(db, owner))?;
+        let mut gauges = shared.inner.gauges_of(owner)?;
+        gauges.waiting += shared.live().waiting_of(owner) as u64;
+        gauges.kept_jobs += jobs;
+        gauges.kept_bytes += bytes;
+        Ok(gauges)
     }
 
     fn health(&self, context: &CallContext) -> Result<Health, Error> {
@@ -387,6 +379,21 @@ impl Backend for Stored {
 }
 
 impl Stored {
+    /// What the store says of a job, or the inner backend of one that the store does not know: it keeps the
+    /// synchronous runs.
+    fn or_inner<T>(
+        &self,
+        own: Result<T, Error>,
+        of_inner: impl FnOnce(&dyn Backend) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match own {
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                of_inner(&*self.shared.inner).map_err(|_| error)
+            }
+            own => own,
+        }
+    }
+
     /// Gives the lease back, unless jobs are on disk as run by this process: the next process finds them lost.
     fn leave(&self) {
         let shared = &self.shared;

@@ -48,11 +48,18 @@ impl Shared {
         job.network_mode = Some(request.network_mode.clone());
         job.created_at = Some(self.unix_seconds());
         let rerun = request.rerun;
-        let body: Arc<[u8]> = wire::encode_execute(&request.into_request()).into_bytes().into();
+        let body = Arc::new(wire::encode_execute(&request.into_request()));
         let request_bytes = body.len() as u64;
-        let most = (!self.live().has_queue).then_some(self.options.queue_max);
+        let quota = self.options.quotas.quota(&context.owner);
+        // One at least: here nobody knows whether it would start at once.
+        let most = quota.queue.unwrap_or(self.options.queue_max).max(1);
+        let most = (!self.live().has_queue).then_some(most);
         let new = NewJob { job, owner: context.owner, rerun, key, request: body, most };
-        let reserved = self.live().reserve(&new.owner, request_bytes, self.limits());
+        let reserved = {
+            let mut live = self.live();
+            let limits = self.limits(&new.owner, &live);
+            live.reserve(&new.owner, request_bytes, limits)
+        };
         if let Err(full) = reserved {
             return self.repeated(&new, sink, full);
         }

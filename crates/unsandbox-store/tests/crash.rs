@@ -162,8 +162,7 @@ fn works_until_it_is_killed() {
 fn worker_store(directory: &Path, offset_ms: i64) -> Stored {
     let inner = Inner::default();
     let ran = directory.to_path_buf();
-    let mut random = std::sync::Mutex::new(Random::new());
-    let _ = random.get_mut();
+    let random = std::sync::Mutex::new(Random::new());
     *inner.0.on_run.lock().unwrap() = Some(Box::new(move |submission| {
         note(&ran, "runs", &submission.request.code);
         let pause = random.lock().unwrap().below(3_000);

@@ -224,7 +224,7 @@ fn a_process_without_the_queue_keeps_its_limit_too() {
     let taken = (0..10).map_while(|_| submit(&second, "a", "waits").ok()).count();
     assert_eq!(taken, 3);
     let full = submit(&second, "a", "waits").unwrap_err();
-    assert!(full.message().starts_with("3 jobs of this key wait"), "{full}");
+    assert!(full.message().starts_with("3 executions wait"), "{full}");
     drop((second, first));
 }
 

@@ -115,7 +115,7 @@ fn owners_take_turns_and_a_full_queue_is_that_of_one_owner() {
     }
     let full = submit(&stored, "a", "a4").unwrap_err();
     assert_eq!((full.code(), full.retry_after_ms()), (ErrorCode::RateLimited, Some(1_000)));
-    assert!(full.message().starts_with("3 jobs of this key wait"), "{full}");
+    assert!(full.message().starts_with("3 executions wait"), "{full}");
     let last = submit(&stored, "b", "b1").unwrap().job_id;
     wait(&stored, "b", &last).unwrap();
     fake.release_all();

@@ -102,9 +102,11 @@ fn is_transient(error: &io::Error) -> bool {
 
 /// Serves a connection on its own thread. Without a free place or a thread, the connection is closed.
 fn serve(session: &Arc<Session>, stream: TcpStream, slot: Slot, protocol: Serve) {
-    let Some(of_all) = session.egress.connections.try_take() else {
+    let Some(places) = session.egress.connection(&session.owner) else {
         let max = session.egress.connections.max();
-        let why = format!("all runs together have {max} connections, the limit");
+        let why = format!(
+            "the {max} connections of all runs together are in use, or this key uses its share of them"
+        );
         session.refuse("a connection", &why);
         return;
     };
@@ -117,7 +119,7 @@ fn serve(session: &Arc<Session>, stream: TcpStream, slot: Slot, protocol: Serve)
         if let Err(end) = served {
             log::debug!("an egress connection ended: {end:?}");
         }
-        drop((slot, of_all, own, thread));
+        drop((slot, places, own, thread));
     };
     let spawned = std::thread::Builder::new().name("unsandbox-egress".to_string()).spawn(work);
     if let Err(error) = spawned {

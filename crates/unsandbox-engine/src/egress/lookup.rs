@@ -45,7 +45,7 @@ pub fn lookup(
 ) -> Result<Vec<IpAddr>, LookupError> {
     let wait_for = |places: &Arc<Slots>| places.take(Some(deadline), || session.is_over());
     let own =
-        wait_for(&session.lookups).and_then(|own| Some((own, wait_for(&session.owner_lookups)?)));
+        wait_for(&session.lookups).and_then(|own| Some((own, wait_for(&session.owner.lookups)?)));
     let (Some(own), Some(of_all)) = (own, session.egress.lookups.try_take()) else {
         return Err(if session.is_over() {
             LookupError::Ended(ConnectionEnd::RunEnded)

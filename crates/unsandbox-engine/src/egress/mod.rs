@@ -21,12 +21,13 @@ pub use gateway::Gateway;
 pub use lookup::{Resolver, SystemResolver};
 
 use allow::AllowList;
-use slots::Slots;
+use slots::{Slot, Slots};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use unsandbox_protocol::share::within_share;
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Error, Owner, limits};
 
@@ -82,6 +83,14 @@ pub fn check_hosts(allow: &[String]) -> Result<(), Error> {
     AllowList::parse(allow).map(drop)
 }
 
+/// The places of one owner, which all its runs share.
+#[derive(Debug)]
+pub struct OwnerSlots {
+    lookups: Arc<Slots>,
+    /// Counts them: [`within_share`] bounds them.
+    connections: Arc<Slots>,
+}
+
 /// The state that the gateways of an engine share.
 pub struct Egress {
     options: EgressOptions,
@@ -90,7 +99,7 @@ pub struct Egress {
     connections: Arc<Slots>,
     lookups: Arc<Slots>,
     /// The places of each owner, while they are in use.
-    shares: Mutex<HashMap<Owner, Weak<Slots>>>,
+    shares: Mutex<HashMap<Owner, Arc<OwnerSlots>>>,
     threads: Arc<Slots>,
 }
 
@@ -113,16 +122,27 @@ impl Egress {
         })
     }
 
-    /// Places for lookups that all runs of this owner share.
-    fn share_of(&self, owner: &Owner) -> Arc<Slots> {
+    /// The places that all runs of this owner share.
+    fn share_of(&self, owner: &Owner) -> Arc<OwnerSlots> {
         let mut shares = lock(&self.shares);
-        if let Some(share) = shares.get(owner).and_then(Weak::upgrade) {
-            return share;
+        if let Some(share) = shares.get(owner) {
+            return share.clone();
         }
-        shares.retain(|_, share| share.strong_count() > 0);
-        let share = Slots::new(LOOKUPS_OWNER);
-        shares.insert(owner.clone(), Arc::downgrade(&share));
+        // Lookups of runs that have ended hold their places only.
+        shares.retain(|_, share| Arc::strong_count(share) > 1 || share.lookups.used_now() > 0);
+        let share = Arc::new(OwnerSlots {
+            lookups: Slots::new(LOOKUPS_OWNER),
+            connections: Slots::new(usize::MAX),
+        });
+        shares.insert(owner.clone(), share.clone());
         share
+    }
+
+    /// Places for a connection, of all and of its owner; `None` if there is none, or the owner has its share of them.
+    fn connection(&self, owner: &OwnerSlots) -> Option<(Slot, Slot)> {
+        let places = (self.connections.try_take()?, owner.connections.try_take()?);
+        let (mine, free) = (owner.connections.used_now(), self.connections.free_now());
+        within_share(mine as u64, free as u64).then_some(places)
     }
 
     /// Waits for threads of ended runs. A lookup may take longer, but holds no resources of a run.
@@ -155,4 +175,25 @@ pub fn variables() -> Vec<(String, String)> {
     // Node's fetch reads the other variables only if this one is set.
     pairs.push(("NODE_USE_ENV_PROXY".to_string(), "1".to_string()));
     pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runs_of_one_owner_leave_connections_to_those_of_another() {
+        let egress = Egress::new(&EgressOptions::default()).unwrap();
+        let (a, b) = (egress.share_of(&Owner("a".into())), egress.share_of(&Owner("b".into())));
+        let all = limits::EGRESS_CONNECTIONS_ALL_MAX;
+        let mut held: Vec<_> = std::iter::from_fn(|| egress.connection(&a)).collect();
+        assert_eq!(held.len(), all / 4 * 3);
+        let others: Vec<_> = std::iter::from_fn(|| egress.connection(&b)).collect();
+        assert_eq!(others.len(), all / 16 * 3);
+        held.truncate(all / 4 * 3 - 4);
+        assert!(egress.connection(&a).is_none(), "what it gave back is the others' too");
+        assert!(egress.connection(&b).is_some());
+        drop((held, others));
+        assert_eq!((egress.connections.used_now(), a.connections.used_now()), (0, 0));
+    }
 }

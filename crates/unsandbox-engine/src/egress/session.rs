@@ -2,8 +2,8 @@
 //! The state that the connections of one run share: whether the run has ended, what it may still use, and the list of
 //! refusals.
 
-use super::Egress;
 use super::slots::{Slot, Slots};
+use super::{Egress, OwnerSlots};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
@@ -41,8 +41,8 @@ pub struct Session {
     bytes: AtomicU64,
     pub connections: Arc<Slots>,
     pub lookups: Arc<Slots>,
-    /// The places for lookups that all runs of the same owner share.
-    pub owner_lookups: Arc<Slots>,
+    /// The places that all runs of the same owner share.
+    pub owner: Arc<OwnerSlots>,
     refusals: Mutex<Refusals>,
 }
 
@@ -63,7 +63,7 @@ impl Session {
     ) -> io::Result<Session> {
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let connections = Slots::new(egress.options.connections_max.max(1));
-        let owner_lookups = egress.share_of(owner);
+        let owner = egress.share_of(owner);
         Ok(Session {
             egress,
             listeners,
@@ -72,7 +72,7 @@ impl Session {
             bytes: AtomicU64::new(0),
             connections,
             lookups: Slots::new(super::LOOKUPS_EACH),
-            owner_lookups,
+            owner,
             refusals: Mutex::default(),
         })
     }
@@ -88,7 +88,7 @@ impl Session {
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
         self.connections.wake_waiters();
         self.lookups.wake_waiters();
-        self.owner_lookups.wake_waiters();
+        self.owner.lookups.wake_waiters();
     }
 
     pub fn is_over(&self) -> bool {

@@ -36,6 +36,14 @@ impl Slots {
         self.max
     }
 
+    pub fn used_now(&self) -> usize {
+        *self.used()
+    }
+
+    pub fn free_now(&self) -> usize {
+        self.max - self.used_now()
+    }
+
     pub fn try_take(self: &Arc<Self>) -> Option<Slot> {
         let mut used = self.used();
         (*used < self.max).then(|| {

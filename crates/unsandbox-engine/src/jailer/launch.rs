@@ -19,7 +19,8 @@ use unsandbox_jailer::channel;
 use unsandbox_jailer::codec::Wire;
 use unsandbox_jailer::commands::Plan;
 use unsandbox_jailer::message::ToJailer;
-use unsandbox_protocol::{Error, ErrorCode};
+use unsandbox_protocol::quota::KeptFree;
+use unsandbox_protocol::{Error, ErrorCode, Owner};
 
 /// Time for a jail to be built, to collect artifacts and to end, beyond the time of its steps.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -29,15 +30,15 @@ impl EngineShared {
     /// the lock. Without a jailer the queue waits (see `resume`).
     pub fn launch_waiting(&self, jobs: &mut Jobs) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
-        while jobs.running < self.concurrency
+        while jobs.running.all() < self.concurrency
             && let Some(jailer) = self.link.get()
-            && let Some((owner, job_id)) = jobs.queue.pop()
+            && let Some((owner, job_id)) = self.next_waiting(jobs)
         {
             let waiting = jobs.active(&job_id).and_then(|record| record.waiting.take());
             let Some(mut waiting) = waiting else { continue };
             let Err(error) = self.launch(jobs, &jailer, &job_id, &mut waiting) else { continue };
             let is_full = error.kind() == io::ErrorKind::WouldBlock;
-            if is_full || (jobs.running > 0 && is_passing(&error)) {
+            if is_full || (jobs.running.all() > 0 && is_passing(&error)) {
                 // Tried again when the jailer has read a message, or a run ends.
                 if let Some(record) = jobs.active(&job_id) {
                     record.waiting = Some(waiting);
@@ -52,6 +53,17 @@ impl EngineShared {
             failed.push((job_id, Error::new(ErrorCode::Server, what)));
         }
         failed
+    }
+
+    /// The job whose turn it is, of the owners whose quota has a place.
+    fn next_waiting(&self, jobs: &mut Jobs) -> Option<(Owner, String)> {
+        let (quotas, running) = (&*self.options.quotas, &jobs.running);
+        let free = self.concurrency.saturating_sub(running.all());
+        let kept = KeptFree::now(quotas, |owner| running.of(owner));
+        let may = |owner: &Owner| {
+            quotas.quota(owner).places(running.of(owner), free, kept.from(owner)) > 0
+        };
+        jobs.queue.pop_of(may, |_| true, |owner| quotas.quota(owner).weight)
     }
 
     /// Called when the jailer's socket is writable again.
@@ -97,6 +109,7 @@ impl EngineShared {
             ending,
             base: jailer.base(),
         };
+        let owner = begin.owner.clone();
         let run = Run::new(&waiting.prepared, begin);
         let fds: [BorrowedFd<'_>; 5] =
             [theirs.as_fd(), plan.as_fd(), waiting.stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
@@ -112,7 +125,7 @@ impl EngineShared {
         self.measured.waits.add(record.submitted.elapsed());
         record.launched = (!has_compiler).then(Instant::now);
         let is_followed = !record.followers.is_empty();
-        jobs.running += 1;
+        jobs.running.add(&owner);
         jobs.launched.push((id, run));
         if is_followed {
             jobs.followed.push((id, job_id.to_string()));

@@ -38,7 +38,7 @@ struct Output {
 /// The state of a run in the reactor.
 pub struct Run {
     pub job_id: String,
-    owner: Owner,
+    pub owner: Owner,
     sink: Arc<dyn EventSink>,
     followers: Vec<Follower>,
     pub handle: Arc<Handle>,

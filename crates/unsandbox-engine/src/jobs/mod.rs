@@ -2,6 +2,7 @@
 //! The jobs of an engine: queued, running, and, in a [`JobStore`], finished ones. One lock protects them all; it is
 //! never held while a sink is called.
 
+pub mod counts;
 pub mod ending;
 pub mod follower;
 pub mod offline;
@@ -11,6 +12,7 @@ pub mod tell;
 
 use crate::jailer::handle::Handle;
 use crate::jailer::run::Run;
+use crate::jobs::counts::Counts;
 use crate::jobs::follower::Follower;
 use crate::jobs::store::{Finished, JobStore};
 use crate::programs::plan::Prepared;
@@ -124,9 +126,9 @@ pub struct Jobs {
     active: HashMap<String, Record>,
     /// The ids of those that wait, by turns between their owners.
     pub queue: Turns<Owner, String>,
-    pub running: usize,
+    pub running: Counts,
     /// Submissions that are being accepted; each counts against the queue already.
-    pub accepting: usize,
+    pub accepting: Counts,
     pub next_run: u64,
     /// Launched runs that the reactor has not taken yet. Under the same lock as the launch, because the jailer may
     /// answer before the launch is complete.
@@ -170,8 +172,8 @@ impl Jobs {
         Jobs {
             active: HashMap::new(),
             queue: Turns::default(),
-            running: 0,
-            accepting: 0,
+            running: Counts::default(),
+            accepting: Counts::default(),
             next_run: 0,
             launched: Vec::new(),
             followed: Vec::new(),
@@ -208,8 +210,8 @@ impl Jobs {
 
     /// Records that the sink got the acceptance. Returns the reason of a cancel that came before.
     pub fn accepted(&mut self, job_id: &str) -> Option<CancelReason> {
-        self.accepting -= 1;
         let record = self.active.get_mut(job_id)?;
+        self.accepting.remove(&record.owner);
         record.is_accepted = true;
         record.cancelled
     }
@@ -265,7 +267,7 @@ impl Jobs {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.running == 0 && self.queue.is_empty() && self.accepting == 0
+        self.running.all() == 0 && self.queue.is_empty() && self.accepting.all() == 0
     }
 
     /// Whether nothing here needs the reactor's clock.

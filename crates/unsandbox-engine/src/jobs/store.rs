@@ -22,6 +22,9 @@ pub trait JobStore: Send + fmt::Debug {
     /// The job, if it belongs to this owner.
     fn get(&self, owner: &Owner, job_id: &str) -> Option<&Job>;
 
+    /// The jobs of an owner, and the bytes of their results.
+    fn kept_of(&self, owner: &Owner) -> (u64, u64);
+
     /// Removes jobs that are past their retention or over the limit on bytes.
     fn expire(&mut self);
 
@@ -91,6 +94,12 @@ impl JobStore for MemoryStore {
 
     fn get(&self, owner: &Owner, job_id: &str) -> Option<&Job> {
         self.jobs.get(job_id).filter(|finished| finished.owner == *owner).map(|it| &it.job)
+    }
+
+    fn kept_of(&self, owner: &Owner) -> (u64, u64) {
+        let jobs = self.owners.get(owner);
+        let count = |jobs: &OwnerJobs| (jobs.listed.len() + jobs.unlisted.len()) as u64;
+        jobs.map_or((0, 0), |jobs| (count(jobs), jobs.bytes as u64))
     }
 
     /// Over the limit on bytes, the first result of the owner with the most bytes is removed, so that no owner

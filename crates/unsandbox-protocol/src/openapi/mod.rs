@@ -7,6 +7,7 @@ mod refusals;
 mod replies;
 mod request;
 mod schema;
+mod usage;
 
 pub use operations::{METRICS_TYPE, templates};
 pub use refusals::{RefusalRow, refusals};
@@ -143,6 +144,10 @@ fn reply_headers() -> Value {
     json!({
         "x-unsandbox-features": {"$ref": "#/components/headers/Features"},
         "x-request-id": {"$ref": "#/components/headers/RequestId"},
+        "ratelimit-policy": {"$ref": "#/components/headers/RateLimitPolicy"},
+        "ratelimit-limit": {"$ref": "#/components/headers/RateLimitLimit"},
+        "ratelimit-remaining": {"$ref": "#/components/headers/RateLimitRemaining"},
+        "ratelimit-reset": {"$ref": "#/components/headers/RateLimitReset"},
     })
 }
 
@@ -159,6 +164,23 @@ fn headers() -> Value {
                             server made; its log has it, too",
             "required": true,
             "schema": {"type": "string"},
+        },
+        "RateLimitPolicy": {
+            "description": "`N;w=60;burst=B`: N requests in a minute, B of them at once; the four ratelimit headers are \
+                            there where the key has a limit",
+            "schema": {"type": "string"},
+        },
+        "RateLimitLimit": {
+            "description": "requests that may come at once, after a time without any",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+        "RateLimitRemaining": {
+            "description": "requests that may come at once now",
+            "schema": {"type": "integer", "minimum": 0},
+        },
+        "RateLimitReset": {
+            "description": "whole seconds until as many may come at once as at first",
+            "schema": {"type": "integer", "minimum": 0},
         },
         "RetryAfter": {
             "description": "whole seconds after which the request may be repeated",

@@ -209,6 +209,15 @@ const OPERATIONS: &[Operation] = &[
         ..OPERATION
     },
     Operation {
+        path: "/usage",
+        id: "usage",
+        summary: "Says what the key may have, what it has now, and what it has used since the server started",
+        reply: &["KeyUsage"],
+        replied: "of this key alone",
+        refused: &[507],
+        ..OPERATION
+    },
+    Operation {
         path: "/health",
         id: "health",
         summary: "Says whether the server takes work",
@@ -379,7 +388,7 @@ fn responses(operation: &Operation) -> Map<String, Value> {
         "content": content(operation),
     });
     responses.insert("200".to_string(), reply);
-    let key: &[u16] = if operation.needs_key { &[401] } else { &[] };
+    let key: &[u16] = if operation.needs_key { &[401, 429] } else { &[] };
     let mut statuses = [operation.refused, key, &EVERYWHERE].concat();
     statuses.sort_unstable();
     for status in statuses {

@@ -3,7 +3,7 @@
 //! table of errors, and the words that only the wire has.
 
 use super::schema::reference;
-use crate::error::{ERROR_TABLE, INVALID_SIGNATURE};
+use crate::error::{CONCURRENCY_LIMIT_REACHED, ERROR_TABLE, INVALID_SIGNATURE};
 use crate::wire::{BUSY, STOPPING, STORE_CHANGED};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -48,6 +48,11 @@ const MORE: &[RefusalRow] = &[
     ),
     row(413, "too_large", "the body is over the limit of the server"),
     row(415, "unsupported_media_type", "the body is compressed, or a form"),
+    row(
+        429,
+        CONCURRENCY_LIMIT_REACHED,
+        "as many executions of the key run and wait as may; `Retry-After` says when to try again",
+    ),
     row(
         503,
         BUSY,

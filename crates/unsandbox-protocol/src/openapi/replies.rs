@@ -281,6 +281,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     add("Language", "a language that the server knows", LANGUAGE);
     add("LanguageList", "the list of a server's languages", LANGUAGE_LIST);
     add("KeyInfo", "what a key may ask of this server", KEY_INFO);
+    super::usage::schemas(&mut add);
     of_server(&mut add);
     for (member, name) in EMPTY_LISTS {
         let list = [

@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Texts,
     /// An object of any names, whose values are texts.
     TextMap,
+    /// An object of any names, whose values are integers of at least 0.
+    CountMap,
     /// Text, or an integer.
     TextOrInteger,
     /// The schema of this name.
@@ -90,6 +92,9 @@ fn schema_of(member: &Member) -> Value {
         Kind::Time => json!({"type": "string", "format": "date-time"}),
         Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
         Kind::TextMap => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+        Kind::CountMap => {
+            json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}})
+        }
         Kind::TextOrInteger => json!({"type": ["string", "integer"]}),
         Kind::Object(name) => reference(name),
         Kind::Objects(name) => json!({"type": "array", "items": reference(name)}),

@@ -210,6 +210,9 @@ fn check_the_rest(checker: &mut Checker) {
     checker.body("KeyInfo", &wire::encode_server_key_info(&key(true, "self-hosted"), Some(limits)));
     checker.body("KeyInfo", &wire::encode_key_info(&key(true, "3")));
     checker.body("KeyInfo", &wire::encode_key_info(&key(false, "x")));
+    let mut usage = wire::KeyUsage::default();
+    usage.allowed.network_mode = "zerotrust".to_string();
+    checker.body("KeyUsage", &wire::encode_usage(&usage));
     let error = Error::argument("no").with_job_id("job_1");
     checker.body("Error", &wire::encode_error(&error));
     checker.body("Health", &wire::encode_server_health("ok", "process:1", Some("store:2"), None));

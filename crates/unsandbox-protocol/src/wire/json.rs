@@ -119,6 +119,13 @@ impl Writer {
         }
     }
 
+    pub(super) fn number_or_null(&mut self, key: &str, value: Option<impl Display>) {
+        match value {
+            Some(value) => self.number(key, value),
+            None => self.null(key),
+        }
+    }
+
     pub(super) fn boolean(&mut self, key: &str, value: bool) {
         self.number(key, value);
     }

@@ -14,6 +14,7 @@ mod query;
 mod request;
 mod result;
 mod tolerant;
+mod usage;
 
 pub use error::{
     decode_error, encode_error, http_date, retry_after_ms, status_of_error, word_of_error,
@@ -45,6 +46,7 @@ pub use request::{
 };
 pub use result::{Shape, decode_result, encode_result, result_bytes};
 pub use tolerant::decode_base64;
+pub use usage::{KeyAllowance, KeyTotals, KeyUsage, encode_usage};
 
 /// Header in which our server says what it can do beyond the service, comma-separated.
 pub const FEATURES_HEADER: &str = "x-unsandbox-features";

@@ -9,3 +9,4 @@ pub(crate) mod ready;
 pub(crate) mod request_id;
 pub(crate) mod scrape;
 pub(crate) mod submission;
+pub(crate) mod totals;

@@ -3,6 +3,7 @@
 
 use super::audit::AuditLog;
 use super::metrics::{EndedRun, Metrics};
+use super::totals::Totals;
 use crate::access_log::Noted;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -12,11 +13,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::auth::hex;
 use unsandbox_protocol::sync::lock;
-use unsandbox_protocol::{Error, Event, Job, Status, ValidRequest, wire};
+use unsandbox_protocol::{Error, Event, Job, Owner, Status, ValidRequest, wire};
 
 /// Where submissions are counted and audited.
 pub(crate) struct Observer {
     pub metrics: Arc<Metrics>,
+    /// What each key has used.
+    pub totals: Totals,
     audit: Option<Arc<AuditLog>>,
     /// The jobs that are followed: a repeated submission is told the events of the first one.
     followed: Mutex<HashSet<String>>,
@@ -39,7 +42,8 @@ pub(crate) struct Facts {
 
 impl Observer {
     pub(crate) fn new(metrics: Metrics, audit: Option<Arc<AuditLog>>) -> Observer {
-        Observer { metrics: Arc::new(metrics), audit, followed: Mutex::default() }
+        let (metrics, totals) = (Arc::new(metrics), Totals::default());
+        Observer { metrics, totals, audit, followed: Mutex::default() }
     }
 
     /// Takes time that grows with the code, if there is an audit file.
@@ -54,6 +58,7 @@ impl Observer {
 #[derive(Debug)]
 pub(crate) struct Followed {
     observer: Arc<Observer>,
+    owner: Owner,
     facts: Facts,
     noted: Noted,
     begun: Instant,
@@ -70,9 +75,14 @@ struct Progress {
 }
 
 impl Followed {
-    pub(crate) fn new(observer: Arc<Observer>, facts: Facts, noted: Noted) -> Followed {
+    pub(crate) fn new(
+        observer: Arc<Observer>,
+        owner: Owner,
+        facts: Facts,
+        noted: Noted,
+    ) -> Followed {
         let progress = Mutex::default();
-        Followed { observer, facts, noted, begun: Instant::now(), progress }
+        Followed { observer, owner, facts, noted, begun: Instant::now(), progress }
     }
 
     pub(crate) fn event(&self, event: Event<'_>) {
@@ -152,6 +162,7 @@ impl Followed {
             Err(_) => (&Status::Failed, None),
         };
         let (language, network) = (self.language(end), self.facts.network);
+        self.observer.totals.add(&self.owner, status, result);
         self.observer.metrics.ended(&EndedRun { language, network, status, result, took });
     }
 
@@ -192,7 +203,8 @@ mod tests {
 
     fn followed(observer: &Arc<Observer>) -> Followed {
         let request = ValidRequest::new(Cow::Owned(Request::new("python", "code"))).unwrap();
-        Followed::new(observer.clone(), observer.facts(&request), Noted::of_nobody())
+        let facts = observer.facts(&request);
+        Followed::new(observer.clone(), Owner::default(), facts, Noted::of_nobody())
     }
 
     fn runs(observer: &Observer) -> usize {

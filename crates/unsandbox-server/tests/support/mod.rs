@@ -28,7 +28,7 @@ use unsandbox_protocol::{
     ExecutionResult, Isolation, Job, LimitKind, Offsets, Owner, Probe, Request, Status, Stream,
     Submission,
 };
-use unsandbox_server::{Keys, Listen, Server, ServerOptions};
+use unsandbox_server::{KeyRing, Keys, Listen, Server, ServerOptions};
 
 /// How long a test waits for an event before it fails.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -470,7 +470,7 @@ pub fn start_at(listen: &str, options: ServerOptions) -> Running {
 }
 
 pub fn keyed(keys: &str) -> ServerOptions {
-    ServerOptions { keys: Keys::from_words(keys).unwrap(), ..ServerOptions::default() }
+    ServerOptions { keys: KeyRing::of(Keys::from_words(keys).unwrap()), ..ServerOptions::default() }
 }
 
 impl Running {
