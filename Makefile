@@ -15,7 +15,7 @@ ABI := $(shell echo $(VERSION) | sed -E 's/^(0\.[0-9]+)\..*/\1/; t; s/\..*//')
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)
 INSTALL := $(DESTDIR)$(PREFIX)
 
-.PHONY: build deps languages runtimes test quick hostile fuzz standings soak bench docs wheels clean
+.PHONY: build deps languages runtimes test quick hostile fuzz standings soak bench docs wheels image-rootfs clean
 
 build:
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) --locked -p unsandbox-cli -p unsandbox-capi
@@ -79,6 +79,11 @@ docs:
 # What a release gives to Python's users: one wheel, and the source distribution.
 wheels:
 	scripts/wheels
+
+# The root file system of deploy/container without a container engine: its level, and a program of each language.
+image-rootfs:
+	scripts/packages mmdebstrap
+	scripts/image-rootfs
 
 include make/install.mk
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +16,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include"
 sys.path.insert(0, str(Path(__file__).parent))
+
+#: The suite `console` installs what its tests import.
+collect_ignore = [] if importlib.util.find_spec("playwright") else ["console"]
 
 #: Settings of the tests themselves, and which interpreter the local engine takes.
 KEPT = {

@@ -115,7 +115,7 @@ def calls(code: str) -> set[str]:
         method = named[1] if named else "POST" if re.search(r" (?:-d|--data-binary) ", line) else "GET"
         path = re.search(r'"\$URL([^"?]*)', line)
         assert path, line
-        found.add(f"{method} {path[1].replace('$id', '{id}')}")
+        found.add(f"{method} {path[1].replace('$id', '{id}').replace('$name', '{name}')}")
     return found
 
 

@@ -47,6 +47,10 @@ class Tour:
         self.expect(200, "GET", "/readyz", key=False)
         got, _ = self.ask("GET", "/metrics")
         assert got == 200
+        for path, accept in (("/", "text/html"), ("/console/main.js", "*/*")):
+            got, _ = self.ask("GET", path, headers={"Accept": accept}, key=False)
+            assert got == 200
+        self.expect(404, "GET", "/", key=False)
         self.expect(200, "POST", "/keys/validate")
         program = {"language": "bash", "code": "sleep 60"}
         for method, end, headers in (("DELETE", "", {}), ("POST", "/cancel", {"x-unsandbox-compat": "0"})):

@@ -30,7 +30,7 @@ RateLimit-Limit, -Remaining and -Reset what is left. max_ttl, max_limits = { mem
 Retry-After. GET /usage tells a key what it may have, has and has used. Both files are read again when they change.
 
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
-web pages (a header Origin, or a Host that is not loopback).
+web pages of other sites (a header Origin that is not its own, or a Host that is not loopback).
 
 Limits: 96 MB of request body, ttl 900 s, finished jobs kept as --retain says, an Idempotency-Key remembered as
 long as its job (of a synchronous run for 10 minutes), a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.

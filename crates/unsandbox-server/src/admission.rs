@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The middleware in front of every operation: it checks the key (or, on a server without keys, that no web page
-//! sent the request), reads the body, and writes the log line.
+//! The middleware in front of every operation: it checks the key (or, on a server without keys, that no page of
+//! another site sent the request), reads the body, and writes the log line.
 
 use crate::access_log::{LogLine, Noted};
 use crate::body;
 use crate::budget::Reservation;
 use crate::connections::{Exchange, Stage};
+use crate::console;
 use crate::key_policy::KeyPolicy;
 use crate::keys::{Caller, Found, Keys};
 use crate::observe::request_id::REQUEST_ID_NAME;
@@ -78,6 +79,7 @@ pub(crate) async fn admit(
     if let Some(counted) = counted {
         counted.write(response.headers_mut());
     }
+    console::guard(response.headers_mut());
     if let Some(RefusedAs(word)) = response.extensions_mut().remove() {
         metrics.refused(&word);
     }
@@ -179,7 +181,7 @@ async fn sender_of(
 fn check_head(keys: &Keys, parts: &Parts) -> Result<Option<Found>, Error> {
     let found = if keys.is_empty() {
         let via = parts.extensions.get::<Via>().copied().unwrap_or(Via::Tcp);
-        refuse_web_pages(&parts.headers, parts.uri.authority().map(|a| a.as_str()), via)?;
+        refuse_web_pages(parts, via)?;
         None
     } else if parts.uri.path() == "/readyz" {
         // It needs no key, and tells more with one; with one that is not known here it is as without.
@@ -205,7 +207,7 @@ fn shape_of(state: &State, headers: &HeaderMap) -> Shape {
 
 /// Whether a path needs no key.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/health" | "/healthz" | "/languages")
+    matches!(path, "/" | "/health" | "/healthz" | "/languages") || path.starts_with(console::FOLDER)
 }
 
 /// Whether a request counts for the rate of its key: what watches the server does not.
@@ -213,29 +215,51 @@ fn is_counted(path: &str) -> bool {
     !is_open(path) && !matches!(path, "/readyz" | "/metrics")
 }
 
-/// Without keys, a web page must not run code here. There are two attacks: a simple request, which carries the
+/// Without keys, a page of another site must not run code here. There are two attacks: a simple request, which carries the
 /// page's `Origin`, and a host name of the attacker that resolves to this machine (DNS rebinding).
-fn refuse_web_pages(headers: &HeaderMap, authority: Option<&str>, via: Via) -> Result<(), Error> {
+fn refuse_web_pages(parts: &Parts, via: Via) -> Result<(), Error> {
     let forbidden = |message: String| Err(Error::new(ErrorCode::Permission, message));
-    let site = headers.get("sec-fetch-site").filter(|site| site.as_bytes() != b"none");
-    let page = headers.get(ORIGIN).map(|value| ("Origin", value));
-    if let Some((name, value)) = page.or(site.map(|value| ("Sec-Fetch-Site", value))) {
-        let shown = shown(value.to_str().unwrap_or("?"));
-        return forbidden(format!(
-            "requests of web pages (the header {name}, {shown}) are refused while the server has no keys; start it \
-             with --keys"
-        ));
-    }
+    let headers = &parts.headers;
     let hosts = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let hosts: Vec<_> = hosts.chain(authority).collect();
     if via == Via::Tcp
-        && let Some(host) = hosts.chain(authority).find(|host| !is_loopback(host))
+        && let Some(host) = hosts.iter().find(|host| !is_loopback(host))
     {
         let shown = shown(host);
         return forbidden(format!(
-            "the header Host, {shown}, is not a loopback name, and the server has no keys; start it with --keys"
+            "the header Host, {shown}, is not a loopback name, and the server has no keys; ask it by 127.0.0.1 or \
+             localhost, or, for clients of another machine or behind a proxy, start it with --keys"
+        ));
+    }
+    // At a Unix socket any Host may come, so that no page is known to be this server's own.
+    let own = hosts.first().copied().filter(|_| via == Via::Tcp);
+    let mut pages = headers.get_all(ORIGIN).iter().map(|value| ("Origin", value));
+    let page = pages.find(|(_, origin)| !is_origin_of(origin, own));
+    let site = headers.get("sec-fetch-site").filter(|site| match site.as_bytes() {
+        b"none" => false,
+        b"same-origin" => own.is_none(),
+        // A link on another site may open the console: a page that no frame shows, and with nothing of anybody in it.
+        _ => {
+            parts.uri.path() != "/"
+                || headers.get("sec-fetch-mode").is_none_or(|it| it != "navigate")
+        }
+    });
+    if let Some((name, value)) = page.or(site.map(|value| ("Sec-Fetch-Site", value))) {
+        let shown = shown(value.to_str().unwrap_or("?"));
+        return forbidden(format!(
+            "requests of web pages of other sites (the header {name}, {shown}) are refused while the server has no \
+             keys; start it with --keys"
         ));
     }
     Ok(())
+}
+
+/// Whether an `Origin` is that of the pages which this server gives under a `Host`.
+fn is_origin_of(origin: &HeaderValue, host: Option<&str>) -> bool {
+    let origin = origin.to_str().unwrap_or("?");
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
 }
 
 /// Refuses compressed bodies, which are not decoded. Without this check the error would be about invalid JSON.

@@ -10,6 +10,7 @@ mod body;
 mod budget;
 mod caps;
 mod connections;
+mod console;
 mod encoded;
 mod events;
 mod fair_semaphore;

@@ -4,6 +4,7 @@
 
 use crate::admission::{self, Via};
 use crate::connections::{Exchange, Stage};
+use crate::console::{console_file, console_page};
 use crate::encoded::{Made, encode, encode_job, numbered, size_of};
 use crate::events::{self, Live};
 use crate::idempotency::{fingerprint, parse_key};
@@ -63,6 +64,8 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(document))
+        .route("/", get(console_page))
+        .route("/console/{name}", get(console_file))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         // Inside `admit`, so that a request that panics is logged too.

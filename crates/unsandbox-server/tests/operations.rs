@@ -229,6 +229,9 @@ fn a_unix_socket_serves_the_same() {
     assert_eq!(reply.status, 200);
     let reply = server.call("POST", "/execute", "Origin: http://evil\r\n", body.as_bytes());
     reply.refused(403, "forbidden");
+    // A proxy in front of it may pass the pages of others on, under any name.
+    let own = "Host: evil\r\nOrigin: http://evil\r\nSec-Fetch-Site: same-origin\r\n";
+    server.call("POST", "/execute", own, body.as_bytes()).refused(403, "forbidden");
     server.stop.cancel();
     server.join();
     assert!(!path.exists(), "the socket is removed");

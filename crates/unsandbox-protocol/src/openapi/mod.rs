@@ -70,6 +70,14 @@ fn from() -> Value {
     })
 }
 
+fn file_name() -> Value {
+    json!({
+        "name": "name", "in": "path", "required": true,
+        "description": "name of a file that the console names",
+        "schema": {"type": "string"},
+    })
+}
+
 /// The parameters that operations name: those of every operation, then the options of `/run`.
 fn parameters() -> Map<String, Value> {
     let header = |name: &str, means: String, schema: Value| json!({"name": name, "in": "header", "description": means, "schema": schema});
@@ -93,6 +101,7 @@ fn parameters() -> Map<String, Value> {
                 "schema": {"type": "integer", "minimum": 0},
             }),
         ),
+        ("FileName".to_string(), file_name()),
         ("From".to_string(), from()),
         (
             "LastEventId".to_string(),

@@ -33,8 +33,10 @@ struct Operation {
     body: Body,
     /// Parameters beside the options of `/run`, by the names of their components.
     parameters: &'static [&'static str],
-    /// The schemas of its reply; more than one where it depends on the request. None for the metrics, which are text.
+    /// The schemas of its reply; more than one where it depends on the request. None for text.
     reply: &'static [&'static str],
+    /// The media types of a reply that is text.
+    text: &'static [&'static str],
     replied: &'static str,
     /// Whether it answers with a stream of events: never, if it is asked to, or always.
     streams: Streams,
@@ -53,9 +55,11 @@ enum Streams {
 const JSON: &str = "application/json";
 /// The media type of the metrics.
 pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const HTML_TYPE: &str = "text/html; charset=utf-8";
 const EXECUTION: &str = "Execution";
 const JOBS: &str = "Jobs";
 const SERVER: &str = "Server";
+const CONSOLE: &str = "Console";
 const SERVICE: &str = "Service";
 
 /// Statuses with which a server may refuse any request.
@@ -82,6 +86,7 @@ const OPERATION: Operation = Operation {
     body: Body::None,
     parameters: &[],
     reply: &[],
+    text: &[],
     replied: "",
     streams: Streams::Never,
     refused: &[],
@@ -243,6 +248,7 @@ const OPERATIONS: &[Operation] = &[
         path: "/metrics",
         id: "metrics",
         summary: "Gives the metrics of the server in the text format of Prometheus",
+        text: &[METRICS_TYPE],
         replied: "the metrics",
         ..OPERATION
     },
@@ -252,6 +258,35 @@ const OPERATIONS: &[Operation] = &[
         summary: "Gives this document",
         reply: &["Document"],
         replied: "the document",
+        ..OPERATION
+    },
+    Operation {
+        path: "/",
+        id: "console",
+        tag: CONSOLE,
+        summary: "Gives the console, a page for browsers",
+        needs_key: false,
+        text: &[HTML_TYPE],
+        replied: "the page; 404 without `text/html` in `Accept`",
+        refused: &[404],
+        ..OPERATION
+    },
+    Operation {
+        path: "/console/{name}",
+        id: "console_file",
+        tag: CONSOLE,
+        summary: "Gives a file of the console",
+        needs_key: false,
+        parameters: &["FileName"],
+        text: &[
+            HTML_TYPE,
+            "text/css; charset=utf-8",
+            "text/javascript; charset=utf-8",
+            "text/plain; charset=utf-8",
+            "image/svg+xml",
+        ],
+        replied: "the file",
+        refused: &[404],
         ..OPERATION
     },
     list("/services", "list_services", "Gives an empty list of services", &["ServiceList"]),
@@ -280,6 +315,7 @@ pub(super) fn tags() -> Value {
         {"name": EXECUTION, "description": "programs that run, and jobs that are submitted"},
         {"name": JOBS, "description": "jobs that were submitted"},
         {"name": SERVER, "description": "what the server says about itself"},
+        {"name": CONSOLE, "description": "a page for browsers, and its files"},
         {"name": SERVICE, "description": "lists that the service has; they are empty here, for its clients"},
     ])
 }
@@ -330,9 +366,10 @@ fn body(body: Body) -> Option<Value> {
 fn content(operation: &Operation) -> Value {
     let mut forms = Map::new();
     match (operation.streams, operation.reply) {
-        (Streams::Always, _) => {}
         (_, []) => {
-            _ = forms.insert(METRICS_TYPE.to_string(), json!({"schema": {"type": "string"}}))
+            for media in operation.text {
+                forms.insert(media.to_string(), json!({"schema": {"type": "string"}}));
+            }
         }
         (_, schemas) => _ = forms.insert(JSON.to_string(), json!({"schema": any_of(schemas)})),
     }

@@ -193,7 +193,8 @@ fn a_path_counts_for_its_operation() {
         ("/jobs/", "other"),
         ("/jobs/x/y", "other"),
         ("/jobs/{id}", "/jobs/{id}"),
-        ("/", "other"),
+        ("/", "/"),
+        ("/console/main.js", "/console/{name}"),
         ("", "other"),
         ("/execute/async", "/execute/async"),
     ] {

@@ -2,6 +2,7 @@
 //! The metrics as a reply: of the server itself, and of an address of their own, which needs no key.
 
 use super::metrics::Metrics;
+use crate::console;
 use crate::reply::{self, Refusal};
 use crate::workers::spawn_blocking;
 use axum::Router;
@@ -17,6 +18,8 @@ pub(crate) async fn reply(metrics: Arc<Metrics>) -> Result<Response<Body>, Error
     let mut response = Response::new(Body::from(text));
     let kind = HeaderValue::from_static(METRICS_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    // The address of the metrics has no middleware that does.
+    console::guard(response.headers_mut());
     Ok(response)
 }
 
