@@ -67,7 +67,7 @@
 /** MAJOR * 10000 + MINOR * 100 + PATCH, to compare in the preprocessor. */
 #define UNSANDBOX_VERSION_NUMBER 100
 /** Goes up with every addition; unsandbox_abi_version tells the library's. */
-#define UNSANDBOX_ABI_VERSION 3
+#define UNSANDBOX_ABI_VERSION 4
 
 /** As a length: the text ends at its first NUL. */
 #define UNSANDBOX_NUL_TERMINATED ((size_t)-1)
@@ -1272,6 +1272,26 @@ int32_t unsandbox_client_cancel_job(const unsandbox_client *client,
                                     size_t job_id_len,
                                     const unsandbox_options *options,
                                     unsandbox_result **result,
+                                    unsandbox_error **err);
+
+/**
+ * Deletes a job that has ended, with its result, its artifacts and its idempotency key: it is not found from
+ * then on. One that waits or runs is refused; unsandbox_client_cancel_job ends it.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param job_id   borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFLICT for a job that has not ended, _NOT_FOUND, _ARGUMENT at an endpoint
+ *         that deletes no jobs, as the service, _CONNECT, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_delete_job(const unsandbox_client *client,
+                                    const char *job_id,
+                                    size_t job_id_len,
+                                    const unsandbox_options *options,
                                     unsandbox_error **err);
 
 /**
@@ -2812,7 +2832,7 @@ UNSANDBOX_API void unsandbox_task_free(unsandbox_task *task);
  * Calls a method by its name, with JSON in and JSON out, and waits for it.
  *
  * "execute", "execute_async": the body of POST /execute: {"language", "code", "env", "ttl", …}.
- * "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job":
+ * "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job", "delete_job":
  * {"job_id"}, and for "wait_job" perhaps "timeout_ms". "job_events": the same and perhaps "from"; it
  * waits, at most "timeout_ms", for events behind that place in the output, and gives {"events", "from"},
  * where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs", "languages", "validate_key",

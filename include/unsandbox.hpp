@@ -1150,6 +1150,17 @@ public:
                                      job_id.size());
     }
 
+    /// Deletes a job that has ended, with its result and its artifacts.
+    Expected<Done> try_delete_job(std::string_view job_id,
+                                  const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_delete_job(client_.get(), job_id.data(), job_id.size(),
+                                                      options.c_handle(), &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Done();
+    }
+
     /// The jobs of this key that are pending or running.
     Expected<std::vector<Job>> try_list_jobs(const Options &options = {}) const noexcept {
         return ask<unsandbox_job_list>(options, unsandbox_client_list_jobs);
@@ -1234,6 +1245,9 @@ public:
     }
     Result cancel_job(std::string_view job_id, const Options &options = {}) const {
         return try_cancel_job(job_id, options).value();
+    }
+    void delete_job(std::string_view job_id, const Options &options = {}) const {
+        try_delete_job(job_id, options).value();
     }
     std::vector<Job> list_jobs(const Options &options = {}) const {
         return try_list_jobs(options).value();

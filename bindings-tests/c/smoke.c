@@ -130,6 +130,10 @@ static void check_jobs(const unsandbox_client *client) {
     CHECK(unsandbox_client_cancel_job(client, "job-1", 5, NULL, &result, &err) == UNSANDBOX_OK);
     CHECK(result->status == UNSANDBOX_STATUS_CANCELLED && result->exit_code == -1);
     unsandbox_result_free(result);
+    CHECK(unsandbox_client_delete_job(client, "job-1", 5, NULL, &err) == UNSANDBOX_OK);
+    CHECK(unsandbox_client_delete_job(client, "", 0, NULL, &err) == UNSANDBOX_ERR_ARGUMENT);
+    unsandbox_error_free(err);
+    err = NULL;
     CHECK(unsandbox_client_list_jobs(client, NULL, &jobs, &err) == UNSANDBOX_OK);
     CHECK(unsandbox_job_list_count(jobs) == 1 && unsandbox_job_list_at(jobs, 1) == NULL);
     CHECK(unsandbox_job_status(unsandbox_job_list_at(jobs, 0)) == UNSANDBOX_STATUS_RUNNING);

@@ -280,6 +280,10 @@ void operate(const unsandbox::Client &client, const Case &from, const std::strin
         report.result(client.wait_job(id, options));
     } else if (operation == "cancel_job") {
         report.result(client.cancel_job(id, options));
+    } else if (operation == "delete_job") {
+        client.delete_job(id, options);
+        const auto now = client.try_get_job(id);
+        report.number("found", now || now.error().code() != UNSANDBOX_ERR_NOT_FOUND);
     } else if (operation == "list_jobs") {
         const auto jobs = client.list_jobs(options);
         report.number("count", jobs.size());
@@ -328,7 +332,8 @@ void play(const Case &from, Clients &clients, Report &report) {
         report.error(error);
     }
     const auto operation = from.said("do");
-    if (submitted && operation != "wait_job" && operation != "cancel_job") client.cancel_job(id);
+    // One that was deleted is not found.
+    if (submitted && operation != "wait_job" && operation != "cancel_job") (void)client.try_cancel_job(id);
     if (canceller.joinable()) canceller.join();
 }
 

@@ -77,6 +77,8 @@ static void with_exceptions(const char *url) {
     const auto finished = events.next()->job();
     CHECK(!events.next() && finished->result()->out() == "42\n");
     CHECK(client.cancel_job("job-1").status() == Status::Cancelled);
+    client.delete_job("job-1");
+    CHECK(client.try_delete_job("").error().code() == UNSANDBOX_ERR_ARGUMENT);
     CHECK(client.list_jobs().size() == 1);
     CHECK(client.languages()[0].aliases[0] == "py");
     CHECK(client.validate_key().valid && client.health().healthy);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -186,6 +187,13 @@ def operate(client: unsandbox.Client, case: Case, job_id: str, report: Report) -
                 report.result(job.result)
         case "wait_job" | "cancel_job":
             report.result(getattr(client, case.op)(job_id, timeout=timeout))
+        case "delete_job":
+            client.delete_job(job_id, timeout=timeout)
+            try:
+                client.get_job(job_id)
+                report.value("found", True)
+            except unsandbox.NotFoundError:
+                report.value("found", False)
         case "list_jobs":
             jobs = client.list_jobs(timeout=timeout)
             report.value("count", len(jobs))
@@ -214,7 +222,9 @@ def play(case: Case, clients: dict[str, unsandbox.Client], report: Report) -> No
         operate(client, case, submitted or case.said.get("job_id", ""), report)
     finally:
         if submitted and case.op not in ("wait_job", "cancel_job"):
-            client.cancel_job(submitted)
+            # One that was deleted is not found.
+            with contextlib.suppress(unsandbox.NotFoundError):
+                client.cancel_job(submitted)
 
 
 def main() -> None:

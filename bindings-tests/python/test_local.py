@@ -126,6 +126,29 @@ def test_jobs(local: unsandbox.Client) -> None:
     assert local.list_jobs() == []
 
 
+def test_a_job_is_deleted_once_it_has_ended(local: unsandbox.Client) -> None:
+    job = local.execute_async("bash", "sleep 30")
+    with pytest.raises(unsandbox.ConflictError, match="cancel it first") as caught:
+        job.delete()
+    assert caught.value.job_id == job.job_id
+    job.cancel()
+    job.delete()
+    assert job.status == "cancelled"
+    for ask in (job.refresh, job.delete):
+        with pytest.raises(unsandbox.NotFoundError):
+            ask()
+
+    async def main() -> None:
+        async with unsandbox.AsyncClient(base_url="local:") as client:
+            job = await client.execute_async("bash", "echo done")
+            assert (await job.wait()).ok
+            await job.delete()
+            with pytest.raises(unsandbox.NotFoundError):
+                await client.delete_job(job.job_id)
+
+    asyncio.run(main())
+
+
 INTERRUPTED = """
 import os, signal, sys, threading, time, unsandbox
 # A test that was started in the background has it ignored.

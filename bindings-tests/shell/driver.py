@@ -130,7 +130,7 @@ def play(block: list[list[bytes]], directory: Path) -> subprocess.CompletedProce
     connection = connection_of(block)
     if operation in ("health", "validate_key") and not said(block, "close"):
         return call([operation.replace("_", "-"), *connection], None)
-    command = {"get_job": "job", "wait_job": "wait", "cancel_job": "cancel"}.get(operation)
+    command = {"get_job": "job", "wait_job": "wait", "cancel_job": "cancel", "delete_job": "delete"}.get(operation)
     if operation in ("execute", "run"):
         words, stdin = command_of(block, directory)
         after = said(block, "cancel_after_ms")

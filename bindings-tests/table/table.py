@@ -17,7 +17,7 @@ CASES = Path(__file__).resolve().parent.parent / "cases"
 FACES = ("rust", "c", "cpp", "python", "shell", "wire")
 ENDPOINTS = ("local", "http", "unix")
 OPERATIONS = (
-    "execute", "run", "execute_async", "run_async", "get_job", "wait_job", "cancel_job", "list_jobs",
+    "execute", "run", "execute_async", "run_async", "get_job", "wait_job", "cancel_job", "delete_job", "list_jobs",
     "languages", "validate_key", "health",
 )  # fmt: skip
 OPTIONS = (

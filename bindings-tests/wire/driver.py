@@ -213,6 +213,19 @@ def play(block: list[list[bytes]], report: Report) -> None:
             job = ask(settings, "DELETE", path)
             assert list(job)[:4] == ["message", "job_id", "status", "success"], list(job)
             report.result(job["result"] | {"status": job["status"], "job_id": job["job_id"]})
+        case "delete_job":
+            try:
+                reply = ask(settings, "DELETE", f"{path}/record")
+            except Refused:
+                if "submit" in said:
+                    ask(settings, "DELETE", path)
+                raise
+            assert reply == {"job_id": job_id, "deleted": True}, reply
+            try:
+                ask(settings, "GET", path)
+                report.value("found", True)
+            except Refused as refused:
+                report.value("found", refused.status != 404)
         case "list_jobs":
             reply = ask(settings, "GET", "/jobs")
             assert list(reply) == ["jobs", "count"], list(reply)
@@ -231,7 +244,7 @@ def play(block: list[list[bytes]], report: Report) -> None:
         case "health":
             report.value("healthy", True)
             report.value("health", ask(settings, "GET", "/health")["status"])
-    if "submit" in said and operation not in ("wait_job", "cancel_job"):
+    if "submit" in said and operation not in ("wait_job", "cancel_job", "delete_job"):
         ask(settings, "DELETE", path)
 
 

@@ -221,6 +221,10 @@ class AsyncJob(JobState):
         """Cancel the job; see `Job.cancel`."""
         return self._ended(await self._client.cancel_job(self.job_id, timeout=timeout))
 
+    async def delete(self, *, timeout: float | None = None) -> None:
+        """Delete the job, which has to have ended; see `Job.delete`."""
+        await self._client.delete_job(self.job_id, timeout=timeout)
+
 
 class AsyncClient:
     """A `Client` whose functions are awaited.
@@ -526,6 +530,13 @@ class AsyncClient:
         native = self._client._native
         return await self._call(
             lambda token: native.cancel_job(job_id, {"timeout": timeout, "cancel": token})
+        )
+
+    async def delete_job(self, job_id: str, *, timeout: float | None = None) -> None:
+        """Delete a job that has ended; see `Client.delete_job`."""
+        native = self._client._native
+        await self._call(
+            lambda token: native.delete_job(job_id, {"timeout": timeout, "cancel": token})
         )
 
     async def list_jobs(self, *, timeout: float | None = None) -> list[AsyncJob]:

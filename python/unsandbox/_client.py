@@ -526,6 +526,31 @@ class Client:
         """
         return self._native.cancel_job(job_id, {"timeout": timeout})
 
+    def delete_job(self, job_id: str, *, timeout: float | None = None) -> None:
+        """Delete a job that has ended, with its result and its artifacts.
+
+        Its idempotency key is deleted too. The job is not found from then on.
+
+        Args:
+            job_id: The id, as `Job.job_id` has it.
+            timeout: Seconds for the call.
+
+        Raises:
+            ConflictError: The job waits or runs; cancel it first.
+            NotFoundError: There is no such job for this key.
+            InvalidRequestError: The endpoint deletes no jobs, as the service.
+
+        Examples:
+            >>> job = client.execute_async("bash", "echo done")
+            >>> job.wait().ok
+            True
+            >>> client.delete_job(job.job_id)
+            >>> client.get_job(job.job_id)
+            Traceback (most recent call last):
+            unsandbox.NotFoundError: ...
+        """
+        self._native.delete_job(job_id, {"timeout": timeout})
+
     def list_jobs(self, *, timeout: float | None = None) -> list[Job]:
         """List the jobs of this key that are pending or running.
 

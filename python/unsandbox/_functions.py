@@ -453,6 +453,29 @@ def cancel_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:
     return default_client().cancel_job(job_id, timeout=timeout)
 
 
+def delete_job(job_id: str, *, timeout: float | None = None) -> None:
+    """Delete a job that has ended, with its result and its artifacts.
+
+    Its idempotency key is deleted too. The job is not found from then on.
+
+    Args:
+        job_id: The id, as `Job.job_id` has it.
+        timeout: Seconds for the call.
+
+    Raises:
+        ConflictError: The job waits or runs; cancel it first.
+        NotFoundError: There is no such job for this key.
+        InvalidRequestError: The endpoint deletes no jobs, as the service.
+
+    Examples:
+        >>> job = unsandbox.execute_async("bash", "echo done")
+        >>> job.wait().ok
+        True
+        >>> unsandbox.delete_job(job.job_id)
+    """
+    default_client().delete_job(job_id, timeout=timeout)
+
+
 def list_jobs(*, timeout: float | None = None) -> list[Job]:
     """List the jobs of this key that are pending or running.
 

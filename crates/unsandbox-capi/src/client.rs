@@ -330,6 +330,32 @@ pub extern "C" fn unsandbox_client_cancel_job(
     })
 }
 
+/// Deletes a job that has ended, with its result, its artifacts and its idempotency key: it is not found from
+/// then on. One that waits or runs is refused; unsandbox_client_cancel_job ends it.
+///
+/// @param client   shared; may be used by several threads.
+/// @param job_id   borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFLICT for a job that has not ended, _NOT_FOUND, _ARGUMENT at an endpoint
+///         that deletes no jobs, as the service, _CONNECT, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_delete_job(
+    client: *const unsandbox_client,
+    job_id: *const c_char,
+    job_id_len: usize,
+    options: *const unsandbox_options,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let client = client_of(client)?;
+        let job_id = text(job_id, job_id_len, "job_id")?;
+        client.with(call_options(options)).delete_job(job_id)
+    })
+}
+
 /// Lists the jobs of this key that are pending or running.
 ///
 /// @param client   shared; may be used by several threads.

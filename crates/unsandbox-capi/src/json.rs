@@ -17,7 +17,7 @@ use unsandbox_protocol::{Error, ExecutionResult, Job, Probe, RawJson, Request, w
 /// Calls a method by its name, with JSON in and JSON out, and waits for it.
 ///
 /// "execute", "execute_async": the body of POST /execute: {"language", "code", "env", "ttl", …}.
-/// "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job":
+/// "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job", "delete_job":
 /// {"job_id"}, and for "wait_job" perhaps "timeout_ms". "job_events": the same and perhaps "from"; it
 /// waits, at most "timeout_ms", for events behind that place in the output, and gives {"events", "from"},
 /// where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs", "languages", "validate_key",
@@ -97,6 +97,11 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
             events(reader?, from.is_none(), limit)?
         }
         "cancel_job" => result(client.with(options).cancel_job(&job_id(json)?)?),
+        "delete_job" => {
+            let job_id = job_id(json)?;
+            client.with(options).delete_job(&job_id)?;
+            wire::encode_deleted(&job_id)
+        }
         "list_jobs" => wire::encode_jobs(&client.with(options).list_jobs()?),
         "languages" => wire::encode_languages(&client.with(options).languages()?),
         // Encoded anew: a server's reply about an unknown key is an error without "valid".
@@ -113,7 +118,7 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
 fn unknown(method: &str) -> Error {
     Error::argument(format!(
         "method {} is unknown; there are execute, run, execute_async, run_async, get_job, wait_job, \
-         job_events, cancel_job, list_jobs, languages, validate_key, health and probe",
+         job_events, cancel_job, delete_job, list_jobs, languages, validate_key, health and probe",
         shown(method)
     ))
 }

@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Wait(WaitArgs),
     /// Cancel a job and give its partial output
     Cancel(JobArgs),
+    /// Delete a job that has ended, with its result and its artifacts
+    Delete(JobArgs),
     /// List languages: name, version, path, or what to install
     Languages(ListArgs),
     /// Show each layer of isolation: whether this machine gives it, and how to get it

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `unsandbox jobs`, `job`, `wait` and `cancel`: executions that a server keeps.
+//! `unsandbox jobs`, `job`, `wait`, `cancel` and `delete`: executions that a server keeps.
 
 use crate::Done;
 use crate::args::{JobArgs, ListArgs, WaitArgs};
@@ -133,6 +133,14 @@ pub(crate) fn cancel(args: JobArgs) -> Done {
     let show = Show { json: args.json, quiet: true, interrupted: Some(0), ..Show::default() };
     finish(Printer::default(), &result, &show)?;
     // The exit code is that of the cancel, not of the program.
+    Ok(0)
+}
+
+pub(crate) fn delete(args: JobArgs) -> Done {
+    job_client(args.endpoint)?.delete_job(&args.id)?;
+    if args.json {
+        json(&wire::encode_deleted(&args.id))?;
+    }
     Ok(0)
 }
 

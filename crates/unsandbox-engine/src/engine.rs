@@ -396,6 +396,13 @@ impl Backend for Engine {
         self.shared.follow(job_id, &context.owner, Follower { sink, from })
     }
 
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
+        self.check_process()?;
+        let mut jobs = self.shared.jobs();
+        jobs.finished.expire();
+        jobs.delete(&context.owner, job_id)
+    }
+
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
         self.check_process()?;
         Ok(self.shared.jobs().list(&context.owner))

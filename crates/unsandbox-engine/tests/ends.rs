@@ -305,6 +305,30 @@ fn a_job_is_listed_while_active_and_kept_after() {
 }
 
 #[test]
+fn a_job_is_deleted_by_its_owner_once_it_has_ended() {
+    let engine = engine();
+    let of = |name: &str| CallContext::of(Owner(name.to_string()));
+    let (sink, events) = recorder();
+    let mut submission = Submission::validated(Request::new("bash", "echo on; read")).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    (submission.context, submission.listed) = (of("one"), true);
+    submission.stdin = Some(Box::new(reader));
+    let id = engine.submit_job(submission, sink).unwrap().job_id;
+    await_output(&events);
+    let deleted = |by: &str| engine.delete_job(&id, &of(by)).map_err(|error| error.code());
+    let running = engine.delete_job(&id, &of("one")).unwrap_err();
+    assert_eq!(running.code(), ErrorCode::Conflict);
+    assert!(running.message().contains("is running; cancel it first"), "{running}");
+    assert_eq!(deleted("two"), Err(ErrorCode::NotFound));
+    drop(writer);
+    await_end(&events);
+    assert_eq!(deleted("two"), Err(ErrorCode::NotFound));
+    assert_eq!(engine.get_job(&id, &of("one")).unwrap().result.unwrap().stdout, b"on\n");
+    assert_eq!((deleted("one"), deleted("one")), (Ok(()), Err(ErrorCode::NotFound)));
+    assert_eq!(engine.get_job(&id, &of("one")).unwrap_err().code(), ErrorCode::NotFound);
+}
+
+#[test]
 fn a_closed_engine_refuses() {
     let engine = engine();
     engine.close(Duration::ZERO);

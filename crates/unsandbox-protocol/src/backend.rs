@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::events::{
-    CallContext, Event, EventSink, NoSink, Offsets, Owner, Stream, cancelled, lost, past_deadline,
-    result_in, result_of, stopping,
+    CallContext, Event, EventSink, NoSink, Offsets, Owner, Stream, cancelled, lost, not_ended,
+    past_deadline, result_in, result_of, stopping,
 };
 
 /// One execution on its way to a backend.
@@ -275,6 +275,14 @@ pub trait Backend: Send + Sync + fmt::Debug {
     ///
     /// NOT_FOUND if the owner has no such job; JOB_LOST if a server has forgotten one that it had accepted.
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error>;
+
+    /// Removes a job that has ended, with its result and its idempotency key. A job that waits or runs stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// CONFLICT if it has not ended ([`not_ended`]); NOT_FOUND if the owner has no such job; ARGUMENT where the endpoint
+    /// cannot delete jobs.
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error>;
 
     /// The pending and running jobs that are `listed`.
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error>;

@@ -155,6 +155,17 @@ impl Client {
         convert::result(py, result)
     }
 
+    fn delete_job(
+        &self,
+        py: Python<'_>,
+        job_id: String,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let client = self.client.clone();
+        let options = call_options(calling)?.0;
+        call(py, options, move |options| client.with(options).delete_job(&job_id))
+    }
+
     fn list_jobs<'py>(
         &self,
         py: Python<'py>,

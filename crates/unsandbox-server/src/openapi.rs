@@ -45,6 +45,7 @@ mod tests {
         fn watch(&self, _: &str, _: &CallContext, _: Arc<dyn EventSink>) -> Result<(), Error> { unreachable!() }
         fn cancel(&self, _: &str, _: &CallContext, _: Arc<dyn EventSink>) -> Result<(), Error> { unreachable!() }
         fn get_job(&self, _: &str, _: &CallContext) -> Result<Job, Error> { unreachable!() }
+        fn delete_job(&self, _: &str, _: &CallContext) -> Result<(), Error> { unreachable!() }
         fn list_jobs(&self, _: &CallContext) -> Result<Vec<Job>, Error> { unreachable!() }
         fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> { unreachable!() }
         fn validate_key(&self, _: &CallContext) -> Result<KeyInfo, Error> { unreachable!() }

@@ -22,7 +22,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -51,6 +51,7 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/jobs/{id}", get(get_job).delete(cancel_job))
         .route("/jobs/{id}/events", get(job_events))
         .route("/jobs/{id}/cancel", post(cancel_job))
+        .route("/jobs/{id}/record", delete(delete_job))
         .route("/languages", get(languages))
         .route("/keys/validate", post(validate_key))
         .route("/usage", get(usage))
@@ -332,6 +333,18 @@ async fn cancel_job(
     let admission::Admitted { exchange, shape, .. } = &admitted;
     let job = encode_job(&state, exchange, job, *shape, wire::encode_cancelled).await?;
     Ok(job.into_reply())
+}
+
+/// A path of its own: `DELETE /jobs/{id}` cancels, also a job that has ended.
+async fn delete_job(
+    axum::extract::State(state): Shared,
+    Extension(admitted): Admitted,
+    id: JobId,
+) -> Reply {
+    let id = job_id(id)?;
+    admitted.noted.job(&id);
+    state.delete_job(admitted.exchange.party(), &admitted.caller.owner, &id).await?;
+    Ok(reply::json(wire::encode_deleted(&id)))
 }
 
 async fn job_events(

@@ -346,6 +346,20 @@ impl State {
         self.workers.question(party, move || backend.get_job(&job_id, &context)).await
     }
 
+    /// Deletes a job that has ended, and its key where that is remembered here.
+    pub(crate) async fn delete_job(
+        &self,
+        party: Party,
+        owner: &Owner,
+        job_id: &str,
+    ) -> Result<(), Error> {
+        let (backend, id) = (self.backend.clone(), job_id.to_string());
+        let context = CallContext::of(owner.clone());
+        self.workers.question(party, move || backend.delete_job(&id, &context)).await?;
+        self.idempotency.forget(owner, job_id);
+        Ok(())
+    }
+
     /// The jobs of this owner that have not ended.
     pub(crate) async fn jobs(&self, party: Party, owner: &Owner) -> Result<Vec<Job>, Error> {
         let (backend, context) = (self.backend.clone(), CallContext::of(owner.clone()));

@@ -44,6 +44,36 @@ fn async_gives_a_job_that_is_listed_polled_and_cancelled() {
 }
 
 #[test]
+fn a_job_is_deleted_by_a_path_of_its_own_once_it_has_ended() {
+    let server = start(support::keyed("alice-0123456789 bob-0123456789"));
+    let call = |key: &str, method: &str, path: &str, body: &str| {
+        let headers = format!("Authorization: Bearer {key}-0123456789\r\nIdempotency-Key: k\r\n");
+        server.call(method, path, &headers, body.as_bytes())
+    };
+    let alice = |method: &str, path: &str| call("alice", method, path, "");
+    let submit = || call("alice", "POST", "/execute/async", &execute_body("hold"));
+    let id = submit().text("job_id");
+    assert_eq!(submit().text("job_id"), id);
+    let (job, record) = (format!("/jobs/{id}"), format!("/jobs/{id}/record"));
+    let told = alice("DELETE", &record).refused(409, "conflict");
+    assert!(told.contains("is running; cancel it first"), "{told}");
+    assert_eq!(alice("GET", &job).text("status"), "running");
+    assert_eq!(alice("DELETE", &job).text("status"), "cancelled");
+    // A cancel is a cancel, also of a job that has ended.
+    assert_eq!(alice("DELETE", &job).text("message"), "Job cancelled");
+    call("bob", "DELETE", &record, "").refused(404, "not_found");
+    let deleted = alice("DELETE", &record);
+    assert_eq!(deleted.body, format!("{{\"job_id\":\"{id}\",\"deleted\":true}}"));
+    assert!(deleted.head.contains(", delete\r\n"), "{}", deleted.head);
+    for (method, path) in [("DELETE", &record), ("DELETE", &job), ("GET", &job)] {
+        alice(method, path).refused(404, "not_found");
+    }
+    alice("GET", &record).refused(405, "method_not_allowed");
+    assert_ne!(submit().text("job_id"), id, "the key is a new one");
+    assert_eq!(server.backend.submissions(), 2);
+}
+
+#[test]
 fn what_is_left_open_is_under_the_caps_of_the_server() {
     let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
     let caps = Caps { ttl_seconds: 30, limits };

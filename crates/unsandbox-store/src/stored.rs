@@ -7,6 +7,7 @@ use crate::keys::Name;
 use crate::lease;
 use crate::live::{Active, Elsewhere, Stage};
 use crate::recovery;
+use crate::retention::{self, Deleted};
 use crate::rows;
 use crate::shared::{Opened, Shared, StoreOptions, Task};
 use crate::tick::Ticks;
@@ -19,7 +20,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo, not_ended};
 use unsandbox_protocol::gauges::{Gauges, OwnerGauges, QueueGauges};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
@@ -179,6 +180,31 @@ impl Shared {
         Ok(())
     }
 
+    /// Removes a job that has ended from the disk.
+    pub(crate) fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
+        let is_active = || self.live().active.contains_key(job_id);
+        if is_active() {
+            let job = self.get_job(job_id, context)?;
+            if !job.status.is_terminal() {
+                return Err(not_ended(&job));
+            }
+            if is_active() {
+                return Err(not_written(job_id));
+            }
+        }
+        let (id, owner) = (job_id.to_string(), context.owner.clone());
+        let delete = move |db: &rusqlite::Connection| retention::delete(db, &owner, &id);
+        match self.writer.write_now("delete a job", delete)? {
+            Deleted::Yes(name) => {
+                // Clients learn it with the next reply.
+                lock(&self.name).advance(name);
+                Ok(())
+            }
+            Deleted::NotEnded(job) => Err(not_ended(&job)),
+            Deleted::Unknown => Err(self.unknown(job_id)),
+        }
+    }
+
     /// Removes watchers that are no longer wanted, so that repeated calls do not accumulate. They are asked and dropped
     /// without the lock.
     fn drop_unwanted(&self, job_id: &str, mut watchers: Vec<Arc<dyn EventSink>>) {
@@ -224,6 +250,14 @@ impl Shared {
             self.cancel_by_id(&job_id, CancelReason::Stop);
         }
     }
+}
+
+/// The refusal to delete a job whose end the disk has not taken yet: it would come back with it.
+fn not_written(job_id: &str) -> Error {
+    let text = format!(
+        "the result of job {job_id} could not be written to the store yet; delete it later"
+    );
+    Error::new(ErrorCode::Store, text).with_retry_after_ms(1_000)
 }
 
 impl Backend for Stored {
@@ -301,6 +335,11 @@ impl Backend for Stored {
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error> {
         let own = self.shared.get_job(job_id, context);
         self.or_inner(own, |inner| inner.get_job(job_id, context))
+    }
+
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
+        let own = self.shared.delete_job(job_id, context);
+        self.or_inner(own, |inner| inner.delete_job(job_id, context))
     }
 
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
@@ -388,7 +427,11 @@ impl Stored {
     ) -> Result<T, Error> {
         match own {
             Err(error) if error.code() == ErrorCode::NotFound => {
-                of_inner(&*self.shared.inner).map_err(|_| error)
+                of_inner(&*self.shared.inner).map_err(|inner| match inner.code() {
+                    // It knows the job.
+                    ErrorCode::Conflict => inner,
+                    _ => error,
+                })
             }
             own => own,
         }

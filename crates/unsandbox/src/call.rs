@@ -200,6 +200,16 @@ impl<'a> Call<'a> {
         self.client.backend()?.cancel_job(job_id, &self.context())
     }
 
+    /// [`Client::delete_job`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn delete_job(self, job_id: &str) -> Result<(), Error> {
+        check_job_id(job_id)?;
+        self.client.backend()?.delete_job(job_id, &self.context())
+    }
+
     /// [`Client::list_jobs`] with these options.
     ///
     /// # Errors

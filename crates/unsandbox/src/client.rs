@@ -307,6 +307,27 @@ impl Client {
         self.call().cancel_job(job_id)
     }
 
+    /// Deletes a job that has ended, with its result, its artifacts and its idempotency key. It is NOT_FOUND from then
+    /// on.
+    ///
+    /// ```no_run
+    /// use unsandbox::{Client, Request};
+    ///
+    /// let client = Client::from_env()?;
+    /// let job = client.execute_async(&Request::new("bash", "echo secret"))?;
+    /// client.wait_job(&job.job_id, None)?;
+    /// client.delete_job(&job.job_id)?;
+    /// # Ok::<(), unsandbox::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// CONFLICT if it waits or runs: cancel it first. NOT_FOUND if this key has no such job; JOB_LOST if the server had
+    /// told this client of it. ARGUMENT at an endpoint that does not announce this operation, as the service.
+    pub fn delete_job(&self, job_id: &str) -> Result<(), Error> {
+        self.call().delete_job(job_id)
+    }
+
     /// The pending and running jobs of this key.
     ///
     /// # Errors

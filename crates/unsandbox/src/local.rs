@@ -223,6 +223,10 @@ impl Backend for Local {
         self.ask(context, |engine, context| engine.get_job(job_id, context))
     }
 
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
+        self.ask(context, |engine, context| engine.delete_job(job_id, context))
+    }
+
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
         self.ask(context, |engine, context| engine.list_jobs(context))
     }

@@ -102,6 +102,7 @@ fn the_jobs_of_one_key_are_unknown_to_another() {
             stranger.get_job(id).map(drop),
             stranger.wait_job(id, None).map(drop),
             stranger.cancel_job(id).map(drop),
+            stranger.delete_job(id),
         ];
         for answer in asked {
             assert_eq!(answer.unwrap_err().code(), ErrorCode::NotFound, "{id}");
@@ -110,6 +111,8 @@ fn the_jobs_of_one_key_are_unknown_to_another() {
     assert_eq!(alice.get_job(&held).unwrap().status, Status::Running);
     assert_eq!(alice.get_job(&done).unwrap().status, Status::Completed);
     assert_eq!(alice.cancel_job(&held).unwrap().status, Status::Cancelled);
+    alice.delete_job(&held).unwrap();
+    assert_eq!(alice.get_job(&held).unwrap_err().code(), ErrorCode::NotFound);
     // The holder of the key upstream sees what it holds.
     let direct = Client::builder().base_url(&upstream.address).no_proxy().build().unwrap();
     assert_eq!(ids(&direct), [others]);

@@ -238,6 +238,74 @@ fn jobs_by_every_call() {
     assert_eq!(client.get_job("").unwrap_err().code(), ErrorCode::Argument);
 }
 
+const DELETES: &str = "x-unsandbox-features: delete";
+
+fn not_found() -> Play {
+    json(404, r#"{"error":"not_found","message":"no such job"}"#)
+}
+
+#[test]
+fn a_job_is_deleted_where_the_server_announces_it() {
+    let stub = Stub::start(|asked| {
+        let play = match (asked.line().as_str(), asked.turn) {
+            ("GET /jobs/j%2F1", 0) => json(200, r#"{"job_id":"j/1","status":"running"}"#),
+            ("DELETE /jobs/j%2F1/record", 1) => json(
+                409,
+                r#"{"error":"conflict","message":"job j/1 is running; cancel it first","job_id":"j/1"}"#,
+            ),
+            ("DELETE /jobs/j%2F1/record", 2) => json(200, r#"{"job_id":"j/1","deleted":true}"#),
+            _ => not_found(),
+        };
+        with(play, DELETES)
+    });
+    let client = client(&stub);
+    client.get_job("j/1").unwrap();
+    let error = client.delete_job("j/1").unwrap_err();
+    assert_eq!((error.code(), error.job_id()), (ErrorCode::Conflict, Some("j/1")));
+    client.delete_job("j/1").unwrap();
+    // Deleted is not lost, although the server had told of it.
+    for error in [client.get_job("j/1").unwrap_err(), client.delete_job("j/1").unwrap_err()] {
+        assert_eq!(error.code(), ErrorCode::NotFound);
+    }
+    assert_eq!(client.delete_job("").unwrap_err().code(), ErrorCode::Argument);
+}
+
+#[test]
+fn a_deletion_whose_reply_was_lost_has_succeeded() {
+    let deletions = std::sync::atomic::AtomicUsize::new(0);
+    let stub = Stub::start_whole(move |asked| {
+        if asked.method == "GET" {
+            return with(json(200, r#"{"status":"ok"}"#), DELETES);
+        }
+        match deletions.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Play::Raw(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec()),
+            _ => with(not_found(), DELETES),
+        }
+    });
+    let client = client(&stub);
+    client.delete_job("j").unwrap();
+    assert_eq!(client.delete_job("j").unwrap_err().code(), ErrorCode::NotFound);
+    let lines = stub.lines();
+    assert_eq!(lines[..3], ["GET /health", "DELETE /jobs/j/record", "DELETE /jobs/j/record"]);
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn a_server_that_does_not_announce_it_gets_no_deletion() {
+    let stub = Stub::start_whole(|asked| match asked.turn {
+        0 => json(200, r#"{"status":"ok"}"#),
+        // It was replaced by a newer one.
+        _ => with(json(200, r#"{"status":"ok"}"#), DELETES),
+    });
+    let client = client(&stub);
+    let error = client.delete_job("j").unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Argument);
+    assert!(error.message().contains("does not announce that it deletes jobs"), "{error}");
+    assert_eq!(stub.lines(), ["GET /health"]);
+    client.delete_job("j").unwrap();
+    assert_eq!(stub.lines()[1..], ["GET /health", "DELETE /jobs/j/record"]);
+}
+
 #[test]
 fn what_an_endpoint_says_of_itself() {
     let stub = Stub::start(|asked| match asked.path() {

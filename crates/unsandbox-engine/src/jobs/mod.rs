@@ -20,6 +20,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use unsandbox_protocol::backend::not_ended;
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::limits::{RETENTION, RETENTION_MAX_BYTES};
 use unsandbox_protocol::turns::Turns;
@@ -200,6 +201,17 @@ impl Jobs {
         match self.active.get(job_id) {
             Some(record) if record.owner == *owner => Ok(record.job.clone()),
             _ => self.finished.get(owner, job_id).cloned().ok_or_else(|| unknown(job_id)),
+        }
+    }
+
+    /// Removes a job that has ended, if it is this owner's.
+    pub fn delete(&mut self, owner: &Owner, job_id: &str) -> Result<(), Error> {
+        if let Some(record) = self.active_of(owner, job_id) {
+            return Err(not_ended(&record.job));
+        }
+        match self.finished.remove(owner, job_id) {
+            true => Ok(()),
+            false => Err(unknown(job_id)),
         }
     }
 

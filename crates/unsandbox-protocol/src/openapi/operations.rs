@@ -186,6 +186,18 @@ const OPERATIONS: &[Operation] = &[
         ..CANCEL
     },
     Operation {
+        path: "/jobs/{id}/record",
+        method: "delete",
+        id: "delete_job",
+        tag: JOBS,
+        summary: "Deletes a job that has ended, with its result and its Idempotency-Key",
+        parameters: &["JobId"],
+        reply: &["DeletedJob"],
+        replied: "the job is deleted",
+        refused: &[404, 409, 507],
+        ..OPERATION
+    },
+    Operation {
         path: "/languages",
         id: "languages",
         summary: "Lists the languages",

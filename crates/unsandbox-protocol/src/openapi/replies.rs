@@ -144,6 +144,11 @@ const JOB_LIST: &[Member] = &[
     always("count", Kind::Count, "number of the jobs"),
 ];
 
+const DELETED_JOB: &[Member] = &[
+    always("job_id", Kind::Text, "id of the job; it is unknown from now on"),
+    always("deleted", Kind::Flag, "true"),
+];
+
 const LANGUAGE: &[Member] = &[
     always("name", Kind::Text, "the name that requests use"),
     always("aliases", Kind::Texts, "other names that requests may use"),
@@ -278,6 +283,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         "a job after a cancel, with the output that the program had written; its result stands as in `Job`",
         &cancelled,
     );
+    add("DeletedJob", "a job that was deleted", DELETED_JOB);
     add("Language", "a language that the server knows", LANGUAGE);
     add("LanguageList", "the list of a server's languages", LANGUAGE_LIST);
     add("KeyInfo", "what a key may ask of this server", KEY_INFO);

@@ -172,6 +172,7 @@ fn check_results(checker: &mut Checker) {
     checker.body("SubmittedJob", &wire::encode_submitted(&bare));
     checker.body("JobList", &wire::encode_jobs(&[bare, ended]));
     checker.body("JobList", &wire::encode_jobs(&[]));
+    checker.body("DeletedJob", &wire::encode_deleted("job_1"));
 }
 
 fn check_the_rest(checker: &mut Checker) {

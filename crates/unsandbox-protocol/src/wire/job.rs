@@ -96,6 +96,22 @@ pub fn encode_cancelled(job: &Job, shape: Shape) -> String {
     })
 }
 
+/// The reply to `DELETE /jobs/{id}/record`.
+pub fn encode_deleted(job_id: &str) -> String {
+    Writer::document(|w| {
+        w.text("job_id", job_id);
+        w.boolean("deleted", true);
+    })
+}
+
+/// Reads the reply to `DELETE /jobs/{id}/record`: its status says everything.
+pub fn decode_deleted(body: &[u8], http_status: u16) -> Result<(), Error> {
+    match http_status {
+        200..300 => Ok(()),
+        _ => Err(decode_error(http_status, None, body)),
+    }
+}
+
 /// The answer to a submission.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Submitted {

@@ -49,6 +49,9 @@ impl Backend for Measuring {
     fn get_job(&self, _: &str, _: &CallContext) -> Result<Job, Error> {
         unreachable!()
     }
+    fn delete_job(&self, _: &str, _: &CallContext) -> Result<(), Error> {
+        unreachable!()
+    }
     fn list_jobs(&self, _: &CallContext) -> Result<Vec<Job>, Error> {
         unreachable!()
     }

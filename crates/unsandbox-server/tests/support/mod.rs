@@ -20,7 +20,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, not_ended};
 use unsandbox_protocol::feed::report_past;
 use unsandbox_protocol::gauges::Gauges;
 use unsandbox_protocol::{
@@ -394,6 +394,15 @@ impl Backend for Fake {
         entry.replay(from, &*sink);
         entry.sinks.push(sink);
         self.table.changed.notify_all();
+        Ok(())
+    }
+
+    fn delete_job(&self, id: &str, context: &CallContext) -> Result<(), Error> {
+        let job = self.job(id, context)?;
+        if !job.status.is_terminal() {
+            return Err(not_ended(&job));
+        }
+        self.table.inner.lock().unwrap().jobs.remove(id);
         Ok(())
     }
 

@@ -132,6 +132,10 @@ impl Backend for Inner {
         found.ok_or_else(|| Error::new(ErrorCode::NotFound, format!("{id} is unknown")))
     }
 
+    fn delete_job(&self, id: &str, _: &CallContext) -> Result<(), Error> {
+        Err(Error::new(ErrorCode::NotFound, format!("{id} is unknown")))
+    }
+
     fn list_jobs(&self, _: &CallContext) -> Result<Vec<Job>, Error> {
         Ok(Vec::new())
     }

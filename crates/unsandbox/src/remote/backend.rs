@@ -110,6 +110,11 @@ impl Backend for Remote {
         self.job(job_id, &self.query_control(context))
     }
 
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
+        self.check_owner(&context.owner, job_id)?;
+        self.delete_within(job_id, &self.query_control(context))
+    }
+
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
         let mut jobs = self.jobs(&self.query_control(context))?;
         let owners = self.owners();

@@ -285,6 +285,35 @@ impl Remote {
         })
     }
 
+    /// Asks a server that announces it; another one gets no request that it might take for a cancel.
+    fn delete_within(&self, job_id: &str, control: &Control) -> Result<(), Error> {
+        if !self.deletes_jobs(control)? {
+            return Err(Error::argument(format!(
+                "{} does not announce that it deletes jobs, as a server of your own does and local: does; its finished jobs \
+                 are removed after the time that it keeps them",
+                self.endpoint()
+            )));
+        }
+        let target = format!("/jobs/{}/record", percent_encode(job_id));
+        let ask = Ask { removes: true, ..Ask::delete(&target) };
+        poll::ask_about_job(self, job_id, control, || {
+            let answer = self.ask(&ask, control, &[])?;
+            // After an attempt whose reply was lost, the job may be gone already.
+            let status = if answer.status == 404 { 200 } else { answer.status };
+            wire::decode_deleted(&answer.body, status)
+        })?;
+        self.known_jobs().forget(job_id);
+        Ok(())
+    }
+
+    fn deletes_jobs(&self, control: &Control) -> Result<bool, Error> {
+        // The service itself announces nothing, so that it is not asked. Another server may be a newer one by now.
+        if !self.inner.is_service && !self.features().delete {
+            self.ask(&Ask::get("/health"), control, &[503])?;
+        }
+        Ok(self.features().delete)
+    }
+
     fn jobs(&self, control: &Control) -> Result<Vec<Job>, Error> {
         let answer = self.get("/jobs", control)?;
         let jobs = wire::decode_jobs(&answer.body, answer.status)?;

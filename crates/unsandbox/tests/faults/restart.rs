@@ -333,6 +333,10 @@ impl Backend for Counted {
         self.fake.watch(id, context, sink)
     }
 
+    fn delete_job(&self, id: &str, context: &CallContext) -> Result<(), Error> {
+        self.fake.delete_job(id, context)
+    }
+
     fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
         self.fake.list_jobs(context)
     }
