@@ -216,6 +216,8 @@ typedef struct {
     const unsandbox_options *options;
     const char *job_id;
     size_t job_id_len;
+    uint64_t page_limit;
+    const char *page_after;
 } call;
 
 static int32_t execute(const call *it, int named, unsandbox_error **err) {
@@ -249,7 +251,7 @@ static int32_t submit_and_wait(const call *it, int named, unsandbox_error **err)
     int32_t code = submit(it, named, &job, err);
     if (code != UNSANDBOX_OK) return code;
     put_job(job);
-    call wait = {it->client, NULL, NULL, job->job_id, job->job_id_len};
+    call wait = {.client = it->client, .job_id = job->job_id, .job_id_len = job->job_id_len};
     code = wait_for(&wait, err);
     unsandbox_job_free(job);
     return code;
@@ -286,7 +288,11 @@ static int32_t delete_job(const call *it, unsandbox_error **err) {
 
 static int32_t list_jobs(const call *it, unsandbox_error **err) {
     unsandbox_job_list *jobs;
-    int32_t code = unsandbox_client_list_jobs(it->client, it->options, &jobs, err);
+    const char *after = it->page_after && !strcmp(it->page_after, "submitted") ? it->job_id : it->page_after;
+    int32_t code = it->page_limit || after
+                       ? unsandbox_client_list_jobs_page(it->client, (uint32_t)it->page_limit, after,
+                                                         after ? strlen(after) : 0, it->options, &jobs, err)
+                       : unsandbox_client_list_jobs(it->client, it->options, &jobs, err);
     if (code != UNSANDBOX_OK) return code;
     size_t count = unsandbox_job_list_count(jobs);
     put_number("count", (int64_t)count);
@@ -419,7 +425,9 @@ static int32_t play(const block *from, unsandbox_error **err) {
     const char *about = said(from, "submit") ? text(said(from, "submit")) : text(said(from, "do"));
     const word *job_id = said(from, "job_id");
     unsandbox_request *request = NULL;
-    call it = {NULL, NULL, NULL, job_id ? text(job_id) : "", job_id ? job_id->len : 0};
+    const word *after = said(from, "page_after");
+    call it = {.job_id = job_id ? text(job_id) : "", .job_id_len = job_id ? job_id->len : 0,
+               .page_limit = number(said(from, "page_limit")), .page_after = after ? text(after) : NULL};
     int32_t code = client_for(from, &it.client, err);
     if (code != UNSANDBOX_OK) return code;
     code = request_for(from, strncmp(about, "execute", 7) == 0 || !said(from, "code"), &request, err);

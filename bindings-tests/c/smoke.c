@@ -138,6 +138,12 @@ static void check_jobs(const unsandbox_client *client) {
     CHECK(unsandbox_job_list_count(jobs) == 1 && unsandbox_job_list_at(jobs, 1) == NULL);
     CHECK(unsandbox_job_status(unsandbox_job_list_at(jobs, 0)) == UNSANDBOX_STATUS_RUNNING);
     unsandbox_job_list_free(jobs);
+    CHECK(unsandbox_client_list_jobs_page(client, 1, NULL, 0, NULL, &jobs, &err) == UNSANDBOX_OK);
+    CHECK(unsandbox_job_list_count(jobs) == 1 && unsandbox_job_list_has_more(jobs) == 0);
+    unsandbox_job_list_free(jobs);
+    CHECK(unsandbox_client_list_jobs_page(client, 0, "none", 4, NULL, &jobs, &err) == UNSANDBOX_ERR_ARGUMENT);
+    unsandbox_error_free(err);
+    err = NULL;
     CHECK(unsandbox_client_get_job(client, "none", 4, NULL, &job, &err) == UNSANDBOX_ERR_NOT_FOUND);
     unsandbox_error_free(err);
     unsandbox_request_free(request);

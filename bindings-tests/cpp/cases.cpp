@@ -285,7 +285,12 @@ void operate(const unsandbox::Client &client, const Case &from, const std::strin
         const auto now = client.try_get_job(id);
         report.number("found", now || now.error().code() != UNSANDBOX_ERR_NOT_FOUND);
     } else if (operation == "list_jobs") {
-        const auto jobs = client.list_jobs(options);
+        const auto limit = std::stoul(from.said("page_limit").value_or("0"));
+        auto after = from.said("page_after").value_or("");
+        if (after == "submitted") after = id;
+        const auto jobs = limit || !after.empty()
+                              ? client.list_jobs_page(static_cast<std::uint32_t>(limit), after, options).jobs
+                              : client.list_jobs(options);
         report.number("count", jobs.size());
         for (const auto &job : jobs) {
             if (!id.empty() && job.job_id() != id) continue;

@@ -79,7 +79,10 @@ static void with_exceptions(const char *url) {
     CHECK(client.cancel_job("job-1").status() == Status::Cancelled);
     client.delete_job("job-1");
     CHECK(client.try_delete_job("").error().code() == UNSANDBOX_ERR_ARGUMENT);
-    CHECK(client.list_jobs().size() == 1);
+    const JobPage page = client.list_jobs_page(1);
+    CHECK(client.list_jobs().size() == 1 && page.jobs.size() == 1 && !page.has_more);
+    CHECK(client.list_jobs_page(0, "job-1").jobs.empty());
+    CHECK(client.try_list_jobs_page(1, "none").error().code() == UNSANDBOX_ERR_ARGUMENT);
     CHECK(client.languages()[0].aliases[0] == "py");
     CHECK(client.validate_key().valid && client.health().healthy);
     CHECK(client.call_json("health", "").find("ok") != std::string::npos);

@@ -195,7 +195,12 @@ def operate(client: unsandbox.Client, case: Case, job_id: str, report: Report) -
             except unsandbox.NotFoundError:
                 report.value("found", False)
         case "list_jobs":
-            jobs = client.list_jobs(timeout=timeout)
+            limit, after = case.said.get("page_limit"), case.said.get("page_after")
+            jobs = client.list_jobs(
+                limit=int(limit) if limit else None,
+                after=job_id if after == "submitted" else after,
+                timeout=timeout,
+            )
             report.value("count", len(jobs))
             for job in [job for job in jobs if job_id in ("", job.job_id)][:1]:
                 report.job(job)

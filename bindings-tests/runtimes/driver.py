@@ -111,7 +111,13 @@ class Call:
                 except Failed as failed:
                     report.value("found", failed.code != "NOT_FOUND")
             case "list_jobs":
-                reply = self.call("list_jobs")
+                page: dict[str, Any] = {}
+                if "page_limit" in self.said:
+                    page["limit"] = int(self.said["page_limit"])
+                if "page_after" in self.said:
+                    after = self.said["page_after"]
+                    page["after"] = job_id if after == "submitted" else after
+                reply = self.call("list_jobs", **page)
                 report.value("count", len(reply["jobs"]))
                 for job in [job for job in reply["jobs"] if job_id in ("", job["job_id"])][:1]:
                     report.job(job)

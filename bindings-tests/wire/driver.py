@@ -227,8 +227,11 @@ def play(block: list[list[bytes]], report: Report) -> None:
             except Refused as refused:
                 report.value("found", refused.status != 404)
         case "list_jobs":
-            reply = ask(settings, "GET", "/jobs")
-            assert list(reply) == ["jobs", "count"], list(reply)
+            page = {name: said[f"page_{name}"] for name in ("limit", "after") if f"page_{name}" in said}
+            if page.get("after") == "submitted":
+                page["after"] = job_id
+            reply = ask(settings, "GET", f"/jobs?{urlencode(page)}" if page else "/jobs")
+            assert list(reply) == ["jobs", "count", *(["has_more"] if page else [])], list(reply)
             report.value("count", reply["count"])
             for job in [job for job in reply["jobs"] if job_id in ("", job["job_id"])][:1]:
                 assert list(job)[:3] == ["job_id", "status", "language"], list(job)

@@ -539,11 +539,18 @@ class AsyncClient:
             lambda token: native.delete_job(job_id, {"timeout": timeout, "cancel": token})
         )
 
-    async def list_jobs(self, *, timeout: float | None = None) -> list[AsyncJob]:
+    async def list_jobs(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        timeout: float | None = None,
+    ) -> list[AsyncJob]:
         """List the jobs that are pending or running; see `Client.list_jobs`."""
         native = self._client._native
+        page = {"limit": limit, "after": after}
         jobs = await self._call(
-            lambda token: native.list_jobs({"timeout": timeout, "cancel": token})
+            lambda token: native.list_jobs(page, {"timeout": timeout, "cancel": token})
         )
         return [AsyncJob(self, info) for info in jobs]
 

@@ -551,14 +551,26 @@ class Client:
         """
         self._native.delete_job(job_id, {"timeout": timeout})
 
-    def list_jobs(self, *, timeout: float | None = None) -> list[Job]:
+    def list_jobs(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        timeout: float | None = None,
+    ) -> list[Job]:
         """List the jobs of this key that are pending or running.
 
         Args:
+            limit: The most jobs, 1 to 1,000; without it as many as there are.
+            after: The id of a job: only those that were submitted after it. It may have ended since,
+                but not at the service, which gives its list as a whole.
             timeout: Seconds for the call.
 
         Returns:
-            A handle for each.
+            A handle for each, in the order of their submissions. Fewer than `limit` are the last.
+
+        Raises:
+            InvalidRequestError: `after` is not a job of this key, or not one any more.
 
         Examples:
             >>> job = client.execute_async("bash", "sleep 60")
@@ -567,7 +579,8 @@ class Client:
             >>> job.cancel().status
             'cancelled'
         """
-        return [Job(self, info) for info in self._native.list_jobs({"timeout": timeout})]
+        page = {"limit": limit, "after": after}
+        return [Job(self, info) for info in self._native.list_jobs(page, {"timeout": timeout})]
 
     def languages(self, *, timeout: float | None = None) -> list[Language]:
         """List the languages that the endpoint offers.

@@ -476,23 +476,32 @@ def delete_job(job_id: str, *, timeout: float | None = None) -> None:
     default_client().delete_job(job_id, timeout=timeout)
 
 
-def list_jobs(*, timeout: float | None = None) -> list[Job]:
+def list_jobs(
+    *,
+    limit: int | None = None,
+    after: str | None = None,
+    timeout: float | None = None,
+) -> list[Job]:
     """List the jobs of this key that are pending or running.
 
     Args:
+        limit: The most jobs, 1 to 1,000; without it as many as there are.
+        after: The id of a job: only those that were submitted after it. It may have ended since,
+            but not at the service, which gives its list as a whole.
         timeout: Seconds for the call.
 
     Returns:
-        A handle for each.
+        A handle for each, in the order of their submissions. Fewer than `limit` are the last.
 
     Raises:
+        InvalidRequestError: `after` is not a job of this key, or not one any more.
         UnsandboxError: The endpoint gave no answer, for the reason that its class says.
 
     Examples:
         >>> unsandbox.list_jobs()
         []
     """
-    return default_client().list_jobs(timeout=timeout)
+    return default_client().list_jobs(limit=limit, after=after, timeout=timeout)
 
 
 def languages(*, timeout: float | None = None) -> list[Language]:

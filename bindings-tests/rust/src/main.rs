@@ -10,7 +10,7 @@ use report::Report;
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::time::{Duration, Instant};
-use unsandbox::{CallOptions, CancelToken, Client, Error, ErrorCode, Job, Status};
+use unsandbox::{CallOptions, CancelToken, Client, Error, ErrorCode, Job, Page, Status};
 
 fn main() {
     let mut clients = HashMap::new();
@@ -120,7 +120,10 @@ fn operate(client: &Client, case: &Case, id: &str, report: &mut Report) -> Resul
             report.value("found", u8::from(!missing));
         }
         "list_jobs" => {
-            let jobs = client.with(options).list_jobs()?;
+            let after = case.page_after.as_deref();
+            let after = after.map(|after| if after == "submitted" { id } else { after });
+            let page = Page { limit: case.page_limit, after: after.map(str::to_string) };
+            let jobs = client.with(options).list_jobs_page(&page)?.jobs;
             report.value("count", jobs.len());
             if let Some(job) = jobs.iter().find(|job| job.job_id == id || id.is_empty()) {
                 report.job(job);

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorCode};
 use crate::feed::OutputAtEnd;
 use crate::gauges::{Gauges, OwnerGauges};
 use crate::isolation::Probe;
+use crate::page::{JobPage, Page};
 use crate::request::Request;
 use crate::result::{ExecutionResult, Job, RawJson};
 use crate::validate::ValidRequest;
@@ -284,8 +285,13 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// cannot delete jobs.
     fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error>;
 
-    /// The pending and running jobs that are `listed`.
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error>;
+    /// The pending and running jobs that are `listed`, in the order of their submissions; of these the page.
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT if [`Page::after`] is not a job of the owner ([`unknown_after`](crate::page::unknown_after)). One that
+    /// has ended since, and is kept, has its place in the order still; so a walk over pages meets each job that goes on.
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error>;
 
     /// The languages that the endpoint knows; the engine gives no versions here.
     ///

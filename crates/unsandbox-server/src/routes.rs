@@ -258,9 +258,20 @@ fn result_of(job: Job) -> Result<Arc<ExecutionResult>, Error> {
     Ok(result)
 }
 
-async fn list_jobs(axum::extract::State(state): Shared, Extension(admitted): Admitted) -> Reply {
-    let party = admitted.exchange.party();
-    Ok(reply::json(wire::encode_jobs(&state.jobs(party, &admitted.caller.owner).await?)))
+async fn list_jobs(
+    axum::extract::State(state): Shared,
+    Extension(admitted): Admitted,
+    RawQuery(query): RawQuery,
+) -> Reply {
+    let page = wire::decode_page(query.as_deref().unwrap_or(""))?;
+    let (is_all, party) = (page.is_all(), admitted.exchange.party());
+    let jobs = state.jobs(party, &admitted.caller.owner, page).await?;
+    // Clients of the service get what they know.
+    Ok(reply::json(if is_all {
+        wire::encode_jobs(&jobs.jobs)
+    } else {
+        wire::encode_job_page(&jobs)
+    }))
 }
 
 async fn get_job(

@@ -31,7 +31,9 @@ use unsandbox_protocol::limits::{
 };
 use unsandbox_protocol::quota::Quota;
 use unsandbox_protocol::wire::{self, EVENTS_HEARTBEAT_SECONDS, KeyLimits, ReadyCheck};
-use unsandbox_protocol::{Backend, CallContext, Error, ErrorCode, IsolationPolicy, Job, Owner};
+use unsandbox_protocol::{
+    Backend, CallContext, Error, ErrorCode, IsolationPolicy, Job, JobPage, Owner, Page,
+};
 
 /// Options of a server.
 #[derive(Clone, Debug)]
@@ -360,10 +362,15 @@ impl State {
         Ok(())
     }
 
-    /// The jobs of this owner that have not ended.
-    pub(crate) async fn jobs(&self, party: Party, owner: &Owner) -> Result<Vec<Job>, Error> {
+    /// A page of the jobs of this owner that have not ended.
+    pub(crate) async fn jobs(
+        &self,
+        party: Party,
+        owner: &Owner,
+        page: Page,
+    ) -> Result<JobPage, Error> {
         let (backend, context) = (self.backend.clone(), CallContext::of(owner.clone()));
-        self.workers.question(party, move || backend.list_jobs(&context)).await
+        self.workers.question(party, move || backend.list_jobs(&page, &context)).await
     }
 
     /// The backend's health, asked for by one request at a time: anybody may ask, and a backend may have to ask another

@@ -44,6 +44,38 @@ fn async_gives_a_job_that_is_listed_polled_and_cancelled() {
 }
 
 #[test]
+fn a_list_has_pages_where_they_are_asked_for() {
+    let server = server();
+    let submit = || server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    let ids: Vec<String> = (0..3).map(|_| submit().text("job_id")).collect();
+    let whole = server.get("/jobs").json();
+    assert_eq!(whole["count"], 3);
+    assert!(whole.get("has_more").is_none(), "nothing is new for clients of the service: {whole}");
+    assert_eq!(server.get("/jobs?cursor=7").json(), whole, "an unknown name does nothing");
+    let page = |query: &str| {
+        let reply = server.get(&format!("/jobs?{query}")).json();
+        let jobs = reply["jobs"].as_array().unwrap().iter();
+        let listed: Vec<String> =
+            jobs.map(|job| job["job_id"].as_str().unwrap().to_string()).collect();
+        assert_eq!(reply["count"], listed.len());
+        (listed, reply["has_more"].as_bool().unwrap())
+    };
+    assert_eq!(page("limit=2"), (ids[..2].to_vec(), true));
+    assert_eq!(page(&format!("limit=2&after={}", ids[1])), (ids[2..].to_vec(), false));
+    assert_eq!(page(&format!("after={}", ids[2])), (Vec::new(), false));
+    for (query, words) in [
+        ("limit=0", "from 1 to 1000"),
+        ("limit=1001", "from 1 to 1000"),
+        ("limit=many", "\"many\""),
+        ("after=", "after is empty"),
+        ("after=job-9", "without after"),
+    ] {
+        let told = server.get(&format!("/jobs?{query}")).refused(400, "invalid_request");
+        assert!(told.contains(words), "{query}: {told}");
+    }
+}
+
+#[test]
 fn a_job_is_deleted_by_a_path_of_its_own_once_it_has_ended() {
     let server = start(support::keyed("alice-0123456789 bob-0123456789"));
     let call = |key: &str, method: &str, path: &str, body: &str| {

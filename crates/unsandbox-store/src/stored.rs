@@ -22,6 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo, not_ended};
 use unsandbox_protocol::gauges::{Gauges, OwnerGauges, QueueGauges};
+use unsandbox_protocol::page::{JobPage, Page, unknown_after};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Offsets,
@@ -178,6 +179,41 @@ impl Shared {
         self.live().elsewhere.push(Elsewhere { job_id: job_id.to_string(), sink });
         self.tick_now.notify_all();
         Ok(())
+    }
+
+    /// A page of the jobs that have not ended.
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
+        let owner = &context.owner;
+        let mut after = match page.after.as_deref() {
+            Some(id) => {
+                let seq = self.database.read("list jobs", |db| rows::seq_of(db, owner, id))?;
+                seq.ok_or_else(|| unknown_after(id))?
+            }
+            None => 0,
+        };
+        let mut listed = Vec::new();
+        loop {
+            // One more than the page has, to know whether the list goes on.
+            let most = page.limit.map(|limit| limit + 1 - listed.len());
+            let rows =
+                self.database.read("list jobs", |db| rows::unfinished(db, owner, after, most))?;
+            let is_end = most.is_none_or(|most| rows.len() < most);
+            after = rows.last().map_or(after, |(seq, _)| *seq);
+            listed.extend(rows.into_iter().filter_map(|(_, job)| self.if_not_ended(job, context)));
+            if is_end || page.limit.is_some_and(|limit| listed.len() > limit) {
+                return Ok(page.of(listed));
+            }
+        }
+    }
+
+    /// A job of the disk as it is now. The disk says of each that the inner backend has that it runs, and does not know all
+    /// ends yet.
+    fn if_not_ended(&self, mut job: Job, context: &CallContext) -> Option<Job> {
+        let is_active = self.live().active.contains_key(&job.job_id);
+        if is_active && let Ok(now) = self.get_job(&job.job_id, context) {
+            (job.status, job.started_at) = (now.status, now.started_at);
+        }
+        Some(job).filter(|job| !job.status.is_terminal())
     }
 
     /// Removes a job that has ended from the disk.
@@ -342,19 +378,8 @@ impl Backend for Stored {
         self.or_inner(own, |inner| inner.delete_job(job_id, context))
     }
 
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
-        let shared = &self.shared;
-        let owner = &context.owner;
-        let mut jobs = shared.database.read("list jobs", |db| rows::unfinished(db, owner))?;
-        // The disk says of each that the inner backend has that it runs, and does not know all ends yet.
-        for job in &mut jobs {
-            let is_active = shared.live().active.contains_key(&job.job_id);
-            if is_active && let Ok(now) = shared.get_job(&job.job_id, context) {
-                (job.status, job.started_at) = (now.status, now.started_at);
-            }
-        }
-        jobs.retain(|job| !job.status.is_terminal());
-        Ok(jobs)
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
+        self.shared.list_jobs(page, context)
     }
 
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {

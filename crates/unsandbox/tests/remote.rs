@@ -6,7 +6,7 @@ mod stub;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stub::{FEATURES, OK, Play, Stub, builder, client, json, ok, with};
-use unsandbox::{CallOptions, Client, ErrorCode, Request, Status, Stream};
+use unsandbox::{CallOptions, Client, ErrorCode, JobPage, Page, Request, Status, Stream};
 
 fn text(body: &[u8]) -> &str {
     std::str::from_utf8(body).unwrap()
@@ -236,6 +236,39 @@ fn jobs_by_every_call() {
         );
     }
     assert_eq!(client.get_job("").unwrap_err().code(), ErrorCode::Argument);
+}
+
+#[test]
+fn pages_are_the_servers_where_it_gives_them_and_cut_here_elsewhere() {
+    let page = |limit, after: &str| Page { limit, after: Some(after.to_string()) };
+    let ids = |listed: JobPage| -> (Vec<String>, bool) {
+        (listed.jobs.into_iter().map(|job| job.job_id).collect(), listed.has_more)
+    };
+    let ours = Stub::start(|asked| match asked.target.as_str() {
+        "/jobs?limit=2&after=a%2F1" => {
+            json(200, r#"{"jobs":[{"job_id":"b"},{"job_id":"c"}],"count":2,"has_more":true}"#)
+        }
+        "/jobs?after=gone" => json(400, r#"{"error":"invalid_request","message":"after is gone"}"#),
+        _ => not_found(),
+    });
+    let client_of = |stub: &Stub| client(stub);
+    let listed = client_of(&ours).list_jobs_page(&page(Some(2), "a/1")).unwrap();
+    assert_eq!(ids(listed), (vec!["b".into(), "c".into()], true));
+    let error = client_of(&ours).list_jobs_page(&page(None, "gone")).unwrap_err();
+    assert_eq!((error.code(), error.message()), (ErrorCode::Argument, "after is gone"));
+    let whole =
+        Stub::start(|_| json(200, r#"{"jobs":[{"job_id":"a"},{"job_id":"b"},{"job_id":"c"}]}"#));
+    let other = client_of(&whole);
+    assert_eq!(ids(other.list_jobs_page(&page(Some(1), "a")).unwrap()), (vec!["b".into()], true));
+    assert!(!ids(other.list_jobs_page(&page(Some(2), "a")).unwrap()).1);
+    assert_eq!(other.list_jobs().unwrap().len(), 3);
+    let error = other.list_jobs_page(&page(Some(1), "z")).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Argument);
+    let asked = whole.asked().len();
+    for wrong in [page(Some(0), "a"), page(Some(1_001), "a"), page(None, "")] {
+        assert_eq!(other.list_jobs_page(&wrong).unwrap_err().code(), ErrorCode::Argument);
+    }
+    assert_eq!(whole.asked().len(), asked, "nothing is sent for them");
 }
 
 const DELETES: &str = "x-unsandbox-features: delete";

@@ -11,6 +11,8 @@ use unsandbox_protocol::{ExecutionResult, Job, Owner};
 pub struct Finished {
     pub job: Job,
     pub owner: Owner,
+    /// Its place in the order of the submissions.
+    pub submitted: Instant,
     /// Whether it was an asynchronous job. The callers of the others usually have the result already.
     pub listed: bool,
 }
@@ -24,6 +26,9 @@ pub trait JobStore: Send + fmt::Debug {
 
     /// The jobs of an owner, and the bytes of their results.
     fn kept_of(&self, owner: &Owner) -> (u64, u64);
+
+    /// When the job was submitted, if it belongs to this owner.
+    fn submitted(&self, owner: &Owner, job_id: &str) -> Option<Instant>;
 
     /// Removes a job; false if this owner has none with this id.
     fn remove(&mut self, owner: &Owner, job_id: &str) -> bool;
@@ -117,6 +122,10 @@ impl JobStore for MemoryStore {
         jobs.map_or((0, 0), |jobs| (count(jobs), jobs.bytes as u64))
     }
 
+    fn submitted(&self, owner: &Owner, job_id: &str) -> Option<Instant> {
+        self.jobs.get(job_id).filter(|finished| finished.owner == *owner).map(|it| it.submitted)
+    }
+
     fn remove(&mut self, owner: &Owner, job_id: &str) -> bool {
         if self.get(owner, job_id).is_none() {
             return false;
@@ -187,7 +196,8 @@ mod tests {
         let mut result = ExecutionResult::new(Status::Completed);
         result.stdout = vec![0; 10_000];
         job.result = Some(Arc::new(result));
-        store.insert(Finished { job, owner: Owner(owner.to_string()), listed });
+        let (owner, submitted) = (Owner(owner.to_string()), Instant::now());
+        store.insert(Finished { job, owner, submitted, listed });
     }
 
     #[test]

@@ -150,9 +150,11 @@ const OPERATIONS: &[Operation] = &[
         path: "/jobs",
         id: "list_jobs",
         tag: JOBS,
-        summary: "Lists the jobs of the key that wait or run",
+        summary: "Lists the jobs of the key that wait or run, those that were submitted first at the beginning",
+        parameters: &["Limit", "After"],
         reply: &["JobList"],
         replied: "the jobs",
+        refused: &[400],
         ..OPERATION
     },
     Operation {

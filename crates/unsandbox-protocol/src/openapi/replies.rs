@@ -142,6 +142,11 @@ const JOB_ENTRY: &[Member] = &[
 const JOB_LIST: &[Member] = &[
     always("jobs", Kind::Objects("JobEntry"), "the jobs of the key that wait or run"),
     always("count", Kind::Count, "number of the jobs"),
+    sometimes(
+        "has_more",
+        Kind::Flag,
+        "whether the list goes on behind these jobs; only where the request has `limit` or `after`",
+    ),
 ];
 
 const DELETED_JOB: &[Member] = &[

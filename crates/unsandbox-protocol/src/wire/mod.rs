@@ -34,12 +34,12 @@ pub use info::{
     encode_server_health, encode_server_key_info,
 };
 pub use job::{
-    Submitted, decode_cancelled, decode_deleted, decode_job, decode_jobs, decode_submission,
-    decode_submission_or_result, encode_cancelled, encode_deleted, encode_job, encode_jobs,
-    encode_submitted, job_bytes,
+    Submitted, decode_cancelled, decode_deleted, decode_job, decode_job_page, decode_jobs,
+    decode_submission, decode_submission_or_result, encode_cancelled, encode_deleted, encode_job,
+    encode_job_page, encode_jobs, encode_submitted, job_bytes,
 };
 pub use options::{OPTION_TABLE, OptionKind, OptionReach, OptionRow, QueryForm};
-pub use query::{percent_decode, percent_encode};
+pub use query::{decode_page, encode_page, percent_decode, percent_encode};
 pub use request::{
     Incoming, decode_request, decode_run, encode_execute, encode_run_query, run_is_json,
     with_warnings,

@@ -12,7 +12,7 @@ use unsandbox_protocol::backend::{Health, IdempotencyKey, KeyInfo, LanguageInfo}
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
-    Owner, Probe, Request, Rerun, Status, Submission, ValidRequest,
+    JobPage, Owner, Page, Probe, Request, Rerun, Status, Submission, ValidRequest,
 };
 use unsandbox_store::{StoreOptions, Stored, WallClock};
 
@@ -136,8 +136,8 @@ impl Backend for Inner {
         Err(Error::new(ErrorCode::NotFound, format!("{id} is unknown")))
     }
 
-    fn list_jobs(&self, _: &CallContext) -> Result<Vec<Job>, Error> {
-        Ok(Vec::new())
+    fn list_jobs(&self, _: &Page, _: &CallContext) -> Result<JobPage, Error> {
+        Ok(JobPage::default())
     }
 
     fn check(&self, request: &ValidRequest<'_>) -> Result<(), Error> {

@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use unsandbox_protocol::auth::Credentials;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::page::{JobPage, Page, unknown_after};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::wire::{self, percent_encode};
 use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, Owner, limits};
@@ -314,12 +315,32 @@ impl Remote {
         Ok(self.features().delete)
     }
 
-    fn jobs(&self, control: &Control) -> Result<Vec<Job>, Error> {
-        let answer = self.get("/jobs", control)?;
-        let jobs = wire::decode_jobs(&answer.body, answer.status)?;
+    /// A page of an owner's jobs. A server that gives no pages gives the whole list, which is cut here.
+    fn job_page(&self, page: &Page, owner: &Owner, control: &Control) -> Result<JobPage, Error> {
+        if let Some(after) = &page.after
+            && !self.owners().owns(owner, after)
+        {
+            return Err(unknown_after(after));
+        }
+        let mut asked = page.clone();
+        if self.inner.is_service {
+            asked = Page::default();
+        } else if self.owners().has_names() {
+            // The server counts the jobs of all owners.
+            asked.limit = None;
+        }
+        let answer = self.get(&wire::encode_page(&asked), control)?;
+        let (mut jobs, has_more) = wire::decode_job_page(&answer.body, answer.status)?;
         let mut known = self.known_jobs();
         jobs.iter().for_each(|job| known.show(&job.job_id));
-        Ok(jobs)
+        drop(known);
+        let owners = self.owners();
+        jobs.retain(|job| owners.owns(owner, &job.job_id));
+        match has_more {
+            Some(has_more) if asked.limit.is_some() => Ok(JobPage { jobs, has_more }),
+            Some(_) => Ok(page.of(jobs)),
+            None => page.cut(jobs),
+        }
     }
 
     fn list_languages(&self, control: &Control) -> Result<Vec<LanguageInfo>, Error> {

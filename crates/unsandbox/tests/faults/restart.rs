@@ -15,8 +15,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox::protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox::{
-    Backend, CallContext, CancelToken, Client, Error, EventSink, ExecutionResult, Job, Probe,
-    Request, Submission, ValidRequest,
+    Backend, CallContext, CancelToken, Client, Error, EventSink, ExecutionResult, Job, JobPage,
+    Page, Probe, Request, Submission, ValidRequest,
 };
 use unsandbox_server::{Keys, Listen, Server, ServerOptions};
 
@@ -337,8 +337,8 @@ impl Backend for Counted {
         self.fake.delete_job(id, context)
     }
 
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
-        self.fake.list_jobs(context)
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
+        self.fake.list_jobs(page, context)
     }
 
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
