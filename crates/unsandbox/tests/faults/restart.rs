@@ -18,7 +18,7 @@ use unsandbox::{
     Backend, CallContext, CancelToken, Client, Error, EventSink, ExecutionResult, Job, JobPage,
     Page, Probe, Request, Submission, ValidRequest,
 };
-use unsandbox_server::{Keys, Listen, Server, ServerOptions};
+use unsandbox_server::{KeyRing, Keys, Listen, Server, ServerOptions};
 
 pub const HEAD: &str = "| fault | outcome | starts | within |\n|---|---|---|---|\n";
 
@@ -264,6 +264,7 @@ pub fn serve(task: &str) {
         "true" => Keys::from_words(&format!("{}:{}", PAIR.0, PAIR.1)).unwrap(),
         _ => Keys::default(),
     };
+    let keys = KeyRing::of(keys);
     let options = ServerOptions { keys, grace: Duration::ZERO, ..ServerOptions::default() };
     let listen = Listen::parse(&format!("127.0.0.1:{port}")).unwrap();
     let Ok(bound) = Server::new(Arc::new(backend), options).bind(&listen) else { return };
