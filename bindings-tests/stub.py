@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._note()
         path = self.path.split("?")[0]
         if path == "/health":
-            self._json(200, {"status": "ok"})
+            self._json(200, {"status": "ok"}, {"X-Unsandbox-Features": "delete"})
         elif path.startswith("/jobs/") and self.server.restarted:
             self._no_job()
         elif path == "/languages":
@@ -117,6 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._note()
         if self.server.restarted:
             self._no_job()
+            return
+        if self.path.endswith("/record"):
+            self._json(200, {"job_id": "job-1", "deleted": True})
             return
         self.server.cancelled.append(self.path)
         partial = {**RESULT, "success": False, "exit_code": -1, "status": "cancelled"}

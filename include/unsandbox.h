@@ -67,7 +67,7 @@
 /** MAJOR * 10000 + MINOR * 100 + PATCH, to compare in the preprocessor. */
 #define UNSANDBOX_VERSION_NUMBER 100
 /** Goes up with every addition; unsandbox_abi_version tells the library's. */
-#define UNSANDBOX_ABI_VERSION 3
+#define UNSANDBOX_ABI_VERSION 4
 
 /** As a length: the text ends at its first NUL. */
 #define UNSANDBOX_NUL_TERMINATED ((size_t)-1)
@@ -1275,6 +1275,26 @@ int32_t unsandbox_client_cancel_job(const unsandbox_client *client,
                                     unsandbox_error **err);
 
 /**
+ * Deletes a job that has ended, with its result, its artifacts and its idempotency key: it is not found from
+ * then on. One that waits or runs is refused; unsandbox_client_cancel_job ends it.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param job_id   borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFLICT for a job that has not ended, _NOT_FOUND, _ARGUMENT at an endpoint
+ *         that deletes no jobs, as the service, _CONNECT, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_delete_job(const unsandbox_client *client,
+                                    const char *job_id,
+                                    size_t job_id_len,
+                                    const unsandbox_options *options,
+                                    unsandbox_error **err);
+
+/**
  * Lists the jobs of this key that are pending or running.
  *
  * @param client   shared; may be used by several threads.
@@ -1290,6 +1310,31 @@ int32_t unsandbox_client_list_jobs(const unsandbox_client *client,
                                    const unsandbox_options *options,
                                    unsandbox_job_list **jobs,
                                    unsandbox_error **err);
+
+/**
+ * Lists a part of the jobs of this key that are pending or running, in the order of their submissions.
+ * unsandbox_job_list_has_more says whether the list goes on behind it.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param limit    the most jobs, 1 to 1000; 0 for as many as there are.
+ * @param after    id of a job, as the last one of the part before: only jobs behind it. It may have ended since
+ *                 (but not at the service). NULL or empty from the beginning. Borrowed for the call.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param jobs     receives a list owned by the caller; free with unsandbox_job_list_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT for a larger limit, and for after where it is not a job of this key
+ *         any more, _CONNECT, _AUTH, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_list_jobs_page(const unsandbox_client *client,
+                                        uint32_t limit,
+                                        const char *after,
+                                        size_t after_len,
+                                        const unsandbox_options *options,
+                                        unsandbox_job_list **jobs,
+                                        unsandbox_error **err);
 
 /**
  * Lists the languages that the endpoint offers.
@@ -2185,6 +2230,15 @@ UNSANDBOX_API void unsandbox_result_free(unsandbox_result *result);
 UNSANDBOX_API size_t unsandbox_job_list_count(const unsandbox_job_list *jobs);
 
 /**
+ * Whether there are jobs behind those of the list: 1 or 0. Only unsandbox_client_list_jobs_page with a limit
+ * leaves jobs out; 0 for NULL.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_job_list_has_more(const unsandbox_job_list *jobs);
+
+/**
  * One job of the list; NULL past the last.
  *
  * @return borrowed until the list is freed.
@@ -2812,11 +2866,12 @@ UNSANDBOX_API void unsandbox_task_free(unsandbox_task *task);
  * Calls a method by its name, with JSON in and JSON out, and waits for it.
  *
  * "execute", "execute_async": the body of POST /execute: {"language", "code", "env", "ttl", …}.
- * "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job":
+ * "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job", "delete_job":
  * {"job_id"}, and for "wait_job" perhaps "timeout_ms". "job_events": the same and perhaps "from"; it
  * waits, at most "timeout_ms", for events behind that place in the output, and gives {"events", "from"},
- * where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs", "languages", "validate_key",
- * "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
+ * where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs": perhaps
+ * "limit" and "after", as of unsandbox_client_list_jobs_page; it then gives "has_more", too. "languages",
+ * "validate_key", "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
  * methods that give a result or a job it is as unsandbox_result_json or unsandbox_job_json.
  *
  * @param client    shared; may be used by several threads.

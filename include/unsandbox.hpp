@@ -816,6 +816,13 @@ private:
     std::optional<CancelToken> chosen_;
 };
 
+/// A part of the list of jobs.
+struct JobPage {
+    std::vector<Job> jobs;
+    /// Whether the list goes on behind them.
+    bool has_more = false;
+};
+
 /// A language as an endpoint offers it.
 struct Language {
     std::string name;
@@ -1150,9 +1157,34 @@ public:
                                      job_id.size());
     }
 
+    /// Deletes a job that has ended, with its result and its artifacts.
+    Expected<Done> try_delete_job(std::string_view job_id,
+                                  const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_delete_job(client_.get(), job_id.data(), job_id.size(),
+                                                      options.c_handle(), &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        return Done();
+    }
+
     /// The jobs of this key that are pending or running.
     Expected<std::vector<Job>> try_list_jobs(const Options &options = {}) const noexcept {
         return ask<unsandbox_job_list>(options, unsandbox_client_list_jobs);
+    }
+
+    /// At most so many of them (0 for all, else 1 to 1000), in the order of their submissions, behind the
+    /// job with this id, which may have ended since.
+    Expected<JobPage> try_list_jobs_page(std::uint32_t limit, std::string_view after = {},
+                                         const Options &options = {}) const noexcept {
+        if (options.error()) return *options.error();
+        unsandbox_job_list *made = nullptr;
+        unsandbox_error *err = nullptr;
+        const auto code = unsandbox_client_list_jobs_page(
+            client_.get(), limit, after.data(), after.size(), options.c_handle(), &made, &err);
+        if (code != UNSANDBOX_OK) return Error(err);
+        const bool has_more = unsandbox_job_list_has_more(made) != 0;
+        return JobPage{detail::value_of(made), has_more};
     }
 
     /// What the endpoint offers.
@@ -1235,8 +1267,15 @@ public:
     Result cancel_job(std::string_view job_id, const Options &options = {}) const {
         return try_cancel_job(job_id, options).value();
     }
+    void delete_job(std::string_view job_id, const Options &options = {}) const {
+        try_delete_job(job_id, options).value();
+    }
     std::vector<Job> list_jobs(const Options &options = {}) const {
         return try_list_jobs(options).value();
+    }
+    JobPage list_jobs_page(std::uint32_t limit, std::string_view after = {},
+                           const Options &options = {}) const {
+        return try_list_jobs_page(limit, after, options).value();
     }
     std::vector<Language> languages(const Options &options = {}) const {
         return try_languages(options).value();

@@ -5,29 +5,15 @@
 
 #include <unsandbox.h>
 
+#include "lines.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { WORDS_MAX = 4, LINES_MAX = 64, CLIENTS_MAX = 64, SHOWN_MAX = 65536 };
-
-typedef struct {
-    uint8_t *data; /* with a NUL behind it */
-    size_t len;
-} word;
-
-typedef struct {
-    word words[WORDS_MAX];
-    size_t count;
-} line;
-
-typedef struct {
-    line lines[LINES_MAX];
-    size_t count;
-    char *settings; /* the lines of the client's settings, by which it is found again */
-} block;
+enum { CLIENTS_MAX = 64 };
 
 /* Clients by their settings. */
 static struct {
@@ -39,127 +25,7 @@ static struct {
 void unsandbox_test_arm_panics(int32_t armed);
 #endif
 
-static void *need(void *memory) {
-    if (!memory) abort();
-    return memory;
-}
-
-static void die(const char *what, const char *which) {
-    fprintf(stderr, "%s: %s\n", what, which);
-    exit(1);
-}
-
-/* ---- reading ---- */
-
-static unsigned digit(char c) { return (unsigned)(c <= '9' ? c - '0' : c - 'A' + 10); }
-
-static word decode(const char *text) {
-    size_t count = 1;
-    if (text[0] == '%' && text[1] == '*') {
-        char *rest;
-        count = strtoul(text + 2, &rest, 10);
-        text = rest + 1;
-    }
-    uint8_t *once = need(malloc(strlen(text) + 1));
-    size_t len = 0;
-    for (const char *at = text; *at; at++) {
-        if (*at == '%') {
-            once[len++] = (uint8_t)(16 * digit(at[1]) + digit(at[2]));
-            at += 2;
-        } else {
-            once[len++] = (uint8_t)*at;
-        }
-    }
-    word made = {need(malloc(len * count + 1)), len * count};
-    for (size_t i = 0; i < count; i++) memcpy(made.data + i * len, once, len);
-    made.data[made.len] = 0;
-    free(once);
-    return made;
-}
-
-static const char *text(const word *it) { return (const char *)it->data; }
-
-static int is(const word *it, const char *name) { return strcmp(text(it), name) == 0; }
-
-static void read_line(block *to, char *raw) {
-    if (strncmp(raw, "set ", 4) == 0) {
-        to->settings = need(realloc(to->settings, strlen(to->settings) + strlen(raw) + 1));
-        strcat(to->settings, raw);
-    }
-    if (to->count == LINES_MAX) die("too many lines", raw);
-    line *made = &to->lines[to->count++];
-    for (char *at = raw; at;) {
-        char *space = strchr(at, ' ');
-        if (space) *space = 0;
-        if (made->count == WORDS_MAX) die("too many words", raw);
-        made->words[made->count++] = decode(at);
-        at = space ? space + 1 : NULL;
-    }
-}
-
-/* Whether there was a further block. */
-static int read_block(block *to) {
-    char *raw = NULL;
-    size_t room = 0;
-    ssize_t len;
-    memset(to, 0, sizeof *to);
-    to->settings = need(calloc(1, 1));
-    while ((len = getline(&raw, &room, stdin)) > 0) {
-        if (raw[len - 1] == '\n') raw[len - 1] = 0;
-        if (strcmp(raw, "end") == 0) break;
-        read_line(to, raw);
-    }
-    free(raw);
-    return to->count > 0;
-}
-
-static void free_block(block *it) {
-    for (size_t i = 0; i < it->count; i++)
-        for (size_t j = 0; j < it->lines[i].count; j++) free(it->lines[i].words[j].data);
-    free(it->settings);
-}
-
-/* The first value of a line, or NULL. */
-static const word *said(const block *from, const char *name) {
-    static const word empty = {(uint8_t *)"", 0};
-    for (size_t i = 0; i < from->count; i++) {
-        const line *it = &from->lines[i];
-        if (is(&it->words[0], name)) return it->count > 1 ? &it->words[1] : &empty;
-    }
-    return NULL;
-}
-
-static uint64_t number(const word *it) { return it ? strtoull(text(it), NULL, 10) : 0; }
-
 /* ---- printing ---- */
-
-static void put(const char *key) { fputs(key, stdout); }
-
-static void put_word(const void *data, size_t len) {
-    const uint8_t *bytes = data;
-    putchar(' ');
-    for (size_t i = 0; i < len; i++) {
-        if (bytes[i] > 0x20 && bytes[i] < 0x7f && bytes[i] != '%') {
-            putchar(bytes[i]);
-        } else {
-            printf("%%%02X", bytes[i]);
-        }
-    }
-}
-
-static void put_text(const char *key, const char *data, size_t len) {
-    if (!data) return;
-    put(key);
-    put_word(data, len);
-    putchar('\n');
-}
-
-static void put_number(const char *key, int64_t value) { printf("%s %lld\n", key, (long long)value); }
-
-static void put_stream(const char *key, const char *data, size_t len) {
-    put_text(key, data, len < SHOWN_MAX ? len : SHOWN_MAX);
-    printf("%s_len %zu\n", key, len);
-}
 
 static void put_error(unsandbox_error *err) {
     size_t len;
@@ -350,6 +216,8 @@ typedef struct {
     const unsandbox_options *options;
     const char *job_id;
     size_t job_id_len;
+    uint64_t page_limit;
+    const char *page_after;
 } call;
 
 static int32_t execute(const call *it, int named, unsandbox_error **err) {
@@ -383,7 +251,7 @@ static int32_t submit_and_wait(const call *it, int named, unsandbox_error **err)
     int32_t code = submit(it, named, &job, err);
     if (code != UNSANDBOX_OK) return code;
     put_job(job);
-    call wait = {it->client, NULL, NULL, job->job_id, job->job_id_len};
+    call wait = {.client = it->client, .job_id = job->job_id, .job_id_len = job->job_id_len};
     code = wait_for(&wait, err);
     unsandbox_job_free(job);
     return code;
@@ -408,9 +276,23 @@ static int32_t cancel_job(const call *it, int show, unsandbox_error **err) {
     return code;
 }
 
+static int32_t delete_job(const call *it, unsandbox_error **err) {
+    int32_t code = unsandbox_client_delete_job(it->client, it->job_id, it->job_id_len, it->options, err);
+    if (code != UNSANDBOX_OK) return code;
+    unsandbox_job *job = NULL;
+    code = unsandbox_client_get_job(it->client, it->job_id, it->job_id_len, it->options, &job, NULL);
+    put_number("found", code != UNSANDBOX_ERR_NOT_FOUND);
+    unsandbox_job_free(job);
+    return UNSANDBOX_OK;
+}
+
 static int32_t list_jobs(const call *it, unsandbox_error **err) {
     unsandbox_job_list *jobs;
-    int32_t code = unsandbox_client_list_jobs(it->client, it->options, &jobs, err);
+    const char *after = it->page_after && !strcmp(it->page_after, "submitted") ? it->job_id : it->page_after;
+    int32_t code = it->page_limit || after
+                       ? unsandbox_client_list_jobs_page(it->client, (uint32_t)it->page_limit, after,
+                                                         after ? strlen(after) : 0, it->options, &jobs, err)
+                       : unsandbox_client_list_jobs(it->client, it->options, &jobs, err);
     if (code != UNSANDBOX_OK) return code;
     size_t count = unsandbox_job_list_count(jobs);
     put_number("count", (int64_t)count);
@@ -476,6 +358,7 @@ static int32_t operate(const char *operation, const call *it, unsandbox_error **
     if (!strcmp(operation, "get_job")) return get_job(it, err);
     if (!strcmp(operation, "wait_job")) return wait_for(it, err);
     if (!strcmp(operation, "cancel_job")) return cancel_job(it, 1, err);
+    if (!strcmp(operation, "delete_job")) return delete_job(it, err);
     if (!strcmp(operation, "list_jobs")) return list_jobs(it, err);
     if (!strcmp(operation, "languages")) return languages(it, err);
     if (!strcmp(operation, "validate_key")) return validate_key(it, err);
@@ -542,7 +425,9 @@ static int32_t play(const block *from, unsandbox_error **err) {
     const char *about = said(from, "submit") ? text(said(from, "submit")) : text(said(from, "do"));
     const word *job_id = said(from, "job_id");
     unsandbox_request *request = NULL;
-    call it = {NULL, NULL, NULL, job_id ? text(job_id) : "", job_id ? job_id->len : 0};
+    const word *after = said(from, "page_after");
+    call it = {.job_id = job_id ? text(job_id) : "", .job_id_len = job_id ? job_id->len : 0,
+               .page_limit = number(said(from, "page_limit")), .page_after = after ? text(after) : NULL};
     int32_t code = client_for(from, &it.client, err);
     if (code != UNSANDBOX_OK) return code;
     code = request_for(from, strncmp(about, "execute", 7) == 0 || !said(from, "code"), &request, err);

@@ -27,6 +27,7 @@ CALLBACKS = {
 #: Values that mean something, by the names of parameters; others are any text.
 TEXTS = {
     "job_id": b"job-1",
+    "after": b"job-1",
     "method": b"languages",
     "json": b"{}",
     "policy": b"auto",

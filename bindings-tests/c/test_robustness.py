@@ -18,7 +18,11 @@ NULL_IS_FINE = {"unsandbox_set_log": 0}
 
 
 #: Pointers that may be NULL beside options, callbacks, user_data and lengths that are given back.
-OPTIONAL = {("unsandbox_client_new", "config"), ("unsandbox_request_add_input_file", "filename without end")}
+OPTIONAL = {
+    ("unsandbox_client_new", "config"),
+    ("unsandbox_request_add_input_file", "filename without end"),
+    ("unsandbox_client_list_jobs_page", "after without end"),
+}
 #: Types of parameters that may be NULL in every function.
 NULLABLE = {"unsandbox_options", "void", "unsandbox_error", "size_t"}
 

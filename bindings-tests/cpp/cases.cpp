@@ -280,8 +280,17 @@ void operate(const unsandbox::Client &client, const Case &from, const std::strin
         report.result(client.wait_job(id, options));
     } else if (operation == "cancel_job") {
         report.result(client.cancel_job(id, options));
+    } else if (operation == "delete_job") {
+        client.delete_job(id, options);
+        const auto now = client.try_get_job(id);
+        report.number("found", now || now.error().code() != UNSANDBOX_ERR_NOT_FOUND);
     } else if (operation == "list_jobs") {
-        const auto jobs = client.list_jobs(options);
+        const auto limit = std::stoul(from.said("page_limit").value_or("0"));
+        auto after = from.said("page_after").value_or("");
+        if (after == "submitted") after = id;
+        const auto jobs = limit || !after.empty()
+                              ? client.list_jobs_page(static_cast<std::uint32_t>(limit), after, options).jobs
+                              : client.list_jobs(options);
         report.number("count", jobs.size());
         for (const auto &job : jobs) {
             if (!id.empty() && job.job_id() != id) continue;
@@ -328,7 +337,8 @@ void play(const Case &from, Clients &clients, Report &report) {
         report.error(error);
     }
     const auto operation = from.said("do");
-    if (submitted && operation != "wait_job" && operation != "cancel_job") client.cancel_job(id);
+    // One that was deleted is not found.
+    if (submitted && operation != "wait_job" && operation != "cancel_job") (void)client.try_cancel_job(id);
     if (canceller.joinable()) canceller.join();
 }
 

@@ -77,7 +77,12 @@ static void with_exceptions(const char *url) {
     const auto finished = events.next()->job();
     CHECK(!events.next() && finished->result()->out() == "42\n");
     CHECK(client.cancel_job("job-1").status() == Status::Cancelled);
-    CHECK(client.list_jobs().size() == 1);
+    client.delete_job("job-1");
+    CHECK(client.try_delete_job("").error().code() == UNSANDBOX_ERR_ARGUMENT);
+    const JobPage page = client.list_jobs_page(1);
+    CHECK(client.list_jobs().size() == 1 && page.jobs.size() == 1 && !page.has_more);
+    CHECK(client.list_jobs_page(0, "job-1").jobs.empty());
+    CHECK(client.try_list_jobs_page(1, "none").error().code() == UNSANDBOX_ERR_ARGUMENT);
     CHECK(client.languages()[0].aliases[0] == "py");
     CHECK(client.validate_key().valid && client.health().healthy);
     CHECK(client.call_json("health", "").find("ok") != std::string::npos);

@@ -56,6 +56,7 @@ class Tour:
         for method, end, headers in (("DELETE", "", {}), ("POST", "/cancel", {"x-unsandbox-compat": "0"})):
             job = self.expect(200, "POST", "/execute/async", program)["job_id"]
             self.expect(200, "GET", "/jobs")
+            assert self.expect(200, "GET", f"/jobs?limit=1&after={job}")["has_more"] is False
             self.expect(200, method, f"/jobs/{job}{end}", headers=headers)
         job = self.expect(200, "POST", "/run/async", b"#!/bin/bash\nsleep 60", {"Content-Type": "text/plain"})["job_id"]
         self.expect(200, "DELETE", f"/jobs/{job}")
@@ -105,6 +106,8 @@ class Tour:
         self.expect(404, "DELETE", "/jobs/unknown")
         self.expect(404, "POST", "/jobs/unknown/cancel")
         self.expect(400, "GET", "/jobs/unknown?wait=soon")
+        self.expect(400, "GET", "/jobs?after=unknown")
+        self.expect(404, "DELETE", "/jobs/unknown/record")
         self.expect(400, "POST", "/execute", {"language": "bash"}, JSON)
         self.expect(415, "POST", "/run", b"a=b", {"Content-Type": "application/x-www-form-urlencoded"})
         self.expect(415, "POST", "/execute", b"x", JSON | {"Content-Encoding": "gzip"})

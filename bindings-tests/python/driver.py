@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -186,8 +187,20 @@ def operate(client: unsandbox.Client, case: Case, job_id: str, report: Report) -
                 report.result(job.result)
         case "wait_job" | "cancel_job":
             report.result(getattr(client, case.op)(job_id, timeout=timeout))
+        case "delete_job":
+            client.delete_job(job_id, timeout=timeout)
+            try:
+                client.get_job(job_id)
+                report.value("found", True)
+            except unsandbox.NotFoundError:
+                report.value("found", False)
         case "list_jobs":
-            jobs = client.list_jobs(timeout=timeout)
+            limit, after = case.said.get("page_limit"), case.said.get("page_after")
+            jobs = client.list_jobs(
+                limit=int(limit) if limit else None,
+                after=job_id if after == "submitted" else after,
+                timeout=timeout,
+            )
             report.value("count", len(jobs))
             for job in [job for job in jobs if job_id in ("", job.job_id)][:1]:
                 report.job(job)
@@ -214,7 +227,9 @@ def play(case: Case, clients: dict[str, unsandbox.Client], report: Report) -> No
         operate(client, case, submitted or case.said.get("job_id", ""), report)
     finally:
         if submitted and case.op not in ("wait_job", "cancel_job"):
-            client.cancel_job(submitted)
+            # One that was deleted is not found.
+            with contextlib.suppress(unsandbox.NotFoundError):
+                client.cancel_job(submitted)
 
 
 def main() -> None:

@@ -226,6 +226,8 @@ def test_the_module_has_a_client_of_its_own(stub: Stub, monkeypatch: pytest.Monk
     job = unsandbox.execute_async("python", "fine")
     assert unsandbox.get_job(job.job_id).done and unsandbox.wait_job(job.job_id).ok
     assert unsandbox.cancel_job(job.job_id).status == "cancelled"
+    unsandbox.delete_job(job.job_id)
+    assert stub.requests[-1][:2] == ("DELETE", "/jobs/job-1/record")
     assert unsandbox.run_async("#!/bin/sh\n").job_id == "job-1"
     assert len(unsandbox.list_jobs()) == 1 and len(unsandbox.languages()) == 2
 
@@ -245,6 +247,7 @@ def test_asyncio_calls_run_side_by_side(stub: Stub) -> None:
             assert (await client.get_job("job-1")).done
             assert (await client.wait_job("job-1")).ok
             assert (await client.cancel_job("job-1")).status == "cancelled"
+            await client.delete_job("job-1")
             assert len(await client.list_jobs()) == 1 and len(await client.languages()) == 2
             assert (await client.validate_key()).valid and (await client.health()).healthy
             with pytest.raises(unsandbox.InvalidRequestError):

@@ -83,12 +83,12 @@ def test_a_job_is_lost_with_its_server(client: unsandbox.Client, stub: Stub) -> 
     listed = client.list_jobs()[0]
     stub.restarted = True
     for job in (submitted, seen, listed):
-        for ask in (job.refresh, job.wait, job.cancel, lambda job=job: job.wait(on_update=print)):
+        for ask in (job.refresh, job.wait, job.cancel, job.delete, lambda job=job: job.wait(on_update=print)):
             with pytest.raises(unsandbox.JobLostError, match="job-1") as caught:
                 ask()
             assert caught.value.job_id == "job-1" and caught.value.may_have_run
     # An id that only the caller names.
-    for ask in (client.get_job, client.wait_job, client.cancel_job):
+    for ask in (client.get_job, client.wait_job, client.cancel_job, client.delete_job):
         with pytest.raises(unsandbox.NotFoundError):
             ask("job-2")
 
@@ -100,7 +100,7 @@ def test_a_job_of_asyncio_is_lost_with_its_server(stub: Stub) -> None:
             job = await client.execute_async("python", "fine")
             await job.refresh()
             stub.restarted = True
-            for ask in (job.refresh, job.wait, job.cancel):
+            for ask in (job.refresh, job.wait, job.cancel, job.delete):
                 with pytest.raises(unsandbox.JobLostError, match="job-1"):
                     await ask()
             with pytest.raises(unsandbox.NotFoundError):

@@ -126,6 +126,51 @@ def test_jobs(local: unsandbox.Client) -> None:
     assert local.list_jobs() == []
 
 
+def test_a_list_is_walked_by_pages(local: unsandbox.Client) -> None:
+    jobs = [local.execute_async("bash", "sleep 30").job_id for _ in range(5)]
+    walked: list[str] = []
+    while page := local.list_jobs(limit=2, after=walked[-1] if walked else None):
+        walked += [job.job_id for job in page]
+        if len(page) < 2:
+            break
+        # The walk goes on behind a job that has ended.
+        local.cancel_job(walked[-1])
+    assert walked == jobs
+    assert [job.job_id for job in local.list_jobs(after=jobs[3])] == jobs[4:]
+    local.delete_job(jobs[1])
+    for wrong in (jobs[1], "", "none"):
+        with pytest.raises(unsandbox.InvalidRequestError, match="after"):
+            local.list_jobs(after=wrong)
+    for limit in (0, -1, 1001, 1.5, True, "1"):
+        with pytest.raises(unsandbox.InvalidRequestError, match="limit"):
+            local.list_jobs(limit=limit)  # type: ignore[arg-type]
+    for job in local.list_jobs():
+        job.cancel()
+
+
+def test_a_job_is_deleted_once_it_has_ended(local: unsandbox.Client) -> None:
+    job = local.execute_async("bash", "sleep 30")
+    with pytest.raises(unsandbox.ConflictError, match="cancel it first") as caught:
+        job.delete()
+    assert caught.value.job_id == job.job_id
+    job.cancel()
+    job.delete()
+    assert job.status == "cancelled"
+    for ask in (job.refresh, job.delete):
+        with pytest.raises(unsandbox.NotFoundError):
+            ask()
+
+    async def main() -> None:
+        async with unsandbox.AsyncClient(base_url="local:") as client:
+            job = await client.execute_async("bash", "echo done")
+            assert (await job.wait()).ok
+            await job.delete()
+            with pytest.raises(unsandbox.NotFoundError):
+                await client.delete_job(job.job_id)
+
+    asyncio.run(main())
+
+
 INTERRUPTED = """
 import os, signal, sys, threading, time, unsandbox
 # A test that was started in the background has it ignored.

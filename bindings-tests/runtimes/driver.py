@@ -7,6 +7,7 @@ answers each with `ok JSON` or `CODE MESSAGE`. The cases' own form is in ../tabl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -83,7 +84,9 @@ class Call:
             self.operate(job_id, report)
         finally:
             if "submit" in self.said and self.operation not in ("wait_job", "cancel_job"):
-                self.call("cancel_job", job_id=job_id)
+                # One that was deleted is not found.
+                with contextlib.suppress(Failed):
+                    self.call("cancel_job", job_id=job_id)
 
     def operate(self, job_id: str, report: Report) -> None:
         match self.operation:
@@ -100,8 +103,21 @@ class Call:
                     result(report, job)
             case "wait_job" | "cancel_job":
                 result(report, self.call(self.operation, job_id=job_id))
+            case "delete_job":
+                self.call("delete_job", job_id=job_id)
+                try:
+                    self.call("get_job", job_id=job_id)
+                    report.value("found", True)
+                except Failed as failed:
+                    report.value("found", failed.code != "NOT_FOUND")
             case "list_jobs":
-                reply = self.call("list_jobs")
+                page: dict[str, Any] = {}
+                if "page_limit" in self.said:
+                    page["limit"] = int(self.said["page_limit"])
+                if "page_after" in self.said:
+                    after = self.said["page_after"]
+                    page["after"] = job_id if after == "submitted" else after
+                reply = self.call("list_jobs", **page)
                 report.value("count", len(reply["jobs"]))
                 for job in [job for job in reply["jobs"] if job_id in ("", job["job_id"])][:1]:
                     report.job(job)

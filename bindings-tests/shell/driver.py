@@ -130,7 +130,7 @@ def play(block: list[list[bytes]], directory: Path) -> subprocess.CompletedProce
     connection = connection_of(block)
     if operation in ("health", "validate_key") and not said(block, "close"):
         return call([operation.replace("_", "-"), *connection], None)
-    command = {"get_job": "job", "wait_job": "wait", "cancel_job": "cancel"}.get(operation)
+    command = {"get_job": "job", "wait_job": "wait", "cancel_job": "cancel", "delete_job": "delete"}.get(operation)
     if operation in ("execute", "run"):
         words, stdin = command_of(block, directory)
         after = said(block, "cancel_after_ms")
@@ -144,7 +144,8 @@ def play(block: list[list[bytes]], directory: Path) -> subprocess.CompletedProce
     if operation in ("list_jobs", "languages"):
         if said(block, "submit"):
             raise Inexpressible("the list is for people here; --json is held by the command's own tests")
-        return call([{"list_jobs": "jobs"}.get(operation, operation), *connection], None)
+        options = [word for name in ("limit", "after") if (value := said(block, f"page_{name}")) for word in (f"--{name}", value)]
+        return call([{"list_jobs": "jobs"}.get(operation, operation), *options, *connection], None)
     if command is None:
         raise Inexpressible(f"the command has no {operation}")
     if "timeout_ms" in {name.decode() for name, *_ in block}:

@@ -17,7 +17,7 @@ CASES = Path(__file__).resolve().parent.parent / "cases"
 FACES = ("rust", "c", "cpp", "python", "shell", "wire")
 ENDPOINTS = ("local", "http", "unix")
 OPERATIONS = (
-    "execute", "run", "execute_async", "run_async", "get_job", "wait_job", "cancel_job", "list_jobs",
+    "execute", "run", "execute_async", "run_async", "get_job", "wait_job", "cancel_job", "delete_job", "list_jobs",
     "languages", "validate_key", "health",
 )  # fmt: skip
 OPTIONS = (
@@ -25,7 +25,7 @@ OPTIONS = (
     "args", "flags", "outputs", "limits", "rerun", "runtime",
 )  # fmt: skip
 KNOWN = frozenset(
-    "name op request settings stub call job result error message only faces not_faces reason bounds "
+    "name op request settings stub call job page result error message only faces not_faces reason bounds "
     "needs".split()
 )
 
@@ -45,6 +45,8 @@ class Case:
     call: Mapping[str, Any] = field(default_factory=dict)
     #: The job that an operation is about: submit, until, settle_ms; or id.
     job: Mapping[str, Any] = field(default_factory=dict)
+    #: The part of a list: limit, and after, which is an id or "submitted", the job of the case.
+    page: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     message: tuple[str, ...] = ()
@@ -133,6 +135,7 @@ def lines(case: Case, settings: Mapping[str, Any]) -> str:
     for name, key in (("submit", "submit"), ("until", "until"), ("settle_ms", "settle_ms"), ("id", "job_id")):
         if name in case.job:
             rows.append([key, case.job[name]])
+    rows += [[f"page_{name}", str(value)] for name, value in case.page.items()]
     rows.append(["end"])
     return "".join(encode_line(row) + "\n" for row in rows)
 

@@ -213,9 +213,25 @@ def play(block: list[list[bytes]], report: Report) -> None:
             job = ask(settings, "DELETE", path)
             assert list(job)[:4] == ["message", "job_id", "status", "success"], list(job)
             report.result(job["result"] | {"status": job["status"], "job_id": job["job_id"]})
+        case "delete_job":
+            try:
+                reply = ask(settings, "DELETE", f"{path}/record")
+            except Refused:
+                if "submit" in said:
+                    ask(settings, "DELETE", path)
+                raise
+            assert reply == {"job_id": job_id, "deleted": True}, reply
+            try:
+                ask(settings, "GET", path)
+                report.value("found", True)
+            except Refused as refused:
+                report.value("found", refused.status != 404)
         case "list_jobs":
-            reply = ask(settings, "GET", "/jobs")
-            assert list(reply) == ["jobs", "count"], list(reply)
+            page = {name: said[f"page_{name}"] for name in ("limit", "after") if f"page_{name}" in said}
+            if page.get("after") == "submitted":
+                page["after"] = job_id
+            reply = ask(settings, "GET", f"/jobs?{urlencode(page)}" if page else "/jobs")
+            assert list(reply) == ["jobs", "count", *(["has_more"] if page else [])], list(reply)
             report.value("count", reply["count"])
             for job in [job for job in reply["jobs"] if job_id in ("", job["job_id"])][:1]:
                 assert list(job)[:3] == ["job_id", "status", "language"], list(job)
@@ -231,7 +247,7 @@ def play(block: list[list[bytes]], report: Report) -> None:
         case "health":
             report.value("healthy", True)
             report.value("health", ask(settings, "GET", "/health")["status"])
-    if "submit" in said and operation not in ("wait_job", "cancel_job"):
+    if "submit" in said and operation not in ("wait_job", "cancel_job", "delete_job"):
         ask(settings, "DELETE", path)
 
 

@@ -38,6 +38,7 @@ from ._errors import (
 from ._functions import (
     cancel_job,
     default_client,
+    delete_job,
     execute,
     execute_async,
     get_job,
@@ -153,6 +154,7 @@ __all__ = [
     "__version__",
     "cancel_job",
     "default_client",
+    "delete_job",
     "enable_logging",
     "execute",
     "execute_async",

@@ -221,6 +221,10 @@ class AsyncJob(JobState):
         """Cancel the job; see `Job.cancel`."""
         return self._ended(await self._client.cancel_job(self.job_id, timeout=timeout))
 
+    async def delete(self, *, timeout: float | None = None) -> None:
+        """Delete the job, which has to have ended; see `Job.delete`."""
+        await self._client.delete_job(self.job_id, timeout=timeout)
+
 
 class AsyncClient:
     """A `Client` whose functions are awaited.
@@ -528,11 +532,25 @@ class AsyncClient:
             lambda token: native.cancel_job(job_id, {"timeout": timeout, "cancel": token})
         )
 
-    async def list_jobs(self, *, timeout: float | None = None) -> list[AsyncJob]:
+    async def delete_job(self, job_id: str, *, timeout: float | None = None) -> None:
+        """Delete a job that has ended; see `Client.delete_job`."""
+        native = self._client._native
+        await self._call(
+            lambda token: native.delete_job(job_id, {"timeout": timeout, "cancel": token})
+        )
+
+    async def list_jobs(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        timeout: float | None = None,
+    ) -> list[AsyncJob]:
         """List the jobs that are pending or running; see `Client.list_jobs`."""
         native = self._client._native
+        page = {"limit": limit, "after": after}
         jobs = await self._call(
-            lambda token: native.list_jobs({"timeout": timeout, "cancel": token})
+            lambda token: native.list_jobs(page, {"timeout": timeout, "cancel": token})
         )
         return [AsyncJob(self, info) for info in jobs]
 

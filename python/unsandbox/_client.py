@@ -526,14 +526,51 @@ class Client:
         """
         return self._native.cancel_job(job_id, {"timeout": timeout})
 
-    def list_jobs(self, *, timeout: float | None = None) -> list[Job]:
+    def delete_job(self, job_id: str, *, timeout: float | None = None) -> None:
+        """Delete a job that has ended, with its result and its artifacts.
+
+        Its idempotency key is deleted too. The job is not found from then on.
+
+        Args:
+            job_id: The id, as `Job.job_id` has it.
+            timeout: Seconds for the call.
+
+        Raises:
+            ConflictError: The job waits or runs; cancel it first.
+            NotFoundError: There is no such job for this key.
+            InvalidRequestError: The endpoint deletes no jobs, as the service.
+
+        Examples:
+            >>> job = client.execute_async("bash", "echo done")
+            >>> job.wait().ok
+            True
+            >>> client.delete_job(job.job_id)
+            >>> client.get_job(job.job_id)
+            Traceback (most recent call last):
+            unsandbox.NotFoundError: ...
+        """
+        self._native.delete_job(job_id, {"timeout": timeout})
+
+    def list_jobs(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        timeout: float | None = None,
+    ) -> list[Job]:
         """List the jobs of this key that are pending or running.
 
         Args:
+            limit: The most jobs, 1 to 1,000; without it as many as there are.
+            after: The id of a job: only those that were submitted after it. It may have ended since,
+                but not at the service, which gives its list as a whole.
             timeout: Seconds for the call.
 
         Returns:
-            A handle for each.
+            A handle for each, in the order of their submissions. Fewer than `limit` are the last.
+
+        Raises:
+            InvalidRequestError: `after` is not a job of this key, or not one any more.
 
         Examples:
             >>> job = client.execute_async("bash", "sleep 60")
@@ -542,7 +579,8 @@ class Client:
             >>> job.cancel().status
             'cancelled'
         """
-        return [Job(self, info) for info in self._native.list_jobs({"timeout": timeout})]
+        page = {"limit": limit, "after": after}
+        return [Job(self, info) for info in self._native.list_jobs(page, {"timeout": timeout})]
 
     def languages(self, *, timeout: float | None = None) -> list[Language]:
         """List the languages that the endpoint offers.

@@ -453,23 +453,55 @@ def cancel_job(job_id: str, *, timeout: float | None = None) -> ExecutionResult:
     return default_client().cancel_job(job_id, timeout=timeout)
 
 
-def list_jobs(*, timeout: float | None = None) -> list[Job]:
+def delete_job(job_id: str, *, timeout: float | None = None) -> None:
+    """Delete a job that has ended, with its result and its artifacts.
+
+    Its idempotency key is deleted too. The job is not found from then on.
+
+    Args:
+        job_id: The id, as `Job.job_id` has it.
+        timeout: Seconds for the call.
+
+    Raises:
+        ConflictError: The job waits or runs; cancel it first.
+        NotFoundError: There is no such job for this key.
+        InvalidRequestError: The endpoint deletes no jobs, as the service.
+
+    Examples:
+        >>> job = unsandbox.execute_async("bash", "echo done")
+        >>> job.wait().ok
+        True
+        >>> unsandbox.delete_job(job.job_id)
+    """
+    default_client().delete_job(job_id, timeout=timeout)
+
+
+def list_jobs(
+    *,
+    limit: int | None = None,
+    after: str | None = None,
+    timeout: float | None = None,
+) -> list[Job]:
     """List the jobs of this key that are pending or running.
 
     Args:
+        limit: The most jobs, 1 to 1,000; without it as many as there are.
+        after: The id of a job: only those that were submitted after it. It may have ended since,
+            but not at the service, which gives its list as a whole.
         timeout: Seconds for the call.
 
     Returns:
-        A handle for each.
+        A handle for each, in the order of their submissions. Fewer than `limit` are the last.
 
     Raises:
+        InvalidRequestError: `after` is not a job of this key, or not one any more.
         UnsandboxError: The endpoint gave no answer, for the reason that its class says.
 
     Examples:
         >>> unsandbox.list_jobs()
         []
     """
-    return default_client().list_jobs(timeout=timeout)
+    return default_client().list_jobs(limit=limit, after=after, timeout=timeout)
 
 
 def languages(*, timeout: float | None = None) -> list[Language]:

@@ -258,3 +258,27 @@ class Job(JobState):
             -1
         """
         return self._ended(self._client.cancel_job(self.job_id, timeout=timeout))
+
+    def delete(self, *, timeout: float | None = None) -> None:
+        """Delete the job, which has to have ended, with its result and its artifacts.
+
+        This handle keeps what was last heard of the job.
+
+        Args:
+            timeout: Seconds for the call.
+
+        Raises:
+            ConflictError: The job waits or runs; cancel it first.
+            NotFoundError: It was deleted before.
+            InvalidRequestError: The endpoint deletes no jobs, as the service.
+
+        Examples:
+            >>> job = client.execute_async("bash", "echo done")
+            >>> job.wait().ok
+            True
+            >>> job.delete()
+            >>> job.refresh()
+            Traceback (most recent call last):
+            unsandbox.NotFoundError: ...
+        """
+        self._client.delete_job(self.job_id, timeout=timeout)

@@ -19,6 +19,8 @@ pub struct Case {
     pub until: String,
     pub settle: Duration,
     pub job_id: String,
+    pub page_limit: Option<usize>,
+    pub page_after: Option<String>,
 }
 
 impl Case {
@@ -36,6 +38,8 @@ impl Case {
             until: String::new(),
             settle: Duration::ZERO,
             job_id: String::new(),
+            page_limit: None,
+            page_after: None,
         };
         for line in lines {
             let mut words = line.split(' ');
@@ -64,6 +68,8 @@ impl Case {
             "until" => self.until = text(0),
             "settle_ms" => self.settle = Duration::from_millis(number()),
             "job_id" => self.job_id = text(0),
+            "page_limit" => self.page_limit = text(0).parse().ok(),
+            "page_after" => self.page_after = Some(text(0)),
             "language" => request.language = Some(text(0)),
             "code" => request.code = text(0),
             "env" => request.env.push((text(0), text(1))),

@@ -10,7 +10,7 @@ use report::Report;
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::time::{Duration, Instant};
-use unsandbox::{CallOptions, CancelToken, Client, Error, Job, Status};
+use unsandbox::{CallOptions, CancelToken, Client, Error, ErrorCode, Job, Page, Status};
 
 fn main() {
     let mut clients = HashMap::new();
@@ -58,7 +58,11 @@ fn play(
     };
     let outcome = operate(&client, case, &id, report);
     if submitted.is_some() && !matches!(case.operation.as_str(), "wait_job" | "cancel_job") {
-        client.cancel_job(&id)?;
+        match client.cancel_job(&id) {
+            // It was deleted.
+            Err(error) if error.code() != ErrorCode::NotFound => return Err(error),
+            _ => {}
+        }
     }
     outcome
 }
@@ -110,8 +114,16 @@ fn operate(client: &Client, case: &Case, id: &str, report: &mut Report) -> Resul
         }
         "wait_job" => report.result(&client.with(options).wait_job(id)?),
         "cancel_job" => report.result(&client.with(options).cancel_job(id)?),
+        "delete_job" => {
+            client.with(options).delete_job(id)?;
+            let missing = client.get_job(id).is_err_and(|it| it.code() == ErrorCode::NotFound);
+            report.value("found", u8::from(!missing));
+        }
         "list_jobs" => {
-            let jobs = client.with(options).list_jobs()?;
+            let after = case.page_after.as_deref();
+            let after = after.map(|after| if after == "submitted" { id } else { after });
+            let page = Page { limit: case.page_limit, after: after.map(str::to_string) };
+            let jobs = client.with(options).list_jobs_page(&page)?.jobs;
             report.value("count", jobs.len());
             if let Some(job) = jobs.iter().find(|job| job.job_id == id || id.is_empty()) {
                 report.job(job);

@@ -9,9 +9,9 @@ use crate::job::{JobBox, unsandbox_job, unsandbox_job_list};
 use crate::options::{call_options, unsandbox_options};
 use crate::request::unsandbox_request;
 use crate::result::{ResultBox, unsandbox_result};
-use crate::text::{Text, give, give_empty, text};
+use crate::text::{Text, give, give_empty, optional_text, text};
 use std::ffi::c_char;
-use unsandbox::Client;
+use unsandbox::{Client, Page};
 use unsandbox_protocol::Error;
 
 /// A place that runs code. Shareable: any number of threads may use one client at once, and should,
@@ -330,6 +330,32 @@ pub extern "C" fn unsandbox_client_cancel_job(
     })
 }
 
+/// Deletes a job that has ended, with its result, its artifacts and its idempotency key: it is not found from
+/// then on. One that waits or runs is refused; unsandbox_client_cancel_job ends it.
+///
+/// @param client   shared; may be used by several threads.
+/// @param job_id   borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_CONFLICT for a job that has not ended, _NOT_FOUND, _ARGUMENT at an endpoint
+///         that deletes no jobs, as the service, _CONNECT, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_delete_job(
+    client: *const unsandbox_client,
+    job_id: *const c_char,
+    job_id_len: usize,
+    options: *const unsandbox_options,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let client = client_of(client)?;
+        let job_id = text(job_id, job_id_len, "job_id")?;
+        client.with(call_options(options)).delete_job(job_id)
+    })
+}
+
 /// Lists the jobs of this key that are pending or running.
 ///
 /// @param client   shared; may be used by several threads.
@@ -349,8 +375,43 @@ pub extern "C" fn unsandbox_client_list_jobs(
     ffi!(err, {
         give_out(jobs, "jobs", || {
             let made = client_of(client)?.with(call_options(options)).list_jobs()?;
-            let jobs = made.into_iter().map(JobBox::new).collect();
-            Ok(Box::into_raw(Box::new(unsandbox_job_list { jobs })))
+            Ok(Box::into_raw(unsandbox_job_list::boxed(made.into())))
+        })
+    })
+}
+
+/// Lists a part of the jobs of this key that are pending or running, in the order of their submissions.
+/// unsandbox_job_list_has_more says whether the list goes on behind it.
+///
+/// @param client   shared; may be used by several threads.
+/// @param limit    the most jobs, 1 to 1000; 0 for as many as there are.
+/// @param after    id of a job, as the last one of the part before: only jobs behind it. It may have ended since
+///                 (but not at the service). NULL or empty from the beginning. Borrowed for the call.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param jobs     receives a list owned by the caller; free with unsandbox_job_list_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT for a larger limit, and for after where it is not a job of this key
+///         any more, _CONNECT, _AUTH, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_list_jobs_page(
+    client: *const unsandbox_client,
+    limit: u32,
+    after: *const c_char,
+    after_len: usize,
+    options: *const unsandbox_options,
+    jobs: *mut *mut unsandbox_job_list,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        give_out(jobs, "jobs", || {
+            let client = client_of(client)?;
+            let after = optional_text(after, after_len, "after")?.filter(|after| !after.is_empty());
+            let limit = Some(limit as usize).filter(|limit| *limit > 0);
+            let page = Page { limit, after: after.map(str::to_string) };
+            let made = client.with(call_options(options)).list_jobs_page(&page)?;
+            Ok(Box::into_raw(unsandbox_job_list::boxed(made)))
         })
     })
 }

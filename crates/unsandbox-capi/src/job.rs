@@ -7,7 +7,7 @@ use crate::status::status_number;
 use crate::text::Text;
 use std::ffi::c_char;
 use std::sync::{Arc, OnceLock};
-use unsandbox_protocol::{Job, wire};
+use unsandbox_protocol::{Job, JobPage, wire};
 
 /// An execution that was submitted, as it was when asked about. Made by the library and never
 /// changed: any thread may read it. Owned by the caller, free with unsandbox_job_free. Fields are
@@ -125,7 +125,15 @@ pub fn free_job(job: *mut unsandbox_job) {
 
 /// Jobs, as unsandbox_client_list_jobs gives them. Never changed: any thread may read it.
 pub struct unsandbox_job_list {
-    pub jobs: Vec<JobBox>,
+    jobs: Vec<JobBox>,
+    has_more: bool,
+}
+
+impl unsandbox_job_list {
+    pub fn boxed(page: JobPage) -> Box<unsandbox_job_list> {
+        let jobs = page.jobs.into_iter().map(JobBox::new).collect();
+        Box::new(unsandbox_job_list { jobs, has_more: page.has_more })
+    }
 }
 
 fn list<'a>(jobs: *const unsandbox_job_list) -> Option<&'a unsandbox_job_list> {
@@ -139,6 +147,15 @@ fn list<'a>(jobs: *const unsandbox_job_list) -> Option<&'a unsandbox_job_list> {
 #[unsafe(no_mangle)]
 pub extern "C" fn unsandbox_job_list_count(jobs: *const unsandbox_job_list) -> usize {
     ffi!(or 0, { list(jobs).map_or(0, |it| it.jobs.len()) })
+}
+
+/// Whether there are jobs behind those of the list: 1 or 0. Only unsandbox_client_list_jobs_page with a limit
+/// leaves jobs out; 0 for NULL.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_job_list_has_more(jobs: *const unsandbox_job_list) -> i32 {
+    ffi!(or 0, { list(jobs).map_or(0, |it| i32::from(it.has_more)) })
 }
 
 /// One job of the list; NULL past the last.

@@ -10,18 +10,19 @@ use serde_json::Value;
 use std::ffi::{CString, c_char};
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use unsandbox::{CallOptions, Client, JobEvent, JobEvents, Offsets};
+use unsandbox::{CallOptions, Client, JobEvent, JobEvents, Offsets, Page};
 use unsandbox_protocol::rules::shown;
 use unsandbox_protocol::{Error, ExecutionResult, Job, Probe, RawJson, Request, wire};
 
 /// Calls a method by its name, with JSON in and JSON out, and waits for it.
 ///
 /// "execute", "execute_async": the body of POST /execute: {"language", "code", "env", "ttl", …}.
-/// "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job":
+/// "run", "run_async": the same without "language". "get_job", "wait_job", "cancel_job", "delete_job":
 /// {"job_id"}, and for "wait_job" perhaps "timeout_ms". "job_events": the same and perhaps "from"; it
 /// waits, at most "timeout_ms", for events behind that place in the output, and gives {"events", "from"},
-/// where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs", "languages", "validate_key",
-/// "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
+/// where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs": perhaps
+/// "limit" and "after", as of unsandbox_client_list_jobs_page; it then gives "has_more", too. "languages",
+/// "validate_key", "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
 /// methods that give a result or a job it is as unsandbox_result_json or unsandbox_job_json.
 ///
 /// @param client    shared; may be used by several threads.
@@ -97,7 +98,19 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
             events(reader?, from.is_none(), limit)?
         }
         "cancel_job" => result(client.with(options).cancel_job(&job_id(json)?)?),
-        "list_jobs" => wire::encode_jobs(&client.with(options).list_jobs()?),
+        "delete_job" => {
+            let job_id = job_id(json)?;
+            client.with(options).delete_job(&job_id)?;
+            wire::encode_deleted(&job_id)
+        }
+        "list_jobs" => {
+            let page = page(json)?;
+            let listed = client.with(options).list_jobs_page(&page)?;
+            match page.is_all() {
+                true => wire::encode_jobs(&listed.jobs),
+                false => wire::encode_job_page(&listed),
+            }
+        }
         "languages" => wire::encode_languages(&client.with(options).languages()?),
         // Encoded anew: a server's reply about an unknown key is an error without "valid".
         "validate_key" => wire::encode_key_info(&client.with(options).validate_key()?),
@@ -113,7 +126,7 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
 fn unknown(method: &str) -> Error {
     Error::argument(format!(
         "method {} is unknown; there are execute, run, execute_async, run_async, get_job, wait_job, \
-         job_events, cancel_job, list_jobs, languages, validate_key, health and probe",
+         job_events, cancel_job, delete_job, list_jobs, languages, validate_key, health and probe",
         shown(method)
     ))
 }
@@ -163,6 +176,23 @@ fn timeout(json: &str) -> Result<Option<Duration>, Error> {
             _ => Err(Error::argument("timeout_ms must be an integer of at least 1")),
         },
     }
+}
+
+fn page(json: &str) -> Result<Page, Error> {
+    let mut fields = fields(json)?;
+    let limit = match fields.remove("limit") {
+        None | Some(Value::Null) => None,
+        Some(value) => match value.as_u64().and_then(|limit| usize::try_from(limit).ok()) {
+            Some(limit) => Some(limit),
+            None => return Err(Error::argument("limit must be an integer of at least 1")),
+        },
+    };
+    let after = match fields.remove("after") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(after)) => Some(after),
+        Some(_) => return Err(Error::argument("after must be text, the id of a job")),
+    };
+    Ok(Page { limit, after })
 }
 
 fn from(json: &str) -> Result<Option<Offsets>, Error> {

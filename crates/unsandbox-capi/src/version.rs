@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_char};
 
 /// Goes up with every addition to the ABI; what a program was compiled against works with any
 /// library whose number is at least as large and whose SONAME is the same.
-pub(crate) const ABI_VERSION: i32 = 3;
+pub(crate) const ABI_VERSION: i32 = 4;
 
 const VERSION: &CStr =
     match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {

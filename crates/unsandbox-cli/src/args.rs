@@ -44,13 +44,15 @@ pub(crate) enum Command {
     /// Run a program and give its output and its exit code
     Run(Box<RunArgs>),
     /// List the pending and running jobs of this key
-    Jobs(ListArgs),
+    Jobs(JobsArgs),
     /// Show the state of a job
     Job(JobArgs),
     /// Wait for a job and give its output and its exit code
     Wait(WaitArgs),
     /// Cancel a job and give its partial output
     Cancel(JobArgs),
+    /// Delete a job that has ended, with its result and its artifacts
+    Delete(JobArgs),
     /// List languages: name, version, path, or what to install
     Languages(ListArgs),
     /// Show each layer of isolation: whether this machine gives it, and how to get it
@@ -224,6 +226,21 @@ pub(crate) struct RunArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct JobsArgs {
+    /// List at most so many jobs, 1 to 1000. Default: all
+    #[arg(long, value_name = "COUNT")]
+    pub limit: Option<usize>,
+    /// List only jobs that were submitted after this one, as the last one of the page before
+    #[arg(long, value_name = "ID")]
+    pub after: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `unsandbox jobs`, `job`, `wait` and `cancel`: executions that a server keeps.
+//! `unsandbox jobs`, `job`, `wait`, `cancel` and `delete`: executions that a server keeps.
 
 use crate::Done;
-use crate::args::{JobArgs, ListArgs, WaitArgs};
+use crate::args::{JobArgs, JobsArgs, WaitArgs};
 use crate::endpoint::job_client;
 use crate::failure::Failure;
 use crate::output::{Printer, Show, finish};
 use crate::signals::Watch;
-use crate::terminal::{json, table};
+use crate::terminal::{json, say, table};
 use std::time::Duration;
 use unsandbox::protocol::backend::{lost, result_in};
 use unsandbox::protocol::wire;
 use unsandbox::{
-    Call, CallOptions, CancelToken, Error, ErrorCode, ExecutionResult, Job, JobEvent, Offsets,
+    Call, CallOptions, CancelToken, Error, ErrorCode, ExecutionResult, Job, JobEvent, JobPage,
+    Offsets, Page,
 };
 
-pub(crate) fn list(args: ListArgs) -> Done {
-    let jobs = job_client(args.endpoint)?.list_jobs()?;
+pub(crate) fn list(args: JobsArgs) -> Done {
+    let page = Page { limit: args.limit, after: args.after };
+    let listed = job_client(args.endpoint)?.list_jobs_page(&page)?;
+    let JobPage { jobs, has_more } = &listed;
     if args.json {
-        json(&wire::encode_jobs(&jobs))?;
+        json(&if page.is_all() {
+            wire::encode_jobs(jobs)
+        } else {
+            wire::encode_job_page(&listed)
+        })?;
         return Ok(0);
     }
     let heading = ["ID", "STATUS", "LANGUAGE", "CREATED"].map(str::to_string).to_vec();
@@ -31,6 +38,9 @@ pub(crate) fn list(args: ListArgs) -> Done {
         ]
     });
     table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())?;
+    if let Some(last) = jobs.last().filter(|_| *has_more) {
+        say(&format!("there are more; go on with --after {}", last.job_id));
+    }
     Ok(0)
 }
 
@@ -133,6 +143,14 @@ pub(crate) fn cancel(args: JobArgs) -> Done {
     let show = Show { json: args.json, quiet: true, interrupted: Some(0), ..Show::default() };
     finish(Printer::default(), &result, &show)?;
     // The exit code is that of the cancel, not of the program.
+    Ok(0)
+}
+
+pub(crate) fn delete(args: JobArgs) -> Done {
+    job_client(args.endpoint)?.delete_job(&args.id)?;
+    if args.json {
+        json(&wire::encode_deleted(&args.id))?;
+    }
     Ok(0)
 }
 

@@ -52,6 +52,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Command::Job(args) => jobs::show(args),
         Command::Wait(args) => jobs::wait(args),
         Command::Cancel(args) => jobs::cancel(args),
+        Command::Delete(args) => jobs::delete(args),
         Command::Languages(args) => info::languages(args),
         Command::Doctor(args) => info::doctor(args),
         Command::Completion(args) => completion::print(&args.shell),

@@ -239,8 +239,23 @@ fn jobs_are_submitted_listed_shown_awaited_and_cancelled() {
     assert_eq!((submitted.code, id.as_str()), (0, "job-1"));
     let listed = call(&["jobs", "--url", url]);
     assert!(listed.out.lines().nth(1).unwrap().starts_with("job-1  running"), "{}", listed.out);
+    run(&server, "hold", &["--async"]);
+    let page = call(&["jobs", "--limit", "1", "--url", url]);
+    assert_eq!(page.out.lines().count(), 2, "{}", page.out);
+    assert!(page.err.contains("there are more; go on with --after job-1"), "{}", page.err);
+    let rest = call(&["jobs", "--limit", "1", "--after", "job-1", "--json", "--url", url]);
+    assert!(
+        rest.out.contains("\"job-2\"") && rest.out.contains("\"has_more\":false"),
+        "{}",
+        rest.out
+    );
+    let wrong = call(&["jobs", "--limit", "0", "--url", url]);
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
     let shown = call(&["job", &id, "--url", url]);
     assert!(shown.out.contains("running"), "{}", shown.out);
+    let refused = call(&["delete", &id, "--url", url]);
+    assert_eq!(refused.code, 125);
+    assert!(refused.err.contains("cancel it first"), "{}", refused.err);
     let shown = call(&["job", &id, "--url", url, "--json"]);
     assert!(shown.out.contains("\"status\":\"running\""), "{}", shown.out);
     let late = call(&["wait", &id, "--url", url, "--timeout", "1"]);
@@ -250,6 +265,9 @@ fn jobs_are_submitted_listed_shown_awaited_and_cancelled() {
     let awaited = call(&["wait", &id, "--url", url]);
     assert_eq!((awaited.code, awaited.out.as_str()), (125, "partial"), "{}", awaited.err);
     assert!(awaited.err.contains("Job cancelled by user"), "{}", awaited.err);
+    let deleted = call(&["delete", &id, "--json", "--url", url]);
+    assert_eq!((deleted.code, deleted.out.trim()), (0, r#"{"job_id":"job-1","deleted":true}"#));
+    assert_eq!(call(&["job", &id, "--url", url]).code, 125);
     let unknown = call(&["job", "nothing", "--url", url]);
     assert_eq!(unknown.code, 125);
     assert!(unknown.err.contains("nothing"), "{}", unknown.err);

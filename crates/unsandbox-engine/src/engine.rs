@@ -31,8 +31,8 @@ use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
-    ExecutionResult, IsolationPolicy, Job, Level, NetworkMode, Offsets, Owner, Probe, Status,
-    Submission, ValidRequest,
+    ExecutionResult, IsolationPolicy, Job, JobPage, Level, NetworkMode, Offsets, Owner, Page,
+    Probe, Status, Submission, ValidRequest,
 };
 
 /// The engine. Dropping it ends every run and the jailer.
@@ -396,9 +396,18 @@ impl Backend for Engine {
         self.shared.follow(job_id, &context.owner, Follower { sink, from })
     }
 
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
         self.check_process()?;
-        Ok(self.shared.jobs().list(&context.owner))
+        let mut jobs = self.shared.jobs();
+        jobs.finished.expire();
+        jobs.delete(&context.owner, job_id)
+    }
+
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
+        self.check_process()?;
+        let mut jobs = self.shared.jobs();
+        jobs.finished.expire();
+        jobs.list(&context.owner, page)
     }
 
     fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> {

@@ -300,7 +300,7 @@ impl EngineShared {
         };
         let job = record.complete(result, self.link.isolation());
         if !record.kept_elsewhere && (record.listed || self.options.keep_unlisted) {
-            jobs.store_finished(job.clone(), record.owner.clone(), record.listed);
+            jobs.store_finished(job.clone(), &record);
         }
         drop(jobs);
         tell::log(&job);

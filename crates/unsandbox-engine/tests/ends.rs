@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use unsandbox_engine::{Engine, EngineOptions};
 use unsandbox_protocol::backend::NoSink;
 use unsandbox_protocol::{
-    Backend, CallContext, Error, ErrorCode, EventSink, Job, LimitKind, Limits, Owner, Request,
-    Status, Submission,
+    Backend, CallContext, Error, ErrorCode, EventSink, Job, LimitKind, Limits, Owner, Page,
+    Request, Status, Submission,
 };
 
 /// Looks at the first piece of output for a while.
@@ -288,20 +288,90 @@ fn a_job_is_listed_while_active_and_kept_after() {
     submission.stdin = Some(Box::new(reader));
     let job = engine.submit_job(submission, sink).unwrap();
     await_output(&events);
-    assert_eq!(engine.list_jobs(&CallContext::of(owner.clone())).unwrap()[0].job_id, job.job_id);
+    assert_eq!(
+        engine.list_jobs(&Page::default(), &CallContext::of(owner.clone())).unwrap().jobs[0].job_id,
+        job.job_id
+    );
     let stranger = Owner("two".to_string());
     assert_eq!(
         engine.get_job(&job.job_id, &CallContext::of(stranger.clone())).unwrap_err().code(),
         ErrorCode::NotFound
     );
-    assert!(engine.list_jobs(&CallContext::of(stranger.clone())).unwrap().is_empty());
+    assert!(
+        engine
+            .list_jobs(&Page::default(), &CallContext::of(stranger.clone()))
+            .unwrap()
+            .jobs
+            .is_empty()
+    );
     std::io::Write::write_all(&mut writer, b"typed\n").unwrap();
     drop(writer);
     assert_eq!(await_end(&events).stdout, b"on\ntyped\n");
-    assert!(engine.list_jobs(&CallContext::of(owner.clone())).unwrap().is_empty());
+    assert!(
+        engine
+            .list_jobs(&Page::default(), &CallContext::of(owner.clone()))
+            .unwrap()
+            .jobs
+            .is_empty()
+    );
     let kept = engine.get_job(&job.job_id, &CallContext::of(owner)).unwrap();
     assert_eq!(kept.result.unwrap().stdout, b"on\ntyped\n");
     assert!(kept.started_at >= kept.created_at && kept.completed_at >= kept.started_at);
+}
+
+#[test]
+fn a_list_is_walked_by_pages_while_jobs_end() {
+    let engine = engine();
+    let context = CallContext::of(Owner("one".to_string()));
+    let submit = || {
+        let mut submission = Submission::validated(Request::new("bash", "sleep 60")).unwrap();
+        (submission.context, submission.listed) = (context.clone(), true);
+        engine.submit_job(submission, Arc::new(NoSink)).unwrap().job_id
+    };
+    let ids: Vec<String> = (0..5).map(|_| submit()).collect();
+    let listed = |limit, after: Option<&String>, by: &CallContext| {
+        let listed = engine.list_jobs(&Page { limit, after: after.cloned() }, by)?;
+        let ids: Vec<String> = listed.jobs.into_iter().map(|job| job.job_id).collect();
+        Ok::<_, Error>((ids, listed.has_more))
+    };
+    assert_eq!(listed(None, None, &context).unwrap(), (ids.clone(), false));
+    assert_eq!(listed(Some(2), None, &context).unwrap(), (ids[..2].to_vec(), true));
+    engine.cancel_job(&ids[1], &context).unwrap();
+    assert_eq!(listed(Some(2), ids.get(1), &context).unwrap(), (ids[2..4].to_vec(), true));
+    assert_eq!(listed(Some(2), ids.get(3), &context).unwrap(), (ids[4..].to_vec(), false));
+    assert_eq!(listed(Some(2), ids.get(4), &context).unwrap(), (Vec::new(), false));
+    let stranger = CallContext::of(Owner("two".to_string()));
+    engine.delete_job(&ids[1], &context).unwrap();
+    for refused in [listed(None, ids.first(), &stranger), listed(None, ids.get(1), &context)] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Argument);
+        assert!(error.message().contains("without after"), "{error}");
+    }
+    engine.close(Duration::ZERO);
+}
+
+#[test]
+fn a_job_is_deleted_by_its_owner_once_it_has_ended() {
+    let engine = engine();
+    let of = |name: &str| CallContext::of(Owner(name.to_string()));
+    let (sink, events) = recorder();
+    let mut submission = Submission::validated(Request::new("bash", "echo on; read")).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    (submission.context, submission.listed) = (of("one"), true);
+    submission.stdin = Some(Box::new(reader));
+    let id = engine.submit_job(submission, sink).unwrap().job_id;
+    await_output(&events);
+    let deleted = |by: &str| engine.delete_job(&id, &of(by)).map_err(|error| error.code());
+    let running = engine.delete_job(&id, &of("one")).unwrap_err();
+    assert_eq!(running.code(), ErrorCode::Conflict);
+    assert!(running.message().contains("is running; cancel it first"), "{running}");
+    assert_eq!(deleted("two"), Err(ErrorCode::NotFound));
+    drop(writer);
+    await_end(&events);
+    assert_eq!(deleted("two"), Err(ErrorCode::NotFound));
+    assert_eq!(engine.get_job(&id, &of("one")).unwrap().result.unwrap().stdout, b"on\n");
+    assert_eq!((deleted("one"), deleted("one")), (Ok(()), Err(ErrorCode::NotFound)));
+    assert_eq!(engine.get_job(&id, &of("one")).unwrap_err().code(), ErrorCode::NotFound);
 }
 
 #[test]
@@ -352,12 +422,12 @@ fn a_job_that_is_compiled_has_its_place_and_is_its_owners() {
     let (owner, cancel) = (submission.context.owner.clone(), submission.cancel.clone());
     engine.submit_job(submission, sink).unwrap();
     await_said(&events, "under way", Duration::from_secs(20));
-    let jobs = engine.list_jobs(&CallContext::of(owner.clone())).unwrap();
+    let jobs = engine.list_jobs(&Page::default(), &CallContext::of(owner.clone())).unwrap().jobs;
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0].status, Status::Running);
     let (sink, next) = recorder();
     engine.submit_job(listed("echo next", "bash"), sink).unwrap();
-    let waiting = engine.list_jobs(&CallContext::of(owner.clone())).unwrap();
+    let waiting = engine.list_jobs(&Page::default(), &CallContext::of(owner.clone())).unwrap().jobs;
     let pending = waiting.iter().filter(|job| job.status == Status::Pending).count();
     assert_eq!((waiting.len(), pending), (2, 1), "the next one waits for the place");
     let (sink, _) = recorder();

@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use unsandbox_protocol::{Backend, ErrorCode, Request, Status, Submission};
+use unsandbox_protocol::{Backend, ErrorCode, Page, Request, Status, Submission};
 
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
@@ -171,7 +171,7 @@ impl unsandbox_protocol::EventSink for CallsBack {
         }
     }
     fn is_wanted(&self) -> bool {
-        self.engine.list_jobs(&Default::default()).is_ok()
+        self.engine.list_jobs(&Page::default(), &Default::default()).is_ok()
     }
     fn finished(&self, end: Result<unsandbox_protocol::Job, unsandbox_protocol::Error>) {
         self.ended.send(end.unwrap().status).unwrap();

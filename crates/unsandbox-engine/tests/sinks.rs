@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use unsandbox_engine::{Engine, EngineOptions};
 use unsandbox_protocol::backend::NoSink;
 use unsandbox_protocol::{
-    Backend, CallContext, Error, ErrorCode, Event as Told, EventSink, Job, Request, Status,
+    Backend, CallContext, Error, ErrorCode, Event as Told, EventSink, Job, Page, Request, Status,
     Submission,
 };
 
@@ -67,7 +67,7 @@ fn a_sink_that_panics_at_the_acceptance_leaves_no_place_taken() {
         assert_eq!((error.code(), error.may_have_run()), (ErrorCode::Internal, false));
         assert!(ends.try_recv().is_err(), "once");
     }
-    assert!(engine.list_jobs(&CallContext::default()).unwrap().is_empty());
+    assert!(engine.list_jobs(&Page::default(), &CallContext::default()).unwrap().jobs.is_empty());
     let result = execute_on(&engine, Request::new("bash", "echo next")).unwrap();
     assert_eq!(result.stdout, b"next\n");
     let began = Instant::now();
@@ -149,11 +149,11 @@ fn a_cancel_by_its_id_does_not_overtake_the_acceptance() {
     let other = engine.clone();
     overtake(&engine, move || {
         let context = CallContext::default();
-        let jobs = other.list_jobs(&context).unwrap();
+        let jobs = other.list_jobs(&Page::default(), &context).unwrap().jobs;
         assert_eq!((jobs.len(), &jobs[0].status), (1, &Status::Pending));
         other.cancel(&jobs[0].job_id, &context, Arc::new(NoSink)).unwrap();
     });
-    assert!(engine.list_jobs(&CallContext::default()).unwrap().is_empty());
+    assert!(engine.list_jobs(&Page::default(), &CallContext::default()).unwrap().jobs.is_empty());
 }
 
 #[test]

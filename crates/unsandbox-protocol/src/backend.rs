@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorCode};
 use crate::feed::OutputAtEnd;
 use crate::gauges::{Gauges, OwnerGauges};
 use crate::isolation::Probe;
+use crate::page::{JobPage, Page};
 use crate::request::Request;
 use crate::result::{ExecutionResult, Job, RawJson};
 use crate::validate::ValidRequest;
@@ -22,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::events::{
-    CallContext, Event, EventSink, NoSink, Offsets, Owner, Stream, cancelled, lost, past_deadline,
-    result_in, result_of, stopping,
+    CallContext, Event, EventSink, NoSink, Offsets, Owner, Stream, cancelled, lost, not_ended,
+    past_deadline, result_in, result_of, stopping,
 };
 
 /// One execution on its way to a backend.
@@ -279,8 +280,21 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// NOT_FOUND if the owner has no such job; JOB_LOST if a server has forgotten one that it had accepted.
     fn get_job(&self, job_id: &str, context: &CallContext) -> Result<Job, Error>;
 
-    /// The pending and running jobs that are `listed`.
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error>;
+    /// Removes a job that has ended, with its result and its idempotency key. A job that waits or runs stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// CONFLICT if it has not ended ([`not_ended`]); NOT_FOUND if the owner has no such job; ARGUMENT where the endpoint
+    /// cannot delete jobs.
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error>;
+
+    /// The pending and running jobs that are `listed`, in the order of their submissions; of these the page.
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT if [`Page::after`] is not a job of the owner ([`unknown_after`](crate::page::unknown_after)). One that
+    /// has ended since, and is kept, has its place in the order still; so a walk over pages meets each job that goes on.
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error>;
 
     /// The languages that the endpoint knows; the engine gives no versions here.
     ///

@@ -4,6 +4,7 @@
 
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorCode};
+use crate::printable::printable;
 use crate::result::{ExecutionResult, Job, Status};
 use crate::wire;
 use std::fmt;
@@ -210,6 +211,14 @@ pub fn stopping() -> Error {
         .with_wire(wire::STOPPING)
         .with_http_status(503)
         .with_retry_after_ms(5_000)
+}
+
+/// The refusal to delete a job that waits or runs: a deletion never ends a program.
+pub fn not_ended(job: &Job) -> Error {
+    let (id, status) = (printable(&job.job_id), &job.status);
+    let text =
+        format!("job {id} is {status}; cancel it first, or wait for its end, and delete it then");
+    Error::new(ErrorCode::Conflict, text).with_job_id(job.job_id.clone())
 }
 
 /// The error of a run whose sink a backend has dropped without an end: nobody may wait for it any longer.

@@ -46,6 +46,9 @@ pub const OUTPUTS_MAX_COUNT: usize = 100;
 /// Bytes of all patterns together (ours).
 pub const OUTPUTS_MAX_BYTES: usize = 4096;
 
+/// Jobs of one page of a list (ours).
+pub const PAGE_MAX_JOBS: usize = 1_000;
+
 /// The compile step, on top of the ttl (ours): unless the table of languages gives a language more, and at
 /// most. The steps that make what comes back (`return_artifact`, `return_wasm_artifact`) have as much each.
 pub const COMPILE_TIME: Duration = Duration::from_secs(60);

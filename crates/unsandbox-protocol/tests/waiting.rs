@@ -8,7 +8,7 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, NoSink};
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
-    Probe, Request, Status, Submission,
+    JobPage, Page, Probe, Request, Status, Submission,
 };
 
 /// What a backend does with a sink.
@@ -88,8 +88,12 @@ impl Backend for Stub {
         Ok(Job::new(id, Status::Running))
     }
 
-    fn list_jobs(&self, _: &CallContext) -> Result<Vec<Job>, Error> {
-        Ok(Vec::new())
+    fn delete_job(&self, _: &str, _: &CallContext) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn list_jobs(&self, _: &Page, _: &CallContext) -> Result<JobPage, Error> {
+        Ok(JobPage::default())
     }
 
     fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> {

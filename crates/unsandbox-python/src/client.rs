@@ -11,7 +11,7 @@ use crate::wait::call;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::sync::{Arc, Mutex, PoisonError};
-use unsandbox::{CallOptions, ClientBuilder, Offsets, Stream};
+use unsandbox::{CallOptions, ClientBuilder, Offsets, Page, Stream};
 
 /// Ends calls from another thread.
 #[derive(Debug)]
@@ -155,14 +155,33 @@ impl Client {
         convert::result(py, result)
     }
 
+    fn delete_job(
+        &self,
+        py: Python<'_>,
+        job_id: String,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let client = self.client.clone();
+        let options = call_options(calling)?.0;
+        call(py, options, move |options| client.with(options).delete_job(&job_id))
+    }
+
     fn list_jobs<'py>(
         &self,
         py: Python<'py>,
+        page: &Bound<'_, PyDict>,
         calling: &Bound<'_, PyDict>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let client = self.client.clone();
-        let jobs = call(py, call_options(calling)?.0, move |it| client.with(it).list_jobs())?;
-        convert::jobs(py, jobs)
+        let limit = given(page, "limit")?;
+        let limit =
+            limit.map(|value| Given { name: "limit", value: &value }.count()).transpose()?;
+        let after = given(page, "after")?;
+        let after = after.map(|value| Given { name: "after", value: &value }.text()).transpose()?;
+        let page = Page { limit, after };
+        let options = call_options(calling)?.0;
+        let listed = call(py, options, move |it| client.with(it).list_jobs_page(&page))?;
+        convert::jobs(py, listed.jobs)
     }
 
     fn languages<'py>(

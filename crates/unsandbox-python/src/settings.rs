@@ -123,7 +123,7 @@ impl<'a, 'py> Given<'a, 'py> {
             .ok_or_else(|| self.refused(wanted, &shown(self.value)))
     }
 
-    fn text(&self) -> PyResult<String> {
+    pub fn text(&self) -> PyResult<String> {
         match self.value.extract() {
             Ok(text) => Ok(text),
             Err(_) => Err(self.refused("text", &self.kind())),
@@ -166,7 +166,7 @@ impl<'a, 'py> Given<'a, 'py> {
     }
 
     /// How many of something; for a default the setting is left out.
-    fn count(&self) -> PyResult<usize> {
+    pub fn count(&self) -> PyResult<usize> {
         self.whole_number()
             .filter(|number| *number > 0)
             .and_then(|number| usize::try_from(number).ok())

@@ -30,6 +30,11 @@ impl Acceptance {
         self.0.borrow().is_some()
     }
 
+    /// Whether the answer is that this job was accepted.
+    pub(crate) fn is_of(&self, job_id: &str) -> bool {
+        matches!(&*self.0.borrow(), Some(Ok(job)) if job.job_id == job_id)
+    }
+
     pub(crate) async fn wait(&self) -> Result<Job, Error> {
         let mut answers = self.0.subscribe();
         let answer = answers.wait_for(Option::is_some).await;

@@ -113,11 +113,16 @@ impl Keys {
             && (since.elapsed() > window || self.entries.len() >= max)
         {
             let (_, entry) = self.ended.pop_front().expect("it was looked at");
-            if let Some(generation) = entry.generation {
-                self.whole_from = self.whole_from.max(generation.saturating_add(1));
-            }
-            self.remove(&entry);
+            self.forget(&entry);
         }
+    }
+
+    /// Removes an entry whose key was used.
+    fn forget(&mut self, entry: &Arc<Entry>) {
+        if let Some(generation) = entry.generation {
+            self.whole_from = self.whole_from.max(generation.saturating_add(1));
+        }
+        self.remove(entry);
     }
 }
 
@@ -211,6 +216,17 @@ impl Table {
             // The refusal was recorded as an end, usually as the last one: search from the back.
             let at = keys.ended.iter().rposition(|(_, ended)| Arc::ptr_eq(ended, entry));
             at.map(|at| keys.ended.remove(at));
+        }
+    }
+
+    /// Removes the key of a job that its owner has deleted. A key that names this store is refused from now on, as after
+    /// its window: a late repetition does not start the program again.
+    pub(crate) fn forget(&self, owner: &Owner, job_id: &str) {
+        let mut owners = lock(&self.owners);
+        let Some(keys) = owners.get_mut(owner) else { return };
+        let at = keys.ended.iter().position(|(_, entry)| entry.acceptance.is_of(job_id));
+        if let Some((_, entry)) = at.and_then(|at| keys.ended.remove(at)) {
+            keys.forget(&entry);
         }
     }
 

@@ -33,7 +33,9 @@ mod tests {
     use std::time::Duration;
     use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
     use unsandbox_protocol::openapi::document;
-    use unsandbox_protocol::{Backend, CallContext, Error, EventSink, Job, Probe, Submission};
+    use unsandbox_protocol::{
+        Backend, CallContext, Error, EventSink, Job, JobPage, Page, Probe, Submission,
+    };
 
     /// A backend that no request of these tests reaches.
     #[derive(Debug)]
@@ -45,7 +47,8 @@ mod tests {
         fn watch(&self, _: &str, _: &CallContext, _: Arc<dyn EventSink>) -> Result<(), Error> { unreachable!() }
         fn cancel(&self, _: &str, _: &CallContext, _: Arc<dyn EventSink>) -> Result<(), Error> { unreachable!() }
         fn get_job(&self, _: &str, _: &CallContext) -> Result<Job, Error> { unreachable!() }
-        fn list_jobs(&self, _: &CallContext) -> Result<Vec<Job>, Error> { unreachable!() }
+        fn delete_job(&self, _: &str, _: &CallContext) -> Result<(), Error> { unreachable!() }
+        fn list_jobs(&self, _: &Page, _: &CallContext) -> Result<JobPage, Error> { unreachable!() }
         fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> { unreachable!() }
         fn validate_key(&self, _: &CallContext) -> Result<KeyInfo, Error> { unreachable!() }
         fn health(&self, _: &CallContext) -> Result<Health, Error> { unreachable!() }

@@ -23,7 +23,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -52,6 +52,7 @@ pub(crate) fn router(state: Arc<State>, via: Via) -> Router {
         .route("/jobs/{id}", get(get_job).delete(cancel_job))
         .route("/jobs/{id}/events", get(job_events))
         .route("/jobs/{id}/cancel", post(cancel_job))
+        .route("/jobs/{id}/record", delete(delete_job))
         .route("/languages", get(languages))
         .route("/keys/validate", post(validate_key))
         .route("/usage", get(usage))
@@ -260,9 +261,20 @@ fn result_of(job: Job) -> Result<Arc<ExecutionResult>, Error> {
     Ok(result)
 }
 
-async fn list_jobs(axum::extract::State(state): Shared, Extension(admitted): Admitted) -> Reply {
-    let party = admitted.exchange.party();
-    Ok(reply::json(wire::encode_jobs(&state.jobs(party, &admitted.caller.owner).await?)))
+async fn list_jobs(
+    axum::extract::State(state): Shared,
+    Extension(admitted): Admitted,
+    RawQuery(query): RawQuery,
+) -> Reply {
+    let page = wire::decode_page(query.as_deref().unwrap_or(""))?;
+    let (is_all, party) = (page.is_all(), admitted.exchange.party());
+    let jobs = state.jobs(party, &admitted.caller.owner, page).await?;
+    // Clients of the service get what they know.
+    Ok(reply::json(if is_all {
+        wire::encode_jobs(&jobs.jobs)
+    } else {
+        wire::encode_job_page(&jobs)
+    }))
 }
 
 async fn get_job(
@@ -335,6 +347,18 @@ async fn cancel_job(
     let admission::Admitted { exchange, shape, .. } = &admitted;
     let job = encode_job(&state, exchange, job, *shape, wire::encode_cancelled).await?;
     Ok(job.into_reply())
+}
+
+/// A path of its own: `DELETE /jobs/{id}` cancels, also a job that has ended.
+async fn delete_job(
+    axum::extract::State(state): Shared,
+    Extension(admitted): Admitted,
+    id: JobId,
+) -> Reply {
+    let id = job_id(id)?;
+    admitted.noted.job(&id);
+    state.delete_job(admitted.exchange.party(), &admitted.caller.owner, &id).await?;
+    Ok(reply::json(wire::encode_deleted(&id)))
 }
 
 async fn job_events(

@@ -32,7 +32,9 @@ use unsandbox_protocol::limits::{
 };
 use unsandbox_protocol::quota::Quota;
 use unsandbox_protocol::wire::{self, EVENTS_HEARTBEAT_SECONDS, KeyLimits, ReadyCheck};
-use unsandbox_protocol::{Backend, CallContext, Error, ErrorCode, IsolationPolicy, Job, Owner};
+use unsandbox_protocol::{
+    Backend, CallContext, Error, ErrorCode, IsolationPolicy, Job, JobPage, Owner, Page,
+};
 
 /// Options of a server.
 #[derive(Clone, Debug)]
@@ -352,10 +354,29 @@ impl State {
         self.workers.question(party, move || backend.get_job(&job_id, &context)).await
     }
 
-    /// The jobs of this owner that have not ended.
-    pub(crate) async fn jobs(&self, party: Party, owner: &Owner) -> Result<Vec<Job>, Error> {
+    /// Deletes a job that has ended, and its key where that is remembered here.
+    pub(crate) async fn delete_job(
+        &self,
+        party: Party,
+        owner: &Owner,
+        job_id: &str,
+    ) -> Result<(), Error> {
+        let (backend, id) = (self.backend.clone(), job_id.to_string());
+        let context = CallContext::of(owner.clone());
+        self.workers.question(party, move || backend.delete_job(&id, &context)).await?;
+        self.idempotency.forget(owner, job_id);
+        Ok(())
+    }
+
+    /// A page of the jobs of this owner that have not ended.
+    pub(crate) async fn jobs(
+        &self,
+        party: Party,
+        owner: &Owner,
+        page: Page,
+    ) -> Result<JobPage, Error> {
         let (backend, context) = (self.backend.clone(), CallContext::of(owner.clone()));
-        self.workers.question(party, move || backend.list_jobs(&context)).await
+        self.workers.question(party, move || backend.list_jobs(&page, &context)).await
     }
 
     /// The backend's health, asked for by one request at a time: anybody may ask, and a backend may have to ask another

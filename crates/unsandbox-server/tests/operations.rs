@@ -44,6 +44,68 @@ fn async_gives_a_job_that_is_listed_polled_and_cancelled() {
 }
 
 #[test]
+fn a_list_has_pages_where_they_are_asked_for() {
+    let server = server();
+    let submit = || server.call("POST", "/execute/async", "", execute_body("hold").as_bytes());
+    let ids: Vec<String> = (0..3).map(|_| submit().text("job_id")).collect();
+    let whole = server.get("/jobs").json();
+    assert_eq!(whole["count"], 3);
+    assert!(whole.get("has_more").is_none(), "nothing is new for clients of the service: {whole}");
+    assert_eq!(server.get("/jobs?cursor=7").json(), whole, "an unknown name does nothing");
+    let page = |query: &str| {
+        let reply = server.get(&format!("/jobs?{query}")).json();
+        let jobs = reply["jobs"].as_array().unwrap().iter();
+        let listed: Vec<String> =
+            jobs.map(|job| job["job_id"].as_str().unwrap().to_string()).collect();
+        assert_eq!(reply["count"], listed.len());
+        (listed, reply["has_more"].as_bool().unwrap())
+    };
+    assert_eq!(page("limit=2"), (ids[..2].to_vec(), true));
+    assert_eq!(page(&format!("limit=2&after={}", ids[1])), (ids[2..].to_vec(), false));
+    assert_eq!(page(&format!("after={}", ids[2])), (Vec::new(), false));
+    for (query, words) in [
+        ("limit=0", "from 1 to 1000"),
+        ("limit=1001", "from 1 to 1000"),
+        ("limit=many", "\"many\""),
+        ("after=", "after is empty"),
+        ("after=job-9", "without after"),
+    ] {
+        let told = server.get(&format!("/jobs?{query}")).refused(400, "invalid_request");
+        assert!(told.contains(words), "{query}: {told}");
+    }
+}
+
+#[test]
+fn a_job_is_deleted_by_a_path_of_its_own_once_it_has_ended() {
+    let server = start(support::keyed("alice-0123456789 bob-0123456789"));
+    let call = |key: &str, method: &str, path: &str, body: &str| {
+        let headers = format!("Authorization: Bearer {key}-0123456789\r\nIdempotency-Key: k\r\n");
+        server.call(method, path, &headers, body.as_bytes())
+    };
+    let alice = |method: &str, path: &str| call("alice", method, path, "");
+    let submit = || call("alice", "POST", "/execute/async", &execute_body("hold"));
+    let id = submit().text("job_id");
+    assert_eq!(submit().text("job_id"), id);
+    let (job, record) = (format!("/jobs/{id}"), format!("/jobs/{id}/record"));
+    let told = alice("DELETE", &record).refused(409, "conflict");
+    assert!(told.contains("is running; cancel it first"), "{told}");
+    assert_eq!(alice("GET", &job).text("status"), "running");
+    assert_eq!(alice("DELETE", &job).text("status"), "cancelled");
+    // A cancel is a cancel, also of a job that has ended.
+    assert_eq!(alice("DELETE", &job).text("message"), "Job cancelled");
+    call("bob", "DELETE", &record, "").refused(404, "not_found");
+    let deleted = alice("DELETE", &record);
+    assert_eq!(deleted.body, format!("{{\"job_id\":\"{id}\",\"deleted\":true}}"));
+    assert!(deleted.head.contains(", delete\r\n"), "{}", deleted.head);
+    for (method, path) in [("DELETE", &record), ("DELETE", &job), ("GET", &job)] {
+        alice(method, path).refused(404, "not_found");
+    }
+    alice("GET", &record).refused(405, "method_not_allowed");
+    assert_ne!(submit().text("job_id"), id, "the key is a new one");
+    assert_eq!(server.backend.submissions(), 2);
+}
+
+#[test]
 fn what_is_left_open_is_under_the_caps_of_the_server() {
     let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
     let caps = Caps { ttl_seconds: 30, limits };

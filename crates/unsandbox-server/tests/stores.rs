@@ -41,7 +41,9 @@ fn every_reply_names_the_store_and_no_two_servers_have_the_same() {
                 "{digits}"
             );
             let words = "x-unsandbox-features: run-json, idempotency=process:";
-            assert!(health.head.contains(words) && health.head.contains(", wait, events\r\n"));
+            assert!(
+                health.head.contains(words) && health.head.contains(", wait, events, delete\r\n")
+            );
             digits
         })
         .collect();
@@ -67,6 +69,19 @@ fn a_key_that_names_another_store_is_refused_and_nothing_runs() {
     assert_eq!(named(&server, "/execute", "k", &own).text("stdout"), "code");
     assert_eq!(named(&server, "/execute", "k", &own).text("job_id"), "job-1");
     assert_eq!(server.backend.submissions(), 1);
+}
+
+#[test]
+fn a_late_repetition_of_a_deleted_run_is_refused() {
+    let server = start(ServerOptions::default());
+    let own = store(&server.get("/health"));
+    let id = named(&server, "/execute", "k", &own).text("job_id");
+    assert_eq!(server.call("DELETE", &format!("/jobs/{id}/record"), "", b"").status, 200);
+    let refused = named(&server, "/execute", "k", &own);
+    refused.refused(412, "idempotency_store_changed");
+    assert_ne!(store(&refused), own, "keys for this name are taken");
+    assert_eq!(named(&server, "/execute", "k", &store(&refused)).status, 200);
+    assert_eq!(server.backend.submissions(), 2);
 }
 
 #[test]

@@ -122,6 +122,13 @@ impl Name {
         Ok(Name { random, generation })
     }
 
+    /// Takes the other name of this store, if it is of a later generation.
+    pub(crate) fn advance(&mut self, other: Name) {
+        if other.generation > self.generation {
+            *self = other;
+        }
+    }
+
     /// The part of the name that stays.
     fn prefix(&self) -> String {
         format!("{KIND}{}", self.random)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which results are removed: those past their time and, where all together are over the limit of bytes, the oldest of the
-//! owner who has the most, so that no owner displaces the results of one with fewer.
+//! owner who has the most, so that no owner displaces the results of one with fewer. And those that their owner deletes.
 
-use crate::keys;
-use rusqlite::{Connection, params};
+use crate::keys::{self, Name};
+use crate::rows::{COLUMNS, job_of};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::time::Duration;
+use unsandbox_protocol::{Job, Owner};
 
 /// Jobs that are removed in one transaction.
 const REMOVED_AT_ONCE: usize = 500;
@@ -35,6 +37,11 @@ impl Expired {
     /// Whether there may be more.
     pub(crate) fn is_full(&self) -> bool {
         self.seqs.len() >= REMOVED_AT_ONCE || self.bytes >= BYTES_AT_ONCE
+    }
+
+    /// One job that its owner deletes.
+    fn of(seq: i64) -> Expired {
+        Expired { seqs: vec![seq], bytes: 0 }
     }
 
     fn add(&mut self, seq: i64, bytes: i64) {
@@ -105,6 +112,32 @@ pub(crate) fn shrink(db: &Connection) -> rusqlite::Result<()> {
         while rows.next()?.is_some() {}
     }
     Ok(())
+}
+
+/// The outcome of a deletion.
+#[derive(Debug)]
+pub(crate) enum Deleted {
+    /// With the name that the store has since: the key of the job is one that was removed.
+    Yes(Name),
+    NotEnded(Job),
+    Unknown,
+}
+
+/// Removes a job that has ended with its result and its key, if it is this owner's.
+pub(crate) fn delete(db: &Connection, owner: &Owner, job_id: &str) -> rusqlite::Result<Deleted> {
+    let text = format!("SELECT {COLUMNS}, ended_ms FROM jobs WHERE id = ?1 AND owner = ?2");
+    let mut statement = db.prepare_cached(&text)?;
+    let found = statement.query_row(params![job_id, owner.0], |row| {
+        Ok((row.get::<_, i64>(0)?, job_of(row)?, row.get::<_, Option<i64>>(10)?))
+    });
+    match found.optional()? {
+        None => Ok(Deleted::Unknown),
+        Some((_, job, None)) => Ok(Deleted::NotEnded(job)),
+        Some((seq, ..)) => {
+            remove(db, &Expired::of(seq))?;
+            Name::read(db).map(Deleted::Yes)
+        }
+    }
 }
 
 /// Removes jobs with their results and their keys.

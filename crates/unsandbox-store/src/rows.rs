@@ -230,12 +230,31 @@ pub(crate) fn job_of(row: &Row<'_>) -> rusqlite::Result<Job> {
     Ok(job)
 }
 
-/// The jobs of an owner that have not ended, the first submitted first.
-pub(crate) fn unfinished(db: &Connection, owner: &Owner) -> rusqlite::Result<Vec<Job>> {
-    let text =
-        format!("SELECT {COLUMNS} FROM jobs WHERE owner = ?1 AND ended_ms IS NULL ORDER BY seq");
+/// The place of a job in the order of the submissions, if it is this owner's and is kept.
+pub(crate) fn seq_of(
+    db: &Connection,
+    owner: &Owner,
+    job_id: &str,
+) -> rusqlite::Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT seq FROM jobs WHERE id = ?1 AND owner = ?2")?;
+    statement.query_row([job_id, &owner.0], |row| row.get(0)).optional()
+}
+
+/// So many jobs of an owner that have not ended, behind a place; the first submitted first, each with its place.
+pub(crate) fn unfinished(
+    db: &Connection,
+    owner: &Owner,
+    after: i64,
+    most: Option<usize>,
+) -> rusqlite::Result<Vec<(i64, Job)>> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM jobs WHERE owner = ?1 AND ended_ms IS NULL AND seq > ?2 ORDER BY seq LIMIT ?3"
+    );
     let mut statement = db.prepare_cached(&text)?;
-    statement.query_map([&owner.0], job_of)?.collect()
+    let most = most.map_or(-1, |most| i64::try_from(most).unwrap_or(i64::MAX));
+    let rows = statement
+        .query_map(params![owner.0, after, most], |row| Ok((row.get(0)?, job_of(row)?)))?;
+    rows.collect()
 }
 
 /// The jobs of an owner that have ended, and the bytes of their results.

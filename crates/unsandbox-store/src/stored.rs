@@ -7,6 +7,7 @@ use crate::keys::Name;
 use crate::lease;
 use crate::live::{Active, Elsewhere, Stage};
 use crate::recovery;
+use crate::retention::{self, Deleted};
 use crate::rows;
 use crate::shared::{Opened, Shared, StoreOptions, Task};
 use crate::tick::Ticks;
@@ -19,8 +20,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo, not_ended};
 use unsandbox_protocol::gauges::{Gauges, OwnerGauges, QueueGauges};
+use unsandbox_protocol::page::{JobPage, Page, unknown_after};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Offsets,
@@ -179,6 +181,66 @@ impl Shared {
         Ok(())
     }
 
+    /// A page of the jobs that have not ended.
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
+        let owner = &context.owner;
+        let mut after = match page.after.as_deref() {
+            Some(id) => {
+                let seq = self.database.read("list jobs", |db| rows::seq_of(db, owner, id))?;
+                seq.ok_or_else(|| unknown_after(id))?
+            }
+            None => 0,
+        };
+        let mut listed = Vec::new();
+        loop {
+            // One more than the page has, to know whether the list goes on.
+            let most = page.limit.map(|limit| limit + 1 - listed.len());
+            let rows =
+                self.database.read("list jobs", |db| rows::unfinished(db, owner, after, most))?;
+            let is_end = most.is_none_or(|most| rows.len() < most);
+            after = rows.last().map_or(after, |(seq, _)| *seq);
+            listed.extend(rows.into_iter().filter_map(|(_, job)| self.if_not_ended(job, context)));
+            if is_end || page.limit.is_some_and(|limit| listed.len() > limit) {
+                return Ok(page.of(listed));
+            }
+        }
+    }
+
+    /// A job of the disk as it is now. The disk says of each that the inner backend has that it runs, and does not know all
+    /// ends yet.
+    fn if_not_ended(&self, mut job: Job, context: &CallContext) -> Option<Job> {
+        let is_active = self.live().active.contains_key(&job.job_id);
+        if is_active && let Ok(now) = self.get_job(&job.job_id, context) {
+            (job.status, job.started_at) = (now.status, now.started_at);
+        }
+        Some(job).filter(|job| !job.status.is_terminal())
+    }
+
+    /// Removes a job that has ended from the disk.
+    pub(crate) fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
+        let is_active = || self.live().active.contains_key(job_id);
+        if is_active() {
+            let job = self.get_job(job_id, context)?;
+            if !job.status.is_terminal() {
+                return Err(not_ended(&job));
+            }
+            if is_active() {
+                return Err(not_written(job_id));
+            }
+        }
+        let (id, owner) = (job_id.to_string(), context.owner.clone());
+        let delete = move |db: &rusqlite::Connection| retention::delete(db, &owner, &id);
+        match self.writer.write_now("delete a job", delete)? {
+            Deleted::Yes(name) => {
+                // Clients learn it with the next reply.
+                lock(&self.name).advance(name);
+                Ok(())
+            }
+            Deleted::NotEnded(job) => Err(not_ended(&job)),
+            Deleted::Unknown => Err(self.unknown(job_id)),
+        }
+    }
+
     /// Removes watchers that are no longer wanted, so that repeated calls do not accumulate. They are asked and dropped
     /// without the lock.
     fn drop_unwanted(&self, job_id: &str, mut watchers: Vec<Arc<dyn EventSink>>) {
@@ -224,6 +286,14 @@ impl Shared {
             self.cancel_by_id(&job_id, CancelReason::Stop);
         }
     }
+}
+
+/// The refusal to delete a job whose end the disk has not taken yet: it would come back with it.
+fn not_written(job_id: &str) -> Error {
+    let text = format!(
+        "the result of job {job_id} could not be written to the store yet; delete it later"
+    );
+    Error::new(ErrorCode::Store, text).with_retry_after_ms(1_000)
 }
 
 impl Backend for Stored {
@@ -303,19 +373,13 @@ impl Backend for Stored {
         self.or_inner(own, |inner| inner.get_job(job_id, context))
     }
 
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
-        let shared = &self.shared;
-        let owner = &context.owner;
-        let mut jobs = shared.database.read("list jobs", |db| rows::unfinished(db, owner))?;
-        // The disk says of each that the inner backend has that it runs, and does not know all ends yet.
-        for job in &mut jobs {
-            let is_active = shared.live().active.contains_key(&job.job_id);
-            if is_active && let Ok(now) = shared.get_job(&job.job_id, context) {
-                (job.status, job.started_at) = (now.status, now.started_at);
-            }
-        }
-        jobs.retain(|job| !job.status.is_terminal());
-        Ok(jobs)
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
+        let own = self.shared.delete_job(job_id, context);
+        self.or_inner(own, |inner| inner.delete_job(job_id, context))
+    }
+
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
+        self.shared.list_jobs(page, context)
     }
 
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
@@ -393,7 +457,11 @@ impl Stored {
     ) -> Result<T, Error> {
         match own {
             Err(error) if error.code() == ErrorCode::NotFound => {
-                of_inner(&*self.shared.inner).map_err(|_| error)
+                of_inner(&*self.shared.inner).map_err(|inner| match inner.code() {
+                    // It knows the job.
+                    ErrorCode::Conflict => inner,
+                    _ => error,
+                })
             }
             own => own,
         }

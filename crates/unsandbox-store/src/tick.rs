@@ -260,7 +260,7 @@ impl Ticks {
         if is_next {
             self.generation_since = Instant::now();
         }
-        *lock(&shared.name) = name;
+        lock(&shared.name).advance(name);
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::{Inner, Place, key, owner, submit_as};
-use unsandbox_protocol::{Backend, ErrorCode, Request, Rerun, Status};
+use unsandbox_protocol::{Backend, ErrorCode, Page, Request, Rerun, Status};
 use unsandbox_store::{StoreOptions, Stored, WallClock};
 
 /// Kills of each kind.
@@ -94,7 +94,7 @@ fn check(place: &Place) {
     assert!(acks.len() > KILLS, "only {} jobs were acknowledged", acks.len());
     let stored = worker_store(&place.0, 0);
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !stored.list_jobs(&owner("a")).unwrap().is_empty() {
+    while !stored.list_jobs(&Page::default(), &owner("a")).unwrap().jobs.is_empty() {
         assert!(Instant::now() < deadline, "jobs never ended");
         std::thread::sleep(Duration::from_millis(20));
     }

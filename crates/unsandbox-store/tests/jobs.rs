@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use support::{Place, clock, key, open, owner, rerun, stdout, submit, submit_as, wait};
 use unsandbox_protocol::waiter::Waiter;
-use unsandbox_protocol::{Backend, CancelToken, ErrorCode, Request, Status};
+use unsandbox_protocol::{Backend, CancelToken, ErrorCode, Page, Request, Status};
 use unsandbox_store::{Retention, StoreOptions, admin};
 
 fn places(places: usize) -> StoreOptions {
@@ -32,7 +32,10 @@ fn a_finished_job_answers_after_a_restart_as_before() {
     for foreign in [stored.get_job(&job.job_id, &owner("b")), wait(&stored, "b", &job.job_id)] {
         assert_eq!(foreign.unwrap_err().code(), ErrorCode::NotFound);
     }
-    assert!(fake.started().is_empty() && stored.list_jobs(&owner("a")).unwrap().is_empty());
+    assert!(
+        fake.started().is_empty()
+            && stored.list_jobs(&Page::default(), &owner("a")).unwrap().jobs.is_empty()
+    );
 }
 
 #[test]
@@ -43,7 +46,7 @@ fn waiting_jobs_run_after_a_stop_and_those_that_ran_were_told_why_they_ended() {
     let again = submit_as(&stored, "a", rerun("hold again"), None).unwrap().job_id;
     let waiting = submit(&stored, "a", "waiting").unwrap().job_id;
     fake.wait_for_held(2);
-    let listed = stored.list_jobs(&owner("a")).unwrap();
+    let listed = stored.list_jobs(&Page::default(), &owner("a")).unwrap().jobs;
     let states: Vec<_> = listed.iter().map(|job| job.status.as_str()).collect();
     assert_eq!(states, ["running", "running", "pending"]);
     stored.close(Duration::ZERO);
@@ -213,7 +216,10 @@ fn what_the_backend_would_refuse_is_refused_at_once() {
     let (stored, fake) = open(&place, places(1));
     let error = submit(&stored, "a", "unavailable").unwrap_err();
     assert_eq!(error.code(), ErrorCode::LanguageUnavailable);
-    assert!(stored.list_jobs(&owner("a")).unwrap().is_empty() && fake.started().is_empty());
+    assert!(
+        stored.list_jobs(&Page::default(), &owner("a")).unwrap().jobs.is_empty()
+            && fake.started().is_empty()
+    );
 }
 
 #[test]

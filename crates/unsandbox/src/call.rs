@@ -11,8 +11,8 @@ use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, result_in};
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
-    CallContext, CancelToken, Error, Event, EventSink, ExecutionResult, Job, Offsets, Owner, Probe,
-    Request, Stream,
+    CallContext, CancelToken, Error, Event, EventSink, ExecutionResult, Job, JobPage, Offsets,
+    Owner, Page, Probe, Request, Stream,
 };
 
 /// Receives output as the program writes it; called from the library's threads, must not block.
@@ -200,13 +200,33 @@ impl<'a> Call<'a> {
         self.client.backend()?.cancel_job(job_id, &self.context())
     }
 
+    /// [`Client::delete_job`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn delete_job(self, job_id: &str) -> Result<(), Error> {
+        check_job_id(job_id)?;
+        self.client.backend()?.delete_job(job_id, &self.context())
+    }
+
     /// [`Client::list_jobs`] with these options.
     ///
     /// # Errors
     ///
     /// As there; CANCELLED and TIMEOUT by the options.
     pub fn list_jobs(self) -> Result<Vec<Job>, Error> {
-        self.client.backend()?.list_jobs(&self.context())
+        Ok(self.list_jobs_page(&Page::default())?.jobs)
+    }
+
+    /// [`Client::list_jobs_page`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn list_jobs_page(self, page: &Page) -> Result<JobPage, Error> {
+        page.check()?;
+        self.client.backend()?.list_jobs(page, &self.context())
     }
 
     /// [`Client::languages`] with these options.

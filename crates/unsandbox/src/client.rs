@@ -15,7 +15,7 @@ use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, lost, result_of};
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
-    Offsets, Owner, Probe, Request, Submission,
+    JobPage, Offsets, Owner, Page, Probe, Request, Submission,
 };
 
 /// Whether the caller names the language.
@@ -307,6 +307,27 @@ impl Client {
         self.call().cancel_job(job_id)
     }
 
+    /// Deletes a job that has ended, with its result, its artifacts and its idempotency key. It is NOT_FOUND from then
+    /// on.
+    ///
+    /// ```no_run
+    /// use unsandbox::{Client, Request};
+    ///
+    /// let client = Client::from_env()?;
+    /// let job = client.execute_async(&Request::new("bash", "echo secret"))?;
+    /// client.wait_job(&job.job_id, None)?;
+    /// client.delete_job(&job.job_id)?;
+    /// # Ok::<(), unsandbox::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// CONFLICT if it waits or runs: cancel it first. NOT_FOUND if this key has no such job; JOB_LOST if the server had
+    /// told this client of it. ARGUMENT at an endpoint that does not announce this operation, as the service.
+    pub fn delete_job(&self, job_id: &str) -> Result<(), Error> {
+        self.call().delete_job(job_id)
+    }
+
     /// The pending and running jobs of this key.
     ///
     /// # Errors
@@ -314,6 +335,32 @@ impl Client {
     /// Why the endpoint did not answer.
     pub fn list_jobs(&self) -> Result<Vec<Job>, Error> {
         self.call().list_jobs()
+    }
+
+    /// A part of the same list, whose jobs are in the order of their submissions.
+    ///
+    /// ```no_run
+    /// use unsandbox::{Client, Page};
+    ///
+    /// let client = Client::from_env()?;
+    /// let mut page = Page { limit: Some(100), after: None };
+    /// loop {
+    ///     let listed = client.list_jobs_page(&page)?;
+    ///     listed.jobs.iter().for_each(|job| println!("{} {}", job.job_id, job.status));
+    ///     page.after = listed.jobs.last().map(|job| job.job_id.clone());
+    ///     if !listed.has_more {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok::<(), unsandbox::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT for a limit that is not 1 to 1,000, and for [`Page::after`] that is not a job of this key any more; at the
+    /// service, which gives the whole list, that is one that has ended. Otherwise why the endpoint did not answer.
+    pub fn list_jobs_page(&self, page: &Page) -> Result<JobPage, Error> {
+        self.call().list_jobs_page(page)
     }
 
     /// The languages of the endpoint; on `local:` the whole table, with what is installed and what to install.

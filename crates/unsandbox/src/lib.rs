@@ -223,7 +223,7 @@ pub use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInf
 pub use unsandbox_protocol::isolation::Layer;
 pub use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink,
-    ExecutionResult, InputFile, Isolation, IsolationPolicy, Job, JobEvent, Level, LimitKind,
-    Limits, NetworkMode, Offsets, Probe, RawJson, Request, Rerun, Status, Stream, Submission,
-    Usage, ValidRequest,
+    ExecutionResult, InputFile, Isolation, IsolationPolicy, Job, JobEvent, JobPage, Level,
+    LimitKind, Limits, NetworkMode, Offsets, Page, Probe, RawJson, Request, Rerun, Status, Stream,
+    Submission, Usage, ValidRequest,
 };

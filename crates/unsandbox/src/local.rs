@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::{
-    Backend, CallContext, Error, EventSink, ExecutionResult, IsolationPolicy, Job, Offsets, Probe,
-    Submission, limits,
+    Backend, CallContext, Error, EventSink, ExecutionResult, IsolationPolicy, Job, JobPage,
+    Offsets, Page, Probe, Submission, limits,
 };
 
 #[derive(Clone, Debug)]
@@ -223,8 +223,12 @@ impl Backend for Local {
         self.ask(context, |engine, context| engine.get_job(job_id, context))
     }
 
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
-        self.ask(context, |engine, context| engine.list_jobs(context))
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
+        self.ask(context, |engine, context| engine.delete_job(job_id, context))
+    }
+
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
+        self.ask(context, |engine, context| engine.list_jobs(page, context))
     }
 
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use unsandbox::protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox::{
     Backend, CallContext, CallOptions, CancelToken, Client, Error, ErrorCode, Event, EventSink,
-    ExecutionResult, Job, Probe, Request, Status, Stream, Submission,
+    ExecutionResult, Job, JobPage, Page, Probe, Request, Status, Stream, Submission,
 };
 
 /// Accepts when it is told to, from a thread of its own; the code `no` is refused, and `lost` dropped without an end.
@@ -76,8 +76,12 @@ impl Backend for Late {
         Ok(Job::new(id, Status::Running))
     }
 
-    fn list_jobs(&self, _: &CallContext) -> Result<Vec<Job>, Error> {
-        Ok(Vec::new())
+    fn delete_job(&self, _: &str, _: &CallContext) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn list_jobs(&self, _: &Page, _: &CallContext) -> Result<JobPage, Error> {
+        Ok(JobPage::default())
     }
 
     fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> {

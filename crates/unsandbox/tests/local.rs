@@ -173,6 +173,8 @@ fn jobs_live_as_long_as_the_client() {
     let cancelled = client.cancel_job(&job.job_id).unwrap();
     assert_eq!((cancelled.status, &cancelled.stdout[..]), (Status::Cancelled, &b"part\n"[..]));
     assert_eq!(cancelled.exit_code, Some(-1));
+    client.delete_job(&job.job_id).unwrap();
+    assert_eq!(client.get_job(&job.job_id).unwrap_err().code(), ErrorCode::NotFound);
     assert_eq!(client.get_job("no-such-job").unwrap_err().code(), ErrorCode::NotFound);
     assert_eq!(client.wait_job("no-such-job", None).unwrap_err().code(), ErrorCode::NotFound);
 }
@@ -194,8 +196,9 @@ fn closing_ends_what_runs() {
 /// A question with options, for a job of the client.
 type Question = fn(Call<'_>, &str) -> Result<(), Error>;
 
-const QUESTIONS: [(&str, Question); 6] = [
+const QUESTIONS: [(&str, Question); 7] = [
     ("get_job", |call, id| call.get_job(id).map(drop)),
+    ("delete_job", |call, id| call.delete_job(id)),
     ("list_jobs", |call, _| call.list_jobs().map(drop)),
     ("languages", |call, _| call.languages().map(drop)),
     ("validate_key", |call, _| call.validate_key().map(drop)),

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use support::{keyed, start};
 use unsandbox::{
-    CallOptions, CancelToken, Client, Error, ErrorCode, Job, JobEvent, Offsets, Request, Status,
-    Stream,
+    CallOptions, CancelToken, Client, Error, ErrorCode, Job, JobEvent, Offsets, Page, Request,
+    Status, Stream,
 };
 use unsandbox_protocol::backend::NoSink;
 use unsandbox_protocol::{Backend, CallContext, EventSink, Submission};
@@ -97,11 +97,22 @@ fn the_jobs_of_one_key_are_unknown_to_another() {
         client.list_jobs().unwrap().into_iter().map(|job| job.job_id).collect()
     };
     assert_eq!((ids(&alice), ids(&bob)), (vec![held.clone()], vec![others.clone()]));
+    // A page has jobs of its owner alone, and as many as there are.
+    let first = Page { limit: Some(1), after: None };
+    for (client, id) in [(&alice, &held), (&bob, &others)] {
+        let listed = client.list_jobs_page(&first).unwrap();
+        assert_eq!((&listed.jobs[0].job_id, listed.jobs.len(), listed.has_more), (id, 1, false));
+        let behind = client.list_jobs_page(&Page { after: Some(id.clone()), ..first.clone() });
+        assert!(behind.unwrap().jobs.is_empty());
+    }
+    let foreign = Page { after: Some(held.clone()), ..Page::default() };
+    assert_eq!(bob.list_jobs_page(&foreign).unwrap_err().code(), ErrorCode::Argument);
     for (stranger, id) in [(&bob, &held), (&bob, &done), (&alice, &others)] {
         let asked = [
             stranger.get_job(id).map(drop),
             stranger.wait_job(id, None).map(drop),
             stranger.cancel_job(id).map(drop),
+            stranger.delete_job(id),
         ];
         for answer in asked {
             assert_eq!(answer.unwrap_err().code(), ErrorCode::NotFound, "{id}");
@@ -110,6 +121,8 @@ fn the_jobs_of_one_key_are_unknown_to_another() {
     assert_eq!(alice.get_job(&held).unwrap().status, Status::Running);
     assert_eq!(alice.get_job(&done).unwrap().status, Status::Completed);
     assert_eq!(alice.cancel_job(&held).unwrap().status, Status::Cancelled);
+    alice.delete_job(&held).unwrap();
+    assert_eq!(alice.get_job(&held).unwrap_err().code(), ErrorCode::NotFound);
     // The holder of the key upstream sees what it holds.
     let direct = Client::builder().base_url(&upstream.address).no_proxy().build().unwrap();
     assert_eq!(ids(&direct), [others]);

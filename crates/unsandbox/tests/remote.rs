@@ -6,7 +6,7 @@ mod stub;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stub::{FEATURES, OK, Play, Stub, builder, client, json, ok, with};
-use unsandbox::{CallOptions, Client, ErrorCode, Request, Status, Stream};
+use unsandbox::{CallOptions, Client, ErrorCode, JobPage, Page, Request, Status, Stream};
 
 fn text(body: &[u8]) -> &str {
     std::str::from_utf8(body).unwrap()
@@ -236,6 +236,107 @@ fn jobs_by_every_call() {
         );
     }
     assert_eq!(client.get_job("").unwrap_err().code(), ErrorCode::Argument);
+}
+
+#[test]
+fn pages_are_the_servers_where_it_gives_them_and_cut_here_elsewhere() {
+    let page = |limit, after: &str| Page { limit, after: Some(after.to_string()) };
+    let ids = |listed: JobPage| -> (Vec<String>, bool) {
+        (listed.jobs.into_iter().map(|job| job.job_id).collect(), listed.has_more)
+    };
+    let ours = Stub::start(|asked| match asked.target.as_str() {
+        "/jobs?limit=2&after=a%2F1" => {
+            json(200, r#"{"jobs":[{"job_id":"b"},{"job_id":"c"}],"count":2,"has_more":true}"#)
+        }
+        "/jobs?after=gone" => json(400, r#"{"error":"invalid_request","message":"after is gone"}"#),
+        _ => not_found(),
+    });
+    let client_of = |stub: &Stub| client(stub);
+    let listed = client_of(&ours).list_jobs_page(&page(Some(2), "a/1")).unwrap();
+    assert_eq!(ids(listed), (vec!["b".into(), "c".into()], true));
+    let error = client_of(&ours).list_jobs_page(&page(None, "gone")).unwrap_err();
+    assert_eq!((error.code(), error.message()), (ErrorCode::Argument, "after is gone"));
+    let whole =
+        Stub::start(|_| json(200, r#"{"jobs":[{"job_id":"a"},{"job_id":"b"},{"job_id":"c"}]}"#));
+    let other = client_of(&whole);
+    assert_eq!(ids(other.list_jobs_page(&page(Some(1), "a")).unwrap()), (vec!["b".into()], true));
+    assert!(!ids(other.list_jobs_page(&page(Some(2), "a")).unwrap()).1);
+    assert_eq!(other.list_jobs().unwrap().len(), 3);
+    let error = other.list_jobs_page(&page(Some(1), "z")).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Argument);
+    let asked = whole.asked().len();
+    for wrong in [page(Some(0), "a"), page(Some(1_001), "a"), page(None, "")] {
+        assert_eq!(other.list_jobs_page(&wrong).unwrap_err().code(), ErrorCode::Argument);
+    }
+    assert_eq!(whole.asked().len(), asked, "nothing is sent for them");
+}
+
+const DELETES: &str = "x-unsandbox-features: delete";
+
+fn not_found() -> Play {
+    json(404, r#"{"error":"not_found","message":"no such job"}"#)
+}
+
+#[test]
+fn a_job_is_deleted_where_the_server_announces_it() {
+    let stub = Stub::start(|asked| {
+        let play = match (asked.line().as_str(), asked.turn) {
+            ("GET /jobs/j%2F1", 0) => json(200, r#"{"job_id":"j/1","status":"running"}"#),
+            ("DELETE /jobs/j%2F1/record", 1) => json(
+                409,
+                r#"{"error":"conflict","message":"job j/1 is running; cancel it first","job_id":"j/1"}"#,
+            ),
+            ("DELETE /jobs/j%2F1/record", 2) => json(200, r#"{"job_id":"j/1","deleted":true}"#),
+            _ => not_found(),
+        };
+        with(play, DELETES)
+    });
+    let client = client(&stub);
+    client.get_job("j/1").unwrap();
+    let error = client.delete_job("j/1").unwrap_err();
+    assert_eq!((error.code(), error.job_id()), (ErrorCode::Conflict, Some("j/1")));
+    client.delete_job("j/1").unwrap();
+    // Deleted is not lost, although the server had told of it.
+    for error in [client.get_job("j/1").unwrap_err(), client.delete_job("j/1").unwrap_err()] {
+        assert_eq!(error.code(), ErrorCode::NotFound);
+    }
+    assert_eq!(client.delete_job("").unwrap_err().code(), ErrorCode::Argument);
+}
+
+#[test]
+fn a_deletion_whose_reply_was_lost_has_succeeded() {
+    let deletions = std::sync::atomic::AtomicUsize::new(0);
+    let stub = Stub::start_whole(move |asked| {
+        if asked.method == "GET" {
+            return with(json(200, r#"{"status":"ok"}"#), DELETES);
+        }
+        match deletions.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Play::Raw(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec()),
+            _ => with(not_found(), DELETES),
+        }
+    });
+    let client = client(&stub);
+    client.delete_job("j").unwrap();
+    assert_eq!(client.delete_job("j").unwrap_err().code(), ErrorCode::NotFound);
+    let lines = stub.lines();
+    assert_eq!(lines[..3], ["GET /health", "DELETE /jobs/j/record", "DELETE /jobs/j/record"]);
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn a_server_that_does_not_announce_it_gets_no_deletion() {
+    let stub = Stub::start_whole(|asked| match asked.turn {
+        0 => json(200, r#"{"status":"ok"}"#),
+        // It was replaced by a newer one.
+        _ => with(json(200, r#"{"status":"ok"}"#), DELETES),
+    });
+    let client = client(&stub);
+    let error = client.delete_job("j").unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Argument);
+    assert!(error.message().contains("does not announce that it deletes jobs"), "{error}");
+    assert_eq!(stub.lines(), ["GET /health"]);
+    client.delete_job("j").unwrap();
+    assert_eq!(stub.lines()[1..], ["GET /health", "DELETE /jobs/j/record"]);
 }
 
 #[test]

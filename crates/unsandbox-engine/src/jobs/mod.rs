@@ -20,8 +20,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use unsandbox_protocol::backend::not_ended;
 use unsandbox_protocol::cancel::CancelGuard;
 use unsandbox_protocol::limits::{RETENTION, RETENTION_MAX_BYTES};
+use unsandbox_protocol::page::{JobPage, Page, unknown_after};
 use unsandbox_protocol::turns::Turns;
 use unsandbox_protocol::{
     CancelReason, Error, ErrorCode, EventSink, ExecutionResult, Isolation, Job, Owner, Status,
@@ -203,6 +205,17 @@ impl Jobs {
         }
     }
 
+    /// Removes a job that has ended, if it is this owner's.
+    pub fn delete(&mut self, owner: &Owner, job_id: &str) -> Result<(), Error> {
+        if let Some(record) = self.active_of(owner, job_id) {
+            return Err(not_ended(&record.job));
+        }
+        match self.finished.remove(owner, job_id) {
+            true => Ok(()),
+            false => Err(unknown(job_id)),
+        }
+    }
+
     /// The record of a job that has not ended, of any owner.
     pub fn active(&mut self, job_id: &str) -> Option<&mut Record> {
         self.active.get_mut(job_id)
@@ -253,13 +266,32 @@ impl Jobs {
         }
     }
 
-    /// Pending and running jobs of an owner, oldest first.
-    pub fn list(&self, owner: &Owner) -> Vec<Job> {
+    /// A page of the pending and running jobs of an owner, oldest first.
+    pub fn list(&self, owner: &Owner, page: &Page) -> Result<JobPage, Error> {
+        let after = match page.after.as_deref() {
+            Some(after) => {
+                let submitted = self.submitted(owner, after).ok_or_else(|| unknown_after(after))?;
+                Some((submitted, after))
+            }
+            None => None,
+        };
         let listed = self.active.values().filter(|it| it.listed && it.owner == *owner);
-        let mut listed: Vec<(&Instant, &Job)> =
-            listed.map(|record| (&record.submitted, &record.job)).collect();
-        listed.sort_by_key(|(submitted, _)| **submitted);
-        listed.into_iter().map(|(_, job)| job.clone()).collect()
+        // By their ids, too: times may be equal, and each page has to have the same order.
+        let mut listed: Vec<((Instant, &str), &Job)> = listed
+            .map(|record| ((record.submitted, record.job.job_id.as_str()), &record.job))
+            .filter(|(place, _)| after.is_none_or(|after| *place > after))
+            .collect();
+        listed.sort_unstable_by_key(|(place, _)| *place);
+        let one_more = page.limit.map_or(listed.len(), |limit| limit + 1);
+        let jobs = listed.into_iter().take(one_more).map(|(_, job)| job.clone()).collect();
+        Ok(page.of(jobs))
+    }
+
+    fn submitted(&self, owner: &Owner, job_id: &str) -> Option<Instant> {
+        match self.active.get(job_id) {
+            Some(record) => (record.owner == *owner).then_some(record.submitted),
+            None => self.finished.submitted(owner, job_id),
+        }
     }
 
     pub fn unfinished(&self) -> Vec<String> {
@@ -287,7 +319,8 @@ impl Jobs {
         Some((job_id, limit))
     }
 
-    pub fn store_finished(&mut self, job: Job, owner: Owner, listed: bool) {
-        self.finished.insert(Finished { job, owner, listed });
+    pub fn store_finished(&mut self, job: Job, record: &Record) {
+        let (owner, submitted) = (record.owner.clone(), record.submitted);
+        self.finished.insert(Finished { job, owner, submitted, listed: record.listed });
     }
 }

@@ -11,6 +11,8 @@ use unsandbox_protocol::{ExecutionResult, Job, Owner};
 pub struct Finished {
     pub job: Job,
     pub owner: Owner,
+    /// Its place in the order of the submissions.
+    pub submitted: Instant,
     /// Whether it was an asynchronous job. The callers of the others usually have the result already.
     pub listed: bool,
 }
@@ -24,6 +26,12 @@ pub trait JobStore: Send + fmt::Debug {
 
     /// The jobs of an owner, and the bytes of their results.
     fn kept_of(&self, owner: &Owner) -> (u64, u64);
+
+    /// When the job was submitted, if it belongs to this owner.
+    fn submitted(&self, owner: &Owner, job_id: &str) -> Option<Instant>;
+
+    /// Removes a job; false if this owner has none with this id.
+    fn remove(&mut self, owner: &Owner, job_id: &str) -> bool;
 
     /// Removes jobs that are past their retention or over the limit on bytes.
     fn expire(&mut self);
@@ -71,6 +79,18 @@ impl OwnerJobs {
         self.bytes -= entry.bytes;
         Some(entry)
     }
+
+    /// Removes the entry of a job, and returns its bytes.
+    fn remove(&mut self, job_id: &str) -> usize {
+        let mut bytes = 0;
+        for queue in self.queues() {
+            if let Some(at) = queue.iter().position(|entry| entry.job_id == job_id) {
+                bytes += queue.remove(at).map_or(0, |entry| entry.bytes);
+            }
+        }
+        self.bytes -= bytes;
+        bytes
+    }
 }
 
 impl MemoryStore {
@@ -100,6 +120,23 @@ impl JobStore for MemoryStore {
         let jobs = self.owners.get(owner);
         let count = |jobs: &OwnerJobs| (jobs.listed.len() + jobs.unlisted.len()) as u64;
         jobs.map_or((0, 0), |jobs| (count(jobs), jobs.bytes as u64))
+    }
+
+    fn submitted(&self, owner: &Owner, job_id: &str) -> Option<Instant> {
+        self.jobs.get(job_id).filter(|finished| finished.owner == *owner).map(|it| it.submitted)
+    }
+
+    fn remove(&mut self, owner: &Owner, job_id: &str) -> bool {
+        if self.get(owner, job_id).is_none() {
+            return false;
+        }
+        self.jobs.remove(job_id);
+        let Some(owner_jobs) = self.owners.get_mut(owner) else { return true };
+        self.bytes -= owner_jobs.remove(job_id);
+        if owner_jobs.bytes == 0 {
+            self.owners.remove(owner);
+        }
+        true
     }
 
     /// Over the limit on bytes, the first result of the owner with the most bytes is removed, so that no owner
@@ -159,7 +196,8 @@ mod tests {
         let mut result = ExecutionResult::new(Status::Completed);
         result.stdout = vec![0; 10_000];
         job.result = Some(Arc::new(result));
-        store.insert(Finished { job, owner: Owner(owner.to_string()), listed });
+        let (owner, submitted) = (Owner(owner.to_string()), Instant::now());
+        store.insert(Finished { job, owner, submitted, listed });
     }
 
     #[test]
@@ -195,6 +233,20 @@ mod tests {
         assert!(store.get(&Owner("b".to_string()), "b1").is_none());
         assert!(store.get(&Owner("a".to_string()), "b3").is_none(), "it is another owner's");
         assert!(store.get(&Owner("b".to_string()), "b3").is_some());
+    }
+
+    #[test]
+    fn a_removed_job_gives_its_bytes_back_and_is_removed_only_by_its_owner() {
+        let (mut store, a, b) = (store(9), Owner("a".to_string()), Owner("b".to_string()));
+        for (owner, id, listed) in [("a", "a1", true), ("a", "a2", false), ("b", "b1", true)] {
+            add(&mut store, owner, id, listed);
+        }
+        let bytes = store.bytes;
+        assert!(!store.remove(&b, "a1") && !store.remove(&a, "a3"));
+        assert!(store.remove(&a, "a1") && !store.remove(&a, "a1"));
+        assert_eq!((ids(&store).as_str(), store.bytes), ("a2 b1", bytes / 3 * 2));
+        assert!(store.remove(&a, "a2") && store.remove(&b, "b1"));
+        assert!(store.is_empty() && store.bytes == 0 && store.owners.is_empty());
     }
 
     #[test]

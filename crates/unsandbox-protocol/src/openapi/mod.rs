@@ -12,6 +12,7 @@ mod usage;
 pub use operations::{METRICS_TYPE, templates};
 pub use refusals::{RefusalRow, refusals};
 
+use crate::limits::PAGE_MAX_JOBS;
 use crate::wire::{
     COMPAT_HEADER, FEATURES_HEADER, IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY_MAX_CHARS,
     LAST_EVENT_ID_HEADER, WAIT_MAX_SECONDS,
@@ -78,6 +79,23 @@ fn file_name() -> Value {
     })
 }
 
+fn limit() -> Value {
+    json!({
+        "name": "limit", "in": "query",
+        "description": "the most jobs that the reply has; without it all",
+        "schema": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX_JOBS},
+    })
+}
+
+fn after() -> Value {
+    json!({
+        "name": "after", "in": "query",
+        "description": "id of a job, as the last one of the page before: only jobs that were submitted after it. It may have \
+                        ended, but has to be known still",
+        "schema": {"type": "string", "minLength": 1},
+    })
+}
+
 /// The parameters that operations name: those of every operation, then the options of `/run`.
 fn parameters() -> Map<String, Value> {
     let header = |name: &str, means: String, schema: Value| json!({"name": name, "in": "header", "description": means, "schema": schema});
@@ -103,6 +121,8 @@ fn parameters() -> Map<String, Value> {
         ),
         ("FileName".to_string(), file_name()),
         ("From".to_string(), from()),
+        ("Limit".to_string(), limit()),
+        ("After".to_string(), after()),
         (
             "LastEventId".to_string(),
             header(

@@ -155,9 +155,11 @@ const OPERATIONS: &[Operation] = &[
         path: "/jobs",
         id: "list_jobs",
         tag: JOBS,
-        summary: "Lists the jobs of the key that wait or run",
+        summary: "Lists the jobs of the key that wait or run, those that were submitted first at the beginning",
+        parameters: &["Limit", "After"],
         reply: &["JobList"],
         replied: "the jobs",
+        refused: &[400],
         ..OPERATION
     },
     Operation {
@@ -189,6 +191,18 @@ const OPERATIONS: &[Operation] = &[
         id: "cancel_job_by_post",
         summary: "Cancels a job, for clients that cannot send DELETE",
         ..CANCEL
+    },
+    Operation {
+        path: "/jobs/{id}/record",
+        method: "delete",
+        id: "delete_job",
+        tag: JOBS,
+        summary: "Deletes a job that has ended, with its result and its Idempotency-Key",
+        parameters: &["JobId"],
+        reply: &["DeletedJob"],
+        replied: "the job is deleted",
+        refused: &[404, 409, 507],
+        ..OPERATION
     },
     Operation {
         path: "/languages",

@@ -142,6 +142,16 @@ const JOB_ENTRY: &[Member] = &[
 const JOB_LIST: &[Member] = &[
     always("jobs", Kind::Objects("JobEntry"), "the jobs of the key that wait or run"),
     always("count", Kind::Count, "number of the jobs"),
+    sometimes(
+        "has_more",
+        Kind::Flag,
+        "whether the list goes on behind these jobs; only where the request has `limit` or `after`",
+    ),
+];
+
+const DELETED_JOB: &[Member] = &[
+    always("job_id", Kind::Text, "id of the job; it is unknown from now on"),
+    always("deleted", Kind::Flag, "true"),
 ];
 
 const LANGUAGE: &[Member] = &[
@@ -278,6 +288,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         "a job after a cancel, with the output that the program had written; its result stands as in `Job`",
         &cancelled,
     );
+    add("DeletedJob", "a job that was deleted", DELETED_JOB);
     add("Language", "a language that the server knows", LANGUAGE);
     add("LanguageList", "the list of a server's languages", LANGUAGE_LIST);
     add("KeyInfo", "what a key may ask of this server", KEY_INFO);

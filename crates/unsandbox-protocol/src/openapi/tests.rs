@@ -8,7 +8,7 @@ use crate::limits::LIMIT_TABLE;
 use crate::result::{Artifact, EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT, LimitKind, Usage};
 use crate::result_fields::RESULT_FIELDS;
 use crate::wire::{self, KeyLimits, OPTION_TABLE, OptionReach, Shape};
-use crate::{Error, ExecutionResult, Job, Status, ValidRequest};
+use crate::{Error, ExecutionResult, Job, JobPage, Status, ValidRequest};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -172,6 +172,8 @@ fn check_results(checker: &mut Checker) {
     checker.body("SubmittedJob", &wire::encode_submitted(&bare));
     checker.body("JobList", &wire::encode_jobs(&[bare, ended]));
     checker.body("JobList", &wire::encode_jobs(&[]));
+    checker.body("JobList", &wire::encode_job_page(&JobPage::default()));
+    checker.body("DeletedJob", &wire::encode_deleted("job_1"));
 }
 
 fn check_the_rest(checker: &mut Checker) {

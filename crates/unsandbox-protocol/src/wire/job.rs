@@ -9,6 +9,7 @@ use super::result::{
 };
 use super::tolerant::{Content, Fields, Reply, malformed};
 use crate::error::Error;
+use crate::page::JobPage;
 use crate::result::{ExecutionResult, Job, RawJson, Status};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -67,17 +68,27 @@ fn write_result(w: &mut Writer, result: &ExecutionResult, shape: Shape) {
 
 /// The reply to `GET /jobs`. No `created_at`: clients disagree on whether it is text or a number.
 pub fn encode_jobs(jobs: &[Job]) -> String {
+    Writer::document(|w| write_jobs(w, jobs))
+}
+
+/// The reply to `GET /jobs` with a limit or a place to begin: it says whether the list goes on, too.
+pub fn encode_job_page(page: &JobPage) -> String {
     Writer::document(|w| {
-        w.objects("jobs", jobs, |w, job| {
-            w.text("job_id", &job.job_id);
-            w.text("status", job.status.as_str());
-            w.text_or_null("language", job.language.as_deref());
-            w.text_if("network_mode", job.network_mode.as_deref());
-            let time = job.created_at.and_then(|at| jiff::Timestamp::from_second(at).ok());
-            w.text_if("submitted_at", time.map(|time| time.to_string()).as_deref());
-        });
-        w.number("count", jobs.len());
+        write_jobs(w, &page.jobs);
+        w.boolean("has_more", page.has_more);
     })
+}
+
+fn write_jobs(w: &mut Writer, jobs: &[Job]) {
+    w.objects("jobs", jobs, |w, job| {
+        w.text("job_id", &job.job_id);
+        w.text("status", job.status.as_str());
+        w.text_or_null("language", job.language.as_deref());
+        w.text_if("network_mode", job.network_mode.as_deref());
+        let time = job.created_at.and_then(|at| jiff::Timestamp::from_second(at).ok());
+        w.text_if("submitted_at", time.map(|time| time.to_string()).as_deref());
+    });
+    w.number("count", jobs.len());
 }
 
 /// The reply to `DELETE /jobs/{id}`; a job that had ended already is given as it is.
@@ -94,6 +105,22 @@ pub fn encode_cancelled(job: &Job, shape: Shape) -> String {
             write_result(w, result, shape);
         }
     })
+}
+
+/// The reply to `DELETE /jobs/{id}/record`.
+pub fn encode_deleted(job_id: &str) -> String {
+    Writer::document(|w| {
+        w.text("job_id", job_id);
+        w.boolean("deleted", true);
+    })
+}
+
+/// Reads the reply to `DELETE /jobs/{id}/record`: its status says everything.
+pub fn decode_deleted(body: &[u8], http_status: u16) -> Result<(), Error> {
+    match http_status {
+        200..300 => Ok(()),
+        _ => Err(decode_error(http_status, None, body)),
+    }
 }
 
 /// The answer to a submission.
@@ -160,12 +187,19 @@ fn job_id(fields: &mut Fields) -> Option<String> {
 
 /// Reads the reply to `GET /jobs`: `{"jobs": […]}` or the array alone; what has no id is left out.
 pub fn decode_jobs(body: &[u8], http_status: u16) -> Result<Vec<Job>, Error> {
+    decode_job_page(body, http_status).map(|(jobs, _)| jobs)
+}
+
+/// Reads the same with what a server that gives pages says: whether the list goes on. `None` if it gave the whole list.
+pub fn decode_job_page(body: &[u8], http_status: u16) -> Result<(Vec<Job>, Option<bool>), Error> {
     if !(200..300).contains(&http_status) {
         return Err(decode_error(http_status, None, body));
     }
+    let mut has_more = None;
     let items = match Reply::read(body.into())?.content {
         Content::Other(Value::Array(items)) => items,
         Content::Object(mut fields) => {
+            has_more = fields.boolean("has_more");
             fields.array(&["jobs"]).ok_or_else(|| malformed("a list of jobs", body))?
         }
         _ => return Err(malformed("a list of jobs", body)),
@@ -176,7 +210,7 @@ pub fn decode_jobs(body: &[u8], http_status: u16) -> Result<Vec<Job>, Error> {
         let mut fields = Fields::new(map);
         Some(job_from(job_id(&mut fields)?, fields, raw))
     };
-    Ok(items.into_iter().filter_map(read).collect())
+    Ok((items.into_iter().filter_map(read).collect(), has_more))
 }
 
 /// Reads the reply to `DELETE /jobs/{id}`; an empty one says that the job was cancelled, and no more.

@@ -34,12 +34,12 @@ pub use info::{
     encode_server_health, encode_server_key_info,
 };
 pub use job::{
-    Submitted, decode_cancelled, decode_job, decode_jobs, decode_submission,
-    decode_submission_or_result, encode_cancelled, encode_job, encode_jobs, encode_submitted,
-    job_bytes,
+    Submitted, decode_cancelled, decode_deleted, decode_job, decode_job_page, decode_jobs,
+    decode_submission, decode_submission_or_result, encode_cancelled, encode_deleted, encode_job,
+    encode_job_page, encode_jobs, encode_submitted, job_bytes,
 };
 pub use options::{OPTION_TABLE, OptionKind, OptionReach, OptionRow, QueryForm};
-pub use query::{percent_decode, percent_encode};
+pub use query::{decode_page, encode_page, percent_decode, percent_encode};
 pub use request::{
     Incoming, decode_request, decode_run, encode_execute, encode_run_query, run_is_json,
     with_warnings,
@@ -65,6 +65,9 @@ pub const FEATURE_IDEMPOTENCY_JOBS: &str = "idempotency-jobs";
 pub const FEATURE_WAIT: &str = "wait";
 /// `GET /jobs/{id}/events`, and the same stream as the reply to a submission.
 pub const FEATURE_EVENTS: &str = "events";
+/// `DELETE /jobs/{id}/record` deletes a job that has ended. A path of its own, because `DELETE /jobs/{id}` cancels, and an
+/// older server would cancel whatever the query says.
+pub const FEATURE_DELETE: &str = "delete";
 /// The word of a server that takes no new work because it stops; nothing ran.
 pub const STOPPING: &str = "stopping";
 /// The word of a server that is short of connections, or of memory for a request or a reply. Nothing ran,
@@ -75,7 +78,7 @@ pub const BUSY: &str = "busy";
 pub fn encode_features(store: &str, jobs: Option<&str>) -> String {
     let jobs = jobs.map_or(String::new(), |jobs| format!(", {FEATURE_IDEMPOTENCY_JOBS}={jobs}"));
     format!(
-        "{FEATURE_RUN_JSON}, {FEATURE_IDEMPOTENCY}={store}{jobs}, {FEATURE_WAIT}, {FEATURE_EVENTS}"
+        "{FEATURE_RUN_JSON}, {FEATURE_IDEMPOTENCY}={store}{jobs}, {FEATURE_WAIT}, {FEATURE_EVENTS}, {FEATURE_DELETE}"
     )
 }
 

@@ -2,6 +2,7 @@
 //! Percent-encoding: one segment of a path, and the query string of `/run`.
 
 use crate::error::Error;
+use crate::page::{Page, wrong_limit};
 use crate::rules::shown;
 
 /// Encodes everything but unreserved characters, so that the text is one path segment or query value.
@@ -48,6 +49,30 @@ pub(super) fn pairs(query: &str) -> impl Iterator<Item = Result<(String, String)
     })
 }
 
+/// Reads `limit` and `after` of the query of `GET /jobs`; other names are ignored.
+pub fn decode_page(query: &str) -> Result<Page, Error> {
+    let mut page = Page::default();
+    for pair in pairs(query) {
+        let (name, value) = pair?;
+        match name.as_str() {
+            "limit" => page.limit = Some(value.parse().map_err(|_| wrong_limit(&value))?),
+            "after" => page.after = Some(value),
+            _ => {}
+        }
+    }
+    page.check()?;
+    Ok(page)
+}
+
+/// The path of `GET /jobs` with the query that [`decode_page`] reads.
+pub fn encode_page(page: &Page) -> String {
+    let limit = page.limit.map(|limit| format!("limit={limit}"));
+    let after = page.after.as_ref().map(|after| format!("after={}", percent_encode(after)));
+    let query: Vec<String> = limit.into_iter().chain(after).collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("/jobs{mark}{}", query.join("&"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +84,27 @@ mod tests {
         assert_eq!(percent_decode("100%").unwrap(), "100%");
         assert_eq!(percent_decode("%zz%4").unwrap(), "%zz%4");
         assert!(percent_decode("%ff").is_err());
+    }
+
+    #[test]
+    fn a_page_comes_back_from_its_query() {
+        let page = |limit, after: Option<&str>| Page { limit, after: after.map(str::to_string) };
+        for (page, path) in [
+            (page(None, None), "/jobs"),
+            (page(Some(7), None), "/jobs?limit=7"),
+            (page(None, Some("a&b=c/ d")), "/jobs?after=a%26b%3Dc%2F%20d"),
+            (page(Some(1_000), Some("j")), "/jobs?limit=1000&after=j"),
+        ] {
+            assert_eq!(encode_page(&page), path);
+            let query = path.strip_prefix("/jobs").unwrap();
+            assert_eq!(decode_page(query).unwrap(), page);
+        }
+        assert_eq!(decode_page("x=1&limit=2&limits=9").unwrap(), page(Some(2), None));
+        for wrong in ["limit=0", "limit=1001", "limit=-1", "limit=1.5", "limit=", "limit=ten"] {
+            let error = decode_page(wrong).unwrap_err();
+            assert!(error.message().contains("from 1 to 1000"), "{wrong}: {error}");
+        }
+        assert!(decode_page("after=").is_err() && decode_page("after=%ff").is_err());
     }
 
     #[test]

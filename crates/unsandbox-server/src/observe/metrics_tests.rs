@@ -16,7 +16,8 @@ use std::sync::Arc;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::gauges::{Gauges, QueueGauges, Stopwatch, StoreGauges};
 use unsandbox_protocol::{
-    Backend, CallContext, Error, EventSink, Isolation, Job, LimitKind, Probe, Submission, Usage,
+    Backend, CallContext, Error, EventSink, Isolation, Job, JobPage, LimitKind, Page, Probe,
+    Submission, Usage,
 };
 
 /// A backend that measures everything.
@@ -49,7 +50,10 @@ impl Backend for Measuring {
     fn get_job(&self, _: &str, _: &CallContext) -> Result<Job, Error> {
         unreachable!()
     }
-    fn list_jobs(&self, _: &CallContext) -> Result<Vec<Job>, Error> {
+    fn delete_job(&self, _: &str, _: &CallContext) -> Result<(), Error> {
+        unreachable!()
+    }
+    fn list_jobs(&self, _: &Page, _: &CallContext) -> Result<JobPage, Error> {
         unreachable!()
     }
     fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> {

@@ -20,13 +20,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, not_ended};
 use unsandbox_protocol::feed::report_past;
 use unsandbox_protocol::gauges::Gauges;
 use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
-    ExecutionResult, Isolation, Job, LimitKind, Offsets, Owner, Probe, Request, Status, Stream,
-    Submission,
+    ExecutionResult, Isolation, Job, JobPage, LimitKind, Offsets, Owner, Page, Probe, Request,
+    Status, Stream, Submission,
 };
 use unsandbox_server::{KeyRing, Keys, Listen, Server, ServerOptions};
 
@@ -397,7 +397,16 @@ impl Backend for Fake {
         Ok(())
     }
 
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
+    fn delete_job(&self, id: &str, context: &CallContext) -> Result<(), Error> {
+        let job = self.job(id, context)?;
+        if !job.status.is_terminal() {
+            return Err(not_ended(&job));
+        }
+        self.table.inner.lock().unwrap().jobs.remove(id);
+        Ok(())
+    }
+
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
         self.questions.pass();
         let inner = self.table.inner.lock().unwrap();
         let active = inner
@@ -405,7 +414,9 @@ impl Backend for Fake {
             .values()
             .filter(|entry| entry.listed && entry.owner == context.owner)
             .filter(|entry| !entry.job.status.is_terminal());
-        Ok(active.map(|entry| entry.job.clone()).collect())
+        let mut active: Vec<Job> = active.map(|entry| entry.job.clone()).collect();
+        active.sort_by(|a, b| a.job_id.cmp(&b.job_id));
+        page.cut(active)
     }
 
     fn languages(&self, _: &CallContext) -> Result<Vec<LanguageInfo>, Error> {

@@ -12,7 +12,7 @@ use unsandbox_protocol::backend::{Health, IdempotencyKey, KeyInfo, LanguageInfo}
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
-    Owner, Probe, Request, Rerun, Status, Submission, ValidRequest,
+    JobPage, Owner, Page, Probe, Request, Rerun, Status, Submission, ValidRequest,
 };
 use unsandbox_store::{StoreOptions, Stored, WallClock};
 
@@ -132,8 +132,12 @@ impl Backend for Inner {
         found.ok_or_else(|| Error::new(ErrorCode::NotFound, format!("{id} is unknown")))
     }
 
-    fn list_jobs(&self, _: &CallContext) -> Result<Vec<Job>, Error> {
-        Ok(Vec::new())
+    fn delete_job(&self, id: &str, _: &CallContext) -> Result<(), Error> {
+        Err(Error::new(ErrorCode::NotFound, format!("{id} is unknown")))
+    }
+
+    fn list_jobs(&self, _: &Page, _: &CallContext) -> Result<JobPage, Error> {
+        Ok(JobPage::default())
     }
 
     fn check(&self, request: &ValidRequest<'_>) -> Result<(), Error> {

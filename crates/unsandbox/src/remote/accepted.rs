@@ -41,6 +41,14 @@ impl Jobs {
         *self.misses_of(id) = MISSES_MAX;
     }
 
+    /// Notes that the caller has deleted it: it is not lost.
+    pub(super) fn forget(&mut self, job_id: &str) {
+        let id = self.hasher.hash_one(job_id);
+        if self.misses.remove(&id).is_some() {
+            self.order.retain(|known| *known != id);
+        }
+    }
+
     /// Notes that the server did not know it. This counts over all calls, so that a caller who waits in short slices also
     /// gets an end.
     pub(super) fn miss(&mut self, job_id: &str) -> Missing {
@@ -84,6 +92,9 @@ mod tests {
         jobs.show("b");
         jobs.accept("b");
         assert_eq!(jobs.miss("b"), Missing::Lost);
+        jobs.forget("b");
+        assert_eq!(jobs.miss("b"), Missing::NotFound);
+        assert_eq!(jobs.order.len(), jobs.misses.len());
     }
 
     #[test]

@@ -15,8 +15,8 @@ use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::printable::printable;
 use unsandbox_protocol::wire::{OPTION_TABLE, OptionReach, OptionRow};
 use unsandbox_protocol::{
-    Backend, CallContext, Error, EventSink, ExecutionResult, Job, Offsets, Probe, Request,
-    Submission, ValidRequest,
+    Backend, CallContext, Error, EventSink, ExecutionResult, Job, JobPage, Offsets, Page, Probe,
+    Request, Submission, ValidRequest,
 };
 
 impl Remote {
@@ -110,11 +110,13 @@ impl Backend for Remote {
         self.job(job_id, &self.query_control(context))
     }
 
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
-        let mut jobs = self.jobs(&self.query_control(context))?;
-        let owners = self.owners();
-        jobs.retain(|job| owners.owns(&context.owner, &job.job_id));
-        Ok(jobs)
+    fn delete_job(&self, job_id: &str, context: &CallContext) -> Result<(), Error> {
+        self.check_owner(&context.owner, job_id)?;
+        self.delete_within(job_id, &self.query_control(context))
+    }
+
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
+        self.job_page(page, &context.owner, &self.query_control(context))
     }
 
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {

@@ -53,13 +53,23 @@ pub(super) struct Ask<'a> {
     pub(super) body: &'a [u8],
     /// Only for a submission, which must not run twice; other requests are idempotent.
     pub(super) once: Option<&'a Once>,
+    /// Whether NOT_FOUND is the success of an attempt whose reply was lost: the request removes what it names.
+    pub(super) removes: bool,
     /// Takes the events of a reply that is a stream of them; its last event is then the answer.
     pub(super) live: Option<&'a Live<'a>>,
 }
 
 impl<'a> Ask<'a> {
     pub(super) fn get(target: &'a str) -> Self {
-        Ask { method: Method::GET, target, content_type: "", body: b"", once: None, live: None }
+        Ask {
+            method: Method::GET,
+            target,
+            content_type: "",
+            body: b"",
+            once: None,
+            removes: false,
+            live: None,
+        }
     }
 
     pub(super) fn delete(target: &'a str) -> Self {

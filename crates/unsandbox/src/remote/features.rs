@@ -9,6 +9,7 @@ pub(super) struct Features {
     pub(super) run_json: bool,
     pub(super) wait: bool,
     pub(super) events: bool,
+    pub(super) delete: bool,
     /// The name of the store of idempotency keys. The feature `idempotency` without a name holds only for the process
     /// that announced it, and a name that no key can carry is ignored.
     pub(super) store: Option<Arc<str>>,
@@ -30,6 +31,7 @@ impl Features {
             run_json: has(wire::FEATURE_RUN_JSON),
             wait: has(wire::FEATURE_WAIT),
             events: has(wire::FEATURE_EVENTS),
+            delete: has(wire::FEATURE_DELETE),
             store: store(wire::FEATURE_IDEMPOTENCY),
             jobs_store: store(wire::FEATURE_IDEMPOTENCY_JOBS),
         }
@@ -50,7 +52,13 @@ mod tests {
     fn only_a_named_store_remembers_keys() {
         let parsed = Features::parse(&wire::encode_features("process:0a", None));
         let store: Option<Arc<str>> = Some("process:0a".into());
-        let known = Features { run_json: true, wait: true, events: true, ..Features::default() };
+        let known = Features {
+            run_json: true,
+            wait: true,
+            events: true,
+            delete: true,
+            ..Features::default()
+        };
         assert_eq!(parsed, Features { store: store.clone(), ..known });
         assert_eq!((parsed.store_of(true), parsed.store_of(false)), (store.clone(), store.clone()));
         let parsed = Features::parse(&wire::encode_features("process:0a", Some("store:1b")));

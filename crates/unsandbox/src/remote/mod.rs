@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use unsandbox_protocol::auth::Credentials;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::page::{JobPage, Page, unknown_after};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::wire::{self, percent_encode};
 use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, Owner, limits};
@@ -285,12 +286,61 @@ impl Remote {
         })
     }
 
-    fn jobs(&self, control: &Control) -> Result<Vec<Job>, Error> {
-        let answer = self.get("/jobs", control)?;
-        let jobs = wire::decode_jobs(&answer.body, answer.status)?;
+    /// Asks a server that announces it; another one gets no request that it might take for a cancel.
+    fn delete_within(&self, job_id: &str, control: &Control) -> Result<(), Error> {
+        if !self.deletes_jobs(control)? {
+            return Err(Error::argument(format!(
+                "{} does not announce that it deletes jobs, as a server of your own does and local: does; its finished jobs \
+                 are removed after the time that it keeps them",
+                self.endpoint()
+            )));
+        }
+        let target = format!("/jobs/{}/record", percent_encode(job_id));
+        let ask = Ask { removes: true, ..Ask::delete(&target) };
+        poll::ask_about_job(self, job_id, control, || {
+            let answer = self.ask(&ask, control, &[])?;
+            // After an attempt whose reply was lost, the job may be gone already.
+            let status = if answer.status == 404 { 200 } else { answer.status };
+            wire::decode_deleted(&answer.body, status)
+        })?;
+        self.known_jobs().forget(job_id);
+        Ok(())
+    }
+
+    fn deletes_jobs(&self, control: &Control) -> Result<bool, Error> {
+        // The service itself announces nothing, so that it is not asked. Another server may be a newer one by now.
+        if !self.inner.is_service && !self.features().delete {
+            self.ask(&Ask::get("/health"), control, &[503])?;
+        }
+        Ok(self.features().delete)
+    }
+
+    /// A page of an owner's jobs. A server that gives no pages gives the whole list, which is cut here.
+    fn job_page(&self, page: &Page, owner: &Owner, control: &Control) -> Result<JobPage, Error> {
+        if let Some(after) = &page.after
+            && !self.owners().owns(owner, after)
+        {
+            return Err(unknown_after(after));
+        }
+        let mut asked = page.clone();
+        if self.inner.is_service {
+            asked = Page::default();
+        } else if self.owners().has_names() {
+            // The server counts the jobs of all owners.
+            asked.limit = None;
+        }
+        let answer = self.get(&wire::encode_page(&asked), control)?;
+        let (mut jobs, has_more) = wire::decode_job_page(&answer.body, answer.status)?;
         let mut known = self.known_jobs();
         jobs.iter().for_each(|job| known.show(&job.job_id));
-        Ok(jobs)
+        drop(known);
+        let owners = self.owners();
+        jobs.retain(|job| owners.owns(owner, &job.job_id));
+        match has_more {
+            Some(has_more) if asked.limit.is_some() => Ok(JobPage { jobs, has_more }),
+            Some(_) => Ok(page.of(jobs)),
+            None => page.cut(jobs),
+        }
     }
 
     fn list_languages(&self, control: &Control) -> Result<Vec<LanguageInfo>, Error> {

@@ -38,6 +38,11 @@ impl Owners {
         }
     }
 
+    /// Whether an owner with a name has submitted jobs.
+    pub(super) fn has_names(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
     pub(super) fn owns(&self, owner: &Owner, job_id: &str) -> bool {
         match self.jobs.get(job_id) {
             Some(known) => known == owner,

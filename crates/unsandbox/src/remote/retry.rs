@@ -88,6 +88,9 @@ fn attempts(
             {
                 return Ok(answer);
             }
+            Ok(answer) if ask.removes && answer.status == 404 && first_uncertain.is_some() => {
+                return Ok(answer);
+            }
             Ok(answer) => Failure::refused(&answer),
             Err(fault) => Failure::lost(fault),
         };

@@ -15,10 +15,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox::protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox::{
-    Backend, CallContext, CancelToken, Client, Error, EventSink, ExecutionResult, Job, Probe,
-    Request, Submission, ValidRequest,
+    Backend, CallContext, CancelToken, Client, Error, EventSink, ExecutionResult, Job, JobPage,
+    Page, Probe, Request, Submission, ValidRequest,
 };
-use unsandbox_server::{Keys, Listen, Server, ServerOptions};
+use unsandbox_server::{KeyRing, Keys, Listen, Server, ServerOptions};
 
 pub const HEAD: &str = "| fault | outcome | starts | within |\n|---|---|---|---|\n";
 
@@ -264,6 +264,7 @@ pub fn serve(task: &str) {
         "true" => Keys::from_words(&format!("{}:{}", PAIR.0, PAIR.1)).unwrap(),
         _ => Keys::default(),
     };
+    let keys = KeyRing::of(keys);
     let options = ServerOptions { keys, grace: Duration::ZERO, ..ServerOptions::default() };
     let listen = Listen::parse(&format!("127.0.0.1:{port}")).unwrap();
     let Ok(bound) = Server::new(Arc::new(backend), options).bind(&listen) else { return };
@@ -333,8 +334,12 @@ impl Backend for Counted {
         self.fake.watch(id, context, sink)
     }
 
-    fn list_jobs(&self, context: &CallContext) -> Result<Vec<Job>, Error> {
-        self.fake.list_jobs(context)
+    fn delete_job(&self, id: &str, context: &CallContext) -> Result<(), Error> {
+        self.fake.delete_job(id, context)
+    }
+
+    fn list_jobs(&self, page: &Page, context: &CallContext) -> Result<JobPage, Error> {
+        self.fake.list_jobs(page, context)
     }
 
     fn languages(&self, context: &CallContext) -> Result<Vec<LanguageInfo>, Error> {
