@@ -18,6 +18,7 @@ mod running;
 mod serve;
 mod serve_args;
 mod serve_log;
+mod serve_tls;
 mod signals;
 mod store;
 mod terminal;

@@ -5,6 +5,7 @@ use crate::Done;
 use crate::failure::Failure;
 use crate::serve_args::ServeArgs;
 use crate::serve_log;
+use crate::serve_tls;
 use crate::signals::Watch;
 use crate::store;
 use crate::terminal::line;
@@ -37,6 +38,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     serve_log::start(args.log, args.verbose);
     raise_descriptor_limit();
     let audit = args.audit.as_deref().map(AuditLog::open).transpose()?.map(Arc::new);
+    let tls = serve_tls::tls(&args)?;
     let options = ServerOptions {
         keys: keys(&args, key_file::read)?,
         key_limits: key_limits(&args),
@@ -47,6 +49,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         isolation: args.isolation,
         audit: audit.clone(),
         metrics_listen,
+        tls: tls.clone(),
         ..ServerOptions::default()
     };
     let engine = engine(&args, concurrency)?;
@@ -58,6 +61,9 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     let on_reload = move || {
         // First: keys may be slow to read, and lines go to the old file meanwhile.
         audited.as_deref().map(open_again);
+        if let Some(tls) = &tls {
+            serve_tls::read_again(&args, tls);
+        }
         read_keys_again(&args, &ring);
     };
     let _signals = Watch::start_server(

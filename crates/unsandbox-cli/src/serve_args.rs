@@ -22,6 +22,9 @@ CREDENTIALS_DIRECTORY (systemd) and a file of its group (0440) in a directory of
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
 web pages (a header Origin, or a Host that is not loopback).
 
+HTTP: the versions 1.1 and 2 on one port, 2 by ALPN with TLS (--tls-cert), else for clients that begin with it (prior
+knowledge). A connection of version 2 has 100 requests at once; each counts as a connection.
+
 Limits: 96 MB of request body, ttl 900 s, finished jobs kept as --retain says, an Idempotency-Key remembered as
 long as its job (of a synchronous run for 10 minutes), a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
 
@@ -66,8 +69,9 @@ GET /metrics gives the metrics in the text format of Prometheus; it needs a key,
 answers 200 while the process lives, GET /readyz 200 or 503 as programs would run now, with the reasons for a
 request with a key. Both need none.
 
-SIGHUP opens the audit file anew and reads the keys again: requests that were accepted and running jobs go on, and a list with a fault in it
-is logged and changes nothing. A pipe cannot be read again. SIGTERM and SIGINT stop the server, and so does the
+SIGHUP opens the audit file anew and reads the keys and the TLS certificate again: requests that were accepted and
+running jobs go on, open connections keep their certificate, and a list or a certificate with a fault in it is logged
+and changes nothing. A pipe cannot be read again. SIGTERM and SIGINT stop the server, and so does the
 end of the terminal that it was started from, but under nohup: new work is refused, GET /health answers 503 with
 the status stopping, and jobs can be asked for and cancelled until the grace ends. A second one does not wait
 for the grace.
@@ -80,12 +84,19 @@ pub(crate) struct ServeArgs {
     /// HOST:PORT (port 0 takes a free one) or unix:PATH
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: String,
+    /// File with the certificate for TLS on --listen, as PEM text, followed by those of the authorities between it and
+    /// the root; SIGHUP reads it again
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// File with the private key of that certificate, as PEM text without a passphrase, mode 0600
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// File with the keys that may come in, mode 0600; any mode without others' write on a read-only tmpfs, as
     /// secrets of Kubernetes and Docker Swarm are [and env: UNSANDBOX_SERVE_KEYS]
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
-    /// Serve though others than this user may read or change the keys file, as on a read-only mount where chmod
-    /// fails; a warning is logged
+    /// Serve though others than this user may read or change the keys file or the TLS key, as on a read-only mount
+    /// where chmod fails; a warning is logged
     #[arg(long)]
     pub allow_readable_keys: bool,
     /// Connections at once; half of the open files that the process may have at most

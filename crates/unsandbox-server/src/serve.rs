@@ -3,39 +3,24 @@
 
 use crate::access_log::ClientAddress;
 use crate::admission::Via;
-use crate::connections::{Handle, Limiter, Place, Stage};
+use crate::connections::Limiter;
 use crate::keys::KeyRing;
 use crate::listen::{self, Listen, Socket, SocketFile};
 use crate::observe::scrape;
-use crate::pace::Pace;
 use crate::party::Peer;
 use crate::routes::router;
 use crate::runs::cancelled;
+use crate::serve_connection::{Acceptor, SHUTDOWN_REPORT_TIME};
 use crate::state::{ServerOptions, State};
 use crate::workers;
-use crate::write_deadline::WriteDeadline;
-use axum::Router;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
-use hyper_util::service::TowerToHyperService;
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
-/// How long cancelled jobs may take to report their end at a stop.
-const SHUTDOWN_REPORT_TIME: Duration = Duration::from_secs(5);
 /// How long the results of the last jobs can be fetched at a stop: longer than the pause between two polls.
 const LAST_POLL_TIME: Duration = Duration::from_secs(3);
-/// How long an evicted connection may take to send its answer.
-const EVICTED_ANSWER: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: without free descriptors the next one would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -69,10 +54,20 @@ impl Server {
         options.validate()?;
         let state = Arc::new(State::new(backend, &options)?);
         let socket = listen::bind(listen, !options.keys.is_empty())?;
+        if options.tls.is_some() && matches!(socket, Socket::Unix(..)) {
+            return Err(Error::new(
+                ErrorCode::Config,
+                "a Unix socket has no TLS; leave the certificate away, or listen on HOST:PORT",
+            ));
+        }
         // The metrics need no key, wherever they are told: no program runs there.
         let metrics = options.metrics_listen.as_ref().map(|address| listen::bind(address, true));
         let metrics = metrics.transpose()?;
-        Ok(Bound { address: socket.to_string(), state, options, socket, metrics })
+        let mut address = socket.to_string();
+        if options.tls.is_some() {
+            address = address.replacen("http:", "https:", 1);
+        }
+        Ok(Bound { address, state, options, socket, metrics })
     }
 }
 
@@ -98,7 +93,7 @@ impl Bound {
         self.state.keys.clone()
     }
 
-    /// The endpoint for clients: `http://127.0.0.1:8080` with the real port, or `unix:/path`.
+    /// The endpoint for clients: `http://127.0.0.1:8080` with the real port, `https://` with TLS, or `unix:/path`.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -134,9 +129,10 @@ impl Bound {
         let Bound { state, options, socket, metrics, .. } = self;
         let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
         let limiter = state.limiter.clone();
-        let acceptor = Acceptor::new(&options, limiter, router(state.clone(), via));
+        let tls = options.tls.clone();
+        let acceptor = Acceptor::new(&options, limiter, router(state.clone(), via), tls);
         let scrapes = scrape::router(state.observer.metrics.clone());
-        let scraped = Acceptor::new(&options, Limiter::new(METRICS_CONNECTIONS), scrapes);
+        let scraped = Acceptor::new(&options, Limiter::new(METRICS_CONNECTIONS), scrapes, None);
         let (listener, _file) = Accepting::new(socket)?;
         let (scraping, _metrics_file) = metrics.map(Accepting::new).transpose()?.unzip();
         // Connections are accepted until the grace period is over: a client may still fetch its job.
@@ -186,125 +182,6 @@ async fn last_runs(state: &State, grace: Duration, drained: &mut JoinHandle<()>)
         }
     };
     let _ = tokio::time::timeout(grace, idle).await;
-}
-
-/// Serves new connections.
-struct Acceptor {
-    limiter: Arc<Limiter>,
-    /// Becomes true when the server stops. Requests in progress are then the last ones.
-    closing: watch::Sender<bool>,
-    /// Limit for a request's head, and for the time between requests.
-    read_timeout: Duration,
-    first_head: Duration,
-    reply_pace: Pace,
-    router: Router,
-}
-
-impl Acceptor {
-    fn new(options: &ServerOptions, limiter: Arc<Limiter>, router: Router) -> Acceptor {
-        let (pause, rate) = (options.reply_time, options.reply_rate);
-        Acceptor {
-            limiter,
-            closing: watch::Sender::new(false),
-            read_timeout: options.read_timeout,
-            first_head: options.first_head,
-            reply_pace: Pace { pause, rate, deadline: None },
-            router,
-        }
-    }
-
-    /// Starts a task that serves one connection until either side ends it. If the server is full, this waits until
-    /// the task has started: connections that are accepted faster than they are served would evict each other before
-    /// their first request is read.
-    async fn open<S>(&self, stream: S, place: Place, from: ClientAddress)
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let router = TowerToHyperService::new(self.router.clone());
-        let handle = place.handle.clone();
-        let stream = WriteDeadline::new(stream, self.reply_pace, handle.clone());
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(handle.begin());
-            request.extensions_mut().insert(from.clone());
-            router.call(request)
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.read_timeout)
-            .serve_connection(TokioIo::new(stream), service);
-        let (closing, first_head) = (self.closing.subscribe(), self.first_head);
-        let (begin, begun) = oneshot::channel();
-        tokio::spawn(async move {
-            let _ = begin.send(());
-            serve_connection(connection, &place.handle, closing, first_head).await;
-            drop(place);
-        });
-        if self.limiter.is_full() {
-            let _ = begun.await;
-        }
-    }
-
-    /// Resolves when the last connection has ended.
-    async fn close(&self) {
-        self.closing.send_replace(true);
-        self.limiter.all_closed().await;
-    }
-}
-
-/// Why a connection is no longer served.
-enum Ending {
-    Ended,
-    Silent,
-    Evicted(Stage),
-    Stopped,
-}
-
-/// Serves a connection until it ends, is evicted, or the server stops.
-async fn serve_connection<C>(
-    connection: C,
-    handle: &Handle,
-    mut closing: watch::Receiver<bool>,
-    first_head: Duration,
-) where
-    C: GracefulConnection<Error: fmt::Display> + Send,
-{
-    let mut connection = pin!(connection);
-    let silent = async {
-        tokio::time::sleep(first_head).await;
-        if handle.has_asked() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let ending = tokio::select! {
-        // Evicted before served: the answer then says that the connection closes.
-        biased;
-        stage = handle.evicted() => Ending::Evicted(stage),
-        served = connection.as_mut() => {
-            // Not a fault of the server.
-            if let Err(error) = served {
-                log::debug!("connection: {error}");
-            }
-            Ending::Ended
-        }
-        () = silent => Ending::Silent,
-        _ = closing.wait_for(|closing| *closing) => Ending::Stopped,
-    };
-    match ending {
-        Ending::Ended | Ending::Silent => {}
-        Ending::Evicted(Stage::Body | Stage::LongPoll) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(EVICTED_ANSWER, connection).await;
-        }
-        Ending::Evicted(_) => {}
-        Ending::Stopped if !handle.has_asked() => {}
-        Ending::Stopped => {
-            connection.as_mut().graceful_shutdown();
-            // A request that was accepted gets its answer; the rest of the last reply gets a bounded time.
-            while tokio::time::timeout(SHUTDOWN_REPORT_TIME, connection.as_mut()).await.is_err()
-                && !handle.is_idle()
-            {}
-        }
-    }
 }
 
 /// A socket in the event loop.

@@ -15,6 +15,7 @@ use crate::observe::submission::Observer;
 use crate::pace::Pace;
 use crate::party::Party;
 use crate::runs::Runs;
+use crate::tls::Tls;
 use crate::workers::{Workers, spawn_blocking};
 use axum::body::Bytes;
 use std::fmt;
@@ -87,6 +88,8 @@ pub struct ServerOptions {
     pub audit: Option<Arc<AuditLog>>,
     /// An address of its own that serves the metrics, and nothing else, without a key.
     pub metrics_listen: Option<Listen>,
+    /// The certificate with which connections over TCP are encrypted; without one they are plain.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Default for ServerOptions {
@@ -113,6 +116,7 @@ impl Default for ServerOptions {
             isolation: IsolationPolicy::Auto,
             audit: None,
             metrics_listen: None,
+            tls: None,
         }
     }
 }
