@@ -11,6 +11,7 @@ mod info;
 mod jobs;
 #[cfg(test)]
 mod manual;
+mod notify;
 mod options;
 mod output;
 mod run;
@@ -21,6 +22,7 @@ mod serve_log;
 mod serve_tls;
 mod signals;
 mod store;
+mod successor;
 mod terminal;
 mod values;
 mod words;

@@ -3,11 +3,13 @@
 
 use crate::Done;
 use crate::failure::Failure;
+use crate::notify;
 use crate::serve_args::ServeArgs;
 use crate::serve_log;
 use crate::serve_tls;
 use crate::signals::Watch;
 use crate::store;
+use crate::successor::{Predecessor, Replacement};
 use crate::terminal::line;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io;
@@ -20,7 +22,7 @@ use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
 use unsandbox::{Backend, CallContext, CancelToken};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
 use unsandbox_server::{
-    AuditLog, Caps, KeyRing, Keys, Listen, RATE_PER_MINUTE, Server, ServerOptions,
+    AuditLog, Caps, KeyRing, Keys, Listen, RATE_PER_MINUTE, Server, ServerOptions, Tls,
 };
 
 /// More processors than any current machine has, so that a typing error is refused.
@@ -29,6 +31,7 @@ const CONCURRENCY_MAX: usize = 4096;
 pub(crate) fn serve(args: ServeArgs) -> Done {
     let listen = address(&args.listen)?;
     let metrics_listen = args.metrics_listen.as_deref().map(address).transpose()?;
+    let predecessor = Predecessor::find()?;
     let concurrency = args.concurrency.unwrap_or(0);
     if args.concurrency == Some(0) || concurrency > CONCURRENCY_MAX {
         return Err(Failure::usage(format!(
@@ -39,49 +42,30 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     raise_descriptor_limit();
     let audit = args.audit.as_deref().map(AuditLog::open).transpose()?.map(Arc::new);
     let tls = serve_tls::tls(&args)?;
-    let options = ServerOptions {
-        keys: keys(&args, key_file::read)?,
-        key_limits: key_limits(&args),
-        compat: !args.no_compat,
-        caps: caps(&args),
-        grace: Duration::from_secs(args.grace),
-        connections: connections(&args),
-        isolation: args.isolation,
-        audit: audit.clone(),
-        metrics_listen,
-        tls: tls.clone(),
-        ..ServerOptions::default()
-    };
+    let (audited, encrypted) = (audit.clone(), tls.clone());
+    let options =
+        ServerOptions { audit: audited, metrics_listen, tls: encrypted, ..options(&args)? };
     let engine = engine(&args, concurrency)?;
     check_isolation(&engine.probe(&CallContext::default())?, args.isolation)?;
     let backend = store::around(engine, &args, programs_at_once(&args))?;
-    let server = Server::new(backend.clone(), options).bind(&listen)?;
-    let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
-    let (ring, audited) = (server.keys(), audit.clone());
-    let on_reload = move || {
-        // First: keys may be slow to read, and lines go to the old file meanwhile.
-        audited.as_deref().map(open_again);
-        if let Some(tls) = &tls {
-            serve_tls::read_again(&args, tls);
-        }
-        read_keys_again(&args, &ring);
+    let server = Server::new(backend.clone(), options);
+    let (predecessor, server) = match predecessor {
+        Some((predecessor, sockets)) => (Some(predecessor), server.adopt(&listen, sockets)?),
+        None => (None, server.bind(&listen)?),
     };
-    let _signals = Watch::start_server(
-        on_reload,
-        {
-            let stop = stop.clone();
-            move || stop.cancel()
-        },
-        {
-            let stop_now = stop_now.clone();
-            move |_| stop_now.cancel()
-        },
-    )?;
+    let replacement = Replacement::new(server.hand_over()?);
+    let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
+    let reload = Reload { args, keys: server.keys(), audit: audit.clone(), tls };
+    let _signals = watch(reload, replacement, &stop, &stop_now)?;
     if let Some(address) = server.metrics_address() {
         log::info!("metrics without a key are at {address}, path /metrics");
     }
     // If nobody reads this line, the server starts anyway.
     let _ = line(&format!("listening on {}", server.address()));
+    if let Some(predecessor) = predecessor {
+        predecessor.serves();
+    }
+    notify::ready();
     let served = server.run_until(&stop, &stop_now);
     // The grace period is over: remaining runs are ended here.
     backend.close(Duration::ZERO);
@@ -90,6 +74,56 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     }
     served?;
     Ok(0)
+}
+
+/// The options that follow from the arguments alone.
+fn options(args: &ServeArgs) -> Result<ServerOptions, Failure> {
+    Ok(ServerOptions {
+        keys: keys(args, key_file::read)?,
+        key_limits: key_limits(args),
+        compat: !args.no_compat,
+        caps: caps(args),
+        grace: Duration::from_secs(args.grace),
+        connections: connections(args),
+        isolation: args.isolation,
+        ..ServerOptions::default()
+    })
+}
+
+/// What SIGHUP reads again.
+struct Reload {
+    args: ServeArgs,
+    keys: Arc<KeyRing>,
+    audit: Option<Arc<AuditLog>>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Reload {
+    fn run(&self) {
+        notify::reloading();
+        // First: keys may be slow to read, and lines go to the old file meanwhile.
+        self.audit.as_deref().map(open_again);
+        if let Some(tls) = &self.tls {
+            serve_tls::read_again(&self.args, tls);
+        }
+        read_keys_again(&self.args, &self.keys);
+        notify::ready();
+    }
+}
+
+fn watch(
+    reload: Reload,
+    replacement: Replacement,
+    stop: &CancelToken,
+    stop_now: &CancelToken,
+) -> Result<Watch, Failure> {
+    let (stop, stop_now) = (stop.clone(), stop_now.clone());
+    let on_stop = move || {
+        notify::stopping();
+        stop.cancel();
+    };
+    let on_replace = move || replacement.begin();
+    Watch::start_server(move || reload.run(), on_replace, on_stop, move |_| stop_now.cancel())
 }
 
 fn address(text: &str) -> Result<Listen, Failure> {

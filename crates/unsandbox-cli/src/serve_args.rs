@@ -71,7 +71,9 @@ request with a key. Both need none.
 
 SIGHUP opens the audit file anew and reads the keys and the TLS certificate again: requests that were accepted and
 running jobs go on, open connections keep their certificate, and a list or a certificate with a fault in it is logged
-and changes nothing. A pipe cannot be read again. SIGTERM and SIGINT stop the server, and so does the
+and changes nothing. A pipe cannot be read again. SIGUSR2 replaces the server without a failed request: it starts its
+command line anew and passes its sockets on. When that process serves, this one accepts nothing, leaves the waiting jobs
+to it and ends with its last request and job; if it does not serve within 60 s, this one goes on and logs why. SIGTERM and SIGINT stop the server, and so does the
 end of the terminal that it was started from, but under nohup: new work is refused, GET /health answers 503 with
 the status stopping, and jobs can be asked for and cancelled until the grace ends. A second one does not wait
 for the grace.
@@ -81,7 +83,7 @@ Exit codes: 0 stopped so, 2 an argument is wrong, 125 it could not serve: addres
 #[derive(Args, Debug)]
 #[command(after_help = SERVE_HELP)]
 pub(crate) struct ServeArgs {
-    /// HOST:PORT (port 0 takes a free one) or unix:PATH
+    /// HOST:PORT (port 0 takes a free one), unix:PATH, or systemd[:NAME] for the socket of a socket unit
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: String,
     /// File with the certificate for TLS on --listen, as PEM text, followed by those of the authorities between it and
@@ -150,7 +152,7 @@ pub(crate) struct ServeArgs {
     /// network, and how it ended. Made with mode 0600; SIGHUP opens it anew, after a rotation
     #[arg(long, value_name = "PATH")]
     pub audit: Option<PathBuf>,
-    /// Further address, HOST:PORT or unix:PATH, that serves GET /metrics alone and needs no key
+    /// Further address, in the forms of --listen, that serves GET /metrics alone and needs no key
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
 }

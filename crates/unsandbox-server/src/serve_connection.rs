@@ -118,6 +118,17 @@ impl Acceptor {
         }
     }
 
+    /// Accepts no further connections: another process does.
+    pub(crate) fn hand_over(&self) {
+        self.phase.send_replace(Phase::HandedOver);
+    }
+
+    /// Resolves when no further connections are accepted.
+    pub(crate) async fn handed_over(&self) {
+        let mut phase = self.phase.subscribe();
+        let _ = phase.wait_for(|phase| *phase >= Phase::HandedOver).await;
+    }
+
     /// Resolves when the last connection has ended.
     pub(crate) async fn close(&self) {
         self.phase.send_replace(Phase::Closing);

@@ -5,7 +5,7 @@
 use crate::shell::unsandbox;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// How long a test waits for an event before it fails.
@@ -47,6 +47,17 @@ impl Logged {
             self.seen.push(line.clone());
             if line.contains(words) {
                 return line;
+            }
+        }
+    }
+
+    /// Waits until every process that writes this log has ended.
+    pub fn wait_for_end_of_log(&mut self) {
+        loop {
+            match self.log.recv_timeout(TIME) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => panic!("a process goes on: {:#?}", self.seen),
             }
         }
     }
