@@ -23,6 +23,7 @@ use unsandbox::{Backend, CallContext, CancelToken};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
 use unsandbox_server::{
     AuditLog, Caps, KeyRing, Keys, Listen, RATE_PER_MINUTE, Server, ServerOptions, Tls,
+    TrustedProxies,
 };
 
 /// More processors than any current machine has, so that a typing error is refused.
@@ -62,10 +63,10 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     }
     // If nobody reads this line, the server starts anyway.
     let _ = line(&format!("listening on {}", server.address()));
+    notify::ready();
     if let Some(predecessor) = predecessor {
         predecessor.serves();
     }
-    notify::ready();
     let served = server.run_until(&stop, &stop_now);
     // The grace period is over: remaining runs are ended here.
     backend.close(Duration::ZERO);
@@ -86,8 +87,14 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, Failure> {
         grace: Duration::from_secs(args.grace),
         connections: connections(args),
         isolation: args.isolation,
+        trusted_proxies: trusted_proxies(args)?,
         ..ServerOptions::default()
     })
+}
+
+fn trusted_proxies(args: &ServeArgs) -> Result<TrustedProxies, Failure> {
+    TrustedProxies::parse(args.trusted_proxy.iter().map(String::as_str))
+        .map_err(|error| Failure::usage(error.to_string()).about("--trusted-proxy"))
 }
 
 /// What SIGHUP reads again.

@@ -39,7 +39,7 @@ under way. Those that wait for a synchronous run stay. A party has at most three
 there are places without one, three quarters if it is alone, and all together seven eighths; beyond that 429.
 So it is with the 256 MB of request bodies and the 256 MB of large replies that are in memory: at most three
 times what is free, else 503 with Retry-After after 2 s, of a reply after 30 s; meanwhile the party that has
-the most loses the oldest of its own. Behind a proxy all clients have one address: give them keys.
+the most loses the oldest of its own. Behind a proxy all clients have one address: give them keys, or name the proxy (--trusted-proxy).
 
 A run holds its place while it is compiled too, before its ttl begins: at most 180 s a step, by the language. It
 counts for its key and is cancelled then as at any other time.
@@ -93,6 +93,10 @@ pub(crate) struct ServeArgs {
     /// File with the private key of that certificate, as PEM text without a passphrase, mode 0600
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Proxies whose X-Forwarded-For or Forwarded says who the client is: addresses, networks, or unix for those that
+    /// may open the Unix socket; separated by commas
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxy: Vec<String>,
     /// File with the keys that may come in, mode 0600; any mode without others' write on a read-only tmpfs, as
     /// secrets of Kubernetes and Docker Swarm are [and env: UNSANDBOX_SERVE_KEYS]
     #[arg(long, value_name = "FILE")]

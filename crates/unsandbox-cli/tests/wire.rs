@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How `unsandbox serve` is reached: with TLS whose certificate is replaced, and with HTTP/2.
+//! How `unsandbox serve` is reached: with TLS whose certificate is replaced, and behind a proxy.
 
 #[path = "shell/logged.rs"]
 mod logged;
@@ -8,6 +8,8 @@ mod shell;
 use logged::Logged;
 use shell::{call, scratch, signal};
 use std::fs::{Permissions, write};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -80,4 +82,24 @@ fn a_pair_that_cannot_serve_is_refused_at_the_start() {
     write(&key, kept).unwrap();
     let other = serve(&both);
     assert!(other.code == 125 && other.err.contains("cannot be used together"), "{other:?}");
+}
+
+#[test]
+fn the_log_has_the_client_behind_a_trusted_proxy() {
+    let arguments = ["--listen", "127.0.0.1:0", "--store", "memory"];
+    for (proxies, address) in
+        [("10.0.0.0/8,127.0.0.1", "from 192.0.2.7 "), ("10.0.0.0/8", "from 127.0.0.1 ")]
+    {
+        let words = [&arguments[..], &["--trusted-proxy", proxies]].concat();
+        let mut server = Logged::serve(&words);
+        let host = server.address.strip_prefix("http://").unwrap();
+        let head = "GET /health HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n";
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.read_exact(&mut [0; 12]).unwrap();
+        let line = server.wait_for_log("GET /health ");
+        assert!(line.contains(address), "{line}");
+    }
+    let ended = call(&["serve", "--trusted-proxy", "proxy.example"]);
+    assert!(ended.code == 2 && ended.err.contains("--trusted-proxy"), "{ended:?}");
 }

@@ -7,7 +7,7 @@ use crate::observe::request_id::RequestId;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use unsandbox_protocol::ExecutionResult;
@@ -25,8 +25,8 @@ impl ClientAddress {
         &self.0
     }
 
-    pub(crate) fn tcp(address: SocketAddr) -> ClientAddress {
-        ClientAddress(address.ip().to_canonical().to_string().into())
+    pub(crate) fn ip(address: IpAddr) -> ClientAddress {
+        ClientAddress(address.to_canonical().to_string().into())
     }
 
     /// The user at the other end of a Unix socket.

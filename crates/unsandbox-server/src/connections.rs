@@ -324,12 +324,7 @@ impl Handle {
         state.evicted
     }
 
-    /// Begins the exchange of a request, after its head was read.
-    pub(crate) fn begin(&self) -> Exchange {
-        self.begin_for(self.connection.peer)
-    }
-
-    /// Begins the exchange of a request that a proxy passes on for a peer.
+    /// Begins the exchange of a request, after its head was read; `peer` is the client, who may be behind a proxy.
     pub(crate) fn begin_for(&self, peer: Peer) -> Exchange {
         self.connection.answered.store(false, Ordering::SeqCst);
         self.connection.streams.store(false, Ordering::SeqCst);

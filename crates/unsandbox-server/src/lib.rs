@@ -12,6 +12,7 @@ mod connections;
 mod encoded;
 mod events;
 mod fair_semaphore;
+mod forwarded;
 mod idempotency;
 mod keys;
 mod listen;
@@ -35,6 +36,7 @@ mod tls;
 mod workers;
 mod write_deadline;
 
+pub use forwarded::TrustedProxies;
 pub use keys::{KeyRing, Keys};
 pub use listen::Listen;
 pub use observe::audit::AuditLog;

@@ -343,7 +343,8 @@ async fn accept_tcp(listener: &tokio::net::TcpListener, acceptor: &Acceptor) {
                 let place = acceptor.limiter.admit(Peer::of_address(address.ip())).await;
                 // A reply is one small write; Nagle's algorithm would only delay it.
                 let _ = stream.set_nodelay(true);
-                acceptor.open(stream, place, ClientAddress::tcp(address)).await;
+                let from = ClientAddress::ip(address.ip());
+                acceptor.open(stream, place, from, Some(address.ip())).await;
             }
             Err(error) => accept_failed(error).await,
         }
@@ -360,7 +361,7 @@ async fn accept_unix(listener: &tokio::net::UnixListener, acceptor: &Acceptor) {
             Ok((stream, _)) => {
                 let user = stream.peer_cred().map(|credentials| credentials.uid()).ok();
                 let place = acceptor.limiter.admit(Peer::User(user)).await;
-                acceptor.open(stream, place, ClientAddress::user(user)).await;
+                acceptor.open(stream, place, ClientAddress::user(user), None).await;
             }
             Err(error) => accept_failed(error).await,
         }

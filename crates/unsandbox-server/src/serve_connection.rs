@@ -4,7 +4,9 @@
 
 use crate::access_log::ClientAddress;
 use crate::connections::{Handle, Limiter, Place, Stage};
+use crate::forwarded::TrustedProxies;
 use crate::pace::Pace;
+use crate::party::Peer;
 use crate::places::Places;
 use crate::state::ServerOptions;
 use crate::streams::{StreamBody, StreamTasks};
@@ -22,6 +24,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::fmt;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +81,14 @@ struct Serving {
     reply_pace: Pace,
     router: Router,
     tls: Option<Arc<Tls>>,
+    trusted_proxies: Arc<TrustedProxies>,
+}
+
+/// The other end of a connection.
+#[derive(Clone)]
+struct Remote {
+    address: ClientAddress,
+    is_proxy: bool,
 }
 
 impl Acceptor {
@@ -95,6 +106,7 @@ impl Acceptor {
             reply_pace: Pace { pause, rate, deadline: None },
             router,
             tls,
+            trusted_proxies: Arc::new(options.trusted_proxies.clone()),
         };
         let phase = watch::Sender::new(Phase::Serving);
         Acceptor { limiter, phase, serving: Arc::new(serving) }
@@ -103,10 +115,19 @@ impl Acceptor {
     /// Starts a task that serves one connection until either side ends it. If the server is full, this waits until
     /// the task has started: connections that are accepted faster than they are served would evict each other before
     /// their first request is read.
-    pub(crate) async fn open<S>(&self, stream: S, place: Place, from: ClientAddress)
-    where
+    ///
+    /// `address` is `None` at a Unix socket.
+    pub(crate) async fn open<S>(
+        &self,
+        stream: S,
+        place: Place,
+        from: ClientAddress,
+        address: Option<IpAddr>,
+    ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let is_proxy = self.serving.trusted_proxies.trusts(address);
+        let from = Remote { address: from, is_proxy };
         let (serving, phase) = (self.serving.clone(), self.phase.subscribe());
         let (begin, begun) = oneshot::channel();
         tokio::spawn(async move {
@@ -141,7 +162,7 @@ impl Serving {
         &self,
         stream: S,
         place: Place,
-        from: ClientAddress,
+        from: Remote,
         mut phase: watch::Receiver<Phase>,
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -171,7 +192,7 @@ impl Serving {
         &self,
         stream: S,
         places: &Arc<Places>,
-        from: ClientAddress,
+        from: Remote,
         phase: watch::Receiver<Phase>,
         head_until: Instant,
     ) where
@@ -183,6 +204,7 @@ impl Serving {
             places: places.clone(),
             tasks: tasks.clone(),
             from,
+            trusted_proxies: self.trusted_proxies.clone(),
             reply_pace: self.reply_pace,
             phase: phase.clone(),
         };
@@ -217,7 +239,8 @@ struct Requests {
     router: TowerToHyperService<Router>,
     places: Arc<Places>,
     tasks: StreamTasks,
-    from: ClientAddress,
+    from: Remote,
+    trusted_proxies: Arc<TrustedProxies>,
     reply_pace: Pace,
     phase: watch::Receiver<Phase>,
 }
@@ -226,11 +249,20 @@ struct Requests {
 type Answer = Result<Response<Body>, Infallible>;
 
 impl Requests {
+    /// The log's name of the client, and its peer if it is not the other end of the connection.
+    fn client(&self, request: &Request<Incoming>) -> (ClientAddress, Option<Peer>) {
+        let proxies = Some(&self.trusted_proxies).filter(|_| self.from.is_proxy);
+        match proxies.and_then(|proxies| proxies.client(request.headers())) {
+            Some(client) => (ClientAddress::ip(client), Some(Peer::of_address(client))),
+            None => (self.from.address.clone(), None),
+        }
+    }
+
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answer> + use<> {
         let is_stream = request.version() == Version::HTTP_2;
         // Before the future is polled: hyper starts the task of the stream next.
         let watch = is_stream.then(|| self.tasks.begin());
-        let (router, from) = (self.router.clone(), self.from.clone());
+        let (router, from) = (self.router.clone(), self.client(&request));
         let (places, pace, phase) = (self.places.clone(), self.reply_pace, self.phase.clone());
         async move {
             let Some(watch) = watch else {
@@ -252,9 +284,10 @@ async fn reply_to(
     router: &TowerToHyperService<Router>,
     mut request: Request<Incoming>,
     handle: &Handle,
-    from: ClientAddress,
+    (from, peer): (ClientAddress, Option<Peer>),
 ) -> Answer {
-    request.extensions_mut().insert(handle.begin());
+    let peer = peer.unwrap_or_else(|| handle.peer());
+    request.extensions_mut().insert(handle.begin_for(peer));
     request.extensions_mut().insert(from);
     router.call(request).await
 }

@@ -3,6 +3,7 @@
 
 use crate::budget::Budget;
 use crate::connections::Limiter;
+use crate::forwarded::TrustedProxies;
 use crate::idempotency::{Fingerprint, Keyed, Table};
 use crate::keys::{KeyRing, Keys};
 use crate::listen::Listen;
@@ -90,6 +91,8 @@ pub struct ServerOptions {
     pub metrics_listen: Option<Listen>,
     /// The certificate with which connections over TCP are encrypted; without one they are plain.
     pub tls: Option<Arc<Tls>>,
+    /// The proxies that say for whom they pass a request on: the address for the log, and for the party without a key.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for ServerOptions {
@@ -117,6 +120,7 @@ impl Default for ServerOptions {
             audit: None,
             metrics_listen: None,
             tls: None,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }
