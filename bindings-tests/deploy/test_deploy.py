@@ -54,9 +54,11 @@ def test_the_unit_is_read_by_systemd(tmp_path: Path) -> None:
     analyze = tool("systemd-analyze")
     text = (DEPLOY / "systemd/unsandbox.service").read_text()
     # The command and its manual are not installed where tests run.
-    unit = tmp_path / "unsandbox.service"
-    unit.write_text(re.sub("^Documentation=.*", "", text.replace("/usr/local/bin/unsandbox", str(built_command())), flags=re.MULTILINE))
-    done = subprocess.run([analyze, "verify", unit], capture_output=True, text=True)
+    socket = (DEPLOY / "systemd/unsandbox.socket").read_text()
+    units = {"unsandbox.service": text.replace("/usr/local/bin/unsandbox", str(built_command())), "unsandbox.socket": socket}
+    for name, unit in units.items():
+        (tmp_path / name).write_text(re.sub("^Documentation=.*", "", unit, flags=re.MULTILINE))
+    done = subprocess.run([analyze, "verify", *(tmp_path / name for name in units)], capture_output=True, text=True)
     assert (done.returncode, [line for line in done.stderr.splitlines() if "unsandbox" in line]) == (0, []), done.stderr
     options = re.search(r"^ExecStart=\S+ serve (.*)$", text, re.MULTILINE)
     assert options

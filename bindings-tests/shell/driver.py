@@ -19,7 +19,7 @@ from table.lines import decode_blocks, encode_line  # noqa: E402
 
 COMMAND = os.environ.get("UNSANDBOX_COMMAND", "unsandbox")
 SETTINGS = {"base_url": "--url", "api_key": "--key", "account": "--account", "isolation": "--isolation",
-            "public_key": "--public-key", "secret_key": "--secret-key"}  # fmt: skip
+            "public_key": "--public-key", "secret_key": "--secret-key", "ca_file": "--ca-file"}  # fmt: skip
 
 
 class Inexpressible(Exception):

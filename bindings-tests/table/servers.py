@@ -46,11 +46,14 @@ class Servers:
     stub_tls: str
     #: A port on which nothing listens.
     closed: str
+    #: The server at `http` again, over TLS with this certificate.
+    tls: str
+    certificate: Path
     accounts: Path
     directory: Path
 
     def url(self, endpoint: str) -> str:
-        return {"local": "local:", "http": self.http, "unix": self.unix}[endpoint]
+        return {"local": "local:", "http": self.http, "unix": self.unix, "tls": self.tls}[endpoint]
 
 
 @contextmanager
@@ -84,6 +87,18 @@ def closed_port() -> str:
     return "http://127.0.0.1:1"
 
 
+def made_certificate(directory: Path) -> tuple[Path, Path]:
+    """A certificate for localhost, and its key; both of this run alone."""
+    config, certificate, key = (directory / name for name in ("openssl.cnf", "cert.pem", "key.pem"))
+    names = "[req]\ndistinguished_name=name\nx509_extensions=ext\nprompt=no\n[name]\nCN=localhost\n"
+    config.write_text(names + "[ext]\nsubjectAltName=DNS:localhost\nbasicConstraints=critical,CA:FALSE\n")
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    words += ["-config", str(config), "-out", str(certificate), "-keyout", str(key)]
+    subprocess.run(words, check=True, capture_output=True)
+    key.chmod(0o600)
+    return certificate, key
+
+
 @contextmanager
 def servers(command: Path, directory: Path) -> Iterator[Servers]:
     """Starts all of them; `command` is the built `unsandbox`."""
@@ -102,14 +117,20 @@ def servers(command: Path, directory: Path) -> Iterator[Servers]:
         serve = [str(command), "serve", "--isolation", "auto", "--keys", str(keys), "--grace", "0"]
         http = start("http", *serve, "--listen", "127.0.0.1:0", "--store", str(directory / "store.db"))
         unix = start("unix", *serve, "--listen", f"unix:{directory / 'served.sock'}", "--store", "memory")
+        certificate, key = made_certificate(directory)
+        pair = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+        tls = start("tls", *serve, "--listen", "127.0.0.1:0", "--store", str(directory / "tls.db"), *pair)
         stub = start("stub", sys.executable, str(HERE.parent / "stub" / "stub.py"))
-        plain, tls = stub.split()
+        plain, encrypted = stub.split()
         yield Servers(
             http=http if "://" in http else f"http://{http}",
             unix=unix,
             stub=plain,
-            stub_tls=tls,
+            stub_tls=encrypted,
             closed=closed_port(),
+            # The name of the certificate.
+            tls=tls.replace("127.0.0.1", "localhost"),
+            certificate=certificate,
             accounts=accounts,
             directory=directory,
         )

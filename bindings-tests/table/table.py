@@ -15,7 +15,9 @@ from .lines import Repeat, Word, encode_line
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
 FACES = ("rust", "c", "cpp", "python", "shell", "wire")
+#: What a case may be for. `tls` is the server at `http` again, over TLS.
 ENDPOINTS = ("local", "http", "unix")
+REACHED = (*ENDPOINTS, "tls")
 OPERATIONS = (
     "execute", "run", "execute_async", "run_async", "get_job", "wait_job", "cancel_job", "delete_job", "list_jobs",
     "languages", "validate_key", "health",
@@ -60,6 +62,11 @@ class Case:
     #: Languages whose runtime has to be on this machine.
     needs: tuple[str, ...] = ()
 
+    def is_for(self, face: str, endpoint: str) -> bool:
+        """The scripted server is another one's endpoint: its rows are not repeated over TLS."""
+        at = "http" if endpoint == "tls" and not self.stub else endpoint
+        return at in self.only and face in self.faces and face not in self.not_faces
+
     @property
     def everywhere(self) -> bool:
         return self.only == ENDPOINTS and self.faces == FACES and not self.not_faces
@@ -77,6 +84,15 @@ def load() -> list[Case]:
     twice = {name for name in names if names.count(name) > 1}
     assert not twice, f"cases have the same name: {twice}"
     return cases
+
+
+def sample(cases: list[Case]) -> list[Case]:
+    """Two rows of each operation: enough to see that a face reaches an endpoint."""
+    taken: list[Case] = []
+    for operation in OPERATIONS:
+        rows = [case for case in cases if case.op == operation and case.result and "http" in case.only and not case.stub]
+        taken += rows[:2]
+    return taken
 
 
 def _matrix(document: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ mod jobs;
 mod keys;
 #[cfg(test)]
 mod manual;
+mod notify;
 mod options;
 mod output;
 mod run;
@@ -20,8 +21,10 @@ mod serve;
 mod serve_args;
 mod serve_keys;
 mod serve_log;
+mod serve_tls;
 mod signals;
 mod store;
+mod successor;
 mod terminal;
 mod values;
 mod words;

@@ -3,11 +3,14 @@
 
 use crate::Done;
 use crate::failure::Failure;
+use crate::notify;
 use crate::serve_args::ServeArgs;
 use crate::serve_keys;
 use crate::serve_log;
+use crate::serve_tls;
 use crate::signals::Watch;
 use crate::store;
+use crate::successor::{Predecessor, Replacement};
 use crate::terminal::line;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::sync::Arc;
@@ -16,7 +19,9 @@ use unsandbox::protocol::quota::Quotas;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
 use unsandbox::{Backend, CallContext, CancelToken};
 use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
-use unsandbox_server::{AuditLog, Caps, Listen, Server, ServerOptions};
+use unsandbox_server::{
+    AuditLog, Caps, KeyRing, Listen, Server, ServerOptions, Tls, TrustedProxies,
+};
 
 /// More processors than any current machine has, so that a typing error is refused.
 const CONCURRENCY_MAX: usize = 4096;
@@ -24,6 +29,7 @@ const CONCURRENCY_MAX: usize = 4096;
 pub(crate) fn serve(args: ServeArgs) -> Done {
     let listen = address(&args.listen)?;
     let metrics_listen = args.metrics_listen.as_deref().map(address).transpose()?;
+    let predecessor = Predecessor::find()?;
     let concurrency = args.concurrency.unwrap_or(0);
     if args.concurrency == Some(0) || concurrency > CONCURRENCY_MAX {
         return Err(Failure::usage(format!(
@@ -36,48 +42,34 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     // Before the files are read, so that no change is missed.
     let stamps = serve_keys::stamps(&args);
     let ring = Arc::new(serve_keys::ring(&args, programs_at_once(&args))?);
-    let options = ServerOptions {
-        keys: ring.clone(),
-        concurrency: programs_at_once(&args),
-        queue: args.queue,
-        compat: !args.no_compat,
-        caps: caps(&args),
-        grace: Duration::from_secs(args.grace),
-        connections: connections(&args),
-        isolation: args.isolation,
-        audit: audit.clone(),
-        metrics_listen,
-        ..ServerOptions::default()
-    };
+    let tls = serve_tls::tls(&args)?;
+    let (audited, encrypted) = (audit.clone(), tls.clone());
+    let options = options(&args, ring.clone())?;
+    let options = ServerOptions { audit: audited, metrics_listen, tls: encrypted, ..options };
     let engine = engine(&args, concurrency, ring.clone())?;
     check_isolation(&engine.probe(&CallContext::default())?, args.isolation)?;
     let backend = store::around(engine, &args, programs_at_once(&args), ring.clone())?;
-    let server = Server::new(backend.clone(), options).bind(&listen)?;
-    let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
-    let (args, audited) = (Arc::new(args), audit.clone());
-    serve_keys::watch(args.clone(), ring.clone(), backend.clone(), stamps)?;
-    let at_reload = backend.clone();
-    let on_reload = move || {
-        // First: keys may be slow to read, and lines go to the old file meanwhile.
-        audited.as_deref().map(open_again);
-        serve_keys::read_again(&args, &ring, &*at_reload, "SIGHUP");
+    let server = Server::new(backend.clone(), options);
+    let (predecessor, server) = match predecessor {
+        Some((predecessor, sockets)) => (Some(predecessor), server.adopt(&listen, sockets)?),
+        None => (None, server.bind(&listen)?),
     };
-    let _signals = Watch::start_server(
-        on_reload,
-        {
-            let stop = stop.clone();
-            move || stop.cancel()
-        },
-        {
-            let stop_now = stop_now.clone();
-            move |_| stop_now.cancel()
-        },
-    )?;
+    let replacement = Replacement::new(server.hand_over()?);
+    let (stop, stop_now) = (CancelToken::new(), CancelToken::new());
+    let args = Arc::new(args);
+    serve_keys::watch(args.clone(), ring.clone(), backend.clone(), stamps)?;
+    let (audited, at_reload) = (audit.clone(), backend.clone());
+    let reload = Reload { args, keys: ring, backend: at_reload, audit: audited, tls };
+    let _signals = watch(reload, replacement, &stop, &stop_now)?;
     if let Some(address) = server.metrics_address() {
         log::info!("metrics without a key are at {address}, path /metrics");
     }
     // If nobody reads this line, the server starts anyway.
     let _ = line(&format!("listening on {}", server.address()));
+    notify::ready();
+    if let Some(predecessor) = predecessor {
+        predecessor.serves();
+    }
     let served = server.run_until(&stop, &stop_now);
     // The grace period is over: remaining runs are ended here.
     backend.close(Duration::ZERO);
@@ -86,6 +78,64 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     }
     served?;
     Ok(0)
+}
+
+/// The options that follow from the arguments alone.
+fn options(args: &ServeArgs, keys: Arc<KeyRing>) -> Result<ServerOptions, Failure> {
+    Ok(ServerOptions {
+        keys,
+        concurrency: programs_at_once(args),
+        queue: args.queue,
+        compat: !args.no_compat,
+        caps: caps(args),
+        grace: Duration::from_secs(args.grace),
+        connections: connections(args),
+        isolation: args.isolation,
+        trusted_proxies: trusted_proxies(args)?,
+        ..ServerOptions::default()
+    })
+}
+
+fn trusted_proxies(args: &ServeArgs) -> Result<TrustedProxies, Failure> {
+    TrustedProxies::parse(args.trusted_proxy.iter().map(String::as_str))
+        .map_err(|error| Failure::usage(error.to_string()).about("--trusted-proxy"))
+}
+
+/// What SIGHUP reads again.
+struct Reload {
+    args: Arc<ServeArgs>,
+    keys: Arc<KeyRing>,
+    backend: Arc<dyn Backend>,
+    audit: Option<Arc<AuditLog>>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Reload {
+    fn run(&self) {
+        notify::reloading();
+        // First: keys may be slow to read, and lines go to the old file meanwhile.
+        self.audit.as_deref().map(open_again);
+        if let Some(tls) = &self.tls {
+            serve_tls::read_again(&self.args, tls);
+        }
+        serve_keys::read_again(&self.args, &self.keys, &*self.backend, "SIGHUP");
+        notify::ready();
+    }
+}
+
+fn watch(
+    reload: Reload,
+    replacement: Replacement,
+    stop: &CancelToken,
+    stop_now: &CancelToken,
+) -> Result<Watch, Failure> {
+    let (stop, stop_now) = (stop.clone(), stop_now.clone());
+    let on_stop = move || {
+        notify::stopping();
+        stop.cancel();
+    };
+    let on_replace = move || replacement.begin();
+    Watch::start_server(move || reload.run(), on_replace, on_stop, move |_| stop_now.cancel())
 }
 
 fn address(text: &str) -> Result<Listen, Failure> {

@@ -32,6 +32,9 @@ Retry-After. GET /usage tells a key what it may have, has and has used. Both fil
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
 web pages of other sites (a header Origin that is not its own, or a Host that is not loopback).
 
+HTTP: the versions 1.1 and 2 on one port, 2 by ALPN with TLS (--tls-cert), else for clients that begin with it (prior
+knowledge). A connection of version 2 has 100 requests at once; each counts as a connection.
+
 Limits: 96 MB of request body, ttl 900 s, finished jobs kept as --retain says, an Idempotency-Key remembered as
 long as its job (of a synchronous run for 10 minutes), a long poll (GET /jobs/ID?wait=SECONDS) of at most 30 s.
 
@@ -46,7 +49,7 @@ under way. Those that wait for a synchronous run stay. A party has at most three
 there are places without one, three quarters if it is alone, and all together seven eighths; beyond that 429.
 So it is with the 256 MB of request bodies and the 256 MB of large replies that are in memory: at most three
 times what is free, else 503 with Retry-After after 2 s, of a reply after 30 s; meanwhile the party that has
-the most loses the oldest of its own. Behind a proxy all clients have one address: give them keys.
+the most loses the oldest of its own. Behind a proxy all clients have one address: give them keys, or name the proxy (--trusted-proxy).
 
 A run holds its place while it is compiled too, before its ttl begins: at most 180 s a step, by the language. It
 counts for its key and is cancelled then as at any other time.
@@ -76,8 +79,11 @@ GET /metrics gives the metrics in the text format of Prometheus; it needs a key,
 answers 200 while the process lives, GET /readyz 200 or 503 as programs would run now, with the reasons for a
 request with a key. Both need none.
 
-SIGHUP opens the audit file anew and reads the keys and their limits again: requests that were accepted and running jobs go on, and a list with a fault in it
-is logged and changes nothing. A pipe cannot be read again. SIGTERM and SIGINT stop the server, and so does the
+SIGHUP opens the audit file anew and reads the keys, their limits and the TLS certificate again: requests that were accepted
+and running jobs go on, open connections keep their certificate, and a list or a certificate with a fault in it is logged
+and changes nothing. A pipe cannot be read again. SIGUSR2 replaces the server without a failed request: it starts its
+command line anew and passes its sockets on. When that process serves, this one accepts nothing, leaves the waiting jobs
+to it and ends with its last request and job; if it does not serve within 60 s, this one goes on and logs why. SIGTERM and SIGINT stop the server, and so does the
 end of the terminal that it was started from, but under nohup: new work is refused, GET /health answers 503 with
 the status stopping, and jobs can be asked for and cancelled until the grace ends. A second one does not wait
 for the grace.
@@ -87,9 +93,20 @@ Exit codes: 0 stopped so, 2 an argument is wrong, 125 it could not serve: addres
 #[derive(Args, Debug)]
 #[command(after_help = SERVE_HELP)]
 pub(crate) struct ServeArgs {
-    /// HOST:PORT (port 0 takes a free one) or unix:PATH
+    /// HOST:PORT (port 0 takes a free one), unix:PATH, or systemd[:NAME] for the socket of a socket unit
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: String,
+    /// File with the certificate for TLS on --listen, as PEM text, followed by those of the authorities between it and
+    /// the root; SIGHUP reads it again
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// File with the private key of that certificate, as PEM text without a passphrase, mode 0600
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Proxies whose X-Forwarded-For or Forwarded says who the client is: addresses, networks, or unix for those that
+    /// may open the Unix socket; separated by commas
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxy: Vec<String>,
     /// File with the keys that may come in, mode 0600; any mode without others' write on a read-only tmpfs, as
     /// secrets of Kubernetes and Docker Swarm are [and env: UNSANDBOX_SERVE_KEYS]
     #[arg(long, value_name = "FILE")]
@@ -97,8 +114,8 @@ pub(crate) struct ServeArgs {
     /// TOML file with what each key may do: a table [default] and tables [key.NAME], see below
     #[arg(long, value_name = "FILE")]
     pub key_limits: Option<PathBuf>,
-    /// Serve though others than this user may read or change the keys file, as on a read-only mount where chmod
-    /// fails; a warning is logged
+    /// Serve though others than this user may read or change the keys file or the TLS key, as on a read-only mount
+    /// where chmod fails; a warning is logged
     #[arg(long)]
     pub allow_readable_keys: bool,
     /// Connections at once; half of the open files that the process may have at most
@@ -152,7 +169,7 @@ pub(crate) struct ServeArgs {
     /// network, and how it ended. Made with mode 0600; SIGHUP opens it anew, after a rotation
     #[arg(long, value_name = "PATH")]
     pub audit: Option<PathBuf>,
-    /// Further address, HOST:PORT or unix:PATH, that serves GET /metrics alone and needs no key
+    /// Further address, in the forms of --listen, that serves GET /metrics alone and needs no key
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
 }

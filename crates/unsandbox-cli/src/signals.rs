@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! SIGINT, SIGTERM and SIGHUP as events: the first signal stops in order, every further one at once. For a server,
-//! SIGHUP without the end of its terminal is another event.
+//! SIGHUP without the end of its terminal is another event, and so is SIGUSR2.
 
 use crate::failure::Failure;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -30,25 +30,33 @@ impl Watch {
     }
 
     /// As [`Watch::start`], but SIGHUP calls `on_reload`, unless the terminal of this process has closed and `nohup` is
-    /// not in use. It is called on a thread of its own: a file that is slow to read must not delay a stop.
+    /// not in use, and SIGUSR2 calls `on_replace`. Both are called on a thread of their own: a file that is slow to read
+    /// must not delay a stop.
     pub(crate) fn start_server(
         on_reload: impl Fn() + Send + 'static,
+        on_replace: impl Fn() + Send + 'static,
         on_first: impl Fn() + Send + 'static,
         on_repeat: impl Fn(i32) + Send + 'static,
     ) -> Result<Watch, Failure> {
         let has_terminal = !hangup_is_ignored() && terminal_is_there();
-        let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+        let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2]).map_err(failed)?;
         // One reload may wait: it begins after the signals that find it waiting.
         let (sender, receiver) = sync_channel(1);
-        let reload = move || receiver.iter().for_each(|()| on_reload());
+        let reload = move || {
+            receiver.iter().for_each(|signal| match signal {
+                SIGUSR2 => on_replace(),
+                _ => on_reload(),
+            });
+        };
         std::thread::Builder::new()
             .name("unsandbox-reload".to_string())
             .spawn(reload)
             .map_err(failed)?;
         let reloads = move |signal| {
-            let reloads = signal == SIGHUP && (!has_terminal || terminal_is_there());
+            let reloads =
+                signal == SIGUSR2 || signal == SIGHUP && (!has_terminal || terminal_is_there());
             if reloads {
-                let _ = sender.try_send(());
+                let _ = sender.try_send(signal);
             }
             reloads
         };

@@ -8,7 +8,7 @@ use crate::observe::trace::{RequestTrace, SpanValue, Tracing};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use unsandbox_protocol::ExecutionResult;
@@ -26,8 +26,8 @@ impl ClientAddress {
         &self.0
     }
 
-    pub(crate) fn tcp(address: SocketAddr) -> ClientAddress {
-        ClientAddress(address.ip().to_canonical().to_string().into())
+    pub(crate) fn ip(address: IpAddr) -> ClientAddress {
+        ClientAddress(address.to_canonical().to_string().into())
     }
 
     /// The user at the other end of a Unix socket.

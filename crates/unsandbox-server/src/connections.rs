@@ -2,6 +2,7 @@
 //! The connection limiter. It knows the party and the stage of each open connection. When all places are in use,
 //! it closes a connection of the party that has the most: the least costly one, in the order of [`Stage`].
 
+use crate::fair_semaphore::FairSemaphore;
 use crate::party::{Party, Peer};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -56,6 +57,8 @@ pub(crate) enum Need {
 pub(crate) struct Limiter {
     places: Arc<Semaphore>,
     places_len: usize,
+    /// One further request of a connection at a time waits for a place, and evicts: all at once would evict too many.
+    further: FairSemaphore,
     table: Mutex<Table>,
 }
 
@@ -95,8 +98,6 @@ struct State {
     party: Party,
     stage: Stage,
     since: u64,
-    /// A request has come.
-    asked: bool,
     /// The stage in which it was evicted, and why.
     evicted: Option<(Stage, Need)>,
     closed: bool,
@@ -118,7 +119,13 @@ pub(crate) struct Place {
 impl Limiter {
     pub(crate) fn new(places: usize) -> Arc<Limiter> {
         let semaphore = Arc::new(Semaphore::new(places));
-        Arc::new(Limiter { places: semaphore, places_len: places, table: Mutex::default() })
+        let further = FairSemaphore::new(1);
+        Arc::new(Limiter {
+            places: semaphore,
+            places_len: places,
+            further,
+            table: Mutex::default(),
+        })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -138,6 +145,16 @@ impl Limiter {
             }
         };
         Place { handle: self.open(peer), _permit: permit }
+    }
+
+    /// Waits for a place for a request on a connection whose own place is in use by another one: a stream of HTTP/2
+    /// counts as a connection does. Those that wait take turns between parties.
+    pub(crate) async fn admit_further(self: &Arc<Self>, peer: Peer, party: Party) -> Place {
+        if let Ok(permit) = self.places.clone().try_acquire_owned() {
+            return Place { handle: self.open(peer), _permit: permit };
+        }
+        let _turn = self.further.acquire(party).await;
+        self.admit(peer).await
     }
 
     /// How many connections wait for what; those that are evicted are in none.
@@ -173,7 +190,6 @@ impl Limiter {
             party: Party::Peer(peer, None),
             stage: Stage::New,
             since: table.count_up(),
-            asked: false,
             evicted: None,
             closed: false,
         };
@@ -308,12 +324,25 @@ impl Handle {
         state.evicted
     }
 
-    /// Begins the exchange of a request, after its head was read.
-    pub(crate) fn begin(&self) -> Exchange {
+    /// Begins the exchange of a request, after its head was read; `peer` is the client, who may be behind a proxy.
+    pub(crate) fn begin_for(&self, peer: Peer) -> Exchange {
         self.connection.answered.store(false, Ordering::SeqCst);
         self.connection.streams.store(false, Ordering::SeqCst);
-        self.connection.state().asked = true;
-        Exchange(Arc::new(Inner(self.clone())))
+        Exchange(Arc::new(Inner { handle: self.clone(), peer }))
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.connection.peer
+    }
+
+    /// The party that the connection counts for.
+    pub(crate) fn party(&self) -> Party {
+        self.connection.state().party.clone()
+    }
+
+    /// The request has ended, and its connection waits for the next.
+    pub(crate) fn becomes_idle(&self) {
+        self.change(|state| state.stage = Stage::Idle);
     }
 
     /// Evicts the connection for the memory of its request or reply, unless it waits for a synchronous run.
@@ -348,10 +377,6 @@ impl Handle {
         }
     }
 
-    pub(crate) fn has_asked(&self) -> bool {
-        self.connection.state().asked
-    }
-
     pub(crate) fn is_idle(&self) -> bool {
         self.connection.state().stage == Stage::Idle
     }
@@ -367,23 +392,27 @@ impl Drop for Place {
 #[derive(Clone)]
 pub(crate) struct Exchange(Arc<Inner>);
 
-struct Inner(Handle);
+struct Inner {
+    handle: Handle,
+    /// The client: the other end of the connection, or who is behind a trusted proxy.
+    peer: Peer,
+}
 
 /// A wait for a synchronous run; the reply follows.
 pub(crate) struct RunWait(Exchange);
 
 impl Exchange {
     pub(crate) fn handle(&self) -> &Handle {
-        &self.0.0
+        &self.0.handle
     }
 
     pub(crate) fn peer(&self) -> Peer {
-        self.handle().connection.peer
+        self.0.peer
     }
 
     /// The party that the connection counts for.
     pub(crate) fn party(&self) -> Party {
-        self.handle().connection.state().party.clone()
+        self.handle().party()
     }
 
     pub(crate) fn count_for(&self, party: Party) {
@@ -454,7 +483,7 @@ impl Drop for RunWait {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.0.connection.answered.store(true, Ordering::SeqCst);
+        self.handle.connection.answered.store(true, Ordering::SeqCst);
     }
 }
 

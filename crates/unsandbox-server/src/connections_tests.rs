@@ -12,6 +12,13 @@ fn key(name: &str) -> Party {
     Party::Key(Owner(name.to_string()))
 }
 
+impl Handle {
+    /// As [`Handle::begin_for`], for the other end of the connection.
+    pub(crate) fn begin(&self) -> Exchange {
+        self.begin_for(self.peer())
+    }
+}
+
 /// A connection of a key, in a stage.
 fn open(limiter: &Arc<Limiter>, party: &Party, stage: Stage) -> Handle {
     let handle = limiter.open(address(1));

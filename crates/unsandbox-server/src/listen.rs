@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The listening socket of the server: a TCP address, or a Unix socket that only its owner may open.
 
+use crate::systemd;
 use rustix::fs::{FlockOperation, flock};
+use rustix::net::sockopt::socket_acceptconn;
 use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -14,15 +17,18 @@ use unsandbox_protocol::{Error, ErrorCode};
 /// Room for a path in a socket address of Linux, without the final NUL.
 const SOCKET_PATH_MAX_BYTES: usize = 107;
 
-/// An address as a person writes it: `HOST:PORT`, or `unix:PATH`.
+/// An address as a person writes it: `HOST:PORT`, `unix:PATH`, or `systemd` for a socket of a socket unit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Listen {
     Tcp(String),
     Unix(PathBuf),
+    /// The socket that systemd passed on, with its name if there are several.
+    Systemd(Option<String>),
 }
 
 impl Listen {
-    /// Reads `127.0.0.1:8080`, `[::1]:8080`, `localhost:0` (any free port) or `unix:/path`.
+    /// Reads `127.0.0.1:8080`, `[::1]:8080`, `localhost:0` (any free port), `unix:/path`, `systemd` or `systemd:name`.
+    /// With the last two the sockets that systemd passed on are taken from the environment.
     ///
     /// # Errors
     /// CONFIG, if it is none of these.
@@ -34,11 +40,17 @@ impl Listen {
             }
             return Ok(Listen::Unix(PathBuf::from(path)));
         }
+        if text == "systemd" || text.starts_with("systemd:") {
+            systemd::read();
+            let name = text.strip_prefix("systemd:").filter(|name| !name.is_empty());
+            return Ok(Listen::Systemd(name.map(str::to_string)));
+        }
         let host = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
         match host {
             Some((host, _)) if !host.is_empty() => Ok(Listen::Tcp(text.to_string())),
             _ => Err(config(format!(
-                "{text:?} is not an address to listen on; give HOST:PORT, as 127.0.0.1:8080, or unix:PATH"
+                "{text:?} is not an address to listen on; give HOST:PORT, as 127.0.0.1:8080, unix:PATH, or \
+                 systemd"
             ))),
         }
     }
@@ -64,12 +76,101 @@ impl fmt::Display for Socket {
     }
 }
 
+impl Socket {
+    /// Another descriptor of the same socket.
+    pub(crate) fn duplicate(&self) -> std::io::Result<OwnedFd> {
+        match self {
+            Socket::Tcp(listener, _) => listener.as_fd().try_clone_to_owned(),
+            Socket::Unix(listener, _) => listener.as_fd().try_clone_to_owned(),
+        }
+    }
+}
+
 /// Binds. Without keys only sockets are allowed that users of this machine alone can reach.
 pub(crate) fn bind(listen: &Listen, has_keys: bool) -> Result<Socket, Error> {
     match listen {
         Listen::Tcp(address) => bind_tcp(address, has_keys),
         Listen::Unix(path) => bind_unix(path),
+        Listen::Systemd(name) => adopt(systemd::take(name.as_deref())?, listen, has_keys),
     }
+}
+
+/// Takes a socket that listens already: of systemd, or of the server that this one replaces. Without keys the rule is
+/// that of [`bind`].
+pub(crate) fn adopt(socket: OwnedFd, listen: &Listen, has_keys: bool) -> Result<Socket, Error> {
+    let (own, shown) = match listen {
+        Listen::Unix(path) => (Some(path.as_path()), format!("unix:{}", path.display())),
+        Listen::Tcp(address) => (None, address.clone()),
+        Listen::Systemd(None) => (None, "systemd".to_string()),
+        Listen::Systemd(Some(name)) => (None, format!("systemd:{name}")),
+    };
+    let shown = shown.as_str();
+    let socket = socket2::Socket::from(socket);
+    let address = socket
+        .local_addr()
+        .map_err(|error| config(format!("cannot listen on {shown}")).with_cause(error))?;
+    if address.is_unix() {
+        adopt_unix(OwnedFd::from(socket).into(), own, has_keys, shown)
+    } else {
+        adopt_tcp(OwnedFd::from(socket).into(), has_keys, shown)
+    }
+}
+
+fn adopt_tcp(listener: TcpListener, has_keys: bool, shown: &str) -> Result<Socket, Error> {
+    let failed = |error| config(format!("cannot listen on {shown}")).with_cause(error);
+    let address = listener.local_addr().map_err(failed)?;
+    if !address.ip().is_loopback() && !has_keys {
+        return Err(refuse_open(address));
+    }
+    refuse_silent(socket_acceptconn(&listener), shown)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(Socket::Tcp(listener, address))
+}
+
+fn adopt_unix(
+    listener: UnixListener,
+    own: Option<&Path>,
+    has_keys: bool,
+    shown: &str,
+) -> Result<Socket, Error> {
+    let failed = |error| config(format!("cannot listen on {shown}")).with_cause(error);
+    refuse_silent(socket_acceptconn(&listener), shown)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    if let Some(path) = own {
+        return Ok(Socket::Unix(listener, SocketFile::of(path).map_err(failed)?));
+    }
+    let address = listener.local_addr().map_err(failed)?;
+    let Some(path) = address.as_pathname() else {
+        return Err(config(format!("{shown} is a Unix socket without a path; give it one")));
+    };
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o077 != 0 && !has_keys {
+        return Err(config(format!(
+            "{} has the mode {:04o} and would let other users of this machine run code; give keys (--keys FILE or \
+             UNSANDBOX_SERVE_KEYS), or set SocketMode=0600 in the socket unit",
+            path.display(),
+            mode & 0o7777
+        )));
+    }
+    Ok(Socket::Unix(listener, SocketFile::of(path).map_err(failed)?.of_others()))
+}
+
+/// A socket unit with `Accept=yes` passes connections on.
+fn refuse_silent(listens: rustix::io::Result<bool>, shown: &str) -> Result<(), Error> {
+    match listens {
+        Ok(true) => Ok(()),
+        _ => Err(config(format!(
+            "{shown} is not a socket that listens; a socket unit needs Accept=no and ListenStream="
+        ))),
+    }
+}
+
+/// The error about an address that others can reach, without keys.
+fn refuse_open(open: SocketAddr) -> Error {
+    config(format!(
+        "listening on {open} would let anyone who reaches it run code; give keys (--keys FILE or \
+         UNSANDBOX_SERVE_KEYS), or listen on 127.0.0.1 or unix:PATH"
+    ))
 }
 
 fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
@@ -81,10 +182,7 @@ fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
     if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback())
         && !has_keys
     {
-        return Err(config(format!(
-            "listening on {open} would let anyone who reaches it run code; give keys (--keys FILE or \
-                 UNSANDBOX_SERVE_KEYS), or listen on 127.0.0.1 or unix:PATH"
-        )));
+        return Err(refuse_open(*open));
     }
     let listener = addresses
         .iter()
@@ -214,12 +312,35 @@ impl Drop for PrivateDirectory {
     }
 }
 
-/// The file of this server's socket. Removed at the end, unless another server has replaced it.
+/// The file of this server's socket. Removed at the end, unless another server has replaced it or goes on with it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
 }
+
+impl SocketFile {
+    /// The file that is at this path now.
+    fn of(path: &Path) -> std::io::Result<SocketFile> {
+        let metadata = fs::symlink_metadata(path)?;
+        let identity = (metadata.dev(), metadata.ino());
+        Ok(SocketFile { path: path.to_path_buf(), identity })
+    }
+
+    /// A file that somebody else removes.
+    fn of_others(mut self) -> SocketFile {
+        self.identity = NO_FILE;
+        self
+    }
+
+    /// Leaves the file where it is.
+    pub(crate) fn leave(self) {
+        drop(self.of_others());
+    }
+}
+
+/// No file has it.
+const NO_FILE: (u64, u64) = (u64::MAX, u64::MAX);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {

@@ -23,7 +23,7 @@ impl Pace {
 }
 
 /// A transfer that is measured against a pace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Progress {
     pace: Pace,
     begun: Instant,

@@ -3,38 +3,25 @@
 
 use crate::access_log::ClientAddress;
 use crate::admission::Via;
-use crate::connections::{Handle, Limiter, Place, Stage};
+use crate::connections::Limiter;
 use crate::listen::{self, Listen, Socket, SocketFile};
 use crate::observe::scrape;
-use crate::pace::Pace;
 use crate::party::Peer;
 use crate::routes::router;
 use crate::runs::cancelled;
+use crate::serve_connection::{Acceptor, SHUTDOWN_REPORT_TIME};
 use crate::state::{ServerOptions, State};
 use crate::workers;
-use crate::write_deadline::WriteDeadline;
-use axum::Router;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
-use hyper_util::service::TowerToHyperService;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
-/// How long cancelled jobs may take to report their end at a stop.
-const SHUTDOWN_REPORT_TIME: Duration = Duration::from_secs(5);
 /// How long the results of the last jobs can be fetched at a stop: longer than the pause between two polls.
 const LAST_POLL_TIME: Duration = Duration::from_secs(3);
-/// How long an evicted connection may take to send its answer.
-const EVICTED_ANSWER: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: without free descriptors the next one would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -64,14 +51,77 @@ impl Server {
     /// CONFIG, if the address cannot be bound, if others can reach it and there are no keys, or if a cap or the
     /// number of connections is below the needs of any run. INTERNAL, if the system gives no random numbers.
     pub fn bind(self, listen: &Listen) -> Result<Bound, Error> {
+        self.bind_or_adopt(listen, None)
+    }
+
+    /// Listens with the sockets of a server that was started with the same addresses, and that this one replaces.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn adopt(self, listen: &Listen, sockets: Sockets) -> Result<Bound, Error> {
+        self.bind_or_adopt(listen, Some(sockets))
+    }
+
+    fn bind_or_adopt(self, listen: &Listen, sockets: Option<Sockets>) -> Result<Bound, Error> {
         let Server { backend, options } = self;
         options.validate()?;
         let state = Arc::new(State::new(backend, &options)?);
-        let socket = listen::bind(listen, !options.keys.is_empty())?;
+        let (main, metrics) = sockets.map_or((None, None), |it| (Some(it.main), it.metrics));
+        let socket = open(listen, main, !options.keys.is_empty())?;
+        if options.tls.is_some() && matches!(socket, Socket::Unix(..)) {
+            return Err(Error::new(
+                ErrorCode::Config,
+                "a Unix socket has no TLS; leave the certificate away, or listen on HOST:PORT",
+            ));
+        }
         // The metrics need no key, wherever they are told: no program runs there.
-        let metrics = options.metrics_listen.as_ref().map(|address| listen::bind(address, true));
-        let metrics = metrics.transpose()?;
-        Ok(Bound { address: socket.to_string(), state, options, socket, metrics })
+        let address = options.metrics_listen.as_ref();
+        let metrics = address.map(|address| open(address, metrics, true)).transpose()?;
+        let mut address = socket.to_string();
+        if options.tls.is_some() {
+            address = address.replacen("http:", "https:", 1);
+        }
+        Ok(Bound { address, state, options, socket, metrics, handed_over: CancelToken::new() })
+    }
+}
+
+/// Listens, or takes a socket that listens already.
+fn open(listen: &Listen, inherited: Option<OwnedFd>, has_keys: bool) -> Result<Socket, Error> {
+    match inherited {
+        Some(socket) => listen::adopt(socket, listen, has_keys),
+        None => listen::bind(listen, has_keys),
+    }
+}
+
+/// The sockets of a server, for the one that replaces it.
+#[derive(Debug)]
+pub struct Sockets {
+    pub main: OwnedFd,
+    /// That of the metrics alone, if they have an address of their own.
+    pub metrics: Option<OwnedFd>,
+}
+
+/// Lets a server end in favour of another one that has its sockets.
+#[derive(Debug)]
+pub struct HandOver {
+    main: OwnedFd,
+    metrics: Option<OwnedFd>,
+    begun: CancelToken,
+}
+
+impl HandOver {
+    /// # Errors
+    /// If the system gives no descriptors.
+    pub fn sockets(&self) -> std::io::Result<Sockets> {
+        let metrics = self.metrics.as_ref().map(OwnedFd::try_clone).transpose()?;
+        Ok(Sockets { main: self.main.try_clone()?, metrics })
+    }
+
+    /// Another process serves. From now on no connection is accepted, waiting jobs are left to that process, and
+    /// requests on open connections are answered, each as the last one. [`Bound::run_until`] returns when the last
+    /// connection, run and job has ended.
+    pub fn begin(&self) {
+        self.begun.cancel();
     }
 }
 
@@ -83,6 +133,7 @@ pub struct Bound {
     /// For the metrics alone.
     metrics: Option<Socket>,
     address: String,
+    handed_over: CancelToken,
 }
 
 impl fmt::Debug for Bound {
@@ -92,7 +143,7 @@ impl fmt::Debug for Bound {
 }
 
 impl Bound {
-    /// The endpoint for clients: `http://127.0.0.1:8080` with the real port, or `unix:/path`.
+    /// The endpoint for clients: `http://127.0.0.1:8080` with the real port, `https://` with TLS, or `unix:/path`.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -100,6 +151,19 @@ impl Bound {
     /// The address of the metrics, as [`Bound::address`], if they have one of their own.
     pub fn metrics_address(&self) -> Option<String> {
         self.metrics.as_ref().map(Socket::to_string)
+    }
+
+    /// For a server that is replaced by another process without a failed request.
+    ///
+    /// # Errors
+    /// CONFIG, if the system gives no descriptors.
+    pub fn hand_over(&self) -> Result<HandOver, Error> {
+        let failed = |error: std::io::Error| {
+            Error::new(ErrorCode::Config, "no descriptor for a hand-over").with_cause(error)
+        };
+        let main = self.socket.duplicate().map_err(failed)?;
+        let metrics = self.metrics.as_ref().map(Socket::duplicate).transpose().map_err(failed)?;
+        Ok(HandOver { main, metrics, begun: self.handed_over.clone() })
     }
 
     /// Serves on this thread until `stop` is cancelled. Then new work is refused; jobs can still be fetched and
@@ -125,36 +189,42 @@ impl Bound {
     }
 
     async fn serve(self, stop: &CancelToken, stop_now: &CancelToken) -> Result<(), Error> {
-        let Bound { state, options, socket, metrics, .. } = self;
+        let Bound { state, options, socket, metrics, handed_over, .. } = self;
         let via = if matches!(socket, Socket::Tcp(..)) { Via::Tcp } else { Via::Unix };
         let limiter = state.limiter.clone();
-        let acceptor = Acceptor::new(&options, limiter, router(state.clone(), via));
+        let tls = options.tls.clone();
+        let acceptor = Acceptor::new(&options, limiter, router(state.clone(), via), tls);
         let scrapes = scrape::router(state.observer.metrics.clone());
-        let scraped = Acceptor::new(&options, Limiter::new(METRICS_CONNECTIONS), scrapes);
-        let (listener, _file) = Accepting::new(socket)?;
-        let (scraping, _metrics_file) = metrics.map(Accepting::new).transpose()?.unzip();
+        let scraped = Acceptor::new(&options, Limiter::new(METRICS_CONNECTIONS), scrapes, None);
+        let (listener, file) = Accepting::new(socket)?;
+        let (scraping, metrics_file) = metrics.map(Accepting::new).transpose()?.unzip();
         // Connections are accepted until the grace period is over: a client may still fetch its job.
-        let until = async {
-            cancelled(stop).await;
-            let (backend, over) = (state.backend.clone(), CancelToken::new());
-            let now = over.clone();
-            let mut drained = tokio::task::spawn_blocking(move || backend.drain(&now));
-            tokio::select! {
-                () = last_runs(&state, options.grace, &mut drained) => {}
-                () = cancelled(stop_now) => {}
-            }
-            // The ends of jobs are told before the connections close.
-            over.cancel();
-            if !drained.is_finished() {
-                let _ = tokio::time::timeout(SHUTDOWN_REPORT_TIME, drained).await;
-            }
+        let mut until = pin!(until_last_end(&state, options.grace, stop, stop_now));
+        let hand_over = async {
+            cancelled(&handed_over).await;
+            acceptor.hand_over();
+            scraped.hand_over();
         };
-        tokio::select! {
-            () = listener.accept(&acceptor) => {}
-            () = accept_if_any(scraping.as_ref(), &scraped) => {}
-            () = until => {}
-        }
+        let accepting = async {
+            tokio::join!(
+                listener.accept(&acceptor),
+                accept_if_any(scraping.as_ref(), &scraped),
+                hand_over
+            );
+        };
+        let is_handed_over = tokio::select! {
+            () = accepting => true,
+            () = until.as_mut() => false,
+        };
         drop((listener, scraping));
+        if is_handed_over {
+            // They are the other process's now.
+            [file, metrics_file.flatten()].into_iter().flatten().for_each(SocketFile::leave);
+            tokio::select! {
+                () = last_connections(&state, &acceptor) => return Ok(()),
+                () = until.as_mut() => {}
+            }
+        }
         // Time for replies in progress, and for the ends of the jobs that are cancelled now.
         state.runs.cancel_all();
         state.end_streams();
@@ -166,6 +236,39 @@ impl Bound {
         let _ = tokio::time::timeout(SHUTDOWN_REPORT_TIME, quiet).await;
         Ok(())
     }
+}
+
+/// Resolves when everything has ended after `stop`: the last run, or the grace.
+async fn until_last_end(
+    state: &Arc<State>,
+    grace: Duration,
+    stop: &CancelToken,
+    stop_now: &CancelToken,
+) {
+    cancelled(stop).await;
+    let over = CancelToken::new();
+    let mut drained = drain(state, &over);
+    tokio::select! {
+        () = last_runs(state, grace, &mut drained) => {}
+        () = cancelled(stop_now) => {}
+    }
+    // The ends of jobs are told before the connections close.
+    over.cancel();
+    if !drained.is_finished() {
+        let _ = tokio::time::timeout(SHUTDOWN_REPORT_TIME, drained).await;
+    }
+}
+
+/// Leaves the waiting jobs to another process. The task ends when no job runs.
+fn drain(state: &State, now: &CancelToken) -> JoinHandle<()> {
+    let (backend, now) = (state.backend.clone(), now.clone());
+    tokio::task::spawn_blocking(move || backend.drain(&now))
+}
+
+/// Resolves when the last connection, run and job of a server has ended that was handed over.
+async fn last_connections(state: &State, acceptor: &Acceptor) {
+    let drained = drain(state, &CancelToken::new());
+    let _ = tokio::join!(acceptor.limiter.all_closed(), state.runs.idle(), drained);
 }
 
 /// Refuses new work from now on. Resolves when the last run has ended and the backend is drained, or the grace is over.
@@ -180,125 +283,6 @@ async fn last_runs(state: &State, grace: Duration, drained: &mut JoinHandle<()>)
         }
     };
     let _ = tokio::time::timeout(grace, idle).await;
-}
-
-/// Serves new connections.
-struct Acceptor {
-    limiter: Arc<Limiter>,
-    /// Becomes true when the server stops. Requests in progress are then the last ones.
-    closing: watch::Sender<bool>,
-    /// Limit for a request's head, and for the time between requests.
-    read_timeout: Duration,
-    first_head: Duration,
-    reply_pace: Pace,
-    router: Router,
-}
-
-impl Acceptor {
-    fn new(options: &ServerOptions, limiter: Arc<Limiter>, router: Router) -> Acceptor {
-        let (pause, rate) = (options.reply_time, options.reply_rate);
-        Acceptor {
-            limiter,
-            closing: watch::Sender::new(false),
-            read_timeout: options.read_timeout,
-            first_head: options.first_head,
-            reply_pace: Pace { pause, rate, deadline: None },
-            router,
-        }
-    }
-
-    /// Starts a task that serves one connection until either side ends it. If the server is full, this waits until
-    /// the task has started: connections that are accepted faster than they are served would evict each other before
-    /// their first request is read.
-    async fn open<S>(&self, stream: S, place: Place, from: ClientAddress)
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let router = TowerToHyperService::new(self.router.clone());
-        let handle = place.handle.clone();
-        let stream = WriteDeadline::new(stream, self.reply_pace, handle.clone());
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(handle.begin());
-            request.extensions_mut().insert(from.clone());
-            router.call(request)
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.read_timeout)
-            .serve_connection(TokioIo::new(stream), service);
-        let (closing, first_head) = (self.closing.subscribe(), self.first_head);
-        let (begin, begun) = oneshot::channel();
-        tokio::spawn(async move {
-            let _ = begin.send(());
-            serve_connection(connection, &place.handle, closing, first_head).await;
-            drop(place);
-        });
-        if self.limiter.is_full() {
-            let _ = begun.await;
-        }
-    }
-
-    /// Resolves when the last connection has ended.
-    async fn close(&self) {
-        self.closing.send_replace(true);
-        self.limiter.all_closed().await;
-    }
-}
-
-/// Why a connection is no longer served.
-enum Ending {
-    Ended,
-    Silent,
-    Evicted(Stage),
-    Stopped,
-}
-
-/// Serves a connection until it ends, is evicted, or the server stops.
-async fn serve_connection<C>(
-    connection: C,
-    handle: &Handle,
-    mut closing: watch::Receiver<bool>,
-    first_head: Duration,
-) where
-    C: GracefulConnection<Error: fmt::Display> + Send,
-{
-    let mut connection = pin!(connection);
-    let silent = async {
-        tokio::time::sleep(first_head).await;
-        if handle.has_asked() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let ending = tokio::select! {
-        // Evicted before served: the answer then says that the connection closes.
-        biased;
-        stage = handle.evicted() => Ending::Evicted(stage),
-        served = connection.as_mut() => {
-            // Not a fault of the server.
-            if let Err(error) = served {
-                log::debug!("connection: {error}");
-            }
-            Ending::Ended
-        }
-        () = silent => Ending::Silent,
-        _ = closing.wait_for(|closing| *closing) => Ending::Stopped,
-    };
-    match ending {
-        Ending::Ended | Ending::Silent => {}
-        Ending::Evicted(Stage::Body | Stage::LongPoll) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(EVICTED_ANSWER, connection).await;
-        }
-        Ending::Evicted(_) => {}
-        Ending::Stopped if !handle.has_asked() => {}
-        Ending::Stopped => {
-            connection.as_mut().graceful_shutdown();
-            // A request that was accepted gets its answer; the rest of the last reply gets a bounded time.
-            while tokio::time::timeout(SHUTDOWN_REPORT_TIME, connection.as_mut()).await.is_err()
-                && !handle.is_idle()
-            {}
-        }
-    }
 }
 
 /// A socket in the event loop.
@@ -325,7 +309,8 @@ impl Accepting {
         })
     }
 
-    /// Serves connections for as long as it is polled.
+    /// Serves connections for as long as it is polled, or until the server is handed over. A connection that was
+    /// accepted is served then, too.
     async fn accept(&self, acceptor: &Acceptor) {
         match self {
             Accepting::Tcp(listener) => accept_tcp(listener, acceptor).await,
@@ -337,18 +322,23 @@ impl Accepting {
 async fn accept_if_any(listener: Option<&Accepting>, acceptor: &Acceptor) {
     match listener {
         Some(listener) => listener.accept(acceptor).await,
-        None => std::future::pending().await,
+        None => acceptor.handed_over().await,
     }
 }
 
 async fn accept_tcp(listener: &tokio::net::TcpListener, acceptor: &Acceptor) {
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = acceptor.handed_over() => return,
+        };
+        match accepted {
             Ok((stream, address)) => {
                 let place = acceptor.limiter.admit(Peer::of_address(address.ip())).await;
                 // A reply is one small write; Nagle's algorithm would only delay it.
                 let _ = stream.set_nodelay(true);
-                acceptor.open(stream, place, ClientAddress::tcp(address)).await;
+                let from = ClientAddress::ip(address.ip());
+                acceptor.open(stream, place, from, Some(address.ip())).await;
             }
             Err(error) => accept_failed(error).await,
         }
@@ -357,11 +347,15 @@ async fn accept_tcp(listener: &tokio::net::TcpListener, acceptor: &Acceptor) {
 
 async fn accept_unix(listener: &tokio::net::UnixListener, acceptor: &Acceptor) {
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = acceptor.handed_over() => return,
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let user = stream.peer_cred().map(|credentials| credentials.uid()).ok();
                 let place = acceptor.limiter.admit(Peer::User(user)).await;
-                acceptor.open(stream, place, ClientAddress::user(user)).await;
+                acceptor.open(stream, place, ClientAddress::user(user), None).await;
             }
             Err(error) => accept_failed(error).await,
         }

@@ -4,6 +4,7 @@
 use crate::budget::Budget;
 use crate::caps::Caps;
 use crate::connections::Limiter;
+use crate::forwarded::TrustedProxies;
 use crate::idempotency::{Fingerprint, Keyed, Table};
 use crate::key_ring::{KeyRing, KeySet};
 use crate::keys::unix_seconds;
@@ -19,6 +20,7 @@ use crate::pace::Pace;
 use crate::party::Party;
 use crate::rate_limit::{Counted, RateLimiter};
 use crate::runs::Runs;
+use crate::tls::Tls;
 use crate::workers::{Workers, spawn_blocking};
 use axum::body::Bytes;
 use std::fmt;
@@ -95,6 +97,10 @@ pub struct ServerOptions {
     pub tracing: Option<Tracing>,
     /// An address of its own that serves the metrics, and nothing else, without a key.
     pub metrics_listen: Option<Listen>,
+    /// The certificate with which connections over TCP are encrypted; without one they are plain.
+    pub tls: Option<Arc<Tls>>,
+    /// The proxies that say for whom they pass a request on: the address for the log, and for the party without a key.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for ServerOptions {
@@ -123,6 +129,8 @@ impl Default for ServerOptions {
             audit: None,
             tracing: None,
             metrics_listen: None,
+            tls: None,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

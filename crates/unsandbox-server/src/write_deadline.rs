@@ -2,10 +2,11 @@
 //! A stream with a time limit and a minimum rate for writes. Without them, a client that reads no reply would keep
 //! its memory and its connection for ever.
 
-use crate::connections::Handle;
 use crate::pace::{Pace, Progress};
+use crate::places::Places;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -13,7 +14,7 @@ use tokio::time::Sleep;
 pub(crate) struct WriteDeadline<S> {
     stream: S,
     pace: Pace,
-    connection: Handle,
+    places: Arc<Places>,
     /// Set while a reply is larger than what the client has accepted, until all of it is sent.
     slow: Option<Slow>,
 }
@@ -26,8 +27,8 @@ struct Slow {
 
 impl<S> WriteDeadline<S> {
     /// `pace` starts anew for each reply that is not accepted at once.
-    pub(crate) fn new(stream: S, pace: Pace, connection: Handle) -> WriteDeadline<S> {
-        WriteDeadline { stream, pace, connection, slow: None }
+    pub(crate) fn new(stream: S, pace: Pace, places: Arc<Places>) -> WriteDeadline<S> {
+        WriteDeadline { stream, pace, places, slow: None }
     }
 
     /// The result of a write, or an error if the reply is read too slowly.
@@ -92,7 +93,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_flush(context))?;
-        if this.connection.flushed() {
+        if this.places.flushed() {
             this.slow = None;
         }
         Poll::Ready(Ok(()))

@@ -99,6 +99,7 @@ pub fn signal(child: &Child, name: &str) {
         "TERM" => Signal::TERM,
         "HUP" => Signal::HUP,
         "KILL" => Signal::KILL,
+        "USR2" => Signal::USR2,
         _ => panic!("{name} is not a signal that the tests send"),
     };
     kill_process(Pid::from_child(child), signal).unwrap();

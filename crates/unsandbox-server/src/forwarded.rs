@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The client behind a proxy, by `X-Forwarded-For` or `Forwarded`. Anyone can send these headers, so they count only on
+//! connections of proxies that the operator trusts, and in them only what such a proxy has added.
+
+use axum::http::HeaderMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use unsandbox_protocol::{Error, ErrorCode};
+
+/// The proxies whose word about their clients counts.
+#[derive(Clone, Default)]
+pub struct TrustedProxies {
+    networks: Vec<Network>,
+    /// Whoever may open the Unix socket of the server.
+    unix: bool,
+}
+
+impl fmt::Debug for TrustedProxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TrustedProxies({} networks, unix: {})", self.networks.len(), self.unix)
+    }
+}
+
+/// The first bits of its addresses.
+#[derive(Clone, Copy)]
+struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl TrustedProxies {
+    /// Reads addresses (`192.0.2.1`), networks (`10.0.0.0/8`, `2001:db8::/32`) and the word `unix`.
+    ///
+    /// # Errors
+    /// CONFIG, if one is none of these.
+    pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<TrustedProxies, Error> {
+        let mut proxies = TrustedProxies::default();
+        for word in words {
+            match network(word) {
+                _ if word == "unix" => proxies.unix = true,
+                Some(network) => proxies.networks.push(network),
+                None => {
+                    let text = format!(
+                        "{word:?} is not a proxy to trust; give an address, as 192.0.2.1, a network, as 10.0.0.0/8, \
+                         or unix"
+                    );
+                    return Err(Error::new(ErrorCode::Config, text));
+                }
+            }
+        }
+        Ok(proxies)
+    }
+
+    /// Whether a connection is of such a proxy; `None` is a Unix socket.
+    pub(crate) fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.unix, |address| self.networks.iter().any(|network| network.has(address)))
+    }
+
+    /// The client for whom a trusted proxy passes this request on: the last address that is not of a trusted proxy.
+    /// `None` if the proxy does not say it, or if both headers do: a proxy sets one of them, and the other one may be
+    /// the client's own.
+    pub(crate) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let listed = |name| {
+            let lines: Option<Vec<&str>> =
+                headers.get_all(name).iter().map(|line| line.to_str().ok()).collect();
+            lines.map(|lines| lines.join(","))
+        };
+        let (plain, standard) = (listed("x-forwarded-for")?, listed("forwarded")?);
+        let hops: Vec<Option<IpAddr>> = match (plain.is_empty(), standard.is_empty()) {
+            (false, true) => plain.split(',').map(hop).collect(),
+            (true, false) => standard.split(',').map(standard_hop).collect(),
+            _ => return None,
+        };
+        let mut client = None;
+        for hop in hops.into_iter().rev() {
+            let Some(address) = hop else { break };
+            client = Some(address);
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+impl Network {
+    fn has(self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - self.bits).unwrap_or(0);
+                (u32::from(network) ^ u32::from(address)) & mask == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - self.bits).unwrap_or(0);
+                (u128::from(network) ^ u128::from(address)) & mask == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+fn network(word: &str) -> Option<Network> {
+    let (address, bits) = match word.split_once('/') {
+        Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
+        None => (word, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(most);
+    (bits <= most).then_some(Network { address, bits })
+}
+
+/// An address, perhaps with a port.
+fn hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// The `for` of an element of `Forwarded` (RFC 7239). Hidden and unknown ones are no address.
+fn standard_hop(element: &str) -> Option<IpAddr> {
+    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let mut of = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+    hop(of.next()?.1.trim().trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(words: &str) -> TrustedProxies {
+        TrustedProxies::parse(words.split(',')).unwrap()
+    }
+
+    fn client(lines: &[(&'static str, &str)]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        proxies("10.0.0.0/8,fd00::/8").client(&headers).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_is_not_of_a_trusted_proxy() {
+        let plain = "x-forwarded-for";
+        for (line, expected) in [
+            ("192.0.2.7", Some("192.0.2.7")),
+            ("203.0.113.1, 192.0.2.7", Some("192.0.2.7")),
+            ("203.0.113.1, 192.0.2.7, 10.1.1.1", Some("192.0.2.7")),
+            ("192.0.2.7:4711", Some("192.0.2.7")),
+            ("[2001:db8::1]:4711, fd00::1", Some("2001:db8::1")),
+            ("::ffff:192.0.2.7", Some("192.0.2.7")),
+            ("10.0.0.1, 10.0.0.2", Some("10.0.0.1")),
+            ("192.0.2.7, unknown", None),
+            ("192.0.2.7, unknown, 10.0.0.3", Some("10.0.0.3")),
+            ("192.0.2.7,", None),
+            ("", None),
+        ] {
+            assert_eq!(client(&[(plain, line)]).as_deref(), expected, "{line:?}");
+        }
+        let several = [(plain, "203.0.113.1"), (plain, "192.0.2.7"), (plain, "10.0.0.1")];
+        assert_eq!(client(&several).as_deref(), Some("192.0.2.7"));
+    }
+
+    #[test]
+    fn the_standard_header_is_read_and_both_together_count_for_nothing() {
+        for (line, expected) in [
+            ("for=192.0.2.7", Some("192.0.2.7")),
+            (
+                "For=\"[2001:db8::1]:4711\";proto=https, for=10.0.0.1;by=10.0.0.2",
+                Some("2001:db8::1"),
+            ),
+            ("for=192.0.2.7, for=_hidden", None),
+            ("proto=https", None),
+        ] {
+            assert_eq!(client(&[("forwarded", line)]).as_deref(), expected, "{line:?}");
+        }
+        assert_eq!(
+            client(&[("forwarded", "for=192.0.2.7"), ("x-forwarded-for", "192.0.2.7")]),
+            None
+        );
+        assert_eq!(client(&[]), None);
+    }
+
+    #[test]
+    fn networks_have_their_addresses_alone() {
+        let at = |text: &str| Some(text.parse().unwrap());
+        let few = proxies("10.1.2.0/23,192.0.2.1,2001:db8::/32");
+        for inside in ["10.1.2.0", "10.1.3.255", "192.0.2.1", "::ffff:10.1.2.3", "2001:db8:1::1"] {
+            assert!(few.trusts(at(inside)), "{inside}");
+        }
+        for outside in ["10.1.4.0", "10.1.1.255", "192.0.2.2", "2001:db9::1", "::1"] {
+            assert!(!few.trusts(at(outside)), "{outside}");
+        }
+        assert!(!few.trusts(None) && proxies("unix").trusts(None));
+        assert!(proxies("0.0.0.0/0").trusts(at("192.0.2.1")));
+        assert!(!TrustedProxies::default().trusts(at("127.0.0.1")));
+        for wrong in ["", "localhost", "10.0.0.0/33", "::/129", "10.0.0.0/x", "10.0.0/8"] {
+            let error = TrustedProxies::parse([wrong]).unwrap_err();
+            assert!(error.message().contains("10.0.0.0/8"), "{wrong}: {error}");
+        }
+    }
+}

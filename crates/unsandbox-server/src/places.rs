@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The places of one connection in the connection limiter. With HTTP/1 it is one. With HTTP/2 each request that is
+//! answered has one, so that a hundred streams of one connection count as a hundred connections do; between requests
+//! the connection keeps one, by which it can be evicted as an idle connection.
+
+use crate::connections::{Handle, Limiter, Place, Stage};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use unsandbox_protocol::sync::lock;
+
+pub(crate) struct Places {
+    limiter: Arc<Limiter>,
+    /// The first place. With HTTP/1 it is the only one.
+    first: Handle,
+    free: Mutex<Free>,
+    changed: Notify,
+    /// A request has come.
+    asked: AtomicBool,
+    /// The connection speaks HTTP/2.
+    multiplexed: AtomicBool,
+}
+
+struct Free {
+    /// The place of the connection, while no stream has it.
+    place: Option<Place>,
+    since: Instant,
+    /// Streams that have a place.
+    held: usize,
+}
+
+/// The place of a stream, until it is dropped.
+pub(crate) struct StreamPlace {
+    places: Arc<Places>,
+    place: Option<Place>,
+}
+
+impl Places {
+    pub(crate) fn new(limiter: Arc<Limiter>, place: Place) -> Arc<Places> {
+        let first = place.handle.clone();
+        let free = Mutex::new(Free { place: Some(place), since: Instant::now(), held: 0 });
+        let (asked, multiplexed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Places { limiter, first, free, changed: Notify::new(), asked, multiplexed })
+    }
+
+    /// The connection, for a request that comes alone (HTTP/1).
+    pub(crate) fn alone(&self) -> &Handle {
+        self.asked.store(true, Ordering::SeqCst);
+        &self.first
+    }
+
+    /// Waits for the place of a stream (HTTP/2). The first one gets that of the connection.
+    pub(crate) async fn of_stream(self: &Arc<Self>) -> StreamPlace {
+        self.asked.store(true, Ordering::SeqCst);
+        self.multiplexed.store(true, Ordering::SeqCst);
+        let of_connection = lock(&self.free).take();
+        let place = match of_connection {
+            Some(place) => place,
+            None => {
+                let further = self.limiter.admit_further(self.first.peer(), self.first.party());
+                let further = further.await;
+                let mut free = lock(&self.free);
+                // The other streams may have ended meanwhile.
+                match free.take() {
+                    Some(place) => place,
+                    None => {
+                        free.held += 1;
+                        further
+                    }
+                }
+            }
+        };
+        self.changed.notify_waiters();
+        StreamPlace { places: self.clone(), place: Some(place) }
+    }
+
+    /// Called when everything written so far is sent. Whether the time for a reply begins anew.
+    pub(crate) fn flushed(&self) -> bool {
+        // Each stream of HTTP/2 has a time of its own, and its end is known without the flush.
+        self.is_multiplexed() || self.first.flushed()
+    }
+
+    /// Whether a request has come.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::SeqCst)
+    }
+
+    /// Whether no request is answered.
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.free).place.as_ref().is_some_and(|place| place.handle.is_idle())
+    }
+
+    /// Resolves when the connection is evicted, while it has no streams, with the stage in which that happened.
+    pub(crate) async fn evicted(&self) -> Stage {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let handle = lock(&self.free).place.as_ref().map(|place| place.handle.clone());
+            let Some(handle) = handle else {
+                changed.await;
+                continue;
+            };
+            tokio::select! {
+                stage = handle.evicted() => return stage,
+                () = changed => {}
+            }
+        }
+    }
+
+    /// Resolves when the connection speaks HTTP/2 and has had no stream for this long. With HTTP/1, hyper's timeout
+    /// for the next head includes this time.
+    pub(crate) async fn without_streams(&self, time: Duration) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let since = {
+                let free = lock(&self.free);
+                free.place.as_ref().filter(|_| self.is_multiplexed()).map(|_| free.since)
+            };
+            let Some(since) = since else {
+                changed.await;
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(since + time) => return,
+                () = changed => {}
+            }
+        }
+    }
+
+    /// Resolves when the connection turns out to speak HTTP/2.
+    pub(crate) async fn multiplexed(&self) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.is_multiplexed() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Free {
+    fn take(&mut self) -> Option<Place> {
+        let place = self.place.take();
+        self.held += usize::from(place.is_some());
+        place
+    }
+}
+
+impl StreamPlace {
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.place.as_ref().expect("until it is dropped").handle
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut free = lock(&self.places.free);
+        free.held -= 1;
+        // The last one is that of the connection again; the others are given back.
+        if free.held == 0
+            && let Some(place) = self.place.take()
+        {
+            place.handle.becomes_idle();
+            free.place = Some(place);
+            free.since = Instant::now();
+        }
+        drop(free);
+        self.places.changed.notify_waiters();
+    }
+}
