@@ -50,7 +50,7 @@ def blocks(page: str) -> list[Block]:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_print_what_it_says(page: str, tmp_path: Path) -> None:
     if not blocks(page):
-        assert page in ("guides/remote", "guides/notebooks", "guides/deployment")
+        assert page in ("guides/remote", "guides/notebooks", "guides/deployment", "guides/operator")
         return
     play(page, tmp_path, Path(sys.executable))
 
