@@ -20,6 +20,8 @@ use unsandbox_protocol::{
 
 /// After its end a run has this long to be gone (I1, I7), and past its ttl to end (I8).
 const SOON: Duration = Duration::from_secs(1);
+/// So many equal counts, some milliseconds apart, are the baseline.
+const SETTLED: usize = 20;
 /// Beyond the output that it keeps (I6).
 const MEMORY_SLACK: u64 = 8 << 20;
 /// What a jailer may hold open: its own few, and two for each jail of its idle pool and its networks.
@@ -72,7 +74,15 @@ impl Host {
             threads: 0,
         };
         within(SOON, || host.strangers().is_empty());
-        (host.descriptors, host.threads) = (open_descriptors(), threads());
+        // The engine still closes what the first run had when its end is told.
+        let (mut settled, mut same) = ((0, 0), 0);
+        within(SOON, || {
+            let now = (open_descriptors(), threads());
+            same = if now == settled { same + 1 } else { 0 };
+            settled = now;
+            same >= SETTLED
+        });
+        (host.descriptors, host.threads) = settled;
         host.jailer_peak = memory(jailer, "VmHWM:");
         host
     }
