@@ -84,7 +84,7 @@ def main() -> int:
 
 @contextmanager
 def recorder(running: Servers, directory: Path | None) -> Iterator[str]:
-    """The address of the server at http, or of what records its exchanges."""
+    """The address of the server at http, or of the recorder of its exchanges."""
     if directory is None:
         yield running.http
         return

@@ -65,7 +65,7 @@ store takes over when the first stops. A full disk refuses new jobs (507 STORE) 
 checks, exports, backs up and compacts the file. Synchronous runs, their results and their keys are in the memory of the
 process: 10 minutes, 256 MB.
 
-The names of what remembers idempotency keys stand in the header x-unsandbox-features of every reply and in GET
+The names of the stores of idempotency keys stand in the header x-unsandbox-features of every reply and in GET
 /health: idempotency=process:ID for synchronous submissions, idempotency-jobs=store:ID for jobs. A submission whose
 Idempotency-Key begins with a name that is gone (process:ID/...) is refused with 412 and not run, so that no restart
 runs a program twice.

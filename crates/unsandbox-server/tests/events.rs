@@ -355,7 +355,7 @@ fn a_stream_ends_with_the_server_where_its_job_does_not() {
     server.join();
 }
 
-/// On a Unix socket, which holds little of what nobody takes.
+/// On a Unix socket, whose buffer is small.
 fn impatient(name: &str) -> (Running, Duration) {
     let reply_time = Duration::from_millis(300);
     let options = ServerOptions { reply_time, reply_rate: 1 << 30, ..ServerOptions::default() };

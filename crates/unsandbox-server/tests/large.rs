@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use support::{Running, read_reply, start, start_at};
 use unsandbox_server::{KeyRing, Keys, ServerOptions};
 
-/// On a Unix socket, which holds little of what nobody takes.
+/// On a Unix socket, whose buffer is small.
 fn with_large_job(name: &str, options: ServerOptions) -> (Running, String) {
     let path = std::env::temp_dir().join(format!("us-{name}-{}.sock", std::process::id()));
     let server = start_at(&format!("unix:{}", path.display()), options);

@@ -201,7 +201,7 @@ fn alone(
     }
 }
 
-/// Measures the time of what is on disk then.
+/// Measures the time of a commit.
 fn commit(
     db: &mut Connection,
     batch: &mut [Box<dyn Change>],

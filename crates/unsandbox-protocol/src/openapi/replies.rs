@@ -212,11 +212,11 @@ const READY_CHECK: &[Member] = &[
 
 const HEALTH: &[Member] = &[
     always("status", Kind::Text, "`ok`, or why the server takes no work"),
-    always("idempotency", Kind::Text, "name of what remembers idempotency keys"),
+    always("idempotency", Kind::Text, "name of the store of idempotency keys"),
     sometimes(
         "idempotency_jobs",
         Kind::Text,
-        "name of what remembers those of asynchronous submissions, where that is another store",
+        "name of the store of those of asynchronous submissions, where that is another one",
     ),
 ];
 
@@ -254,7 +254,7 @@ pub(super) const EMPTY_LISTS: [(&str, &str); 4] = [
     ("images", "ImageList"),
 ];
 
-/// The schemas of replies, and of what they are made of.
+/// The schemas of replies, and of their parts.
 pub(super) fn schemas() -> Map<String, Value> {
     let beside = result_members();
     let alone: Vec<_> = [&SUCCESS, &RESULT_JOB_ID, &ENDED]

@@ -8,7 +8,7 @@ use crate::request::{NetworkMode, Rerun};
 use crate::wire::{OPTION_TABLE, OptionKind, OptionReach, OptionRow};
 use serde_json::{Map, Value, json};
 
-/// The schemas of bodies, and of what they are made of.
+/// The schemas of bodies, and of their parts.
 pub(super) fn schemas() -> Map<String, Value> {
     let names: Vec<_> = languages().iter().map(|language| language.name).collect();
     let language = json!({

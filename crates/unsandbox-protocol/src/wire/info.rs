@@ -200,7 +200,7 @@ pub fn encode_health(health: &Health) -> String {
     Writer::document(|w| w.text("status", &health.status))
 }
 
-/// The reply to `GET /health`: a status, the names of what remembers idempotency keys (those of `jobs` where that is
+/// The reply to `GET /health`: a status, the names of the stores of idempotency keys (of `jobs` where that is
 /// another store), and, where the server takes no work, the envelope of an error that says why.
 pub fn encode_server_health(
     status: &str,

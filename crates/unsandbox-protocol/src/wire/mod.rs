@@ -55,7 +55,7 @@ pub const COMPAT_HEADER: &str = "x-unsandbox-compat";
 /// `/run` takes a JSON body with files, stdin and arguments.
 pub const FEATURE_RUN_JSON: &str = "run-json";
 /// Submissions with the same `Idempotency-Key` are one job: `idempotency=STORE`, where STORE is the name of
-/// what remembers the keys (`process:` and 32 hexadecimal digits). Never without a name: version 0.1 of the
+/// the store of the keys (`process:` and 32 hexadecimal digits). Never without a name: version 0.1 of the
 /// client takes the word alone as leave to repeat a submission, whatever remembers it.
 pub const FEATURE_IDEMPOTENCY: &str = "idempotency";
 /// The same of asynchronous submissions, where their keys are in another store than those of synchronous ones: one that
