@@ -130,10 +130,16 @@ class Other:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        #: Connections, whatever came over them.
+        self.connections = 0
         self.page = ""
         other = self
 
         class Handler(BaseHTTPRequestHandler):
+            def setup(self) -> None:
+                other.connections += 1
+                super().setup()
+
             def do_GET(self) -> None:
                 other.asked.append(self.path)
                 body = other.page.encode()

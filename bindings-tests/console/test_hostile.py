@@ -30,6 +30,15 @@ async function attempt(name, act) {
     const image = new Image();
     image.onload = resolve; image.onerror = reject; image.src = "OTHER/picture";
   }));
+  await attempt("webrtc", () => new Promise((resolve, reject) => {
+    const peer = new RTCPeerConnection({ iceServers: [{ urls: "turn:TURN?transport=tcp", username: "u", credential: "c" }] });
+    peer.createDataChannel("x");
+    peer.onicegatheringstatechange = () => peer.iceGatheringState === "complete" && reject();
+    peer.onicecandidate = (event) => event.candidate && event.candidate.type === "relay" && resolve("a relay");
+    peer.createOffer().then((offer) => peer.setLocalDescription(offer)).catch(reject);
+  }));
+  const hint = document.createElement("link");
+  hint.rel = "preconnect"; hint.href = "OTHER/"; document.head.append(hint);
   await attempt("window", () => open("OTHER/window").name);
   await attempt("top", () => { top.location = "OTHER/top"; throw 1; });
   document.forms.length || document.body.insertAdjacentHTML("beforeend", '<form action="OTHER/form" method=post></form>');
@@ -45,7 +54,7 @@ def test_html_of_a_program_cannot_act_as_its_viewer(console, keyed_server, other
     page.get_by_label("Bearer key").fill(KEY)
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_hidden()
-    attack = ATTACK.replace("SERVER", keyed_server).replace("OTHER", other.address)
+    attack = ATTACK.replace("SERVER", keyed_server).replace("OTHER", other.address).replace("TURN", other.address.removeprefix("http://"))
     type_program(watched, f"open('report.html', 'w').write({attack!r})")
     page.locator("summary", has_text="Options").click()
     page.get_by_label("Files to give back").fill("*.html")
@@ -60,7 +69,7 @@ def test_html_of_a_program_cannot_act_as_its_viewer(console, keyed_server, other
     expect(done).to_contain_text("tried")
     tried = json.loads(done.inner_text().removeprefix("tried "))
     assert set(tried.values()) == {"refused"}, tried
-    assert len(tried) == 11
+    assert len(tried) == 12
     assert page.evaluate("document.querySelector('iframe').contentDocument") is None
     # Nor does it get anywhere by leading its own frame away.
     frame = page.frames[1]
@@ -68,6 +77,7 @@ def test_html_of_a_program_cannot_act_as_its_viewer(console, keyed_server, other
     with page.expect_event("console", predicate=lambda message: "frame-src" in message.text):
         frame.evaluate(f"setTimeout(() => {{ location.href = '{other.address}/away' }})")
     assert other.asked == []
+    assert other.connections == 0, "WebRTC or a connection in advance"
     assert [url for url in answered if "viewer.html" not in url and "/health" not in url and not url.startswith("chrome-error:")] == []
     assert page.url == f"{keyed_server}/"
     # Each attempt was reported, and asked for by the frame; the page itself did neither.

@@ -13,8 +13,8 @@ const ending = (name) => name.slice(name.lastIndexOf(".") + 1).toLowerCase();
 /** What is to be seen of a file, or null. */
 function preview(name, content, encoded) {
   const kind = ending(name);
-  if (kind in PICTURES) {
-    // A data: address has no origin, also where somebody opens the picture in a tab of its own.
+  if (Object.hasOwn(PICTURES, kind)) {
+    // A data: address has an origin of its own, also where somebody opens the picture in a tab: its scripts then run there.
     return h("img", { src: `data:${PICTURES[kind]};base64,${encoded}`, alt: `Picture ${name}` });
   }
   if (TEXTS.has(kind)) {
@@ -27,7 +27,7 @@ function preview(name, content, encoded) {
 /** A button that shows HTML, whose scripts run only then. */
 function page(name, content) {
   const show = (event) => {
-    // No allow-same-origin: its scripts have no cookies, no storage, no key, and by the header of viewer.html no network.
+    // No allow-same-origin: its scripts have no cookies, no storage, no key, and by the headers of viewer.html no network, where the browser obeys them.
     const frame = h("iframe", { sandbox: "allow-scripts", src: new URL("viewer.html", import.meta.url).href, title: `Page ${name}`, referrerpolicy: "no-referrer" });
     // Its origin is opaque, which only "*" names; the message is what the program made.
     frame.addEventListener("load", () => frame.contentWindow.postMessage(new TextDecoder().decode(content), "*"), { once: true });

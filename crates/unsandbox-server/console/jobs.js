@@ -7,6 +7,7 @@ import { Execution } from "./result.js";
 
 const MINE = "unsandbox.jobs";
 const MINE_MAX = 50;
+const LIST_MAX = 200;
 const PAUSE_MS = 2000;
 const IS_OPEN = new Set(["pending", "running"]);
 
@@ -38,9 +39,12 @@ export async function watch(isVisible) {
   if (goesOn && turn === turns) timer = setTimeout(() => watch(!at("view-jobs").hidden), PAUSE_MS);
 }
 
+/** The list has its times as text. */
+const withTime = ({ submitted_at: text, ...job }) => ({ ...job, created_at: Date.parse(text) / 1000 || undefined });
+
 /** Takes a job that was submitted here, and shows it. */
 export function add(job) {
-  mine = [job, ...mine].slice(0, MINE_MAX);
+  mine = [{ created_at: Date.now() / 1000, ...job }, ...mine].slice(0, MINE_MAX);
   keep();
   location.hash = "#jobs";
   show();
@@ -55,7 +59,7 @@ function keep() {
 /** Reads the list of the server, and how those of this tab ended that it has no more. False if the key is refused. */
 export async function refresh() {
   try {
-    open = (await ask("jobs")).jobs;
+    open = (await ask(`jobs?limit=${LIST_MAX}`)).jobs.map(withTime);
   } catch (error) {
     fill(at("jobs-list"), h("p", { className: "note bad" }, error.message));
     return error.status !== 401;

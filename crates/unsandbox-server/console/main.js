@@ -12,7 +12,8 @@ const HEALTH_MS = 30000;
 
 /** Shows the view that the address names. */
 function route() {
-  const name = location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "run";
+  const asked = location.hash.slice(1);
+  const name = Object.hasOwn(VIEWS, asked) ? asked : "run";
   for (const view of Object.keys(VIEWS)) {
     at(`view-${view}`).hidden = view !== name;
     const link = document.querySelector(`nav a[href="#${view}"]`);
@@ -53,7 +54,12 @@ async function useKey(event) {
     at("key-error").textContent = "Type the key.";
     return;
   }
-  if (value !== key()) jobs.forget();
+  // Other characters cannot be sent in a header.
+  if (!/^[\x21-\x7e]+$/.test(value)) {
+    at("key-error").textContent = "A key has letters, digits and signs of ASCII only; check what was typed.";
+    return;
+  }
+  if (value !== key()) forget();
   setKey(value);
   if (await checkKey()) {
     at("key-dialog").close();
@@ -61,9 +67,15 @@ async function useKey(event) {
   }
 }
 
+/** Forgets what belongs to the key of before. */
+function forget() {
+  jobs.forget();
+  run.forget();
+}
+
 function forgetKey() {
   setKey("");
-  jobs.forget();
+  forget();
   openKey();
 }
 

@@ -56,7 +56,7 @@ function listLanguages(chosen, names) {
 function changeLanguage() {
   const language = at("language").value;
   const text = code.text();
-  if (language in SAMPLES && (text === sample || text.trim() === "")) {
+  if (Object.hasOwn(SAMPLES, language) && (text === sample || text.trim() === "")) {
     sample = SAMPLES[language];
     code.replace(sample);
   }
@@ -97,6 +97,12 @@ async function run() {
     busy(false);
     if (hadFocus) at("run").focus();
   }
+}
+
+/** Ends what runs and forgets what it gave: it belongs to another key. */
+export function forget() {
+  running?.abort();
+  shown.clear();
 }
 
 async function stop() {

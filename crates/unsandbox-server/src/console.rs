@@ -25,10 +25,13 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
                            img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'; \
                            frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 /// Of the frame for HTML that a program made. `sandbox` without allow-same-origin gives it an origin of its own, however it
-/// is opened; its scripts and styles run, so that a report looks as it should, and reach no address.
+/// is opened; its scripts and styles run, so that a report looks as it should, and load nothing.
 const VIEWER_POLICY: &str = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; \
                              style-src 'unsafe-inline'; img-src data: blob:; font-src data:; media-src data: blob:; \
                              base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+/// Beside the policy of the viewer, which says nothing of WebRTC, of connections made in advance and of lookups of names: no
+/// connection at all, in browsers that know the header (Chromium).
+const VIEWER_CONNECTIONS: &str = "()";
 /// Of every other reply: should a browser show one, then without scripts and without this origin.
 const REPLY_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 
@@ -154,13 +157,22 @@ fn answer(file: &File, headers: &HeaderMap) -> Response<Body> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(file.policy));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), same_origin);
+    if file.policy == PAGE_POLICY {
+        // Who has opened the page keeps no hold on it.
+        headers.insert(HeaderName::from_static("cross-origin-opener-policy"), same_origin);
+    }
+    if file.policy == VIEWER_POLICY {
+        let connections = HeaderValue::from_static(VIEWER_CONNECTIONS);
+        headers.insert(HeaderName::from_static("connection-allowlist"), connections);
+    }
     response
 }
 
 /// The headers of every reply: a browser takes it for what it says it is, and for no page of this origin.
 pub(crate) fn guard(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let same_origin = HeaderValue::from_static("same-origin");
+    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), same_origin);
     headers
         .entry(CONTENT_SECURITY_POLICY)
         .or_insert_with(|| HeaderValue::from_static(REPLY_POLICY));

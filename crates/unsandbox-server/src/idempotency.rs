@@ -219,14 +219,15 @@ impl Table {
         }
     }
 
-    /// Removes the key of a job that its owner has deleted. A key that names this store is refused from now on, as after
-    /// its window: a late repetition does not start the program again.
+    /// Makes the key of a job that its owner has deleted a new one. One that names this store stays for its window: a late
+    /// repetition is refused, and does not start the program again.
     pub(crate) fn forget(&self, owner: &Owner, job_id: &str) {
         let mut owners = lock(&self.owners);
         let Some(keys) = owners.get_mut(owner) else { return };
-        let at = keys.ended.iter().position(|(_, entry)| entry.acceptance.is_of(job_id));
+        let is_its = |entry: &Entry| entry.generation.is_none() && entry.acceptance.is_of(job_id);
+        let at = keys.ended.iter().position(|(_, entry)| is_its(entry));
         if let Some((_, entry)) = at.and_then(|at| keys.ended.remove(at)) {
-            keys.forget(&entry);
+            keys.remove(&entry);
         }
     }
 

@@ -44,12 +44,12 @@ pub fn check(path: &Path) -> Result<Report, Error> {
         )?);
         faults.extend(without(
             "result",
-            "SELECT count(*) FROM jobs WHERE ended_ms IS NOT NULL AND seq NOT IN (SELECT seq FROM results)",
+            "SELECT count(*) FROM jobs WHERE ended_ms IS NOT NULL AND status <> 'deleted' AND seq NOT IN (SELECT seq FROM results)",
         )?);
         Ok(Report {
             waiting: count("SELECT count(*) FROM jobs WHERE status = 'pending'")?,
             running: count("SELECT count(*) FROM jobs WHERE status = 'running'")?,
-            ended: count("SELECT count(*) FROM jobs WHERE ended_ms IS NOT NULL")?,
+            ended: count("SELECT count(*) FROM jobs WHERE ended_ms IS NOT NULL AND status <> 'deleted'")?,
             request_bytes: count(
                 "SELECT coalesce(sum(request_bytes), 0) FROM jobs WHERE ended_ms IS NULL",
             )?,
@@ -94,7 +94,7 @@ fn lines_after(db: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, String
     let mut statement = db.prepare_cached(
         "SELECT jobs.owner, jobs.id, jobs.status, jobs.created_at, requests.body, results.body, jobs.seq FROM jobs \
          LEFT JOIN requests ON requests.seq = jobs.seq LEFT JOIN results ON results.seq = jobs.seq \
-         WHERE jobs.seq > ?1 ORDER BY jobs.seq LIMIT ?2",
+         WHERE jobs.seq > ?1 AND jobs.status <> 'deleted' ORDER BY jobs.seq LIMIT ?2",
     )?;
     let rows =
         statement.query_map([after, LINES_AT_ONCE as i64], |row| Ok((row.get(6)?, line(row)?)))?;

@@ -30,16 +30,22 @@ pub(crate) enum Found {
 
 /// Finds the job of a key.
 pub(crate) fn find(db: &Connection, owner: &Owner, key: &NewKey) -> rusqlite::Result<Found> {
-    let mut statement =
-        db.prepare_cached("SELECT id, fingerprint FROM jobs WHERE owner = ?1 AND key = ?2")?;
+    let mut statement = db
+        .prepare_cached("SELECT id, fingerprint, status FROM jobs WHERE owner = ?1 AND key = ?2")?;
     let known = statement.query_row(params![owner.0, key.key], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
+        Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, String>(2)?))
     });
     match known.optional()? {
-        Some((job_id, fingerprint)) if fingerprint == key.fingerprint => {
+        Some((job_id, _, status)) if status == "deleted" => {
+            let text = format!(
+                "the job of this Idempotency-Key, {job_id}, was deleted; use a new key to run the program again"
+            );
+            return Ok(Found::Refused(Error::new(ErrorCode::Conflict, text).with_job_id(job_id)));
+        }
+        Some((job_id, fingerprint, _)) if fingerprint == key.fingerprint => {
             return Ok(Found::Job(job_id));
         }
-        Some((job_id, _)) => {
+        Some((job_id, ..)) => {
             let text = format!(
                 "this Idempotency-Key was used for another request, whose job is {job_id}; use a new key"
             );

@@ -125,7 +125,9 @@ pub(crate) enum Deleted {
 
 /// Removes a job that has ended with its result and its key, if it is this owner's.
 pub(crate) fn delete(db: &Connection, owner: &Owner, job_id: &str) -> rusqlite::Result<Deleted> {
-    let text = format!("SELECT {COLUMNS}, ended_ms FROM jobs WHERE id = ?1 AND owner = ?2");
+    let text = format!(
+        "SELECT {COLUMNS}, ended_ms FROM jobs WHERE id = ?1 AND owner = ?2 AND status <> 'deleted'"
+    );
     let mut statement = db.prepare_cached(&text)?;
     let found = statement.query_row(params![job_id, owner.0], |row| {
         Ok((row.get::<_, i64>(0)?, job_of(row)?, row.get::<_, Option<i64>>(10)?))
@@ -134,10 +136,25 @@ pub(crate) fn delete(db: &Connection, owner: &Owner, job_id: &str) -> rusqlite::
         None => Ok(Deleted::Unknown),
         Some((_, job, None)) => Ok(Deleted::NotEnded(job)),
         Some((seq, ..)) => {
-            remove(db, &Expired::of(seq))?;
+            if !bury(db, seq)? {
+                remove(db, &Expired::of(seq))?;
+            }
             Name::read(db).map(Deleted::Yes)
         }
     }
+}
+
+/// Removes all of a job but its key, if that names this store: were it removed, every key of its generation that is not
+/// known would be refused. The row goes when the job would have gone.
+fn bury(db: &Connection, seq: i64) -> rusqlite::Result<bool> {
+    let mut statement = db.prepare_cached(
+        "UPDATE jobs SET status = 'deleted', language = NULL, network_mode = NULL, result_bytes = 0 \
+         WHERE seq = ?1 AND generation IS NOT NULL",
+    )?;
+    if statement.execute([seq])? == 0 {
+        return Ok(false);
+    }
+    db.prepare_cached("DELETE FROM results WHERE seq = ?1")?.execute([seq]).map(|_| true)
 }
 
 /// Removes jobs with their results and their keys.

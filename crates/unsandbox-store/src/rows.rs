@@ -198,7 +198,7 @@ pub(crate) const COLUMNS: &str = "seq, id, owner, status, language, detected, ne
 /// The job with this id, with its result once it has ended.
 pub(crate) fn job(db: &Connection, job_id: &str) -> rusqlite::Result<Option<OwnedJob>> {
     let text = format!(
-        "SELECT {COLUMNS}, (SELECT body FROM results WHERE results.seq = jobs.seq) FROM jobs WHERE id = ?1"
+        "SELECT {COLUMNS}, (SELECT body FROM results WHERE results.seq = jobs.seq) FROM jobs WHERE id = ?1 AND status <> 'deleted'"
     );
     let mut statement = db.prepare_cached(&text)?;
     statement.query_row([job_id], owned).optional()
@@ -260,7 +260,7 @@ pub(crate) fn unfinished(
 /// The jobs of an owner that have ended, and the bytes of their results.
 pub(crate) fn kept(db: &Connection, owner: &Owner) -> rusqlite::Result<(u64, u64)> {
     let mut statement = db.prepare_cached(
-        "SELECT count(*), coalesce(sum(result_bytes), 0) FROM jobs WHERE owner = ?1 AND ended_ms IS NOT NULL",
+        "SELECT count(*), coalesce(sum(result_bytes), 0) FROM jobs WHERE owner = ?1 AND ended_ms IS NOT NULL AND status <> 'deleted'",
     )?;
     let number = |row: &Row<'_>, at| row.get::<_, i64>(at).map(i64::unsigned_abs);
     statement.query_row([&owner.0], |row| Ok((number(row, 0)?, number(row, 1)?)))

@@ -128,14 +128,16 @@ fn a_late_repetition_of_a_deleted_submission_runs_nothing() {
     wait(&stored, "a", &first).unwrap();
     stored.delete_job(&first, &owner("a")).unwrap();
     let refused = run("a", of(&name, "1")).unwrap_err();
-    assert_eq!((refused.wire(), refused.http_status()), ("idempotency_store_changed", 412));
-    // The new name is known at once, and the keys of others are as good as before.
-    let newer = stored.key_store().unwrap();
-    assert_ne!(newer, name);
-    for (by, key) in [("a", of(&newer, "1")), ("b", of(&name, "1"))] {
+    assert_eq!(refused.code(), ErrorCode::Conflict);
+    assert!(refused.message().contains("was deleted"), "{refused}");
+    // All other keys are as good as before.
+    assert_eq!(stored.key_store().unwrap(), name);
+    for (by, key) in [("a", of(&name, "2")), ("b", of(&name, "1"))] {
         wait(&stored, by, &run(by, key).unwrap().job_id).unwrap();
     }
     assert_eq!(fake.started().len(), 3);
+    assert_eq!(stored.gauges_of(&owner("a").owner).unwrap().kept_jobs, 1);
+    assert_eq!(stored.delete_job(&first, &owner("a")).unwrap_err().code(), ErrorCode::NotFound);
 }
 
 #[test]
