@@ -68,7 +68,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     let _ = line(&format!("listening on {}", server.address()));
     notify::ready();
     if let Some(predecessor) = predecessor {
-        predecessor.serves();
+        predecessor.serves()?;
     }
     let served = server.run_until(&stop, &stop_now);
     // The grace period is over: remaining runs are ended here.
@@ -130,8 +130,11 @@ fn watch(
     stop_now: &CancelToken,
 ) -> Result<Watch, Failure> {
     let (stop, stop_now) = (stop.clone(), stop_now.clone());
+    let replacement = Arc::new(replacement);
+    let stopped = replacement.clone();
     let on_stop = move || {
         notify::stopping();
+        stopped.stop();
         stop.cancel();
     };
     let on_replace = move || replacement.begin();

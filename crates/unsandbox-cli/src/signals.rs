@@ -7,7 +7,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Receives signals until it is dropped.
 pub(crate) struct Watch {
@@ -30,7 +30,7 @@ impl Watch {
     }
 
     /// As [`Watch::start`], but SIGHUP calls `on_reload`, unless the terminal of this process has closed and `nohup` is
-    /// not in use, and SIGUSR2 calls `on_replace`. Both are called on a thread of their own: a file that is slow to read
+    /// not in use, and SIGUSR2 calls `on_replace`. Each has a thread of its own: a file that is slow to read
     /// must not delay a stop.
     pub(crate) fn start_server(
         on_reload: impl Fn() + Send + 'static,
@@ -40,27 +40,18 @@ impl Watch {
     ) -> Result<Watch, Failure> {
         let has_terminal = !hangup_is_ignored() && terminal_is_there();
         let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2]).map_err(failed)?;
-        // One reload may wait: it begins after the signals that find it waiting.
-        let (sender, receiver) = sync_channel(1);
-        let reload = move || {
-            receiver.iter().for_each(|signal| match signal {
-                SIGUSR2 => on_replace(),
-                _ => on_reload(),
-            });
+        let reload = on_a_thread("unsandbox-reload", on_reload)?;
+        let replace = on_a_thread("unsandbox-replace", on_replace)?;
+        let is_handled = move |signal| {
+            let asked = match signal {
+                SIGUSR2 => &replace,
+                SIGHUP if !has_terminal || terminal_is_there() => &reload,
+                _ => return false,
+            };
+            let _ = asked.try_send(());
+            true
         };
-        std::thread::Builder::new()
-            .name("unsandbox-reload".to_string())
-            .spawn(reload)
-            .map_err(failed)?;
-        let reloads = move |signal| {
-            let reloads =
-                signal == SIGUSR2 || signal == SIGHUP && (!has_terminal || terminal_is_there());
-            if reloads {
-                let _ = sender.try_send(signal);
-            }
-            reloads
-        };
-        Watch::run(signals, reloads, on_first, on_repeat)
+        Watch::run(signals, is_handled, on_first, on_repeat)
     }
 
     /// `is_handled` is asked first about each signal.
@@ -98,6 +89,14 @@ impl Watch {
             signal => Some(128 + signal),
         }
     }
+}
+
+/// A thread that acts when it is asked to. One further time may wait: it begins after the signals that find it waiting.
+fn on_a_thread(name: &str, act: impl Fn() + Send + 'static) -> Result<SyncSender<()>, Failure> {
+    let (sender, receiver) = sync_channel(1);
+    let thread = std::thread::Builder::new().name(name.to_string());
+    thread.spawn(move || receiver.iter().for_each(|()| act())).map_err(failed)?;
+    Ok(sender)
 }
 
 fn failed(error: std::io::Error) -> Failure {

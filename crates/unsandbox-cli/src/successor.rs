@@ -5,18 +5,21 @@
 
 use crate::failure::Failure;
 use crate::notify;
+use rustix::net::sockopt::socket_domain;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 use std::time::Duration;
+use unsandbox::protocol::sync::lock;
 use unsandbox_server::{HandOver, Sockets};
 
 /// Set for a successor to the process that started it: its standard input is then the socket of the hand-over.
@@ -34,10 +37,15 @@ pub(crate) struct Predecessor {
 impl Predecessor {
     /// The server that this process replaces, with its sockets, if it was started by one.
     pub(crate) fn find() -> Result<Option<(Predecessor, Sockets)>, Failure> {
+        let Ok(given) = std::env::var(VARIABLE) else { return Ok(None) };
         let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
-        // A variable of another process, which this one has inherited.
-        if parent.is_none() || std::env::var(VARIABLE).ok() != parent {
-            return Ok(None);
+        if parent.as_ref() != Some(&given) {
+            // Else a variable of another process, which this one has inherited.
+            let is_successor = socket_domain(io::stdin()).is_ok_and(|it| it == AddressFamily::UNIX);
+            return match is_successor {
+                true => Err(gone()),
+                false => Ok(None),
+            };
         }
         let failed = |error: io::Error| {
             Failure::failed(format!(
@@ -50,12 +58,17 @@ impl Predecessor {
         Ok(Some((Predecessor { channel }, sockets)))
     }
 
-    /// Tells the other server that this one serves.
-    pub(crate) fn serves(mut self) {
-        if let Err(error) = self.channel.write_all(SERVES) {
-            log::warn!("the server before this one was not told that this one serves: {error}");
-        }
+    /// Tells the other server that this one serves. An error if it has ended meanwhile: it was stopped, and whoever did
+    /// that wants no other server in its place.
+    pub(crate) fn serves(mut self) -> Result<(), Failure> {
+        self.channel.write_all(SERVES).map_err(|_| gone())
     }
+}
+
+fn gone() -> Failure {
+    Failure::failed(
+        "the server that started this one as its successor has ended, so this one ends too",
+    )
 }
 
 fn receive(channel: &UnixStream) -> io::Result<Sockets> {
@@ -86,23 +99,53 @@ fn send(channel: &UnixStream, sockets: &Sockets) -> io::Result<()> {
 /// Replaces this server by a successor, once.
 pub(crate) struct Replacement {
     hand_over: HandOver,
-    is_done: AtomicBool,
+    progress: Mutex<Progress>,
+}
+
+/// How far a replacement is.
+#[derive(PartialEq, Eq)]
+enum Progress {
+    Idle,
+    /// With the successor that does not serve yet.
+    Starts(Pid),
+    Done,
+    /// This server stops, and has no successor.
+    Stopped,
 }
 
 impl Replacement {
     pub(crate) fn new(hand_over: HandOver) -> Replacement {
-        Replacement { hand_over, is_done: AtomicBool::new(false) }
+        Replacement { hand_over, progress: Mutex::new(Progress::Idle) }
+    }
+
+    /// This server stops: a successor that does not serve yet is ended with it.
+    pub(crate) fn stop(&self) {
+        let mut progress = lock(&self.progress);
+        if let Progress::Starts(successor) = *progress {
+            // Its parent has not waited for it, so that the number is still its own.
+            let _ = kill_process(successor, Signal::KILL);
+        }
+        if *progress != Progress::Done {
+            *progress = Progress::Stopped;
+        }
     }
 
     /// Starts the successor, and waits until it serves. If it does not, this server goes on, and the log says why.
     pub(crate) fn begin(&self) {
-        if self.is_done.load(Ordering::SeqCst) {
-            return log::warn!("SIGUSR2: this server has a successor already");
+        match *lock(&self.progress) {
+            Progress::Idle => {}
+            Progress::Stopped => return log::warn!("SIGUSR2: this server stops"),
+            _ => return log::warn!("SIGUSR2: this server has a successor already"),
+        }
+        if std::process::id() == 1 {
+            return log::error!(
+                "SIGUSR2: this server goes on: it is the first process of a container, which ends with it; start a new \
+                 container"
+            );
         }
         log::info!("SIGUSR2: a successor starts");
         match self.start() {
             Ok(child) => {
-                self.is_done.store(true, Ordering::SeqCst);
                 log::info!(
                     "SIGUSR2: the process {} serves; this one ends with its last request",
                     child.id()
@@ -118,16 +161,32 @@ impl Replacement {
         let failed = |error: io::Error| format!("its successor could not be started: {error}");
         let sockets = self.hand_over.sockets().map_err(failed)?;
         let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
-        let mut child = Command::new(program().map_err(failed)?)
-            .args(std::env::args_os().skip(1))
-            .env(VARIABLE, std::process::id().to_string())
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .spawn()
-            .map_err(failed)?;
+        let mut command = Command::new(program().map_err(failed)?);
+        command.args(std::env::args_os().skip(1)).env(VARIABLE, std::process::id().to_string());
+        command.stdin(Stdio::from(OwnedFd::from(theirs)));
+        let mut child = {
+            let mut progress = lock(&self.progress);
+            if *progress != Progress::Idle {
+                return Err("it stops".to_string());
+            }
+            let child = command.spawn().map_err(failed)?;
+            *progress = Progress::Starts(Pid::from_child(&child));
+            child
+        };
+        // Its end of the channel: the end of the successor would not be seen otherwise.
+        drop(command);
         let told = send(&ours, &sockets).and_then(|()| wait_until_it_serves(&mut ours));
+        let mut progress = lock(&self.progress);
         match told {
-            Ok(()) => Ok(child),
-            Err(error) => {
+            Ok(()) if *progress != Progress::Stopped => {
+                *progress = Progress::Done;
+                Ok(child)
+            }
+            told => {
+                if *progress != Progress::Stopped {
+                    *progress = Progress::Idle;
+                }
+                let error = told.err().unwrap_or_else(|| io::Error::other("this server stops"));
                 let _ = child.kill();
                 let ended =
                     child.wait().map_or_else(|error| error.to_string(), |it| it.to_string());
@@ -149,8 +208,15 @@ fn wait_until_it_serves(channel: &mut UnixStream) -> io::Result<()> {
     })
 }
 
-/// The program of this process: after an update, the one that has its path now.
+/// The program that the command line of this process names now: after an update another one.
 fn program() -> io::Result<PathBuf> {
+    let named = std::env::args_os().next().map(PathBuf::from).filter(|name| {
+        // A name without a folder was looked for in PATH, where another one may be found now.
+        name.components().count() > 1 && name.is_file()
+    });
+    if let Some(program) = named {
+        return Ok(program);
+    }
     let program = std::env::current_exe()?;
     // The kernel says so of a file that was replaced.
     let replaced = program.to_str().and_then(|path| path.strip_suffix(" (deleted)"));

@@ -199,6 +199,53 @@ fn jobs_go_on_while_a_server_is_replaced() {
 }
 
 #[test]
+fn a_job_that_comes_by_an_old_connection_is_the_successors() {
+    let store = scratch("handover-kept").join("store.db");
+    let mut server = Logged::serve(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        store.to_str().unwrap(),
+        "--grace",
+        "0",
+    ]);
+    let address = server.address.clone();
+    let mut kept = connect(&address);
+    let first = String::from_utf8(request("localhost", "GET", "/health", "", b"")).unwrap();
+    kept.write_all(first.replace("Connection: close\r\n", "").as_bytes()).unwrap();
+    read_kept(&mut *kept);
+    let successor = Successor::of(&mut server);
+    let body = body("echo late");
+    kept.write_all(&request("localhost", "POST", "/execute/async", "", body.as_bytes())).unwrap();
+    let id = read_reply(&mut *kept).text("job_id");
+    let job = ask(&address, "GET", &format!("/jobs/{id}?wait=30"), "");
+    assert_eq!(job.json()["result"]["stdout"], "late\n", "{job:?}");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    successor.signal(Signal::TERM);
+    server.wait_for_end_of_log();
+}
+
+#[test]
+fn a_stop_ends_a_successor_that_does_not_serve_yet() {
+    let limits = scratch("handover-stopped").join("limits");
+    assert!(Command::new("mkfifo").arg(&limits).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let limits = limits.clone();
+        move || std::fs::write(limits, "[default]\n").unwrap()
+    });
+    let words = ["--listen", "127.0.0.1:0", "--store", "memory", "--grace", "0", "--key-limits"];
+    let mut server = Logged::serve(&[&words[..], &[limits.to_str().unwrap()]].concat());
+    writer.join().unwrap();
+    signal(&server.child, "USR2");
+    // It waits for somebody who writes its limits.
+    server.wait_for_log("a successor starts");
+    signal(&server.child, "TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    server.wait_for_end_of_log();
+    TcpStream::connect(server.address.strip_prefix("http://").unwrap()).unwrap_err();
+}
+
+#[test]
 fn a_successor_that_cannot_start_changes_nothing() {
     let keys = scratch("handover-failed").join("keys");
     std::fs::write(&keys, "bear\n").unwrap();

@@ -225,6 +225,10 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// The quotas of owners have changed: what waits may start now.
     fn quotas_changed(&self) {}
 
+    /// Leaves the jobs that wait here to another process, and those that are submitted from now on too, if they outlive
+    /// this one. For other backends there is nothing to do.
+    fn hand_over(&self) {}
+
     /// Starts no job that waits here, and returns when none runs; `now` cancels those that run. A backend whose jobs
     /// outlive the process leaves the waiting ones to a later one. For others there is nothing to do.
     fn drain(&self, _now: &CancelToken) {}

@@ -7,11 +7,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use unsandbox_protocol::{Error, ErrorCode};
 
-/// The proxies whose word about their clients counts.
+/// The proxies that are trusted to name their clients.
 #[derive(Clone, Default)]
 pub struct TrustedProxies {
     networks: Vec<Network>,
-    /// Whoever may open the Unix socket of the server.
+    /// The users who may open the Unix socket of the server.
     unix: bool,
 }
 
@@ -60,15 +60,16 @@ impl TrustedProxies {
     /// `None` if the proxy does not say it, or if both headers do: a proxy sets one of them, and the other one may be
     /// the client's own.
     pub(crate) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        // What is not text is the client's own, and no address.
         let listed = |name| {
-            let lines: Option<Vec<&str>> =
-                headers.get_all(name).iter().map(|line| line.to_str().ok()).collect();
-            lines.map(|lines| lines.join(","))
+            let lines =
+                headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+            lines.filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join(",")
         };
-        let (plain, standard) = (listed("x-forwarded-for")?, listed("forwarded")?);
+        let (plain, standard) = (listed("x-forwarded-for"), listed("forwarded"));
         let hops: Vec<Option<IpAddr>> = match (plain.is_empty(), standard.is_empty()) {
             (false, true) => plain.split(',').map(hop).collect(),
-            (true, false) => standard.split(',').map(standard_hop).collect(),
+            (true, false) => elements(&standard)?.into_iter().map(standard_hop).collect(),
             _ => return None,
         };
         let mut client = None;
@@ -107,7 +108,15 @@ fn network(word: &str) -> Option<Network> {
     let address: IpAddr = address.parse().ok()?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     let bits = bits.unwrap_or(most);
-    (bits <= most).then_some(Network { address, bits })
+    let network = Network { address, bits };
+    // Addresses are compared in their short form.
+    match (address, address.to_canonical()) {
+        _ if bits > most => None,
+        (IpAddr::V6(_), address @ IpAddr::V4(_)) => {
+            Some(Network { address, bits: bits.checked_sub(96)? })
+        }
+        _ => Some(network),
+    }
 }
 
 /// An address, perhaps with a port.
@@ -116,6 +125,26 @@ fn hop(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()));
     address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// The elements of `Forwarded`: a comma within quotes is part of a value, which the client may have chosen. `None` if a
+/// quote is left open.
+fn elements(text: &str) -> Option<Vec<&str>> {
+    let (mut elements, mut begin, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b',' if !is_quoted => {
+                elements.push(&text[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    elements.push(&text[begin..]);
+    (!is_quoted).then_some(elements)
 }
 
 /// The `for` of an element of `Forwarded` (RFC 7239). Hidden and unknown ones are no address.
@@ -200,5 +229,26 @@ mod tests {
             let error = TrustedProxies::parse([wrong]).unwrap_err();
             assert!(error.message().contains("10.0.0.0/8"), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn what_a_client_writes_hides_nothing_that_the_proxy_has_added() {
+        let quoted = "for=203.0.113.5;host=\"a,for=198.51.100.66\\\",for=198.51.100.67\"";
+        assert_eq!(client(&[("forwarded", quoted)]).as_deref(), Some("203.0.113.5"));
+        assert_eq!(client(&[("forwarded", "for=192.0.2.7;host=\"a")]), None, "an open quote");
+        let mut headers = HeaderMap::new();
+        for line in [&b"\xff, 192.0.2.7"[..], b""] {
+            headers.append("x-forwarded-for", axum::http::HeaderValue::from_bytes(line).unwrap());
+        }
+        let client = proxies("10.0.0.0/8").client(&headers).map(|it| it.to_string());
+        assert_eq!(client.as_deref(), Some("192.0.2.7"));
+    }
+
+    #[test]
+    fn a_network_in_the_long_form_is_that_of_the_short_one() {
+        let mapped = proxies("::ffff:10.0.0.0/104");
+        assert!(mapped.trusts(Some([10, 1, 2, 3].into())));
+        assert!(!mapped.trusts(Some([11, 1, 2, 3].into())));
+        assert!(TrustedProxies::parse(["::ffff:10.0.0.0/90"]).is_err());
     }
 }

@@ -15,9 +15,10 @@ use crate::workers;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// How long the results of the last jobs can be fetched at a stop: longer than the pause between two polls.
@@ -104,23 +105,27 @@ pub struct Sockets {
 /// Lets a server end in favour of another one that has its sockets.
 #[derive(Debug)]
 pub struct HandOver {
-    main: OwnedFd,
-    metrics: Option<OwnedFd>,
+    /// `None` once it has begun: a socket that this process holds would take connections that nobody serves.
+    sockets: Mutex<Option<Sockets>>,
     begun: CancelToken,
 }
 
 impl HandOver {
     /// # Errors
-    /// If the system gives no descriptors.
+    /// If the system gives no descriptors, or the server was handed over already.
     pub fn sockets(&self) -> std::io::Result<Sockets> {
-        let metrics = self.metrics.as_ref().map(OwnedFd::try_clone).transpose()?;
-        Ok(Sockets { main: self.main.try_clone()?, metrics })
+        let sockets = lock(&self.sockets);
+        let gone = || std::io::Error::other("another process has the sockets of this server");
+        let Sockets { main, metrics } = sockets.as_ref().ok_or_else(gone)?;
+        let metrics = metrics.as_ref().map(OwnedFd::try_clone).transpose()?;
+        Ok(Sockets { main: main.try_clone()?, metrics })
     }
 
     /// Another process serves. From now on no connection is accepted, waiting jobs are left to that process, and
     /// requests on open connections are answered, each as the last one. [`Bound::run_until`] returns when the last
     /// connection, run and job has ended.
     pub fn begin(&self) {
+        drop(lock(&self.sockets).take());
         self.begun.cancel();
     }
 }
@@ -163,7 +168,8 @@ impl Bound {
         };
         let main = self.socket.duplicate().map_err(failed)?;
         let metrics = self.metrics.as_ref().map(Socket::duplicate).transpose().map_err(failed)?;
-        Ok(HandOver { main, metrics, begun: self.handed_over.clone() })
+        let sockets = Mutex::new(Some(Sockets { main, metrics }));
+        Ok(HandOver { sockets, begun: self.handed_over.clone() })
     }
 
     /// Serves on this thread until `stop` is cancelled. Then new work is refused; jobs can still be fetched and
@@ -267,8 +273,12 @@ fn drain(state: &State, now: &CancelToken) -> JoinHandle<()> {
 
 /// Resolves when the last connection, run and job of a server has ended that was handed over.
 async fn last_connections(state: &State, acceptor: &Acceptor) {
-    let drained = drain(state, &CancelToken::new());
-    let _ = tokio::join!(acceptor.limiter.all_closed(), state.runs.idle(), drained);
+    let backend = state.backend.clone();
+    let _ = tokio::task::spawn_blocking(move || backend.hand_over()).await;
+    // One after the other: the last request of a connection may submit a job.
+    acceptor.limiter.all_closed().await;
+    state.runs.idle().await;
+    let _ = drain(state, &CancelToken::new()).await;
 }
 
 /// Refuses new work from now on. Resolves when the last run has ended and the backend is drained, or the grace is over.

@@ -161,6 +161,8 @@ pub(crate) struct Live {
     pub has_queue: bool,
     /// Starts nothing any more.
     pub draining: bool,
+    /// Takes jobs all the same, for another process.
+    pub hands_over: bool,
     pub closed: bool,
     /// The store could not be written: nothing is started before.
     pub pause_until: Option<Instant>,
@@ -174,7 +176,7 @@ impl Live {
         bytes: u64,
         limits: QueueLimits,
     ) -> Result<(), Error> {
-        if self.closed || self.draining {
+        if self.closed || self.draining && !self.hands_over {
             return Err(stopping());
         }
         let most = largest_share(limits.bytes);

@@ -314,6 +314,11 @@ impl Backend for Stored {
         Some(lock(&self.shared.name).to_string())
     }
 
+    fn hand_over(&self) {
+        self.shared.live().hands_over = true;
+        self.shared.begin_to_drain();
+    }
+
     fn drain(&self, now: &CancelToken) {
         self.shared.begin_to_drain();
         let shared = Arc::downgrade(&self.shared);
