@@ -449,6 +449,9 @@ impl Backend for Stored {
             let _ = thread.join();
         }
         self.leave();
+        // Those who wait for the ends of jobs that another process runs hear of none here.
+        let waiting = std::mem::take(&mut shared.live().elsewhere);
+        drop(waiting);
     }
 }
 
