@@ -10,9 +10,11 @@ mod failure;
 mod info;
 mod jobs;
 mod keys;
-#[cfg(test)]
+#[cfg(all(test, feature = "otlp"))]
 mod manual;
 mod options;
+#[cfg_attr(not(feature = "otlp"), path = "no_otlp.rs")]
+mod otlp;
 mod output;
 mod run;
 mod running;

@@ -3,6 +3,7 @@
 
 use crate::Done;
 use crate::failure::Failure;
+use crate::otlp::Traces;
 use crate::serve_args::ServeArgs;
 use crate::serve_keys;
 use crate::serve_log;
@@ -36,6 +37,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     // Before the files are read, so that no change is missed.
     let stamps = serve_keys::stamps(&args);
     let ring = Arc::new(serve_keys::ring(&args, programs_at_once(&args))?);
+    let traces = Traces::start(&args)?;
     let options = ServerOptions {
         keys: ring.clone(),
         concurrency: programs_at_once(&args),
@@ -47,6 +49,7 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         isolation: args.isolation,
         audit: audit.clone(),
         metrics_listen,
+        tracing: traces.as_ref().map(Traces::tracing),
         ..ServerOptions::default()
     };
     let engine = engine(&args, concurrency, ring.clone())?;
@@ -79,13 +82,20 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     // If nobody reads this line, the server starts anyway.
     let _ = line(&format!("listening on {}", server.address()));
     let served = server.run_until(&stop, &stop_now);
-    // The grace period is over: remaining runs are ended here.
+    end(&*backend, audit.as_deref(), traces.as_ref());
+    served?;
+    Ok(0)
+}
+
+/// Ends the runs that remain after the grace period, and writes and sends what waits.
+fn end(backend: &dyn Backend, audit: Option<&AuditLog>, traces: Option<&Traces>) {
     backend.close(Duration::ZERO);
     if let Some(audit) = audit {
         audit.flush();
     }
-    served?;
-    Ok(0)
+    if let Some(traces) = traces {
+        traces.end();
+    }
 }
 
 fn address(text: &str) -> Result<Listen, Failure> {
