@@ -10,10 +10,12 @@ mod failure;
 mod info;
 mod jobs;
 mod keys;
-#[cfg(test)]
+#[cfg(all(test, feature = "otlp"))]
 mod manual;
 mod notify;
 mod options;
+#[cfg_attr(not(feature = "otlp"), path = "no_otlp.rs")]
+mod otlp;
 mod output;
 mod run;
 mod running;

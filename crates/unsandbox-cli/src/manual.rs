@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The man page. It is generated from the definitions of the help, and compared with the committed
-//! `man/unsandbox.1`.
+//! `man/unsandbox.1`, which has the options of all features.
 
 use crate::args::Cli;
 use clap::{Command, CommandFactory};

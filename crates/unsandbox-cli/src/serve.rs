@@ -4,6 +4,7 @@
 use crate::Done;
 use crate::failure::Failure;
 use crate::notify;
+use crate::otlp::Traces;
 use crate::serve_args::ServeArgs;
 use crate::serve_keys;
 use crate::serve_log;
@@ -43,9 +44,14 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
     let stamps = serve_keys::stamps(&args);
     let ring = Arc::new(serve_keys::ring(&args, programs_at_once(&args))?);
     let tls = serve_tls::tls(&args)?;
-    let (audited, encrypted) = (audit.clone(), tls.clone());
-    let options = options(&args, ring.clone())?;
-    let options = ServerOptions { audit: audited, metrics_listen, tls: encrypted, ..options };
+    let traces = Traces::start(&args)?;
+    let options = ServerOptions {
+        audit: audit.clone(),
+        metrics_listen,
+        tls: tls.clone(),
+        tracing: traces.as_ref().map(Traces::tracing),
+        ..options(&args, ring.clone())?
+    };
     let engine = engine(&args, concurrency, ring.clone())?;
     check_isolation(&engine.probe(&CallContext::default())?, args.isolation)?;
     let backend = store::around(engine, &args, programs_at_once(&args), ring.clone())?;
@@ -71,13 +77,20 @@ pub(crate) fn serve(args: ServeArgs) -> Done {
         predecessor.serves()?;
     }
     let served = server.run_until(&stop, &stop_now);
-    // The grace period is over: remaining runs are ended here.
+    end(&*backend, audit.as_deref(), traces.as_ref());
+    served?;
+    Ok(0)
+}
+
+/// Ends the runs that remain after the grace period, and writes and sends what waits.
+fn end(backend: &dyn Backend, audit: Option<&AuditLog>, traces: Option<&Traces>) {
     backend.close(Duration::ZERO);
     if let Some(audit) = audit {
         audit.flush();
     }
-    served?;
-    Ok(0)
+    if let Some(traces) = traces {
+        traces.end();
+    }
 }
 
 /// The options that follow from the arguments alone.

@@ -172,6 +172,12 @@ pub(crate) struct ServeArgs {
     /// Further address, in the forms of --listen, that serves GET /metrics alone and needs no key
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
+    /// Collector of OpenTelemetry that gets traces of requests and runs, by OTLP over HTTP (protobuf): its base URL, to
+    /// which /v1/traces is added. The sampler, headers and other settings come from the OTEL_ variables [env:
+    /// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT]
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
 }
 
 /// What `--log` says.

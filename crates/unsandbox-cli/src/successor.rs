@@ -58,8 +58,8 @@ impl Predecessor {
         Ok(Some((Predecessor { channel }, sockets)))
     }
 
-    /// Tells the other server that this one serves. An error if it has ended meanwhile: it was stopped, and whoever did
-    /// that wants no other server in its place.
+    /// Tells the other server that this one serves. An error if it has ended meanwhile: it was stopped, and its operator
+    /// wants no other server in its place.
     pub(crate) fn serves(mut self) -> Result<(), Failure> {
         self.channel.write_all(SERVES).map_err(|_| gone())
     }

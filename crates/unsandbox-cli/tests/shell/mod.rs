@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub fn unsandbox(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unsandbox"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("UNSANDBOX_") {
+        if ["UNSANDBOX_", "OTEL_"].iter().any(|it| name.to_string_lossy().starts_with(it)) {
             command.env_remove(name);
         }
     }

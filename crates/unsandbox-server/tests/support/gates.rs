@@ -3,6 +3,11 @@
 
 use super::TEST_TIMEOUT;
 use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long the program of `timed` is compiled, and runs.
+pub const COMPILE_MS: u64 = 2;
+pub const RUN_MS: u64 = 3;
 
 /// Opened once by a test, waited for by any number of threads.
 #[derive(Default)]
@@ -64,5 +69,13 @@ impl Hold {
         let (state, wait) = self.changed.wait_timeout_while(state, TEST_TIMEOUT, fewer).unwrap();
         assert!(!wait.timed_out(), "{count} never came");
         state.count
+    }
+}
+
+/// Takes as long as a program that is not there.
+pub fn pass(ms: u64) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(ms) {
+        std::thread::yield_now();
     }
 }

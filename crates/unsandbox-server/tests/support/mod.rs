@@ -4,7 +4,8 @@
 
 mod gates;
 
-pub use gates::{Gate, Hold};
+use gates::pass;
+pub use gates::{COMPILE_MS, Gate, Hold, RUN_MS};
 
 #[path = "condition.rs"]
 pub mod condition;
@@ -26,7 +27,7 @@ use unsandbox_protocol::gauges::Gauges;
 use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
     ExecutionResult, Isolation, Job, JobPage, LimitKind, Offsets, Owner, Page, Probe, Request,
-    Status, Stream, Submission,
+    Status, Stream, Submission, Usage,
 };
 use unsandbox_server::{KeyRing, Keys, Listen, Server, ServerOptions};
 
@@ -214,6 +215,10 @@ fn outcome(request: &Request) -> ExecutionResult {
             let level = "reduced".to_string();
             result.isolation = Some(Isolation { level, layers: Vec::new(), missing });
         }
+        "timed" => {
+            let of = |ms| Some(Usage { wall_time_ms: ms, ..Usage::default() });
+            (result.compile, result.usage) = (of(COMPILE_MS), of(RUN_MS));
+        }
         "artifact" => result.artifacts.push(artifact("../out.bin", "binary", b"\x7fELF".to_vec())),
         "caps" => {
             result.stdout = vec![0xff; 16 << 20];
@@ -285,6 +290,11 @@ impl Fake {
         sink.event(Event::Accepted(&pending));
         table.inner.lock().unwrap().accepted += 1;
         table.changed.notify_all();
+        if request.code == "timed" {
+            pass(COMPILE_MS);
+            sink.event(Event::Started(&Job { status: Status::Running, ..pending }));
+            pass(RUN_MS);
+        }
         if is_endless {
             // No cancel reaches it.
         } else if held {
