@@ -78,9 +78,9 @@ fn a_late_repetition_of_a_deleted_run_is_refused() {
     let id = named(&server, "/execute", "k", &own).text("job_id");
     assert_eq!(server.call("DELETE", &format!("/jobs/{id}/record"), "", b"").status, 200);
     let refused = named(&server, "/execute", "k", &own);
-    refused.refused(412, "idempotency_store_changed");
-    assert_ne!(store(&refused), own, "keys for this name are taken");
-    assert_eq!(named(&server, "/execute", "k", &store(&refused)).status, 200);
+    assert!(refused.refused(409, "conflict").contains(&id));
+    assert_eq!(store(&refused), own, "all other keys are as good as before");
+    assert_eq!(named(&server, "/execute", "other", &own).status, 200);
     assert_eq!(server.backend.submissions(), 2);
 }
 
