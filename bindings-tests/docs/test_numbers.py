@@ -38,6 +38,7 @@ SOURCES = {
     "depth": ("crates/unsandbox-jailer/src/init/walk.rs", r"DEPTH_MAX: usize = (\d+);", ""),
     "search": ("crates/unsandbox-jailer/src/init/collect.rs", r"SEARCH_TIME: Duration = Duration::from_secs\((\d+)\)", "s"),
     "signature": ("crates/unsandbox-protocol/src/limits.rs", r"SIGNATURE_WINDOW: Duration = Duration::from_secs\((\d+)\)", "s"),
+    "flush": ("crates/unsandbox-cli/src/otlp.rs", r"FLUSH_TIME: Duration = Duration::from_secs\((\d+)\)", "seconds"),
     "egress_all": ("crates/unsandbox-protocol/src/limits.rs", r"EGRESS_CONNECTIONS_ALL_MAX: usize = ([\d_]+);", ""),
     "weight_max": ("crates/unsandbox-server/src/key_policy.rs", r"WEIGHT_MAX: i64 = ([\d_]+);", ""),
     "egress": ("crates/unsandbox-protocol/src/limits.rs", r"EGRESS_MAX_BYTES: u64 = (\d+) \* 1024 \* 1024;", "MB"),
@@ -159,6 +160,7 @@ STATED = [
     ("docs/limits.md", r"with its result, for (\d+ minutes), and all results together up to (\d+ MB)", "retention retention_together"),
     ("docs/guides/network.md", r"and\s+([\d,]+ MB) in both directions", "egress"),
     ("docs/guides/network.md", r"All runs of a server have ([\d,]+), those of one key", "egress_all"),
+    ("docs/guides/own-server.md", r"the spans that wait, for at most (\d+ seconds)", "flush"),
     ("docs/guides/own-server.md", r"where the others start one, 1 to ([\d,]+) \|", "weight_max"),
     ("docs/reference/http.md", r"for (\d+ seconds) at most", "wait"),
     ("docs/reference/http.md", r"within (\d+ s) of the server's clock", "signature"),
@@ -179,6 +181,9 @@ OTHERS = [
     ("docs/guides/own-server.md", r"histograms go from 1 ms to 900 s"),
     ("docs/guides/own-server.md", r"asked at most every 10 s"),
     ("docs/guides/own-server.md", r"at the latest 3 seconds later"),
+    # Defaults of the standard variables of OpenTelemetry.
+    ("docs/guides/own-server.md", r"milliseconds for one attempt to send; 10,000 unless given"),
+    ("docs/guides/own-server.md", r"between two sends \(5,000\), spans that may wait \(2,048; at most 65,536\)"),
     ("docs/guides/own-server.md", r"Our clients pause\s+for 50 ms, then longer, for 2 s at most"),
 ]
 
