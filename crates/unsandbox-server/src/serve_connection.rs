@@ -9,7 +9,7 @@ use crate::pace::Pace;
 use crate::party::Peer;
 use crate::places::Places;
 use crate::state::ServerOptions;
-use crate::streams::{StreamBody, StreamTasks};
+use crate::streams::{PIECE_BYTES, StreamBody, StreamTasks};
 use crate::tls::Tls;
 use crate::write_deadline::WriteDeadline;
 use axum::Router;
@@ -45,8 +45,6 @@ const HEAD_BYTES: u32 = 64 << 10;
 /// connection. They are in memory before the body has its share of it.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 512 << 10;
-/// Bytes of a reply over HTTP/2 that wait for room at the client: those of one piece.
-const STREAM_SEND_BYTES: usize = 64 << 10;
 /// Requests that were reset before they were answered, and resets for errors of the client: beyond these numbers the
 /// connection is closed (rapid reset).
 const RESETS: usize = 20;
@@ -225,7 +223,7 @@ impl Serving {
             .max_header_list_size(HEAD_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(STREAM_SEND_BYTES)
+            .max_send_buf_size(PIECE_BYTES)
             .max_pending_accept_reset_streams(RESETS)
             .max_local_error_reset_streams(ERROR_RESETS)
             .keep_alive_interval(PING_INTERVAL)
