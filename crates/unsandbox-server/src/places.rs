@@ -4,6 +4,7 @@
 //! the connection keeps one, by which it can be evicted as an idle connection.
 
 use crate::connections::{Handle, Limiter, Place, Stage};
+use crate::party::{Party, Peer};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -52,16 +53,20 @@ impl Places {
         &self.first
     }
 
-    /// Waits for the place of a stream (HTTP/2). The first one gets that of the connection.
-    pub(crate) async fn of_stream(self: &Arc<Self>) -> StreamPlace {
+    /// Waits for the place of a stream (HTTP/2). The first one gets that of the connection. `party` is that of its
+    /// request: behind a proxy, one connection has requests of many.
+    pub(crate) async fn of_stream(
+        self: &Arc<Self>,
+        peer: Peer,
+        party: impl FnOnce() -> Party,
+    ) -> StreamPlace {
         self.asked.store(true, Ordering::SeqCst);
         self.multiplexed.store(true, Ordering::SeqCst);
         let of_connection = lock(&self.free).take();
         let place = match of_connection {
             Some(place) => place,
             None => {
-                let further = self.limiter.admit_further(self.first.peer(), self.first.party());
-                let further = further.await;
+                let further = self.limiter.admit_further(peer, party()).await;
                 let mut free = lock(&self.free);
                 // The other streams may have ended meanwhile.
                 match free.take() {
@@ -75,6 +80,11 @@ impl Places {
         };
         self.changed.notify_waiters();
         StreamPlace { places: self.clone(), place: Some(place) }
+    }
+
+    /// The other end of the connection.
+    pub(crate) fn peer(&self) -> Peer {
+        self.first.peer()
     }
 
     /// Called when everything written so far is sent. Whether the time for a reply begins anew.
