@@ -47,8 +47,8 @@ const HEAD_BYTES: u32 = 64 << 10;
 /// connection. They are in memory before the body has its share of it.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 512 << 10;
-/// Requests that were reset before they were answered, and resets for errors of the client: beyond these numbers the
-/// connection is closed (rapid reset).
+/// Requests that the client has reset in one burst, before the server has begun them, and resets for errors of the client:
+/// beyond these numbers the connection is closed (rapid reset).
 const RESETS: usize = 20;
 const ERROR_RESETS: usize = 256;
 /// A peer over HTTP/2 that does not answer a ping is gone.
