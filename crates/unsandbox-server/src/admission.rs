@@ -10,7 +10,7 @@ use crate::console;
 use crate::key_policy::KeyPolicy;
 use crate::keys::{Caller, Found, Keys};
 use crate::observe::request_id::REQUEST_ID_NAME;
-use crate::party::Party;
+use crate::party::{Party, Peer};
 use crate::rate_limit::Counted;
 use crate::reply::{self, FEATURES_NAME, Refusal, RefusedAs};
 use crate::sent::Sent;
@@ -110,10 +110,7 @@ async fn read_request(
     let over = owner.as_ref().filter(|_| is_counted);
     let over = over.and_then(|owner| state.over_rate(&set, owner, counted));
     // The connection may still count for the sender of an earlier request.
-    let party = match &checked {
-        Ok(Some(found)) => found.party(exchange.peer()),
-        _ => Party::Peer(exchange.peer(), None),
-    };
+    let party = party_of(&checked, exchange.peer());
     let is_unauthenticated = !keys.is_empty() && !matches!(checked, Ok(Some(_)));
     exchange.count_for(party);
     if is_unauthenticated || checked.is_err() {
@@ -175,6 +172,18 @@ async fn sender_of(
     let caller = state.workers.run_sized(size, exchange.party(), verify).await?;
     exchange.count_for(Party::Key(caller.owner.clone()));
     Ok(caller)
+}
+
+/// The party of a request by its head alone.
+pub(crate) fn party_of_head(keys: &Keys, parts: &Parts, peer: Peer) -> Party {
+    party_of(&check_head(keys, parts), peer)
+}
+
+fn party_of(checked: &Result<Option<Found>, Error>, peer: Peer) -> Party {
+    match checked {
+        Ok(Some(found)) => found.party(peer),
+        _ => Party::Peer(peer, None),
+    }
 }
 
 /// The key of a request, if it needs one, by its head alone.

@@ -18,6 +18,9 @@ use unsandbox_protocol::sync::lock;
 /// Pause before the next eviction, if the last connection has not closed yet.
 const EVICT_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a stream waits, in its turn, for a place that is not evicted for it.
+const FURTHER_TURN: Duration = Duration::from_millis(20);
+
 /// How long a connection counts as new.
 const NEW: Duration = Duration::from_secs(1);
 
@@ -57,8 +60,11 @@ pub(crate) enum Need {
 pub(crate) struct Limiter {
     places: Arc<Semaphore>,
     places_len: usize,
-    /// One further request of a connection at a time waits for a place, and evicts: all at once would evict too many.
+    /// One further request of a connection at a time waits for a place, and may evict: all at once would evict too
+    /// many.
     further: FairSemaphore,
+    /// A place was given back.
+    freed: Notify,
     table: Mutex<Table>,
 }
 
@@ -88,6 +94,8 @@ struct Connection {
     /// Locked after the table, where both are.
     state: Mutex<State>,
     evicted: Notify,
+    /// A request has come, and its reply is not yet sent.
+    asked: AtomicBool,
     /// A complete reply was given to the stream; it is sent once the stream is flushed.
     answered: AtomicBool,
     /// The reply comes in pieces as things happen, each of which is sent once the stream is flushed.
@@ -114,6 +122,16 @@ pub(crate) struct Handle {
 pub(crate) struct Place {
     pub handle: Handle,
     _permit: OwnedSemaphorePermit,
+    /// Dropped after the permit.
+    _freed: Freed,
+}
+
+struct Freed(Arc<Limiter>);
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.0.freed.notify_one();
+    }
 }
 
 impl Limiter {
@@ -124,6 +142,7 @@ impl Limiter {
             places: semaphore,
             places_len: places,
             further,
+            freed: Notify::new(),
             table: Mutex::default(),
         })
     }
@@ -144,17 +163,39 @@ impl Limiter {
                 break permit.expect("the semaphore is never closed");
             }
         };
-        Place { handle: self.open(peer), _permit: permit }
+        self.place(peer, permit)
+    }
+
+    fn place(self: &Arc<Self>, peer: Peer, permit: OwnedSemaphorePermit) -> Place {
+        Place { handle: self.open(peer), _permit: permit, _freed: Freed(self.clone()) }
     }
 
     /// Waits for a place for a request on a connection whose own place is in use by another one: a stream of HTTP/2
-    /// counts as a connection does. Those that wait take turns between parties.
+    /// counts as a connection does. Those that wait take turns between parties. Unlike a new connection, it can wait
+    /// for the end of another request of its party, and does so rather than have that one fail.
     pub(crate) async fn admit_further(self: &Arc<Self>, peer: Peer, party: Party) -> Place {
         if let Ok(permit) = self.places.clone().try_acquire_owned() {
-            return Place { handle: self.open(peer), _permit: permit };
+            return self.place(peer, permit);
         }
-        let _turn = self.further.acquire(party).await;
-        self.admit(peer).await
+        let permit = loop {
+            let _turn = self.further.acquire(party.clone()).await;
+            let mut freed = pin!(self.freed.notified());
+            // Registered before the check, so that a place that is freed between the two is not missed.
+            freed.as_mut().enable();
+            let place = self.places.clone();
+            if let Ok(permit) = place.clone().try_acquire_owned() {
+                break permit;
+            }
+            if !self.evict_for(&party) {
+                // Not in the queue for places: those that are evicted for others are not for this one.
+                let _ = tokio::time::timeout(FURTHER_TURN, freed).await;
+            } else if let Ok(permit) =
+                tokio::time::timeout(EVICT_AGAIN, place.acquire_owned()).await
+            {
+                break permit.expect("the semaphore is never closed");
+            }
+        };
+        self.place(peer, permit)
     }
 
     /// How many connections wait for what; those that are evicted are in none.
@@ -197,6 +238,7 @@ impl Limiter {
             peer,
             state: Mutex::new(state),
             evicted: Notify::new(),
+            asked: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             streams: AtomicBool::new(false),
         });
@@ -218,6 +260,17 @@ impl Limiter {
         if let Some(connection) = table.victim() {
             table.evict(&connection, Need::Place);
         }
+    }
+
+    /// Evicts a connection for a further request of a party, if there is one that may be closed for it.
+    fn evict_for(&self, party: &Party) -> bool {
+        let mut table = self.table();
+        table.age();
+        let victim = table.victim_for(party);
+        if let Some(connection) = &victim {
+            table.evict(connection, Need::Place);
+        }
+        victim.is_some()
     }
 }
 
@@ -295,6 +348,26 @@ impl Table {
         });
         candidates.max_by_key(|(rank, _)| *rank).map(|(_, connection)| connection.clone())
     }
+
+    /// The connection that may be closed for a further request of a party: that of a party that has more than this one
+    /// would have, or one whose client loses nothing.
+    fn victim_for(&self, party: &Party) -> Option<Arc<Connection>> {
+        let unverified = self.unverified + usize::from(!party.is_verified());
+        let rank = |of: &Party, more| {
+            let total = self.parties.get(of).map_or(0, |members| members.total) + more;
+            (if of.is_verified() { total } else { unverified }, total)
+        };
+        let first = self.victim().filter(|first| {
+            let state = first.state();
+            // Without a verified key, it may be of the client that waits for the other one.
+            let is_own = matches!(party, Party::Peer(peer, _) if *peer == first.peer);
+            first.loses_nothing(&state) || (!is_own && rank(&state.party, 0) > rank(party, 1))
+        });
+        first.or_else(|| {
+            let own = self.parties.get(party)?.evictable.values();
+            own.into_iter().find(|own| own.loses_nothing(&own.state())).cloned()
+        })
+    }
 }
 
 /// Why a synchronous run is refused.
@@ -309,6 +382,15 @@ pub(crate) enum RunRefused {
 impl Connection {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Whether its client has asked nothing, or gets an answer even if the connection is evicted.
+    fn loses_nothing(&self, state: &State) -> bool {
+        match state.stage {
+            Stage::Idle => !self.asked.load(Ordering::SeqCst),
+            Stage::LongPoll => true,
+            Stage::Body | Stage::New | Stage::Reply | Stage::Run => false,
+        }
     }
 }
 
@@ -326,6 +408,7 @@ impl Handle {
 
     /// Begins the exchange of a request, after its head was read; `peer` is the client, who may be behind a proxy.
     pub(crate) fn begin_for(&self, peer: Peer) -> Exchange {
+        self.connection.asked.store(true, Ordering::SeqCst);
         self.connection.answered.store(false, Ordering::SeqCst);
         self.connection.streams.store(false, Ordering::SeqCst);
         Exchange(Arc::new(Inner { handle: self.clone(), peer }))
@@ -342,6 +425,7 @@ impl Handle {
 
     /// The request has ended, and its connection waits for the next.
     pub(crate) fn becomes_idle(&self) {
+        self.connection.asked.store(false, Ordering::SeqCst);
         self.change(|state| state.stage = Stage::Idle);
     }
 
@@ -359,7 +443,7 @@ impl Handle {
     pub(crate) fn flushed(&self) -> bool {
         let answered = self.connection.answered.swap(false, Ordering::SeqCst);
         if answered {
-            self.change(|state| state.stage = Stage::Idle);
+            self.becomes_idle();
         }
         answered || self.connection.streams.load(Ordering::SeqCst)
     }
@@ -375,6 +459,16 @@ impl Handle {
             }
             evicted.await;
         }
+    }
+
+    /// A request gets the place of its connection, or of an earlier request.
+    pub(crate) fn takes_request(&self) {
+        self.connection.asked.store(true, Ordering::SeqCst);
+        self.change(|state| state.stage = Stage::Reply);
+    }
+
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.connection.state().evicted.is_some()
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -93,6 +93,63 @@ fn the_party_with_the_most_connections_loses_one() {
     assert!(limiter.table().parties.is_empty());
 }
 
+/// Whether a further request of a party evicts this connection.
+#[track_caller]
+fn is_closed_for(limiter: &Limiter, party: &Party, handle: &Handle) {
+    assert!(!handle.is_evicted());
+    assert!(limiter.evict_for(party));
+    assert!(handle.is_evicted());
+    handle.change(|state| state.closed = true);
+}
+
+#[test]
+fn a_further_request_closes_nothing_that_its_own_party_waits_for() {
+    let limiter = Limiter::new(100);
+    let [a, b] = [key("a"), key("b")];
+    let asked = [Stage::Idle, Stage::Body, Stage::New, Stage::Reply, Stage::Run];
+    let asked = asked.map(|stage| open(&limiter, &a, stage));
+    let poll = open(&limiter, &a, Stage::LongPoll);
+    let idle = open(&limiter, &a, Stage::Idle);
+    idle.becomes_idle();
+    is_closed_for(&limiter, &a, &idle);
+    is_closed_for(&limiter, &a, &poll);
+    assert!(!limiter.evict_for(&a));
+    // Of another party, which has fewer: that of the party with the most, as long as it has more.
+    let of_b = open(&limiter, &b, Stage::Reply);
+    for handle in &asked[..2] {
+        is_closed_for(&limiter, &b, handle);
+    }
+    // Three of one party, and two with the further request.
+    is_closed_for(&limiter, &b, &asked[2]);
+    assert!(!limiter.evict_for(&b));
+    // Of an idle connection of another party, its client loses nothing.
+    of_b.becomes_idle();
+    assert!(!limiter.evict_for(&a), "it has more");
+    asked[3].change(|state| state.closed = true);
+    is_closed_for(&limiter, &a, &of_b);
+}
+
+#[test]
+fn further_requests_without_a_key_are_compared_with_each_other() {
+    let limiter = Limiter::new(100);
+    let [many, few] = [2, 3].map(|last| Party::Peer(address(last), None));
+    let of_many = [(); 3].map(|()| open(&limiter, &many, Stage::Reply));
+    let _of_few = open(&limiter, &few, Stage::Reply);
+    assert!(!limiter.evict_for(&many));
+    is_closed_for(&limiter, &few, &of_many[0]);
+    assert!(!limiter.evict_for(&few));
+}
+
+#[test]
+fn a_further_request_without_a_verified_key_may_be_of_the_client_with_the_key() {
+    let limiter = Limiter::new(100);
+    let of_key = [(); 3].map(|()| open(&limiter, &key("a"), Stage::Reply));
+    for claimed in [None, Some(Owner("a".into()))] {
+        assert!(!limiter.evict_for(&Party::Peer(address(1), claimed)));
+    }
+    is_closed_for(&limiter, &Party::Peer(address(2), None), &of_key[0]);
+}
+
 #[test]
 fn runs_count_for_their_party_but_its_other_connections_are_closed() {
     let limiter = Limiter::new(100);

@@ -4,11 +4,13 @@
 //! the connection keeps one, by which it can be evicted as an idle connection.
 
 use crate::connections::{Handle, Limiter, Place, Stage};
+use crate::party::{Party, Peer};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use unsandbox_protocol::sync::lock;
 
@@ -25,11 +27,14 @@ pub(crate) struct Places {
 }
 
 struct Free {
-    /// The place of the connection, while no stream has it.
+    /// The place of the connection, while no stream has it. Then no stream waits for one, except where it is evicted.
     place: Option<Place>,
     since: Instant,
     /// Streams that have a place.
     held: usize,
+    /// Streams that wait for a place. The last stream that has one leaves its place to the first of them: the
+    /// connection would count as idle before they are answered.
+    waiters: VecDeque<oneshot::Sender<StreamPlace>>,
 }
 
 /// The place of a stream, until it is dropped.
@@ -41,7 +46,8 @@ pub(crate) struct StreamPlace {
 impl Places {
     pub(crate) fn new(limiter: Arc<Limiter>, place: Place) -> Arc<Places> {
         let first = place.handle.clone();
-        let free = Mutex::new(Free { place: Some(place), since: Instant::now(), held: 0 });
+        let (since, waiters) = (Instant::now(), VecDeque::new());
+        let free = Mutex::new(Free { place: Some(place), since, held: 0, waiters });
         let (asked, multiplexed) = (AtomicBool::new(false), AtomicBool::new(false));
         Arc::new(Places { limiter, first, free, changed: Notify::new(), asked, multiplexed })
     }
@@ -52,29 +58,56 @@ impl Places {
         &self.first
     }
 
-    /// Waits for the place of a stream (HTTP/2). The first one gets that of the connection.
-    pub(crate) async fn of_stream(self: &Arc<Self>) -> StreamPlace {
+    /// Waits for the place of a stream (HTTP/2). The first one gets that of the connection. `party` is that of its
+    /// request: behind a proxy, one connection has requests of many.
+    pub(crate) async fn of_stream(
+        self: &Arc<Self>,
+        peer: Peer,
+        party: impl FnOnce() -> Party,
+    ) -> StreamPlace {
         self.asked.store(true, Ordering::SeqCst);
         self.multiplexed.store(true, Ordering::SeqCst);
-        let of_connection = lock(&self.free).take();
-        let place = match of_connection {
-            Some(place) => place,
-            None => {
-                let further = self.limiter.admit_further(self.first.peer(), self.first.party());
-                let further = further.await;
-                let mut free = lock(&self.free);
-                // The other streams may have ended meanwhile.
-                match free.take() {
-                    Some(place) => place,
-                    None => {
-                        free.held += 1;
-                        further
+        let first = lock(&self.free).take_or_wait();
+        let place = match first {
+            Ok(place) => self.held(place),
+            Err(left) => {
+                let further = self.limiter.admit_further(peer, party());
+                tokio::select! {
+                    left = left => left.expect("its sender is kept until it has sent"),
+                    further = further => {
+                        lock(&self.free).held += 1;
+                        self.held(further)
                     }
                 }
             }
         };
         self.changed.notify_waiters();
+        place
+    }
+
+    fn held(self: &Arc<Self>, place: Place) -> StreamPlace {
         StreamPlace { places: self.clone(), place: Some(place) }
+    }
+
+    /// Leaves a place to a stream that waits, and returns it if there is none. An evicted one ends with its connection.
+    fn leave(self: &Arc<Self>, free: &mut Free, mut place: Place) -> Option<Place> {
+        while !place.handle.is_evicted() {
+            let Some(waiter) = free.waiters.pop_front() else { break };
+            place.handle.takes_request();
+            match waiter.send(self.held(place)) {
+                Ok(()) => {
+                    free.held += 1;
+                    return None;
+                }
+                Err(mut unwanted) => place = unwanted.place.take()?,
+            }
+        }
+        Some(place)
+    }
+
+    /// The other end of the connection.
+    pub(crate) fn peer(&self) -> Peer {
+        self.first.peer()
     }
 
     /// Called when everything written so far is sent. Whether the time for a reply begins anew.
@@ -149,10 +182,17 @@ impl Places {
 }
 
 impl Free {
-    fn take(&mut self) -> Option<Place> {
-        let place = self.place.take();
-        self.held += usize::from(place.is_some());
-        place
+    fn take_or_wait(&mut self) -> Result<Place, oneshot::Receiver<StreamPlace>> {
+        if let Some(place) = self.place.take() {
+            self.held += 1;
+            place.handle.takes_request();
+            return Ok(place);
+        }
+        // Streams that were reset, or have found another place, wait no longer.
+        self.waiters.retain(|waiter| !waiter.is_closed());
+        let (sender, receiver) = oneshot::channel();
+        self.waiters.push_back(sender);
+        Err(receiver)
     }
 }
 
@@ -164,11 +204,12 @@ impl StreamPlace {
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
+        let Some(place) = self.place.take() else { return };
         let mut free = lock(&self.places.free);
         free.held -= 1;
         // The last one is that of the connection again; the others are given back.
         if free.held == 0
-            && let Some(place) = self.place.take()
+            && let Some(place) = self.places.leave(&mut free, place)
         {
             place.handle.becomes_idle();
             free.place = Some(place);

@@ -55,12 +55,17 @@ impl HttpBody for Sent {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest + body.lower());
-        if let Some(upper) = body.upper() {
-            hint.set_upper(rest + upper);
-        }
-        hint
+        with_rest(&self.rest, &self.body)
     }
+}
+
+/// The size of a body of which this rest is still to be passed on.
+pub(crate) fn with_rest(rest: &Bytes, body: &Body) -> SizeHint {
+    let (rest, body) = (rest.len() as u64, body.size_hint());
+    let mut hint = SizeHint::new();
+    hint.set_lower(rest + body.lower());
+    if let Some(upper) = body.upper() {
+        hint.set_upper(rest + upper);
+    }
+    hint
 }

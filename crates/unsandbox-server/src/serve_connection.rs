@@ -3,13 +3,15 @@
 //! reasons for which the server closes it.
 
 use crate::access_log::ClientAddress;
+use crate::admission::party_of_head;
 use crate::connections::{Handle, Limiter, Place, Stage};
 use crate::forwarded::TrustedProxies;
+use crate::key_ring::KeyRing;
 use crate::pace::Pace;
 use crate::party::Peer;
 use crate::places::Places;
 use crate::state::ServerOptions;
-use crate::streams::{StreamBody, StreamTasks};
+use crate::streams::{PIECE_BYTES, StreamBody, StreamTasks};
 use crate::tls::Tls;
 use crate::write_deadline::WriteDeadline;
 use axum::Router;
@@ -45,10 +47,8 @@ const HEAD_BYTES: u32 = 64 << 10;
 /// connection. They are in memory before the body has its share of it.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 512 << 10;
-/// Bytes of a reply over HTTP/2 that wait for room at the client: those of one piece.
-const STREAM_SEND_BYTES: usize = 64 << 10;
-/// Requests that were reset before they were answered, and resets for errors of the client: beyond these numbers the
-/// connection is closed (rapid reset).
+/// Requests that the client has reset in one burst, before the server has begun them, and resets for errors of the client:
+/// beyond these numbers the connection is closed (rapid reset).
 const RESETS: usize = 20;
 const ERROR_RESETS: usize = 256;
 /// A peer over HTTP/2 that does not answer a ping is gone.
@@ -80,6 +80,7 @@ struct Serving {
     first_head: Duration,
     reply_pace: Pace,
     router: Router,
+    keys: Arc<KeyRing>,
     tls: Option<Arc<Tls>>,
     trusted_proxies: Arc<TrustedProxies>,
 }
@@ -105,6 +106,7 @@ impl Acceptor {
             first_head: options.first_head,
             reply_pace: Pace { pause, rate, deadline: None },
             router,
+            keys: options.keys.clone(),
             tls,
             trusted_proxies: Arc::new(options.trusted_proxies.clone()),
         };
@@ -201,6 +203,7 @@ impl Serving {
         let tasks = StreamTasks::default();
         let requests = Requests {
             router: TowerToHyperService::new(self.router.clone()),
+            keys: self.keys.clone(),
             places: places.clone(),
             tasks: tasks.clone(),
             from,
@@ -225,7 +228,7 @@ impl Serving {
             .max_header_list_size(HEAD_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(STREAM_SEND_BYTES)
+            .max_send_buf_size(PIECE_BYTES)
             .max_pending_accept_reset_streams(RESETS)
             .max_local_error_reset_streams(ERROR_RESETS)
             .keep_alive_interval(PING_INTERVAL)
@@ -237,6 +240,7 @@ impl Serving {
 /// The requests of one connection.
 struct Requests {
     router: TowerToHyperService<Router>,
+    keys: Arc<KeyRing>,
     places: Arc<Places>,
     tasks: StreamTasks,
     from: Remote,
@@ -249,12 +253,12 @@ struct Requests {
 type Answer = Result<Response<Body>, Infallible>;
 
 impl Requests {
-    /// The log's name of the client, and its peer if it is not the other end of the connection.
-    fn client(&self, request: &Request<Incoming>) -> (ClientAddress, Option<Peer>) {
+    /// The log's name of the client, who may be behind a proxy, and its peer.
+    fn client(&self, request: &Request<Incoming>) -> (ClientAddress, Peer) {
         let proxies = Some(&self.trusted_proxies).filter(|_| self.from.is_proxy);
         match proxies.and_then(|proxies| proxies.client(request.headers())) {
-            Some(client) => (ClientAddress::ip(client), Some(Peer::of_address(client))),
-            None => (self.from.address.clone(), None),
+            Some(client) => (ClientAddress::ip(client), Peer::of_address(client)),
+            None => (self.from.address.clone(), self.places.peer()),
         }
     }
 
@@ -262,19 +266,23 @@ impl Requests {
         let is_stream = request.version() == Version::HTTP_2;
         // Before the future is polled: hyper starts the task of the stream next.
         let watch = is_stream.then(|| self.tasks.begin());
-        let (router, from) = (self.router.clone(), self.client(&request));
+        let (router, keys, (from, peer)) =
+            (self.router.clone(), self.keys.clone(), self.client(&request));
         let (places, pace, phase) = (self.places.clone(), self.reply_pace, self.phase.clone());
         async move {
             let Some(watch) = watch else {
-                let mut reply = reply_to(&router, request, places.alone(), from).await?;
+                let mut reply = reply_to(&router, request, places.alone(), from, peer).await?;
                 if *phase.borrow() == Phase::HandedOver {
                     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 return Ok(reply);
             };
-            let place = places.of_stream().await;
+            let (parts, body) = request.into_parts();
+            let party = || party_of_head(&keys.now().keys, &parts, peer);
+            let place = places.of_stream(peer, party).await;
             watch.placed(place.handle());
-            let reply = reply_to(&router, request, place.handle(), from).await?;
+            let request = Request::from_parts(parts, body);
+            let reply = reply_to(&router, request, place.handle(), from, peer).await?;
             Ok(reply.map(|body| Body::new(StreamBody::new(body, pace, watch, place))))
         }
     }
@@ -284,9 +292,9 @@ async fn reply_to(
     router: &TowerToHyperService<Router>,
     mut request: Request<Incoming>,
     handle: &Handle,
-    (from, peer): (ClientAddress, Option<Peer>),
+    from: ClientAddress,
+    peer: Peer,
 ) -> Answer {
-    let peer = peer.unwrap_or_else(|| handle.peer());
     request.extensions_mut().insert(handle.begin_for(peer));
     request.extensions_mut().insert(from);
     router.call(request).await

@@ -6,12 +6,13 @@
 use crate::connections::{Handle, Stage};
 use crate::pace::{Pace, Progress};
 use crate::places::StreamPlace;
+use crate::sent::with_rest;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use hyper::rt::Executor;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::Notify;
 use unsandbox_protocol::sync::lock;
@@ -117,10 +118,17 @@ impl StreamWatch {
     }
 }
 
+/// Bytes of one piece. h2 takes a piece when its client has room for one byte of it, and keeps the rest.
+pub(crate) const PIECE_BYTES: usize = 16 << 10;
+
 /// The body of a reply on a stream, which holds the place of the stream. The next piece is asked for when the client
-/// has room for it.
+/// has room for all earlier ones and one byte more. With the last piece its task ends, and nothing measures how long
+/// that waits in h2: so the last byte is a piece of its own. A body whose end is not known before (a stream of events)
+/// has a small last piece already.
 pub(crate) struct StreamBody {
     body: Body,
+    /// The rest of the last data that came.
+    rest: Bytes,
     pace: Pace,
     progress: Option<Progress>,
     watch: Arc<StreamWatch>,
@@ -137,7 +145,34 @@ impl StreamBody {
         // Before the first piece, too, a client has to make room.
         let begun = (!body.is_end_stream()).then(|| pace.begin());
         watch.set_progress(begun);
-        StreamBody { body, pace, progress: None, watch, _place: place }
+        StreamBody { body, rest: Bytes::new(), pace, progress: None, watch, _place: place }
+    }
+
+    /// The next piece of the rest. It is a copy: what waits in h2 would keep the memory of the whole reply.
+    fn next_piece(&mut self) -> Bytes {
+        let mut length = self.rest.len().min(PIECE_BYTES);
+        let is_last = length == self.rest.len() && self.body.is_end_stream();
+        if is_last && length > 1 {
+            length -= 1;
+        }
+        Bytes::copy_from_slice(&self.rest.split_to(length))
+    }
+
+    /// The next data in pieces, or what comes instead of data.
+    fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                other => return Poll::Ready(other),
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(self.next_piece()))))
     }
 }
 
@@ -150,7 +185,7 @@ impl HttpBody for StreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(context);
+        let polled = this.poll_piece(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let mut progress = this.progress.take().unwrap_or_else(|| this.pace.begin());
@@ -168,10 +203,10 @@ impl HttpBody for StreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        with_rest(&self.rest, &self.body)
     }
 }

@@ -93,27 +93,34 @@ fn runs_of_many_streams_have_the_share_of_as_many_connections() {
     });
 }
 
+fn with_metrics(connections: usize, keys: &str) -> Running {
+    let metrics_listen = Some(Listen::Tcp("127.0.0.1:0".to_string()));
+    start(ServerOptions { connections, metrics_listen, ..keyed(keys) })
+}
+
 /// Waits until so many connections, or streams, wait for this.
 fn wait_for_connections(server: &Running, stage: &str, count: f64) {
+    wait_for_gauge(server, "unsandbox_connections", stage, count);
+}
+
+fn wait_for_gauge(server: &Running, gauge: &str, labels: &str, value: f64) {
     let until = Instant::now() + TEST_TIMEOUT;
     let address = server.metrics.as_ref().unwrap().strip_prefix("http://").unwrap();
     loop {
         let mut stream: Box<dyn Wire> = Box::new(TcpStream::connect(address).unwrap());
         stream.write_all(&request(address, "GET", "/metrics", "", b"")).unwrap();
         let read = Exposition::read(&read_reply(&mut *stream).body);
-        if read.value("unsandbox_connections", stage) == count {
+        if read.value(gauge, labels) == value {
             return;
         }
-        assert!(Instant::now() < until, "{:?}", read.samples("unsandbox_connections"));
+        assert!(Instant::now() < until, "{:?}", read.samples(gauge));
     }
 }
 
 /// Bodies that never come, on the streams of one connection, have all places; another key gets one of them.
 #[test]
 fn streams_are_evicted_as_connections_are() {
-    let metrics_listen = Some(Listen::Tcp("127.0.0.1:0".to_string()));
-    let server =
-        start(ServerOptions { connections: 8, metrics_listen, ..keyed("the-key,other-key") });
+    let server = with_metrics(8, "the-key,other-key");
     runtime().block_on(async {
         let connection = connect(&server).await;
         let held = connection.send("POST", "/execute", KEY, &execute_body("hold")).await.unwrap();
@@ -138,6 +145,57 @@ fn streams_are_evicted_as_connections_are() {
         // Neither the connection nor its run has ended.
         server.backend.release();
         assert_eq!(read(held).await.unwrap().text("status"), "completed");
+    });
+}
+
+/// More requests than places, none of which ends before all places are in use.
+#[test]
+fn requests_of_one_client_wait_for_each_other() {
+    for connections in [2, 4, 16] {
+        let server = with_metrics(connections, "the-key,other-key");
+        let ask = |key| server.call("POST", "/execute/async", key, execute_body("x").as_bytes());
+        let path = format!("/jobs/{}", ask("Authorization: Bearer the-key\r\n").text("job_id"));
+        runtime().block_on(async {
+            let connection = connect(&server).await;
+            server.backend.questions.close();
+            let mut replies = Vec::new();
+            for _ in 0..90 {
+                let (reply, _) = connection.begin("GET", &path, KEY, false).await.unwrap();
+                replies.push(reply);
+            }
+            wait_for_connections(&server, "stage=\"reply\"", connections as f64);
+            server.backend.questions.open();
+            for reply in replies {
+                let reply = read(reply).await.expect("a reset, or a lost connection");
+                assert_eq!(reply.status, 200, "{}", reply.body);
+            }
+            assert_eq!(connection.call("GET", "/health", "", "").await.status, 200);
+        });
+    }
+}
+
+/// Its streams have all places, and more of them wait.
+#[test]
+fn streams_of_one_client_leave_places_to_streams_of_another() {
+    let server = with_metrics(16, "the-key,other-key");
+    runtime().block_on(async {
+        let connection = connect(&server).await;
+        let mut bodies = Vec::new();
+        for _ in 0..90 {
+            bodies.push(connection.begin("POST", "/execute", KEY, true).await.unwrap());
+        }
+        wait_for_connections(&server, "stage=\"body\"", 16.0);
+        let other = connect(&server).await;
+        let body = execute_body("hold");
+        let mut replies = Vec::new();
+        for _ in 0..3 {
+            replies.push(other.send("POST", "/execute", OTHER_KEY, &body).await.unwrap());
+        }
+        server.backend.wait_for(&Status::Running, 3);
+        server.backend.release();
+        for reply in replies {
+            assert_eq!(read(reply).await.unwrap().text("status"), "completed");
+        }
     });
 }
 
@@ -197,6 +255,49 @@ fn a_reply_that_is_not_taken_ends_its_stream_alone() {
         server.backend.release();
         assert_eq!(read(held).await.unwrap().text("status"), "completed");
     });
+}
+
+/// Its client has room for one byte, or for all but the last ten, and asks other things meanwhile.
+#[test]
+fn the_last_piece_of_a_reply_has_a_time_limit_a_place_and_its_memory() {
+    let metrics_listen = Some(Listen::Tcp("127.0.0.1:0".to_string()));
+    let reply_time = Duration::from_millis(500);
+    let server = start(ServerOptions { reply_time, metrics_listen, ..ServerOptions::default() });
+    let id = server.execute("large").text("job_id");
+    let large = format!("/jobs/{id}");
+    // The reply of the second is one piece.
+    for path in [large.as_str(), "/languages"] {
+        let length = u32::try_from(server.get(path).body.len()).unwrap();
+        for window in [1, length - 10] {
+            runtime().block_on(async {
+                let stream = tokio::net::TcpStream::connect(server.host()).await.unwrap();
+                let connection = http2::handshake(stream, Some(window)).await;
+                let (reply, _) = connection.begin("GET", path, "", false).await.unwrap();
+                let mut body = reply.await.unwrap().into_body();
+                let ask = async {
+                    loop {
+                        assert_eq!(connection.call("GET", "/health", "", "").await.status, 200);
+                    }
+                };
+                let end = async {
+                    loop {
+                        match body.data().await.expect("it came through a closed window") {
+                            Ok(_) => {}
+                            Err(error) => break error,
+                        }
+                    }
+                };
+                let error = tokio::select! {
+                    error = tokio::time::timeout(TEST_TIMEOUT, end) => error.expect("a reset"),
+                    () = ask => unreachable!(),
+                };
+                assert!(error.is_reset(), "{error}");
+                assert_eq!(connection.call("GET", "/health", "", "").await.status, 200);
+                wait_for_gauge(&server, "unsandbox_memory_bytes", "use=\"replies\"", 0.0);
+                wait_for_connections(&server, "stage=\"reply\"", 0.0);
+            });
+        }
+    }
 }
 
 /// Reads to the end of a connection; whether the server said why it closes it (GOAWAY).

@@ -63,3 +63,19 @@ fn streams_of_one_connection_of_a_proxy_are_of_their_clients() {
         server.backend.release();
     });
 }
+
+/// Bodies that never come have all places, and more of them wait; all are of one client.
+#[test]
+fn a_request_on_a_connection_of_a_proxy_waits_in_the_turn_of_its_client() {
+    let server = start(trusting(&["127.0.0.1"]));
+    http2::runtime().block_on(async {
+        let connection = http2::connect(&server).await;
+        let mut bodies = Vec::new();
+        for _ in 0..90 {
+            let first = "x-forwarded-for: 192.0.2.1";
+            bodies.push(connection.begin("POST", "/execute", first, true).await.unwrap());
+        }
+        let other = connection.execute("x-forwarded-for: 192.0.2.2", "heard").await;
+        assert_eq!(other.text("stdout"), "heard");
+    });
+}

@@ -29,14 +29,14 @@ pub async fn connect(server: &Running) -> Connection {
     }
 }
 
-/// `window`: bytes of a reply that the server may send before it is asked for more.
+/// `window`: bytes of a reply that the server may send before it is asked for more; all replies together may have any number.
 pub async fn handshake<S>(stream: S, window: Option<u32>) -> Connection
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = h2::client::Builder::new();
     if let Some(window) = window {
-        builder.initial_window_size(window);
+        builder.initial_window_size(window).initial_connection_window_size(1 << 30);
     }
     let (sender, connection) = builder.handshake(stream).await.unwrap();
     tokio::spawn(async move {
