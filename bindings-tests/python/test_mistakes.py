@@ -101,8 +101,10 @@ def test_check_of_jobs_and_of_asyncio(local: unsandbox.Client) -> None:
 def test_the_words_of_the_functions_of_the_module_are_whole(name: str) -> None:
     function = getattr(unsandbox, name)
     words = inspect.getdoc(function) or ""
-    parameters = inspect.signature(function).parameters
-    sections = ["Returns", "Raises", "Examples"] + (["Args"] if parameters else [])
+    signature = inspect.signature(function)
+    sections = ["Raises", "Examples"] + (["Args"] if signature.parameters else [])
+    if signature.return_annotation not in (None, "None"):
+        sections.append("Returns")
     for section in sections:
         assert f"\n\n{section}:\n    " in words, section
     # The options of one program each have words of their own.

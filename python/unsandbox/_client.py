@@ -538,6 +538,7 @@ class Client:
         Raises:
             ConflictError: The job waits or runs; cancel it first.
             NotFoundError: There is no such job for this key.
+            JobLostError: This client has submitted it, and the server has it no more.
             InvalidRequestError: The endpoint deletes no jobs, as the service.
 
         Examples:

@@ -465,6 +465,7 @@ def delete_job(job_id: str, *, timeout: float | None = None) -> None:
     Raises:
         ConflictError: The job waits or runs; cancel it first.
         NotFoundError: There is no such job for this key.
+        JobLostError: This client has submitted it, and the server has it no more.
         InvalidRequestError: The endpoint deletes no jobs, as the service.
 
     Examples:
