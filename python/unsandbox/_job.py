@@ -269,7 +269,7 @@ class Job(JobState):
 
         Raises:
             ConflictError: The job waits or runs; cancel it first.
-            NotFoundError: It was deleted before.
+            NotFoundError, JobLostError: It was deleted before, by this client or another one.
             InvalidRequestError: The endpoint deletes no jobs, as the service.
 
         Examples:
