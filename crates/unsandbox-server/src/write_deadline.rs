@@ -8,8 +8,9 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 pub(crate) struct WriteDeadline<S> {
     stream: S,
@@ -17,6 +18,14 @@ pub(crate) struct WriteDeadline<S> {
     places: Arc<Places>,
     /// Set while a reply is larger than what the client has accepted, until all of it is sent.
     slow: Option<Slow>,
+    waits: Waits,
+}
+
+/// How much longer writes of HTTP/2 may wait: as long as the pause of the pace, less the time that they have waited, and
+/// more for each byte by its rate. h2 flushes after about each frame, so that no flush shows the end of a reply.
+struct Waits {
+    left: Duration,
+    since: Option<Instant>,
 }
 
 struct Slow {
@@ -28,7 +37,8 @@ struct Slow {
 impl<S> WriteDeadline<S> {
     /// `pace` starts anew for each reply that is not accepted at once.
     pub(crate) fn new(stream: S, pace: Pace, places: Arc<Places>) -> WriteDeadline<S> {
-        WriteDeadline { stream, pace, places, slow: None }
+        let waits = Waits { left: pace.pause, since: None };
+        WriteDeadline { stream, pace, places, slow: None, waits }
     }
 
     /// The result of a write, or an error if the reply is read too slowly.
@@ -42,15 +52,34 @@ impl<S> WriteDeadline<S> {
                 slow.progress.moved(*bytes);
                 slow.end = None;
             }
+            self.waits.end(self.pace, *written.as_ref().unwrap_or(&0));
             return Poll::Ready(written);
         }
         let pace = self.pace;
+        let waits_end = self.waits.begin();
         let slow = self.slow.get_or_insert_with(|| Slow { progress: pace.begin(), end: None });
-        let end = slow.progress.end();
+        let mut end = slow.progress.end();
+        if self.places.is_multiplexed() {
+            end = end.min(waits_end);
+        }
         let sleep = slow.end.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
         ready!(sleep.as_mut().poll(context));
         let text = format!("the reply was taken too slowly: {}", slow.progress);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
+    }
+}
+
+impl Waits {
+    /// A write waits. Returns how long it may.
+    fn begin(&mut self) -> Instant {
+        *self.since.get_or_insert_with(Instant::now) + self.left
+    }
+
+    /// Bytes were written.
+    fn end(&mut self, pace: Pace, bytes: usize) {
+        let waited = self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        let earned = Duration::from_secs_f64(bytes as f64 / f64::from(pace.rate.max(1)));
+        self.left = (self.left.saturating_sub(waited) + earned).min(pace.pause);
     }
 }
 
@@ -101,5 +130,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_uses_time_up_and_bytes_earn_it_up_to_the_pause() {
+        let pace = Pace { pause: Duration::from_secs(60), rate: 1024, deadline: None };
+        let ago = |seconds| Some(Instant::now() - Duration::from_secs(seconds));
+        let mut waits = Waits { left: pace.pause, since: None };
+        waits.end(pace, 1 << 30);
+        assert_eq!(waits.left, pace.pause);
+        waits.since = ago(50);
+        waits.end(pace, 20 * 1024);
+        let left = waits.left.as_secs();
+        assert!((20..30).contains(&left), "60 less a little more than 50, and 20: {left}");
+        waits.since = ago(100);
+        waits.end(pace, 1024);
+        assert_eq!(waits.left.as_secs(), 1);
+        assert!(waits.begin() <= Instant::now() + Duration::from_secs(1));
     }
 }

@@ -6,8 +6,8 @@ mod http2;
 mod support;
 
 use http2::{
-    CONTINUATION, END_HEADERS, END_STREAM, GET_HEALTH, HEADERS, RST_STREAM, connect, frame, raw,
-    read, runtime,
+    CONTINUATION, END_HEADERS, END_STREAM, GET_HEALTH, HEADERS, HOST, PREFACE, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, connect, frame, raw, read, runtime,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -255,6 +255,39 @@ fn a_reply_that_is_not_taken_ends_its_stream_alone() {
         server.backend.release();
         assert_eq!(read(held).await.unwrap().text("status"), "completed");
     });
+}
+
+/// Each reply is one piece, for which its client has room; it takes all of them steadily and slowly.
+#[test]
+fn replies_that_are_taken_slowly_end_their_connection() {
+    const REPLIES: u32 = 95;
+    let path = std::env::temp_dir().join(format!("us-http2-slow-{}", std::process::id()));
+    // More than anyone takes in these steps. The time is enough for the socket to have room again.
+    let options = ServerOptions {
+        reply_time: Duration::from_millis(600),
+        reply_rate: u32::MAX,
+        ..Default::default()
+    };
+    let server = start_at(&format!("unix:{}", path.display()), options);
+    let id = server.execute(&"x".repeat(6 << 10)).text("job_id");
+    let job = format!("/jobs/{id}");
+    let length = server.get(&job).body.len();
+    assert!((6 << 10..16 << 10).contains(&length), "{length}");
+    let mut wire = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    wire.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+    let mut asked = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
+    asked.extend(frame(WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes()));
+    let head = [b"\x82\x86\x04".as_slice(), &[job.len() as u8], job.as_bytes(), HOST].concat();
+    for number in 0..REPLIES {
+        asked.extend(frame(HEADERS, END_STREAM | END_HEADERS, 2 * number + 1, &head));
+    }
+    wire.write_all(&asked).unwrap();
+    let (mut taken, mut piece) = (0, vec![0; 6 << 10]);
+    while let Ok(bytes @ 1..) = wire.read(&mut piece) {
+        taken += bytes;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(taken < length * REPLIES as usize * 3 / 4, "all of it was sent: {taken} bytes");
 }
 
 /// Its client has room for one byte, or for all but the last ten, and asks other things meanwhile.

@@ -115,10 +115,12 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub const SETTINGS: u8 = 4;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
-/// `GET /health` for localhost in HPACK, without entries of its table.
+/// The host of a request, localhost, in HPACK without entries of its table; and all of `GET /health`.
+pub const HOST: &[u8] = b"\x01\x09localhost";
 pub const GET_HEALTH: &[u8] = b"\x82\x86\x04\x07/health\x01\x09localhost";
 
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
