@@ -102,7 +102,8 @@ def test_the_words_of_the_functions_of_the_module_are_whole(name: str) -> None:
     function = getattr(unsandbox, name)
     words = inspect.getdoc(function) or ""
     signature = inspect.signature(function)
-    sections = ["Raises", "Examples"] + (["Args"] if signature.parameters else [])
+    parameters = signature.parameters
+    sections = ["Raises", "Examples"] + (["Args"] if parameters else [])
     if signature.return_annotation not in (None, "None"):
         sections.append("Returns")
     for section in sections:
