@@ -26,7 +26,7 @@ REQUEST, REPLY = "urn:request", "urn:reply"
 #: Headers of HTTP itself. All others of a reply have to be described.
 OF_HTTP = {
     "content-type", "content-length", "connection", "date", "allow", "transfer-encoding", "cache-control", "x-accel-buffering", "vary", "etag",
-    "content-security-policy", "cross-origin-resource-policy", "referrer-policy", "x-content-type-options",
+    "content-security-policy", "connection-allowlist", "cross-origin-opener-policy", "cross-origin-resource-policy", "referrer-policy", "x-content-type-options",
 }  # fmt: skip
 #: Refusals of paths that are no operation.
 OUTSIDE = {404: ["not_found"], 405: ["method_not_allowed"], 401: ["invalid_api_key"]}

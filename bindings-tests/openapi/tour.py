@@ -41,7 +41,7 @@ class Tour:
         assert got == 200 and b"event: finished\n" in reply, f"{method} {target}: {got} {reply[:300]!r}"
 
     def operations(self) -> None:
-        for path in ("/services", "/sessions", "/snapshots", "/images", "/openapi.json", "/health", "/healthz", "/readyz", "/languages", "/jobs"):
+        for path in ("/services", "/sessions", "/snapshots", "/images", "/openapi.json", "/health", "/healthz", "/readyz", "/languages", "/jobs", "/usage"):
             self.expect(200, "GET", path)
         self.expect(200, "HEAD", "/health")
         self.expect(200, "GET", "/readyz", key=False)
