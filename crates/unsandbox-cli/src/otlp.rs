@@ -371,7 +371,7 @@ fn send_time(variables: Variables<'_>) -> Duration {
     given.map_or(SEND_TIME, Duration::from_millis)
 }
 
-/// Who sends the spans. The later of two values counts.
+/// What all spans say of their sender. Where a name is set twice, the later value counts.
 fn resource(variables: Variables<'_>) -> Resource {
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     let resource = Resource::builder_empty()

@@ -51,7 +51,7 @@ impl KeyRing {
     /// Keys that may do everything.
     pub fn of(keys: Keys) -> Arc<KeyRing> {
         let ring = KeyRing::new(keys, KeyPolicies::default(), usize::MAX);
-        Arc::new(ring.expect("no policy is of two keys, and none reserves a place"))
+        Arc::new(ring.expect("without policies nothing is refused"))
     }
 
     pub(crate) fn now(&self) -> Arc<KeySet> {

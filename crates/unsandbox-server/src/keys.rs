@@ -88,7 +88,7 @@ impl Keys {
             }
             if let Some(digest) = line.strip_prefix(DIGEST) {
                 let (digest, name) = digest.split_once(',').unwrap_or((digest, ""));
-                let digest = parse_digest(digest.trim()).ok_or_else(|| {
+                let digest = auth::from_hex(digest.trim()).ok_or_else(|| {
                     config(format!("line {} of the keys file {NO_DIGEST}", index + 1))
                 })?;
                 keys.add_bearer(Proof::Digest(digest), digest, Some(name.trim()));
@@ -132,7 +132,7 @@ impl Keys {
         let words = text.split(|c: char| c == ',' || c.is_whitespace());
         for (index, word) in words.filter(|word| !word.is_empty()).enumerate() {
             if let Some(digest) = word.strip_prefix(DIGEST) {
-                let digest = parse_digest(digest)
+                let digest = auth::from_hex(digest)
                     .ok_or_else(|| config(format!("key {} of the list {NO_DIGEST}", index + 1)))?;
                 keys.add_bearer(Proof::Digest(digest), digest, None);
                 continue;
@@ -284,19 +284,6 @@ impl Found {
         }
         verified
     }
-}
-
-/// The 32 bytes of 64 hexadecimal digits.
-fn parse_digest(text: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, at) in digest.iter_mut().zip((0..).step_by(2)) {
-        let digits = text.get(at..at + 2)?;
-        *byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
-    }
-    Some(digest)
 }
 
 /// The clock of the machine.

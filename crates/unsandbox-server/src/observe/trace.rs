@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use unsandbox_protocol::auth::hex;
+use unsandbox_protocol::auth::{from_hex, hex};
 use unsandbox_protocol::{Job, Usage};
 
 /// The longest `tracestate` that is kept.
@@ -126,7 +126,7 @@ impl RequestTrace {
         });
     }
 
-    /// A part of the request, or of what it submitted: a job may end after the reply.
+    /// A part of the request or of its job, which may end after the reply.
     fn export_part(&self, name: &str, start: Instant, end: Instant, job_id: &str) {
         let mut id = [0; 8];
         let Some(sink) = self.sink.as_ref().filter(|_| getrandom::fill(&mut id).is_ok()) else {
@@ -218,17 +218,9 @@ impl Parent {
     }
 }
 
-/// The bytes of lower-case hexadecimal digits.
+/// The bytes of lower-case hexadecimal digits: the standard knows no others.
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if text.len() != 2 * N || !text.bytes().all(is_digit) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
-    }
-    Some(bytes)
+    from_hex(text).filter(|_| !text.bytes().any(|byte| byte.is_ascii_uppercase()))
 }
 
 fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
