@@ -4,8 +4,8 @@
 use crate::values::{bytes_of, isolation_parser, parse_bytes, parse_limit, time_of};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
-use std::time::Duration;
 use unsandbox::IsolationPolicy;
+use unsandbox_store::Retention;
 
 /// Fewer leave too little to share.
 const CONNECTIONS_MIN: usize = 16;
@@ -26,8 +26,8 @@ wait; with 0 one that cannot start at once is refused. weight: how many of them 
 requests_per_minute, burst: its requests, and how many may come at once (as many as in a minute); replies say in
 RateLimit-Limit, -Remaining and -Reset what is left. max_ttl, max_limits = { memory_bytes = N, ... }: as --max-ttl and
 --max-limit; the lower one counts. network_mode: \"zerotrust\" for no network. languages: a list; others are refused
-(403), which says nothing of what a program starts itself. A key over its rate gets 429 rate_limit_exceeded, over its places 429 concurrency_limit_reached, both with
-Retry-After. GET /usage tells a key what it may have, has and has used. Both files are read again when they change.
+(403); a program may still start another interpreter. A key over its rate gets 429 rate_limit_exceeded, over its places
+429 concurrency_limit_reached, both with Retry-After. GET /usage tells a key what it may have, has and has used. Both files are read again when they change.
 
 Without keys the server listens only on loopback or a Unix socket (mode 0600) and refuses the requests of
 web pages of other sites (a header Origin that is not its own, or a Host that is not loopback).
@@ -144,7 +144,7 @@ pub(crate) struct ServeArgs {
     /// How long finished jobs are kept, and how many bytes of them: 30m,500M. The oldest of the key that has the most
     /// goes first. Default: 1d,4G; with --store memory 10m,256M
     #[arg(long, value_name = "TIME,BYTES", value_parser = parse_retention)]
-    pub retain: Option<Retain>,
+    pub retain: Option<Retention>,
     /// Largest ttl that a request may ask for, in seconds; a request without one has this much at most
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(i64).range(1..=900))]
     pub max_ttl: i64,
@@ -187,13 +187,6 @@ pub(crate) enum LogForm {
     Json,
 }
 
-/// What `--retain` says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Retain {
-    pub time: Duration,
-    pub bytes: u64,
-}
-
 fn parse_connections(text: &str) -> Result<usize, String> {
     let range = CONNECTIONS_MIN..=CONNECTIONS_MAX;
     match text.parse() {
@@ -202,10 +195,10 @@ fn parse_connections(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_retention(text: &str) -> Result<Retain, String> {
+fn parse_retention(text: &str) -> Result<Retention, String> {
     let parts = text.split_once(',').and_then(|(time, bytes)| time_of(time).zip(bytes_of(bytes)));
     match parts {
-        Some((time, bytes)) if !time.is_zero() => Ok(Retain { time, bytes }),
+        Some((time, bytes)) if !time.is_zero() => Ok(Retention { time, bytes }),
         _ => Err("expected a time and a size, such as 30m,500M: a time of at least 1 s as s, m, h or d, a size as a \
                   number of bytes or with K, M or G"
             .to_string()),
@@ -215,6 +208,7 @@ fn parse_retention(text: &str) -> Result<Retain, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use unsandbox_protocol::limits::COMPILE_TIME_MAX;
     use unsandbox_protocol::wire::WAIT_MAX_SECONDS;
 
@@ -227,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_retention_has_a_time_and_a_size() {
-        let of = |seconds, bytes| Ok(Retain { time: Duration::from_secs(seconds), bytes });
+        let of = |seconds, bytes| Ok(Retention { time: Duration::from_secs(seconds), bytes });
         assert_eq!(parse_retention("30m,500M"), of(1_800, 500 << 20));
         assert_eq!(parse_retention("1d,0"), of(86_400, 0));
         for wrong in [

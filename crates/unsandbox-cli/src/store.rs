@@ -4,13 +4,13 @@
 use crate::Done;
 use crate::args::{StoreArgs, StoreCommand};
 use crate::failure::Failure;
-use crate::serve_args::{Retain, ServeArgs};
+use crate::serve_args::ServeArgs;
 use crate::terminal::{self, line};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unsandbox::Backend;
 use unsandbox::protocol::quota::Quotas;
-use unsandbox_store::{Retention, StoreOptions, Stored, admin};
+use unsandbox_store::{StoreOptions, Stored, admin};
 
 /// The word of `--store` for no file.
 const MEMORY: &str = "memory";
@@ -44,8 +44,8 @@ pub(crate) fn around(
         queue_bytes: args.queue_bytes,
         ..StoreOptions::default()
     };
-    if let Some(Retain { time, bytes }) = args.retain {
-        options.retention = Retention { time, bytes };
+    if let Some(retention) = args.retain {
+        options.retention = retention;
     }
     let stored = Stored::open(engine, &path, options).map_err(|error| {
         Failure::from(error)
