@@ -18,8 +18,11 @@ use unsandbox_protocol::{
     Backend, EventSink, ExecutionResult, IsolationPolicy, Job, Level, Owner, Request, Submission,
 };
 
-/// After its end a run has this long to be gone (I1, I7), and past its ttl to end (I8).
+/// Past its ttl a run has this long to end (I8).
 const SOON: Duration = Duration::from_secs(1);
+/// After its end it has this long to be gone (I1, I7): where its tree is a folder of the host, each file is removed by
+/// itself, beside whatever else this machine does.
+const GONE: Duration = Duration::from_secs(5);
 /// So many equal counts, some milliseconds apart, are the baseline.
 const SETTLED: usize = 20;
 /// Beyond the output that it keeps (I6).
@@ -192,7 +195,7 @@ impl Host {
         before: u64,
     ) -> Vec<String> {
         let mut wrong = Vec::new();
-        if !within(SOON, || self.strangers().is_empty()) {
+        if !within(GONE, || self.strangers().is_empty()) {
             wrong.push(format!("I1 alive: {:?}", self.strangers()));
         }
         let kept: u64 = result.artifacts.iter().map(|one| one.content.len() as u64).sum();
@@ -206,10 +209,10 @@ impl Host {
             wrong.push(format!("I6 the jailer grew by {grown} bytes"));
         }
         wrong.extend(self.next_run());
-        if !within(SOON, || (open_descriptors(), threads()) == (self.descriptors, self.threads)) {
+        if !within(GONE, || (open_descriptors(), threads()) == (self.descriptors, self.threads)) {
             wrong.push(format!("I2 {} descriptors, {} threads", open_descriptors(), threads()));
         }
-        if !within(SOON, || self.left().is_empty()) {
+        if !within(GONE, || self.left().is_empty()) {
             wrong.push(format!("I7 left: {:?}", self.left()));
         }
         wrong.extend(self.canaries.complaints());
@@ -292,7 +295,7 @@ impl Host {
             let groups = groups_of(jailer).into_iter().map(|path| path.display().to_string());
             alive.map(|(pid, name)| format!("{name} {pid}")).chain(files).chain(groups).collect()
         };
-        within(SOON * 2, || left().is_empty());
+        within(GONE, || left().is_empty());
         let mut wrong: Vec<String> =
             left().iter().map(|what| format!("I7 the engine left {what}")).collect();
         if threads() > 0 {
