@@ -6,6 +6,7 @@
 #include <unsandbox.h>
 
 #include "lines.h"
+#include "usage.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -338,6 +339,15 @@ static int32_t validate_key(const call *it, unsandbox_error **err) {
     return code;
 }
 
+static int32_t usage(const call *it, unsandbox_error **err) {
+    unsandbox_usage *usage;
+    int32_t code = unsandbox_client_usage(it->client, it->options, &usage, err);
+    if (code != UNSANDBOX_OK) return code;
+    put_usage(usage);
+    unsandbox_usage_free(usage);
+    return code;
+}
+
 static int32_t health(const call *it, unsandbox_error **err) {
     unsandbox_health *health;
     int32_t code = unsandbox_client_health(it->client, it->options, &health, err);
@@ -362,6 +372,7 @@ static int32_t operate(const char *operation, const call *it, unsandbox_error **
     if (!strcmp(operation, "list_jobs")) return list_jobs(it, err);
     if (!strcmp(operation, "languages")) return languages(it, err);
     if (!strcmp(operation, "validate_key")) return validate_key(it, err);
+    if (!strcmp(operation, "usage")) return usage(it, err);
     if (!strcmp(operation, "health")) return health(it, err);
     die("no operation is called", operation);
     return 0;

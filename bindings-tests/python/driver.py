@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sys
 import threading
@@ -16,7 +17,7 @@ import unsandbox
 from unsandbox._native import CancelToken
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from table.lines import decode_blocks, encode_line  # noqa: E402
+from table.lines import decode_blocks, encode_line, usage_lines  # noqa: E402
 
 SHOWN_MAX_BYTES = 65_536
 Line = list[bytes]
@@ -214,6 +215,8 @@ def operate(client: unsandbox.Client, case: Case, job_id: str, report: Report) -
             key = client.validate_key(timeout=timeout)
             for name in ("valid", "tier", "reason"):
                 report.value(name, getattr(key, name))
+        case "usage":
+            report.lines += usage_lines(dataclasses.asdict(client.usage(timeout=timeout)))
         case "health":
             health = client.health(timeout=timeout)
             report.value("healthy", health.healthy)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from table.lines import decode_blocks, encode_line  # noqa: E402
+from table.lines import decode_blocks, encode_line, usage_lines  # noqa: E402
 from wire.driver import Inexpressible, Report, body_of, raise_for_offers  # noqa: E402
 
 RESULT_FIELDS = ("job_id", "status")
@@ -140,6 +140,8 @@ def facts(report: Report, operation: str, reply: dict[str, Any]) -> None:
     elif operation == "validate_key":
         report.value("valid", reply["valid"])
         report.value("tier", reply.get("tier"))
+    elif operation == "usage":
+        report.lines += usage_lines(reply)
     else:
         report.value("healthy", True)
         report.value("health", reply["status"])

@@ -20,7 +20,7 @@ ENDPOINTS = ("local", "http", "unix")
 REACHED = (*ENDPOINTS, "tls")
 OPERATIONS = (
     "execute", "run", "execute_async", "run_async", "get_job", "wait_job", "cancel_job", "delete_job", "list_jobs",
-    "languages", "validate_key", "health",
+    "languages", "validate_key", "usage", "health",
 )  # fmt: skip
 OPTIONS = (
     "env", "network_mode", "ttl", "return_artifact", "return_wasm_artifact", "input_files", "files", "stdin",

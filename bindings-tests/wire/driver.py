@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from table.lines import decode_blocks, encode_line  # noqa: E402
+from table.lines import decode_blocks, encode_line, usage_lines  # noqa: E402
 
 #: The status and word of a refusal, and the code that every client makes of it.
 CODES = {400: "ARGUMENT", 401: "AUTH", 403: "PERMISSION", 404: "NOT_FOUND", 409: "CONFLICT", 413: "ARGUMENT",
@@ -263,6 +263,8 @@ def play(block: list[list[bytes]], report: Report) -> None:
             reply = ask(settings, "POST", "/keys/validate", b"{}")
             report.value("valid", reply["valid"])
             report.value("tier", reply.get("tier"))
+        case "usage":
+            report.lines += usage_lines(ask(settings, "GET", "/usage"))
         case "health":
             report.value("healthy", True)
             report.value("health", ask(settings, "GET", "/health")["status"])

@@ -131,6 +131,7 @@ fn operate(client: &Client, case: &Case, id: &str, report: &mut Report) -> Resul
         }
         "languages" => report.languages(&client.with(options).languages()?),
         "validate_key" => report.key(&client.with(options).validate_key()?),
+        "usage" => report.usage(&client.with(options).usage()?),
         "health" => report.health(&client.with(options).health()?),
         other => panic!("no operation is called {other:?}"),
     }
