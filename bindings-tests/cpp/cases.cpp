@@ -114,6 +114,26 @@ public:
         if (value) number(key, *value);
     }
 
+    // What happened to the job itself, and the output in one piece.
+    void events(unsandbox::Events events) {
+        static const char *const names[] = {"other", "queued", "started", "output", "gap", "finished"};
+        std::string kinds, streams[2];
+        std::optional<unsandbox::Job> last;
+        while (const auto event = events.next()) {
+            if (event->kind() == unsandbox::EventKind::Output) {
+                streams[event->stream() == unsandbox::Stream::Err] += event->data();
+                continue;
+            }
+            kinds += (kinds.empty() ? "" : " ") + std::string(names[static_cast<int>(event->kind())]);
+            last = event->job();
+        }
+        words("event_kinds", {kinds});
+        stream("stdout", streams[0]);
+        stream("stderr", streams[1]);
+        job(last.value());
+        optional_number("exit_code", last->result()->exit_code());
+    }
+
     void list(std::string_view key, const std::map<std::string, std::uint64_t> &values) {
         std::string text;
         for (const auto &[name, value] : values)
@@ -318,6 +338,10 @@ void operate(const unsandbox::Client &client, const Case &from, const std::strin
         client.delete_job(id, options);
         const auto now = client.try_get_job(id);
         report.number("found", now || now.error().code() != UNSANDBOX_ERR_NOT_FOUND);
+    } else if (operation == "job_events") {
+        const auto place = from.said("from").value_or("0-0");
+        const auto dash = place.find('-');
+        report.events(client.job_events(id, {std::stoull(place), std::stoull(place.substr(dash + 1))}, options));
     } else if (operation == "list_jobs") {
         const auto limit = std::stoul(from.said("page_limit").value_or("0"));
         auto after = from.said("page_after").value_or("");

@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,28 @@ class Report:
             self.lines.append(["artifact", it.filename, it.kind, len(it.content), it.content[:4]])
         self.lines += [["left_file", name] for name in result.left_files]
 
+    def events(self, events: Iterator[unsandbox.JobEvent]) -> None:
+        """What happened to the job itself, and the output in one piece."""
+        told = list(events)
+        self.value("event_kinds", " ".join(it.kind for it in told if it.job))
+        for name in ("stdout", "stderr"):
+            data = b"".join(it.data for it in told if it.kind == name)
+            self.value(name, data[:SHOWN_MAX_BYTES])
+            self.value(f"{name}_len", len(data))
+        job = told[-1].job
+        assert job and job.result
+        self.info(job)
+        self.value("exit_code", job.result.exit_code)
+
     def job(self, job: unsandbox.Job) -> None:
+        self.info(job.info)
+
+    def info(self, info: unsandbox.JobInfo) -> None:
         for name in (
             "job_id", "status", "language", "detected_language", "network_mode", "created_at",
             "started_at", "completed_at",
         ):  # fmt: skip
-            self.value(f"job.{name}", getattr(job.info, name))
+            self.value(f"job.{name}", getattr(info, name))
 
     def error(self, error: unsandbox.UnsandboxError) -> None:
         self.value("error", error.code)
@@ -188,6 +204,9 @@ def operate(client: unsandbox.Client, case: Case, job_id: str, report: Report) -
                 report.result(job.result)
         case "wait_job" | "cancel_job":
             report.result(getattr(client, case.op)(job_id, timeout=timeout))
+        case "job_events":
+            out, err = map(int, case.said.get("from", "0-0").split("-"))
+            report.events(client.job_events(job_id, offsets=(out, err), timeout=timeout))
         case "delete_job":
             client.delete_job(job_id, timeout=timeout)
             try:

@@ -88,6 +88,15 @@ class Call:
                 with contextlib.suppress(Failed):
                     self.call("cancel_job", job_id=job_id)
 
+    def events(self, job_id: str) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        place = {"from": self.said["from"]} if "from" in self.said else {}
+        while not told or told[-1]["event"] != "finished":
+            reply = self.call("job_events", job_id=job_id, **place)
+            told += reply["events"]
+            place = {"from": reply["from"]}
+        return told
+
     def operate(self, job_id: str, report: Report) -> None:
         match self.operation:
             case "execute" | "run":
@@ -103,6 +112,8 @@ class Call:
                     result(report, job)
             case "wait_job" | "cancel_job":
                 result(report, self.call(self.operation, job_id=job_id))
+            case "job_events":
+                report.events(self.events(job_id))
             case "delete_job":
                 self.call("delete_job", job_id=job_id)
                 try:

@@ -5,7 +5,10 @@ use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use unsandbox::protocol::limits::LIMIT_TABLE;
-use unsandbox::{Error, ExecutionResult, Health, Job, KeyInfo, KeyUsage, LanguageInfo};
+use unsandbox::{
+    Error, ExecutionResult, Health, Job, JobEvent, JobEvents, KeyInfo, KeyUsage, LanguageInfo,
+    Stream,
+};
 
 /// Longer output is told by its length and its first bytes.
 const SHOWN_MAX_BYTES: usize = 65_536;
@@ -116,6 +119,33 @@ impl Report {
             };
             self.words("offers", &[language.name.as_bytes(), available.as_bytes()]);
         }
+    }
+
+    /// What happened to the job itself, and the output in one piece.
+    pub fn events(&mut self, events: JobEvents) -> Result<(), Error> {
+        let (mut kinds, mut streams) = (Vec::new(), [Vec::new(), Vec::new()]);
+        let mut last = None;
+        for event in events {
+            match event? {
+                JobEvent::Output { stream, bytes, .. } => {
+                    streams[usize::from(stream == Stream::Stderr)].extend(bytes);
+                }
+                JobEvent::Queued(_) => kinds.push("queued"),
+                JobEvent::Started(_) => kinds.push("started"),
+                JobEvent::Finished(job) => {
+                    kinds.push("finished");
+                    last = Some(job);
+                }
+                other => panic!("no case has such an event: {other:?}"),
+            }
+        }
+        self.value("event_kinds", kinds.join(" "));
+        self.stream("stdout", &streams[0]);
+        self.stream("stderr", &streams[1]);
+        let job = last.expect("the last event has the job");
+        self.job(&job);
+        self.optional("exit_code", job.result.as_ref().and_then(|result| result.exit_code));
+        Ok(())
     }
 
     pub fn key(&mut self, key: &KeyInfo) {

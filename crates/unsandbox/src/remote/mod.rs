@@ -361,16 +361,16 @@ impl Remote {
 
     fn key_usage(&self, control: &Control) -> Result<KeyUsage, Error> {
         // The service is known to have no such path, and is not asked.
-        let answer = (!self.inner.is_service).then(|| self.get("/usage", control)).transpose()?;
-        match answer {
-            Some(answer) if !matches!(answer.status, 404 | 405 | 501) => {
-                wire::decode_usage(&answer.body, answer.status)
+        if !self.inner.is_service {
+            let answer = self.ask(&Ask::get("/usage"), control, &[404, 405])?;
+            if !matches!(answer.status, 404 | 405) {
+                return wire::decode_usage(&answer.body, answer.status);
             }
-            _ => Err(Error::argument(format!(
-                "{} does not tell what a key uses (it has no GET /usage), as a server of your own does and local: does",
-                self.endpoint()
-            ))),
         }
+        Err(Error::argument(format!(
+            "{} does not tell what a key uses (it has no GET /usage), as a server of your own does and local: does",
+            self.endpoint()
+        )))
     }
 
     fn key_info(&self, control: &Control) -> Result<KeyInfo, Error> {
