@@ -28,6 +28,32 @@ RESULT = {
     "of_tomorrow": {"kept": True},
 }
 
+USAGE: dict[str, object] = {
+    "key": "1a2b3c4d",
+    "running": 1,
+    "waiting": 0,
+    "kept_jobs": 2,
+    "kept_bytes": 3,
+    "requests_remaining": 4,
+    "since": 1764500000,
+    "runs": {"completed": 5},
+    "cpu_time_ms": 6,
+    "wall_time_ms": 7,
+    "limits": {
+        "concurrency": 8,
+        "reserved": 0,
+        "queue": 9,
+        "weight": 1,
+        "requests_per_minute": 60,
+        "burst": 10,
+        "max_ttl": 30,
+        "max_limits": {"processes": 16},
+        "network_mode": "zerotrust",
+        "languages": ["bash"],
+    },
+    "of_tomorrow": {"kept": True},
+}
+
 
 class Stub(ThreadingHTTPServer):
     """Listens on a free port of the loopback interface; a context manager."""
@@ -97,6 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, {"status": "ok"}, {"X-Unsandbox-Features": "delete"})
         elif path.startswith("/jobs/") and self.server.restarted:
             self._no_job()
+        elif path == "/usage":
+            self._json(200, USAGE)
         elif path == "/languages":
             self._json(200, {"languages": ["python", "bash"], "aliases": {"py": "python"}})
         elif path == "/jobs":

@@ -47,6 +47,7 @@
  *   Lists of jobs: unsandbox_job
  *   Jobs, field by field: unsandbox_job
  *   Languages, keys, health and isolation: unsandbox_language, unsandbox_key, unsandbox_health, unsandbox_probe
+ *   Usage of a key: unsandbox_usage
  *   Events of a job: unsandbox_events, unsandbox_event
  *   Tasks, for event loops: unsandbox_task
  *   JSON in and out: three functions and no structs: unsandbox_client, unsandbox_string
@@ -368,6 +369,11 @@ typedef struct unsandbox_request unsandbox_request;
  * An execution under way. Shareable between threads.
  */
 typedef struct unsandbox_task unsandbox_task;
+
+/**
+ * What a key may have of an endpoint, what it has now, and what it has used. Never changed: any thread may read it.
+ */
+typedef struct unsandbox_usage unsandbox_usage;
 
 /**
  * A file that a run gave back. Belongs to its result: borrowed until that is freed. Fields are only
@@ -1369,6 +1375,25 @@ int32_t unsandbox_client_validate_key(const unsandbox_client *client,
                                       const unsandbox_options *options,
                                       unsandbox_key **key,
                                       unsandbox_error **err);
+
+/**
+ * Asks what the key may have of the endpoint, what it has now, and what it has used since the server started. At "local:"
+ * it is what the engine of this client has run; requests are not counted there, and every language, limit and network
+ * mode may be asked for.
+ *
+ * @param client   shared; may be used by several threads.
+ * @param options  borrowed for the call; NULL for the defaults.
+ * @param usage    receives an object owned by the caller; free with unsandbox_usage_free. Required.
+ * @param err      receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT at an endpoint that does not tell it, as the service, _CONNECT, …
+ * @since 0.1
+ */
+UNSANDBOX_NODISCARD
+UNSANDBOX_API
+int32_t unsandbox_client_usage(const unsandbox_client *client,
+                               const unsandbox_options *options,
+                               unsandbox_usage **usage,
+                               unsandbox_error **err);
 
 /**
  * Asks whether the endpoint takes executions. A server that says itself that it takes none, as one that
@@ -2626,6 +2651,250 @@ const char *unsandbox_probe_layer_fix(const unsandbox_probe *probe,
  */
 UNSANDBOX_API void unsandbox_probe_free(unsandbox_probe *probe);
 
+/* Usage of a key */
+
+/**
+ * The short name of the key, as in the log of the server; NULL without keys.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the usage is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_usage_key(const unsandbox_usage *usage, size_t *len);
+
+/**
+ * Programs that run now.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_running(const unsandbox_usage *usage);
+
+/**
+ * Submissions that wait for their turn now.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_waiting(const unsandbox_usage *usage);
+
+/**
+ * Finished jobs that are kept now.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_kept_jobs(const unsandbox_usage *usage);
+
+/**
+ * Bytes of their results.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_kept_bytes(const unsandbox_usage *usage);
+
+/**
+ * 1 where the requests of the key are limited and counted, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_usage_has_requests_remaining(const unsandbox_usage *usage);
+
+/**
+ * Requests that may come at once now; 0 without a limit, too.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_requests_remaining(const unsandbox_usage *usage);
+
+/**
+ * When the server started, or the engine of this client was made, in Unix seconds.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int64_t unsandbox_usage_since(const unsandbox_usage *usage);
+
+/**
+ * With how many statuses runs have ended since then.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_usage_status_count(const unsandbox_usage *usage);
+
+/**
+ * A status with which runs have ended, as unsandbox_result_status_text has it; NULL past the last.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the usage is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_usage_status(const unsandbox_usage *usage,
+                                   size_t index,
+                                   size_t *len);
+
+/**
+ * How many runs have ended with that status; 0 past the last.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API
+uint64_t unsandbox_usage_status_runs(const unsandbox_usage *usage,
+                                     size_t index);
+
+/**
+ * Processor time of the programs since then in milliseconds.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_cpu_time_ms(const unsandbox_usage *usage);
+
+/**
+ * Their time from start to end in milliseconds.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_wall_time_ms(const unsandbox_usage *usage);
+
+/**
+ * How many programs of the key may run at once.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_concurrency(const unsandbox_usage *usage);
+
+/**
+ * Of those, places that no other key gets.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_reserved(const unsandbox_usage *usage);
+
+/**
+ * How many submissions may wait for their turn.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_queue(const unsandbox_usage *usage);
+
+/**
+ * How many submissions start in one turn of the key.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_weight(const unsandbox_usage *usage);
+
+/**
+ * 1 where the requests in a minute are limited, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_usage_has_requests_per_minute(const unsandbox_usage *usage);
+
+/**
+ * Requests in a minute; 0 without a limit.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_requests_per_minute(const unsandbox_usage *usage);
+
+/**
+ * 1 where the requests that may come at once are limited, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_usage_has_burst(const unsandbox_usage *usage);
+
+/**
+ * Requests that may come at once; 0 without a limit.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_burst(const unsandbox_usage *usage);
+
+/**
+ * The largest ttl in seconds.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int64_t unsandbox_usage_max_ttl(const unsandbox_usage *usage);
+
+/**
+ * How many limits of a run are lower for the key than in the table of limits.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_usage_max_limit_count(const unsandbox_usage *usage);
+
+/**
+ * The name of such a limit, as unsandbox_request_set_limit takes it; NULL past the last.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the usage is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_usage_max_limit_name(const unsandbox_usage *usage,
+                                           size_t index,
+                                           size_t *len);
+
+/**
+ * Its largest value; 0 past the last.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API uint64_t unsandbox_usage_max_limit(const unsandbox_usage *usage, size_t index);
+
+/**
+ * "zerotrust" alone, or "semitrusted" for both network modes.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the usage is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_usage_network_mode(const unsandbox_usage *usage,
+                                         size_t *len);
+
+/**
+ * 1 where the key may use only some languages, else 0.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API int32_t unsandbox_usage_has_languages(const unsandbox_usage *usage);
+
+/**
+ * How many languages those are; 0 where it may use all.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API size_t unsandbox_usage_language_count(const unsandbox_usage *usage);
+
+/**
+ * The name of one of them; NULL past the last.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the usage is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API
+const char *unsandbox_usage_language(const unsandbox_usage *usage,
+                                     size_t index,
+                                     size_t *len);
+
+/**
+ * The server's whole reply; NULL from the local engine.
+ *
+ * @param len  receives the length in bytes; may be NULL.
+ * @return UTF-8, NUL-terminated, borrowed until the usage is freed.
+ * @since 0.1
+ */
+UNSANDBOX_API const char *unsandbox_usage_json(const unsandbox_usage *usage, size_t *len);
+
+/**
+ * Frees it; NULL is fine.
+ *
+ * @since 0.1
+ */
+UNSANDBOX_API void unsandbox_usage_free(unsandbox_usage *usage);
+
 /* Events of a job */
 
 /**
@@ -2871,7 +3140,7 @@ UNSANDBOX_API void unsandbox_task_free(unsandbox_task *task);
  * waits, at most "timeout_ms", for events behind that place in the output, and gives {"events", "from"},
  * where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs": perhaps
  * "limit" and "after", as of unsandbox_client_list_jobs_page; it then gives "has_more", too. "languages",
- * "validate_key", "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
+ * "validate_key", "usage", "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
  * methods that give a result or a job it is as unsandbox_result_json or unsandbox_job_json.
  *
  * @param client    shared; may be used by several threads.

@@ -23,6 +23,7 @@
 #include <exception>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -844,6 +845,51 @@ struct KeyInfo {
     std::optional<std::string> json;
 };
 
+/// What a key may have of an endpoint. A number that is not there is without a limit.
+struct KeyAllowance {
+    /// Programs at once, and of those the places that no other key gets.
+    std::uint64_t concurrency = 0;
+    std::uint64_t reserved = 0;
+    /// Submissions that may wait for their turn.
+    std::uint64_t queue = 0;
+    /// Submissions that start in one turn of the key.
+    std::uint64_t weight = 0;
+    std::optional<std::uint64_t> requests_per_minute;
+    /// Requests that may come at once.
+    std::optional<std::uint64_t> burst;
+    /// Seconds.
+    std::int64_t max_ttl = 0;
+    /// By their names, where they are lower than in the table of limits.
+    std::map<std::string, std::uint64_t> max_limits;
+    /// "zerotrust" alone, or "semitrusted" for both.
+    std::string network_mode;
+    /// Nothing where it may use all.
+    std::optional<std::vector<std::string>> languages;
+};
+
+/// What a key has of an endpoint now, what it has used, and what it may have.
+struct KeyUsage {
+    /// Its short name, as in the log of the server; nothing without keys.
+    std::optional<std::string> key;
+    /// Programs that run now, and submissions that wait for their turn.
+    std::uint64_t running = 0;
+    std::uint64_t waiting = 0;
+    /// Finished jobs that are kept now, and bytes of their results.
+    std::uint64_t kept_jobs = 0;
+    std::uint64_t kept_bytes = 0;
+    /// Requests that may come at once now; nothing without a limit.
+    std::optional<std::uint64_t> requests_remaining;
+    /// When the server started, or the engine of this client was made, in Unix seconds.
+    std::int64_t since = 0;
+    /// Runs that have ended since then, by their status.
+    std::map<std::string, std::uint64_t> runs;
+    /// Of their programs, in milliseconds.
+    std::uint64_t cpu_time_ms = 0;
+    std::uint64_t wall_time_ms = 0;
+    KeyAllowance limits;
+    std::optional<std::string> json;
+};
+
 /// How an endpoint is.
 struct Health {
     bool healthy = false;
@@ -987,6 +1033,46 @@ inline KeyInfo value_of(unsandbox_key *made) {
     const Handle<unsandbox_key, unsandbox_key_free> owned(made);
     return {unsandbox_key_is_valid(made) != 0, get(unsandbox_key_tier, made),
             get(unsandbox_key_reason, made), get(unsandbox_key_json, made)};
+}
+
+inline KeyAllowance allowance_of(const unsandbox_usage *usage) {
+    KeyAllowance limits;
+    limits.concurrency = unsandbox_usage_concurrency(usage);
+    limits.reserved = unsandbox_usage_reserved(usage);
+    limits.queue = unsandbox_usage_queue(usage);
+    limits.weight = unsandbox_usage_weight(usage);
+    if (unsandbox_usage_has_requests_per_minute(usage))
+        limits.requests_per_minute = unsandbox_usage_requests_per_minute(usage);
+    if (unsandbox_usage_has_burst(usage)) limits.burst = unsandbox_usage_burst(usage);
+    limits.max_ttl = unsandbox_usage_max_ttl(usage);
+    for (std::size_t i = 0; i < unsandbox_usage_max_limit_count(usage); i++)
+        limits.max_limits[*get(unsandbox_usage_max_limit_name, usage, i)] =
+            unsandbox_usage_max_limit(usage, i);
+    limits.network_mode = *get(unsandbox_usage_network_mode, usage);
+    if (unsandbox_usage_has_languages(usage)) limits.languages.emplace();
+    for (std::size_t i = 0; i < unsandbox_usage_language_count(usage); i++)
+        limits.languages->push_back(*get(unsandbox_usage_language, usage, i));
+    return limits;
+}
+
+inline KeyUsage value_of(unsandbox_usage *made) {
+    const Handle<unsandbox_usage, unsandbox_usage_free> owned(made);
+    KeyUsage usage;
+    usage.key = get(unsandbox_usage_key, made);
+    usage.running = unsandbox_usage_running(made);
+    usage.waiting = unsandbox_usage_waiting(made);
+    usage.kept_jobs = unsandbox_usage_kept_jobs(made);
+    usage.kept_bytes = unsandbox_usage_kept_bytes(made);
+    if (unsandbox_usage_has_requests_remaining(made))
+        usage.requests_remaining = unsandbox_usage_requests_remaining(made);
+    usage.since = unsandbox_usage_since(made);
+    for (std::size_t i = 0; i < unsandbox_usage_status_count(made); i++)
+        usage.runs[*get(unsandbox_usage_status, made, i)] = unsandbox_usage_status_runs(made, i);
+    usage.cpu_time_ms = unsandbox_usage_cpu_time_ms(made);
+    usage.wall_time_ms = unsandbox_usage_wall_time_ms(made);
+    usage.limits = allowance_of(made);
+    usage.json = get(unsandbox_usage_json, made);
+    return usage;
 }
 
 inline Health value_of(unsandbox_health *made) {
@@ -1197,6 +1283,11 @@ public:
         return ask<unsandbox_key>(options, unsandbox_client_validate_key);
     }
 
+    /// What the key may have of the endpoint, what it has now, and what it has used.
+    Expected<KeyUsage> try_usage(const Options &options = {}) const noexcept {
+        return ask<unsandbox_usage>(options, unsandbox_client_usage);
+    }
+
     /// Whether the endpoint takes executions.
     Expected<Health> try_health(const Options &options = {}) const noexcept {
         return ask<unsandbox_health>(options, unsandbox_client_health);
@@ -1282,6 +1373,9 @@ public:
     }
     KeyInfo validate_key(const Options &options = {}) const {
         return try_validate_key(options).value();
+    }
+    KeyUsage usage(const Options &options = {}) const {
+        return try_usage(options).value();
     }
     Health health(const Options &options = {}) const {
         return try_health(options).value();

@@ -5,7 +5,9 @@
 
 #include <unsandbox.h>
 
+#include "events.h"
 #include "lines.h"
+#include "usage.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -218,6 +220,7 @@ typedef struct {
     size_t job_id_len;
     uint64_t page_limit;
     const char *page_after;
+    const char *from;
 } call;
 
 static int32_t execute(const call *it, int named, unsandbox_error **err) {
@@ -273,6 +276,30 @@ static int32_t cancel_job(const call *it, int show, unsandbox_error **err) {
     if (code != UNSANDBOX_OK) return code;
     if (show) put_result(result);
     unsandbox_result_free(result);
+    return code;
+}
+
+static int32_t job_events(const call *it, unsandbox_error **err) {
+    unsandbox_events *events;
+    unsandbox_event *event;
+    told all = {0};
+    char *rest = NULL;
+    uint64_t out = it->from ? strtoull(it->from, &rest, 10) : 0;
+    uint64_t errs = rest ? strtoull(rest + 1, NULL, 10) : 0;
+    int32_t code = unsandbox_events_new(it->client, it->job_id, it->job_id_len, out, errs, it->options, &events, err);
+    if (code != UNSANDBOX_OK) return code;
+    while ((code = unsandbox_events_next(events, -1, &event, err)) == UNSANDBOX_OK && event) {
+        take_event(&all, event);
+        if (unsandbox_event_kind(event) == UNSANDBOX_EVENT_FINISHED) {
+            const unsandbox_job *job = unsandbox_event_job(event);
+            put_told(&all);
+            put_job(job);
+            if (job->result->has_exit_code) put_number("exit_code", job->result->exit_code);
+        }
+        unsandbox_event_free(event);
+    }
+    free_told(&all);
+    unsandbox_events_free(events);
     return code;
 }
 
@@ -338,6 +365,15 @@ static int32_t validate_key(const call *it, unsandbox_error **err) {
     return code;
 }
 
+static int32_t usage(const call *it, unsandbox_error **err) {
+    unsandbox_usage *usage;
+    int32_t code = unsandbox_client_usage(it->client, it->options, &usage, err);
+    if (code != UNSANDBOX_OK) return code;
+    put_usage(usage);
+    unsandbox_usage_free(usage);
+    return code;
+}
+
 static int32_t health(const call *it, unsandbox_error **err) {
     unsandbox_health *health;
     int32_t code = unsandbox_client_health(it->client, it->options, &health, err);
@@ -357,11 +393,13 @@ static int32_t operate(const char *operation, const call *it, unsandbox_error **
     if (!strcmp(operation, "run_async")) return submit_and_wait(it, 0, err);
     if (!strcmp(operation, "get_job")) return get_job(it, err);
     if (!strcmp(operation, "wait_job")) return wait_for(it, err);
+    if (!strcmp(operation, "job_events")) return job_events(it, err);
     if (!strcmp(operation, "cancel_job")) return cancel_job(it, 1, err);
     if (!strcmp(operation, "delete_job")) return delete_job(it, err);
     if (!strcmp(operation, "list_jobs")) return list_jobs(it, err);
     if (!strcmp(operation, "languages")) return languages(it, err);
     if (!strcmp(operation, "validate_key")) return validate_key(it, err);
+    if (!strcmp(operation, "usage")) return usage(it, err);
     if (!strcmp(operation, "health")) return health(it, err);
     die("no operation is called", operation);
     return 0;
@@ -427,7 +465,8 @@ static int32_t play(const block *from, unsandbox_error **err) {
     unsandbox_request *request = NULL;
     const word *after = said(from, "page_after");
     call it = {.job_id = job_id ? text(job_id) : "", .job_id_len = job_id ? job_id->len : 0,
-               .page_limit = number(said(from, "page_limit")), .page_after = after ? text(after) : NULL};
+               .page_limit = number(said(from, "page_limit")), .page_after = after ? text(after) : NULL,
+               .from = said(from, "from") ? text(said(from, "from")) : NULL};
     int32_t code = client_for(from, &it.client, err);
     if (code != UNSANDBOX_OK) return code;
     code = request_for(from, strncmp(about, "execute", 7) == 0 || !said(from, "code"), &request, err);

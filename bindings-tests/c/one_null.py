@@ -55,6 +55,7 @@ class Objects:
         languages = self.new("language_list", "client_languages", client, None)
         self.made["language"] = self.got("language_list_at", languages, 0)
         self.new("key", "client_validate_key", client, None)
+        self.new("usage", "client_usage", client, None)
         self.new("health", "client_health", client, None)
         # Kept at its end, where it has no more to wait for.
         events = self.new("events", "events_new", client, b"job-1", 5, ctypes.c_uint64(0), ctypes.c_uint64(0), None)

@@ -184,6 +184,7 @@ static void check_questions(const unsandbox_client *client) {
     unsandbox_language_list *languages = NULL;
     unsandbox_key *key = NULL;
     unsandbox_health *health = NULL;
+    unsandbox_usage *usage = NULL;
     unsandbox_probe *probe = NULL;
     char *json = NULL;
     size_t len = 0;
@@ -196,6 +197,13 @@ static void check_questions(const unsandbox_client *client) {
     CHECK(unsandbox_client_validate_key(client, NULL, &key, &err) == UNSANDBOX_OK);
     CHECK(unsandbox_key_is_valid(key) && is(unsandbox_key_tier(key, NULL), "3"));
     unsandbox_key_free(key);
+    CHECK(unsandbox_client_usage(client, NULL, &usage, &err) == UNSANDBOX_OK);
+    CHECK(unsandbox_usage_running(usage) == 1 && unsandbox_usage_status_runs(usage, 0) == 5);
+    CHECK(is(unsandbox_usage_status(usage, 0, NULL), "completed") && !unsandbox_usage_status(usage, 1, NULL));
+    CHECK(is(unsandbox_usage_max_limit_name(usage, 0, NULL), "processes") && unsandbox_usage_max_limit(usage, 0) == 16);
+    CHECK(unsandbox_usage_has_languages(usage) && is(unsandbox_usage_language(usage, 0, NULL), "bash"));
+    CHECK(strstr(unsandbox_usage_json(usage, NULL), "of_tomorrow") != NULL);
+    unsandbox_usage_free(usage);
     CHECK(unsandbox_client_health(client, NULL, &health, &err) == UNSANDBOX_OK);
     CHECK(unsandbox_health_is_healthy(health) && is(unsandbox_health_status(health, NULL), "ok"));
     unsandbox_health_free(health);

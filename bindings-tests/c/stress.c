@@ -189,7 +189,7 @@ static void call_late(void) {
 }
 
 static void questions(void) {
-    static const char *const methods[] = {"validate_key", "health", "list_jobs"};
+    static const char *const methods[] = {"validate_key", "usage", "health", "list_jobs"};
     unsandbox_error *err = NULL;
     char *json = NULL;
     size_t i;

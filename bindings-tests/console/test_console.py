@@ -120,11 +120,28 @@ def test_a_job_is_followed_and_cancelled(console, open_server):
     expect(page.locator("#job-pane .output")).to_have_text("the first line\n")
 
 
+def test_a_job_that_has_ended_is_deleted_at_the_server(console, open_server):
+    page = (watched := console(open_server)).page
+    type_program(watched, ENDLESS)
+    page.get_by_role("button", name="Run as job").click()
+    expect(page.locator("#job-pane .output")).to_have_text("the first line\n")
+    expect(page.get_by_role("button", name="Delete")).to_be_disabled()
+    page.get_by_role("button", name="Cancel").click()
+    job = page.locator("#job-pane h3").inner_text()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator("#job-pane")).to_contain_text("Choose a job")
+    expect(page.locator(f"[data-job='{job}']")).to_have_count(0)
+    assert page.request.get(f"{open_server}/jobs/{job}").status == 404
+
+
 def test_the_server_is_described(console, open_server):
     page = console(open_server).page
     page.get_by_role("link", name="Server").click()
     expect(page.get_by_role("region", name="Checks")).to_contain_text("jailer")
     expect(page.get_by_role("region", name="Limits of a request")).to_contain_text("memory_bytes")
+    usage = page.get_by_role("region", name="Usage of this key").locator("tr", has_text="Programs that run")
+    expect(usage).to_contain_text("0")
+    expect(page.get_by_role("heading", name="Usage").locator("..")).to_contain_text("of processor time")
     expect(page.get_by_role("region", name="Languages that run")).to_contain_text("python")
     expect(page.locator("#health")).to_have_text("healthy")
 

@@ -114,6 +114,60 @@ public:
         if (value) number(key, *value);
     }
 
+    // What happened to the job itself, and the output in one piece.
+    void events(unsandbox::Events events) {
+        static const char *const names[] = {"other", "queued", "started", "output", "gap", "finished"};
+        std::string kinds, streams[2];
+        std::optional<unsandbox::Job> last;
+        while (const auto event = events.next()) {
+            if (event->kind() == unsandbox::EventKind::Output) {
+                streams[event->stream() == unsandbox::Stream::Err] += event->data();
+                continue;
+            }
+            kinds += (kinds.empty() ? "" : " ") + std::string(names[static_cast<int>(event->kind())]);
+            last = event->job();
+        }
+        words("event_kinds", {kinds});
+        stream("stdout", streams[0]);
+        stream("stderr", streams[1]);
+        job(last.value());
+        optional_number("exit_code", last->result()->exit_code());
+    }
+
+    void list(std::string_view key, const std::map<std::string, std::uint64_t> &values) {
+        std::string text;
+        for (const auto &[name, value] : values)
+            text += (text.empty() ? "" : " ") + name + "=" + std::to_string(value);
+        words(key, {text});
+    }
+
+    void usage(const unsandbox::KeyUsage &usage) {
+        const auto &limits = usage.limits;
+        optional("usage_key", usage.key);
+        number("usage_running", usage.running);
+        number("usage_waiting", usage.waiting);
+        number("usage_kept_jobs", usage.kept_jobs);
+        number("usage_kept_bytes", usage.kept_bytes);
+        optional_number("usage_requests_remaining", usage.requests_remaining);
+        number("usage_since", usage.since);
+        list("usage_runs", usage.runs);
+        number("usage_cpu_time_ms", usage.cpu_time_ms);
+        number("usage_wall_time_ms", usage.wall_time_ms);
+        number("usage_concurrency", limits.concurrency);
+        number("usage_reserved", limits.reserved);
+        number("usage_queue", limits.queue);
+        number("usage_weight", limits.weight);
+        optional_number("usage_requests_per_minute", limits.requests_per_minute);
+        optional_number("usage_burst", limits.burst);
+        number("usage_max_ttl", limits.max_ttl);
+        list("usage_max_limits", limits.max_limits);
+        words("usage_network_mode", {limits.network_mode});
+        if (!limits.languages) return;
+        std::string names;
+        for (const auto &name : *limits.languages) names += (names.empty() ? "" : " ") + name;
+        words("usage_languages", {names});
+    }
+
     void stream(const std::string &key, std::string_view data) {
         words(key, {data.substr(0, shown_max)});
         number(key + "_len", data.size());
@@ -284,6 +338,10 @@ void operate(const unsandbox::Client &client, const Case &from, const std::strin
         client.delete_job(id, options);
         const auto now = client.try_get_job(id);
         report.number("found", now || now.error().code() != UNSANDBOX_ERR_NOT_FOUND);
+    } else if (operation == "job_events") {
+        const auto place = from.said("from").value_or("0-0");
+        const auto dash = place.find('-');
+        report.events(client.job_events(id, {std::stoull(place), std::stoull(place.substr(dash + 1))}, options));
     } else if (operation == "list_jobs") {
         const auto limit = std::stoul(from.said("page_limit").value_or("0"));
         auto after = from.said("page_after").value_or("");
@@ -307,6 +365,8 @@ void operate(const unsandbox::Client &client, const Case &from, const std::strin
         report.number("valid", key.valid);
         report.optional("tier", key.tier);
         report.optional("reason", key.reason);
+    } else if (operation == "usage") {
+        report.usage(client.usage(options));
     } else if (operation == "health") {
         const auto health = client.health(options);
         report.number("healthy", health.healthy);

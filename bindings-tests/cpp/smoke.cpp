@@ -85,6 +85,10 @@ static void with_exceptions(const char *url) {
     CHECK(client.try_list_jobs_page(1, "none").error().code() == UNSANDBOX_ERR_ARGUMENT);
     CHECK(client.languages()[0].aliases[0] == "py");
     CHECK(client.validate_key().valid && client.health().healthy);
+    const KeyUsage usage = client.usage();
+    CHECK(usage.key == "1a2b3c4d" && usage.runs.at("completed") == 5 && usage.requests_remaining == 4u);
+    CHECK(usage.limits.max_limits.at("processes") == 16 && usage.limits.languages->at(0) == "bash");
+    CHECK(usage.json->find("of_tomorrow") != std::string::npos);
     CHECK(client.call_json("health", "").find("ok") != std::string::npos);
 
     const Error limited = thrown_by([&] { (void)client.execute(Request("python", "status 429")); });

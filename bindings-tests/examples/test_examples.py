@@ -24,6 +24,7 @@ PRINTED = {
     "files": "added up 42\nsaved total.txt, 3 bytes\n",
     "job": r"(it is \w+\n)+it ended with 0: finished\n",
     "pool": "".join(f"{n} squared is {n * n}\n" for n in range(12)),
+    "usage": r"0 of [0-9]+ run\n1 completed\n",
     "events": "a program wrote one\na program wrote three\na program wrote two\n",
     "server": "",
 }

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import unsandbox
 from unsandbox._native import CancelToken
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from table.lines import decode_blocks, encode_line  # noqa: E402
+from table.lines import decode_blocks, encode_line, usage_lines  # noqa: E402
 
 SHOWN_MAX_BYTES = 65_536
 Line = list[bytes]
@@ -56,12 +57,28 @@ class Report:
             self.lines.append(["artifact", it.filename, it.kind, len(it.content), it.content[:4]])
         self.lines += [["left_file", name] for name in result.left_files]
 
+    def events(self, events: Iterator[unsandbox.JobEvent]) -> None:
+        """What happened to the job itself, and the output in one piece."""
+        told = list(events)
+        self.value("event_kinds", " ".join(it.kind for it in told if it.job))
+        for name in ("stdout", "stderr"):
+            data = b"".join(it.data for it in told if it.kind == name)
+            self.value(name, data[:SHOWN_MAX_BYTES])
+            self.value(f"{name}_len", len(data))
+        job = told[-1].job
+        assert job and job.result
+        self.info(job)
+        self.value("exit_code", job.result.exit_code)
+
     def job(self, job: unsandbox.Job) -> None:
+        self.info(job.info)
+
+    def info(self, info: unsandbox.JobInfo) -> None:
         for name in (
             "job_id", "status", "language", "detected_language", "network_mode", "created_at",
             "started_at", "completed_at",
         ):  # fmt: skip
-            self.value(f"job.{name}", getattr(job.info, name))
+            self.value(f"job.{name}", getattr(info, name))
 
     def error(self, error: unsandbox.UnsandboxError) -> None:
         self.value("error", error.code)
@@ -187,6 +204,9 @@ def operate(client: unsandbox.Client, case: Case, job_id: str, report: Report) -
                 report.result(job.result)
         case "wait_job" | "cancel_job":
             report.result(getattr(client, case.op)(job_id, timeout=timeout))
+        case "job_events":
+            out, err = map(int, case.said.get("from", "0-0").split("-"))
+            report.events(client.job_events(job_id, offsets=(out, err), timeout=timeout))
         case "delete_job":
             client.delete_job(job_id, timeout=timeout)
             try:
@@ -214,6 +234,8 @@ def operate(client: unsandbox.Client, case: Case, job_id: str, report: Report) -
             key = client.validate_key(timeout=timeout)
             for name in ("valid", "tier", "reason"):
                 report.value(name, getattr(key, name))
+        case "usage":
+            report.lines += usage_lines(dataclasses.asdict(client.usage(timeout=timeout)))
         case "health":
             health = client.health(timeout=timeout)
             report.value("healthy", health.healthy)

@@ -230,6 +230,7 @@ def test_the_module_has_a_client_of_its_own(stub: Stub, monkeypatch: pytest.Monk
     assert stub.requests[-1][:2] == ("DELETE", "/jobs/job-1/record")
     assert unsandbox.run_async("#!/bin/sh\n").job_id == "job-1"
     assert len(unsandbox.list_jobs()) == 1 and len(unsandbox.languages()) == 2
+    assert unsandbox.usage().limits.max_ttl == 30
 
 
 def test_asyncio_calls_run_side_by_side(stub: Stub) -> None:
@@ -249,6 +250,7 @@ def test_asyncio_calls_run_side_by_side(stub: Stub) -> None:
             assert (await client.cancel_job("job-1")).status == "cancelled"
             await client.delete_job("job-1")
             assert len(await client.list_jobs()) == 1 and len(await client.languages()) == 2
+            assert (await client.usage()).running == 1
             assert (await client.validate_key()).valid and (await client.health()).healthy
             with pytest.raises(unsandbox.InvalidRequestError):
                 await client.probe()

@@ -169,6 +169,10 @@ def test_every_kind_of_value_travels_by_pickle() -> None:
         unsandbox.Language("python"),
         unsandbox.KeyInfo(True),
         unsandbox.Health(True, "ok"),
+        unsandbox.KeyUsage(
+            None, 0, 0, 0, 0, None, 7, {"completed": 1}, 0, 0,
+            unsandbox.KeyAllowance(4, 0, 1000, 1, None, None, 900, {}, "semitrusted", None),
+        ),
         unsandbox.Probe("full", (unsandbox.Layer("a", True, "b", "c"),)),
     ]
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):

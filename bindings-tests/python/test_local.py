@@ -108,6 +108,11 @@ def test_what_the_machine_gives(local: unsandbox.Client) -> None:
     assert {layer.available for layer in probe.layers} <= {True, False}
     bash = next(it for it in local.languages() if it.name == "bash")
     assert bash.available and bash.path
+    before = local.usage()
+    assert local.execute("bash", "true").ok
+    after = local.usage()
+    assert after.runs.get("completed", 0) == before.runs.get("completed", 0) + 1
+    assert (after.key, after.running, after.json, after.limits.languages) == (None, 0, None, None)
     assert (local.validate_key().tier, local.health().healthy) == ("local", True)
 
 

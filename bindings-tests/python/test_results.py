@@ -113,6 +113,10 @@ def test_what_endpoints_say(client: unsandbox.Client) -> None:
     assert client.health().healthy
     key = client.validate_key()
     assert (key.valid, key.tier) == (True, "3")
+    usage = client.usage()
+    assert (usage.key, usage.running, usage.requests_remaining, usage.runs) == ("1a2b3c4d", 1, 4, {"completed": 5})
+    assert (usage.limits.max_limits, usage.limits.languages) == ({"processes": 16}, ("bash",))
+    assert usage.json is not None and "of_tomorrow" in usage.json
     python = client.languages()[0]
     assert (python.name, python.aliases, python.available) == ("python", ("py",), None)
     with pytest.raises(unsandbox.InvalidRequestError):

@@ -17,7 +17,7 @@ from unsandbox import _native, _options
 #: Functions of the module that are the client's.
 SHARED = (
     "execute", "run", "execute_async", "run_async", "stream", "map", "get_job", "wait_job", "job_events",
-    "cancel_job", "delete_job", "list_jobs", "languages", "validate_key", "health", "probe",
+    "cancel_job", "delete_job", "list_jobs", "languages", "validate_key", "usage", "health", "probe",
 )  # fmt: skip
 #: Options of calls that wait for the end of their program.
 WAITING = {"on_stdout", "on_stderr", "check"}

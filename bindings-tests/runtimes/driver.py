@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from table.lines import decode_blocks, encode_line  # noqa: E402
+from table.lines import decode_blocks, encode_line, usage_lines  # noqa: E402
 from wire.driver import Inexpressible, Report, body_of, raise_for_offers  # noqa: E402
 
 RESULT_FIELDS = ("job_id", "status")
@@ -88,6 +88,15 @@ class Call:
                 with contextlib.suppress(Failed):
                     self.call("cancel_job", job_id=job_id)
 
+    def events(self, job_id: str) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        place = {"from": self.said["from"]} if "from" in self.said else {}
+        while not told or told[-1]["event"] != "finished":
+            reply = self.call("job_events", job_id=job_id, **place)
+            told += reply["events"]
+            place = {"from": reply["from"]}
+        return told
+
     def operate(self, job_id: str, report: Report) -> None:
         match self.operation:
             case "execute" | "run":
@@ -103,6 +112,8 @@ class Call:
                     result(report, job)
             case "wait_job" | "cancel_job":
                 result(report, self.call(self.operation, job_id=job_id))
+            case "job_events":
+                report.events(self.events(job_id))
             case "delete_job":
                 self.call("delete_job", job_id=job_id)
                 try:
@@ -140,6 +151,8 @@ def facts(report: Report, operation: str, reply: dict[str, Any]) -> None:
     elif operation == "validate_key":
         report.value("valid", reply["valid"])
         report.value("tier", reply.get("tier"))
+    elif operation == "usage":
+        report.lines += usage_lines(reply)
     else:
         report.value("healthy", True)
         report.value("health", reply["status"])

@@ -128,7 +128,7 @@ def connection_of(block: list[list[bytes]]) -> list[str]:
 def play(block: list[list[bytes]], directory: Path) -> subprocess.CompletedProcess[bytes]:
     operation = said(block, "do") or ""
     connection = connection_of(block)
-    if operation in ("health", "validate_key") and not said(block, "close"):
+    if operation in ("health", "validate_key", "usage") and not said(block, "close"):
         return call([operation.replace("_", "-"), *connection], None)
     command = {"get_job": "job", "wait_job": "wait", "cancel_job": "cancel", "delete_job": "delete"}.get(operation)
     if operation in ("execute", "run"):

@@ -8,8 +8,9 @@ the rest is meant N times over. A driver needs no parser of JSON or TOML for tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 PLAIN = frozenset(range(0x21, 0x7F)) - {0x25}
 
@@ -60,3 +61,15 @@ def decode_blocks(lines: Iterable[str]) -> Iterator[list[list[bytes]]]:
             block = []
         else:
             block.append(words)
+
+
+def usage_lines(usage: Mapping[str, Any]) -> list[list[Word]]:
+    """The usage of a key as every face prints it: names in the form of the server's reply, without what is null."""
+    fields = {**usage, **usage["limits"]}
+    return [[f"usage_{name}", _joined(fields[name])] for name in fields if name not in ("limits", "json") and fields[name] is not None]
+
+
+def _joined(value: Any) -> Word:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={count}" for name, count in value.items())
+    return value if isinstance(value, (str, int)) else " ".join(value)

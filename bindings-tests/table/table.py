@@ -19,8 +19,8 @@ FACES = ("rust", "c", "cpp", "python", "shell", "wire")
 ENDPOINTS = ("local", "http", "unix")
 REACHED = (*ENDPOINTS, "tls")
 OPERATIONS = (
-    "execute", "run", "execute_async", "run_async", "get_job", "wait_job", "cancel_job", "delete_job", "list_jobs",
-    "languages", "validate_key", "health",
+    "execute", "run", "execute_async", "run_async", "get_job", "wait_job", "job_events", "cancel_job", "delete_job",
+    "list_jobs", "languages", "validate_key", "usage", "health",
 )  # fmt: skip
 OPTIONS = (
     "env", "network_mode", "ttl", "return_artifact", "return_wasm_artifact", "input_files", "files", "stdin",
@@ -45,7 +45,8 @@ class Case:
     stub: str | None = None
     #: timeout_ms, cancel_after_ms, close (the client first), panic (inside the library).
     call: Mapping[str, Any] = field(default_factory=dict)
-    #: The job that an operation is about: submit, until, settle_ms; or id.
+    #: The job that an operation is about: submit, until, settle_ms; or id. `from` is the place in its output behind which
+    #: job_events begins, as "6-0".
     job: Mapping[str, Any] = field(default_factory=dict)
     #: The part of a list: limit, and after, which is an id or "submitted", the job of the case.
     page: Mapping[str, Any] = field(default_factory=dict)
@@ -148,7 +149,7 @@ def lines(case: Case, settings: Mapping[str, Any]) -> str:
         if name in case.call:
             rows.append([name, case.call[name]])
     rows += [[name] for name in ("close", "panic") if case.call.get(name)]
-    for name, key in (("submit", "submit"), ("until", "until"), ("settle_ms", "settle_ms"), ("id", "job_id")):
+    for name, key in (("submit", "submit"), ("until", "until"), ("settle_ms", "settle_ms"), ("id", "job_id"), ("from", "from")):
         if name in case.job:
             rows.append([key, case.job[name]])
     rows += [[f"page_{name}", str(value)] for name, value in case.page.items()]

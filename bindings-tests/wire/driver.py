@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from table.lines import decode_blocks, encode_line  # noqa: E402
+from table.lines import decode_blocks, encode_line, usage_lines  # noqa: E402
 
 #: The status and word of a refusal, and the code that every client makes of it.
 CODES = {400: "ARGUMENT", 401: "AUTH", 403: "PERMISSION", 404: "NOT_FOUND", 409: "CONFLICT", 413: "ARGUMENT",
@@ -54,18 +54,22 @@ def connect(url: str) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
 
 
-def ask(settings: dict[str, str], method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> dict[str, Any]:
-    headers = {"Content-Type": kind}
+def exchange(settings: dict[str, str], method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+    """The status and the body of the reply to a request with the key."""
     if "api_key" in settings:
         headers["Authorization"] = f"Bearer {settings['api_key']}"
     if settings["base_url"].startswith("https:"):
-        status, text = ask_http2(settings, method, path, body, headers)
-    else:
-        connection = connect(settings["base_url"])
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        status, text = response.status, response.read()
-        connection.close()
+        return ask_http2(settings, method, path, body, headers)
+    connection = connect(settings["base_url"])
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    status, text = response.status, response.read()
+    connection.close()
+    return status, text
+
+
+def ask(settings: dict[str, str], method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> dict[str, Any]:
+    status, text = exchange(settings, method, path, body, {"Content-Type": kind})
     reply = json.loads(text)
     compact = json.dumps(reply, separators=(",", ":"), ensure_ascii=False)
     assert len(compact.encode()) <= len(text) <= len(compact.encode()) * 1.2 + 8, "the reply is not compact JSON"
@@ -73,6 +77,20 @@ def ask(settings: dict[str, str], method: str, path: str, body: bytes | None = N
         assert list(reply)[:4] == ENVELOPE, list(reply)
         raise Refused(status, reply)
     return reply
+
+
+def events(settings: dict[str, str], path: str) -> list[dict[str, Any]]:
+    """The events of a stream in the form of call_json: each has its name as `event`, and those of the job itself have it."""
+    status, text = exchange(settings, "GET", path, None, {})
+    if status != 200:
+        raise Refused(status, json.loads(text))
+    found = []
+    for block in text.decode().split("\n\n"):
+        said = dict(line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":"))
+        if said:
+            data = json.loads(said["data"])
+            found.append({"event": said["event"], **({"job": data} if "job_id" in data else data)})
+    return found
 
 
 def ask_http2(settings: dict[str, str], method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
@@ -172,6 +190,18 @@ class Report:
             self.lines.append(["artifact", it["filename"], it["kind"], len(data), data[:4]])
         self.lines += [["left_file", name] for name in reply.get("left_files", ())]
 
+    def events(self, told: list[dict[str, Any]]) -> None:
+        """What happened to the job itself, and the output in one piece."""
+        self.value("event_kinds", " ".join(it["event"] for it in told if "job" in it))
+        for name in ("stdout", "stderr"):
+            pieces = [it for it in told if it["event"] == name]
+            data = b"".join(base64.b64decode(it["base64"]) if "base64" in it else it["text"].encode() for it in pieces)
+            self.value(name, data[:65_536])
+            self.value(f"{name}_len", len(data))
+        job = told[-1]["job"]
+        self.job(job)
+        self.value("exit_code", job["result"]["exit_code"])
+
     def job(self, reply: dict[str, Any]) -> None:
         for name in ("job_id", "status", "language", "detected_language", "network_mode", "created_at", "started_at", "completed_at"):
             self.value(f"job.{name}", reply.get(name))
@@ -228,6 +258,8 @@ def play(block: list[list[bytes]], report: Report) -> None:
         case "wait_job":
             job = wait(settings, job_id)
             report.result(job["result"] | {"status": job["status"], "job_id": job["job_id"]})
+        case "job_events":
+            report.events(events(settings, f"{path}/events" + (f"?from={said['from']}" if "from" in said else "")))
         case "cancel_job":
             job = ask(settings, "DELETE", path)
             assert list(job)[:4] == ["message", "job_id", "status", "success"], list(job)
@@ -263,6 +295,8 @@ def play(block: list[list[bytes]], report: Report) -> None:
             reply = ask(settings, "POST", "/keys/validate", b"{}")
             report.value("valid", reply["valid"])
             report.value("tier", reply.get("tier"))
+        case "usage":
+            report.lines += usage_lines(ask(settings, "GET", "/usage"))
         case "health":
             report.value("healthy", True)
             report.value("health", ask(settings, "GET", "/health")["status"])

@@ -21,7 +21,7 @@ from ._job import JobState, Looks
 from ._many import Progress, workers
 from ._native import CancelToken
 from ._stream import Lines
-from ._types import ExecutionResult, Health, JobEvent, JobInfo, KeyInfo, Language, Probe
+from ._types import ExecutionResult, Health, JobEvent, JobInfo, KeyInfo, KeyUsage, Language, Probe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -566,6 +566,13 @@ class AsyncClient:
         native = self._client._native
         return await self._call(
             lambda token: native.validate_key({"timeout": timeout, "cancel": token})
+        )
+
+    async def usage(self, *, timeout: float | None = None) -> KeyUsage:
+        """Ask what the key may have, has now, and has used; see `Client.usage`."""
+        native = self._client._native
+        return await self._call(
+            lambda token: native.usage({"timeout": timeout, "cancel": token})
         )
 
     async def health(self, *, timeout: float | None = None) -> Health:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ._shapes import ExecuteOptions, IsolationPolicy, RunOptions, StreamOptions
     from ._stream import OutputStream
-    from ._types import ExecutionResult, Health, JobEvent, JobInfo, KeyInfo, Language, Probe
+    from ._types import ExecutionResult, Health, JobEvent, JobInfo, KeyInfo, KeyUsage, Language, Probe
 
 
 class Client:
@@ -612,6 +612,28 @@ class Client:
             KeyInfo(valid=True, tier='local', reason=None)
         """
         return self._native.validate_key({"timeout": timeout})
+
+    def usage(self, *, timeout: float | None = None) -> KeyUsage:
+        """Ask what the key may have, has now, and has used.
+
+        At "local:" it is what the engine of this client has run. Requests are not counted there, and every
+        language, limit and network mode may be asked for.
+
+        Args:
+            timeout: Seconds for the call.
+
+        Returns:
+            The usage since the server started, or since the engine was first used.
+
+        Raises:
+            InvalidRequestError: The endpoint does not tell it, as the service.
+
+        Examples:
+            >>> usage = client.usage()
+            >>> (usage.running, usage.limits.max_ttl, usage.limits.languages)
+            (0, 900, None)
+        """
+        return self._native.usage({"timeout": timeout})
 
     def health(self, *, timeout: float | None = None) -> Health:
         """Ask whether the endpoint takes executions.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._job import Job
     from ._shapes import ExecuteOptions, RunOptions, StreamOptions
     from ._stream import OutputStream
-    from ._types import ExecutionResult, Health, JobEvent, KeyInfo, Language, Probe
+    from ._types import ExecutionResult, Health, JobEvent, KeyInfo, KeyUsage, Language, Probe
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -541,6 +541,25 @@ def validate_key(*, timeout: float | None = None) -> KeyInfo:
         KeyInfo(valid=True, tier='local', reason=None)
     """
     return default_client().validate_key(timeout=timeout)
+
+
+def usage(*, timeout: float | None = None) -> KeyUsage:
+    """Ask what the key may have, has now, and has used; see `Client.usage`.
+
+    Args:
+        timeout: Seconds for the call.
+
+    Returns:
+        The usage since the server started, or since the engine was first used.
+
+    Raises:
+        InvalidRequestError: The endpoint does not tell it, as the service.
+
+    Examples:
+        >>> unsandbox.usage().limits.max_ttl
+        900
+    """
+    return default_client().usage(timeout=timeout)
 
 
 def health(*, timeout: float | None = None) -> Health:

@@ -365,6 +365,68 @@ class KeyInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyAllowance:
+    """What a key may have of an endpoint.
+
+    Attributes:
+        concurrency: Programs at once.
+        reserved: Of those, places that no other key gets.
+        queue: Submissions that may wait for their turn.
+        weight: Submissions that start in one turn of the key.
+        requests_per_minute: Requests in a minute; None without a limit.
+        burst: Requests that may come at once; None without a limit.
+        max_ttl: The largest ttl in seconds.
+        max_limits: The largest limits of a run by their names, where they are lower than in the table of limits.
+        network_mode: "zerotrust" alone, or "semitrusted" for both.
+        languages: Names of the languages that it may use; None for all.
+    """
+
+    concurrency: int
+    reserved: int
+    queue: int
+    weight: int
+    requests_per_minute: int | None
+    burst: int | None
+    max_ttl: int
+    max_limits: dict[str, int] = field(hash=False)
+    network_mode: NetworkMode | str
+    languages: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
+    """What a key has of an endpoint now, what it has used, and what it may have.
+
+    Attributes:
+        key: Its short name, as in the log of the server; None without keys.
+        running: Programs that run now.
+        waiting: Submissions that wait for their turn now.
+        kept_jobs: Finished jobs that are kept now.
+        kept_bytes: Bytes of their results.
+        requests_remaining: Requests that may come at once now; None without a limit.
+        since: When the server started, or the engine of the client was made, in Unix seconds.
+        runs: Number of runs that have ended since then, by their status.
+        cpu_time_ms: Processor time of their programs in milliseconds.
+        wall_time_ms: Their time from start to end in milliseconds.
+        limits: What the key may have.
+        json: The server's whole reply; None from the local engine.
+    """
+
+    key: str | None
+    running: int
+    waiting: int
+    kept_jobs: int
+    kept_bytes: int
+    requests_remaining: int | None
+    since: int
+    runs: dict[str, int] = field(hash=False)
+    cpu_time_ms: int
+    wall_time_ms: int
+    limits: KeyAllowance
+    json: str | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How an endpoint is.
 

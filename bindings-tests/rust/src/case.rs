@@ -2,7 +2,9 @@
 //! One case, read from its lines.
 
 use std::time::Duration;
-use unsandbox::{Client, ClientBuilder, Error, InputFile, IsolationPolicy, Limits, Request, Rerun};
+use unsandbox::{
+    Client, ClientBuilder, Error, InputFile, IsolationPolicy, Limits, Offsets, Request, Rerun,
+};
 
 #[derive(Debug)]
 pub struct Case {
@@ -19,6 +21,7 @@ pub struct Case {
     pub until: String,
     pub settle: Duration,
     pub job_id: String,
+    pub from: Offsets,
     pub page_limit: Option<usize>,
     pub page_after: Option<String>,
 }
@@ -38,6 +41,7 @@ impl Case {
             until: String::new(),
             settle: Duration::ZERO,
             job_id: String::new(),
+            from: Offsets::default(),
             page_limit: None,
             page_after: None,
         };
@@ -68,6 +72,7 @@ impl Case {
             "until" => self.until = text(0),
             "settle_ms" => self.settle = Duration::from_millis(number()),
             "job_id" => self.job_id = text(0),
+            "from" => self.from = text(0).parse().expect("a place in the output"),
             "page_limit" => self.page_limit = text(0).parse().ok(),
             "page_after" => self.page_after = Some(text(0)),
             "language" => request.language = Some(text(0)),

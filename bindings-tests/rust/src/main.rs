@@ -113,6 +113,7 @@ fn operate(client: &Client, case: &Case, id: &str, report: &mut Report) -> Resul
             }
         }
         "wait_job" => report.result(&client.with(options).wait_job(id)?),
+        "job_events" => report.events(client.with(options).job_events(id, case.from)?)?,
         "cancel_job" => report.result(&client.with(options).cancel_job(id)?),
         "delete_job" => {
             client.with(options).delete_job(id)?;
@@ -131,6 +132,7 @@ fn operate(client: &Client, case: &Case, id: &str, report: &mut Report) -> Resul
         }
         "languages" => report.languages(&client.with(options).languages()?),
         "validate_key" => report.key(&client.with(options).validate_key()?),
+        "usage" => report.usage(&client.with(options).usage()?),
         "health" => report.health(&client.with(options).health()?),
         other => panic!("no operation is called {other:?}"),
     }

@@ -4,7 +4,11 @@
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use unsandbox::{Error, ExecutionResult, Health, Job, KeyInfo, LanguageInfo};
+use unsandbox::protocol::limits::LIMIT_TABLE;
+use unsandbox::{
+    Error, ExecutionResult, Health, Job, JobEvent, JobEvents, KeyInfo, KeyUsage, LanguageInfo,
+    Stream,
+};
 
 /// Longer output is told by its length and its first bytes.
 const SHOWN_MAX_BYTES: usize = 65_536;
@@ -117,10 +121,72 @@ impl Report {
         }
     }
 
+    /// What happened to the job itself, and the output in one piece.
+    pub fn events(&mut self, events: JobEvents) -> Result<(), Error> {
+        let (mut kinds, mut streams) = (Vec::new(), [Vec::new(), Vec::new()]);
+        let mut last = None;
+        for event in events {
+            match event? {
+                JobEvent::Output { stream, bytes, .. } => {
+                    streams[usize::from(stream == Stream::Stderr)].extend(bytes);
+                }
+                JobEvent::Queued(_) => kinds.push("queued"),
+                JobEvent::Started(_) => kinds.push("started"),
+                JobEvent::Finished(job) => {
+                    kinds.push("finished");
+                    last = Some(job);
+                }
+                other => panic!("no case has such an event: {other:?}"),
+            }
+        }
+        self.value("event_kinds", kinds.join(" "));
+        self.stream("stdout", &streams[0]);
+        self.stream("stderr", &streams[1]);
+        let job = last.expect("the last event has the job");
+        self.job(&job);
+        self.optional("exit_code", job.result.as_ref().and_then(|result| result.exit_code));
+        Ok(())
+    }
+
     pub fn key(&mut self, key: &KeyInfo) {
         self.value("valid", u8::from(key.valid));
         self.optional("tier", key.tier.as_ref());
         self.optional("reason", key.reason.as_ref());
+    }
+
+    pub fn usage(&mut self, usage: &KeyUsage) {
+        let limits = &usage.limits;
+        let optional = [
+            ("requests_remaining", usage.requests_remaining),
+            ("requests_per_minute", limits.requests_per_minute),
+            ("burst", limits.burst),
+        ];
+        let numbers = [
+            ("running", usage.running),
+            ("waiting", usage.waiting),
+            ("kept_jobs", usage.kept_jobs),
+            ("kept_bytes", usage.kept_bytes),
+            ("cpu_time_ms", usage.cpu_time_ms),
+            ("wall_time_ms", usage.wall_time_ms),
+            ("concurrency", limits.concurrency),
+            ("reserved", limits.reserved),
+            ("queue", limits.queue),
+            ("weight", limits.weight),
+        ];
+        for (name, value) in optional.into_iter().chain(numbers.map(|(name, it)| (name, Some(it))))
+        {
+            self.optional(&format!("usage_{name}"), value);
+        }
+        self.optional("usage_key", usage.key.as_ref());
+        self.value("usage_since", usage.since);
+        let runs = usage.runs.iter().map(|(status, count)| format!("{status}={count}"));
+        self.value("usage_runs", runs.collect::<Vec<_>>().join(" "));
+        self.value("usage_max_ttl", limits.max_ttl);
+        let most = |name| Some(format!("{name}={}", limits.max_limits.get(name)?));
+        let max_limits = LIMIT_TABLE.iter().filter_map(|row| most(row.name));
+        self.value("usage_max_limits", max_limits.collect::<Vec<_>>().join(" "));
+        self.value("usage_network_mode", &limits.network_mode);
+        self.optional("usage_languages", limits.languages.as_ref().map(|names| names.join(" ")));
     }
 
     pub fn health(&mut self, health: &Health) {

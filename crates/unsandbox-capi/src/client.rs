@@ -10,6 +10,7 @@ use crate::options::{call_options, unsandbox_options};
 use crate::request::unsandbox_request;
 use crate::result::{ResultBox, unsandbox_result};
 use crate::text::{Text, give, give_empty, optional_text, text};
+use crate::usage::unsandbox_usage;
 use std::ffi::c_char;
 use unsandbox::{Client, Page};
 use unsandbox_protocol::Error;
@@ -462,6 +463,33 @@ pub extern "C" fn unsandbox_client_validate_key(
             let client = client_of(client)?;
             let made = client.with(call_options(options)).validate_key()?;
             Ok(Box::into_raw(unsandbox_key::boxed(made)))
+        })
+    })
+}
+
+/// Asks what the key may have of the endpoint, what it has now, and what it has used since the server started. At "local:"
+/// it is what the engine of this client has run; requests are not counted there, and every language, limit and network
+/// mode may be asked for.
+///
+/// @param client   shared; may be used by several threads.
+/// @param options  borrowed for the call; NULL for the defaults.
+/// @param usage    receives an object owned by the caller; free with unsandbox_usage_free. Required.
+/// @param err      receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK, UNSANDBOX_ERR_ARGUMENT at an endpoint that does not tell it, as the service, _CONNECT, …
+/// @since 0.1
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_client_usage(
+    client: *const unsandbox_client,
+    options: *const unsandbox_options,
+    usage: *mut *mut unsandbox_usage,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        give_out(usage, "usage", || {
+            let client = client_of(client)?;
+            let made = client.with(call_options(options)).usage()?;
+            Ok(Box::into_raw(unsandbox_usage::boxed(made)))
         })
     })
 }

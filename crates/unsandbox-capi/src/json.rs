@@ -22,7 +22,7 @@ use unsandbox_protocol::{Error, ExecutionResult, Job, Probe, RawJson, Request, w
 /// waits, at most "timeout_ms", for events behind that place in the output, and gives {"events", "from"},
 /// where "from" is for the next call; without "from" the state of the job is an event too. "list_jobs": perhaps
 /// "limit" and "after", as of unsandbox_client_list_jobs_page; it then gives "has_more", too. "languages",
-/// "validate_key", "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
+/// "validate_key", "usage", "health", "probe": nothing. What comes out is in the form of the server's replies; for the six
 /// methods that give a result or a job it is as unsandbox_result_json or unsandbox_job_json.
 ///
 /// @param client    shared; may be used by several threads.
@@ -114,6 +114,10 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
         "languages" => wire::encode_languages(&client.with(options).languages()?),
         // Encoded anew: a server's reply about an unknown key is an error without "valid".
         "validate_key" => wire::encode_key_info(&client.with(options).validate_key()?),
+        "usage" => {
+            let mut usage = client.with(options).usage()?;
+            raw_or(usage.raw.take(), || wire::encode_usage(&usage))
+        }
         "health" => {
             let mut health = client.with(options).health()?;
             raw_or(health.raw.take(), || wire::encode_health(&health))
@@ -126,7 +130,7 @@ fn call(client: &Client, method: &str, json: &str) -> Result<String, Error> {
 fn unknown(method: &str) -> Error {
     Error::argument(format!(
         "method {} is unknown; there are execute, run, execute_async, run_async, get_job, wait_job, \
-         job_events, cancel_job, delete_job, list_jobs, languages, validate_key, health and probe",
+         job_events, cancel_job, delete_job, list_jobs, languages, validate_key, usage, health and probe",
         shown(method)
     ))
 }

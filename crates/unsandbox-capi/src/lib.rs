@@ -25,4 +25,5 @@ mod result_fields;
 mod status;
 mod task;
 mod text;
+mod usage;
 mod version;

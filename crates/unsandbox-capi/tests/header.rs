@@ -24,6 +24,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("job", "Lists of jobs"),
     ("job_fields", "Jobs, field by field"),
     ("info", "Languages, keys, health and isolation"),
+    ("usage", "Usage of a key"),
     ("events", "Events of a job"),
     ("task", "Tasks, for event loops"),
     ("json", "JSON in and out: three functions and no structs"),

@@ -63,6 +63,8 @@ pub(crate) enum Command {
     /// Ask whether the endpoint takes the key
     #[command(after_help = "Exit codes: 0 valid, 1 not valid, 125 the endpoint did not say.")]
     ValidateKey(ListArgs),
+    /// Show what the key may have, what it has now, and what it has used since the server started
+    Usage(ListArgs),
     /// Ask whether the endpoint is up
     #[command(after_help = "Exit codes: 0 up, 125 not.")]
     Health(ListArgs),

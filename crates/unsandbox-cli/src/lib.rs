@@ -28,6 +28,7 @@ mod signals;
 mod store;
 mod successor;
 mod terminal;
+mod usage;
 mod values;
 mod words;
 
@@ -62,6 +63,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Command::Doctor(args) => info::doctor(args),
         Command::Completion(args) => completion::print(&args.shell),
         Command::ValidateKey(args) => info::validate_key(args),
+        Command::Usage(args) => usage::show(args),
         Command::Health(args) => info::health(args),
         Command::Serve(args) => serve::serve(args),
         Command::Store(args) => store::run(args),

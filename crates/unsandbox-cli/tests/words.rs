@@ -61,6 +61,9 @@ fn hostile_words(request: &str) -> (u16, Value) {
         json!({ "languages": [HOSTILE], "count": 1, "aliases": { HOSTILE: HOSTILE } })
     } else if request.contains("/validate") {
         json!({ "valid": true, "tier": HOSTILE })
+    } else if request.contains("/usage") {
+        let limits = json!({ "network_mode": HOSTILE, "languages": [HOSTILE] });
+        json!({ "key": HOSTILE, "running": 0, "runs": { HOSTILE: 1 }, "limits": limits })
     } else if request.contains("/health") {
         json!({ "status": HOSTILE })
     } else if request.starts_with("get /jobs ") {
@@ -99,6 +102,7 @@ const COMMANDS: &[&[&str]] = &[
     &["cancel", "x"],
     &["languages"],
     &["validate-key"],
+    &["usage"],
     &["health"],
 ];
 

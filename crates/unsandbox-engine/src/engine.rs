@@ -28,6 +28,7 @@ use unsandbox_protocol::gauges::{Gauges, OwnerGauges};
 use unsandbox_protocol::language::{Language, languages};
 use unsandbox_protocol::quota::{KeptFree, queue_full};
 use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::usage::KeyUsage;
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
@@ -84,7 +85,7 @@ impl Engine {
         job.language = Some(language.name.to_string());
         let waiter = Waiter::new();
         let record = Record::new(job, Owner::default(), waiter.sink(), waiting);
-        self.enqueue(record, stop)?;
+        self.enqueue(Record { asks_version: true, ..record }, stop)?;
         Ok(waiter)
     }
 
@@ -443,6 +444,11 @@ impl Backend for Engine {
         Ok(KeyInfo { valid: true, tier: Some("local".to_string()), reason: None, raw: None })
     }
 
+    fn usage(&self, context: &CallContext) -> Result<KeyUsage, Error> {
+        self.check_process()?;
+        Ok(self.shared.usage(&context.owner))
+    }
+
     /// Healthy means that jails can be built here.
     fn health(&self, _: &CallContext) -> Result<Health, Error> {
         let trouble = self.jailer()?.hello.trouble.clone();
@@ -467,12 +473,7 @@ impl Backend for Engine {
     }
 
     fn gauges_of(&self, owner: &Owner) -> Result<OwnerGauges, Error> {
-        let jobs = self.shared.jobs();
-        let mut gauges = OwnerGauges::default();
-        gauges.running = jobs.running.of(owner) as u64;
-        gauges.waiting = (jobs.queue.len_of(owner) + jobs.accepting.of(owner)) as u64;
-        (gauges.kept_jobs, gauges.kept_bytes) = jobs.finished.kept_of(owner);
-        Ok(gauges)
+        Ok(self.shared.gauges_of(owner))
     }
 
     /// Runs no code of users.

@@ -10,7 +10,7 @@ use crate::jailer::start::Jailer;
 use crate::jailer::token;
 use crate::jobs::follower::Follower;
 use crate::jobs::store::MemoryStore;
-use crate::jobs::{Jobs, Record, tell};
+use crate::jobs::{Jobs, Record, tell, unix_seconds};
 use crate::measured::Measured;
 use crate::options::EngineOptions;
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -19,9 +19,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{NoSink, past_deadline};
+use unsandbox_protocol::gauges::OwnerGauges;
+use unsandbox_protocol::limits::TTL_MAX_SECONDS;
 use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::usage::{KeyAllowance, KeyUsage, Totals};
 use unsandbox_protocol::{
-    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, Owner,
+    CancelReason, CancelToken, Error, ErrorCode, EventSink, ExecutionResult, Job, NetworkMode,
+    Owner,
 };
 
 pub struct EngineShared {
@@ -32,6 +36,10 @@ pub struct EngineShared {
     pub process: u32,
     /// What it measures of itself.
     pub measured: Measured,
+    /// What the runs of each owner have used.
+    pub totals: Totals,
+    /// When it was made, in Unix seconds.
+    pub since: i64,
     jobs: Mutex<Jobs>,
     /// Signalled when a job ends.
     ended: Condvar,
@@ -63,6 +71,8 @@ impl EngineShared {
             egress,
             process: std::process::id(),
             measured: Measured::default(),
+            totals: Totals::default(),
+            since: unix_seconds(),
             jobs: Mutex::new(Jobs::new(Box::new(store))),
             ended: Condvar::new(),
             link: JailerLink::new(options.isolation, epoll.clone()),
@@ -76,6 +86,32 @@ impl EngineShared {
 
     pub fn jobs(&self) -> MutexGuard<'_, Jobs> {
         lock(&self.jobs)
+    }
+
+    pub fn gauges_of(&self, owner: &Owner) -> OwnerGauges {
+        let jobs = self.jobs();
+        let mut gauges = OwnerGauges::default();
+        gauges.running = jobs.running.of(owner) as u64;
+        gauges.waiting = (jobs.queue.len_of(owner) + jobs.accepting.of(owner)) as u64;
+        (gauges.kept_jobs, gauges.kept_bytes) = jobs.finished.kept_of(owner);
+        gauges
+    }
+
+    /// The owner's usage. Requests are not counted here, and every language, limit and network mode may be asked for.
+    pub fn usage(&self, owner: &Owner) -> KeyUsage {
+        let quota = self.options.quotas.quota(owner);
+        let limits = KeyAllowance {
+            concurrency: quota.concurrency.unwrap_or(usize::MAX).min(self.concurrency) as u64,
+            reserved: quota.reserved as u64,
+            queue: quota.queue.unwrap_or(self.options.queue_max) as u64,
+            weight: quota.weight.into(),
+            max_ttl: TTL_MAX_SECONDS,
+            network_mode: NetworkMode::Semitrusted.as_str().to_string(),
+            ..KeyAllowance::default()
+        };
+        let mut usage = KeyUsage { since: self.since, limits, ..self.totals.of(owner) };
+        usage.set_now(&self.gauges_of(owner));
+        usage
     }
 
     /// The running jailer; starts one if there is none.
@@ -303,6 +339,9 @@ impl EngineShared {
             jobs.store_finished(job.clone(), &record);
         }
         drop(jobs);
+        if !record.asks_version {
+            self.totals.add(&record.owner, &job.status, job.result.as_deref());
+        }
         tell::log(&job);
         self.ended.notify_all();
         let Record { watchers, followers, sink, cancel_registration, context_link, .. } = record;

@@ -115,3 +115,28 @@ fn what_waits_starts_when_its_quota_is_raised() {
     engine.quotas_changed();
     assert_eq!(await_end(&waiting).stdout, b"second\n");
 }
+
+#[test]
+fn an_owner_is_told_what_it_may_have_has_and_has_used() {
+    let quota = Quota { concurrency: Some(1), reserved: 1, queue: Some(5), weight: 2 };
+    let engine = engine_with(3, &[("a", quota)]);
+    let of = |owner: &str| engine.usage(&CallContext::of(Owner(owner.to_string()))).unwrap();
+    let (_, ended) = submit(&engine, "a", "exit 3").unwrap();
+    await_end(&ended);
+    let (first, running) = sleeps(&engine, "a");
+    await_output(&running);
+    submit(&engine, "a", "true").unwrap();
+    let usage = of("a");
+    assert_eq!((usage.running, usage.waiting, usage.kept_jobs), (1, 1, 1));
+    assert_eq!(usage.runs, [("completed".to_string(), 1)].into());
+    assert!(usage.kept_bytes > 0 && usage.wall_time_ms > 0 && usage.since > 1_764_500_000);
+    let limits = usage.limits;
+    assert_eq!((limits.concurrency, limits.reserved, limits.queue, limits.weight), (1, 1, 5, 2));
+    assert_eq!((limits.max_ttl, limits.network_mode.as_str()), (900, "semitrusted"));
+    assert_eq!((limits.requests_per_minute, limits.languages), (None, None));
+    engine.cancel_job(&first.job_id, &CallContext::of(Owner("a".to_string()))).unwrap();
+    assert_eq!(of("a").runs["cancelled"], 1);
+    let other = of("b");
+    assert_eq!((other.running, other.waiting, other.kept_jobs, other.runs.len()), (0, 0, 0, 0));
+    assert_eq!((other.limits.concurrency, other.limits.queue), (3, 1_000));
+}

@@ -14,6 +14,7 @@ use crate::isolation::Probe;
 use crate::page::{JobPage, Page};
 use crate::request::Request;
 use crate::result::{ExecutionResult, Job, RawJson};
+use crate::usage::KeyUsage;
 use crate::validate::ValidRequest;
 use crate::waiter::Waiter;
 use std::borrow::Cow;
@@ -318,6 +319,16 @@ pub trait Backend: Send + Sync + fmt::Debug {
     ///
     /// Why the endpoint did not answer.
     fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error>;
+
+    /// What the key may have of the endpoint, what it has now, and what it has used; unless written, a backend that
+    /// counts nothing.
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT where the endpoint does not tell it; otherwise why it did not answer.
+    fn usage(&self, _context: &CallContext) -> Result<KeyUsage, Error> {
+        Err(Error::argument("usage is not told by this backend, which does not count it"))
+    }
 
     /// Whether the endpoint takes work now.
     ///

@@ -30,6 +30,7 @@ pub mod shell;
 pub mod structure;
 pub mod sync;
 pub mod turns;
+pub mod usage;
 pub mod validate;
 pub mod waiter;
 pub mod wire;

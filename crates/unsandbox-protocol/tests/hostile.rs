@@ -162,6 +162,7 @@ fn feed(bytes: &[u8], status: u16) {
     let _ = wire::decode_run(&text, Some("text/plain"), bytes);
     let _ = wire::decode_run(&text, Some("application/json"), bytes);
     let _ = wire::decode_languages(bytes, status).map(|list| wire::encode_languages(&list));
+    let _ = wire::decode_usage(bytes, status).map(|usage| wire::encode_usage(&usage));
     let _ = wire::decode_key_info(bytes, status).map(|info| wire::encode_key_info(&info));
     let _ = wire::decode_health(bytes, status);
     let error = wire::decode_error(status.max(300), Some(&text), bytes);

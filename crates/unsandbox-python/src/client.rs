@@ -204,6 +204,16 @@ impl Client {
         convert::key(py, &info)
     }
 
+    fn usage<'py>(
+        &self,
+        py: Python<'py>,
+        calling: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let client = self.client.clone();
+        let usage = call(py, call_options(calling)?.0, move |it| client.with(it).usage())?;
+        convert::key_usage(py, &usage)
+    }
+
     fn health<'py>(
         &self,
         py: Python<'py>,

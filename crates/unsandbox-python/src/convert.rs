@@ -8,10 +8,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::path::PathBuf;
 use std::sync::Arc;
+use unsandbox::protocol::limits::LIMIT_TABLE;
 use unsandbox::protocol::result_fields::{FieldValue, RESULT_FIELDS};
 use unsandbox::{
-    Artifact, ExecutionResult, Health, Isolation, Job, KeyInfo, LanguageInfo, Probe, SaveArtifact,
-    Usage, save_all, saved_names,
+    Artifact, ExecutionResult, Health, Isolation, Job, KeyAllowance, KeyInfo, KeyUsage,
+    LanguageInfo, Probe, SaveArtifact, Usage, save_all, saved_names,
 };
 
 type Made<'py> = PyResult<Bound<'py, PyAny>>;
@@ -120,6 +121,50 @@ pub fn languages<'py>(py: Python<'py>, items: &[LanguageInfo]) -> PyResult<Bound
 
 pub fn key<'py>(py: Python<'py>, info: &KeyInfo) -> Made<'py> {
     make!(py, "KeyInfo", (info.valid, &info.tier, &info.reason, info.raw.as_deref()))
+}
+
+pub fn key_usage<'py>(py: Python<'py>, usage: &KeyUsage) -> Made<'py> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let fields = PyDict::new(py);
+    fields.set_item("key", &usage.key)?;
+    fields.set_item("running", usage.running)?;
+    fields.set_item("waiting", usage.waiting)?;
+    fields.set_item("kept_jobs", usage.kept_jobs)?;
+    fields.set_item("kept_bytes", usage.kept_bytes)?;
+    fields.set_item("requests_remaining", usage.requests_remaining)?;
+    fields.set_item("since", usage.since)?;
+    fields.set_item("runs", &usage.runs)?;
+    fields.set_item("cpu_time_ms", usage.cpu_time_ms)?;
+    fields.set_item("wall_time_ms", usage.wall_time_ms)?;
+    fields.set_item("limits", allowance(py, &usage.limits)?)?;
+    fields.set_item("json", usage.raw.as_deref())?;
+    CLASS.import(py, "unsandbox._types", "KeyUsage")?.call((), Some(&fields))
+}
+
+fn allowance<'py>(py: Python<'py>, limits: &KeyAllowance) -> Made<'py> {
+    let max_limits = PyDict::new(py);
+    for row in LIMIT_TABLE {
+        if let Some(most) = limits.max_limits.get(row.name) {
+            max_limits.set_item(row.name, most)?;
+        }
+    }
+    let languages = limits.languages.as_ref().map(|it| PyTuple::new(py, it)).transpose()?;
+    make!(
+        py,
+        "KeyAllowance",
+        (
+            limits.concurrency,
+            limits.reserved,
+            limits.queue,
+            limits.weight,
+            limits.requests_per_minute,
+            limits.burst,
+            limits.max_ttl,
+            max_limits,
+            &limits.network_mode,
+            languages,
+        )
+    )
 }
 
 pub fn health<'py>(py: Python<'py>, health: &Health) -> Made<'py> {

@@ -109,5 +109,8 @@ export async function* jobEvents(id, signal) {
   }
 }
 
+/** Deletes a job that has ended; one that is gone already is as good. */
+export const remove = (id) => ask(`jobs/${encodeURIComponent(id)}/record`, { method: "DELETE", also: [404] });
+
 /** Cancels a job. */
 export const cancel = (id) => ask(`jobs/${encodeURIComponent(id)}`, { method: "DELETE" });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The view of jobs: those that wait or run, and those that this tab has submitted; one of them with its output as it comes.
 
-import { ask, cancel, jobEvents } from "./api.js";
+import { ask, cancel, jobEvents, remove } from "./api.js";
 import { at, count, fill, h } from "./dom.js";
 import { Execution } from "./result.js";
 
@@ -65,7 +65,10 @@ export async function refresh() {
     return error.status !== 401;
   }
   const listed = new Map(open.map((job) => [job.job_id, job]));
-  mine = await Promise.all(mine.map(async (job) => listed.get(job.job_id) ?? (IS_OPEN.has(job.status) ? end(job) : job)));
+  const fresh = await Promise.all(mine.map(async (job) => listed.get(job.job_id) ?? (IS_OPEN.has(job.status) ? end(job) : job)));
+  // Meanwhile some may have been submitted or deleted.
+  const known = new Map(fresh.map((job) => [job.job_id, job]));
+  mine = mine.map((job) => known.get(job.job_id) ?? job);
   keep();
   show();
   return true;
@@ -115,22 +118,38 @@ async function choose(id) {
   show();
   const box = h("div", { className: "stack" });
   const button = h("button", { type: "button", className: "danger", disabled: true }, "Cancel");
-  fill(at("job-pane"), h("div", { className: "tools" }, h("h3", { className: "name" }, id), h("span", { className: "grow" }), button), box);
+  const deletion = h("button", { type: "button", className: "danger", disabled: true, title: "Its result and its artifacts too" }, "Delete");
+  fill(at("job-pane"), h("div", { className: "tools" }, h("h3", { className: "name" }, id), h("span", { className: "grow" }), deletion, button), box);
   const shown = new Execution(box, "No output yet.");
   button.addEventListener("click", async () => {
     button.disabled = true;
     shown.say("stopping", "");
     await cancel(id).catch((error) => shown.fail(error.message));
   });
+  deletion.addEventListener("click", () => erase(id).catch((error) => shown.fail(error.message)));
   try {
     for await (const event of jobEvents(id, controller.signal)) {
       button.disabled = shown.take(event);
     }
+    deletion.disabled = false;
   } catch (error) {
     if (!controller.signal.aborted) shown.fail(error.message);
   }
   button.disabled = true;
   if (!controller.signal.aborted) refresh();
+}
+
+/** Deletes a job at the server and from the list. */
+async function erase(id) {
+  await remove(id);
+  [mine, open] = [mine, open].map((jobs) => jobs.filter((job) => job.job_id !== id));
+  keep();
+  if (chosen === id) {
+    chosen = "";
+    showNone();
+  }
+  show();
+  at("jobs-refresh").focus();
 }
 
 /** Forgets what belongs to another key. */

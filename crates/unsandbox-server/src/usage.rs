@@ -9,8 +9,8 @@ use axum::extract::Extension;
 use axum::http::Response;
 use std::sync::Arc;
 use std::time::Instant;
-use unsandbox_protocol::wire::{self, KeyAllowance, KeyUsage};
-use unsandbox_protocol::{NetworkMode, Owner};
+use unsandbox_protocol::usage::{KeyAllowance, KeyUsage};
+use unsandbox_protocol::{NetworkMode, Owner, wire};
 
 pub(crate) async fn usage(
     axum::extract::State(state): axum::extract::State<Arc<State>>,
@@ -21,15 +21,15 @@ pub(crate) async fn usage(
     let ask = move || backend.gauges_of(&asked);
     let now = state.workers.question(admitted.exchange.party(), ask).await?;
     let rate = state.keys.now().policy(&owner).rate;
-    let usage = KeyUsage {
-        key: admitted.caller.label,
-        allowed: allowance(&state, &owner),
-        now,
+    let mut usage = KeyUsage {
+        key: Some(admitted.caller.label).filter(|label| !label.is_empty()),
         requests_remaining: rate
             .map(|rate| state.rates.remaining(&owner, rate, Instant::now()).into()),
         since: state.since,
-        used: state.observer.totals.of(&owner),
+        limits: allowance(&state, &owner),
+        ..state.observer.totals.of(&owner)
     };
+    usage.set_now(&now);
     Ok(reply::json(wire::encode_usage(&usage)))
 }
 

@@ -24,6 +24,7 @@ use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo, n
 use unsandbox_protocol::gauges::{Gauges, OwnerGauges, QueueGauges};
 use unsandbox_protocol::page::{JobPage, Page, unknown_after};
 use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::usage::KeyUsage;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, EventSink, Job, Offsets,
     Owner, Probe, Request, Submission, ValidRequest,
@@ -397,6 +398,14 @@ impl Backend for Stored {
 
     fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
         self.shared.inner.validate_key(context)
+    }
+
+    fn usage(&self, context: &CallContext) -> Result<KeyUsage, Error> {
+        let mut usage = self.shared.inner.usage(context)?;
+        usage.set_now(&self.gauges_of(&context.owner)?);
+        let StoreOptions { queue_max, quotas, .. } = &self.shared.options;
+        usage.limits.queue = quotas.quota(&context.owner).queue.unwrap_or(*queue_max) as u64;
+        Ok(usage)
     }
 
     fn gauges(&self) -> Gauges {

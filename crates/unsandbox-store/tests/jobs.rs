@@ -360,6 +360,23 @@ fn the_queue_and_the_disk_are_measured() {
 }
 
 #[test]
+fn the_usage_of_an_owner_counts_what_waits_and_is_kept_in_the_store() {
+    let place = Place::new("usage");
+    let (stored, fake) = open(&place, places(1));
+    let ended = submit(&stored, "a", "echo").unwrap().job_id;
+    wait(&stored, "a", &ended).unwrap();
+    submit(&stored, "a", "hold").unwrap();
+    fake.wait_for_held(1);
+    submit(&stored, "a", "waits").unwrap();
+    let usage = stored.usage(&owner("a")).unwrap();
+    assert_eq!((usage.waiting, usage.kept_jobs, usage.kept_bytes > 0), (1, 1, true));
+    // The rest is of what is behind it, but the queue is its own.
+    assert_eq!((usage.since, usage.limits.concurrency, usage.limits.queue), (7, 2, 1_000));
+    let other = stored.usage(&owner("b")).unwrap();
+    assert_eq!((other.waiting, other.kept_jobs, other.kept_bytes), (0, 0, 0));
+}
+
+#[test]
 fn a_store_that_cannot_be_written_says_so_until_it_can() {
     let place = Place::new("unwritable");
     let (stored, _) = open(&place, places(1));

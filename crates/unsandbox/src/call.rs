@@ -9,6 +9,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, result_in};
+use unsandbox_protocol::usage::KeyUsage;
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     CallContext, CancelToken, Error, Event, EventSink, ExecutionResult, Job, JobPage, Offsets,
@@ -245,6 +246,15 @@ impl<'a> Call<'a> {
     /// As there; CANCELLED and TIMEOUT by the options.
     pub fn validate_key(self) -> Result<KeyInfo, Error> {
         self.client.backend()?.validate_key(&self.context())
+    }
+
+    /// [`Client::usage`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there; CANCELLED and TIMEOUT by the options.
+    pub fn usage(self) -> Result<KeyUsage, Error> {
+        self.client.backend()?.usage(&self.context())
     }
 
     /// [`Client::health`] with these options.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, lost, result_of};
+use unsandbox_protocol::usage::KeyUsage;
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
     JobPage, Offsets, Owner, Page, Probe, Request, Submission,
@@ -382,6 +383,26 @@ impl Client {
     /// Why the endpoint did not answer.
     pub fn validate_key(&self) -> Result<KeyInfo, Error> {
         self.call().validate_key()
+    }
+
+    /// What the key may have of the endpoint, what it has now, and what it has used since the server started.
+    ///
+    /// On `local:` it is what this client's engine has run, since its first use. Requests are not counted there
+    /// ([`KeyUsage::requests_remaining`] is `None`), and every language, limit and network mode may be asked for.
+    ///
+    /// ```no_run
+    /// use unsandbox::Client;
+    ///
+    /// let usage = Client::from_env()?.usage()?;
+    /// println!("{} of {} programs run", usage.running, usage.limits.concurrency);
+    /// # Ok::<(), unsandbox::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// ARGUMENT at an endpoint that does not tell it, as the service; otherwise why it did not answer.
+    pub fn usage(&self) -> Result<KeyUsage, Error> {
+        self.call().usage()
     }
 
     /// Whether the endpoint is up. A server that says itself that it takes no work, as one that stops does,

@@ -221,6 +221,7 @@ pub use unsandbox_protocol as protocol;
 pub use unsandbox_protocol::auth::Secret;
 pub use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
 pub use unsandbox_protocol::isolation::Layer;
+pub use unsandbox_protocol::usage::{KeyAllowance, KeyUsage};
 pub use unsandbox_protocol::{
     Artifact, Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink,
     ExecutionResult, InputFile, Isolation, IsolationPolicy, Job, JobEvent, JobPage, Level,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo};
+use unsandbox_protocol::usage::KeyUsage;
 use unsandbox_protocol::{
     Backend, CallContext, Error, EventSink, ExecutionResult, IsolationPolicy, Job, JobPage,
     Offsets, Page, Probe, Submission, limits,
@@ -241,6 +242,10 @@ impl Backend for Local {
 
     fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
         self.ask(context, |engine, context| engine.validate_key(context))
+    }
+
+    fn usage(&self, context: &CallContext) -> Result<KeyUsage, Error> {
+        self.ask(context, |engine, context| engine.usage(context))
     }
 
     fn health(&self, context: &CallContext) -> Result<Health, Error> {

@@ -55,6 +55,10 @@ fn execute_and_run() {
         client.languages().unwrap().iter().any(|l| l.name == "bash" && l.available == Some(true))
     );
     assert!(client.probe().unwrap().level.is_some());
+    // Two programs ran; neither the refused one nor the versions of the languages count.
+    let usage = client.usage().unwrap();
+    assert_eq!((usage.running, usage.runs), (0, [("completed".to_string(), 2)].into()));
+    assert!(usage.key.is_none() && usage.raw.is_none() && usage.limits.concurrency > 0);
 }
 
 #[test]
@@ -196,12 +200,13 @@ fn closing_ends_what_runs() {
 /// A question with options, for a job of the client.
 type Question = fn(Call<'_>, &str) -> Result<(), Error>;
 
-const QUESTIONS: [(&str, Question); 7] = [
+const QUESTIONS: [(&str, Question); 8] = [
     ("get_job", |call, id| call.get_job(id).map(drop)),
     ("delete_job", |call, id| call.delete_job(id)),
     ("list_jobs", |call, _| call.list_jobs().map(drop)),
     ("languages", |call, _| call.languages().map(drop)),
     ("validate_key", |call, _| call.validate_key().map(drop)),
+    ("usage", |call, _| call.usage().map(drop)),
     ("health", |call, _| call.health().map(drop)),
     ("probe", |call, _| call.probe().map(drop)),
 ];

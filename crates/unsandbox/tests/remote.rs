@@ -6,7 +6,9 @@ mod stub;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stub::{FEATURES, OK, Play, Stub, builder, client, json, ok, with};
-use unsandbox::{CallOptions, Client, ErrorCode, JobPage, Page, Request, Status, Stream};
+use unsandbox::{
+    CallOptions, Client, ErrorCode, JobPage, Page, Request, SERVICE_URL, Status, Stream,
+};
 
 fn text(body: &[u8]) -> &str {
     std::str::from_utf8(body).unwrap()
@@ -361,6 +363,36 @@ fn what_an_endpoint_says_of_itself() {
         client.clone().execute(&Request::new("c", "")).unwrap_err().code(),
         ErrorCode::Conflict
     );
+}
+
+#[test]
+fn what_a_key_uses_is_told_by_a_server_that_has_it() {
+    const USAGE: &str = r#"{"key":"1a2b","running":1,"since":7,"runs":{"completed":2},"limits":{"queue":3,"max_limits":{"cpus":4,"new":5}}}"#;
+    let stub = Stub::start(|asked| match asked.turn {
+        0 => json(200, USAGE),
+        1 => json(200, r#"{"running":1}"#),
+        2 => json(401, r#"{"error":"invalid_api_key","message":"who are you"}"#),
+        3 => json(405, "{}"),
+        _ => not_found(),
+    });
+    let client = client(&stub);
+    let usage = client.usage().unwrap();
+    assert_eq!((usage.key.as_deref(), usage.running, usage.waiting), (Some("1a2b"), 1, 0));
+    assert_eq!((usage.requests_remaining, usage.runs["completed"]), (None, 2));
+    assert_eq!((usage.limits.queue, usage.limits.max_limits.cpus), (3, Some(4)));
+    assert_eq!((usage.limits.languages, usage.raw.as_deref()), (None, Some(USAGE)));
+    assert_eq!(client.usage().unwrap_err().code(), ErrorCode::Protocol);
+    assert_eq!(client.usage().unwrap_err().code(), ErrorCode::Auth);
+    for _ in ["405", "404"] {
+        let error = client.usage().unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Argument);
+        assert!(error.message().contains("does not tell what a key uses"), "{error}");
+    }
+    assert!(stub.lines().iter().all(|line| line == "GET /usage"));
+    // The service is not asked: there is nothing behind this proxy.
+    let service = Client::builder().base_url(SERVICE_URL).api_key("k").proxy("http://127.0.0.1:1");
+    let error = service.build().unwrap().usage().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Argument, "{error}");
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub struct Record {
     pub listed: bool,
     /// The submitter keeps the job itself.
     pub kept_elsewhere: bool,
+    /// The engine asks a runtime for its version: it is nobody's run.
+    pub asks_version: bool,
     /// Path of the main program of its runtime.
     pub runtime: Option<String>,
     pub submitted: Instant,
@@ -75,6 +77,7 @@ impl Record {
             owner,
             listed: false,
             kept_elsewhere: false,
+            asks_version: false,
             runtime,
             submitted: Instant::now(),
             launched: None,

@@ -7,6 +7,7 @@ use crate::isolation::Isolation;
 use crate::limits::LIMIT_TABLE;
 use crate::result::{Artifact, EXIT_CANCELLED, EXIT_LIMIT, EXIT_TIMEOUT, LimitKind, Usage};
 use crate::result_fields::RESULT_FIELDS;
+use crate::usage::KeyUsage;
 use crate::wire::{self, KeyLimits, OPTION_TABLE, OptionReach, Shape};
 use crate::{Error, ExecutionResult, Job, JobPage, Status, ValidRequest};
 use std::borrow::Cow;
@@ -212,8 +213,8 @@ fn check_the_rest(checker: &mut Checker) {
     checker.body("KeyInfo", &wire::encode_server_key_info(&key(true, "self-hosted"), Some(limits)));
     checker.body("KeyInfo", &wire::encode_key_info(&key(true, "3")));
     checker.body("KeyInfo", &wire::encode_key_info(&key(false, "x")));
-    let mut usage = wire::KeyUsage::default();
-    usage.allowed.network_mode = "zerotrust".to_string();
+    let mut usage = KeyUsage::default();
+    usage.limits.network_mode = "zerotrust".to_string();
     checker.body("KeyUsage", &wire::encode_usage(&usage));
     let error = Error::argument("no").with_job_id("job_1");
     checker.body("Error", &wire::encode_error(&error));

@@ -46,7 +46,7 @@ pub use request::{
 };
 pub use result::{Shape, decode_result, encode_result, result_bytes};
 pub use tolerant::decode_base64;
-pub use usage::{KeyAllowance, KeyTotals, KeyUsage, encode_usage};
+pub use usage::{decode_usage, encode_usage};
 
 /// Header in which our server says what it can do beyond the service, comma-separated.
 pub const FEATURES_HEADER: &str = "x-unsandbox-features";

@@ -103,6 +103,12 @@ impl Fields {
         self.list.into_iter().filter_map(|(key, value)| Some((key, text(value)?))).collect()
     }
 
+    /// All fields whose values are numbers of at least 0.
+    pub(super) fn into_counts(self) -> Vec<(String, u64)> {
+        let count = |value: &Value| integer(value)?.try_into().ok();
+        self.list.into_iter().filter_map(|(key, value)| Some((key, count(&value)?))).collect()
+    }
+
     /// Bytes from base64; `None` if it is malformed.
     pub(super) fn base64(&mut self, keys: &[&str]) -> Option<Vec<u8>> {
         keys.iter().find_map(|key| match self.get(key) {

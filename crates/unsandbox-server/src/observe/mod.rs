@@ -10,5 +10,4 @@ pub(crate) mod ready;
 pub(crate) mod request_id;
 pub(crate) mod scrape;
 pub(crate) mod submission;
-pub(crate) mod totals;
 pub(crate) mod trace;

@@ -3,7 +3,6 @@
 
 use super::audit::AuditLog;
 use super::metrics::{EndedRun, Metrics};
-use super::totals::Totals;
 use crate::access_log::Noted;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -13,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::auth::hex;
 use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::usage::Totals;
 use unsandbox_protocol::{Error, Event, Job, Owner, Status, ValidRequest, wire};
 
 /// Where submissions are counted and audited.

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, IdempotencyKey, KeyInfo, LanguageInfo};
+use unsandbox_protocol::usage::{KeyAllowance, KeyUsage};
 use unsandbox_protocol::waiter::Waiter;
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
@@ -153,6 +154,11 @@ impl Backend for Inner {
 
     fn validate_key(&self, _: &CallContext) -> Result<KeyInfo, Error> {
         Err(Error::internal("not asked"))
+    }
+
+    fn usage(&self, _: &CallContext) -> Result<KeyUsage, Error> {
+        let limits = KeyAllowance { concurrency: 2, queue: 3, ..KeyAllowance::default() };
+        Ok(KeyUsage { since: 7, limits, ..KeyUsage::default() })
     }
 
     fn health(&self, _: &CallContext) -> Result<Health, Error> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::printable::printable;
+use unsandbox_protocol::usage::KeyUsage;
 use unsandbox_protocol::wire::{OPTION_TABLE, OptionReach, OptionRow};
 use unsandbox_protocol::{
     Backend, CallContext, Error, EventSink, ExecutionResult, Job, JobPage, Offsets, Page, Probe,
@@ -125,6 +126,11 @@ impl Backend for Remote {
 
     fn validate_key(&self, context: &CallContext) -> Result<KeyInfo, Error> {
         self.key_info(&self.query_control(context))
+    }
+
+    /// Of the key, with the jobs of all its owners.
+    fn usage(&self, context: &CallContext) -> Result<KeyUsage, Error> {
+        self.key_usage(&self.query_control(context))
     }
 
     fn health(&self, context: &CallContext) -> Result<Health, Error> {

@@ -42,6 +42,7 @@ use unsandbox_protocol::auth::Credentials;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo};
 use unsandbox_protocol::page::{JobPage, Page, unknown_after};
 use unsandbox_protocol::sync::lock;
+use unsandbox_protocol::usage::KeyUsage;
 use unsandbox_protocol::wire::{self, percent_encode};
 use unsandbox_protocol::{CallContext, Error, ErrorCode, ExecutionResult, Job, Owner, limits};
 use watchers::Watchers;
@@ -356,6 +357,20 @@ impl Remote {
 
     fn get(&self, target: &str, control: &Control) -> Result<Answer, Error> {
         self.ask(&Ask::get(target), control, &[])
+    }
+
+    fn key_usage(&self, control: &Control) -> Result<KeyUsage, Error> {
+        // The service is known to have no such path, and is not asked.
+        if !self.inner.is_service {
+            let answer = self.ask(&Ask::get("/usage"), control, &[404, 405])?;
+            if !matches!(answer.status, 404 | 405) {
+                return wire::decode_usage(&answer.body, answer.status);
+            }
+        }
+        Err(Error::argument(format!(
+            "{} does not tell what a key uses (it has no GET /usage), as a server of your own does and local: does",
+            self.endpoint()
+        )))
     }
 
     fn key_info(&self, control: &Control) -> Result<KeyInfo, Error> {
