@@ -4,7 +4,10 @@
 
 use crate::party::Party;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::turns::Turns;
@@ -41,22 +44,73 @@ impl FairSemaphore {
     }
 
     fn bounded(free: usize, each: usize) -> FairSemaphore {
-        let (held, waiters) = (HashMap::new(), Turns::default());
+        // A party that asks seldom does not wait for all that ask always.
+        let (held, waiters) = (HashMap::new(), Turns::newcomers_first());
         FairSemaphore(Arc::new(Mutex::new(Queue { free, each, held, waiters })))
     }
 
     pub(crate) async fn acquire(&self, party: Party) -> Permit {
-        let receiver = {
-            let mut queue = lock(&self.0);
-            if queue.free > 0 && Queue::may_have_more(&queue.held, queue.each, &party) {
-                queue.take(&party);
-                return Permit { semaphore: self.clone(), party };
-            }
-            let (sender, receiver) = oneshot::channel();
-            queue.waiters.push(&party, sender);
-            receiver
+        match self.take_or_wait(party) {
+            Ok(permit) => permit,
+            Err(receiver) => receiver.await.expect(HANDED_ON),
+        }
+    }
+
+    fn take_or_wait(&self, party: Party) -> Result<Permit, oneshot::Receiver<Permit>> {
+        let mut queue = lock(&self.0);
+        if queue.free > 0 && Queue::may_have_more(&queue.held, queue.each, &party) {
+            queue.take(&party);
+            return Ok(Permit { semaphore: self.clone(), party });
+        }
+        let (sender, receiver) = oneshot::channel();
+        queue.waiters.push(&party, sender);
+        Err(receiver)
+    }
+
+    /// The turns of one task.
+    pub(crate) fn turn(&self) -> Turn {
+        Turn { semaphore: self.clone(), waits: None }
+    }
+}
+
+const HANDED_ON: &str = "turns go from hand to hand";
+
+/// The turns of one task, each of which is for one poll. The queue of the event loop knows no parties: while tasks wait
+/// for their turns, it is short.
+pub(crate) struct Turn {
+    semaphore: FairSemaphore,
+    waits: Option<oneshot::Receiver<Permit>>,
+}
+
+impl Turn {
+    /// Runs a future, each poll of which is in the turn of a party. One without a party waits for no turn.
+    pub(crate) async fn run<F: Future>(
+        &mut self,
+        party: impl Fn() -> Option<Party>,
+        future: F,
+    ) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            let Some(party) = party() else { return future.as_mut().poll(context) };
+            let _permit = ready!(self.poll_permit(context, party));
+            future.as_mut().poll(context)
+        })
+        .await
+    }
+
+    fn poll_permit(&mut self, context: &mut Context<'_>, party: Party) -> Poll<Permit> {
+        let mut receiver = match self.waits.take() {
+            Some(receiver) => receiver,
+            None => match self.semaphore.take_or_wait(party) {
+                Ok(permit) => return Poll::Ready(permit),
+                Err(receiver) => receiver,
+            },
         };
-        receiver.await.expect("turns go from hand to hand")
+        let polled = Pin::new(&mut receiver).poll(context);
+        if polled.is_pending() {
+            self.waits = Some(receiver);
+        }
+        polled.map(|permit| permit.expect(HANDED_ON))
     }
 }
 
@@ -110,8 +164,7 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::pin::{Pin, pin};
-    use std::task::{Context, Poll, Waker};
+    use std::task::Waker;
     use unsandbox_protocol::Owner;
 
     fn party(name: &str) -> Party {

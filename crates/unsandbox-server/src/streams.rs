@@ -4,7 +4,9 @@
 //! window for a reply, and reads everything else.
 
 use crate::connections::{Handle, Stage};
+use crate::fair_semaphore::FairSemaphore;
 use crate::pace::{Pace, Progress};
+use crate::party::Party;
 use crate::places::StreamPlace;
 use crate::sent::with_rest;
 use axum::body::{Body, Bytes, HttpBody};
@@ -22,14 +24,22 @@ const EVICTED_ANSWER: Duration = Duration::from_secs(1);
 
 /// Starts the tasks of the streams of one connection. hyper calls the service for a stream and then starts its task,
 /// one after the other, so that the watch that the service has made belongs to the task.
-#[derive(Clone, Default)]
-pub(crate) struct StreamTasks(Arc<Mutex<Option<Arc<StreamWatch>>>>);
+#[derive(Clone)]
+pub(crate) struct StreamTasks {
+    turns: FairSemaphore,
+    next: Arc<Mutex<Option<Arc<StreamWatch>>>>,
+}
 
 impl StreamTasks {
-    /// The watch of the stream whose task starts next.
-    pub(crate) fn begin(&self) -> Arc<StreamWatch> {
-        let watch = Arc::<StreamWatch>::default();
-        *lock(&self.0) = Some(watch.clone());
+    pub(crate) fn new(turns: FairSemaphore) -> StreamTasks {
+        StreamTasks { turns, next: Arc::default() }
+    }
+
+    /// The watch of the stream whose task starts next; `party` is that of its request.
+    pub(crate) fn begin(&self, party: Party) -> Arc<StreamWatch> {
+        let state = Mutex::new(Watched { party, place: None, progress: None });
+        let watch = Arc::new(StreamWatch { state, changed: Notify::new() });
+        *lock(&self.next) = Some(watch.clone());
         watch
     }
 }
@@ -39,13 +49,14 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let Some(watch) = lock(&self.0).take() else {
+        let Some(watch) = lock(&self.next).take() else {
             tokio::spawn(task);
             return;
         };
+        let mut turn = self.turns.turn();
         tokio::spawn(async move {
             tokio::select! {
-                () = task => {}
+                () = turn.run(|| watch.party(), task) => {}
                 () = watch.over() => {}
             }
         });
@@ -53,14 +64,14 @@ where
 }
 
 /// Why a stream may have to end.
-#[derive(Default)]
 pub(crate) struct StreamWatch {
     state: Mutex<Watched>,
     changed: Notify,
 }
 
-#[derive(Default)]
 struct Watched {
+    /// That of the head, until the stream has its place.
+    party: Party,
     place: Option<Handle>,
     /// Set while a piece of the reply was given to the connection and the next is not asked for yet.
     progress: Option<Progress>,
@@ -71,6 +82,15 @@ impl StreamWatch {
     pub(crate) fn placed(&self, handle: &Handle) {
         lock(&self.state).place = Some(handle.clone());
         self.changed.notify_waiters();
+    }
+
+    /// Whose turn the task of the stream waits for. An evicted one gives up its place at once.
+    fn party(&self) -> Option<Party> {
+        let state = lock(&self.state);
+        match &state.place {
+            None => Some(state.party.clone()),
+            Some(handle) => Some(handle.party()).filter(|_| !handle.is_evicted()),
+        }
     }
 
     fn set_progress(&self, progress: Option<Progress>) {
