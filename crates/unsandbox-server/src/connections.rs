@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The connection limiter. It knows the party and the stage of each open connection. When all places are in use,
-//! it closes a connection of the party that has the most: the least costly one, in the order of [`Stage`].
+//! it closes a connection of the party that has the most: the least costly one, in the order of [`Stage`]. The
+//! limits of tower know neither parties nor what a connection is worth.
 
 use crate::fair_semaphore::FairSemaphore;
 use crate::party::{Party, Peer};

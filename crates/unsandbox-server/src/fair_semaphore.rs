@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A semaphore that is fair between parties: waiting parties get permits in turn, so that many requests of one
-//! party do not delay the first request of another. It may also leave one permit that no party gets alone.
+//! party do not delay the first request of another, as they do with the semaphore of tokio. It may also leave one permit that no party gets alone.
 
 use crate::party::Party;
 use std::collections::HashMap;

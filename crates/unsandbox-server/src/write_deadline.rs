@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A stream with a time limit and a minimum rate for writes. Without them, a client that reads no reply would keep
+//! A stream with a time limit and a minimum rate for writes, which hyper does not have. Without them, a client that reads no reply would keep
 //! its memory and its connection for ever. Reads are in pieces, so that a client that sends without end lets others have
 //! their turns.
 
