@@ -164,6 +164,7 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::task::Waker;
     use unsandbox_protocol::Owner;
 
@@ -207,6 +208,30 @@ mod tests {
         let other = poll_now(pin!(semaphore.acquire(party("b")))).expect("it is free");
         drop((held, other));
         assert!(lock(&semaphore.0).held.is_empty());
+    }
+
+    #[test]
+    fn each_poll_of_a_task_has_a_turn_of_its_own() {
+        let semaphore = FairSemaphore::new(1);
+        let polls = Cell::new(0);
+        let future = poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            if polls.get() < 3 { Poll::Pending } else { Poll::Ready(()) }
+        });
+        let waits_for_turn = Cell::new(true);
+        let mut turn = semaphore.turn();
+        let mut run = pin!(turn.run(|| waits_for_turn.get().then(|| party("b")), future));
+        for before in 0..2 {
+            let held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
+            assert!(poll_now(run.as_mut()).is_none());
+            assert_eq!(polls.get(), before, "it has no turn");
+            drop(held);
+            assert!(poll_now(run.as_mut()).is_none());
+            assert_eq!(polls.get(), before + 1);
+        }
+        let _held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
+        waits_for_turn.set(false);
+        assert!(poll_now(run.as_mut()).is_some());
     }
 
     #[test]
