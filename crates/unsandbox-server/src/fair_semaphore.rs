@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A semaphore that is fair between parties: waiting parties get permits in turn, so that many requests of one
-//! party do not delay the first request of another, as they do with the semaphore of tokio. It may also leave one permit that no party gets alone.
+//! party do not delay the first request of another, as they do with the semaphore of tokio. It may also leave one permit
+//! that no party gets alone.
 
 use crate::party::Party;
 use std::collections::HashMap;
@@ -67,37 +68,34 @@ impl FairSemaphore {
         Err(receiver)
     }
 
-    /// The turns of one task.
-    pub(crate) fn turn(&self) -> Turn {
-        Turn { semaphore: self.clone(), waits: None }
+    /// Runs a future, each poll of which is in the turn of a party. One without a party waits for no turn. The queue of the
+    /// event loop knows no parties: while tasks wait for their turns, it is short. A turn that has come belongs to the
+    /// future that is returned: it goes on when that is dropped.
+    pub(crate) async fn in_turns<F: Future>(
+        &self,
+        party: impl Fn() -> Option<Party>,
+        future: F,
+    ) -> F::Output {
+        let mut turn = Turn { semaphore: self, waits: None };
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            let Some(party) = party() else { return future.as_mut().poll(context) };
+            let _permit = ready!(turn.poll_permit(context, party));
+            future.as_mut().poll(context)
+        })
+        .await
     }
 }
 
 const HANDED_ON: &str = "turns go from hand to hand";
 
-/// The turns of one task, each of which is for one poll. The queue of the event loop knows no parties: while tasks wait
-/// for their turns, it is short.
-pub(crate) struct Turn {
-    semaphore: FairSemaphore,
+/// The turns of one task, each of which is for one poll.
+struct Turn<'a> {
+    semaphore: &'a FairSemaphore,
     waits: Option<oneshot::Receiver<Permit>>,
 }
 
-impl Turn {
-    /// Runs a future, each poll of which is in the turn of a party. One without a party waits for no turn.
-    pub(crate) async fn run<F: Future>(
-        &mut self,
-        party: impl Fn() -> Option<Party>,
-        future: F,
-    ) -> F::Output {
-        let mut future = pin!(future);
-        poll_fn(|context| {
-            let Some(party) = party() else { return future.as_mut().poll(context) };
-            let _permit = ready!(self.poll_permit(context, party));
-            future.as_mut().poll(context)
-        })
-        .await
-    }
-
+impl Turn<'_> {
     fn poll_permit(&mut self, context: &mut Context<'_>, party: Party) -> Poll<Permit> {
         let mut receiver = match self.waits.take() {
             Some(receiver) => receiver,
@@ -219,8 +217,7 @@ mod tests {
             if polls.get() < 3 { Poll::Pending } else { Poll::Ready(()) }
         });
         let waits_for_turn = Cell::new(true);
-        let mut turn = semaphore.turn();
-        let mut run = pin!(turn.run(|| waits_for_turn.get().then(|| party("b")), future));
+        let mut run = pin!(semaphore.in_turns(|| waits_for_turn.get().then(|| party("b")), future));
         for before in 0..2 {
             let held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
             assert!(poll_now(run.as_mut()).is_none());
@@ -232,6 +229,18 @@ mod tests {
         let _held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
         waits_for_turn.set(false);
         assert!(poll_now(run.as_mut()).is_some());
+    }
+
+    #[test]
+    fn a_turn_that_has_come_goes_on_when_its_task_is_dropped() {
+        let semaphore = FairSemaphore::new(1);
+        let held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
+        {
+            let mut run = pin!(semaphore.in_turns(|| Some(party("b")), std::future::pending::<()>()));
+            assert!(poll_now(run.as_mut()).is_none());
+            drop(held);
+        }
+        assert!(poll_now(pin!(semaphore.acquire(party("a")))).is_some());
     }
 
     #[test]

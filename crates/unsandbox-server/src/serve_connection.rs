@@ -5,7 +5,7 @@
 use crate::access_log::ClientAddress;
 use crate::admission::party_of_head;
 use crate::connections::{Handle, Limiter, Place, Stage};
-use crate::fair_semaphore::{FairSemaphore, Turn};
+use crate::fair_semaphore::FairSemaphore;
 use crate::forwarded::TrustedProxies;
 use crate::key_ring::KeyRing;
 use crate::pace::Pace;
@@ -189,8 +189,8 @@ impl Serving {
         let Some(tls) = &self.tls else {
             return self.serve_http(stream, &places, from, phase, head_until).await;
         };
-        let mut turn = self.turns.turn();
-        let handshake = turn.run(|| Some(places.party()), tls.acceptor().accept(stream));
+        let handshake = tls.acceptor().accept(stream);
+        let handshake = self.turns.in_turns(|| Some(places.party()), handshake);
         let stream = tokio::select! {
             biased;
             _ = places.evicted() => return,
@@ -229,7 +229,7 @@ impl Serving {
         let builder = self.builder(tasks);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let times = Times { head_until, idle: self.read_timeout, reply: self.reply_pace.pause };
-        serve_connection(connection, places, phase, times, self.turns.turn()).await;
+        serve_connection(connection, places, phase, times, &self.turns).await;
     }
 
     fn builder(&self, tasks: StreamTasks) -> auto::Builder<StreamTasks> {
@@ -340,7 +340,7 @@ async fn serve_connection<C>(
     places: &Places,
     mut phase: watch::Receiver<Phase>,
     times: Times,
-    mut turn: Turn,
+    turns: &FairSemaphore,
 ) where
     C: GracefulConnection<Error: fmt::Display> + Send,
 {
@@ -359,7 +359,7 @@ async fn serve_connection<C>(
             // Evicted before served: the answer then says that the connection closes.
             biased;
             stage = places.evicted() => break Ending::Evicted(stage),
-            served = turn.run(|| Some(places.party()), connection.as_mut()) => {
+            served = turns.in_turns(|| Some(places.party()), connection.as_mut()) => {
                 // Not a fault of the server.
                 if let Err(error) = served {
                     log::debug!("connection: {error}");

@@ -53,10 +53,10 @@ where
             tokio::spawn(task);
             return;
         };
-        let mut turn = self.turns.turn();
+        let turns = self.turns.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = turn.run(|| watch.party(), task) => {}
+                () = turns.in_turns(|| watch.party(), task) => {}
                 () = watch.over() => {}
             }
         });
