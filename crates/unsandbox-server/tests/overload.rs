@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Overload over TLS: 10,000 connections of each hostile kind, while others ask with new connections, over both versions
-//! of HTTP. Each answer comes within the bound, beyond the delay of the machine: the time of a server without a flood at the
+//! Overload over TLS: many connections of each hostile kind, while others ask with new connections, over both versions
+//! of HTTP. `make soak` has the long form, with 10,000 of each. Each answer comes within the bound, beyond the delay of the machine: the time of a server without a flood at the
 //! same moment, and the time for which the threads of the servers had no processor.
 
 #[path = "support/http2.rs"]
@@ -27,15 +27,18 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use unsandbox_server::{ServerOptions, Tls};
 
-const CONNECTIONS: usize = 10_000;
+/// Connections of each kind, unless UNSANDBOX_OVERLOAD_CONNECTIONS says how many.
+const CONNECTIONS: usize = 1_000;
+/// Connections for each place of the server, in tenths: 10,000 at one with its default of places.
+const EACH_PLACE_TENTHS: usize = 25;
 /// Within this a client is answered, whatever others do.
 const BOUND: Duration = Duration::from_secs(1);
 /// Questions after the last of the connections is open.
 const LAST_ASKS: usize = 5;
 /// Addresses of a flood, each of which is a party.
 const ADDRESSES: usize = 100;
-/// Connections that are opened at once.
-const OPENERS: usize = 500;
+/// Connections that are opened at once: one in so many.
+const OPENERS_PART: usize = 20;
 
 /// What each connection of a flood does.
 struct Flood {
@@ -58,6 +61,11 @@ impl Flood {
     }
 }
 
+fn connections() -> usize {
+    let asked = std::env::var("UNSANDBOX_OVERLOAD_CONNECTIONS").ok();
+    asked.map_or(CONNECTIONS, |count| count.parse().expect("a number"))
+}
+
 /// A server with TLS.
 struct Encrypted {
     _server: Running,
@@ -69,7 +77,11 @@ fn encrypted() -> Encrypted {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let tls = Some(Arc::new(Tls::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap()));
-    let server = start(ServerOptions { tls, ..keyed("flood,good") });
+    let server = start(ServerOptions {
+        tls,
+        connections: connections() * 10 / EACH_PLACE_TENTHS,
+        ..keyed("flood,good")
+    });
     let address = server.address.strip_prefix("https://").unwrap().parse().unwrap();
     Encrypted { _server: server, address, certificate }
 }
@@ -110,7 +122,7 @@ async fn handshake(connector: &TlsConnector, stream: TcpStream) -> io::Result<Tu
     connector.connect("localhost".try_into().unwrap(), stream).await
 }
 
-/// Opens connections of a flood until it is dropped, from a hundred addresses, and keeps the last 10,000 of them.
+/// Opens connections of a flood until it is dropped, from a hundred addresses, and keeps the last of them.
 async fn open(flood: Arc<Flood>, target: Arc<Encrypted>, opened: Arc<AtomicUsize>) {
     let connector = target.connector(b"h2");
     let mut kept = VecDeque::new();
@@ -120,7 +132,7 @@ async fn open(flood: Arc<Flood>, target: Arc<Encrypted>, opened: Arc<AtomicUsize
         let connected = connect(&flood, &target, &connector, from).await;
         let Ok(task) = connected else { continue };
         kept.push_back(task);
-        if kept.len() > CONNECTIONS / OPENERS
+        if kept.len() > OPENERS_PART
             && let Some(task) = kept.pop_front()
         {
             task.abort();
@@ -156,13 +168,13 @@ async fn act(mut stream: Tunnel, flood: Arc<Flood>) {
     }
 }
 
-/// Both ends of the connections are in this process, and the server keeps 4,096 of them.
+/// Both ends of the connections are in this process.
 fn has_descriptors() -> bool {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let is_enough = descriptors >= 16_000;
+    let is_enough = descriptors >= 2 * connections() as u64;
     if !is_enough {
         let thread = std::thread::current();
         let test = thread.name().unwrap_or("a test");
@@ -205,7 +217,8 @@ fn delays_no_other_client(flood: Flood) {
     let (name, target, calm) = (flood.name, Arc::new(encrypted()), encrypted());
     let (flood, opened) = (Arc::new(flood), Arc::<AtomicUsize>::default());
     let flooding = http2::runtime();
-    for _ in 0..OPENERS {
+    let openers = connections() / OPENERS_PART;
+    for _ in 0..openers {
         flooding.spawn(open(flood.clone(), target.clone(), opened.clone()));
     }
     let asking = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -213,7 +226,7 @@ fn delays_no_other_client(flood: Flood) {
     let mut last_asks = 0;
     while last_asks < LAST_ASKS {
         assert!(Instant::now() < until, "{name}: {opened:?} connections");
-        last_asks += usize::from(opened.load(Ordering::SeqCst) > CONNECTIONS + OPENERS);
+        last_asks += usize::from(opened.load(Ordering::SeqCst) > connections() + openers);
         for protocol in [b"h2".as_slice(), b"http/1.1"] {
             let waited = waits_for_processor();
             let both = async { tokio::join!(target.ask(protocol), calm.ask(protocol)) };
