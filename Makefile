@@ -53,12 +53,14 @@ fuzz:
 standings:
 	$(CARGO) test -q -p unsandbox-engine --test standings
 
-# Long: what a few hundred executions show in `make test`, shown by a hundred thousand, and that every rule of
+# Long: what a few hundred executions show in `make test`, shown by a hundred thousand; a flood of 10,000 connections of
+# each kind; and that every rule of
 # the jail is missed by a test when it is gone. SOAK_RUNS and MUTATIONS (as --only mount --limit 5) bound it.
 SOAK_RUNS ?= 100000
 MUTATIONS ?=
 soak:
 	UNSANDBOX_SOAK_RUNS=$(SOAK_RUNS) $(CARGO) test -q -p unsandbox-engine --test soak
+	UNSANDBOX_OVERLOAD_CONNECTIONS=10000 $(CARGO) test -q -p unsandbox-server --test overload
 	$(PYTHON) scripts/mutate $(MUTATIONS)
 
 # The other sandboxes that are timed beside ours; without them their rows say what is missing.

@@ -234,6 +234,11 @@ impl Error {
         Self::new(ErrorCode::Argument, message)
     }
 
+    /// A CONFIG error; the message is as in [`Error::new`].
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Config, message)
+    }
+
     /// An INTERNAL error, for a bug in this library; the message is as in [`Error::new`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Internal, message)

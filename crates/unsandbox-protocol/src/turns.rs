@@ -2,7 +2,7 @@
 //! A queue that is fair between the owners of its items: it gives by turns, one of each owner, so that the first of
 //! one owner never waits for more than one of each other owner.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 
 /// Items that wait, by their owner. The items of one owner keep their order.
@@ -11,6 +11,16 @@ pub struct Turns<K, T> {
     waiting: HashMap<K, Line<T>>,
     /// Each owner that has something waiting, the next one first.
     order: VecDeque<K>,
+    len: usize,
+    newcomers: Option<Newcomers<K>>,
+}
+
+/// Owners that had no turn in this round. They come first, so that one that asks seldom waits for none of those that
+/// always ask, however many they are.
+#[derive(Debug)]
+struct Newcomers<K> {
+    served: HashSet<K>,
+    /// So many are at the front of the order.
     len: usize,
 }
 
@@ -30,11 +40,17 @@ impl<T> Default for Line<T> {
 
 impl<K, T> Default for Turns<K, T> {
     fn default() -> Self {
-        Turns { waiting: HashMap::new(), order: VecDeque::new(), len: 0 }
+        Turns { waiting: HashMap::new(), order: VecDeque::new(), len: 0, newcomers: None }
     }
 }
 
 impl<K: Clone + Eq + Hash, T> Turns<K, T> {
+    /// Gives an owner that had no turn in this round its turn before those whose next round it would be.
+    pub fn newcomers_first() -> Self {
+        let newcomers = Newcomers { served: HashSet::new(), len: 0 };
+        Turns { newcomers: Some(newcomers), ..Turns::default() }
+    }
+
     /// Adds an item behind those of its owner.
     pub fn push(&mut self, owner: &K, item: T) {
         self.of(owner).push_back(item);
@@ -45,15 +61,25 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
     pub fn put_back(&mut self, owner: &K, item: T) {
         self.of(owner).push_front(item);
         self.len += 1;
-        if let Some(at) = self.order.iter().position(|it| it == owner) {
-            let owner = self.order.remove(at).expect("it was found there");
+        if let Some(at) = self.order.iter().position(|it| it == owner)
+            && let Some(owner) = self.remove(at)
+        {
             self.order.push_front(owner);
+            if let Some(newcomers) = &mut self.newcomers {
+                newcomers.len += 1;
+            }
         }
     }
 
     fn of(&mut self, owner: &K) -> &mut VecDeque<T> {
         if !self.waiting.contains_key(owner) {
-            self.order.push_back(owner.clone());
+            match self.newcomers.as_mut().filter(|it| !it.served.contains(owner)) {
+                Some(newcomers) => {
+                    self.order.insert(newcomers.len, owner.clone());
+                    newcomers.len += 1;
+                }
+                None => self.order.push_back(owner.clone()),
+            }
         }
         &mut self.waiting.entry(owner.clone()).or_default().items
     }
@@ -77,7 +103,7 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
                 at += 1;
                 continue;
             }
-            let owner = self.order.remove(at)?;
+            let owner = self.remove(at)?;
             let line = self.waiting.get_mut(&owner)?;
             let before = line.items.len();
             let item = std::iter::from_fn(|| line.items.pop_front()).find(&wanted);
@@ -91,10 +117,33 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
                 (false, None) => self.order.push_back(owner.clone()),
             }
             if let Some(item) = item {
+                if let Some(newcomers) = &mut self.newcomers
+                    && !newcomers.served.insert(owner.clone())
+                {
+                    // A round has ended.
+                    newcomers.served = HashSet::from([owner.clone()]);
+                }
                 return Some((owner, item));
             }
         }
         None
+    }
+
+    /// Removes an owner from the order.
+    fn remove(&mut self, at: usize) -> Option<K> {
+        if let Some(newcomers) = self.newcomers.as_mut().filter(|it| at < it.len) {
+            newcomers.len -= 1;
+        }
+        self.order.remove(at)
+    }
+
+    /// Takes the first item of the owner that has the most.
+    pub fn pop_of_longest(&mut self) -> Option<(K, T)> {
+        let (owner, line) = self.waiting.iter_mut().max_by_key(|(_, line)| line.items.len())?;
+        let (owner, item) = (owner.clone(), line.items.pop_front()?);
+        self.len -= 1;
+        self.retain(&owner, |_| true);
+        Some((owner, item))
     }
 
     /// Removes an owner's items that are not wanted any more.
@@ -105,7 +154,9 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
         self.len -= before - line.items.len();
         if line.items.is_empty() {
             self.waiting.remove(owner);
-            self.order.retain(|it| it != owner);
+            if let Some(at) = self.order.iter().position(|it| it == owner) {
+                self.remove(at);
+            }
         }
     }
 
@@ -194,6 +245,32 @@ mod tests {
         assert_eq!(turns.pop_of(|_| true, |item| *item > 1, |_| 1), Some(('a', 2)));
         assert_eq!(turns.pop_of(|_| true, |item| *item > 1, |_| 1), Some(('a', 3)));
         assert_eq!((turns.len(), turns.pop()), (0, None));
+    }
+
+    #[test]
+    fn newcomers_come_first_once_in_a_round() {
+        let mut turns = Turns::newcomers_first();
+        ["a1", "a2", "a3", "b1", "b2"].iter().for_each(|it| turns.push(&it.as_bytes()[0], *it));
+        let next = |turns: &mut Turns<u8, &'static str>| turns.pop().map(|(_, item)| item);
+        assert_eq!([(); 3].map(|()| next(&mut turns)), [Some("a1"), Some("b1"), Some("a2")]);
+        // The round of a has begun, and b waits for its own.
+        turns.push(&b'c', "c1");
+        turns.push(&b'd', "d1");
+        assert_eq!([(); 2].map(|()| next(&mut turns)), [Some("c1"), Some("d1")]);
+        turns.push(&b'c', "c2");
+        assert_eq!([(); 4].map(|()| next(&mut turns)), [Some("b2"), Some("a3"), Some("c2"), None]);
+    }
+
+    #[test]
+    fn the_longest_line_loses_its_first() {
+        let mut turns = filled(&[('a', 1), ('b', 1), ('b', 2), ('a', 2), ('b', 3)]);
+        assert_eq!(turns.pop_of_longest(), Some(('b', 1)));
+        turns.retain(&'a', |_| false);
+        assert_eq!(
+            [(); 3].map(|()| turns.pop_of_longest()),
+            [Some(('b', 2)), Some(('b', 3)), None]
+        );
+        assert_eq!(drained(turns), "");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory for request bodies and for replies. Each may be large. All of them together are bounded, and one party
 //! gets only a share of the bound. A body or reply that does not fit waits for a while; meanwhile the party that
-//! has the most memory loses its oldest body or reply.
+//! has the most memory loses its oldest body or reply. The limits of tower-http are for one body each.
 
 use crate::connections::{Exchange, Handle};
 use crate::party::Party;

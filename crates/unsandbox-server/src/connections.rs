@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The connection limiter. It knows the party and the stage of each open connection. When all places are in use,
-//! it closes a connection of the party that has the most: the least costly one, in the order of [`Stage`].
+//! it closes a connection of the party that has the most: the least costly one, in the order of [`Stage`]. The
+//! limits of tower know neither parties nor what a connection is worth.
 
 use crate::fair_semaphore::FairSemaphore;
 use crate::party::{Party, Peer};
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use unsandbox_protocol::share::within_share;
 use unsandbox_protocol::sync::lock;
+
+/// One place in this many is kept free for new connections: they need not wait until an evicted one has closed.
+const SPARE: usize = 128;
 
 /// Pause before the next eviction, if the last connection has not closed yet.
 const EVICT_AGAIN: Duration = Duration::from_millis(100);
@@ -151,22 +155,21 @@ impl Limiter {
         lock(&self.table)
     }
 
-    /// Waits for a place for a new connection, and evicts others if none is free.
-    pub(crate) async fn admit(self: &Arc<Self>, peer: Peer) -> Place {
-        let permit = loop {
-            if self.is_full() {
+    /// Waits for room for a new connection, and evicts others if there is none.
+    pub(crate) async fn permit(&self) -> OwnedSemaphorePermit {
+        loop {
+            if !self.has_more_than_spare() {
                 self.evict_one();
             }
             let place = self.places.clone().acquire_owned();
             // An evicted connection may have an answer to send first.
             if let Ok(permit) = tokio::time::timeout(EVICT_AGAIN, place).await {
-                break permit.expect("the semaphore is never closed");
+                return permit.expect("the semaphore is never closed");
             }
-        };
-        self.place(peer, permit)
+        }
     }
 
-    fn place(self: &Arc<Self>, peer: Peer, permit: OwnedSemaphorePermit) -> Place {
+    pub(crate) fn place(self: &Arc<Self>, peer: Peer, permit: OwnedSemaphorePermit) -> Place {
         Place { handle: self.open(peer), _permit: permit, _freed: Freed(self.clone()) }
     }
 
@@ -174,7 +177,7 @@ impl Limiter {
     /// counts as a connection does. Those that wait take turns between parties. Unlike a new connection, it can wait
     /// for the end of another request of its party, and does so rather than have that one fail.
     pub(crate) async fn admit_further(self: &Arc<Self>, peer: Peer, party: Party) -> Place {
-        if let Ok(permit) = self.places.clone().try_acquire_owned() {
+        if let Some(permit) = self.try_permit() {
             return self.place(peer, permit);
         }
         let permit = loop {
@@ -182,15 +185,14 @@ impl Limiter {
             let mut freed = pin!(self.freed.notified());
             // Registered before the check, so that a place that is freed between the two is not missed.
             freed.as_mut().enable();
-            let place = self.places.clone();
-            if let Ok(permit) = place.clone().try_acquire_owned() {
+            if let Some(permit) = self.try_permit() {
                 break permit;
             }
             if !self.evict_for(&party) {
                 // Not in the queue for places: those that are evicted for others are not for this one.
                 let _ = tokio::time::timeout(FURTHER_TURN, freed).await;
             } else if let Ok(permit) =
-                tokio::time::timeout(EVICT_AGAIN, place.acquire_owned()).await
+                tokio::time::timeout(EVICT_AGAIN, self.places.clone().acquire_owned()).await
             {
                 break permit.expect("the semaphore is never closed");
             }
@@ -220,8 +222,14 @@ impl Limiter {
         self.places_len
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.places.available_permits() == 0
+    fn has_more_than_spare(&self) -> bool {
+        self.places.available_permits() > self.places_len / SPARE
+    }
+
+    /// A place that is not one of those for new connections.
+    fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
+        let places = Some(&self.places).filter(|_| self.has_more_than_spare());
+        places.and_then(|places| places.clone().try_acquire_owned().ok())
     }
 
     fn open(self: &Arc<Self>, peer: Peer) -> Handle {

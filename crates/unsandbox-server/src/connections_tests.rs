@@ -12,6 +12,13 @@ fn key(name: &str) -> Party {
     Party::Key(Owner(name.to_string()))
 }
 
+impl Limiter {
+    pub(crate) async fn admit(self: &Arc<Self>, peer: Peer) -> Place {
+        let permit = self.permit().await;
+        self.place(peer, permit)
+    }
+}
+
 impl Handle {
     /// As [`Handle::begin_for`], for the other end of the connection.
     pub(crate) fn begin(&self) -> Exchange {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A semaphore that is fair between parties: waiting parties get permits in turn, so that many requests of one
-//! party do not delay the first request of another. It may also leave one permit that no party gets alone.
+//! party do not delay the first request of another, as they do with the semaphore of tokio. It may also leave one permit
+//! that no party gets alone.
 
 use crate::party::Party;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::turns::Turns;
@@ -41,22 +45,70 @@ impl FairSemaphore {
     }
 
     fn bounded(free: usize, each: usize) -> FairSemaphore {
-        let (held, waiters) = (HashMap::new(), Turns::default());
+        // A party that asks seldom does not wait for all that ask always.
+        let (held, waiters) = (HashMap::new(), Turns::newcomers_first());
         FairSemaphore(Arc::new(Mutex::new(Queue { free, each, held, waiters })))
     }
 
     pub(crate) async fn acquire(&self, party: Party) -> Permit {
-        let receiver = {
-            let mut queue = lock(&self.0);
-            if queue.free > 0 && Queue::may_have_more(&queue.held, queue.each, &party) {
-                queue.take(&party);
-                return Permit { semaphore: self.clone(), party };
-            }
-            let (sender, receiver) = oneshot::channel();
-            queue.waiters.push(&party, sender);
-            receiver
+        match self.take_or_wait(party) {
+            Ok(permit) => permit,
+            Err(receiver) => receiver.await.expect(HANDED_ON),
+        }
+    }
+
+    fn take_or_wait(&self, party: Party) -> Result<Permit, oneshot::Receiver<Permit>> {
+        let mut queue = lock(&self.0);
+        if queue.free > 0 && Queue::may_have_more(&queue.held, queue.each, &party) {
+            queue.take(&party);
+            return Ok(Permit { semaphore: self.clone(), party });
+        }
+        let (sender, receiver) = oneshot::channel();
+        queue.waiters.push(&party, sender);
+        Err(receiver)
+    }
+
+    /// Runs a future, each poll of which is in the turn of a party. One without a party waits for no turn. The queue of the
+    /// event loop knows no parties: while tasks wait for their turns, it is short. A turn that has come belongs to the
+    /// future that is returned: it goes on when that is dropped.
+    pub(crate) async fn in_turns<F: Future>(
+        &self,
+        party: impl Fn() -> Option<Party>,
+        future: F,
+    ) -> F::Output {
+        let mut turn = Turn { semaphore: self, waits: None };
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            let Some(party) = party() else { return future.as_mut().poll(context) };
+            let _permit = ready!(turn.poll_permit(context, party));
+            future.as_mut().poll(context)
+        })
+        .await
+    }
+}
+
+const HANDED_ON: &str = "turns go from hand to hand";
+
+/// The turns of one task, each of which is for one poll.
+struct Turn<'a> {
+    semaphore: &'a FairSemaphore,
+    waits: Option<oneshot::Receiver<Permit>>,
+}
+
+impl Turn<'_> {
+    fn poll_permit(&mut self, context: &mut Context<'_>, party: Party) -> Poll<Permit> {
+        let mut receiver = match self.waits.take() {
+            Some(receiver) => receiver,
+            None => match self.semaphore.take_or_wait(party) {
+                Ok(permit) => return Poll::Ready(permit),
+                Err(receiver) => receiver,
+            },
         };
-        receiver.await.expect("turns go from hand to hand")
+        let polled = Pin::new(&mut receiver).poll(context);
+        if polled.is_pending() {
+            self.waits = Some(receiver);
+        }
+        polled.map(|permit| permit.expect(HANDED_ON))
     }
 }
 
@@ -110,8 +162,8 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::pin::{Pin, pin};
-    use std::task::{Context, Poll, Waker};
+    use std::cell::Cell;
+    use std::task::Waker;
     use unsandbox_protocol::Owner;
 
     fn party(name: &str) -> Party {
@@ -154,6 +206,41 @@ mod tests {
         let other = poll_now(pin!(semaphore.acquire(party("b")))).expect("it is free");
         drop((held, other));
         assert!(lock(&semaphore.0).held.is_empty());
+    }
+
+    #[test]
+    fn each_poll_of_a_task_has_a_turn_of_its_own() {
+        let semaphore = FairSemaphore::new(1);
+        let polls = Cell::new(0);
+        let future = poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            if polls.get() < 3 { Poll::Pending } else { Poll::Ready(()) }
+        });
+        let waits_for_turn = Cell::new(true);
+        let mut run = pin!(semaphore.in_turns(|| waits_for_turn.get().then(|| party("b")), future));
+        for before in 0..2 {
+            let held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
+            assert!(poll_now(run.as_mut()).is_none());
+            assert_eq!(polls.get(), before, "it has no turn");
+            drop(held);
+            assert!(poll_now(run.as_mut()).is_none());
+            assert_eq!(polls.get(), before + 1);
+        }
+        let _held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
+        waits_for_turn.set(false);
+        assert!(poll_now(run.as_mut()).is_some());
+    }
+
+    #[test]
+    fn a_turn_that_has_come_goes_on_when_its_task_is_dropped() {
+        let semaphore = FairSemaphore::new(1);
+        let held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
+        {
+            let mut run = pin!(semaphore.in_turns(|| Some(party("b")), std::future::pending::<()>()));
+            assert!(poll_now(run.as_mut()).is_none());
+            drop(held);
+        }
+        assert!(poll_now(pin!(semaphore.acquire(party("a")))).is_some());
     }
 
     #[test]

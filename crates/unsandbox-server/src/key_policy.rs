@@ -60,13 +60,13 @@ impl KeyPolicies {
     /// its range.
     pub fn from_toml(text: &str) -> Result<KeyPolicies, Error> {
         if text.trim().is_empty() {
-            return Err(config(
+            return Err(Error::config(
                 "the key limits file is empty, as one that is being written may be; without limits, write [default]",
             ));
         }
         let mut file: Table = text.parse().map_err(|error: toml::de::Error| {
             // With the line and a pointer to the place; the file has no secrets.
-            config(format!("the key limits file is not TOML: {}", error.to_string().trim()))
+            Error::config(format!("the key limits file is not TOML: {}", error.to_string().trim()))
         })?;
         let default = match file.remove("default") {
             Some(table) => KeyPolicy::default().with("[default]", table)?,
@@ -75,7 +75,9 @@ impl KeyPolicies {
         let mut named = HashMap::new();
         if let Some(keys) = file.remove("key") {
             let Value::Table(keys) = keys else {
-                return Err(config("key in the key limits file is not a table; write [key.NAME]"));
+                return Err(Error::config(
+                    "key in the key limits file is not a table; write [key.NAME]",
+                ));
             };
             for (name, table) in keys {
                 let policy = default.clone().with(&format!("[key.{name}]"), table)?;
@@ -83,7 +85,7 @@ impl KeyPolicies {
             }
         }
         match file.keys().next() {
-            Some(other) => Err(config(format!(
+            Some(other) => Err(Error::config(format!(
                 "the key limits file has {other:?}; it takes [default] and [key.NAME] only"
             ))),
             None => Ok(KeyPolicies { default, named }),
@@ -94,7 +96,7 @@ impl KeyPolicies {
 impl KeyPolicy {
     fn with(mut self, place: &str, table: Value) -> Result<KeyPolicy, Error> {
         let Value::Table(table) = table else {
-            return Err(config(format!("{place} of the key limits file is not a table")));
+            return Err(Error::config(format!("{place} of the key limits file is not a table")));
         };
         for (name, value) in table {
             let entry = Entry { place, name: &name, value: &value };
@@ -118,7 +120,7 @@ impl KeyPolicy {
         match (&mut self.rate, self.burst) {
             (Some(rate), Some(burst)) => rate.burst = burst,
             (None, Some(_)) => {
-                return Err(config(format!(
+                return Err(Error::config(format!(
                     "burst in {place} of the key limits file needs requests_per_minute in the same table or in [default]"
                 )));
             }
@@ -126,7 +128,7 @@ impl KeyPolicy {
         }
         let Quota { concurrency, reserved, .. } = self.quota;
         if let Some(most) = concurrency.filter(|most| *most < reserved) {
-            return Err(config(format!(
+            return Err(Error::config(format!(
                 "{place} of the key limits file has reserved = {reserved}, more than its concurrency of {most}"
             )));
         }
@@ -177,7 +179,7 @@ const ENTRIES: &str = "concurrency, reserved, queue, weight, requests_per_minute
 
 impl Entry<'_> {
     fn wrong(&self, what: &str) -> Error {
-        config(format!("{} in {} of the key limits file {what}", self.name, self.place))
+        Error::config(format!("{} in {} of the key limits file {what}", self.name, self.place))
     }
 
     fn unknown(&self) -> Error {
@@ -245,10 +247,6 @@ impl Entry<'_> {
             .map_err(|error| self.wrong(&format!("has {}", error.message())))?;
         Ok(limits)
     }
-}
-
-fn config(message: impl Into<String>) -> Error {
-    Error::new(ErrorCode::Config, message)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::keys::Keys;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use unsandbox_protocol::quota::{Quota, Quotas};
-use unsandbox_protocol::{Error, ErrorCode, Owner};
+use unsandbox_protocol::{Error, Owner};
 
 /// The keys that a server accepts now, with their policies; the backends ask it for the quotas of owners.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl KeyRing {
     pub fn replace(&self, keys: Keys, policies: Option<KeyPolicies>) -> Result<(), Error> {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         if now.keys.is_empty() != keys.is_empty() {
-            return Err(config(
+            return Err(Error::config(
                 "a server cannot begin or cease to need keys while it runs; start it anew",
             ));
         }
@@ -102,7 +102,7 @@ impl KeySet {
             for name in [Some(identity), name].into_iter().flatten() {
                 let Some((name, policy)) = policies.named.get_key_value(name) else { continue };
                 if let Some(other) = table_of.insert(owner.clone(), name).filter(|it| *it != name) {
-                    return Err(config(format!(
+                    return Err(Error::config(format!(
                         "[key.{other}] and [key.{name}] of the key limits file are of the same key; keep one of them"
                     )));
                 }
@@ -119,7 +119,7 @@ impl KeySet {
         if all < places || all == 0 {
             return Ok(());
         }
-        Err(config(format!(
+        Err(Error::config(format!(
             "{all} places are reserved for keys, and this server runs {places} programs at once; leave at least one for \
              the others, or raise --concurrency"
         )))
@@ -183,14 +183,11 @@ impl Quotas for KeyRing {
     }
 }
 
-fn config(message: impl Into<String>) -> Error {
-    Error::new(ErrorCode::Config, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::http::HeaderMap;
+    use unsandbox_protocol::ErrorCode;
 
     fn owner_of(keys: &Keys, key: &str) -> Option<Owner> {
         let mut headers = HeaderMap::new();

@@ -89,7 +89,7 @@ impl Keys {
             if let Some(digest) = line.strip_prefix(DIGEST) {
                 let (digest, name) = digest.split_once(',').unwrap_or((digest, ""));
                 let digest = auth::from_hex(digest.trim()).ok_or_else(|| {
-                    config(format!("line {} of the keys file {NO_DIGEST}", index + 1))
+                    Error::config(format!("line {} of the keys file {NO_DIGEST}", index + 1))
                 })?;
                 keys.add_bearer(Proof::Digest(digest), digest, Some(name.trim()));
                 continue;
@@ -105,10 +105,10 @@ impl Keys {
             if line.starts_with(SECRET_PREFIX) {
                 let text = "has a comment behind a bearer key; a bearer key stands alone on its line, or as \
                             sha256:DIGEST,comment";
-                return Err(config(format!("line {} of the keys file {text}", index + 1)));
+                return Err(Error::config(format!("line {} of the keys file {text}", index + 1)));
             }
             let pairs = auth::parse_accounts(line).map_err(|_| {
-                config(format!(
+                Error::config(format!(
                     "line {} of the keys file is not a PUBLIC:SECRET pair (one half is missing)",
                     index + 1
                 ))
@@ -132,8 +132,9 @@ impl Keys {
         let words = text.split(|c: char| c == ',' || c.is_whitespace());
         for (index, word) in words.filter(|word| !word.is_empty()).enumerate() {
             if let Some(digest) = word.strip_prefix(DIGEST) {
-                let digest = auth::from_hex(digest)
-                    .ok_or_else(|| config(format!("key {} of the list {NO_DIGEST}", index + 1)))?;
+                let digest = auth::from_hex(digest).ok_or_else(|| {
+                    Error::config(format!("key {} of the list {NO_DIGEST}", index + 1))
+                })?;
                 keys.add_bearer(Proof::Digest(digest), digest, None);
                 continue;
             }
@@ -146,7 +147,7 @@ impl Keys {
                     keys.add_pair(public.to_string(), Secret::new(secret), None);
                 }
                 Some(_) => {
-                    return Err(config(format!(
+                    return Err(Error::config(format!(
                         "key {} of the list is not a PUBLIC:SECRET pair (one half is missing)",
                         index + 1
                     )));
@@ -171,7 +172,7 @@ impl Keys {
     }
 
     fn or_none(self, message: &str) -> Result<Keys, Error> {
-        if self.is_empty() { Err(config(message)) } else { Ok(self) }
+        if self.is_empty() { Err(Error::config(message)) } else { Ok(self) }
     }
 
     fn add_pair(&mut self, public: String, secret: Secret, name: Option<String>) {
@@ -330,10 +331,6 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Err
 
 fn refused(message: &str) -> Error {
     Error::new(ErrorCode::Auth, message)
-}
-
-fn config(message: impl Into<String>) -> Error {
-    Error::new(ErrorCode::Config, message)
 }
 
 #[cfg(test)]

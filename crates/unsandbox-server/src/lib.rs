@@ -4,6 +4,7 @@
 //! Its functions block; inside is one small event loop, in which a waiting request needs no thread.
 
 mod acceptance;
+mod accepting;
 mod access_log;
 mod admission;
 mod body;

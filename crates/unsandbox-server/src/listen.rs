@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use unsandbox_protocol::{Error, ErrorCode};
+use unsandbox_protocol::Error;
 
 /// Room for a path in a socket address of Linux, without the final NUL.
 const SOCKET_PATH_MAX_BYTES: usize = 107;
@@ -36,7 +36,7 @@ impl Listen {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.is_empty() {
-                return Err(config("the address \"unix:\" has no path; give unix:PATH"));
+                return Err(Error::config("the address \"unix:\" has no path; give unix:PATH"));
             }
             return Ok(Listen::Unix(PathBuf::from(path)));
         }
@@ -48,7 +48,7 @@ impl Listen {
         let host = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
         match host {
             Some((host, _)) if !host.is_empty() => Ok(Listen::Tcp(text.to_string())),
-            _ => Err(config(format!(
+            _ => Err(Error::config(format!(
                 "{text:?} is not an address to listen on; give HOST:PORT, as 127.0.0.1:8080, unix:PATH, or \
                  systemd"
             ))),
@@ -108,7 +108,7 @@ pub(crate) fn adopt(socket: OwnedFd, listen: &Listen, has_keys: bool) -> Result<
     let socket = socket2::Socket::from(socket);
     let address = socket
         .local_addr()
-        .map_err(|error| config(format!("cannot listen on {shown}")).with_cause(error))?;
+        .map_err(|error| Error::config(format!("cannot listen on {shown}")).with_cause(error))?;
     if address.is_unix() {
         adopt_unix(OwnedFd::from(socket).into(), own, has_keys, shown)
     } else {
@@ -117,7 +117,7 @@ pub(crate) fn adopt(socket: OwnedFd, listen: &Listen, has_keys: bool) -> Result<
 }
 
 fn adopt_tcp(listener: TcpListener, has_keys: bool, shown: &str) -> Result<Socket, Error> {
-    let failed = |error| config(format!("cannot listen on {shown}")).with_cause(error);
+    let failed = |error| Error::config(format!("cannot listen on {shown}")).with_cause(error);
     let address = listener.local_addr().map_err(failed)?;
     if !address.ip().is_loopback() && !has_keys {
         return Err(refuse_open(address));
@@ -133,7 +133,7 @@ fn adopt_unix(
     has_keys: bool,
     shown: &str,
 ) -> Result<Socket, Error> {
-    let failed = |error| config(format!("cannot listen on {shown}")).with_cause(error);
+    let failed = |error| Error::config(format!("cannot listen on {shown}")).with_cause(error);
     refuse_silent(socket_acceptconn(&listener), shown)?;
     listener.set_nonblocking(true).map_err(failed)?;
     if let Some(path) = own {
@@ -141,11 +141,11 @@ fn adopt_unix(
     }
     let address = listener.local_addr().map_err(failed)?;
     let Some(path) = address.as_pathname() else {
-        return Err(config(format!("{shown} is a Unix socket without a path; give it one")));
+        return Err(Error::config(format!("{shown} is a Unix socket without a path; give it one")));
     };
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 && !has_keys {
-        return Err(config(format!(
+        return Err(Error::config(format!(
             "{} has the mode {:04o} and would let other users of this machine run code; give keys (--keys FILE or \
              UNSANDBOX_SERVE_KEYS), or set SocketMode=0600 in the socket unit",
             path.display(),
@@ -159,7 +159,7 @@ fn adopt_unix(
 fn refuse_silent(listens: rustix::io::Result<bool>, shown: &str) -> Result<(), Error> {
     match listens {
         Ok(true) => Ok(()),
-        _ => Err(config(format!(
+        _ => Err(Error::config(format!(
             "{shown} is not a socket that listens; a socket unit needs Accept=no and ListenStream="
         ))),
     }
@@ -167,7 +167,7 @@ fn refuse_silent(listens: rustix::io::Result<bool>, shown: &str) -> Result<(), E
 
 /// The error about an address that others can reach, without keys.
 fn refuse_open(open: SocketAddr) -> Error {
-    config(format!(
+    Error::config(format!(
         "listening on {open} would let anyone who reaches it run code; give keys (--keys FILE or \
          UNSANDBOX_SERVE_KEYS), or listen on 127.0.0.1 or unix:PATH"
     ))
@@ -176,7 +176,9 @@ fn refuse_open(open: SocketAddr) -> Error {
 fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
     let addresses: Vec<SocketAddr> = text
         .to_socket_addrs()
-        .map_err(|error| config(format!("cannot resolve {text:?} to listen on")).with_cause(error))?
+        .map_err(|error| {
+            Error::config(format!("cannot resolve {text:?} to listen on")).with_cause(error)
+        })?
         .collect();
     // A name may have several addresses; none of them may be reachable by others.
     if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback())
@@ -195,11 +197,11 @@ fn bind_tcp(text: &str, has_keys: bool) -> Result<Socket, Error> {
                 std::io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
                 _ => "",
             };
-            config(format!("cannot listen on {text}{hint}")).with_cause(error)
+            Error::config(format!("cannot listen on {text}{hint}")).with_cause(error)
         })?;
     let address = listener
         .local_addr()
-        .map_err(|error| config(format!("cannot listen on {text}")).with_cause(error))?;
+        .map_err(|error| Error::config(format!("cannot listen on {text}")).with_cause(error))?;
     Ok(Socket::Tcp(listener, address))
 }
 
@@ -218,7 +220,7 @@ fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
 fn bind_unix(path: &Path) -> Result<Socket, Error> {
     let failed = |error: std::io::Error| {
         let why = if parent(path).is_dir() { "" } else { ": its directory does not exist" };
-        config(format!("cannot listen on unix:{}{why}", path.display())).with_cause(error)
+        Error::config(format!("cannot listen on unix:{}{why}", path.display())).with_cause(error)
     };
     // Held from the check to the rename: two servers that start at the same time cannot both pass the check.
     let _lock = lock_directory(path);
@@ -229,7 +231,7 @@ fn bind_unix(path: &Path) -> Result<Socket, Error> {
     let made = staging_directory.path.join("s");
     let longest = made.as_os_str().len().max(path.as_os_str().len());
     if longest > SOCKET_PATH_MAX_BYTES {
-        return Err(config(format!(
+        return Err(Error::config(format!(
             "the socket path {} is too long: a path of {longest} bytes is necessary to listen there, the limit is \
              {SOCKET_PATH_MAX_BYTES}; choose a shorter one",
             path.display()
@@ -275,17 +277,17 @@ fn refuse_existing(path: &Path) -> Result<(), Error> {
     };
     let shown = path.display();
     if !metadata.file_type().is_socket() {
-        return Err(config(format!(
+        return Err(Error::config(format!(
             "{shown} exists and is not a socket; remove it or choose another path"
         )));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(()),
-        Ok(_) => Err(config(format!("another server already listens on unix:{shown}"))),
-        Err(error) => {
-            Err(config(format!("cannot tell whether a server still listens on unix:{shown}"))
-                .with_cause(error))
-        }
+        Ok(_) => Err(Error::config(format!("another server already listens on unix:{shown}"))),
+        Err(error) => Err(Error::config(format!(
+            "cannot tell whether a server still listens on unix:{shown}"
+        ))
+        .with_cause(error)),
     }
 }
 
@@ -352,13 +354,10 @@ impl Drop for SocketFile {
     }
 }
 
-fn config(message: impl Into<String>) -> Error {
-    Error::new(ErrorCode::Config, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unsandbox_protocol::ErrorCode;
 
     fn scratch(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("us-listen-{}-{name}", std::process::id()));

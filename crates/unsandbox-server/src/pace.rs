@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lowest speed of request bodies and replies: a longest pause, a minimum rate, and for bodies a deadline. With
-//! a limit on the pause alone, one byte now and then would keep a connection for ever.
+//! a limit on the pause alone, as the timeouts of tower-http are, one byte now and then would keep a connection for ever.
 
 use std::fmt;
 use std::time::Duration;

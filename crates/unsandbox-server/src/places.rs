@@ -110,6 +110,11 @@ impl Places {
         self.first.peer()
     }
 
+    /// The party of the connection, by its first request that has ended or is answered.
+    pub(crate) fn party(&self) -> Party {
+        self.first.party()
+    }
+
     /// Called when everything written so far is sent. Whether the time for a reply begins anew.
     pub(crate) fn flushed(&self) -> bool {
         // Each stream of HTTP/2 has a time of its own, and its end is known without the flush.

@@ -13,9 +13,7 @@ use std::task::{Context, Poll, ready};
 const PIECE_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Sent {
-    body: Body,
-    /// The rest of the last piece that came.
-    rest: Bytes,
+    pieces: Pieces,
     /// Counts the bytes.
     count: Counter,
     _exchange: Exchange,
@@ -23,7 +21,7 @@ pub(crate) struct Sent {
 
 impl Sent {
     pub(crate) fn new(body: Body, exchange: Exchange, count: Counter) -> Sent {
-        Sent { body, rest: Bytes::new(), count, _exchange: exchange }
+        Sent { pieces: Pieces::new(body), count, _exchange: exchange }
     }
 }
 
@@ -36,36 +34,65 @@ impl HttpBody for Sent {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        if this.rest.is_empty() {
-            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+        let frame = ready!(this.pieces.poll_next(context, |length, _| length.min(PIECE_BYTES)));
+        if let Some(Ok(frame)) = &frame {
+            this.count.inc_by(frame.data_ref().map_or(0, Bytes::len) as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.pieces.size_hint()
+    }
+}
+
+/// A body that is passed on in pieces.
+pub(crate) struct Pieces {
+    body: Body,
+    /// The rest of the last data that came.
+    rest: Bytes,
+}
+
+impl Pieces {
+    pub(crate) fn new(body: Body) -> Pieces {
+        Pieces { body, rest: Bytes::new() }
+    }
+
+    /// The next piece of the data, or what comes instead of data. `length_of` is told how many bytes are there and
+    /// whether they are the last ones.
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        length_of: impl FnOnce(usize, bool) -> usize,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => this.rest = data,
+                    Ok(data) => self.rest = data,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
                 },
                 other => return Poll::Ready(other),
             }
         }
-        let piece = this.rest.split_to(this.rest.len().min(PIECE_BYTES));
-        this.count.inc_by(piece.len() as u64);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let length = length_of(self.rest.len(), self.body.is_end_stream());
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
-    fn is_end_stream(&self) -> bool {
+    pub(crate) fn is_end_stream(&self) -> bool {
         self.rest.is_empty() && self.body.is_end_stream()
     }
 
-    fn size_hint(&self) -> SizeHint {
-        with_rest(&self.rest, &self.body)
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest + body.lower());
+        if let Some(upper) = body.upper() {
+            hint.set_upper(rest + upper);
+        }
+        hint
     }
-}
-
-/// The size of a body of which this rest is still to be passed on.
-pub(crate) fn with_rest(rest: &Bytes, body: &Body) -> SizeHint {
-    let (rest, body) = (rest.len() as u64, body.size_hint());
-    let mut hint = SizeHint::new();
-    hint.set_lower(rest + body.lower());
-    if let Some(upper) = body.upper() {
-        hint.set_upper(rest + upper);
-    }
-    hint
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The server: bind, accept, and a stop that gives running jobs a grace period.
 
-use crate::access_log::ClientAddress;
+use crate::accepting::Accepting;
 use crate::admission::Via;
 use crate::connections::Limiter;
 use crate::listen::{self, Listen, Socket, SocketFile};
 use crate::observe::scrape;
-use crate::party::Peer;
 use crate::routes::router;
 use crate::runs::cancelled;
-use crate::serve_connection::{Acceptor, SHUTDOWN_REPORT_TIME};
+use crate::serve_connection::{Acceptor, EVENT_LOOP_THREADS, SHUTDOWN_REPORT_TIME};
 use crate::state::{ServerOptions, State};
 use crate::workers;
 use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -23,9 +23,6 @@ use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// How long the results of the last jobs can be fetched at a stop: longer than the pause between two polls.
 const LAST_POLL_TIME: Duration = Duration::from_secs(3);
-/// Pause after a failed accept: without free descriptors the next one would fail at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Connections at once to the address of the metrics.
 const METRICS_CONNECTIONS: usize = 64;
 
@@ -113,9 +110,9 @@ pub struct HandOver {
 impl HandOver {
     /// # Errors
     /// If the system gives no descriptors, or the server was handed over already.
-    pub fn sockets(&self) -> std::io::Result<Sockets> {
+    pub fn sockets(&self) -> io::Result<Sockets> {
         let sockets = lock(&self.sockets);
-        let gone = || std::io::Error::other("another process has the sockets of this server");
+        let gone = || io::Error::other("another process has the sockets of this server");
         let Sockets { main, metrics } = sockets.as_ref().ok_or_else(gone)?;
         let metrics = metrics.as_ref().map(OwnedFd::try_clone).transpose()?;
         Ok(Sockets { main: main.try_clone()?, metrics })
@@ -163,7 +160,7 @@ impl Bound {
     /// # Errors
     /// CONFIG, if the system gives no descriptors.
     pub fn hand_over(&self) -> Result<HandOver, Error> {
-        let failed = |error: std::io::Error| {
+        let failed = |error: io::Error| {
             Error::new(ErrorCode::Config, "no descriptor for a hand-over").with_cause(error)
         };
         let main = self.socket.duplicate().map_err(failed)?;
@@ -180,7 +177,7 @@ impl Bound {
     /// CONFIG, if the system gives no threads or descriptors for an event loop.
     pub fn run_until(self, stop: &CancelToken, stop_now: &CancelToken) -> Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(EVENT_LOOP_THREADS)
             .max_blocking_threads(workers::THREADS)
             .thread_name("unsandbox-http")
             .enable_all()
@@ -295,84 +292,9 @@ async fn last_runs(state: &State, grace: Duration, drained: &mut JoinHandle<()>)
     let _ = tokio::time::timeout(grace, idle).await;
 }
 
-/// A socket in the event loop.
-enum Accepting {
-    Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
-}
-
-impl Accepting {
-    /// With the file of a Unix socket, which is removed when it is dropped.
-    fn new(socket: Socket) -> Result<(Accepting, Option<SocketFile>), Error> {
-        let failed = |error: std::io::Error| {
-            Error::new(ErrorCode::Config, "cannot listen").with_cause(error)
-        };
-        Ok(match socket {
-            Socket::Tcp(listener, _) => {
-                let listener = tokio::net::TcpListener::from_std(listener);
-                (Accepting::Tcp(listener.map_err(failed)?), None)
-            }
-            Socket::Unix(listener, file) => {
-                let listener = tokio::net::UnixListener::from_std(listener);
-                (Accepting::Unix(listener.map_err(failed)?), Some(file))
-            }
-        })
-    }
-
-    /// Serves connections for as long as it is polled, or until the server is handed over. A connection that was
-    /// accepted is served then, too.
-    async fn accept(&self, acceptor: &Acceptor) {
-        match self {
-            Accepting::Tcp(listener) => accept_tcp(listener, acceptor).await,
-            Accepting::Unix(listener) => accept_unix(listener, acceptor).await,
-        }
-    }
-}
-
 async fn accept_if_any(listener: Option<&Accepting>, acceptor: &Acceptor) {
     match listener {
         Some(listener) => listener.accept(acceptor).await,
         None => acceptor.handed_over().await,
     }
-}
-
-async fn accept_tcp(listener: &tokio::net::TcpListener, acceptor: &Acceptor) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = acceptor.handed_over() => return,
-        };
-        match accepted {
-            Ok((stream, address)) => {
-                let place = acceptor.limiter.admit(Peer::of_address(address.ip())).await;
-                // A reply is one small write; Nagle's algorithm would only delay it.
-                let _ = stream.set_nodelay(true);
-                let from = ClientAddress::ip(address.ip());
-                acceptor.open(stream, place, from, Some(address.ip())).await;
-            }
-            Err(error) => accept_failed(error).await,
-        }
-    }
-}
-
-async fn accept_unix(listener: &tokio::net::UnixListener, acceptor: &Acceptor) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = acceptor.handed_over() => return,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let user = stream.peer_cred().map(|credentials| credentials.uid()).ok();
-                let place = acceptor.limiter.admit(Peer::User(user)).await;
-                acceptor.open(stream, place, ClientAddress::user(user), None).await;
-            }
-            Err(error) => accept_failed(error).await,
-        }
-    }
-}
-
-async fn accept_failed(error: std::io::Error) {
-    log::warn!("cannot accept a connection: {error}");
-    tokio::time::sleep(ACCEPT_PAUSE).await;
 }

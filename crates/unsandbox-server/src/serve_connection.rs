@@ -5,6 +5,7 @@
 use crate::access_log::ClientAddress;
 use crate::admission::party_of_head;
 use crate::connections::{Handle, Limiter, Place, Stage};
+use crate::fair_semaphore::FairSemaphore;
 use crate::forwarded::TrustedProxies;
 use crate::key_ring::KeyRing;
 use crate::pace::Pace;
@@ -31,7 +32,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 /// How long cancelled jobs may take to report their end at a stop, and the rest of a reply to be sent.
@@ -55,6 +56,12 @@ const ERROR_RESETS: usize = 256;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Threads of the event loop: as many connections and streams have their turn at once.
+pub(crate) const EVENT_LOOP_THREADS: usize = 2;
+
+/// Connections whose task has not begun yet. The event loop knows no peers, and its queue is therefore kept short.
+const UNBEGUN: usize = 8;
+
 /// What the server does with its connections; it only grows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Phase {
@@ -70,6 +77,7 @@ pub(crate) struct Acceptor {
     pub limiter: Arc<Limiter>,
     phase: watch::Sender<Phase>,
     serving: Arc<Serving>,
+    unbegun: Arc<Semaphore>,
 }
 
 /// What all connections share.
@@ -82,7 +90,16 @@ struct Serving {
     router: Router,
     keys: Arc<KeyRing>,
     tls: Option<Arc<Tls>>,
+    turns: FairSemaphore,
     trusted_proxies: Arc<TrustedProxies>,
+}
+
+/// A connection that was accepted.
+pub(crate) struct Accepted<S> {
+    pub stream: S,
+    pub from: ClientAddress,
+    /// `None` at a Unix socket.
+    pub address: Option<IpAddr>,
 }
 
 /// The other end of a connection.
@@ -108,37 +125,33 @@ impl Acceptor {
             router,
             keys: options.keys.clone(),
             tls,
+            turns: FairSemaphore::new(EVENT_LOOP_THREADS),
             trusted_proxies: Arc::new(options.trusted_proxies.clone()),
         };
         let phase = watch::Sender::new(Phase::Serving);
-        Acceptor { limiter, phase, serving: Arc::new(serving) }
+        let unbegun = Arc::new(Semaphore::new(UNBEGUN));
+        Acceptor { limiter, phase, serving: Arc::new(serving), unbegun }
     }
 
-    /// Starts a task that serves one connection until either side ends it. If the server is full, this waits until
-    /// the task has started: connections that are accepted faster than they are served would evict each other before
-    /// their first request is read.
-    ///
-    /// `address` is `None` at a Unix socket.
-    pub(crate) async fn open<S>(
-        &self,
-        stream: S,
-        place: Place,
-        from: ClientAddress,
-        address: Option<IpAddr>,
-    ) where
+    /// Waits until few connections have not begun: those that are accepted faster than they are served would evict each
+    /// other before their first request is read.
+    pub(crate) async fn unbegun(&self) -> OwnedSemaphorePermit {
+        self.unbegun.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Starts a task that serves one connection until either side ends it.
+    pub(crate) fn open<S>(&self, accepted: Accepted<S>, place: Place, unbegun: OwnedSemaphorePermit)
+    where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let Accepted { stream, from, address } = accepted;
         let is_proxy = self.serving.trusted_proxies.trusts(address);
         let from = Remote { address: from, is_proxy };
         let (serving, phase) = (self.serving.clone(), self.phase.subscribe());
-        let (begin, begun) = oneshot::channel();
         tokio::spawn(async move {
-            let _ = begin.send(());
+            drop(unbegun);
             serving.serve(stream, place, from, phase).await;
         });
-        if self.limiter.is_full() {
-            let _ = begun.await;
-        }
     }
 
     /// Accepts no further connections: another process does.
@@ -177,6 +190,7 @@ impl Serving {
             return self.serve_http(stream, &places, from, phase, head_until).await;
         };
         let handshake = tls.acceptor().accept(stream);
+        let handshake = self.turns.in_turns(|| Some(places.party()), handshake);
         let stream = tokio::select! {
             biased;
             _ = places.evicted() => return,
@@ -200,7 +214,7 @@ impl Serving {
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let tasks = StreamTasks::default();
+        let tasks = StreamTasks::new(self.turns.clone());
         let requests = Requests {
             router: TowerToHyperService::new(self.router.clone()),
             keys: self.keys.clone(),
@@ -215,7 +229,7 @@ impl Serving {
         let builder = self.builder(tasks);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let times = Times { head_until, idle: self.read_timeout, reply: self.reply_pace.pause };
-        serve_connection(connection, places, phase, times).await;
+        serve_connection(connection, places, phase, times, &self.turns).await;
     }
 
     fn builder(&self, tasks: StreamTasks) -> auto::Builder<StreamTasks> {
@@ -265,7 +279,7 @@ impl Requests {
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answer> + use<> {
         let is_stream = request.version() == Version::HTTP_2;
         // Before the future is polled: hyper starts the task of the stream next.
-        let watch = is_stream.then(|| self.tasks.begin());
+        let watch = is_stream.then(|| self.tasks.begin(self.places.party()));
         let (router, keys, (from, peer)) =
             (self.router.clone(), self.keys.clone(), self.client(&request));
         let (places, pace, phase) = (self.places.clone(), self.reply_pace, self.phase.clone());
@@ -326,6 +340,7 @@ async fn serve_connection<C>(
     places: &Places,
     mut phase: watch::Receiver<Phase>,
     times: Times,
+    turns: &FairSemaphore,
 ) where
     C: GracefulConnection<Error: fmt::Display> + Send,
 {
@@ -344,7 +359,7 @@ async fn serve_connection<C>(
             // Evicted before served: the answer then says that the connection closes.
             biased;
             stage = places.evicted() => break Ending::Evicted(stage),
-            served = connection.as_mut() => {
+            served = turns.in_turns(|| Some(places.party()), connection.as_mut()) => {
                 // Not a fault of the server.
                 if let Err(error) = served {
                     log::debug!("connection: {error}");

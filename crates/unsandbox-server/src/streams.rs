@@ -4,15 +4,17 @@
 //! window for a reply, and reads everything else.
 
 use crate::connections::{Handle, Stage};
+use crate::fair_semaphore::FairSemaphore;
 use crate::pace::{Pace, Progress};
+use crate::party::Party;
 use crate::places::StreamPlace;
-use crate::sent::with_rest;
+use crate::sent::Pieces;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use hyper::rt::Executor;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 use unsandbox_protocol::sync::lock;
@@ -22,14 +24,22 @@ const EVICTED_ANSWER: Duration = Duration::from_secs(1);
 
 /// Starts the tasks of the streams of one connection. hyper calls the service for a stream and then starts its task,
 /// one after the other, so that the watch that the service has made belongs to the task.
-#[derive(Clone, Default)]
-pub(crate) struct StreamTasks(Arc<Mutex<Option<Arc<StreamWatch>>>>);
+#[derive(Clone)]
+pub(crate) struct StreamTasks {
+    turns: FairSemaphore,
+    next: Arc<Mutex<Option<Arc<StreamWatch>>>>,
+}
 
 impl StreamTasks {
-    /// The watch of the stream whose task starts next.
-    pub(crate) fn begin(&self) -> Arc<StreamWatch> {
-        let watch = Arc::<StreamWatch>::default();
-        *lock(&self.0) = Some(watch.clone());
+    pub(crate) fn new(turns: FairSemaphore) -> StreamTasks {
+        StreamTasks { turns, next: Arc::default() }
+    }
+
+    /// The watch of the stream whose task starts next; `party` is that of its request.
+    pub(crate) fn begin(&self, party: Party) -> Arc<StreamWatch> {
+        let state = Mutex::new(Watched { party, place: None, progress: None });
+        let watch = Arc::new(StreamWatch { state, changed: Notify::new() });
+        *lock(&self.next) = Some(watch.clone());
         watch
     }
 }
@@ -39,13 +49,14 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let Some(watch) = lock(&self.0).take() else {
+        let Some(watch) = lock(&self.next).take() else {
             tokio::spawn(task);
             return;
         };
+        let turns = self.turns.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = task => {}
+                () = turns.in_turns(|| watch.party(), task) => {}
                 () = watch.over() => {}
             }
         });
@@ -53,14 +64,14 @@ where
 }
 
 /// Why a stream may have to end.
-#[derive(Default)]
 pub(crate) struct StreamWatch {
     state: Mutex<Watched>,
     changed: Notify,
 }
 
-#[derive(Default)]
 struct Watched {
+    /// That of the head, until the stream has its place.
+    party: Party,
     place: Option<Handle>,
     /// Set while a piece of the reply was given to the connection and the next is not asked for yet.
     progress: Option<Progress>,
@@ -71,6 +82,15 @@ impl StreamWatch {
     pub(crate) fn placed(&self, handle: &Handle) {
         lock(&self.state).place = Some(handle.clone());
         self.changed.notify_waiters();
+    }
+
+    /// Whose turn the task of the stream waits for. An evicted one gives up its place at once.
+    fn party(&self) -> Option<Party> {
+        let state = lock(&self.state);
+        match &state.place {
+            None => Some(state.party.clone()),
+            Some(handle) => Some(handle.party()).filter(|_| !handle.is_evicted()),
+        }
     }
 
     fn set_progress(&self, progress: Option<Progress>) {
@@ -126,9 +146,7 @@ pub(crate) const PIECE_BYTES: usize = 16 << 10;
 /// that waits in h2: so the last byte is a piece of its own. A body whose end is not known before (a stream of events)
 /// has a small last piece already.
 pub(crate) struct StreamBody {
-    body: Body,
-    /// The rest of the last data that came.
-    rest: Bytes,
+    pieces: Pieces,
     pace: Pace,
     progress: Option<Progress>,
     watch: Arc<StreamWatch>,
@@ -145,34 +163,16 @@ impl StreamBody {
         // Before the first piece, too, a client has to make room.
         let begun = (!body.is_end_stream()).then(|| pace.begin());
         watch.set_progress(begun);
-        StreamBody { body, rest: Bytes::new(), pace, progress: None, watch, _place: place }
+        StreamBody { pieces: Pieces::new(body), pace, progress: None, watch, _place: place }
     }
+}
 
-    /// The next piece of the rest. It is a copy: what waits in h2 would keep the memory of the whole reply.
-    fn next_piece(&mut self) -> Bytes {
-        let mut length = self.rest.len().min(PIECE_BYTES);
-        let is_last = length == self.rest.len() && self.body.is_end_stream();
-        if is_last && length > 1 {
-            length -= 1;
-        }
-        Bytes::copy_from_slice(&self.rest.split_to(length))
-    }
-
-    /// The next data in pieces, or what comes instead of data.
-    fn poll_piece(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(other) => return Poll::Ready(Some(Ok(other))),
-                },
-                other => return Poll::Ready(other),
-            }
-        }
-        Poll::Ready(Some(Ok(Frame::data(self.next_piece()))))
+/// The bytes of the next piece of so many.
+fn piece_of(length: usize, are_last: bool) -> usize {
+    if are_last && (2..=PIECE_BYTES).contains(&length) {
+        length - 1
+    } else {
+        length.min(PIECE_BYTES)
     }
 }
 
@@ -185,7 +185,10 @@ impl HttpBody for StreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        let polled = this.poll_piece(context);
+        // A copy: what waits in h2 would keep the memory of the whole reply.
+        let polled = this.pieces.poll_next(context, piece_of);
+        let copied = |frame: Frame<Bytes>| frame.map_data(|data| Bytes::copy_from_slice(&data));
+        let polled = polled.map_ok(copied);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let mut progress = this.progress.take().unwrap_or_else(|| this.pace.begin());
@@ -203,10 +206,10 @@ impl HttpBody for StreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.pieces.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        with_rest(&self.rest, &self.body)
+        self.pieces.size_hint()
     }
 }

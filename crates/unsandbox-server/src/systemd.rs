@@ -4,8 +4,8 @@
 use listenfd::ListenFd;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock};
+use unsandbox_protocol::Error;
 use unsandbox_protocol::sync::lock;
-use unsandbox_protocol::{Error, ErrorCode};
 
 /// What systemd has passed on (`LISTEN_FDS`), with the names of the sockets (`LISTEN_FDNAMES`).
 struct Passed {
@@ -43,7 +43,7 @@ pub(crate) fn take(name: Option<&str>) -> Result<OwnedFd, Error> {
     let free = (0..count).filter(|index| !passed.taken[*index]).filter(has_name);
     let free: Vec<usize> = free.collect();
     let [index] = free[..] else {
-        return Err(config(format!(
+        return Err(Error::config(format!(
             "cannot listen on {shown}: {} of the {count} sockets that systemd passed on (LISTEN_FDS) fit; it has to be \
              one. Start the server by a socket unit, and tell several apart by FileDescriptorName= and systemd:NAME",
             free.len()
@@ -55,10 +55,6 @@ pub(crate) fn take(name: Option<&str>) -> Result<OwnedFd, Error> {
     }
     match passed.sockets.take_tcp_listener(index) {
         Ok(listener) => Ok(listener.expect("it is taken once").into()),
-        Err(error) => Err(config(format!("cannot listen on {shown}")).with_cause(error)),
+        Err(error) => Err(Error::config(format!("cannot listen on {shown}")).with_cause(error)),
     }
-}
-
-fn config(message: impl Into<String>) -> Error {
-    Error::new(ErrorCode::Config, message)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A stream with a time limit and a minimum rate for writes. Without them, a client that reads no reply would keep
-//! its memory and its connection for ever.
+//! A stream with a time limit and a minimum rate for writes, which hyper does not have. Without them, a client that reads no reply would keep
+//! its memory and its connection for ever. Reads are in pieces, so that a client that sends without end lets others have
+//! their turns.
 
 use crate::pace::{Pace, Progress};
 use crate::places::Places;
@@ -12,6 +13,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+/// Bytes that are read in one turn: a client sends frames of HTTP/2 that mean nothing as fast as they are read.
+const TURN_BYTES: usize = 32 << 10;
+
 pub(crate) struct WriteDeadline<S> {
     stream: S,
     pace: Pace,
@@ -19,6 +23,8 @@ pub(crate) struct WriteDeadline<S> {
     /// Set while a reply is larger than what the client has accepted, until all of it is sent.
     slow: Option<Slow>,
     waits: Waits,
+    /// Bytes that were read since the last turn.
+    read: usize,
 }
 
 /// How much longer writes of HTTP/2 may wait: as long as the pause of the pace, less the time that they have waited, and
@@ -38,7 +44,7 @@ impl<S> WriteDeadline<S> {
     /// `pace` starts anew for each reply that is not accepted at once.
     pub(crate) fn new(stream: S, pace: Pace, places: Arc<Places>) -> WriteDeadline<S> {
         let waits = Waits { left: pace.pause, since: None };
-        WriteDeadline { stream, pace, places, slow: None, waits }
+        WriteDeadline { stream, pace, places, slow: None, waits, read: 0 }
     }
 
     /// The result of a write, or an error if the reply is read too slowly.
@@ -89,7 +95,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteDeadline<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
+        let this = self.get_mut();
+        if this.read >= TURN_BYTES {
+            this.read = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        this.read += buffer.filled().len() - before;
+        if read.is_pending() {
+            this.read = 0;
+        }
+        read
     }
 }
 
