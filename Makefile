@@ -53,9 +53,8 @@ fuzz:
 standings:
 	$(CARGO) test -q -p unsandbox-engine --test standings
 
-# Long: what a few hundred executions show in `make test`, shown by a hundred thousand; a flood of 10,000 connections of
-# each kind; and that every rule of
-# the jail is missed by a test when it is gone. SOAK_RUNS and MUTATIONS (as --only mount --limit 5) bound it.
+# Long: what a few hundred executions show in `make test`, shown by a hundred thousand; floods of 10,000 connections; and
+# that every rule of the jail is missed by a test when it is gone. SOAK_RUNS and MUTATIONS (as --only mount --limit 5) bound it.
 SOAK_RUNS ?= 100000
 MUTATIONS ?=
 soak:
