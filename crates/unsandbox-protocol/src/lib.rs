@@ -17,7 +17,9 @@ pub mod gauges;
 pub mod isolation;
 pub mod language;
 pub mod limits;
+pub mod net;
 pub mod openapi;
+pub mod outbox;
 pub mod page;
 pub mod printable;
 pub mod quota;
@@ -32,6 +34,7 @@ pub mod sync;
 pub mod turns;
 pub mod validate;
 pub mod waiter;
+pub mod webhook;
 pub mod wire;
 
 pub use backend::{Backend, CallContext, Event, EventSink, Owner, Stream, Submission};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, result_in};
 use unsandbox_protocol::waiter::Waiter;
+use unsandbox_protocol::webhook;
 use unsandbox_protocol::{
     CallContext, CancelToken, Error, Event, EventSink, ExecutionResult, Job, JobPage, Offsets,
     Owner, Page, Probe, Request, Stream,
@@ -119,6 +120,7 @@ impl<'a> Call<'a> {
     }
 
     fn execute_by(self, route: Route, request: &Request) -> Result<ExecutionResult, Error> {
+        webhook::refuse_synchronous(request)?;
         let backend = self.client.backend()?;
         let on_output = OutputSink::new(self.options.on_output.clone());
         let submission = self.client.submission(route, Cow::Borrowed(request), self.options)?;
