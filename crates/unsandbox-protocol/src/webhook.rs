@@ -55,10 +55,13 @@ impl CallbackUrl {
             return Err(wrong(&format!("it has {} bytes", url.len())));
         }
         if let Some(byte) = url.bytes().find(|byte| !byte.is_ascii_graphic()) {
-            return Err(wrong(&format!("it has the byte {byte:#04x}, which has to be percent-encoded")));
+            return Err(wrong(&format!(
+                "it has the byte {byte:#04x}, which has to be percent-encoded"
+            )));
         }
-        let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| wrong("it does not begin with http:// or https://"))?;
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or_else(|| wrong("it does not begin with http:// or https://"))?;
         let is_https = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,
@@ -185,7 +188,8 @@ mod tests {
     fn a_signature_is_that_of_the_specification() {
         // The example of github.com/standard-webhooks/standard-webhooks.
         let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let parts = ["msg_p5jXN8AQM9LWM0D4loKWxJek", ".", "1614265330", ".", r#"{"test": 2432232314}"#];
+        let parts =
+            ["msg_p5jXN8AQM9LWM0D4loKWxJek", ".", "1614265330", ".", r#"{"test": 2432232314}"#];
         let made = STANDARD.encode(hmac(&key, &parts.map(str::as_bytes)));
         assert_eq!(made, "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
@@ -218,7 +222,8 @@ mod tests {
     #[test]
     fn a_url_is_read_once_into_its_parts() {
         let read = |url: &str| {
-            let CallbackUrl { is_https, port, authority, target, .. } = CallbackUrl::parse(url).unwrap();
+            let CallbackUrl { is_https, port, authority, target, .. } =
+                CallbackUrl::parse(url).unwrap();
             (is_https, port, authority, target)
         };
         for (url, expected) in [
@@ -230,7 +235,11 @@ mod tests {
             ("http://0x7f.1/a@b", (false, 80, "127.0.0.1", "/a@b")),
         ] {
             let (is_https, port, authority, target) = expected;
-            assert_eq!(read(url), (is_https, port, authority.to_string(), target.to_string()), "{url}");
+            assert_eq!(
+                read(url),
+                (is_https, port, authority.to_string(), target.to_string()),
+                "{url}"
+            );
         }
     }
 

@@ -15,6 +15,7 @@ use crate::runs::{Completion, End, ended};
 use crate::state::State;
 use crate::submit::{Accepted, Order, job_of_end, submit};
 use crate::usage::usage;
+use crate::webhooks;
 use crate::workers::spawn_blocking;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -124,11 +125,13 @@ async fn take(
     }
     let owner = caller.owner;
     let caps = state.caps;
-    let observer = state.observer.clone();
+    let (observer, webhooks) = (state.observer.clone(), state.webhooks.clone());
     let (request, memory, listed, print, facts, warnings) = state
         .workers
         .run_sized(body.len(), exchange.party(), move || {
             let Incoming { request, wants_async, warnings } = decode(family, &parts, &body)?;
+            let listed = asynchronous || wants_async;
+            webhooks::check(webhooks.as_deref(), &request, listed)?;
             let mut request = ValidRequest::new(Cow::Owned(request))?;
             if policy.needs_language() && request.language().is_none() {
                 request = request.detect()?;
@@ -136,7 +139,7 @@ async fn take(
             policy.apply(&mut request, &caps)?;
             let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
             let facts = observer.facts(&request);
-            Ok((request, memory, asynchronous || wants_async, print, facts, warnings))
+            Ok((request, memory, listed, print, facts, warnings))
         })
         .await?;
     let (keyed, stored_key) = match key.zip(print) {

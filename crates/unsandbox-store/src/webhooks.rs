@@ -116,7 +116,8 @@ fn due_of(
 
 /// Takes one out, unless another process has done so since it was read.
 fn take(db: &Connection, found: &Webhook, until_ms: i64) -> rusqlite::Result<bool> {
-    let text = "UPDATE webhooks SET attempts = attempts + 1, due_ms = ?3 WHERE seq = ?1 AND attempts = ?2";
+    let text =
+        "UPDATE webhooks SET attempts = attempts + 1, due_ms = ?3 WHERE seq = ?1 AND attempts = ?2";
     Ok(db.prepare_cached(text)?.execute(params![found.id, found.attempts, until_ms])? == 1)
 }
 
