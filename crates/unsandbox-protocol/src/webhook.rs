@@ -267,6 +267,8 @@ mod tests {
             assert!(error.message().contains(why), "{url}: {error}");
             assert!(!error.message().contains("secret"), "{error}");
             assert!(error.message().starts_with("callback_url is "), "{error}");
+            let asked = Request::new("bash", "true").callback_url(url);
+            assert_eq!(asked.validate().unwrap_err().message(), error.message());
         }
     }
 }

@@ -191,7 +191,9 @@ impl Bound {
             })?;
         let webhooks = self.state.webhooks.as_ref().map(|webhooks| webhooks.start()).transpose()?;
         let served = runtime.block_on(self.serve(stop, stop_now));
-        drop(webhooks);
+        if let Some(webhooks) = webhooks {
+            webhooks.stop();
+        }
         runtime.shutdown_timeout(Duration::from_secs(1));
         served
     }

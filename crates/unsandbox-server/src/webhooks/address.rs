@@ -44,6 +44,7 @@ impl Rules {
     }
 
     fn refusal(&self, address: IpAddr) -> Option<&'static str> {
+        let address = address.to_canonical();
         if self.allow.iter().any(|network| network.has(address)) {
             return None;
         }

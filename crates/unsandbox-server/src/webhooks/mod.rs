@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use unsandbox_protocol::net::Network;
 use unsandbox_protocol::outbox::Outbox;
 use unsandbox_protocol::webhook::{CallbackUrl, refuse_synchronous};
@@ -30,6 +31,8 @@ const PLACES: usize = 64;
 const PLACES_EACH: usize = 4;
 /// For a delivery from the lookup of the name to the status of the reply.
 const DEADLINE: Duration = Duration::from_secs(15);
+/// How long a stop waits for deliveries under way.
+const LAST_DELIVERIES: Duration = Duration::from_secs(2);
 /// Between the attempts, the first one behind the first attempt; then a webhook is given up.
 const PAUSES_SECONDS: [u64; 9] = [5, 30, 120, 600, 1_800, 3_600, 7_200, 18_000, 36_000];
 
@@ -127,7 +130,7 @@ impl Webhooks {
         self.schedule.wake.clone()
     }
 
-    /// Delivers on threads of its own, until what it gives is dropped.
+    /// Delivers on threads of its own.
     ///
     /// # Errors
     /// CONFIG, if the system gives no threads.
@@ -140,20 +143,26 @@ impl Webhooks {
             .enable_all()
             .build()
             .map_err(|error| config("cannot start the event loop of webhooks").with_cause(error))?;
-        runtime.spawn(self.schedule.clone().run());
-        Ok(Delivering(Some(runtime)))
+        let runs = runtime.spawn(self.schedule.clone().run());
+        Ok(Delivering { runtime, runs, schedule: self.schedule.clone() })
     }
 }
 
-/// While it exists, webhooks are delivered. What is under way when it is dropped is delivered by the next process, when
-/// its lease ends.
-pub(crate) struct Delivering(Option<Runtime>);
+/// What delivers webhooks.
+pub(crate) struct Delivering {
+    runtime: Runtime,
+    runs: JoinHandle<()>,
+    schedule: Arc<Schedule>,
+}
 
-impl Drop for Delivering {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
+impl Delivering {
+    /// Begins no delivery any more, and gives those under way a moment: the next process delivers those that are cut off
+    /// once more, when their leases end.
+    pub(crate) fn stop(self) {
+        self.runs.abort();
+        let idle = self.schedule.idle();
+        let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_DELIVERIES, idle).await });
+        self.runtime.shutdown_background();
     }
 }
 

@@ -95,6 +95,13 @@ impl Schedule {
         }
     }
 
+    /// Resolves when no delivery is under way; not while [`Schedule::run`] is polled, which takes the same signal.
+    pub(super) async fn idle(&self) {
+        while !lock(&self.out.of).is_empty() {
+            self.wake.notified().await;
+        }
+    }
+
     fn room(&self, after: Owner) -> Room {
         let out = lock(&self.out.of).clone();
         let places = PLACES.saturating_sub(out.values().sum());
