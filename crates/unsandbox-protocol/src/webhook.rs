@@ -110,7 +110,7 @@ pub fn refuse_synchronous(request: &Request) -> Result<(), Error> {
         None => Ok(()),
         Some(_) => Err(Error::argument(
             "callback_url is for jobs, and this call waits for the result itself; remove it, or submit a job \
-             (execute_async, run_async)",
+             (execute_async, run_async; --async in the shell)",
         )),
     }
 }

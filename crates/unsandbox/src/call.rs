@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, result_in};
 use unsandbox_protocol::waiter::Waiter;
-use unsandbox_protocol::webhook;
 use unsandbox_protocol::{
     CallContext, CancelToken, Error, Event, EventSink, ExecutionResult, Job, JobPage, Offsets,
     Owner, Page, Probe, Request, Stream,
@@ -120,10 +119,10 @@ impl<'a> Call<'a> {
     }
 
     fn execute_by(self, route: Route, request: &Request) -> Result<ExecutionResult, Error> {
-        webhook::refuse_synchronous(request)?;
         let backend = self.client.backend()?;
         let on_output = OutputSink::new(self.options.on_output.clone());
-        let submission = self.client.submission(route, Cow::Borrowed(request), self.options)?;
+        let request = Cow::Borrowed(request);
+        let submission = self.client.submission(route, request, self.options, false)?;
         backend.execute(submission, on_output)
     }
 
@@ -148,8 +147,8 @@ impl<'a> Call<'a> {
     fn submit_by(self, route: Route, request: &Request) -> Result<Job, Error> {
         let backend = self.client.backend()?;
         let on_output = OutputSink::new(self.options.on_output.clone());
-        let mut submission = self.client.submission(route, Cow::Borrowed(request), self.options)?;
-        submission.listed = true;
+        let request = Cow::Borrowed(request);
+        let mut submission = self.client.submission(route, request, self.options, true)?;
         // The job outlives this call, so that the call's token must not reach it.
         submission.cancel = CancelToken::new();
         backend.submit_job(submission, on_output)
