@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The webhooks that a backend keeps on disk until they are delivered, as whoever delivers them sees them.
+//! The webhooks that a backend keeps on disk until they are delivered, for the server that delivers them.
 
-use crate::backend::Owner;
 use crate::error::Error;
+use crate::events::Owner;
 use crate::result::Status;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct Room {
     pub out: HashMap<Owner, usize>,
     /// The owner that had the last turn; the next one in the order of their names begins.
     pub after: Owner,
-    /// For how long they are taken out: whoever does not settle one within that has ended, and it is due again.
+    /// For how long they are taken out. One that is not settled within that is due again: its process has ended.
     pub lease: Duration,
 }
 

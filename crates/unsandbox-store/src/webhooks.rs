@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The webhooks on disk. Their rows are made with their jobs, and the end of a job makes its own due (`schema/2.sql`).
-//! Whoever takes one out moves the time at which it is due behind a lease, so that one whose process ends is due again.
+//! The statements about webhooks. Their rows are made with their jobs, and the end of a job makes its own due
+//! (`schema/2.sql`).
 
-use crate::shared::Shared;
 use rusqlite::{Connection, params};
 use std::collections::VecDeque;
-use std::time::Duration;
-use unsandbox_protocol::outbox::{Outbox, Room, Settled, Webhook};
+use unsandbox_protocol::outbox::{Room, Webhook};
 use unsandbox_protocol::{Error, ErrorCode, Owner, Status};
 
 /// When a submission that was refused for the webhooks of its key may be tried again.
@@ -54,7 +52,7 @@ pub(crate) fn count_due(db: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// What is due now and has room, by turns between the owners.
-fn due(db: &Connection, room: &Room, now_ms: i64) -> rusqlite::Result<Vec<Webhook>> {
+pub(crate) fn due(db: &Connection, room: &Room, now_ms: i64) -> rusqlite::Result<Vec<Webhook>> {
     let mut lines = Vec::new();
     let (mut at, mut is_second_round) = (room.after.0.clone(), false);
     while lines.len() < room.places {
@@ -115,52 +113,20 @@ fn due_of(
 }
 
 /// Takes one out, unless another process has done so since it was read.
-fn take(db: &Connection, found: &Webhook, until_ms: i64) -> rusqlite::Result<bool> {
+pub(crate) fn take(db: &Connection, found: &Webhook, until_ms: i64) -> rusqlite::Result<bool> {
     let text =
         "UPDATE webhooks SET attempts = attempts + 1, due_ms = ?3 WHERE seq = ?1 AND attempts = ?2";
     Ok(db.prepare_cached(text)?.execute(params![found.id, found.attempts, until_ms])? == 1)
 }
 
-fn later(now_ms: i64, by: Duration) -> i64 {
-    now_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+/// Removes one that was taken out so often, and not since.
+pub(crate) fn done(db: &Connection, taken: &Webhook) -> rusqlite::Result<()> {
+    let text = "DELETE FROM webhooks WHERE seq = ?1 AND attempts = ?2";
+    db.prepare_cached(text)?.execute(params![taken.id, taken.attempts]).map(|_| ())
 }
 
-impl Outbox for Shared {
-    fn take(&self, room: &Room) -> Result<Vec<Webhook>, Error> {
-        if !self.live().has_queue {
-            return Ok(Vec::new());
-        }
-        let now_ms = self.clock.now_ms();
-        let found = self.database.read("look for webhooks", |db| due(db, room, now_ms))?;
-        if found.is_empty() {
-            return Ok(found);
-        }
-        let until_ms = later(now_ms, room.lease);
-        self.writer.write_now("take webhooks out", move |db| {
-            let mut taken = Vec::new();
-            for webhook in &found {
-                if take(db, webhook, until_ms)? {
-                    taken.push(Webhook { attempts: webhook.attempts + 1, ..webhook.clone() });
-                }
-            }
-            Ok(taken)
-        })
-    }
-
-    fn settle(&self, webhook: &Webhook, settled: Settled) -> Result<(), Error> {
-        let (id, attempts, now_ms) = (webhook.id, webhook.attempts, self.clock.now_ms());
-        self.writer.write_now("settle a webhook", move |db| {
-            match settled {
-                Settled::Done => db
-                    .prepare_cached("DELETE FROM webhooks WHERE seq = ?1 AND attempts = ?2")?
-                    .execute(params![id, attempts])?,
-                Settled::Later(by) => db
-                    .prepare_cached(
-                        "UPDATE webhooks SET due_ms = ?3 WHERE seq = ?1 AND attempts = ?2",
-                    )?
-                    .execute(params![id, attempts, later(now_ms, by)])?,
-            };
-            Ok(())
-        })
-    }
+/// Makes one due at another time that was taken out so often, and not since.
+pub(crate) fn postpone(db: &Connection, taken: &Webhook, due_ms: i64) -> rusqlite::Result<()> {
+    let text = "UPDATE webhooks SET due_ms = ?3 WHERE seq = ?1 AND attempts = ?2";
+    db.prepare_cached(text)?.execute(params![taken.id, taken.attempts, due_ms]).map(|_| ())
 }

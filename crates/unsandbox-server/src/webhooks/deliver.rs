@@ -3,7 +3,7 @@
 //! reply only the head is read.
 
 use super::address::{NoAddress, Rules};
-use super::schedule::Place;
+use super::places::Place;
 use super::{WebhookOptions, config};
 use crate::keys::unix_seconds;
 use axum::body::Bytes;

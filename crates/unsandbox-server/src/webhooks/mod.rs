@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Webhooks: when a job with a `callback_url` has ended, that is posted to it, at least once. The backend keeps them
-//! (`Backend::outbox`); here `schedule.rs` takes those that are due, `address.rs` says whom they may reach and
-//! `deliver.rs` posts one. They have an event loop of their own: names that resolve slowly delay no request.
+//! (`Backend::outbox`); here `schedule.rs` takes those that are due, `places.rs` counts those under way, `address.rs` says
+//! whom they may reach, and `deliver.rs` posts one. They have an event loop of their own: names that resolve slowly delay
+//! no request.
 
 mod address;
 mod deliver;
+mod places;
 mod schedule;
 
 use crate::key_ring::KeyRing;

@@ -3,17 +3,16 @@
 //! again later, with growing pauses, until it is given up.
 
 use super::deliver::{Courier, Outcome, Post};
+use super::places::{Place, Places};
 use super::{PLACES, PLACES_EACH, WebhookOptions};
 use crate::key_ring::KeyRing;
 use crate::keys::unix_seconds;
 use crate::observe::metrics::Metrics;
 use crate::workers::spawn_blocking;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use unsandbox_protocol::outbox::{Outbox, Room, Settled, Webhook};
-use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::webhook::{CallbackUrl, webhook_body, webhook_id};
 use unsandbox_protocol::{Error, Owner};
 
@@ -31,33 +30,7 @@ pub(super) struct Schedule {
     pauses: Vec<Duration>,
     /// A delivery and the writing of its outcome take less.
     lease: Duration,
-    out: Arc<Out>,
-}
-
-/// The deliveries under way.
-struct Out {
-    of: Mutex<HashMap<Owner, usize>>,
-    wake: Arc<Notify>,
-}
-
-/// One of them, as long as it exists.
-pub(super) struct Place {
-    out: Arc<Out>,
-    owner: Owner,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut of = lock(&self.out.of);
-        if let Some(count) = of.get_mut(&self.owner) {
-            *count -= 1;
-            if *count == 0 {
-                of.remove(&self.owner);
-            }
-        }
-        drop(of);
-        self.out.wake.notify_one();
-    }
+    places: Arc<Places>,
 }
 
 impl Schedule {
@@ -68,10 +41,9 @@ impl Schedule {
         metrics: Arc<Metrics>,
         options: &WebhookOptions,
     ) -> Schedule {
-        let wake: Arc<Notify> = Arc::default();
-        let out = Arc::new(Out { of: Mutex::default(), wake: wake.clone() });
-        let (pauses, lease) = (options.pauses.clone(), 2 * options.deadline);
-        Schedule { wake, courier, outbox, keys, metrics, pauses, lease, out }
+        let (wake, pauses, lease) = (Arc::default(), options.pauses.clone(), 2 * options.deadline);
+        let places = Places::new(Arc::clone(&wake));
+        Schedule { wake, courier, outbox, keys, metrics, pauses, lease, places }
     }
 
     /// Delivers what is due, for as long as it is polled.
@@ -97,21 +69,19 @@ impl Schedule {
 
     /// Resolves when no delivery is under way; not while [`Schedule::run`] is polled, which takes the same signal.
     pub(super) async fn idle(&self) {
-        while !lock(&self.out.of).is_empty() {
+        while !self.places.out().is_empty() {
             self.wake.notified().await;
         }
     }
 
     fn room(&self, after: Owner) -> Room {
-        let out = lock(&self.out.of).clone();
+        let out = self.places.out();
         let places = PLACES.saturating_sub(out.values().sum());
         Room { places, each: PLACES_EACH, out, after, lease: self.lease }
     }
 
     fn begin(self: &Arc<Self>, webhook: Webhook) {
-        let owner = webhook.owner.clone();
-        *lock(&self.out.of).entry(owner.clone()).or_default() += 1;
-        let place = Arc::new(Place { out: self.out.clone(), owner });
+        let place = Arc::new(self.places.enter(&webhook.owner));
         let this = self.clone();
         tokio::spawn(async move {
             let settled = this.deliver(&webhook, place.clone()).await;
@@ -191,7 +161,7 @@ fn pause(pauses: &[Duration], attempts: u32, retry_after: Option<Duration>) -> O
     let index = usize::try_from(attempts).ok()?.checked_sub(1)?;
     let own = *pauses.get(index)?;
     let mut random = [0; 1];
-    // Without random numbers all of them come at the same time, which is no reason to fail.
+    // Without random numbers the pause is the plain one.
     let _ = getrandom::fill(&mut random);
     let own = own + own * u32::from(random[0]) / (5 * u32::from(u8::MAX));
     Some(own.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)))
