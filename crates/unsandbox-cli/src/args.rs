@@ -67,7 +67,7 @@ pub(crate) enum Command {
     #[command(after_help = "Exit codes: 0 up, 125 not.")]
     Health(ListArgs),
     /// Serve the HTTP API from the engine of this machine
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Check, export, back up or compact the file in which `serve` keeps its jobs
     Store(StoreArgs),
     /// Make keys for `serve`, and show what signs the webhooks of one

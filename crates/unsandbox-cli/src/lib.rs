@@ -63,7 +63,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Command::Completion(args) => completion::print(&args.shell),
         Command::ValidateKey(args) => info::validate_key(args),
         Command::Health(args) => info::health(args),
-        Command::Serve(args) => serve::serve(args),
+        Command::Serve(args) => serve::serve(*args),
         Command::Store(args) => store::run(args),
         Command::Keys(args) => keys::run(args),
     };

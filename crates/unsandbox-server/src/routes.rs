@@ -123,16 +123,15 @@ async fn take(
     if state.is_stopping() && !with_key {
         return Err(stopping().into());
     }
-    let owner = caller.owner;
-    let caps = state.caps;
+    let (owner, caps) = (caller.owner, state.caps);
     let (observer, webhooks) = (state.observer.clone(), state.webhooks.clone());
     let (request, memory, listed, print, facts, warnings) = state
         .workers
         .run_sized(body.len(), exchange.party(), move || {
             let Incoming { request, wants_async, warnings } = decode(family, &parts, &body)?;
+            let mut request = ValidRequest::new(Cow::Owned(request))?;
             let listed = asynchronous || wants_async;
             webhooks::check(webhooks.as_deref(), &request, listed)?;
-            let mut request = ValidRequest::new(Cow::Owned(request))?;
             if policy.needs_language() && request.language().is_none() {
                 request = request.detect()?;
             }

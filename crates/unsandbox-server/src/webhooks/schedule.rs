@@ -18,6 +18,8 @@ use unsandbox_protocol::{Error, Owner};
 
 /// How often webhooks are looked for that nothing here tells of: those whose pause is over, or of another process.
 const LOOK: Duration = Duration::from_secs(1);
+/// For writing the outcome of a delivery.
+const SETTLING: Duration = Duration::from_secs(5);
 /// The longest pause that a receiver may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
@@ -28,7 +30,7 @@ pub(super) struct Schedule {
     keys: Arc<KeyRing>,
     metrics: Arc<Metrics>,
     pauses: Vec<Duration>,
-    /// A delivery and the writing of its outcome take less.
+    /// Longer than a delivery and the writing of its outcome.
     lease: Duration,
     places: Arc<Places>,
 }
@@ -41,7 +43,8 @@ impl Schedule {
         metrics: Arc<Metrics>,
         options: &WebhookOptions,
     ) -> Schedule {
-        let (wake, pauses, lease) = (Arc::default(), options.pauses.clone(), 2 * options.deadline);
+        let (wake, pauses, lease) =
+            (Arc::default(), options.pauses.clone(), options.deadline + SETTLING);
         let places = Places::new(Arc::clone(&wake));
         Schedule { wake, courier, outbox, keys, metrics, pauses, lease, places }
     }
