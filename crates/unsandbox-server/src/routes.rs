@@ -167,9 +167,8 @@ async fn take(
         let live = Live { accepted, wait, exchange, owner, shape, warnings, from };
         return events::of_run(state, live).await;
     }
-    let job = accepted.finished(&state, exchange.party(), &owner).await?;
+    let result = result_of(accepted.finished(&state, exchange.party(), &owner).await?)?;
     drop(wait);
-    let result = result_of(job)?;
     noted.ran(&result);
     result_reply(&state, &exchange, result, warnings, shape).await
 }
