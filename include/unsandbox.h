@@ -1665,6 +1665,21 @@ int32_t unsandbox_request_set_rerun(unsandbox_request *request,
                                     unsandbox_error **err);
 
 /**
+ * Sets the URL to which the server posts that the job has ended, for jobs of a server of your own with webhooks
+ * (`unsandbox serve --webhooks`). Other servers, the local engine and calls that wait for the result refuse it.
+ *
+ * @param url  http: or https: without user and fragment, at most 2048 bytes; copied, checked as the job is submitted.
+ * @param err  receives an error owned by the caller on failure; may be NULL.
+ * @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+ * @since 0.1
+ */
+UNSANDBOX_API
+int32_t unsandbox_request_set_callback_url(unsandbox_request *request,
+                                           const char *url,
+                                           size_t url_len,
+                                           unsandbox_error **err);
+
+/**
  * Chooses the interpreter or compiler by its path; only for the local engine.
  *
  * @param path  copied.

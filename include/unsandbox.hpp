@@ -577,6 +577,10 @@ public:
     UNSANDBOX_SETTER(Request, rerun, (std::string_view word), (word)) {
         return set(unsandbox_request_set_rerun, word.data(), word.size());
     }
+    /// URL to which a server of your own with webhooks posts that the job has ended; of jobs only, not for the service.
+    UNSANDBOX_SETTER(Request, callback_url, (std::string_view url), (url)) {
+        return set(unsandbox_request_set_callback_url, url.data(), url.size());
+    }
     /// Path of the interpreter or compiler; only for the local engine.
     UNSANDBOX_SETTER(Request, runtime, (std::string_view path), (path)) {
         return set(unsandbox_request_set_runtime, path.data(), path.size());

@@ -80,7 +80,7 @@ SERVE = JAIL_INIT / "serve.rs"
 GROUPS, WATCH, COLLECT = LAYERS / "cgroup.rs", JAIL_INIT / "watch.rs", JAIL_INIT / "collect.rs"
 WALK = JAIL_INIT / "walk.rs"
 NETWORK = JAILER / "supervisor/network.rs"
-RUN, PLAN, ADDRESS = ENGINE / "jailer/run.rs", ENGINE / "programs/plan.rs", ENGINE / "egress/address.rs"
+RUN, PLAN, ADDRESS = ENGINE / "jailer/run.rs", ENGINE / "programs/plan.rs", PROTOCOL / "net/address.rs"
 VALIDATE, LIMITS = PROTOCOL / "validate.rs", PROTOCOL / "limits.rs"
 RULES, OPTIONS = PROTOCOL / "rules.rs", PROTOCOL / "wire/options.rs"
 
@@ -255,7 +255,7 @@ CAP_KINDS = [
     Kind("cap", RULES, r"\.\.=(TTL_MAX_SECONDS)", "..=i64::MAX", first=PROTOCOL_UNITS),
     Kind("cap", LIMITS, r"\.\.=(\w[^;]*);", "..=u64::MAX;", first=PROTOCOL_UNITS, within=r"^limits! \{.*?^\}"),
     Kind("cap", LIMITS, r", (?!0\.\.)(\w[^;,]*)\.\.=", ", 0..=", first=PROTOCOL_UNITS, within=r"^limits! \{.*?^\}"),
-    Kind("address", ADDRESS, r"^    \((Ipv[46]Addr::[^\n]*), \"[^\n]*\"\),\n", first=ENGINE_UNITS.only("address")),
+    Kind("address", ADDRESS, r"^    \((Ipv[46]Addr::[^\n]*), \"[^\n]*\"\),\n", first=PROTOCOL_UNITS.only("address")),
 ]
 
 CONNECTIONS, BUDGET, PACE = SERVER / "connections.rs", SERVER / "budget.rs", SERVER / "pace.rs"

@@ -176,6 +176,7 @@ static int32_t take(unsandbox_request *request, const line *it, unsandbox_error 
     if (is(name, "output")) return unsandbox_request_add_output(request, text(a), a->len, err);
     if (is(name, "limit")) return unsandbox_request_set_limit(request, text(a), a->len, number(b), err);
     if (is(name, "rerun")) return unsandbox_request_set_rerun(request, text(a), a->len, err);
+    if (is(name, "callback_url")) return unsandbox_request_set_callback_url(request, text(a), a->len, err);
     if (is(name, "runtime")) return unsandbox_request_set_runtime(request, text(a), a->len, err);
     return UNSANDBOX_OK;
 }

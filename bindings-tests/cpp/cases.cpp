@@ -281,6 +281,7 @@ unsandbox::Request request_of(const Case &from, bool named) {
         else if (name == "arg") request.arg(line[1]);
         else if (name == "limit") request.limit(line[1], std::stoull(line[2]));
         else if (name == "rerun") request.rerun(line[1]);
+        else if (name == "callback_url") request.callback_url(line[1]);
         else if (name == "runtime") request.runtime(line[1]);
     }
     return request;

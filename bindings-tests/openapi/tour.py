@@ -68,6 +68,7 @@ class Tour:
             "return_artifact": False, "return_wasm_artifact": False,
         }  # fmt: skip
         query = "env=%7B%22A%22%3A%22b%22%7D&network_mode=zerotrust&ttl=5&return_artifact=false&return_wasm_artifact=0"
+        self.expect(400, "POST", "/run/async", program | {"callback_url": "https://receiver.example/"}, JSON)
         for path in ("/run", "/run/async"):
             self.expect(200, "POST", path, program, JSON)
             self.expect(200, "POST", f"{path}?{query}", b"#!/bin/bash\necho here", {"Content-Type": "text/plain"})

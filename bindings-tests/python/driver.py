@@ -132,7 +132,7 @@ class Case:
                 options["ttl"] = json.loads(text[0])
             case "return_artifact" | "return_wasm_artifact":
                 options[key] = True
-            case "network_mode" | "rerun" | "runtime":
+            case "network_mode" | "rerun" | "callback_url" | "runtime":
                 options[key] = text[0]
             case "language" | "code":
                 setattr(self, key, text[0])

@@ -113,8 +113,8 @@ def test_the_words_of_the_functions_of_the_module_are_whole(name: str) -> None:
         "execute": unsandbox.RunOptions,
         "run": unsandbox.RunOptions,
         "stream": unsandbox.StreamOptions,
-        "execute_async": unsandbox.ExecuteOptions,
-        "run_async": unsandbox.ExecuteOptions,
+        "execute_async": unsandbox.JobOptions,
+        "run_async": unsandbox.JobOptions,
     }
     kind = kinds.get(name)
     names = {*parameters} if kind is None else {*parameters, *kind.__annotations__} - {"options"}

@@ -68,7 +68,9 @@ def test_the_types_of_options_name_all_of_them() -> None:
     options = set(unsandbox.RunOptions.__annotations__)
     assert options - {"on_stdout"} == set(unsandbox.StreamOptions.__annotations__)
     assert options - WAITING == set(unsandbox.ExecuteOptions.__annotations__)
-    assert options == {*_native.OPTIONS, *_options.CALL}
+    jobs = set(unsandbox.JobOptions.__annotations__)
+    assert jobs - {"callback_url"} == set(unsandbox.ExecuteOptions.__annotations__)
+    assert options | jobs == {*_native.OPTIONS, *_options.CALL}
     settings = {it.name for it in parameters(unsandbox.Client)[1:]}
     assert settings == set(unsandbox.ClientSettings.__annotations__)
     written = inspect.signature(unsandbox.Client.__init__).parameters

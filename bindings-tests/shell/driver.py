@@ -73,8 +73,8 @@ def command_of(block: list[list[bytes]], directory: Path) -> tuple[list[str], by
                 options += ["--artifacts", str(directory / "artifacts")]
             case "return_wasm_artifact":
                 options += ["--wasm", "--artifacts", str(directory / "artifacts")]
-            case "rerun" | "runtime":
-                options += [f"--{key}", words[0]]
+            case "rerun" | "callback_url" | "runtime":
+                options += [f"--{key.replace('_', '-')}", words[0]]
             case "timeout_ms" if operation == "wait_job":
                 raise Inexpressible("--timeout takes whole seconds")
             case "case" | "submit" | "until" | "settle_ms" | "job_id" | "cancel_after_ms":

@@ -24,7 +24,7 @@ OPERATIONS = (
 )  # fmt: skip
 OPTIONS = (
     "env", "network_mode", "ttl", "return_artifact", "return_wasm_artifact", "input_files", "files", "stdin",
-    "args", "flags", "outputs", "limits", "rerun", "runtime",
+    "args", "flags", "outputs", "limits", "rerun", "callback_url", "runtime",
 )  # fmt: skip
 KNOWN = frozenset(
     "name op request settings stub call job page result error message only faces not_faces reason bounds "

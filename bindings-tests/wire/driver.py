@@ -144,7 +144,7 @@ def body_of(block: list[list[bytes]], with_language: bool) -> tuple[dict[str, An
                 body["ttl"] = json.loads(text[0])
             case "return_artifact" | "return_wasm_artifact":
                 body[key.decode()] = True
-            case "network_mode" | "rerun":
+            case "network_mode" | "rerun" | "callback_url":
                 body[key.decode()] = text[0]
             case "runtime" | "timeout_ms" | "cancel_after_ms" | "close":
                 raise Inexpressible(f"{key.decode()} is a matter of the client")

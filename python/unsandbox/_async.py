@@ -26,7 +26,7 @@ from ._types import ExecutionResult, Health, JobEvent, JobInfo, KeyInfo, KeyUsag
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._shapes import ClientSettings, ExecuteOptions, RunOptions, StreamOptions
+    from ._shapes import ClientSettings, ExecuteOptions, JobOptions, RunOptions, StreamOptions
 
 T = TypeVar("T")
 
@@ -368,7 +368,7 @@ class AsyncClient:
         self,
         language: str,
         code: str,
-        **options: Unpack[ExecuteOptions],
+        **options: Unpack[JobOptions],
     ) -> AsyncJob:
         """Submit a program and return at once.
 
@@ -383,7 +383,7 @@ class AsyncClient:
     async def run_async(
         self,
         code: str,
-        **options: Unpack[ExecuteOptions],
+        **options: Unpack[JobOptions],
     ) -> AsyncJob:
         """Submit a program whose language is detected.
 

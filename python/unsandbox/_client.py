@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._shapes import ExecuteOptions, IsolationPolicy, RunOptions, StreamOptions
+    from ._shapes import ExecuteOptions, IsolationPolicy, JobOptions, RunOptions, StreamOptions
     from ._stream import OutputStream
     from ._types import ExecutionResult, Health, JobEvent, JobInfo, KeyInfo, KeyUsage, Language, Probe
 
@@ -260,7 +260,7 @@ class Client:
         self,
         language: str,
         code: str,
-        **options: Unpack[ExecuteOptions],
+        **options: Unpack[JobOptions],
     ) -> Job:
         """Submit a program and return at once.
 
@@ -271,6 +271,8 @@ class Client:
             code: The program.
             options: Options of `execute`, without callbacks and `check`. A file or pipe as `stdin` is read to its
                 end first.
+            callback_url: URL to which a server of your own with webhooks posts that the job has ended, `http:` or
+                `https:`, at most 2048 bytes. Not for `local:` and the service.
 
         Returns:
             The job, which goes on by itself.
@@ -291,7 +293,7 @@ class Client:
     def run_async(
         self,
         code: str,
-        **options: Unpack[ExecuteOptions],
+        **options: Unpack[JobOptions],
     ) -> Job:
         """Submit a program whose language is detected, and return at once.
 

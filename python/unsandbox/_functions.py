@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._job import Job
-    from ._shapes import ExecuteOptions, RunOptions, StreamOptions
+    from ._shapes import ExecuteOptions, JobOptions, RunOptions, StreamOptions
     from ._stream import OutputStream
     from ._types import ExecutionResult, Health, JobEvent, KeyInfo, KeyUsage, Language, Probe
 
@@ -155,7 +155,7 @@ def run(
 def execute_async(
     language: str,
     code: str,
-    **options: Unpack[ExecuteOptions],
+    **options: Unpack[JobOptions],
 ) -> Job:
     """Submit a program and return at once.
 
@@ -186,6 +186,8 @@ def execute_async(
             `"never"` unless given. Not for the service.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
+        callback_url: URL to which a server of your own with webhooks posts that the job has ended, `http:` or
+            `https:`, at most 2048 bytes. Not for `local:` and the service.
         timeout: Seconds for the submission, not for the program.
 
     Returns:
@@ -205,7 +207,7 @@ def execute_async(
 
 def run_async(
     code: str,
-    **options: Unpack[ExecuteOptions],
+    **options: Unpack[JobOptions],
 ) -> Job:
     """Submit a program whose language is detected, and return at once.
 
@@ -235,6 +237,8 @@ def run_async(
             `"never"` unless given. Not for the service.
         runtime: Path of the interpreter or compiler; only for the local engine. Else, for Python there,
             UNSANDBOX_PYTHON or the interpreter that runs this program; `ExecutionResult.runtime` has it.
+        callback_url: URL to which a server of your own with webhooks posts that the job has ended, `http:` or
+            `https:`, at most 2048 bytes. Not for `local:` and the service.
         timeout: Seconds for the submission, not for the program.
 
     Returns:

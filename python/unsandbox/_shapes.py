@@ -84,6 +84,12 @@ class ExecuteOptions(TypedDict, total=False):
     timeout: float | None
 
 
+class JobOptions(ExecuteOptions, total=False):
+    """Options of a program that is submitted as a job."""
+
+    callback_url: str | None
+
+
 class StreamOptions(ExecuteOptions, total=False):
     """Options of one program whose standard output is taken line by line."""
 

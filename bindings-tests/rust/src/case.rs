@@ -104,6 +104,7 @@ impl Case {
                 request.limits = limits;
             }
             "rerun" => request.rerun = Rerun::parse(&text(0)).unwrap_or_default(),
+            "callback_url" => request.callback_url = Some(text(0)),
             "runtime" => request.runtime = Some(text(0)),
             other => panic!("no line of a case begins with {other:?}"),
         }

@@ -203,6 +203,14 @@ fn bound_rows() -> Vec<(&'static str, String)> {
             "requests of jobs that wait on its disk",
             format!("{} MB (`--queue-bytes`)", limits::QUEUE_MAX_BYTES >> 20),
         ),
+        (
+            "webhooks that a server keeps",
+            format!(
+                "{} of a key; a `callback_url` has {} bytes at most",
+                limits::WEBHOOKS_KEPT_MAX,
+                limits::CALLBACK_URL_MAX_BYTES
+            ),
+        ),
     ]
 }
 

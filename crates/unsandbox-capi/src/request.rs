@@ -349,6 +349,27 @@ pub extern "C" fn unsandbox_request_set_rerun(
     })
 }
 
+/// Sets the URL to which the server posts that the job has ended, for jobs of a server of your own with webhooks
+/// (`unsandbox serve --webhooks`). Other servers, the local engine and calls that wait for the result refuse it.
+///
+/// @param url  http: or https: without user and fragment, at most 2048 bytes; copied, checked as the job is submitted.
+/// @param err  receives an error owned by the caller on failure; may be NULL.
+/// @return UNSANDBOX_OK or UNSANDBOX_ERR_ARGUMENT.
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn unsandbox_request_set_callback_url(
+    request: *mut unsandbox_request,
+    url: *const c_char,
+    url_len: usize,
+    err: *mut *mut unsandbox_error,
+) -> i32 {
+    ffi!(err, {
+        let request = handle_mut(request, "request")?;
+        request.request.callback_url = Some(text(url, url_len, "url")?.to_string());
+        Ok(())
+    })
+}
+
 /// Chooses the interpreter or compiler by its path; only for the local engine.
 ///
 /// @param path  copied.

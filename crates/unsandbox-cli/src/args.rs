@@ -69,10 +69,10 @@ pub(crate) enum Command {
     #[command(after_help = "Exit codes: 0 up, 125 not.")]
     Health(ListArgs),
     /// Serve the HTTP API from the engine of this machine
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Check, export, back up or compact the file in which `serve` keeps its jobs
     Store(StoreArgs),
-    /// Make keys for `serve`
+    /// Make keys for `serve`, and show what signs the webhooks of one
     Keys(KeysArgs),
 }
 
@@ -352,7 +352,14 @@ pub(crate) struct KeysArgs {
 pub(crate) enum KeysCommand {
     /// Make a bearer key, and the line of the keys file with its SHA-256: the server needs to know no more
     New(NewKeyArgs),
+    /// Print the secret that verifies the webhooks of the key in use, as libraries of Standard Webhooks take it
+    #[command(after_help = SECRET_HELP)]
+    WebhookSecret(EndpointArgs),
 }
+
+const SECRET_HELP: &str = "\
+The secret is whsec_ and the base64 of an HMAC-SHA256 of the key's SHA-256: it tells nothing of the key, and changes with
+it. Of a pair the secret key counts. Whoever knows the SHA-256 of a key can compute it, too.";
 
 #[derive(Args, Debug)]
 pub(crate) struct NewKeyArgs {

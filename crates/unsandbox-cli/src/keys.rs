@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `unsandbox keys`: makes keys for `unsandbox serve`.
+//! `unsandbox keys`: makes keys for `unsandbox serve`, and tells what signs the webhooks of one.
 
 use crate::Done;
-use crate::args::{KeysArgs, KeysCommand, NewKeyArgs};
+use crate::args::{EndpointArgs, KeysArgs, KeysCommand, NewKeyArgs};
+use crate::endpoint::builder;
 use crate::failure::Failure;
 use crate::terminal::{self, line, say};
 use serde_json::json;
@@ -18,7 +19,13 @@ const SYMBOLS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 pub(crate) fn run(args: KeysArgs) -> Done {
     match args.command {
         KeysCommand::New(args) => new(&args),
+        KeysCommand::WebhookSecret(args) => webhook_secret(args),
     }
+}
+
+fn webhook_secret(args: EndpointArgs) -> Done {
+    line(&builder(args).webhook_secret()?.expose())?;
+    Ok(0)
 }
 
 fn new(args: &NewKeyArgs) -> Done {

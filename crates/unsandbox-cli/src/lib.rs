@@ -65,7 +65,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Command::ValidateKey(args) => info::validate_key(args),
         Command::Usage(args) => usage::show(args),
         Command::Health(args) => info::health(args),
-        Command::Serve(args) => serve::serve(args),
+        Command::Serve(args) => serve::serve(*args),
         Command::Store(args) => store::run(args),
         Command::Keys(args) => keys::run(args),
     };

@@ -19,6 +19,7 @@ use unsandbox::protocol::detect::detect;
 use unsandbox::protocol::language::language_of_extension;
 use unsandbox::protocol::limits::{FILES_MAX, FILES_TOTAL_MAX_BYTES, INPUT_FILE_MAX_BYTES};
 use unsandbox::protocol::shell::shell_word;
+use unsandbox::protocol::webhook::refuse_synchronous;
 use unsandbox::protocol::wire;
 use unsandbox::{CallOptions, Client, InputFile, Request, read_whole};
 
@@ -50,6 +51,10 @@ pub(crate) fn run(mut args: RunArgs) -> Done {
     let unasked = leaves_this_machine(endpoint) && !client.endpoint_is_explicit();
     if args.verbose || unasked {
         say(&format!("runs at {endpoint}"));
+    }
+    if !args.asynchronous {
+        // A run that is waited for is a job, too.
+        refuse_synchronous(&request)?;
     }
     let stdin = stdin(&args)?;
     let stdin = if client.backend()?.capabilities().streams_stdin {

@@ -14,14 +14,15 @@ use crate::store;
 use crate::successor::{Predecessor, Replacement};
 use crate::terminal::line;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use unsandbox::protocol::quota::Quotas;
 use unsandbox::protocol::{IsolationPolicy, Level, Limits, Probe};
 use unsandbox::{Backend, CallContext, CancelToken};
-use unsandbox_engine::{EgressOptions, Engine, EngineOptions};
+use unsandbox_engine::{EgressOptions, Engine, EngineOptions, is_own_address};
 use unsandbox_server::{
-    AuditLog, Caps, KeyRing, Listen, Server, ServerOptions, Tls, TrustedProxies,
+    AuditLog, Caps, KeyRing, Listen, Server, ServerOptions, Tls, TrustedProxies, WebhookOptions,
 };
 
 /// More processors than any current machine has, so that a typing error is refused.
@@ -105,8 +106,25 @@ fn options(args: &ServeArgs, keys: Arc<KeyRing>) -> Result<ServerOptions, Failur
         connections: connections(args),
         isolation: args.isolation,
         trusted_proxies: trusted_proxies(args)?,
+        webhooks: webhooks(args)?,
         ..ServerOptions::default()
     })
+}
+
+fn webhooks(args: &ServeArgs) -> Result<Option<WebhookOptions>, Failure> {
+    if !args.webhooks {
+        return Ok(None);
+    }
+    let allow = WebhookOptions::allow(args.webhooks_allow.iter().map(String::as_str))
+        .map_err(|error| Failure::usage(error.to_string()).about("--webhooks-allow"))?;
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| {
+            Failure::failed(format!("cannot read --webhooks-ca {}: {error}", path.display()))
+        })
+    };
+    let authorities = args.webhooks_ca.as_ref().map(read).transpose()?;
+    let is_own = is_own_address;
+    Ok(Some(WebhookOptions { allow, is_own, authorities, ..WebhookOptions::default() }))
 }
 
 fn trusted_proxies(args: &ServeArgs) -> Result<TrustedProxies, Failure> {

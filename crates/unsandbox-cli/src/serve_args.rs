@@ -65,6 +65,15 @@ store takes over when the first stops. A full disk refuses new jobs (507 STORE) 
 checks, exports, backs up and compacts the file. Synchronous runs, their results and their keys are in the memory of the
 process: 10 minutes, 256 MB.
 
+Webhooks (--webhooks): a job that is submitted with callback_url has its end posted there, at least once, as the
+specification \"Standard Webhooks\" says: webhook-id (the same each time), webhook-timestamp, webhook-signature (HMAC-SHA256
+with the secret that `unsandbox keys webhook-secret` prints for the key), and a body with the id of the job and how it
+ended. A receiver that does not answer 2xx within 15 s gets it again after 5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 5 h
+and 10 h, or as long as Retry-After of a 429 or 503 says (1 h at most); 410 ends it. No redirect is followed and no proxy
+used. Every address of the receiver's name has to be public or of --webhooks-allow. 64 deliveries are under way at once, 4
+of one key, and 10,000 webhooks of a key are kept; beyond that a submission gets 429. Deleting a job deletes its webhook;
+those of a revoked key are dropped.
+
 The names of the stores of idempotency keys stand in the header x-unsandbox-features of every reply and in GET
 /health: idempotency=process:ID for synchronous submissions, idempotency-jobs=store:ID for jobs. A submission whose
 Idempotency-Key begins with a name that is gone (process:ID/...) is refused with 412 and not run, so that no restart
@@ -156,6 +165,16 @@ pub(crate) struct ServeArgs {
     /// repeated. Default: every public host. Private, loopback and metadata addresses never
     #[arg(long = "egress-allow", value_name = "HOST")]
     pub egress_allow: Vec<String>,
+    /// Post the end of a job to the callback_url of its submission, signed and at least once; needs keys and a store on
+    /// disk, see below
+    #[arg(long)]
+    pub webhooks: bool,
+    /// Address or network (10.0.0.0/8) where receivers of webhooks may be beside the public Internet; may be repeated
+    #[arg(long = "webhooks-allow", value_name = "ADDRESS[/BITS]", requires = "webhooks")]
+    pub webhooks_allow: Vec<String>,
+    /// PEM file of the authorities that receivers of webhooks are checked by, in place of the built-in ones
+    #[arg(long, value_name = "FILE", requires = "webhooks")]
+    pub webhooks_ca: Option<PathBuf>,
     /// Send results of jobs once (nested), not twice (flat too) as the service's own clients need
     #[arg(long)]
     pub no_compat: bool,

@@ -30,6 +30,7 @@ use unsandbox_protocol::quota::{KeptFree, queue_full};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::usage::KeyUsage;
 use unsandbox_protocol::waiter::Waiter;
+use unsandbox_protocol::webhook::refused_here;
 use unsandbox_protocol::{
     Backend, CallContext, CancelReason, CancelToken, Error, ErrorCode, Event, EventSink,
     ExecutionResult, IsolationPolicy, Job, JobPage, Level, NetworkMode, Offsets, Owner, Page,
@@ -281,6 +282,9 @@ impl Engine {
         &self,
         request: &ValidRequest<'_>,
     ) -> Result<(&'static Language, runtimes::Runtime, bool), Error> {
+        if request.callback_url.is_some() {
+            return Err(refused_here());
+        }
         let language = request.language().expect("it was detected");
         let runtime = self.runtime(language, request.runtime.as_deref())?;
         let full_level = self.has_full_level()?;

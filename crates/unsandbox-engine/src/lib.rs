@@ -18,6 +18,6 @@ mod programs;
 mod reactor;
 mod shared;
 
-pub use egress::{EgressOptions, Resolver, SystemResolver, check_hosts};
+pub use egress::{EgressOptions, Resolver, SystemResolver, check_hosts, is_own as is_own_address};
 pub use engine::Engine;
 pub use options::EngineOptions;

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorCode};
 use crate::feed::OutputAtEnd;
 use crate::gauges::{Gauges, OwnerGauges};
 use crate::isolation::Probe;
+use crate::outbox::Outbox;
 use crate::page::{JobPage, Page};
 use crate::request::Request;
 use crate::result::{ExecutionResult, Job, RawJson};
@@ -206,6 +207,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// The name of the store in which it remembers the idempotency keys of listed submissions, if it remembers them: a
     /// repetition is then answered with the job of the first, also after a restart.
     fn key_store(&self) -> Option<String> {
+        None
+    }
+
+    /// The webhooks that it keeps on disk, if it keeps them. Without it a submission with `callback_url` is refused.
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
         None
     }
 

@@ -20,6 +20,8 @@ pub struct Gauges {
     pub jail_failures: Vec<(String, u64)>,
     /// `None` where nothing is written.
     pub store: Option<StoreGauges>,
+    /// Webhooks of jobs that have ended which are not delivered or given up; `None` where none are kept.
+    pub webhooks_due: Option<u64>,
 }
 
 /// What a backend has of one owner now.

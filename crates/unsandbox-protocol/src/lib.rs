@@ -17,7 +17,9 @@ pub mod gauges;
 pub mod isolation;
 pub mod language;
 pub mod limits;
+pub mod net;
 pub mod openapi;
+pub mod outbox;
 pub mod page;
 pub mod printable;
 pub mod quota;
@@ -33,6 +35,7 @@ pub mod turns;
 pub mod usage;
 pub mod validate;
 pub mod waiter;
+pub mod webhook;
 pub mod wire;
 
 pub use backend::{Backend, CallContext, Event, EventSink, Owner, Stream, Submission};

@@ -46,6 +46,10 @@ pub const OUTPUTS_MAX_COUNT: usize = 100;
 /// Bytes of all patterns together (ours).
 pub const OUTPUTS_MAX_BYTES: usize = 4096;
 
+/// The largest URL of a webhook's receiver.
+pub const CALLBACK_URL_MAX_BYTES: usize = 2048;
+/// Webhooks of one key that a store keeps at most, those of jobs that have not ended included.
+pub const WEBHOOKS_KEPT_MAX: usize = 10_000;
 /// Jobs of one page of a list (ours).
 pub const PAGE_MAX_JOBS: usize = 1_000;
 

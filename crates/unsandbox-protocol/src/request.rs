@@ -103,6 +103,9 @@ pub struct Request {
     /// Whether it may run again if the server ends while it runs; for jobs of a server that keeps them on a disk. The
     /// service does not know it.
     pub rerun: Rerun,
+    /// URL to which a server posts that the job has ended: `http:` or `https:`, at most 2048 bytes. For jobs of a server
+    /// that sends webhooks; the service does not know it.
+    pub callback_url: Option<String>,
     /// Local engine only: path of the interpreter or compiler to use.
     pub runtime: Option<String>,
 }
@@ -131,6 +134,7 @@ impl Request {
             outputs: Vec::new(),
             limits: Limits::default(),
             rerun: Rerun::Never,
+            callback_url: None,
             runtime: None,
         }
     }
@@ -218,6 +222,12 @@ impl Request {
     /// Sets whether the program may run again if the server ends while it runs. Not for the service.
     pub fn rerun(mut self, rerun: Rerun) -> Self {
         self.rerun = rerun;
+        self
+    }
+
+    /// Sets the URL to which the server posts that the job has ended; only jobs of a server with `--webhooks` take it.
+    pub fn callback_url(mut self, url: impl Into<String>) -> Self {
+        self.callback_url = Some(url.into());
         self
     }
 

@@ -114,6 +114,11 @@ impl<'a> ValidRequest<'a> {
         self.request.to_mut().stdin = Some(stdin);
     }
 
+    /// Takes the URL of its webhook out of the request, for a backend that keeps it itself.
+    pub fn take_callback_url(&mut self) -> Option<String> {
+        self.callback_url.is_some().then(|| self.request.to_mut().callback_url.take()).flatten()
+    }
+
     /// Sets how many seconds the program may run, from 1 to 900.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 use axum::http::HeaderMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use unsandbox_protocol::net::Network;
 use unsandbox_protocol::{Error, ErrorCode};
 
 /// The proxies that are trusted to name their clients.
@@ -21,13 +22,6 @@ impl fmt::Debug for TrustedProxies {
     }
 }
 
-/// The first bits of its addresses.
-#[derive(Clone, Copy)]
-struct Network {
-    address: IpAddr,
-    bits: u32,
-}
-
 impl TrustedProxies {
     /// Reads addresses (`192.0.2.1`), networks (`10.0.0.0/8`, `2001:db8::/32`) and the word `unix`.
     ///
@@ -36,7 +30,7 @@ impl TrustedProxies {
     pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<TrustedProxies, Error> {
         let mut proxies = TrustedProxies::default();
         for word in words {
-            match network(word) {
+            match Network::parse(word) {
                 _ if word == "unix" => proxies.unix = true,
                 Some(network) => proxies.networks.push(network),
                 None => {
@@ -81,41 +75,6 @@ impl TrustedProxies {
             }
         }
         client
-    }
-}
-
-impl Network {
-    fn has(self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - self.bits).unwrap_or(0);
-                (u32::from(network) ^ u32::from(address)) & mask == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - self.bits).unwrap_or(0);
-                (u128::from(network) ^ u128::from(address)) & mask == 0
-            }
-            _ => false,
-        }
-    }
-}
-
-fn network(word: &str) -> Option<Network> {
-    let (address, bits) = match word.split_once('/') {
-        Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
-        None => (word, None),
-    };
-    let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let bits = bits.unwrap_or(most);
-    let network = Network { address, bits };
-    // Addresses are compared in their short form.
-    match (address, address.to_canonical()) {
-        _ if bits > most => None,
-        (IpAddr::V6(_), address @ IpAddr::V4(_)) => {
-            Some(Network { address, bits: bits.checked_sub(96)? })
-        }
-        _ => Some(network),
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::auth::{self, Secret, Signed};
+use unsandbox_protocol::webhook::WebhookSecret;
 use unsandbox_protocol::{Error, ErrorCode, Owner};
 
 /// The longest key of a request that is looked up: each is compared with all accounts, or hashed.
@@ -195,6 +196,16 @@ impl Keys {
         text.starts_with(SECRET_PREFIX) || self.accounts.iter().any(|it| it.proof.matches(&bearer))
     }
 
+    /// What the webhooks of an owner are signed with: none if its key is gone, two while the secret of a pair is changed.
+    pub(crate) fn webhook_secrets(&self, owner: &Owner) -> Vec<WebhookSecret> {
+        let accounts = self.accounts.iter().filter(|account| account.caller.owner == *owner);
+        let secrets = accounts.map(|account| match &account.proof {
+            Proof::Secret(secret) => WebhookSecret::of_key(secret.expose()),
+            Proof::Digest(digest) => WebhookSecret::of_digest(digest),
+        });
+        secrets.collect()
+    }
+
     /// The owner of each key, its public key or digest, and its comment.
     pub(crate) fn identities(&self) -> impl Iterator<Item = (&Owner, &String, Option<&String>)> {
         self.accounts.iter().map(|it| (&it.caller.owner, &it.identity, it.name.as_ref()))
@@ -355,6 +366,25 @@ mod tests {
             assert_eq!(caller("pub-1").unwrap_err().code(), ErrorCode::Auth);
             assert_eq!(caller("").unwrap_err().code(), ErrorCode::Auth);
         }
+    }
+
+    #[test]
+    fn a_webhook_is_signed_with_each_secret_of_its_key_whether_the_file_has_the_key_or_its_digest()
+    {
+        let file = "pub-1,old\npub-1,new\nbearer-1\n";
+        let keys = Keys::from_accounts(file).unwrap();
+        let digest = auth::hex(&Sha256::digest("bearer-1"));
+        let hashed = Keys::from_accounts(&format!("sha256:{digest},alice\n")).unwrap();
+        let of = |keys: &Keys, identity: &str| -> Vec<String> {
+            let secrets = keys.webhook_secrets(&Caller::of(identity).owner);
+            secrets.iter().map(|secret| secret.expose().to_string()).collect()
+        };
+        let secret = |key: &str| WebhookSecret::of_key(key).expose().to_string();
+        assert_eq!(of(&keys, "pub-1"), [secret("old"), secret("new")]);
+        let bearer = format!("sha256:{digest}");
+        assert_eq!(of(&keys, &bearer), [secret("bearer-1")]);
+        assert_eq!(of(&hashed, &bearer), [secret("bearer-1")]);
+        assert_eq!(of(&hashed, "pub-1"), [""; 0], "a key that was revoked");
     }
 
     #[test]

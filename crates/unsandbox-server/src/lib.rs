@@ -40,6 +40,7 @@ mod submit;
 mod systemd;
 mod tls;
 mod usage;
+mod webhooks;
 mod workers;
 mod write_deadline;
 
@@ -54,3 +55,4 @@ pub use observe::trace::{Span, SpanSink, SpanValue, Tracing};
 pub use serve::{Bound, HandOver, Server, Sockets};
 pub use state::ServerOptions;
 pub use tls::Tls;
+pub use webhooks::{Resolve, WebhookOptions};

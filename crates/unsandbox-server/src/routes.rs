@@ -15,6 +15,7 @@ use crate::runs::{Completion, End, ended};
 use crate::state::State;
 use crate::submit::{Accepted, Order, job_of_end, submit};
 use crate::usage::usage;
+use crate::webhooks;
 use crate::workers::spawn_blocking;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -122,21 +123,22 @@ async fn take(
     if state.is_stopping() && !with_key {
         return Err(stopping().into());
     }
-    let owner = caller.owner;
-    let caps = state.caps;
-    let observer = state.observer.clone();
+    let (owner, caps) = (caller.owner, state.caps);
+    let (observer, webhooks) = (state.observer.clone(), state.webhooks.clone());
     let (request, memory, listed, print, facts, warnings) = state
         .workers
         .run_sized(body.len(), exchange.party(), move || {
             let Incoming { request, wants_async, warnings } = decode(family, &parts, &body)?;
             let mut request = ValidRequest::new(Cow::Owned(request))?;
+            let listed = asynchronous || wants_async;
+            webhooks::check(webhooks.as_deref(), &request, listed)?;
             if policy.needs_language() && request.language().is_none() {
                 request = request.detect()?;
             }
             policy.apply(&mut request, &caps)?;
             let print = with_key.then(|| fingerprint(kind(family, &parts), query(&parts), &body));
             let facts = observer.facts(&request);
-            Ok((request, memory, asynchronous || wants_async, print, facts, warnings))
+            Ok((request, memory, listed, print, facts, warnings))
         })
         .await?;
     let (keyed, stored_key) = match key.zip(print) {
@@ -165,9 +167,8 @@ async fn take(
         let live = Live { accepted, wait, exchange, owner, shape, warnings, from };
         return events::of_run(state, live).await;
     }
-    let job = accepted.finished(&state, exchange.party(), &owner).await?;
+    let result = result_of(accepted.finished(&state, exchange.party(), &owner).await?)?;
     drop(wait);
-    let result = result_of(job)?;
     noted.ran(&result);
     result_reply(&state, &exchange, result, warnings, shape).await
 }

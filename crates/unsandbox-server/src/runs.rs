@@ -35,6 +35,8 @@ pub(crate) struct Submitted {
     pub memory: Mutex<Option<Arc<Reservation>>>,
     /// Its client reads its events, for which its id has to be known before its end.
     pub is_live: bool,
+    /// Told that its webhook is due.
+    pub webhook: Option<Arc<Notify>>,
     pub followed: Followed,
 }
 
@@ -71,6 +73,9 @@ impl Submitted {
         }
         if !self.acceptance.is_set() {
             self.answer(end);
+        }
+        if let Some(webhook) = &self.webhook {
+            webhook.notify_one();
         }
         if let Some(run) = &self.run {
             run.leave();

@@ -47,7 +47,7 @@ impl Server {
     ///
     /// # Errors
     /// CONFIG, if the address cannot be bound, if others can reach it and there are no keys, or if a cap or the
-    /// number of connections is below the needs of any run. INTERNAL, if the system gives no random numbers.
+    /// number of connections is below the needs of any run, or if webhooks need keys or a store. INTERNAL, if the system gives no random numbers.
     pub fn bind(self, listen: &Listen) -> Result<Bound, Error> {
         self.bind_or_adopt(listen, None)
     }
@@ -186,7 +186,11 @@ impl Bound {
                 Error::new(ErrorCode::Config, "cannot start the server's event loop")
                     .with_cause(error)
             })?;
+        let webhooks = self.state.webhooks.as_ref().map(|webhooks| webhooks.start()).transpose()?;
         let served = runtime.block_on(self.serve(stop, stop_now));
+        if let Some(webhooks) = webhooks {
+            webhooks.stop();
+        }
         runtime.shutdown_timeout(Duration::from_secs(1));
         served
     }

@@ -21,6 +21,7 @@ use crate::party::Party;
 use crate::rate_limit::{Counted, RateLimiter};
 use crate::runs::Runs;
 use crate::tls::Tls;
+use crate::webhooks::{WebhookOptions, Webhooks};
 use crate::workers::{Workers, spawn_blocking};
 use axum::body::Bytes;
 use std::fmt;
@@ -101,6 +102,8 @@ pub struct ServerOptions {
     pub tls: Option<Arc<Tls>>,
     /// The proxies that say for whom they pass a request on: the address for the log, and for the party without a key.
     pub trusted_proxies: TrustedProxies,
+    /// Posts the ends of jobs to the `callback_url` of their submissions; without it a submission with one is refused.
+    pub webhooks: Option<WebhookOptions>,
 }
 
 impl Default for ServerOptions {
@@ -131,6 +134,7 @@ impl Default for ServerOptions {
             metrics_listen: None,
             tls: None,
             trusted_proxies: TrustedProxies::default(),
+            webhooks: None,
         }
     }
 }
@@ -193,6 +197,7 @@ pub(crate) struct State {
     pub runs: Arc<Runs>,
     /// Listed jobs outlive this process: the backend keeps them, and their keys.
     pub stores_jobs: bool,
+    pub webhooks: Option<Arc<Webhooks>>,
     pub limiter: Arc<Limiter>,
     pub observer: Arc<Observer>,
     pub request_ids: RequestIds,
@@ -210,7 +215,7 @@ pub(crate) struct State {
 
 impl State {
     /// # Errors
-    /// INTERNAL, if the system gives no random numbers.
+    /// INTERNAL, if the system gives no random numbers; CONFIG, if webhooks could not be sent.
     pub(crate) fn new(backend: Arc<dyn Backend>, options: &ServerOptions) -> Result<State, Error> {
         let stores_jobs = backend.key_store().is_some();
         let bodies = Budget::new(options.bodies_limit, BODY_MEMORY_TIMEOUT, BODY_SAFE);
@@ -223,11 +228,16 @@ impl State {
             replies: replies.clone(),
             stopping: Arc::clone(&stopping),
         };
-        let metrics = Metrics::new(vec![Box::new(sources)]);
+        let observer = Observer::new(Metrics::new(vec![Box::new(sources)]), options.audit.clone());
+        let webhooks = options.webhooks.as_ref().map(|webhooks| {
+            let (keys, metrics) = (options.keys.clone(), observer.metrics.clone());
+            Webhooks::new(webhooks, &*backend, keys, metrics).map(Arc::new)
+        });
         Ok(State {
+            webhooks: webhooks.transpose()?,
             backend,
             limiter,
-            observer: Arc::new(Observer::new(metrics, options.audit.clone())),
+            observer: Arc::new(observer),
             request_ids: RequestIds::new()?,
             tracing: options.tracing.clone(),
             needs_keys: !options.keys.is_empty(),

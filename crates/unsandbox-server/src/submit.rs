@@ -67,6 +67,8 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
         attachment.claim = claim;
     }
     let end = is_first.then(|| {
+        let webhook = request.callback_url.as_ref().and(state.webhooks.as_ref());
+        let webhook = webhook.map(|webhooks| webhooks.wake());
         let (submitter, context) = (owner.clone(), CallContext::of(owner));
         let submission = Submission {
             listed,
@@ -86,6 +88,7 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
             noted: noted.clone(),
             memory: Mutex::new(Some(memory)),
             is_live,
+            webhook,
             followed: Followed::new(state.observer.clone(), submitter, facts, noted.clone()),
         }));
         // A task of its own: a key that is claimed has to get an answer, also after its client has left.

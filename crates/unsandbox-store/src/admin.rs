@@ -117,7 +117,8 @@ fn line(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
 
 /// Copies the store, as it is at one moment, to a new file of mode 0600. What was submitted or run after that is not known
 /// there. So the copy has another name, by which keys that name this store are refused there unless they are known; and
-/// its jobs that have not ended are lost there: failed, and may have run, or run again if their submission said so.
+/// its jobs that have not ended are lost there: failed, and may have run, or run again if their submission said so. It has
+/// no webhooks: the store itself delivers them, and the ends of jobs may be others there.
 ///
 /// # Errors
 /// CONFIG, if it is not a store of this version, or if the target exists; STORE, if the copy could not be made.

@@ -14,7 +14,7 @@ use unsandbox_protocol::{Error, ErrorCode};
 /// "unsb", in the head of the file: a file of another program is not taken for a store.
 const APPLICATION_ID: i32 = 0x756e_7362;
 /// One script for each version of the schema, applied in order.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 /// How long a statement waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that are kept for the next question.

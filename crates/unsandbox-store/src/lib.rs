@@ -4,7 +4,8 @@
 //! starts; its end is on disk before it is reported. Everything else goes to the inner backend as it comes.
 //!
 //! `stored.rs` is the trait, `submit.rs` takes jobs, `dispatch.rs` starts them by turns and saves their ends, `tick.rs`
-//! is the periodic work, `writer.rs` commits, `rows.rs` and `keys.rs` have the statements, `database.rs` the file.
+//! is the periodic work, `writer.rs` commits, `rows.rs`, `keys.rs` and `webhooks.rs` have the statements, `outbox.rs` gives
+//! webhooks to the server, `database.rs` is the file.
 
 pub mod admin;
 mod clock;
@@ -15,6 +16,7 @@ mod follower;
 mod keys;
 mod lease;
 mod live;
+mod outbox;
 mod recovery;
 mod retention;
 mod rows;
@@ -22,6 +24,7 @@ mod shared;
 mod stored;
 mod submit;
 mod tick;
+mod webhooks;
 mod writer;
 
 pub use retention::Retention;

@@ -30,10 +30,10 @@ pub(crate) fn others(db: &Connection, own: i64) -> rusqlite::Result<Vec<Process>
     statement.query_map([own], |row| Ok(Process { id: row.get(0)?, pid: row.get(1)? }))?.collect()
 }
 
-/// Makes all jobs that have not ended those of a process that has ended.
+/// Makes all jobs that have not ended those of a process that has ended, and removes all webhooks.
 pub(crate) fn leave_all(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
-        "BEGIN IMMEDIATE; DELETE FROM processes; INSERT INTO processes (id, pid, since) VALUES (0, 0, 0); \
+        "BEGIN IMMEDIATE; DELETE FROM webhooks; DELETE FROM processes; INSERT INTO processes (id, pid, since) VALUES (0, 0, 0); \
          UPDATE jobs SET status = 'running', process = 0, attempts = attempts + 1 WHERE ended_ms IS NULL; COMMIT",
     )
 }

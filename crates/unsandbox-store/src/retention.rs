@@ -4,6 +4,7 @@
 
 use crate::keys::{self, Name};
 use crate::rows::{COLUMNS, job_of};
+use crate::webhooks;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::time::Duration;
 use unsandbox_protocol::{Job, Owner};
@@ -136,6 +137,7 @@ pub(crate) fn delete(db: &Connection, owner: &Owner, job_id: &str) -> rusqlite::
         None => Ok(Deleted::Unknown),
         Some((_, job, None)) => Ok(Deleted::NotEnded(job)),
         Some((seq, ..)) => {
+            webhooks::delete(db, seq)?;
             if !bury(db, seq)? {
                 remove(db, &Expired::of(seq))?;
             }

@@ -2,6 +2,7 @@
 //! The statements about jobs. Each is called in a transaction of the writer, or by a reader.
 
 use crate::keys::{self, Found, NewKey};
+use crate::webhooks;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::{Arc, OnceLock};
 use unsandbox_protocol::quota::queue_full;
@@ -22,6 +23,10 @@ pub(crate) struct NewJob {
     pub request: Arc<String>,
     /// The most jobs of its owner that may wait, for a process that does not own the queue and cannot count them.
     pub most: Option<usize>,
+    /// Where its end is posted to.
+    pub callback_url: Option<String>,
+    /// The most webhooks of its owner.
+    pub webhooks_max: usize,
 }
 
 /// The outcome for a new job.
@@ -55,7 +60,7 @@ pub(crate) struct OwnedJob {
 }
 
 pub(crate) fn insert(db: &Connection, new: &NewJob) -> rusqlite::Result<Inserted> {
-    let NewJob { job, owner, rerun, key, request, most } = new;
+    let NewJob { job, owner, rerun, key, request, most, callback_url, webhooks_max } = new;
     let mut generation = None;
     if let Some(key) = key {
         match keys::find(db, owner, key)? {
@@ -68,6 +73,11 @@ pub(crate) fn insert(db: &Connection, new: &NewJob) -> rusqlite::Result<Inserted
         && waiting_of(db, owner)? >= *most
     {
         return Ok(Inserted::Refused(queue_full(*most)));
+    }
+    if callback_url.is_some()
+        && let Some(error) = webhooks::refusal(db, owner, *webhooks_max)?
+    {
+        return Ok(Inserted::Refused(error));
     }
     let mut statement = db.prepare_cached(
         "INSERT INTO jobs (id, owner, status, language, detected, network_mode, created_at, rerun, key, fingerprint, \
@@ -89,6 +99,9 @@ pub(crate) fn insert(db: &Connection, new: &NewJob) -> rusqlite::Result<Inserted
     let seq = db.last_insert_rowid();
     let mut statement = db.prepare_cached("INSERT INTO requests (seq, body) VALUES (?1, ?2)")?;
     statement.execute(params![seq, request.as_bytes()])?;
+    if let Some(url) = callback_url {
+        webhooks::insert(db, seq, &job.job_id, owner, url)?;
+    }
     Ok(Inserted::New { seq })
 }
 

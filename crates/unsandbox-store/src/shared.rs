@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use unsandbox_protocol::gauges::{OwnerGauges, Stopwatch};
 use unsandbox_protocol::limits::{
-    QUEUE_MAX, QUEUE_MAX_BYTES, STORE_RETENTION, STORE_RETENTION_MAX_BYTES,
+    QUEUE_MAX, QUEUE_MAX_BYTES, STORE_RETENTION, STORE_RETENTION_MAX_BYTES, WEBHOOKS_KEPT_MAX,
 };
 use unsandbox_protocol::quota::{KeptFree, NoQuotas, Quotas};
 use unsandbox_protocol::sync::lock;
@@ -67,6 +67,8 @@ pub struct StoreOptions {
     pub queue_bytes: u64,
     /// How long results are kept, and how many bytes of them.
     pub retention: Retention,
+    /// Webhooks of one owner that are kept.
+    pub webhooks_max: usize,
     pub clock: WallClock,
 }
 
@@ -78,6 +80,7 @@ impl Default for StoreOptions {
             quotas: Arc::new(NoQuotas),
             queue_bytes: QUEUE_MAX_BYTES,
             retention: Retention { time: STORE_RETENTION, bytes: STORE_RETENTION_MAX_BYTES },
+            webhooks_max: WEBHOOKS_KEPT_MAX,
             clock: WallClock::default(),
         }
     }

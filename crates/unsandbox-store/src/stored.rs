@@ -11,8 +11,8 @@ use crate::retention::{self, Deleted};
 use crate::rows;
 use crate::shared::{Opened, Shared, StoreOptions, Task};
 use crate::tick::Ticks;
+use crate::webhooks;
 use crate::writer::Writer;
-use rusqlite::OptionalExtension;
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
@@ -22,6 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo, not_ended};
 use unsandbox_protocol::gauges::{Gauges, OwnerGauges, QueueGauges};
+use unsandbox_protocol::outbox::Outbox;
 use unsandbox_protocol::page::{JobPage, Page, unknown_after};
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::usage::KeyUsage;
@@ -117,9 +118,11 @@ fn open(path: &Path, options: &StoreOptions) -> Result<Opened, Error> {
     let random = Name::random()?;
     let (name, saved_ms) = writer.write_now("enter this process", move |db| {
         recovery::enter(db, process, wall_ms / 1_000)?;
-        let time = "SELECT value FROM meta WHERE name = 'time_ms'";
-        let saved_ms = db.query_row(time, [], |row| row.get(0)).optional()?;
-        Ok((Name::made(db, &random)?, saved_ms.unwrap_or(0)))
+        // It is saved every few seconds; a job may have ended since.
+        let time = "SELECT max(coalesce((SELECT value FROM meta WHERE name = 'time_ms'), 0), \
+                    coalesce((SELECT max(ended_ms) FROM jobs), 0))";
+        let saved_ms = db.query_row(time, [], |row| row.get(0))?;
+        Ok((Name::made(db, &random)?, saved_ms))
     })?;
     let clock = StoreClock::new(wall_ms, saved_ms);
     Ok(Opened { database, writer, clock, process, lease, name })
@@ -311,6 +314,10 @@ impl Backend for Stored {
         self.shared.inner.check(request)
     }
 
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        Some(self.shared.clone())
+    }
+
     fn key_store(&self) -> Option<String> {
         Some(lock(&self.shared.name).to_string())
     }
@@ -418,6 +425,7 @@ impl Backend for Stored {
         let waits = shared.waits.times();
         gauges.queues.push(QueueGauges { name: "store", waiting, is_full, waits });
         gauges.store = Some(shared.writer.gauges());
+        gauges.webhooks_due = shared.database.read("count webhooks", webhooks::count_due).ok();
         gauges
     }
 

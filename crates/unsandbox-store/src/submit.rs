@@ -35,7 +35,9 @@ impl Shared {
             })?;
             request.set_stdin(bytes);
         }
-        let request = if request.language().is_some() { request } else { request.detect()? };
+        let mut request = if request.language().is_some() { request } else { request.detect()? };
+        // It is not the inner backend's: the store keeps it until the end is told.
+        let callback_url = request.take_callback_url();
         self.inner.check(&request)?;
         let key = idempotency.map(|IdempotencyKey { key, fingerprint, may_be_new }| NewKey {
             key,
@@ -48,13 +50,16 @@ impl Shared {
         job.network_mode = Some(request.network_mode.clone());
         job.created_at = Some(self.unix_seconds());
         let rerun = request.rerun;
+        let webhooks_max = self.options.webhooks_max;
         let body = Arc::new(wire::encode_execute(&request.into_request()));
         let request_bytes = body.len() as u64;
         let quota = self.options.quotas.quota(&context.owner);
         // One at least: here nobody knows whether it would start at once.
         let most = quota.queue.unwrap_or(self.options.queue_max).max(1);
         let most = (!self.live().has_queue).then_some(most);
-        let new = NewJob { job, owner: context.owner, rerun, key, request: body, most };
+        let owner = context.owner;
+        let new =
+            NewJob { job, owner, rerun, key, request: body, most, callback_url, webhooks_max };
         let at_inner = self.inner.gauges_of(&new.owner).unwrap_or_default();
         let reserved = {
             let mut live = self.live();

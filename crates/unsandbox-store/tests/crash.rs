@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::{Inner, Place, key, owner, submit_as};
+use unsandbox_protocol::outbox::Room;
 use unsandbox_protocol::{Backend, ErrorCode, Page, Request, Rerun, Status};
 use unsandbox_store::{StoreOptions, Stored, WallClock};
 
@@ -118,6 +119,7 @@ fn check(place: &Place) {
         let may = if label.starts_with("again") { usize::MAX } else { 1 };
         assert!(*count <= may, "{label} ran {count} times");
     }
+    check_webhooks(&stored, &acks);
     assert!(lost > 0 && again > 0, "the kills hit nothing: {lost} lost, {again} run again");
     assert!(before.len() <= after.len());
     for (label, job_id) in acks.iter().take(300) {
@@ -130,7 +132,25 @@ fn check(place: &Place) {
 
 fn request(label: &str) -> Request {
     let rerun = if label.starts_with("again") { Rerun::IfLost } else { Rerun::Never };
-    Request::new("bash", label).rerun(rerun)
+    Request::new("bash", label).rerun(rerun).callback_url("https://receiver.example/")
+}
+
+/// Every job that was acknowledged has a webhook, which says how it ended.
+fn check_webhooks(stored: &Stored, acks: &HashMap<String, String>) {
+    let lease = Duration::from_secs(3_600);
+    let room = Room { places: 1_000, each: 1_000, lease, ..Room::default() };
+    let mut told = HashMap::new();
+    loop {
+        let taken = stored.outbox().unwrap().take(&room).unwrap();
+        if taken.is_empty() {
+            break;
+        }
+        told.extend(taken.into_iter().map(|webhook| (webhook.job_id, webhook.status)));
+    }
+    for (label, job_id) in acks {
+        let status = stored.get_job(job_id, &owner("a")).unwrap().status;
+        assert_eq!(told.get(job_id), Some(&status), "{label}");
+    }
 }
 
 /// The process that is killed, where the other tests start it: it submits jobs and runs them, and writes down what it was
@@ -172,8 +192,14 @@ fn worker_store(directory: &Path, offset_ms: i64) -> Stored {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         i64::try_from(now.as_millis()).unwrap() + offset_ms
     }));
-    let options =
-        StoreOptions { concurrency: 2, queue_max: 1_000_000, clock, ..StoreOptions::default() };
+    let most = 1_000_000;
+    let options = StoreOptions {
+        concurrency: 2,
+        queue_max: most,
+        webhooks_max: most,
+        clock,
+        ..StoreOptions::default()
+    };
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match Stored::open(Arc::new(inner.clone()), &directory.join("u.db"), options.clone()) {

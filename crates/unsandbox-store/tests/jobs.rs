@@ -257,7 +257,7 @@ fn the_file_is_for_its_user_alone_and_no_other_file_is_taken_for_a_store() {
         error.to_string()
     };
     let later = refused("PRAGMA user_version = 99");
-    assert!(later.contains("schema 99; this one knows up to 1"), "{later}");
+    assert!(later.contains("schema 99; this one knows up to 2"), "{later}");
     let foreign = refused("PRAGMA user_version = 1; PRAGMA application_id = 7");
     assert!(foreign.contains("another program"), "{foreign}");
     std::fs::write(place.db(), "no database at all, but long enough to be one".repeat(100))

@@ -2,7 +2,7 @@
 //! How a client is set up. Every setting has a default; the environment provides those that the caller does not make.
 
 use crate::client::Client;
-use crate::config::{ExplicitSettings, choose};
+use crate::config::{ExplicitSettings, choose, choose_key};
 use crate::local::LocalOptions;
 use crate::observe::{Observer, RequestEvent};
 use crate::remote::{LookUp, ProxyChoice, Remote, RemoteOptions, Roots};
@@ -11,8 +11,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use unsandbox_protocol::auth::Secret;
-use unsandbox_protocol::{Error, IsolationPolicy};
+use unsandbox_protocol::auth::{Credentials, Secret};
+use unsandbox_protocol::webhook::WebhookSecret;
+use unsandbox_protocol::{Error, ErrorCode, IsolationPolicy};
 
 /// How long the steps of a call to a server may take.
 #[derive(Clone, Copy, Debug)]
@@ -258,5 +259,24 @@ impl ClientBuilder {
     pub fn remote(self) -> Result<Remote, Error> {
         let chosen = choose(&self.settings, &|name| std::env::var_os(name))?;
         Remote::chosen(chosen.endpoint, chosen.credentials, &self.local, self.remote)
+    }
+
+    /// The secret with which a server of your own signs the webhooks of the key that [`ClientBuilder::build`] would take.
+    /// Connects to nothing. Whoever knows the SHA-256 of the key can compute it, too.
+    ///
+    /// # Errors
+    ///
+    /// CONFIG if there is no key, or if it or the accounts file is unusable.
+    pub fn webhook_secret(self) -> Result<WebhookSecret, Error> {
+        let chosen = choose_key(&self.settings, &|name| std::env::var_os(name))?;
+        let key = chosen.ok_or_else(|| {
+            let text = "there is no key, and a webhook is signed with a secret that follows from it; give a key, or set \
+                        UNSANDBOX_API_KEY";
+            Error::new(ErrorCode::Config, text)
+        })?;
+        Ok(match key.credentials {
+            Credentials::Bearer(key) => WebhookSecret::of_key(key.expose()),
+            Credentials::Pair { secret, .. } => WebhookSecret::of_key(secret.expose()),
+        })
     }
 }

@@ -122,7 +122,8 @@ impl<'a> Call<'a> {
     fn execute_by(self, route: Route, request: &Request) -> Result<ExecutionResult, Error> {
         let backend = self.client.backend()?;
         let on_output = OutputSink::new(self.options.on_output.clone());
-        let submission = self.client.submission(route, Cow::Borrowed(request), self.options)?;
+        let request = Cow::Borrowed(request);
+        let submission = self.client.submission(route, request, self.options, false)?;
         backend.execute(submission, on_output)
     }
 
@@ -147,8 +148,8 @@ impl<'a> Call<'a> {
     fn submit_by(self, route: Route, request: &Request) -> Result<Job, Error> {
         let backend = self.client.backend()?;
         let on_output = OutputSink::new(self.options.on_output.clone());
-        let mut submission = self.client.submission(route, Cow::Borrowed(request), self.options)?;
-        submission.listed = true;
+        let request = Cow::Borrowed(request);
+        let mut submission = self.client.submission(route, request, self.options, true)?;
         // The job outlives this call, so that the call's token must not reach it.
         submission.cancel = CancelToken::new();
         backend.submit_job(submission, on_output)

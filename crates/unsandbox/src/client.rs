@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use unsandbox_protocol::backend::{Health, KeyInfo, LanguageInfo, lost, result_of};
 use unsandbox_protocol::usage::KeyUsage;
+use unsandbox_protocol::webhook::refuse_synchronous;
 use unsandbox_protocol::{
     Backend, CallContext, CancelToken, Error, ErrorCode, Event, EventSink, ExecutionResult, Job,
     JobPage, Offsets, Owner, Page, Probe, Request, Submission,
@@ -154,7 +155,11 @@ impl Client {
         route: Route,
         mut request: Cow<'a, Request>,
         options: CallOptions,
+        listed: bool,
     ) -> Result<Submission<'a>, Error> {
+        if !listed {
+            refuse_synchronous(&request)?;
+        }
         match route {
             Route::Execute if request.language.is_none() => {
                 return Err(Error::argument("language is missing; `run` detects it"));
@@ -165,7 +170,8 @@ impl Client {
         let request = self.inner.backend.validate(request)?;
         let CallOptions { cancel, deadline, stdin, cancel_job, .. } = options;
         let context = CallContext { owner: Owner::default(), cancel: cancel.clone(), deadline };
-        Ok(Submission { stdin, cancel, as_job: cancel_job, context, ..Submission::new(request) })
+        let as_job = cancel_job;
+        Ok(Submission { listed, stdin, cancel, as_job, context, ..Submission::new(request) })
     }
 
     /// Runs code in the request's language and waits for the result.
@@ -246,7 +252,7 @@ impl Client {
     ) -> Result<Task<ExecutionResult>, Error> {
         let backend = self.backend()?;
         let (cancel, on_output) = (options.cancel.clone(), options.on_output.take());
-        let submission = self.submission(route, Cow::Owned(request), options)?;
+        let submission = self.submission(route, Cow::Owned(request), options, false)?;
         let (task, ending) = Task::pending(cancel.clone(), notify);
         backend.submit(submission, Arc::new(TaskSink { ending, on_output, cancel }));
         Ok(task)

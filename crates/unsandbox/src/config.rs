@@ -128,8 +128,8 @@ pub(crate) struct Chosen {
     pub(crate) exposed: Option<String>,
 }
 
-struct Key {
-    credentials: Credentials,
+pub(crate) struct Key {
+    pub(crate) credentials: Credentials,
     exposed: Option<String>,
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn choose(settings: &ExplicitSettings, env: &Env<'_>) -> Result<Chose
     Ok(Chosen { endpoint, credentials, explicit, exposed })
 }
 
-fn choose_key(settings: &ExplicitSettings, env: &Env<'_>) -> Result<Option<Key>, Error> {
+pub(crate) fn choose_key(settings: &ExplicitSettings, env: &Env<'_>) -> Result<Option<Key>, Error> {
     let ways =
         [settings.key_pair.is_some(), settings.api_key.is_some(), settings.account.is_some()];
     if ways.iter().filter(|way| **way).count() > 1 {

@@ -2,8 +2,8 @@
 //! The hosts that a client may name: those of the operator's allow-list, except names of internal networks, which are
 //! refused without being resolved.
 
-use super::host::Host;
 use unsandbox_protocol::Error;
+use unsandbox_protocol::net::host::Host;
 use unsandbox_protocol::rules::shown;
 
 /// Exact hosts and `*.suffix`; empty: every host.
@@ -13,10 +13,6 @@ pub struct AllowList {
     /// With their leading dot.
     suffixes: Vec<String>,
 }
-
-/// Top-level names that are never public (RFC 6761, RFC 6762, ICANN's resolution on .internal): also
-/// those of cloud metadata services.
-const INNER: &[&str] = &["localhost", "local", "internal", "localdomain"];
 
 impl AllowList {
     pub fn parse(entries: &[String]) -> Result<AllowList, Error> {
@@ -44,9 +40,7 @@ impl AllowList {
 
     /// Why a client may not name `host`.
     pub fn refusal(&self, host: &Host) -> Option<&'static str> {
-        if let Host::Name(name) = host
-            && name.rsplit('.').next().is_some_and(|last| INNER.contains(&last))
-        {
+        if host.is_inner_name() {
             return Some("names under localhost, local, internal and localdomain are not allowed");
         }
         if self.hosts.is_empty() && self.suffixes.is_empty() {

@@ -2,10 +2,10 @@
 //! Connects to the host that a client has named. The name is checked and resolved once, and only addresses that pass the
 //! check are connected to. A name is never resolved a second time, so a DNS answer that changes has no effect.
 
-use super::host::Host;
+use super::address::is_own;
 use super::lookup::{LookupError, lookup};
 use super::session::{ConnectionEnd, Session};
-use super::{CONNECT_TIME, LOOKUP_TIME, address};
+use super::{CONNECT_TIME, LOOKUP_TIME};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
@@ -13,6 +13,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Instant;
+use unsandbox_protocol::net::address;
+use unsandbox_protocol::net::host::Host;
 use unsandbox_protocol::rules::shown;
 
 /// Why there is no connection.
@@ -73,7 +75,7 @@ fn refusal(session: &Session, address: SocketAddr) -> Option<&'static str> {
         return None;
     }
     address::refusal(address.ip())
-        .or_else(|| address::is_own(address.ip()).then_some("an address of this machine"))
+        .or_else(|| is_own(address.ip()).then_some("an address of this machine"))
 }
 
 /// Connects to the first of `addresses` that answers; each has its share of the time.

@@ -4,10 +4,10 @@
 
 use super::conn::Conn;
 use super::dial::{DialError, dial};
-use super::host::{Host, split_authority};
 use super::relay::{Sending, relay};
 use super::session::ConnectionEnd;
 use super::{LOOKUPS_EACH, LOOKUPS_MAX, LOOKUPS_OWNER};
+use unsandbox_protocol::net::host::{Host, split_authority};
 
 /// Bytes of a request's head, and lines in it.
 const HEAD_MAX_BYTES: usize = 64 * 1024;

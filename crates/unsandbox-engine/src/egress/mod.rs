@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The only network access of a `semitrusted` run. Its jail has an empty network namespace with two listening sockets,
 //! whose connections are accepted here, outside. A client names a host (`http.rs`, `socks.rs`), which is
-//! read strictly (`host.rs`), checked against the allow-list (`allow.rs`), resolved once (`lookup.rs`),
-//! checked again as an address (`address.rs`) and connected to (`dial.rs`); then bytes flow (`relay.rs`).
+//! read strictly (`net::host` of the protocol), checked against the allow-list (`allow.rs`), resolved once (`lookup.rs`),
+//! checked again as an address (`net::address` of the protocol, `address.rs`) and connected to (`dial.rs`); then bytes flow (`relay.rs`).
 
 mod address;
 mod allow;
 mod conn;
 mod dial;
 mod gateway;
-mod host;
 mod http;
 mod lookup;
 mod relay;
@@ -17,6 +16,7 @@ mod session;
 mod slots;
 mod socks;
 
+pub use address::is_own;
 pub use gateway::Gateway;
 pub use lookup::{Resolver, SystemResolver};
 

@@ -8,6 +8,7 @@ mod replies;
 mod request;
 mod schema;
 mod usage;
+mod webhooks;
 
 pub use operations::{METRICS_TYPE, templates};
 pub use refusals::{RefusalRow, refusals};
@@ -48,6 +49,7 @@ pub fn document() -> Value {
         "servers": [{"url": "/", "description": "the server that gives this document"}],
         "tags": operations::tags(),
         "paths": operations::paths(),
+        "webhooks": webhooks::webhooks(),
         "components": {
             "schemas": schemas(),
             "parameters": parameters(),

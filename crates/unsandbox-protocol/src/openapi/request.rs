@@ -189,6 +189,10 @@ fn bounds(name: &str) -> (Map<String, Value>, Option<String>) {
             let keywords = json!({"enum": words, "default": Rerun::default().as_str()});
             return (keywords_of(keywords), None);
         }
+        "callback_url" => (
+            json!({"format": "uri", "maxLength": CALLBACK_URL_MAX_BYTES}),
+            "`http:` or `https:` without user and fragment; a request that is not for a job is refused with it".to_string(),
+        ),
         "stdin" => (json!({}), "at its end at once without it".to_string()),
         "args" => (
             texts(ARGS_MAX_COUNT, 0, ARG_MAX_BYTES),

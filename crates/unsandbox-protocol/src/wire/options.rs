@@ -11,6 +11,7 @@ use crate::rules::{
     check_args, check_env, check_files, check_flags, check_limits, check_outputs, check_runtime,
     check_tree, limit_error, shown, shown_json, ttl, ttl_from_json, ttl_from_text,
 };
+use crate::webhook::check_callback_url;
 use serde_json::{Map, Value};
 
 /// What an option's value is.
@@ -370,6 +371,29 @@ pub const OPTION_TABLE: &[OptionRow] = &[
                 w.text("rerun", request.rerun.as_str());
             }
         },
+    },
+    OptionRow {
+        name: "callback_url",
+        keys: &["callback_url"],
+        kind: OptionKind::Text,
+        reach: OptionReach::Ours,
+        means: "URL to which a server with webhooks posts that the job has ended; of jobs only",
+        is_set: |request| request.callback_url.is_some(),
+        check: |request| check_callback_url(request.callback_url.as_deref()),
+        query: Some(QueryForm {
+            read: |request, _, text| {
+                request.callback_url = Some(text.to_string());
+                Ok(())
+            },
+            write: |request| request.callback_url.clone(),
+        }),
+        read: |request, map| {
+            if let Some(url) = string(map, "callback_url")? {
+                request.callback_url = Some(url);
+            }
+            Ok(())
+        },
+        write: |request, w| w.text_if("callback_url", request.callback_url.as_deref()),
     },
     OptionRow {
         name: "runtime",

@@ -136,12 +136,23 @@ pub(super) const STORE_COMMIT: MetricRow = MetricRow::histogram(
 );
 pub(super) const STORE_FAILURES: MetricRow =
     MetricRow::counter("store_failures", &[], "Changes that the store could not write");
+pub(super) const WEBHOOKS: MetricRow = MetricRow::counter(
+    "webhooks",
+    &["outcome"],
+    "Attempts to deliver a webhook: delivered, retried (it failed, and is tried again), given_up (it failed for the last \
+     time), refused (its address is not allowed, or its key was revoked)",
+);
+pub(super) const WEBHOOKS_DUE: MetricRow = MetricRow::gauge(
+    "webhooks_due",
+    &[],
+    "Webhooks of jobs that have ended which are not delivered or given up",
+);
 pub(super) const AUDIT_FAILURES: MetricRow =
     MetricRow::counter("audit_failures", &[], "Audit lines that could not be written");
 
 /// Every metric, in the order of the document.
 #[cfg(test)]
-pub(super) const METRICS: [&MetricRow; 24] = [
+pub(super) const METRICS: [&MetricRow; 26] = [
     &REQUESTS,
     &REQUEST_SECONDS,
     &REFUSALS,
@@ -165,5 +176,7 @@ pub(super) const METRICS: [&MetricRow; 24] = [
     &JAIL_FAILURES,
     &STORE_COMMIT,
     &STORE_FAILURES,
+    &WEBHOOKS,
+    &WEBHOOKS_DUE,
     &AUDIT_FAILURES,
 ];

@@ -3,7 +3,7 @@
 
 use super::catalogue::{
     CONNECTIONS, CONNECTIONS_MAX, DRAINING, JAIL_FAILURES, Kind, MEMORY, MetricRow, QUEUE_LENGTH,
-    QUEUE_WAIT, RUNNING, START_SECONDS, STORE_COMMIT, STORE_FAILURES,
+    QUEUE_WAIT, RUNNING, START_SECONDS, STORE_COMMIT, STORE_FAILURES, WEBHOOKS_DUE,
 };
 use super::metrics::layer_word;
 use crate::budget::Budget;
@@ -85,6 +85,9 @@ impl Sources {
         if let Some(store) = &gauges.store {
             times(&store.commits, begin(encoder, &STORE_COMMIT)?)?;
             counter(store.failures, begin(encoder, &STORE_FAILURES)?)?;
+        }
+        if let Some(due) = gauges.webhooks_due {
+            number(due, begin(encoder, &WEBHOOKS_DUE)?)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 use super::catalogue::{
     AUDIT_FAILURES, CPU_SECONDS, ISOLATION, LAYERS_MISSING, MetricRow, OUTPUT_BYTES,
     RECEIVED_BYTES, REFUSALS, REQUEST_SECONDS, REQUESTS, RUN_SECONDS, RUNS, SENT_BYTES,
-    TIME_TO_START,
+    TIME_TO_START, WEBHOOKS,
 };
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
@@ -68,6 +68,7 @@ pub(crate) struct Metrics {
     output_bytes: Family<StreamLabel, Counter>,
     isolation: Family<LevelLabel, Counter>,
     layers_missing: Family<LayerLabel, Counter>,
+    webhooks: Family<OutcomeLabel, Counter>,
     pub(super) audit_failures: Counter,
 }
 
@@ -92,6 +93,7 @@ labels! {
     StepLabel { step: &'static str }
     StreamLabel { stream: &'static str }
     LevelLabel { level: &'static str }
+    OutcomeLabel { outcome: &'static str }
     LayerLabel { layer: &'static str }
 }
 
@@ -127,6 +129,7 @@ impl Metrics {
             output_bytes: register(&mut registry, &OUTPUT_BYTES, Family::default()),
             isolation: register(&mut registry, &ISOLATION, Family::default()),
             layers_missing: register(&mut registry, &LAYERS_MISSING, Family::default()),
+            webhooks: register(&mut registry, &WEBHOOKS, Family::default()),
             audit_failures: register(&mut registry, &AUDIT_FAILURES, Counter::default()),
             registry: Registry::default(),
         };
@@ -151,6 +154,11 @@ impl Metrics {
     pub(crate) fn refused(&self, word: &str) {
         let reason = one_of(word, REASONS.iter().copied());
         self.refusals.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// An attempt to deliver a webhook.
+    pub(crate) fn webhook(&self, outcome: &'static str) {
+        self.webhooks.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(super) fn started(&self, after: Duration) {

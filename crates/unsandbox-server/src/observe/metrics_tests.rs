@@ -36,6 +36,7 @@ impl Backend for Measuring {
         gauges.jail_failures =
             vec![("a".to_string(), 1), ("b".to_string(), 2), ("cgroup".to_string(), 5)];
         gauges.store = Some(StoreGauges { is_writable: true, failures: 6, commits: watch.times() });
+        gauges.webhooks_due = Some(3);
         gauges
     }
     fn submit(&self, _: Submission<'static>, _: Arc<dyn EventSink>) {
@@ -89,6 +90,7 @@ fn filled(backend: &Arc<dyn Backend>) -> Metrics {
     metrics.request("GET", "/jobs/job_1", 200, Duration::from_millis(2));
     metrics.refused("forbidden");
     metrics.started(Duration::from_millis(2));
+    metrics.webhook("delivered");
     let mut result = ExecutionResult::new(Status::Completed);
     result.limit = Some(LimitKind::Output);
     result.usage = Some(Usage { cpu_time_ms: 1_500, ..Usage::default() });

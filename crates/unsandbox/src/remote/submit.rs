@@ -60,10 +60,7 @@ impl Remote {
         let ttl = Duration::from_secs(request.ttl_seconds().unsigned_abs());
         let steps = steps_beside(request.language(), &request);
         let control = self.execution(cancel, context.deadline, ttl + steps);
-        let asked =
-            |row: &&OptionRow| row.reach != OptionReach::Everywhere && (row.is_set)(&request);
-        let beyond_the_service: Vec<&str> =
-            OPTION_TABLE.iter().filter(asked).map(|row| row.name).collect();
+        let beyond_the_service = beyond_the_service(&request);
         let RemoteOptions { cancel_jobs, job_threshold, .. } = self.inner.options;
         let as_job = as_job || cancel_jobs || ttl > job_threshold;
         let encoded = self.encode(request, as_job, &control)?;
@@ -77,10 +74,7 @@ impl Remote {
         };
         let submitted = wire::decode_submission_or_result(answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
-        if !beyond_the_service.is_empty() && !self.features().run_json {
-            let (endpoint, names) = (self.endpoint(), beyond_the_service.join(" and "));
-            log::warn!("{endpoint} may have ignored {names}: it does not announce support");
-        }
+        self.warn_of_ignored(&beyond_the_service);
         let mut result = match submitted {
             Submitted::Result(result) => *result,
             Submitted::Job(job) => {
@@ -101,9 +95,11 @@ impl Remote {
         let request = with_stdin(request, stdin)?;
         let limit = context.deadline.or(self.inner.options.timeouts.call).unwrap_or(QUEUE_TIME);
         let control = Control::new(context.cancel, Some(limit));
+        let beyond_the_service = beyond_the_service(&request);
         let encoded = self.encode(request, true, &control)?;
         let detected = encoded.detected;
         let answer = self.submit_detached(encoded, &control)?;
+        self.warn_of_ignored(&beyond_the_service);
         let mut job = wire::decode_submission(&answer.body, answer.status)
             .map_err(|error| error.with_may_have_run(true))?;
         self.note_job(&context.owner, &job);
@@ -111,6 +107,14 @@ impl Remote {
             job.detected_language.get_or_insert_with(|| name.to_string());
         }
         Ok(job)
+    }
+
+    /// Logs that a server may not know what was asked for.
+    fn warn_of_ignored(&self, names: &[&str]) {
+        if !names.is_empty() && !self.features().run_json {
+            let (endpoint, names) = (self.endpoint(), names.join(" and "));
+            log::warn!("{endpoint} may have ignored {names}: it does not announce support");
+        }
     }
 
     /// The limits of an execution: long enough for every run that the server allows.
@@ -198,6 +202,12 @@ impl Remote {
             _ => end,
         }
     }
+}
+
+/// The options of a request that the service does not know.
+fn beyond_the_service(request: &Request) -> Vec<&'static str> {
+    let asked = |row: &&OptionRow| row.reach != OptionReach::Everywhere && (row.is_set)(request);
+    OPTION_TABLE.iter().filter(asked).map(|row| row.name).collect()
 }
 
 /// The time for compiling and for making the requested artifacts, in addition to the run.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses hosts and ports of clients. A host is parsed once, strictly, and the result is checked, resolved and connected
-//! to: later code does not read the client's bytes again.
+//! Parses hosts and ports that somebody else has named. A host is parsed once, strictly, and the result is checked,
+//! resolved and connected to: later code does not read those bytes again.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A host that a client named.
+/// A host that somebody else has named.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Host {
     /// Lower case, without the trailing dot.
@@ -18,8 +18,16 @@ pub enum Host {
 const NAME_MAX_BYTES: usize = 253;
 const LABEL_MAX_BYTES: usize = 63;
 
+/// Top-level names that are never public (RFC 6761, RFC 6762, ICANN's resolution on .internal): also
+/// those of cloud metadata services.
+const INNER: &[&str] = &["localhost", "local", "internal", "localdomain"];
+
 impl Host {
     /// Reads a name, an IPv4 address in any spelling, or an IPv6 address in brackets.
+    ///
+    /// # Errors
+    ///
+    /// In a few words, why it is none.
     pub fn parse(text: &[u8]) -> Result<Host, &'static str> {
         if let Some(inner) = text.strip_prefix(b"[") {
             let inner = inner.strip_suffix(b"]").and_then(|inner| std::str::from_utf8(inner).ok());
@@ -50,6 +58,14 @@ impl Host {
             };
         }
         Ok(Host::Name(name))
+    }
+
+    /// Whether it is a name of an internal network, as `localhost` and `db.internal` are.
+    pub fn is_inner_name(&self) -> bool {
+        match self {
+            Host::Name(name) => name.rsplit('.').next().is_some_and(|last| INNER.contains(&last)),
+            Host::Address(_) => false,
+        }
     }
 }
 
@@ -98,6 +114,10 @@ fn parse_v4(text: &str) -> Option<Ipv4Addr> {
 }
 
 /// `host:port`, the port left out where there is a default.
+///
+/// # Errors
+///
+/// In a few words, what is wrong with the port.
 pub fn split_authority(text: &[u8], default: Option<u16>) -> Result<(&[u8], u16), &'static str> {
     let colon = match text.iter().rposition(|byte| *byte == b']') {
         Some(bracket) => text[bracket..].iter().position(|b| *b == b':').map(|at| at + bracket),
