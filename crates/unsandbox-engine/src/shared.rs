@@ -103,7 +103,7 @@ impl EngineShared {
         let limits = KeyAllowance {
             concurrency: quota.concurrency.unwrap_or(usize::MAX).min(self.concurrency) as u64,
             reserved: quota.reserved as u64,
-            queue: quota.queue.unwrap_or(self.options.queue_max) as u64,
+            queue: (quota.queue.unwrap_or(self.options.queue_max) as u64).min(i64::MAX as u64),
             weight: quota.weight.into(),
             max_ttl: TTL_MAX_SECONDS,
             network_mode: NetworkMode::Semitrusted.as_str().to_string(),
@@ -338,10 +338,10 @@ impl EngineShared {
         if !record.kept_elsewhere && (record.listed || self.options.keep_unlisted) {
             jobs.store_finished(job.clone(), &record);
         }
-        drop(jobs);
         if !record.asks_version {
             self.totals.add(&record.owner, &job.status, job.result.as_deref());
         }
+        drop(jobs);
         tell::log(&job);
         self.ended.notify_all();
         let Record { watchers, followers, sink, cancel_registration, context_link, .. } = record;

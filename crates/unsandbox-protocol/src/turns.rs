@@ -16,13 +16,22 @@ pub struct Turns<K, T> {
 }
 
 /// Owners that had no turn in this round. They come first, so that one that asks seldom waits for none of those that
-/// always ask, however many they are.
+/// always ask, however many they are; but after so many turns of theirs one of the others has its turn, so that it does
+/// not wait for ever new ones.
 #[derive(Debug)]
 struct Newcomers<K> {
     served: HashSet<K>,
     /// So many are at the front of the order.
     len: usize,
+    /// Their turns in a row.
+    in_a_row: usize,
 }
+
+/// The most turns of newcomers in a row, while others wait.
+const IN_A_ROW_MAX: usize = 8;
+
+/// Owners that are remembered as served beside those that wait, twice over.
+const SERVED_MAX: usize = 1024;
 
 /// The items of one owner.
 #[derive(Debug)]
@@ -45,9 +54,10 @@ impl<K, T> Default for Turns<K, T> {
 }
 
 impl<K: Clone + Eq + Hash, T> Turns<K, T> {
-    /// Gives an owner that had no turn in this round its turn before those whose next round it would be.
+    /// Gives an owner that had no turn in this round its turn before those whose next round it would be, eight times in a
+    /// row at most. Weights are not for this.
     pub fn newcomers_first() -> Self {
-        let newcomers = Newcomers { served: HashSet::new(), len: 0 };
+        let newcomers = Newcomers { served: HashSet::new(), len: 0, in_a_row: 0 };
         Turns { newcomers: Some(newcomers), ..Turns::default() }
     }
 
@@ -97,12 +107,23 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
         wanted: impl Fn(&T) -> bool,
         weight: impl Fn(&K) -> u32,
     ) -> Option<(K, T)> {
-        let mut at = 0;
-        while at < self.order.len() {
+        // The first of the others, where it is their turn.
+        let others = self.newcomers.as_ref().filter(|it| it.in_a_row >= IN_A_ROW_MAX);
+        let others = others.map_or(0, |it| it.len);
+        let (mut at, mut end) = (others, self.order.len());
+        loop {
+            if at >= end {
+                if others == 0 || end == others {
+                    return None;
+                }
+                (at, end) = (0, others);
+                continue;
+            }
             if !may(&self.order[at]) {
                 at += 1;
                 continue;
             }
+            let is_newcomer = self.newcomers.as_ref().is_some_and(|it| at < it.len);
             let owner = self.remove(at)?;
             let line = self.waiting.get_mut(&owner)?;
             let before = line.items.len();
@@ -117,16 +138,24 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
                 (false, None) => self.order.push_back(owner.clone()),
             }
             if let Some(item) = item {
-                if let Some(newcomers) = &mut self.newcomers
-                    && !newcomers.served.insert(owner.clone())
-                {
-                    // A round has ended.
-                    newcomers.served = HashSet::from([owner.clone()]);
-                }
+                self.served(&owner, is_newcomer);
                 return Some((owner, item));
             }
+            // None of its items was wanted: the next one has moved to its place.
+            end = end.min(self.order.len());
         }
-        None
+    }
+
+    /// Notes that an owner had its turn.
+    fn served(&mut self, owner: &K, is_newcomer: bool) {
+        let waiting = self.order.len();
+        let Some(newcomers) = &mut self.newcomers else { return };
+        newcomers.in_a_row = if is_newcomer { newcomers.in_a_row + 1 } else { 0 };
+        // A round has ended when one has its second turn.
+        let has_ended = !newcomers.served.insert(owner.clone());
+        if has_ended || newcomers.served.len() > 2 * waiting + SERVED_MAX {
+            newcomers.served = HashSet::from([owner.clone()]);
+        }
     }
 
     /// Removes an owner from the order.
@@ -139,8 +168,10 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
 
     /// Takes the first item of the owner that has the most.
     pub fn pop_of_longest(&mut self) -> Option<(K, T)> {
-        let (owner, line) = self.waiting.iter_mut().max_by_key(|(_, line)| line.items.len())?;
-        let (owner, item) = (owner.clone(), line.items.pop_front()?);
+        // Of several, the one that has waited least for its turn.
+        let longest = self.order.iter().max_by_key(|owner| self.waiting[*owner].items.len())?;
+        let owner = longest.clone();
+        let item = self.waiting.get_mut(&owner)?.items.pop_front()?;
         self.len -= 1;
         self.retain(&owner, |_| true);
         Some((owner, item))
@@ -259,6 +290,30 @@ mod tests {
         assert_eq!([(); 2].map(|()| next(&mut turns)), [Some("c1"), Some("d1")]);
         turns.push(&b'c', "c2");
         assert_eq!([(); 4].map(|()| next(&mut turns)), [Some("b2"), Some("a3"), Some("c2"), None]);
+        assert_eq!((turns.len(), turns.waiting.len(), turns.order.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn one_that_was_served_does_not_wait_for_ever_new_ones() {
+        let mut turns = Turns::newcomers_first();
+        let old = u32::MAX;
+        turns.push(&old, 0);
+        assert_eq!(turns.pop(), Some((old, 0)));
+        let (mut newcomer, mut waits) = (0, 0);
+        turns.push(&old, 0);
+        for _ in 0..20_000 {
+            turns.push(&newcomer, 1);
+            turns.push(&(newcomer + 1), 1);
+            newcomer += 2;
+            if turns.pop().is_some_and(|(owner, _)| owner == old) {
+                turns.push(&old, 0);
+                waits = 0;
+            }
+            waits += 1;
+            assert!(waits <= IN_A_ROW_MAX + 1, "{newcomer}");
+        }
+        let remembered = turns.newcomers.map_or(0, |newcomers| newcomers.served.len());
+        assert!(remembered <= 2 * turns.order.len() + SERVED_MAX, "{remembered}");
     }
 
     #[test]

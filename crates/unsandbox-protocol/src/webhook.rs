@@ -21,6 +21,9 @@ const PURPOSE: &[u8] = b"unsandbox webhook";
 /// Before the base64 of a secret.
 const SECRET_PREFIX: &str = "whsec_";
 
+/// Printable bytes that no URL has as they are (RFC 3986).
+const UNSAFE: &[u8] = b"\"<>\\^`{|}";
+
 /// The URL of a webhook's receiver.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CallbackUrl {
@@ -54,7 +57,8 @@ impl CallbackUrl {
         if url.len() > CALLBACK_URL_MAX_BYTES {
             return Err(wrong(&format!("it has {} bytes", url.len())));
         }
-        if let Some(byte) = url.bytes().find(|byte| !byte.is_ascii_graphic()) {
+        let is_unsafe = |byte: &u8| !byte.is_ascii_graphic() || UNSAFE.contains(byte);
+        if let Some(byte) = url.bytes().find(is_unsafe) {
             return Err(wrong(&format!(
                 "it has the byte {byte:#04x}, which has to be percent-encoded"
             )));
@@ -78,6 +82,9 @@ impl CallbackUrl {
         let default = if is_https { 443 } else { 80 };
         let (host, port) = split_authority(authority.as_bytes(), Some(default)).map_err(wrong)?;
         let host = Host::parse(host).map_err(wrong)?;
+        if is_https && has_odd_label(&host) {
+            return Err(wrong("no certificate is for a name with a '-' at an end of one of its parts"));
+        }
         let authority = match port == default {
             true => host.to_string(),
             false => format!("{host}:{port}"),
@@ -85,6 +92,11 @@ impl CallbackUrl {
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(CallbackUrl { is_https, host, port, authority, target: format!("{slash}{target}") })
     }
+}
+
+fn has_odd_label(host: &Host) -> bool {
+    let Host::Name(name) = host else { return false };
+    name.split('.').any(|part| part.starts_with('-') || part.ends_with('-'))
 }
 
 /// Scheme and host, as an error may show them: a path or a query often has a token.
@@ -259,7 +271,10 @@ mod tests {
             ("https://a b.example/secret", "0x20"),
             ("https://a.example/secret\r\nX: y", "0x0d"),
             ("https://b\u{fc}cher.example/secret", "0xc3"),
-            ("https://a.example\\@b.example/", "a user name or a password"),
+            ("https://a.example\\@b.example/", "0x5c"),
+            ("https://a.example/hook?secret=\"a\"", "0x22"),
+            ("https://a.example/{secret}", "0x7b"),
+            ("https://-a.example/secret", "'-' at an end"),
             ("https://1.2.3.4.5/secret", "not an IPv4 address"),
             (&long, "bytes"),
         ] {

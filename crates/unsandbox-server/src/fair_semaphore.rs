@@ -79,7 +79,11 @@ impl FairSemaphore {
         let mut turn = Turn { semaphore: self, waits: None };
         let mut future = pin!(future);
         poll_fn(|context| {
-            let Some(party) = party() else { return future.as_mut().poll(context) };
+            let Some(party) = party() else {
+                // A turn that comes later goes on to the next.
+                turn.waits = None;
+                return future.as_mut().poll(context);
+            };
             let _permit = ready!(turn.poll_permit(context, party));
             future.as_mut().poll(context)
         })
@@ -240,6 +244,20 @@ mod tests {
             assert!(poll_now(run.as_mut()).is_none());
             drop(held);
         }
+        assert!(poll_now(pin!(semaphore.acquire(party("a")))).is_some());
+    }
+
+    #[test]
+    fn a_turn_that_is_not_needed_any_more_goes_on() {
+        let semaphore = FairSemaphore::new(1);
+        let held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
+        let needs_turn = Cell::new(true);
+        let waits_for_turn = || needs_turn.get().then(|| party("b"));
+        let mut run = pin!(semaphore.in_turns(waits_for_turn, std::future::pending::<()>()));
+        assert!(poll_now(run.as_mut()).is_none());
+        needs_turn.set(false);
+        drop(held);
+        assert!(poll_now(run.as_mut()).is_none());
         assert!(poll_now(pin!(semaphore.acquire(party("a")))).is_some());
     }
 

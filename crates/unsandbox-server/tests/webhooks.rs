@@ -319,7 +319,7 @@ fn none() -> unsandbox_server::Resolve {
 }
 
 #[test]
-fn the_webhooks_of_a_revoked_key_are_dropped() {
+fn the_webhooks_of_a_revoked_key_wait_for_it_and_are_given_up() {
     let place = Place::new("revoked");
     let (receiver, server) = (Receiver::start(), serve(&place, Some(quick())));
     server.submit("a", "hold", &receiver.url("/"));
@@ -328,18 +328,44 @@ fn the_webhooks_of_a_revoked_key_are_dropped() {
     server.keys.replace(Keys::from_words("b").unwrap(), None).unwrap();
     server.inner.release();
     assert_eq!(receiver.next().header("webhook-id").len(), 36);
-    let delivered = "unsandbox_webhooks_total{outcome=\"delivered\"} 1\n";
-    let refused = "unsandbox_webhooks_total{outcome=\"refused\"} 1\n";
+    let wanted = [
+        "unsandbox_webhooks_total{outcome=\"delivered\"} 1\n",
+        "unsandbox_webhooks_total{outcome=\"refused\"} 4\n",
+        "\nunsandbox_webhooks_due 0\n",
+    ];
     let deadline = Instant::now() + TEST_TIMEOUT;
     loop {
         let text = server.call("GET", "/metrics", "b", "").body;
-        if text.contains(delivered) && text.contains(refused) {
+        if wanted.iter().all(|line| text.contains(line)) {
             break;
         }
         assert!(Instant::now() < deadline, "{text}");
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(receiver.count(), 1);
+}
+
+#[test]
+fn a_key_that_comes_back_has_its_webhooks_delivered() {
+    let place = Place::new("back");
+    let pauses = vec![Duration::from_millis(50); 200];
+    let (receiver, server) =
+        (Receiver::start(), serve(&place, Some(WebhookOptions { pauses, ..quick() })));
+    server.submit("a", "hold", &receiver.url("/"));
+    server.inner.wait_for_accepted(1);
+    server.keys.replace(Keys::from_words("b").unwrap(), None).unwrap();
+    server.inner.release();
+    let deadline = Instant::now() + TEST_TIMEOUT;
+    let refused = |text: &str| {
+        let begin = "unsandbox_webhooks_total{outcome=\"refused\"} ";
+        text.lines().any(|line| line.strip_prefix(begin).is_some_and(|count| count != "0"))
+    };
+    while !refused(&server.call("GET", "/metrics", "b", "").body) {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    server.keys.replace(Keys::from_words("a,b").unwrap(), None).unwrap();
+    assert_eq!(receiver.next().header("webhook-id").len(), 36);
 }
 
 #[test]

@@ -151,7 +151,12 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), Error> {
     }
     change.pragma_update(None, "user_version", MIGRATIONS.len() as i64).map_err(broken)?;
     change.pragma_update(None, "application_id", APPLICATION_ID).map_err(broken)?;
-    change.commit().map_err(broken)
+    change.commit().map_err(broken)?;
+    if (1..MIGRATIONS.len()).contains(&version) {
+        let (path, now) = (path.display(), MIGRATIONS.len());
+        log::warn!("the store {path} was brought from schema {version} to {now}: earlier versions cannot open it");
+    }
+    Ok(())
 }
 
 /// The version of the schema; 0 for a new file.

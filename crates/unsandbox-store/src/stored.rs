@@ -120,7 +120,7 @@ fn open(path: &Path, options: &StoreOptions) -> Result<Opened, Error> {
         recovery::enter(db, process, wall_ms / 1_000)?;
         // It is saved every few seconds; a job may have ended since.
         let time = "SELECT max(coalesce((SELECT value FROM meta WHERE name = 'time_ms'), 0), \
-                    coalesce((SELECT max(ended_ms) FROM jobs), 0))";
+                    coalesce((SELECT max(ended_ms) FROM jobs WHERE ended_ms IS NOT NULL), 0))";
         let saved_ms = db.query_row(time, [], |row| row.get(0))?;
         Ok((Name::made(db, &random)?, saved_ms))
     })?;

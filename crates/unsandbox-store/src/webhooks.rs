@@ -44,11 +44,10 @@ pub(crate) fn delete(db: &Connection, seq: i64) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM webhooks WHERE seq = ?1")?.execute([seq]).map(|_| ())
 }
 
-/// Those of jobs that have ended.
+/// Those of jobs that have ended, up to 100,000: it is asked often.
 pub(crate) fn count_due(db: &Connection) -> rusqlite::Result<u64> {
-    let mut statement =
-        db.prepare_cached("SELECT count(*) FROM webhooks WHERE due_ms IS NOT NULL")?;
-    statement.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+    let text = "SELECT count(*) FROM (SELECT 1 FROM webhooks WHERE due_ms IS NOT NULL LIMIT 100000)";
+    db.prepare_cached(text)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
 /// What is due now and has room, by turns between the owners.

@@ -33,6 +33,12 @@ impl Network {
         }
     }
 
+    /// Whether it is this address and no other.
+    pub fn is_only(self, address: IpAddr) -> bool {
+        let all = if self.address.is_ipv4() { 32 } else { 128 };
+        self.bits == all && self.has(address)
+    }
+
     /// Whether an address is one of the network.
     pub fn has(self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {

@@ -10,6 +10,9 @@ use unsandbox_protocol::net::Network;
 use unsandbox_protocol::net::address::refusal;
 use unsandbox_protocol::net::host::Host;
 
+/// The most addresses of a name. A name with more is made for scanning, not for receiving.
+const ADDRESSES_MAX: usize = 16;
+
 pub(super) struct Rules {
     allow: Vec<Network>,
     is_own: fn(IpAddr) -> bool,
@@ -45,35 +48,41 @@ impl Rules {
 
     fn refusal(&self, address: IpAddr) -> Option<&'static str> {
         let address = address.to_canonical();
-        if self.allow.iter().any(|network| network.has(address)) {
+        if self.allow.iter().any(|network| network.is_only(address)) {
             return None;
         }
+        // A network of receivers has this machine in it, which is none of them.
         let of_this_machine = || (self.is_own)(address).then_some("an address of this machine");
+        if self.allow.iter().any(|network| network.has(address)) {
+            return of_this_machine();
+        }
         refusal(address).or_else(of_this_machine)
     }
 
-    /// The addresses to connect to, from one answer of the resolver. All of them have to be allowed: a name with a
-    /// refused address beside a public one is an attack or a mistake, and which of them is taken must not depend on the
-    /// order of the answer. May block.
+    /// The address to connect to: the first of one answer of the resolver. All of them have to be allowed: a name with a
+    /// refused address beside a public one is an attack or a mistake. No other is tried: which one is reached would tell
+    /// the owner of the name whether the first takes connections. May block.
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, NoAddress> {
+    pub(super) fn address(&self, host: &Host) -> Result<IpAddr, NoAddress> {
         let found = match host {
             Host::Address(address) => vec![*address],
             Host::Name(name) => (self.resolve)(name)
                 .map_err(|error| NoAddress::NotFound(format!("its name was not found: {error}")))?,
         };
+        if found.len() > ADDRESSES_MAX {
+            let text = format!("its name has {} addresses, and at most {ADDRESSES_MAX} are taken", found.len());
+            return Err(NoAddress::Refused(text));
+        }
         for address in &found {
             if let Some(why) = self.refusal(*address) {
                 let text = format!("its address {} is {why}", address.to_canonical());
                 return Err(NoAddress::Refused(text));
             }
         }
-        match found.is_empty() {
-            true => Err(NoAddress::NotFound("its name has no address".to_string())),
-            false => Ok(found),
-        }
+        let first = found.first().copied();
+        first.ok_or_else(|| NoAddress::NotFound("its name has no address".to_string()))
     }
 }
 
@@ -131,6 +140,10 @@ mod tests {
             some.check(&host(text)).unwrap();
         }
         assert!(some.check(&host("127.0.0.1")).is_err());
+        // This machine has to be named itself.
+        let around = rules(&["9.9.9.0/24"], &[]);
+        around.check(&host("9.9.9.8")).unwrap();
+        assert!(around.check(&host("9.9.9.9")).is_err());
         for rules in [none, some] {
             rules.check(&host("8.8.8.8")).unwrap();
             rules.check(&host("a.example")).unwrap();
@@ -139,13 +152,15 @@ mod tests {
 
     #[test]
     fn every_address_of_a_name_has_to_be_allowed() {
-        let found = |allow: &[&str], answer| rules(allow, answer).addresses(&host("a.example"));
+        let found = |allow: &[&str], answer| rules(allow, answer).address(&host("a.example"));
         let public: IpAddr = "8.8.8.8".parse().unwrap();
-        assert_eq!(found(&[], &["8.8.8.8"]), Ok(vec![public]));
+        assert_eq!(found(&[], &["8.8.8.8", "8.8.4.4"]), Ok(public));
         let refused = NoAddress::Refused("its address 127.0.0.1 is a loopback address".to_string());
         assert_eq!(found(&[], &["8.8.8.8", "127.0.0.1"]), Err(refused.clone()));
         assert_eq!(found(&[], &["::ffff:127.0.0.1"]), Err(refused));
-        assert_eq!(found(&["127.0.0.0/8"], &["8.8.8.8", "127.0.0.1"]).unwrap().len(), 2);
+        assert_eq!(found(&["127.0.0.0/8"], &["8.8.8.8", "127.0.0.1"]), Ok(public));
+        let many = NoAddress::Refused("its name has 17 addresses, and at most 16 are taken".to_string());
+        assert_eq!(found(&[], &["8.8.8.8"; 17]), Err(many));
         let none = NoAddress::NotFound("its name has no address".to_string());
         assert_eq!(found(&[], &[]), Err(none));
     }

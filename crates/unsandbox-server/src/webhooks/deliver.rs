@@ -3,6 +3,7 @@
 //! reply only the head is read.
 
 use super::address::{NoAddress, Rules};
+use super::at_most::AtMost;
 use super::places::Place;
 use super::{WebhookOptions, config};
 use crate::keys::unix_seconds;
@@ -16,7 +17,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ use unsandbox_protocol::wire::retry_after_ms;
 const AGENT: &str = concat!("unsandbox/", env!("CARGO_PKG_VERSION"));
 /// Of the head of a reply.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
+/// Of everything that a receiver sends: TLS, heads before the reply (1xx), the reply.
+const REPLY_MAX_BYTES: usize = 128 * 1024;
 
 /// How an attempt went. The words never have path or query.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -102,15 +105,17 @@ impl Courier {
         let (rules, host) = (self.rules.clone(), post.url.host.clone());
         let lookup = tokio::task::spawn_blocking(move || {
             let _place = place;
-            rules.addresses(&host)
+            rules.address(&host)
         });
-        let addresses = match lookup.await {
-            Ok(Ok(addresses)) => addresses,
+        let address = match lookup.await {
+            Ok(Ok(address)) => address,
             Ok(Err(NoAddress::Refused(why))) => return Err(Outcome::Refused(why)),
             Ok(Err(NoAddress::NotFound(why))) => return Err(Outcome::failed(why)),
             Err(_) => return Err(Outcome::failed("the lookup of its name has failed")),
         };
-        let stream = connect(&addresses, post.url.port, until).await?;
+        let stream = TcpStream::connect(SocketAddr::new(address, post.url.port)).await;
+        let stream = stream.map_err(|error| Outcome::failed(format!("no connection: {error}")))?;
+        let stream = AtMost::new(stream, REPLY_MAX_BYTES);
         if !post.url.is_https {
             return send(stream, post).await;
         }
@@ -138,22 +143,6 @@ fn roots_in(pem: &[u8]) -> Result<RootCertStore, Error> {
         )),
         false => Ok(roots),
     }
-}
-
-/// Connects to the first address that answers; each has its share of the time.
-async fn connect(addresses: &[IpAddr], port: u16, until: Instant) -> Result<TcpStream, Outcome> {
-    let mut why = String::new();
-    for (index, address) in addresses.iter().enumerate() {
-        let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let share = until.saturating_duration_since(Instant::now()) / left;
-        let connecting = TcpStream::connect(SocketAddr::new(*address, port));
-        why = match tokio::time::timeout(share, connecting).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it did not answer in time".to_string(),
-        };
-    }
-    Err(Outcome::failed(format!("no connection: {why}")))
 }
 
 async fn send(

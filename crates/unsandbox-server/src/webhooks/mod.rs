@@ -5,6 +5,7 @@
 //! no request.
 
 mod address;
+mod at_most;
 mod deliver;
 mod places;
 mod schedule;

@@ -20,6 +20,8 @@ use unsandbox_protocol::{Error, Owner};
 const LOOK: Duration = Duration::from_secs(1);
 /// For writing the outcome of a delivery.
 const SETTLING: Duration = Duration::from_secs(5);
+/// Attempts whose outcome was never written, beyond which a webhook is given up.
+const UNSETTLED_MAX: usize = 5;
 /// The longest pause that a receiver may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
@@ -97,12 +99,16 @@ impl Schedule {
     }
 
     async fn deliver(&self, webhook: &Webhook, place: Arc<Place>) -> Settled {
+        if webhook.attempts as usize > self.pauses.len() + UNSETTLED_MAX {
+            self.metrics.webhook("given_up");
+            log::warn!("{} is given up after {} attempts", named(webhook), webhook.attempts);
+            return Settled::Done;
+        }
         let post = match self.post(webhook) {
             Ok(post) => post,
+            // The key may come back: a line of a file is soon taken out by mistake.
             Err(why) => {
-                self.metrics.webhook("refused");
-                log::warn!("{} is dropped: {why}", named(webhook));
-                return Settled::Done;
+                return self.settle(webhook.attempts, &named(webhook), Outcome::Refused(why));
             }
         };
         let whom = format!("{} to {}", named(webhook), post.url.authority);
@@ -116,7 +122,7 @@ impl Schedule {
         let url = CallbackUrl::parse(url).map_err(|error: Error| error.message().to_string())?;
         let secrets = self.keys.now().keys.webhook_secrets(owner);
         if secrets.is_empty() {
-            return Err("its key was revoked, and nobody else could sign it".to_string());
+            return Err("the server does not know its key, and nobody else could sign it".to_string());
         }
         let (id, time) = (webhook_id(job_id), unix_seconds());
         let body = webhook_body(job_id, status, *ended_at);
