@@ -110,13 +110,13 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
         // The first of the others, where it is their turn.
         let others = self.newcomers.as_ref().filter(|it| it.in_a_row >= IN_A_ROW_MAX);
         let others = others.map_or(0, |it| it.len);
-        let (mut at, mut end) = (others, self.order.len());
+        let (mut at, mut end, mut is_second_look) = (others, self.order.len(), others == 0);
         loop {
             if at >= end {
-                if others == 0 || end == others {
+                if is_second_look {
                     return None;
                 }
-                (at, end) = (0, others);
+                (at, end, is_second_look) = (0, others, true);
                 continue;
             }
             if !may(&self.order[at]) {
@@ -291,6 +291,14 @@ mod tests {
         turns.push(&b'c', "c2");
         assert_eq!([(); 4].map(|()| next(&mut turns)), [Some("b2"), Some("a3"), Some("c2"), None]);
         assert_eq!((turns.len(), turns.waiting.len(), turns.order.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn newcomers_have_their_turns_however_many_they_are() {
+        let mut turns = Turns::newcomers_first();
+        (0..100).for_each(|owner| turns.push(&owner, owner));
+        let order: Vec<u32> = std::iter::from_fn(|| turns.pop()).map(|(_, item)| item).collect();
+        assert_eq!(order, (0..100).collect::<Vec<_>>());
     }
 
     #[test]
