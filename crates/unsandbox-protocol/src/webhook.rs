@@ -83,7 +83,9 @@ impl CallbackUrl {
         let (host, port) = split_authority(authority.as_bytes(), Some(default)).map_err(wrong)?;
         let host = Host::parse(host).map_err(wrong)?;
         if is_https && has_odd_label(&host) {
-            return Err(wrong("no certificate is for a name with a '-' at an end of one of its parts"));
+            return Err(wrong(
+                "no certificate is for a name with a '-' at an end of one of its parts",
+            ));
         }
         let authority = match port == default {
             true => host.to_string(),

@@ -240,7 +240,8 @@ mod tests {
         let semaphore = FairSemaphore::new(1);
         let held = poll_now(pin!(semaphore.acquire(party("a")))).expect("none is kept");
         {
-            let mut run = pin!(semaphore.in_turns(|| Some(party("b")), std::future::pending::<()>()));
+            let mut run =
+                pin!(semaphore.in_turns(|| Some(party("b")), std::future::pending::<()>()));
             assert!(poll_now(run.as_mut()).is_none());
             drop(held);
         }

@@ -154,7 +154,9 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), Error> {
     change.commit().map_err(broken)?;
     if (1..MIGRATIONS.len()).contains(&version) {
         let (path, now) = (path.display(), MIGRATIONS.len());
-        log::warn!("the store {path} was brought from schema {version} to {now}: earlier versions cannot open it");
+        log::warn!(
+            "the store {path} was brought from schema {version} to {now}: earlier versions cannot open it"
+        );
     }
     Ok(())
 }

@@ -46,7 +46,8 @@ pub(crate) fn delete(db: &Connection, seq: i64) -> rusqlite::Result<()> {
 
 /// Those of jobs that have ended, up to 100,000: it is asked often.
 pub(crate) fn count_due(db: &Connection) -> rusqlite::Result<u64> {
-    let text = "SELECT count(*) FROM (SELECT 1 FROM webhooks WHERE due_ms IS NOT NULL LIMIT 100000)";
+    let text =
+        "SELECT count(*) FROM (SELECT 1 FROM webhooks WHERE due_ms IS NOT NULL LIMIT 100000)";
     db.prepare_cached(text)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 

@@ -72,7 +72,10 @@ impl Rules {
                 .map_err(|error| NoAddress::NotFound(format!("its name was not found: {error}")))?,
         };
         if found.len() > ADDRESSES_MAX {
-            let text = format!("its name has {} addresses, and at most {ADDRESSES_MAX} are taken", found.len());
+            let text = format!(
+                "its name has {} addresses, and at most {ADDRESSES_MAX} are taken",
+                found.len()
+            );
             return Err(NoAddress::Refused(text));
         }
         for address in &found {
@@ -159,7 +162,8 @@ mod tests {
         assert_eq!(found(&[], &["8.8.8.8", "127.0.0.1"]), Err(refused.clone()));
         assert_eq!(found(&[], &["::ffff:127.0.0.1"]), Err(refused));
         assert_eq!(found(&["127.0.0.0/8"], &["8.8.8.8", "127.0.0.1"]), Ok(public));
-        let many = NoAddress::Refused("its name has 17 addresses, and at most 16 are taken".to_string());
+        let many =
+            NoAddress::Refused("its name has 17 addresses, and at most 16 are taken".to_string());
         assert_eq!(found(&[], &["8.8.8.8"; 17]), Err(many));
         let none = NoAddress::NotFound("its name has no address".to_string());
         assert_eq!(found(&[], &[]), Err(none));

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use unsandbox_protocol::Error;
 use unsandbox_protocol::net::host::Host;
@@ -89,19 +88,13 @@ impl Courier {
 
     /// Makes one attempt. A lookup that takes longer than the attempt keeps its place.
     pub(super) async fn deliver(&self, post: Post, place: Arc<Place>) -> Outcome {
-        let until = Instant::now() + self.deadline;
-        match tokio::time::timeout_at(until, self.attempt(post, place, until)).await {
+        match tokio::time::timeout(self.deadline, self.attempt(post, place)).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
             Err(_) => Outcome::failed(format!("it did not answer within {:?}", self.deadline)),
         }
     }
 
-    async fn attempt(
-        &self,
-        post: Post,
-        place: Arc<Place>,
-        until: Instant,
-    ) -> Result<Outcome, Outcome> {
+    async fn attempt(&self, post: Post, place: Arc<Place>) -> Result<Outcome, Outcome> {
         let (rules, host) = (self.rules.clone(), post.url.host.clone());
         let lookup = tokio::task::spawn_blocking(move || {
             let _place = place;

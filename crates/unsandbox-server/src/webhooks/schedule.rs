@@ -122,7 +122,9 @@ impl Schedule {
         let url = CallbackUrl::parse(url).map_err(|error: Error| error.message().to_string())?;
         let secrets = self.keys.now().keys.webhook_secrets(owner);
         if secrets.is_empty() {
-            return Err("the server does not know its key, and nobody else could sign it".to_string());
+            return Err(
+                "the server does not know its key, and nobody else could sign it".to_string()
+            );
         }
         let (id, time) = (webhook_id(job_id), unix_seconds());
         let body = webhook_body(job_id, status, *ended_at);
