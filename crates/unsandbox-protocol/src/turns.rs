@@ -107,22 +107,10 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
         wanted: impl Fn(&T) -> bool,
         weight: impl Fn(&K) -> u32,
     ) -> Option<(K, T)> {
-        // The first of the others, where it is their turn.
-        let others = self.newcomers.as_ref().filter(|it| it.in_a_row >= IN_A_ROW_MAX);
-        let others = others.map_or(0, |it| it.len);
-        let (mut at, mut end, mut is_second_look) = (others, self.order.len(), others == 0);
         loop {
-            if at >= end {
-                if is_second_look {
-                    return None;
-                }
-                (at, end, is_second_look) = (0, others, true);
-                continue;
-            }
-            if !may(&self.order[at]) {
-                at += 1;
-                continue;
-            }
+            let others = self.first_of_others();
+            let mut places = (others..self.order.len()).chain(0..others);
+            let at = places.find(|at| may(&self.order[*at]))?;
             let is_newcomer = self.newcomers.as_ref().is_some_and(|it| at < it.len);
             let owner = self.remove(at)?;
             let line = self.waiting.get_mut(&owner)?;
@@ -141,9 +129,13 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
                 self.served(&owner, is_newcomer);
                 return Some((owner, item));
             }
-            // None of its items was wanted: the next one has moved to its place.
-            end = end.min(self.order.len());
         }
+    }
+
+    /// The place of the first that is no newcomer, where it is their turn; else 0.
+    fn first_of_others(&self) -> usize {
+        let newcomers = self.newcomers.as_ref().filter(|it| it.in_a_row >= IN_A_ROW_MAX);
+        newcomers.map_or(0, |it| it.len)
     }
 
     /// Notes that an owner had its turn.
