@@ -12,8 +12,8 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use unsandbox_protocol::Error;
 use unsandbox_protocol::turns::Turns;
-use unsandbox_protocol::{Error, ErrorCode};
 
 /// Pause after a failed accept: without free descriptors the next one would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -30,8 +30,7 @@ pub(crate) enum Accepting {
 impl Accepting {
     /// With the file of a Unix socket, which is removed when it is dropped.
     pub(crate) fn new(socket: Socket) -> Result<(Accepting, Option<SocketFile>), Error> {
-        let failed =
-            |error: io::Error| Error::new(ErrorCode::Config, "cannot listen").with_cause(error);
+        let failed = |error: io::Error| Error::config("cannot listen").with_cause(error);
         Ok(match socket {
             Socket::Tcp(listener, _) => {
                 let listener = TcpListener::from_std(listener);

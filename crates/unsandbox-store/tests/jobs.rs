@@ -370,7 +370,7 @@ fn the_usage_of_an_owner_counts_what_waits_and_is_kept_in_the_store() {
     submit(&stored, "a", "waits").unwrap();
     let usage = stored.usage(&owner("a")).unwrap();
     assert_eq!((usage.waiting, usage.kept_jobs, usage.kept_bytes > 0), (1, 1, true));
-    // The rest is of what is behind it, but the queue is its own.
+    // The store tells its own queue, and of everything else what the backend behind it tells.
     assert_eq!((usage.since, usage.limits.concurrency, usage.limits.queue), (7, 2, 1_000));
     let other = stored.usage(&owner("b")).unwrap();
     assert_eq!((other.waiting, other.kept_jobs, other.kept_bytes), (0, 0, 0));

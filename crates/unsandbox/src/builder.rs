@@ -266,7 +266,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// CONFIG if there is no key, or if it or the accounts file is unusable.
+    /// CONFIG if there is no key, or if the key or the accounts file cannot be used.
     pub fn webhook_secret(self) -> Result<WebhookSecret, Error> {
         let chosen = choose_key(&self.settings, &|name| std::env::var_os(name))?;
         let key = chosen.ok_or_else(|| {

@@ -2,10 +2,10 @@
 //! Posts one webhook: over a connection of its own, to an address that was checked, without redirects and proxies. Of the
 //! reply only the head is read.
 
+use super::WebhookOptions;
 use super::address::{NoAddress, Rules};
 use super::at_most::AtMost;
 use super::places::Place;
-use super::{WebhookOptions, config};
 use crate::keys::unix_seconds;
 use axum::body::Bytes;
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
@@ -79,7 +79,7 @@ impl Courier {
         };
         let mut tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| config("TLS of webhooks cannot be set up").with_cause(error))?
+            .map_err(|error| Error::config("TLS of webhooks cannot be set up").with_cause(error))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -128,10 +128,12 @@ fn roots_in(pem: &[u8]) -> Result<RootCertStore, Error> {
         let added = certificate
             .map_err(|error| error.to_string())
             .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-        added.map_err(|why| config(format!("an authority of webhooks cannot be used: {why}")))?;
+        added.map_err(|why| {
+            Error::config(format!("an authority of webhooks cannot be used: {why}"))
+        })?;
     }
     match roots.is_empty() {
-        true => Err(config(
+        true => Err(Error::config(
             "the file with the authorities of webhooks has no certificate; it needs a block BEGIN CERTIFICATE",
         )),
         false => Ok(roots),

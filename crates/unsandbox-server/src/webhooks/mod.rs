@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use unsandbox_protocol::net::Network;
 use unsandbox_protocol::outbox::Outbox;
 use unsandbox_protocol::webhook::{CallbackUrl, refuse_synchronous};
-use unsandbox_protocol::{Backend, Error, ErrorCode, Request};
+use unsandbox_protocol::{Backend, Error, Request};
 
 /// Deliveries at once.
 const PLACES: usize = 64;
@@ -86,7 +86,7 @@ impl WebhookOptions {
     pub fn allow<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Network>, Error> {
         let read = |word: &str| {
             Network::parse(word).ok_or_else(|| {
-                config(format!(
+                Error::config(format!(
                     "{word:?} is not an address or a network; give an address, as 192.0.2.1, or a network, as 10.0.0.0/8"
                 ))
             })
@@ -111,13 +111,13 @@ impl Webhooks {
         metrics: Arc<Metrics>,
     ) -> Result<Webhooks, Error> {
         if keys.is_empty() {
-            return Err(config(
+            return Err(Error::config(
                 "webhooks need keys: each is signed with a secret that follows from the API key; give --keys FILE \
                  (`unsandbox keys new --add FILE` makes a key), or leave --webhooks away",
             ));
         }
         let outbox: Arc<dyn Outbox> = backend.outbox().ok_or_else(|| {
-            config(
+            Error::config(
                 "webhooks need a store on disk, which keeps them until they are delivered; leave --store memory away, or \
                  --webhooks",
             )
@@ -145,7 +145,9 @@ impl Webhooks {
             .thread_name("unsandbox-webhooks")
             .enable_all()
             .build()
-            .map_err(|error| config("cannot start the event loop of webhooks").with_cause(error))?;
+            .map_err(|error| {
+                Error::config("cannot start the event loop of webhooks").with_cause(error)
+            })?;
         let runs = runtime.spawn(self.schedule.clone().run());
         Ok(Delivering { runtime, runs, schedule: self.schedule.clone() })
     }
@@ -189,8 +191,4 @@ pub(crate) fn check(
         )
     })?;
     webhooks.rules.check(&CallbackUrl::parse(url)?.host)
-}
-
-fn config(message: impl Into<String>) -> Error {
-    Error::new(ErrorCode::Config, message)
 }
