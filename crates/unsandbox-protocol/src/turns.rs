@@ -132,7 +132,7 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
         }
     }
 
-    /// The place of the first that is no newcomer, where it is their turn; else 0.
+    /// The place of the first one behind the newcomers, where it is not their turn; else 0.
     fn first_of_others(&self) -> usize {
         let newcomers = self.newcomers.as_ref().filter(|it| it.in_a_row >= IN_A_ROW_MAX);
         newcomers.map_or(0, |it| it.len)
