@@ -68,11 +68,16 @@ pub(crate) fn log(text: &str) {
 
 /// One line of the log of `serve`, which is JSON.
 pub(crate) fn log_json(document: &str) {
-    let _ = writeln!(stderr().lock(), "{}", printable_json(document));
+    whole_line(&printable_json(document));
 }
 
 fn err_line(text: &str) {
-    let _ = writeln!(stderr().lock(), "{}", printable(text));
+    whole_line(&printable(text));
+}
+
+/// In one write, so that it stays whole beside those of other processes.
+fn whole_line(text: &str) {
+    let _ = stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Writes the text of the argument parser, help on standard output, the rest on standard error, and gives the exit

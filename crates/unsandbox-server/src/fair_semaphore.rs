@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A semaphore that is fair between parties: waiting parties get permits in turn, so that many requests of one
-//! party do not delay the first request of another, as they do with the semaphore of tokio. It may also leave one permit
-//! that no party gets alone.
+//! A semaphore that is fair between parties: the next permit is for the party that has held permits for the least time,
+//! so that many requests of one party, or long ones, do not delay the first request of another, as they do with the
+//! semaphore of tokio. It may also leave one permit that no party gets alone.
 
+use crate::fair_queue::FairQueue;
 use crate::party::Party;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 use tokio::sync::oneshot;
 use unsandbox_protocol::sync::lock;
-use unsandbox_protocol::turns::Turns;
 
 #[derive(Clone, Debug)]
 pub(crate) struct FairSemaphore(Arc<Mutex<Queue>>);
@@ -24,7 +25,7 @@ struct Queue {
     /// The permits of each party that has any.
     held: HashMap<Party, usize>,
     /// The first party below its bound gets the next permit.
-    waiters: Turns<Party, oneshot::Sender<Permit>>,
+    waiters: FairQueue<Party, oneshot::Sender<Permit>>,
 }
 
 /// A permit. When it is dropped, the next in the queue gets it.
@@ -32,6 +33,8 @@ struct Queue {
 pub(crate) struct Permit {
     semaphore: FairSemaphore,
     party: Party,
+    /// When its party began to use it.
+    begun: Option<Instant>,
 }
 
 impl FairSemaphore {
@@ -45,23 +48,34 @@ impl FairSemaphore {
     }
 
     fn bounded(free: usize, each: usize) -> FairSemaphore {
-        // A party that asks seldom does not wait for all that ask always.
-        let (held, waiters) = (HashMap::new(), Turns::newcomers_first());
+        let (held, waiters) = (HashMap::new(), FairQueue::default());
         FairSemaphore(Arc::new(Mutex::new(Queue { free, each, held, waiters })))
     }
 
     pub(crate) async fn acquire(&self, party: Party) -> Permit {
         match self.take_or_wait(party) {
             Ok(permit) => permit,
-            Err(receiver) => receiver.await.expect(HANDED_ON),
+            Err(receiver) => receiver.await.expect(HANDED_ON).begin(),
         }
+    }
+
+    /// A permit, if the party may have one now.
+    pub(crate) fn try_acquire(&self, party: &Party) -> Option<Permit> {
+        self.take(&mut lock(&self.0), party)
+    }
+
+    fn take(&self, queue: &mut Queue, party: &Party) -> Option<Permit> {
+        let may = queue.free > 0 && Queue::may_have_more(&queue.held, queue.each, party);
+        may.then(|| {
+            queue.take(party);
+            Permit { semaphore: self.clone(), party: party.clone(), begun: None }.begin()
+        })
     }
 
     fn take_or_wait(&self, party: Party) -> Result<Permit, oneshot::Receiver<Permit>> {
         let mut queue = lock(&self.0);
-        if queue.free > 0 && Queue::may_have_more(&queue.held, queue.each, &party) {
-            queue.take(&party);
-            return Ok(Permit { semaphore: self.clone(), party });
+        if let Some(permit) = self.take(&mut queue, &party) {
+            return Ok(permit);
         }
         let (sender, receiver) = oneshot::channel();
         queue.waiters.push(&party, sender);
@@ -112,7 +126,7 @@ impl Turn<'_> {
         if polled.is_pending() {
             self.waits = Some(receiver);
         }
-        polled.map(|permit| permit.expect(HANDED_ON))
+        polled.map(|permit| permit.expect(HANDED_ON).begin())
     }
 }
 
@@ -141,7 +155,15 @@ impl Queue {
     fn next(&mut self) -> Option<(Party, oneshot::Sender<Permit>)> {
         let (held, each) = (&self.held, self.each);
         let may = |party: &Party| Queue::may_have_more(held, each, party);
-        self.waiters.pop_of(may, |waiter| !waiter.is_closed(), |_| 1)
+        self.waiters.pop_of(may, |waiter| !waiter.is_closed())
+    }
+}
+
+impl Permit {
+    fn begin(self) -> Permit {
+        let mut permit = self;
+        permit.begun = Some(Instant::now());
+        permit
     }
 }
 
@@ -150,6 +172,9 @@ impl Drop for Permit {
         let next = {
             let mut queue = lock(&self.semaphore.0);
             queue.give_back(&self.party);
+            if let Some(begun) = self.begun {
+                queue.waiters.charge(&self.party, begun.elapsed());
+            }
             let next = queue.next();
             if let Some((party, _)) = &next {
                 queue.take(party);
@@ -158,7 +183,8 @@ impl Drop for Permit {
         };
         if let Some((party, next)) = next {
             // If the waiter is gone by now, `send` returns the permit, and dropping it serves the next one.
-            drop(next.send(Permit { semaphore: self.semaphore.clone(), party }));
+            let permit = Permit { semaphore: self.semaphore.clone(), party, begun: None };
+            drop(next.send(permit));
         }
     }
 }
@@ -190,11 +216,9 @@ mod tests {
         let mut other = pin!(semaphore.acquire(party("b")));
         assert!(poll_now(other.as_mut()).is_none());
         drop(held);
-        let first = poll_now(many[0].as_mut()).expect("its turn");
-        assert!(poll_now(other.as_mut()).is_none());
-        drop(first);
-        drop(poll_now(other.as_mut()).expect("its turn, before the other 99"));
-        assert!(poll_now(many[1].as_mut()).is_some());
+        assert!(many.iter_mut().all(|one| poll_now(one.as_mut()).is_none()));
+        drop(poll_now(other.as_mut()).expect("its turn, before the other 100"));
+        assert!(poll_now(many[0].as_mut()).is_some());
     }
 
     #[test]

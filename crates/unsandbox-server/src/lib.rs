@@ -14,6 +14,7 @@ mod connections;
 mod console;
 mod encoded;
 mod events;
+mod fair_queue;
 mod fair_semaphore;
 mod forwarded;
 mod idempotency;

@@ -9,6 +9,7 @@ use crate::party::Party;
 use crate::reply;
 use crate::runs::{Completion, End, Submitted, cancelled, ended};
 use crate::state::State;
+use crate::workers::Permit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
@@ -41,8 +42,15 @@ pub(crate) struct Order {
 /// A job that was accepted: for this request, or for an earlier one with the same key.
 pub(crate) struct Accepted {
     pub job: Job,
-    end: Option<oneshot::Receiver<End>>,
+    /// `None` for an earlier submission's.
+    end: Option<Ending>,
     attachment: Attachment,
+}
+
+/// The end of a run.
+pub(crate) enum Ending {
+    Awaited(oneshot::Receiver<End>),
+    Come(End),
 }
 
 /// Hands a submission to the backend, once for each key, and waits until it is accepted.
@@ -91,19 +99,22 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
             webhook,
             followed: Followed::new(state.observer.clone(), submitter, facts, noted.clone()),
         }));
-        // A task of its own: a key that is claimed has to get an answer, also after its client has left.
-        tokio::spawn(hand_over(state.clone(), party, submission, sink));
+        hand_over(state, party, submission, sink);
         end
     });
+    let end = match end {
+        // The end tells the acceptance too: a reply that needs nothing before it is woken once.
+        Some(end) if !listed && !is_live => Some(Ending::Come(ended(end).await)),
+        end => end.map(Ending::Awaited),
+    };
     let job = acceptance.wait().await.inspect_err(|_| attachment.token = None)?;
     noted.job(&job.job_id);
     Ok(Accepted { job, end, attachment })
 }
 
-/// Hands a submission to the backend, on a worker thread: a backend may prepare the run before it returns. A submission
-/// that is cancelled while it waits for its thread is not handed over.
-async fn hand_over(
-    state: Arc<State>,
+/// Hands a submission to the backend, on a worker thread: a backend may prepare the run before it returns.
+fn hand_over(
+    state: &Arc<State>,
     party: Party,
     submission: Submission<'static>,
     sink: Arc<Completion>,
@@ -112,6 +123,20 @@ async fn hand_over(
     if state.is_stopping() {
         return sink.finished(Err(stopping()));
     }
+    match state.workers.submission_now(&party) {
+        Some(permit) => give(state.clone(), submission, sink, permit),
+        // A task of its own: a key that is claimed has to get an answer, also after its client has left.
+        None => drop(tokio::spawn(give_in_turn(state.clone(), party, submission, sink))),
+    }
+}
+
+/// A submission that is cancelled while it waits for its thread is not handed over.
+async fn give_in_turn(
+    state: Arc<State>,
+    party: Party,
+    submission: Submission<'static>,
+    sink: Arc<Completion>,
+) {
     let cancel = submission.cancel.clone();
     let permit = tokio::select! {
         biased;
@@ -122,6 +147,15 @@ async fn hand_over(
         }
         permit = state.workers.submission(party) => permit,
     };
+    give(state, submission, sink, permit);
+}
+
+fn give(
+    state: Arc<State>,
+    submission: Submission<'static>,
+    sink: Arc<Completion>,
+    permit: Permit,
+) {
     drop(tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let events: Arc<dyn EventSink> = sink.clone();
@@ -133,6 +167,16 @@ async fn hand_over(
     }));
 }
 
+impl Ending {
+    /// Waits for the end from a [`Completion`].
+    pub(crate) async fn come(self) -> End {
+        match self {
+            Ending::Awaited(end) => ended(end).await,
+            Ending::Come(end) => end,
+        }
+    }
+}
+
 impl Accepted {
     /// An earlier submission with the same key was the first.
     pub(crate) fn is_repeated(&self) -> bool {
@@ -140,7 +184,7 @@ impl Accepted {
     }
 
     /// The job, the end if this request submitted it, and what abandons the run when it is dropped.
-    pub(crate) fn into_parts(self) -> (Job, Option<oneshot::Receiver<End>>, Attachment) {
+    pub(crate) fn into_parts(self) -> (Job, Option<Ending>, Attachment) {
         (self.job, self.end, self.attachment)
     }
 
@@ -148,7 +192,7 @@ impl Accepted {
     pub(crate) async fn finished(self, state: &State, party: Party, owner: &Owner) -> End {
         let Accepted { job, end, mut attachment } = self;
         let end = match end {
-            Some(end) => ended(end).await.map_err(|error| about(error, &job.job_id)),
+            Some(end) => end.come().await.map_err(|error| about(error, &job.job_id)),
             None => {
                 let end = ended(watch_again(state, owner, &job)?).await;
                 job_of_end(state, party, owner, &job.job_id, end).await

@@ -67,6 +67,11 @@ impl Workers {
         self.submissions.acquire(party).await
     }
 
+    /// The same, if the permit is free.
+    pub(crate) fn submission_now(&self, party: &Party) -> Option<Permit> {
+        self.submissions.try_acquire(party)
+    }
+
     /// Asks the backend about a job or a key, when its party gets a permit.
     pub(crate) async fn question<T: Send + 'static>(
         &self,

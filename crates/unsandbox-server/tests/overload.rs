@@ -8,8 +8,8 @@ mod http2;
 mod support;
 
 use http2::{
-    CONTINUATION, END_HEADERS, END_STREAM, GET_HEALTH, HEADERS, PREFACE, RST_STREAM, SETTINGS,
-    frame,
+    CONTINUATION, END_HEADERS, END_STREAM, GET_HEALTH, HEADERS, PING, PREFACE, RST_STREAM,
+    SETTINGS, frame,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::collections::{HashMap, VecDeque};
@@ -223,7 +223,7 @@ fn delays_no_other_client(flood: Flood) {
     }
     let asking = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let until = Instant::now() + 10 * TEST_TIMEOUT;
-    let mut last_asks = 0;
+    let (mut last_asks, mut longest) = (0, Duration::ZERO);
     while last_asks < LAST_ASKS {
         assert!(Instant::now() < until, "{name}: {opened:?} connections");
         last_asks += usize::from(opened.load(Ordering::SeqCst) > connections() + openers);
@@ -232,6 +232,7 @@ fn delays_no_other_client(flood: Flood) {
             let both = async { tokio::join!(target.ask(protocol), calm.ask(protocol)) };
             let (took, calm) = asking.block_on(both);
             let machine = calm + longest_wait_since(&waited);
+            longest = longest.max(took);
             let version = String::from_utf8_lossy(protocol);
             assert!(
                 took < machine + BOUND,
@@ -239,6 +240,7 @@ fn delays_no_other_client(flood: Flood) {
             );
         }
     }
+    println!("{name}: an answer took {longest:?} at most");
     flooding.shutdown_background();
 }
 
@@ -285,6 +287,7 @@ fn head(method: u8, path: &str) -> Vec<u8> {
 }
 
 const GET: u8 = 0x82;
+const POST: u8 = 0x83;
 const STREAMS: u32 = 90;
 
 /// Heads that refer 16,000 times to one field of 4,000 bytes.
@@ -298,6 +301,15 @@ fn header_bomb() -> Vec<u8> {
         }
         head.resize(16_000, 0xbe);
         bytes.extend(frame(HEADERS, END_STREAM | END_HEADERS, 2 * number + 1, &head));
+    }
+    bytes
+}
+
+/// Requests whose bodies do not come.
+fn streams_without_bodies() -> Vec<u8> {
+    let mut bytes = preface();
+    for number in 0..STREAMS {
+        bytes.extend(frame(HEADERS, END_HEADERS, 2 * number + 1, &head(POST, "/execute")));
     }
     bytes
 }
@@ -317,5 +329,16 @@ fn frames_without_end_delay_no_other_client() {
         Flood::encrypted("resets", resets),
         Flood::encrypted("a head without end", endless),
         Flood::encrypted("heads that grow", header_bomb()),
+    ]);
+}
+
+#[test]
+fn frames_that_ask_for_little_delay_no_other_client() {
+    let pings = frame(PING, 0, 0, b"12345678").repeat(5000);
+    let settings = frame(SETTINGS, 0, 0, b"").repeat(5000);
+    delay_no_other_client(vec![
+        Flood::encrypted("streams without bodies", streams_without_bodies()),
+        Flood::encrypted("pings", [preface(), pings].concat()),
+        Flood::encrypted("settings", [preface(), settings].concat()),
     ]);
 }

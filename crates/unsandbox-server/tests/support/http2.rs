@@ -113,6 +113,7 @@ pub async fn read_body(body: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const WINDOW_UPDATE: u8 = 8;

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A queue that is fair between parties by the time that they use (start-time fair queueing): the next item is of the
+//! party that has used least. A party that comes has used as much as the one that was served last, so that it waits for
+//! nobody's past, and nobody waits for its.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
+use std::time::Duration;
+
+/// Parties without items that are remembered beside those that wait, twice over.
+const REMEMBERED_MAX: usize = 1024;
+
+/// A virtual time, in nanoseconds.
+type Used = u64;
+
+/// Items that wait, by their party. The items of one party keep their order.
+#[derive(Debug)]
+pub(crate) struct FairQueue<K, T> {
+    parties: HashMap<K, Line<T>>,
+    /// The parties with items: the one that has used least first, of equal ones the one that waits longest.
+    order: BTreeMap<(Used, u64), K>,
+    /// What a party that comes counts as having used.
+    now: Used,
+    serial: u64,
+}
+
+/// The items of one party.
+#[derive(Debug)]
+struct Line<T> {
+    items: VecDeque<T>,
+    used: Used,
+    /// With `used`, its place in the order.
+    serial: u64,
+}
+
+impl<K, T> Default for FairQueue<K, T> {
+    fn default() -> Self {
+        FairQueue { parties: HashMap::new(), order: BTreeMap::new(), now: 0, serial: 0 }
+    }
+}
+
+impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
+    /// Adds an item behind those of its party.
+    pub(crate) fn push(&mut self, party: &K, item: T) {
+        self.serial += 1;
+        let (now, serial) = (self.now, self.serial);
+        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(now));
+        if line.items.is_empty() {
+            (line.used, line.serial) = (line.used.max(now), serial);
+            self.order.insert((line.used, serial), party.clone());
+        }
+        line.items.push_back(item);
+    }
+
+    /// Takes the first wanted item of the first party that may have one now. Items before it that are not wanted any more
+    /// are dropped.
+    pub(crate) fn pop_of(
+        &mut self,
+        may: impl Fn(&K) -> bool,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<(K, T)> {
+        loop {
+            let (place, party) = self.order.iter().find(|(_, party)| may(party))?;
+            let (place, party) = (*place, party.clone());
+            self.order.remove(&place);
+            let line = self.parties.get_mut(&party)?;
+            let item = std::iter::from_fn(|| line.items.pop_front()).find(&wanted);
+            if !line.items.is_empty() {
+                // Behind those that have used as much.
+                self.serial += 1;
+                line.serial = self.serial;
+                self.order.insert((line.used, line.serial), party.clone());
+            }
+            if let Some(item) = item {
+                self.now = self.now.max(line.used);
+                return Some((party, item));
+            }
+        }
+    }
+
+    /// Notes what a party has used.
+    pub(crate) fn charge(&mut self, party: &K, used: Duration) {
+        let used = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
+        let now = self.now;
+        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(now));
+        let waits = self.order.remove(&(line.used, line.serial)).is_some();
+        if waits {
+            line.used = line.used.saturating_add(used);
+            self.order.insert((line.used, line.serial), party.clone());
+        } else {
+            line.used = line.used.max(now).saturating_add(used);
+        }
+        // By the share of each that waits, so that ever new parties do not keep the others waiting.
+        self.now = now.saturating_add(used / (self.order.len() as u64 + 1));
+        self.forget();
+    }
+
+    /// Forgets parties that have used no more than one that comes.
+    fn forget(&mut self) {
+        if self.parties.len() > 2 * self.order.len() + REMEMBERED_MAX {
+            let now = self.now;
+            self.parties.retain(|_, line| !line.items.is_empty() || line.used > now);
+        }
+    }
+}
+
+impl<T> Line<T> {
+    fn new(used: Used) -> Line<T> {
+        Line { items: VecDeque::new(), used, serial: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn filled(items: &[(char, u32)]) -> FairQueue<char, u32> {
+        let mut queue = FairQueue::default();
+        items.iter().for_each(|(party, item)| queue.push(party, *item));
+        queue
+    }
+
+    /// The next item, for which its party uses so much.
+    fn serve(queue: &mut FairQueue<char, u32>, cost: Duration) -> Option<(char, u32)> {
+        let next = queue.pop_of(|_| true, |_| true)?;
+        queue.charge(&next.0, cost);
+        Some(next)
+    }
+
+    #[test]
+    fn parties_take_turns_and_each_keeps_its_order() {
+        let mut queue = filled(&[('a', 1), ('a', 2), ('a', 3), ('b', 1), ('c', 1), ('c', 2)]);
+        let order: Vec<_> = std::iter::from_fn(|| serve(&mut queue, MS)).collect();
+        assert_eq!(order, [('a', 1), ('b', 1), ('c', 1), ('a', 2), ('c', 2), ('a', 3)]);
+    }
+
+    #[test]
+    fn two_places_that_are_free_at_once_are_for_two_parties() {
+        let mut queue = filled(&[('a', 1), ('a', 2), ('b', 1)]);
+        let mut next = || queue.pop_of(|_| true, |_| true);
+        assert_eq!([next(), next(), next()], [Some(('a', 1)), Some(('b', 1)), Some(('a', 2))]);
+    }
+
+    #[test]
+    fn one_that_uses_little_has_more_turns() {
+        let many: Vec<_> = "ab".chars().flat_map(|party| (0..50).map(move |n| (party, n))).collect();
+        let mut queue = filled(&many);
+        let mut turns = HashMap::new();
+        for _ in 0..44 {
+            let next = queue.pop_of(|_| true, |_| true).unwrap().0;
+            queue.charge(&next, if next == 'a' { 10 * MS } else { MS });
+            *turns.entry(next).or_insert(0) += 1;
+        }
+        assert_eq!((turns[&'a'], turns[&'b']), (4, 40));
+    }
+
+    #[test]
+    fn one_that_comes_waits_for_nobody_and_saves_nothing_up() {
+        let mut queue = filled(&[('a', 1), ('a', 2), ('a', 3), ('a', 4)]);
+        (0..2).for_each(|_| _ = serve(&mut queue, 10 * MS));
+        queue.push(&'b', 1);
+        queue.push(&'b', 2);
+        queue.push(&'b', 3);
+        let order: Vec<_> = std::iter::from_fn(|| serve(&mut queue, 10 * MS)).collect();
+        assert_eq!(order, [('b', 1), ('a', 3), ('b', 2), ('a', 4), ('b', 3)]);
+    }
+
+    #[test]
+    fn one_that_was_served_does_not_wait_for_ever_new_ones() {
+        let mut queue = FairQueue::default();
+        let (old, mut newcomer, mut waits) = (u32::MAX, 0, 0);
+        queue.push(&old, 0);
+        for _ in 0..20_000 {
+            (0..2).for_each(|one| queue.push(&(newcomer + one), 1));
+            newcomer += 2;
+            let (next, _) = queue.pop_of(|_| true, |_| true).unwrap();
+            queue.charge(&next, MS);
+            waits += 1;
+            if next == old {
+                waits = 0;
+                queue.push(&old, 0);
+            }
+            assert!(waits <= queue.order.len() + 2, "{waits} of {}", queue.order.len());
+        }
+    }
+
+    #[test]
+    fn one_that_may_have_none_is_passed_over_and_items_that_are_not_wanted_are_dropped() {
+        let mut queue = filled(&[('a', 1), ('a', 2), ('b', 1), ('b', 2)]);
+        assert_eq!(queue.pop_of(|party| *party != 'a', |item| *item > 1), Some(('b', 2)));
+        assert_eq!(queue.pop_of(|_| false, |_| true), None);
+        assert_eq!(queue.pop_of(|_| true, |_| true), Some(('a', 1)));
+        assert_eq!(queue.pop_of(|_| true, |item| *item > 2), None);
+        assert!(queue.order.is_empty());
+    }
+
+    #[test]
+    fn parties_that_have_used_no_more_than_others_are_forgotten() {
+        let mut queue = FairQueue::default();
+        for party in 0..5_000 {
+            queue.push(&party, ());
+            queue.pop_of(|_| true, |_| true);
+            queue.charge(&party, MS);
+        }
+        assert!(queue.parties.len() <= REMEMBERED_MAX + 1, "{}", queue.parties.len());
+    }
+}
