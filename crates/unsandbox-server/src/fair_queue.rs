@@ -10,6 +10,10 @@ use std::time::Duration;
 /// Parties without items that are remembered beside those that wait, twice over.
 const REMEMBERED_MAX: usize = 1024;
 
+/// What a party that comes has used less than those that wait: one that asks seldom has its answer before those that
+/// always ask have another turn.
+const CREDIT: Duration = Duration::from_millis(20);
+
 /// A virtual time, in nanoseconds.
 type Used = u64;
 
@@ -19,7 +23,7 @@ pub(crate) struct FairQueue<K, T> {
     parties: HashMap<K, Line<T>>,
     /// The parties with items: the one that has used least first, of equal ones the one that waits longest.
     order: BTreeMap<(Used, u64), K>,
-    /// What a party that comes counts as having used.
+    /// What those that always ask have used.
     now: Used,
     serial: u64,
 }
@@ -35,7 +39,12 @@ struct Line<T> {
 
 impl<K, T> Default for FairQueue<K, T> {
     fn default() -> Self {
-        FairQueue { parties: HashMap::new(), order: BTreeMap::new(), now: 0, serial: 0 }
+        FairQueue {
+            parties: HashMap::new(),
+            order: BTreeMap::new(),
+            now: nanoseconds(CREDIT),
+            serial: 0,
+        }
     }
 }
 
@@ -43,10 +52,10 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Adds an item behind those of its party.
     pub(crate) fn push(&mut self, party: &K, item: T) {
         self.serial += 1;
-        let (now, serial) = (self.now, self.serial);
-        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(now));
+        let (least, serial) = (self.least(), self.serial);
+        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(least));
         if line.items.is_empty() {
-            (line.used, line.serial) = (line.used.max(now), serial);
+            (line.used, line.serial) = (line.used.max(least), serial);
             self.order.insert((line.used, serial), party.clone());
         }
         line.items.push_back(item);
@@ -80,28 +89,36 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
 
     /// Notes what a party has used.
     pub(crate) fn charge(&mut self, party: &K, used: Duration) {
-        let used = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
-        let now = self.now;
-        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(now));
+        let (used, least) = (nanoseconds(used), self.least());
+        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(least));
         let waits = self.order.remove(&(line.used, line.serial)).is_some();
         if waits {
             line.used = line.used.saturating_add(used);
             self.order.insert((line.used, line.serial), party.clone());
         } else {
-            line.used = line.used.max(now).saturating_add(used);
+            line.used = line.used.max(least).saturating_add(used);
         }
         // By the share of each that waits, so that ever new parties do not keep the others waiting.
-        self.now = now.saturating_add(used / (self.order.len() as u64 + 1));
+        self.now = self.now.saturating_add(used / (self.order.len() as u64 + 1));
         self.forget();
+    }
+
+    /// What a party that comes has used at least.
+    fn least(&self) -> Used {
+        self.now - nanoseconds(CREDIT)
     }
 
     /// Forgets parties that have used no more than one that comes.
     fn forget(&mut self) {
         if self.parties.len() > 2 * self.order.len() + REMEMBERED_MAX {
-            let now = self.now;
-            self.parties.retain(|_, line| !line.items.is_empty() || line.used > now);
+            let least = self.least();
+            self.parties.retain(|_, line| !line.items.is_empty() || line.used > least);
         }
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<T> Line<T> {

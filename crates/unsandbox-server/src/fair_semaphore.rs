@@ -19,6 +19,7 @@ pub(crate) struct FairSemaphore(Arc<Mutex<Queue>>);
 
 #[derive(Debug)]
 struct Queue {
+    all: usize,
     free: usize,
     /// The most permits that one party holds at once.
     each: usize,
@@ -47,9 +48,9 @@ impl FairSemaphore {
         Self::bounded(at_once, at_once - 1)
     }
 
-    fn bounded(free: usize, each: usize) -> FairSemaphore {
+    fn bounded(all: usize, each: usize) -> FairSemaphore {
         let (held, waiters) = (HashMap::new(), FairQueue::default());
-        FairSemaphore(Arc::new(Mutex::new(Queue { free, each, held, waiters })))
+        FairSemaphore(Arc::new(Mutex::new(Queue { all, free: all, each, held, waiters })))
     }
 
     pub(crate) async fn acquire(&self, party: Party) -> Permit {
@@ -74,17 +75,39 @@ impl FairSemaphore {
 
     fn take_or_wait(&self, party: Party) -> Result<Permit, oneshot::Receiver<Permit>> {
         let mut queue = lock(&self.0);
-        if let Some(permit) = self.take(&mut queue, &party) {
-            return Ok(permit);
-        }
-        let (sender, receiver) = oneshot::channel();
-        queue.waiters.push(&party, sender);
-        Err(receiver)
+        self.take(&mut queue, &party).ok_or_else(|| queue.wait(&party))
     }
 
-    /// Runs a future, each poll of which is in the turn of a party. One without a party waits for no turn. The queue of the
-    /// event loop knows no parties: while tasks wait for their turns, it is short. A turn that has come belongs to the
-    /// future that is returned: it goes on when that is dropped.
+    /// A permit if all are free, else a place in the queue.
+    fn take_if_idle(&self, party: Party) -> Result<Permit, oneshot::Receiver<Permit>> {
+        let mut queue = lock(&self.0);
+        let is_idle = queue.free == queue.all;
+        let taken = is_idle.then(|| self.take(&mut queue, &party)).flatten();
+        taken.ok_or_else(|| queue.wait(&party))
+    }
+
+    /// Gives the permits that are free to those who wait.
+    fn hand_out(&self) {
+        loop {
+            let next = lock(&self.0).next();
+            match next {
+                Some(next) => self.hand_on(next),
+                None => return,
+            }
+        }
+    }
+
+    fn hand_on(&self, (party, next): (Party, oneshot::Sender<Permit>)) {
+        let permit = Permit { semaphore: self.clone(), party, begun: None };
+        // If the waiter is gone by now, `send` returns the permit, and dropping it serves the next one.
+        drop(next.send(permit));
+    }
+
+    /// Runs a future, each poll of which is in the turn of a party. One without a party waits for no turn. A turn that has
+    /// come belongs to the future that is returned: it goes on when that is dropped.
+    ///
+    /// The queue of the event loop knows no parties. So a task that may be served goes to its end first: those that were
+    /// before it there wait here by then, too.
     pub(crate) async fn in_turns<F: Future>(
         &self,
         party: impl Fn() -> Option<Party>,
@@ -116,10 +139,16 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn poll_permit(&mut self, context: &mut Context<'_>, party: Party) -> Poll<Permit> {
         let mut receiver = match self.waits.take() {
-            Some(receiver) => receiver,
-            None => match self.semaphore.take_or_wait(party) {
+            Some(receiver) => {
+                self.semaphore.hand_out();
+                receiver
+            }
+            None => match self.semaphore.take_if_idle(party) {
                 Ok(permit) => return Poll::Ready(permit),
-                Err(receiver) => receiver,
+                Err(receiver) => {
+                    context.waker().wake_by_ref();
+                    receiver
+                }
             },
         };
         let polled = Pin::new(&mut receiver).poll(context);
@@ -134,6 +163,12 @@ impl Queue {
     /// Whether a party may have one more permit, as soon as one is free.
     fn may_have_more(held: &HashMap<Party, usize>, each: usize, party: &Party) -> bool {
         held.get(party).is_none_or(|held| *held < each)
+    }
+
+    fn wait(&mut self, party: &Party) -> oneshot::Receiver<Permit> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiters.push(party, sender);
+        receiver
     }
 
     fn take(&mut self, party: &Party) {
@@ -151,11 +186,15 @@ impl Queue {
         }
     }
 
-    /// The next waiter that was not dropped, of the first party that may have more.
+    /// Takes a permit that is free for the next waiter that was not dropped, of the first party that may have more.
     fn next(&mut self) -> Option<(Party, oneshot::Sender<Permit>)> {
+        if self.free == 0 {
+            return None;
+        }
         let (held, each) = (&self.held, self.each);
         let may = |party: &Party| Queue::may_have_more(held, each, party);
-        self.waiters.pop_of(may, |waiter| !waiter.is_closed())
+        let next = self.waiters.pop_of(may, |waiter| !waiter.is_closed());
+        next.inspect(|(party, _)| self.take(party))
     }
 }
 
@@ -175,16 +214,10 @@ impl Drop for Permit {
             if let Some(begun) = self.begun {
                 queue.waiters.charge(&self.party, begun.elapsed());
             }
-            let next = queue.next();
-            if let Some((party, _)) = &next {
-                queue.take(party);
-            }
-            next
+            queue.next()
         };
-        if let Some((party, next)) = next {
-            // If the waiter is gone by now, `send` returns the permit, and dropping it serves the next one.
-            let permit = Permit { semaphore: self.semaphore.clone(), party, begun: None };
-            drop(next.send(permit));
+        if let Some(next) = next {
+            self.semaphore.hand_on(next);
         }
     }
 }

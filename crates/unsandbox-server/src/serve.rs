@@ -23,6 +23,9 @@ use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// How long the results of the last jobs can be fetched at a stop: longer than the pause between two polls.
 const LAST_POLL_TIME: Duration = Duration::from_secs(3);
+/// Tasks that a thread of the event loop polls until it looks for new events. A flood keeps it busy with long polls, and
+/// what the others send is not seen before.
+const POLLS_BETWEEN_EVENTS: u32 = 1;
 /// Connections at once to the address of the metrics.
 const METRICS_CONNECTIONS: usize = 64;
 
@@ -179,6 +182,8 @@ impl Bound {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(EVENT_LOOP_THREADS)
             .max_blocking_threads(workers::THREADS)
+            .event_interval(POLLS_BETWEEN_EVENTS)
+            .global_queue_interval(POLLS_BETWEEN_EVENTS)
             .thread_name("unsandbox-http")
             .enable_all()
             .build()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A stream with a time limit and a minimum rate for writes, which hyper does not have. Without them, a client that reads no reply would keep
-//! its memory and its connection for ever. Reads are in pieces, so that a client that sends without end lets others have
-//! their turns.
+//! A stream with a time limit and a minimum rate for writes, which hyper does not have. Without them, a client that reads
+//! no reply would keep its memory and its connection for ever. It does little in one poll, so that a client that sends
+//! without end lets others have their turns.
 
 use crate::pace::{Pace, Progress};
 use crate::places::Places;
@@ -13,8 +13,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Bytes that are read in one turn: a client sends frames of HTTP/2 that mean nothing as fast as they are read.
-const TURN_BYTES: usize = 32 << 10;
+/// Bytes that are read in one poll, about: a client sends frames of HTTP/2 that mean nothing as fast as they are read.
+const POLL_BYTES: usize = 4 << 10;
+/// Writes in one poll: many such frames get an answer, each in a write of its own.
+const POLL_WRITES: usize = 16;
 
 pub(crate) struct WriteDeadline<S> {
     stream: S,
@@ -23,8 +25,14 @@ pub(crate) struct WriteDeadline<S> {
     /// Set while a reply is larger than what the client has accepted, until all of it is sent.
     slow: Option<Slow>,
     waits: Waits,
-    /// Bytes that were read since the last turn.
-    read: usize,
+    done: Done,
+}
+
+/// What was done since the last pause.
+#[derive(Default)]
+struct Done {
+    bytes: usize,
+    writes: usize,
 }
 
 /// How much longer writes of HTTP/2 may wait: as long as the pause of the pace, less the time that they have waited, and
@@ -44,7 +52,7 @@ impl<S> WriteDeadline<S> {
     /// `pace` starts anew for each reply that is not accepted at once.
     pub(crate) fn new(stream: S, pace: Pace, places: Arc<Places>) -> WriteDeadline<S> {
         let waits = Waits { left: pace.pause, since: None };
-        WriteDeadline { stream, pace, places, slow: None, waits, read: 0 }
+        WriteDeadline { stream, pace, places, slow: None, waits, done: Done::default() }
     }
 
     /// The result of a write, or an error if the reply is read too slowly.
@@ -75,6 +83,18 @@ impl<S> WriteDeadline<S> {
     }
 }
 
+impl Done {
+    /// Whether that is enough for one poll. The task is polled again.
+    fn is_enough(&mut self, context: &mut Context<'_>) -> bool {
+        let is_enough = self.bytes >= POLL_BYTES || self.writes >= POLL_WRITES;
+        if is_enough {
+            *self = Done::default();
+            context.waker().wake_by_ref();
+        }
+        is_enough
+    }
+}
+
 impl Waits {
     /// A write waits. Returns how long it may.
     fn begin(&mut self) -> Instant {
@@ -96,16 +116,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteDeadline<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.read >= TURN_BYTES {
-            this.read = 0;
-            context.waker().wake_by_ref();
+        if this.done.is_enough(context) {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-        this.read += buffer.filled().len() - before;
+        this.done.bytes += buffer.filled().len() - before;
         if read.is_pending() {
-            this.read = 0;
+            this.done = Done::default();
         }
         read
     }
@@ -118,6 +136,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.done.is_enough(context) {
+            return Poll::Pending;
+        }
+        this.done.writes += 1;
         let write = Pin::new(&mut this.stream).poll_write(context, bytes);
         this.watched(context, write)
     }
@@ -128,6 +150,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.done.is_enough(context) {
+            return Poll::Pending;
+        }
+        this.done.writes += 1;
         let write = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         this.watched(context, write)
     }
