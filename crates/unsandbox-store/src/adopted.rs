@@ -4,7 +4,6 @@
 
 use crate::live::Ended;
 use crate::rows;
-use crate::shared::{Shared, Task};
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,7 +110,7 @@ impl Adopted {
     }
 
     /// Whether it can be told now.
-    fn add(&self, end: AdoptedEnd) -> bool {
+    pub(crate) fn add(&self, end: AdoptedEnd) -> bool {
         let mut state = lock(&self.state);
         let bytes = state.result_bytes + end.result_bytes;
         match state.listener {
@@ -128,6 +127,17 @@ impl Adopted {
         matches!(state.listener, Listener::Asked(_))
     }
 
+    /// Tells all ends that wait.
+    pub(crate) fn tell(&self) {
+        while let Some((listener, end)) = self.next() {
+            let AdoptedEnd { owner, job, error, request, .. } = &end;
+            let body = request.as_ref().map(|kept| &kept.body[..]);
+            let request = body.and_then(|body| Some(wire::decode_request(body).ok()?.request));
+            let (request, error) = (request.as_ref(), error.as_ref());
+            listener.ended(&AdoptedJob { owner, request, job, error });
+        }
+    }
+
     /// The next end, and who is told.
     fn next(&self) -> Option<(Arc<dyn AdoptedJobs>, AdoptedEnd)> {
         let mut state = lock(&self.state);
@@ -136,6 +146,21 @@ impl Adopted {
         let end = state.waiting.pop_front()?;
         state.result_bytes -= end.result_bytes;
         Some((listener, end))
+    }
+
+    /// Who is told from now on.
+    pub(crate) fn set_listener(&self, jobs: Arc<dyn AdoptedJobs>) {
+        let mut state = lock(&self.state);
+        let dropped = std::mem::take(&mut state.dropped);
+        let before = std::mem::replace(&mut state.listener, Listener::Asked(jobs));
+        drop((state, before));
+        if dropped > 0 {
+            log::warn!(
+                "{dropped} jobs of earlier processes ended as the store was opened and are not counted or audited: at \
+                 most {KEPT_MAX} ends and {} MB of results are kept until the server asks for them",
+                KEPT_MAX_BYTES >> 20
+            );
+        }
     }
 
     /// Keeps no ends any more, if nobody has asked for them.
@@ -149,43 +174,51 @@ impl Adopted {
     }
 }
 
-impl Shared {
-    pub(crate) fn watch_adopted(&self, jobs: Arc<dyn AdoptedJobs>) {
-        let mut state = lock(&self.adopted.state);
-        let dropped = std::mem::take(&mut state.dropped);
-        let before = std::mem::replace(&mut state.listener, Listener::Asked(jobs));
-        drop((state, before));
-        if dropped > 0 {
-            log::warn!(
-                "{dropped} jobs of earlier processes ended as the store was opened and are not counted or audited: at \
-                 most {KEPT_MAX} ends and {} MB of results are kept until the server asks for them",
-                KEPT_MAX_BYTES >> 20
-            );
-        }
-        self.tell_adopted_later();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unsandbox_protocol::Status;
+
+    fn end(result_bytes: usize) -> AdoptedEnd {
+        let (owner, job) = (Owner::default(), Arc::new(Job::new("a", Status::Failed)));
+        AdoptedEnd { owner, job, error: None, request: None, result_bytes }
     }
 
-    /// The end of an adopted job is on disk.
-    pub(crate) fn adopted_ended(&self, end: AdoptedEnd) {
-        if self.adopted.add(end) {
-            self.tell_adopted_later();
-        }
+    fn kept(adopted: &Adopted) -> usize {
+        lock(&adopted.state).waiting.len()
     }
 
-    fn tell_adopted_later(&self) {
-        if !self.do_later(Task::TellAdopted) {
-            self.tell_adopted();
+    #[test]
+    fn only_so_much_is_kept_while_nobody_has_asked() {
+        let many = Adopted::default();
+        (0..=KEPT_MAX).for_each(|_| assert!(!many.add(end(1))));
+        assert_eq!((kept(&many), lock(&many.state).dropped), (KEPT_MAX, 1));
+        let large = Adopted::default();
+        for bytes in [KEPT_MAX_BYTES, 1] {
+            large.add(end(bytes));
         }
+        assert_eq!((kept(&large), lock(&large.state).dropped), (1, 1));
     }
 
-    /// Tells all ends that wait.
-    pub(crate) fn tell_adopted(&self) {
-        while let Some((listener, end)) = self.adopted.next() {
-            let AdoptedEnd { owner, job, error, request, .. } = &end;
-            let body = request.as_ref().map(|kept| &kept.body[..]);
-            let request = body.and_then(|body| Some(wire::decode_request(body).ok()?.request));
-            let (request, error) = (request.as_ref(), error.as_ref());
-            listener.ended(&AdoptedJob { owner, request, job, error });
-        }
+    #[test]
+    fn nothing_is_kept_after_nobody_has_asked_in_time() {
+        let adopted = Adopted::default();
+        adopted.add(end(1));
+        adopted.forget();
+        assert!(!adopted.add(end(1)));
+        assert_eq!(kept(&adopted), 0);
+    }
+
+    #[test]
+    fn requests_have_a_bound_in_bytes_and_a_large_one_is_kept_alone() {
+        let adopted = Adopted::default();
+        let large = adopted.room(REQUESTS_MAX_BYTES + 1).unwrap();
+        assert!(adopted.room(1).is_none());
+        drop(large);
+        let small = adopted.room(1).unwrap();
+        assert!(adopted.room(REQUESTS_MAX_BYTES).is_none());
+        let rest = adopted.room(REQUESTS_MAX_BYTES - 1).unwrap();
+        drop((small, rest));
+        assert_eq!(adopted.request_bytes.load(Ordering::SeqCst), 0);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The lock of [`Live`] is never held while a sink is called, the disk is waited for, or the inner backend is called.
 
-use crate::adopted::Adopted;
+use crate::adopted::{Adopted, AdoptedEnd};
 use crate::clock::StoreClock;
 use crate::database::Database;
 use crate::keys::Name;
@@ -149,6 +149,20 @@ impl Shared {
     /// Has a task done; false after the close.
     pub(crate) fn do_later(&self, task: Task) -> bool {
         lock(&self.tasks).as_ref().is_some_and(|tasks| tasks.send(task).is_ok())
+    }
+
+    /// The end of an adopted job is on disk.
+    pub(crate) fn adopted_ended(&self, end: AdoptedEnd) {
+        if self.adopted.add(end) {
+            self.tell_adopted();
+        }
+    }
+
+    /// Has the ends of adopted jobs told: later, as their requests may be large, unless the store closes.
+    pub(crate) fn tell_adopted(&self) {
+        if !self.do_later(Task::TellAdopted) {
+            self.adopted.tell();
+        }
     }
 
     /// The bounds of the queue for one owner. A job that may start at once takes no place of those that wait.

@@ -100,7 +100,7 @@ fn do_tasks(shared: &Arc<Shared>, tasks: &Mutex<Receiver<Task>>) {
         match next {
             Ok(Task::Start { job_id }) => shared.run(&job_id),
             Ok(Task::Known { job_id, owner, sink }) => shared.known(&job_id, &owner, &sink),
-            Ok(Task::TellAdopted) => shared.tell_adopted(),
+            Ok(Task::TellAdopted) => shared.adopted.tell(),
             Err(_) => return,
         }
     }
@@ -321,7 +321,8 @@ impl Backend for Stored {
     }
 
     fn watch_adopted(&self, jobs: Arc<dyn AdoptedJobs>) {
-        self.shared.watch_adopted(jobs);
+        self.shared.adopted.set_listener(jobs);
+        self.shared.tell_adopted();
     }
 
     fn key_store(&self) -> Option<String> {
