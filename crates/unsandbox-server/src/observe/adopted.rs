@@ -41,3 +41,24 @@ fn took(job: &Job) -> Duration {
     let here = job.result.as_ref().and_then(|result| result.total_time_ms).unwrap_or(0);
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).max(Duration::from_millis(here))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use unsandbox_protocol::{ExecutionResult, Status};
+
+    #[test]
+    fn a_job_took_the_seconds_since_its_submission_and_at_least_its_time_here() {
+        for (created, completed, here_ms, took_ms) in
+            [(10, 13, Some(250), 3_000), (10, 10, Some(250), 250), (10, 7, None, 0)]
+        {
+            let mut result = ExecutionResult::new(Status::Completed);
+            result.total_time_ms = here_ms;
+            let mut job = Job::new("a", Status::Completed);
+            (job.created_at, job.completed_at) = (Some(created), Some(completed));
+            job.result = Some(Arc::new(result));
+            assert_eq!(took(&job), Duration::from_millis(took_ms));
+        }
+    }
+}
