@@ -43,6 +43,16 @@ impl Served {
         self.call("POST", path, &format!("X-Request-Id: {id}\r\n"), &body)
     }
 
+    /// A job that runs for ten minutes, once it has begun.
+    fn begin(&self, id: &str) -> String {
+        let job = self.run("/execute/async", id, "sleep 600").text("job_id");
+        let begun = Instant::now();
+        while self.call("GET", &format!("/jobs/{job}"), "", "").text("status") != "running" {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it never ran");
+        }
+        job
+    }
+
     /// Stops the server; gives its log.
     fn stop(mut self) -> String {
         signal(&self.child, "TERM");
@@ -194,11 +204,7 @@ fn what_runs_and_what_waits_at_a_stop_is_in_the_audit_file() {
     let path = scratch("observe-stop").join("audit");
     let args = ["--grace", "0", "--concurrency", "1", "--audit", path.to_str().unwrap()];
     let served = Served::start(&args);
-    let running = served.run("/execute/async", "runs", "sleep 600").text("job_id");
-    let begun = Instant::now();
-    while served.call("GET", &format!("/jobs/{running}"), "", "").text("status") != "running" {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it never ran");
-    }
+    served.begin("runs");
     for id in ["handed", "waits"] {
         served.run("/execute/async", id, "true");
     }
@@ -209,6 +215,31 @@ fn what_runs_and_what_waits_at_a_stop_is_in_the_audit_file() {
         .collect();
     told.sort();
     assert_eq!(told, [r#""handed" "pending""#, r#""runs" "cancelled""#, r#""waits" "pending""#]);
+}
+
+#[test]
+fn what_ran_and_what_waited_at_a_crash_is_in_the_audit_file_of_the_next_server() {
+    let directory = scratch("observe-crash");
+    let (path, store) = (directory.join("audit"), directory.join("u.db"));
+    let (audit, store) = (path.to_str().unwrap(), store.to_str().unwrap());
+    let args = ["--grace", "0", "--concurrency", "1", "--audit", audit, "--store", store];
+    let mut served = Served::start(&args);
+    let ran = served.begin("ran");
+    let waited = served.run("/execute/async", "waited", "exit 3").text("job_id");
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    assert_eq!(wait_for_lines(&path, 0), [] as [Value; 0]);
+    let served = Served::start(&args);
+    wait_for_lines(&path, 2);
+    served.stop();
+    let told = wait_for_lines(&path, 2);
+    assert_eq!(told.len(), 2, "{told:?}");
+    for (job, status, exit) in [(ran, "failed", Value::Null), (waited, "completed", 3.into())] {
+        let line = told.iter().find(|line| line["job_id"] == job.as_str()).unwrap();
+        assert_eq!((&line["status"], &line["exit_code"]), (&status.into(), &exit), "{line}");
+        assert_eq!((&line["request_id"], &line["client"]), (&Value::Null, &Value::Null));
+        assert!(line["code_sha256"].is_string() && line["key"].is_string(), "{line}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! calling thread waits. A backend needs to write only the event form, and of that `watch_events` only to tell more
 //! than the end.
 
+use crate::adopted::AdoptedJobs;
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::error::{Error, ErrorCode};
 use crate::feed::OutputAtEnd;
@@ -214,6 +215,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn outbox(&self) -> Option<Arc<dyn Outbox>> {
         None
     }
+
+    /// Tells of adopted jobs, those whose submissions another process took, when they end here. Ends since this process
+    /// began to use the backend are told at once, as far as they are kept: a backend may keep them for a few seconds only.
+    /// A later call takes the place of an earlier one. For a backend whose jobs end with the process there is nothing to
+    /// do.
+    fn watch_adopted(&self, _jobs: Arc<dyn AdoptedJobs>) {}
 
     /// Its state and its measurements, for metrics. Called often, so that it must not ask another machine.
     fn gauges(&self) -> Gauges {

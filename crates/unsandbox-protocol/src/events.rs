@@ -109,6 +109,12 @@ pub enum Event<'a> {
         /// The bytes as written; a piece may end within a line or a character.
         bytes: &'a [u8],
     },
+    /// The job is that of an earlier submission with the same idempotency key: its run counts there. Right after
+    /// [`Event::Accepted`].
+    Repeated,
+    /// Another process runs the job, or finds it lost, and counts it. Its end is reported here all the same, unless this
+    /// process ends before.
+    HandedOn,
 }
 
 /// Where a backend reports what happens to one submission.

@@ -215,6 +215,8 @@ impl EventSink for FeedSink {
             Event::Accepted(job) => state.events.push_back(JobEvent::Queued(job.clone())),
             Event::Started(job) => state.events.push_back(JobEvent::Started(job.clone())),
             Event::Output { stream, offset, bytes } => state.output(stream, offset, bytes),
+            // Of no use to those who follow a job.
+            Event::Repeated | Event::HandedOn => {}
         });
     }
 

@@ -5,6 +5,7 @@
 //! Types, limits, errors, languages and wire format of the unsandbox API, and the [`Backend`] trait, which runs code.
 //! No I/O.
 
+pub mod adopted;
 pub mod auth;
 pub mod backend;
 pub mod cancel;

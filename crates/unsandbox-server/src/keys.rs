@@ -304,6 +304,11 @@ pub(crate) fn unix_seconds() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// The short name of an owner for the log; empty without keys.
+pub(crate) fn label(owner: &Owner) -> &str {
+    owner.0.get(..8).unwrap_or_default()
+}
+
 impl Caller {
     /// The owner is a digest: job tables and logs never hold a key.
     fn of(identity: &str) -> Caller {
@@ -311,7 +316,8 @@ impl Caller {
         digest.update(b"unsandbox owner\0");
         digest.update(identity.as_bytes());
         let owner = auth::hex(&digest.finalize()[..16]);
-        Caller { label: owner[..8].to_string(), owner: Owner(owner) }
+        let owner = Owner(owner);
+        Caller { label: label(&owner).to_string(), owner }
     }
 }
 

@@ -127,7 +127,7 @@ impl Drop for Completion {
     fn drop(&mut self) {
         let is_open = lock(&self.sender).is_some();
         if let Some(submitted) = self.submitted.as_ref().filter(|it| is_open && it.run.is_none()) {
-            submitted.followed.left_to_the_next_process();
+            submitted.followed.handed_on();
         }
         self.close(|| Err(lost(None)));
     }

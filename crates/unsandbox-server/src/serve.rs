@@ -67,6 +67,7 @@ impl Server {
         let Server { backend, options } = self;
         options.validate()?;
         let state = Arc::new(State::new(backend, &options)?);
+        state.backend.watch_adopted(state.observer.clone());
         let (main, metrics) = sockets.map_or((None, None), |it| (Some(it.main), it.metrics));
         let socket = open(listen, main, !options.keys.is_empty())?;
         if options.tls.is_some() && matches!(socket, Socket::Unix(..)) {

@@ -1,59 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Request ids and audit lines: who ran what, and how it ended.
 
+#[path = "support/audit_file.rs"]
+mod audit_file;
 mod support;
 
+use audit_file::AuditFile;
 use serde_json::{Value, json};
-use std::fs;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 use support::{Running, execute_body, keyed, read_reply, start};
 use unsandbox_protocol::Status;
-use unsandbox_server::{AuditLog, ServerOptions};
+use unsandbox_server::ServerOptions;
 
 const KEY: &str = "Authorization: Bearer the-secret-key\r\n";
 
 struct Audited {
     server: Running,
-    audit: Arc<AuditLog>,
-    path: PathBuf,
+    file: AuditFile,
 }
 
 impl Audited {
     fn start(name: &str) -> Audited {
-        let file = format!("us-audited-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(file);
-        let _ = fs::remove_file(&path);
-        let audit = Arc::new(AuditLog::open(&path).unwrap());
-        let options = ServerOptions { audit: Some(audit.clone()), ..keyed("the-secret-key") };
-        Audited { server: start(options), audit, path }
+        let file = AuditFile::new(name);
+        let audit = Some(file.log.clone());
+        let server = start(ServerOptions { audit, ..keyed("the-secret-key") });
+        Audited { server, file }
     }
 
-    /// Waits for so many lines.
     fn lines(&self, count: usize) -> Vec<Value> {
-        let begun = Instant::now();
-        let text = loop {
-            self.audit.flush();
-            let text = fs::read_to_string(&self.path).unwrap();
-            if text.lines().count() >= count {
-                break text;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(20), "{count} lines never came: {text}");
-        };
-        assert!(!text.contains("secret") && !text.contains("the-code"), "{text}");
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.file.lines(count)
     }
 
     fn post(&self, path: &str, more: &str, code: &str) -> support::Reply {
         let headers = format!("{KEY}{more}");
         self.server.call("POST", path, &headers, execute_body(code).as_bytes())
-    }
-}
-
-impl Drop for Audited {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
     }
 }
 

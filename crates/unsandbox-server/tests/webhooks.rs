@@ -3,50 +3,23 @@
 
 #[path = "support/receiver.rs"]
 mod receiver;
+#[path = "support/served.rs"]
+mod served;
 mod support;
 
 use receiver::{Answer, Receiver, Wrap};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use served::{Place, Served};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use support::{Fake, Reply, TEST_TIMEOUT, read_reply, request};
 use unsandbox_protocol::webhook::WebhookSecret;
-use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
+use unsandbox_protocol::{Backend, ErrorCode};
 use unsandbox_server::{KeyRing, Keys, Listen, Server, ServerOptions, WebhookOptions};
 use unsandbox_store::{StoreOptions, Stored};
-
-/// A directory of its own, removed at the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Place {
-        let name = format!("webhooks-{name}-{}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Place(path)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A server with a store, on a thread of its own.
-struct Served {
-    backend: Arc<Stored>,
-    inner: Arc<Fake>,
-    keys: Arc<KeyRing>,
-    host: String,
-    stop: CancelToken,
-    thread: Option<JoinHandle<Result<(), Error>>>,
-}
 
 fn quick() -> WebhookOptions {
     WebhookOptions {
@@ -58,31 +31,11 @@ fn quick() -> WebhookOptions {
 }
 
 fn serve(place: &Place, webhooks: Option<WebhookOptions>) -> Served {
-    let inner = Arc::new(Fake::default());
-    let options = StoreOptions { concurrency: 8, ..StoreOptions::default() };
-    let stored = Stored::open(inner.clone(), &place.0.join("u.db"), options).unwrap();
-    let (backend, keys) = (Arc::new(stored), KeyRing::of(Keys::from_words("a,b").unwrap()));
-    let grace = Duration::ZERO;
-    let options = ServerOptions { keys: keys.clone(), webhooks, grace, ..ServerOptions::default() };
-    let bound = Server::new(backend.clone(), options).bind(&Listen::parse("127.0.0.1:0").unwrap());
-    let bound = bound.unwrap();
-    let host = bound.address().strip_prefix("http://").unwrap().to_string();
-    let stop = CancelToken::new();
-    let stopped = stop.clone();
-    let thread = std::thread::spawn(move || bound.run_until(&stopped, &stopped));
-    Served { backend, inner, keys, host, stop, thread: Some(thread) }
+    let store = StoreOptions { concurrency: 8, ..StoreOptions::default() };
+    Served::start(place, store, ServerOptions { webhooks, ..ServerOptions::default() })
 }
 
 impl Served {
-    fn call(&self, method: &str, path: &str, key: &str, body: &str) -> Reply {
-        let mut stream = std::net::TcpStream::connect(&self.host).unwrap();
-        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
-        let headers = format!("Authorization: Bearer {key}\r\n");
-        let bytes = request(&self.host, method, path, &headers, body.as_bytes());
-        std::io::Write::write_all(&mut stream, &bytes).unwrap();
-        read_reply(&mut stream)
-    }
-
     fn post(&self, path: &str, key: &str, code: &str, url: &str) -> Reply {
         let body = serde_json::json!({"language": "python", "code": code, "callback_url": url});
         self.call("POST", path, key, &body.to_string())
@@ -92,10 +45,6 @@ impl Served {
         let reply = self.post("/execute/async", key, code, url);
         assert_eq!(reply.status, 200, "{reply:?}");
         reply.text("job_id")
-    }
-
-    fn metrics(&self) -> String {
-        self.call("GET", "/metrics", "a", "").body
     }
 
     /// Waits until attempts have had this outcome so often.
@@ -115,24 +64,6 @@ impl Served {
             assert!(Instant::now() < deadline, "never {what}: {now:#?}");
             std::thread::sleep(Duration::from_millis(10));
         }
-    }
-
-    fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        self.stop.cancel();
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap().unwrap();
-            self.backend.close(Duration::ZERO);
-        }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 

@@ -2,7 +2,8 @@
 //! Starts the jobs that wait, by turns between their owners, and saves their ends. A job is on disk as running before the
 //! inner backend gets it: a process that ends then never runs it twice.
 
-use crate::live::{Active, Ended, Stage};
+use crate::adopted::{AdoptedEnd, KeptRequest};
+use crate::live::{Active, Elsewhere, Ended, Stage};
 use crate::rows::{self, End};
 use crate::shared::{PAUSE, Shared, Task};
 use std::borrow::Cow;
@@ -68,7 +69,7 @@ impl Shared {
                 live.release(&owner, bytes);
                 let given = live.give_up(job_id);
                 drop(live);
-                drop(given);
+                self.hand_on(given);
                 self.ended.notify_all();
                 self.dispatch();
             }
@@ -153,20 +154,28 @@ impl Shared {
 
     /// Writes the end of a job, and then reports it.
     fn save(self: &Arc<Self>, job_id: &str) {
-        let end = match self.live().active.get(job_id).map(|active| active.stage.clone()) {
-            Some(Stage::Ending(ended)) => ended.end,
-            _ => return,
+        let live = self.live();
+        let Some(active) = live.active.get(job_id) else { return };
+        let Stage::Ending(ended) = &active.stage else { return };
+        let (end, is_adopted, bytes) = (ended.end.clone(), active.is_adopted, active.request_bytes);
+        drop(live);
+        let (reading, shared, job_id) = (self.clone(), self.clone(), job_id.to_string());
+        let save = move |db: &rusqlite::Connection| {
+            // With its end a job loses its request.
+            let request = match is_adopted {
+                true => reading.adopted.request(db, end.seq(), bytes)?,
+                false => None,
+            };
+            Ok(Saved { is_ours: rows::finish(db, &end)?, request })
         };
-        let (shared, job_id) = (self.clone(), job_id.to_string());
-        self.writer.write(
-            "save a result",
-            move |db| rows::finish(db, &end),
-            move |outcome| shared.saved(&job_id, &outcome),
-        );
+        self.writer.write("save a result", save, move |outcome| shared.saved(&job_id, outcome));
     }
 
-    fn saved(self: &Arc<Self>, job_id: &str, outcome: &Result<bool, Error>) {
+    fn saved(self: &Arc<Self>, job_id: &str, outcome: Result<Saved, Error>) {
+        let (outcome, request) =
+            outcome.map_or_else(|_| (None, None), |saved| (Some(saved.is_ours), saved.request));
         let (mut sinks, mut report, mut is_cancelled) = (Vec::new(), None, false);
+        let mut adopted = None;
         let mut live = self.live();
         live.ending -= 1;
         live.retrying.remove(job_id);
@@ -174,29 +183,50 @@ impl Shared {
             && let Stage::Ending(ended) = &mut active.stage
         {
             is_cancelled = active.cancelled == Some(CancelReason::Caller);
+            // Counted once the disk has it: if this process ends before, the next one finds the job lost and counts it.
+            if active.is_adopted && outcome.is_some_and(|is_ours| is_ours || ended.is_reported) {
+                adopted = Some(AdoptedEnd::of(&active.owner, ended, request));
+            }
             // An end that the disk refuses is told from memory until it takes it.
-            if !matches!(outcome, Ok(false)) {
+            if outcome != Some(false) {
                 ended.is_reported = true;
                 report = Some(ended.report.clone());
                 sinks = active.take_sinks();
             }
         }
         let given = match outcome {
-            Ok(_) => live.give_up(job_id),
-            Err(_) => {
+            Some(_) => live.give_up(job_id),
+            None => {
                 live.unwritten.insert(job_id.to_string());
                 None
             }
         };
         drop(live);
-        drop(given);
+        self.hand_on(given);
+        if let Some(adopted) = adopted {
+            self.adopted_ended(adopted);
+        }
         self.ended.notify_all();
         if let Some(report) = report {
             sinks.into_iter().for_each(|sink| sink.finished(report.clone()));
         }
         // Another process has the job.
-        if matches!(outcome, Ok(false)) && is_cancelled {
+        if outcome == Some(false) && is_cancelled {
             self.ask_to_cancel(job_id);
+        }
+    }
+
+    /// Tells the submissions of jobs that were given up; those who wait for the ends go on waiting.
+    pub(crate) fn hand_on(&self, given: impl IntoIterator<Item = Active>) {
+        for mut active in given {
+            // First: from then on the end may be reported.
+            if let Some(sink) = &active.sink {
+                sink.event(Event::HandedOn);
+            }
+            let (sinks, job_id) = (active.take_sinks(), &active.job.job_id);
+            let elsewhere =
+                sinks.into_iter().map(|sink| Elsewhere { job_id: job_id.clone(), sink });
+            self.live().elsewhere.extend(elsewhere);
         }
     }
 
@@ -240,7 +270,7 @@ impl Shared {
             }
         }
         drop(live);
-        drop(given);
+        self.hand_on(given);
         self.ended.notify_all();
     }
 
@@ -305,6 +335,14 @@ impl Shared {
         let ask = move |db: &rusqlite::Connection| rows::ask_to_cancel(db, &id);
         self.writer.write("ask for a cancel", ask, |_| {});
     }
+}
+
+/// The outcome of writing an end.
+struct Saved {
+    /// Not so if another process has the job, or its end is written already.
+    is_ours: bool,
+    /// Of an adopted job.
+    request: Option<KeptRequest>,
 }
 
 /// A job that was cancelled before it ran.

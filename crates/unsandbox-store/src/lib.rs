@@ -5,9 +5,10 @@
 //!
 //! `stored.rs` is the trait, `submit.rs` takes jobs, `dispatch.rs` starts them by turns and saves their ends, `tick.rs`
 //! is the periodic work, `writer.rs` commits, `rows.rs`, `keys.rs` and `webhooks.rs` have the statements, `outbox.rs` gives
-//! webhooks to the server, `database.rs` is the file.
+//! webhooks to the server, `adopted.rs` the ends of jobs of other processes, `database.rs` is the file.
 
 pub mod admin;
+mod adopted;
 mod clock;
 mod database;
 mod dispatch;

@@ -34,8 +34,10 @@ pub(crate) struct Active {
     pub request_bytes: u64,
     pub accepted: Instant,
     pub stage: Stage,
-    /// Of its submission; `None` for a job of an earlier process.
+    /// Of its submission, if this process took that.
     pub sink: Option<Arc<dyn EventSink>>,
+    /// Another process took its submission.
+    pub is_adopted: bool,
     /// Further sinks that get its end.
     pub watchers: Vec<Arc<dyn EventSink>>,
     /// Sinks that follow its events, until the inner backend has it.
@@ -50,7 +52,7 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// A job that waits, and whose end nobody waits for yet.
+    /// An adopted job that waits, and whose end nobody waits for yet.
     pub(crate) fn new(
         seq: i64,
         owner: Owner,
@@ -67,6 +69,7 @@ impl Active {
             accepted: Instant::now(),
             stage: Stage::Waiting,
             sink: None,
+            is_adopted: true,
             watchers: Vec::new(),
             followers: Vec::new(),
             is_at_inner: false,
@@ -317,18 +320,16 @@ impl Live {
         self.dispatched == 0 && self.ending == 0
     }
 
-    /// Gives a job up that another process has, or will find on the disk; those who wait for its end go on waiting. To be
-    /// dropped without the lock.
+    /// Gives a job up that another process has, or will find on the disk. To be handed on without the lock.
+    #[must_use]
     pub(crate) fn give_up(&mut self, job_id: &str) -> Option<Active> {
-        let mut active = self.active.remove(job_id)?;
         self.unwritten.remove(job_id);
         self.retrying.remove(job_id);
-        let sinks = active.take_sinks().into_iter();
-        self.elsewhere.extend(sinks.map(|sink| Elsewhere { job_id: job_id.to_string(), sink }));
-        Some(active)
+        self.active.remove(job_id)
     }
 
-    /// Gives up all jobs that wait.
+    /// Gives up all jobs that wait, as [`Live::give_up`].
+    #[must_use]
     pub(crate) fn give_up_waiting(&mut self) -> Vec<Active> {
         let waiting =
             self.active.iter().filter(|(_, active)| matches!(active.stage, Stage::Waiting));

@@ -2,10 +2,11 @@
 //! What becomes of the jobs of a process that has ended: those that it ran are lost, and run again only if their
 //! submission said so.
 
+use crate::adopted::{Adopted, AdoptedEnd};
 use crate::rows::{self, COLUMNS, End};
 use rusqlite::{Connection, params};
 use std::sync::Arc;
-use unsandbox_protocol::{ExecutionResult, Job, Rerun, Status};
+use unsandbox_protocol::{ExecutionResult, Job, Owner, Rerun, Status};
 
 /// A job is started so often at most: one that ends its server each time must not do so for ever.
 pub(crate) const ATTEMPTS_MAX: i64 = 5;
@@ -45,32 +46,69 @@ pub(crate) struct Now {
     pub unix_seconds: i64,
 }
 
-/// Ends or queues the jobs of a process that has ended. Returns how many it ran then.
-pub(crate) fn recover(db: &Connection, process: Process, now: Now) -> rusqlite::Result<usize> {
-    let text = format!(
-        "SELECT {COLUMNS}, rerun, attempts, cancel FROM jobs WHERE process = ?1 AND ended_ms IS NULL"
-    );
-    let mut statement = db.prepare(&text)?;
-    let lost = statement.query_map([process.id], |row| {
-        let rerun = Rerun::parse(&row.get::<_, String>(10)?).unwrap_or_default();
-        let (attempts, cancelled): (i64, bool) = (row.get(11)?, row.get(12)?);
-        Ok((row.get(0)?, rows::job_of(row)?, rerun, attempts, cancelled))
-    })?;
-    let lost: Vec<(i64, Job, Rerun, i64, bool)> = lost.collect::<rusqlite::Result<_>>()?;
-    let count = lost.len();
-    for (seq, job, rerun, attempts, cancelled) in lost {
+/// What became of the jobs that a process ran as it ended.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub count: usize,
+    /// Those that do not run again.
+    pub ended: Vec<AdoptedEnd>,
+}
+
+/// A job that a process ran as it ended.
+struct Lost {
+    seq: i64,
+    owner: Owner,
+    job: Job,
+    rerun: Rerun,
+    attempts: i64,
+    cancelled: bool,
+    request_bytes: u64,
+}
+
+/// Ends or queues the jobs of a process that has ended.
+pub(crate) fn recover(
+    db: &Connection,
+    process: Process,
+    now: Now,
+    adopted: &Adopted,
+) -> rusqlite::Result<Recovered> {
+    let lost = lost(db, process)?;
+    let (count, mut ends) = (lost.len(), Vec::new());
+    for Lost { seq, owner, job, rerun, attempts, cancelled, request_bytes } in lost {
         if rerun == Rerun::IfLost && attempts < ATTEMPTS_MAX && !cancelled {
             let again = "UPDATE jobs SET status = 'pending', process = NULL WHERE seq = ?1";
             db.prepare_cached(again)?.execute([seq])?;
-        } else {
-            let job = Arc::new(ended(job, rerun, attempts, cancelled, now));
-            let (process, ended_ms) = (Some(process.id), now.store_ms);
-            rows::finish(db, &End::new(seq, job, process, ended_ms))?;
+            continue;
         }
+        let job = Arc::new(ended(job, rerun, attempts, cancelled, now));
+        let request = adopted.request(db, seq, request_bytes)?;
+        let end = End::new(seq, job.clone(), Some(process.id), now.store_ms);
+        rows::finish(db, &end)?;
+        let (error, result_bytes) = (None, end.result_bytes());
+        ends.push(AdoptedEnd { owner, job, error, request, result_bytes });
     }
     rows::announce(db)?;
     db.execute("DELETE FROM processes WHERE id = ?1", [process.id])?;
-    Ok(count)
+    Ok(Recovered { count, ended: ends })
+}
+
+fn lost(db: &Connection, process: Process) -> rusqlite::Result<Vec<Lost>> {
+    let text = format!(
+        "SELECT {COLUMNS}, rerun, attempts, cancel, request_bytes FROM jobs WHERE process = ?1 AND ended_ms IS NULL"
+    );
+    let mut statement = db.prepare(&text)?;
+    let lost = statement.query_map([process.id], |row| {
+        Ok(Lost {
+            seq: row.get(0)?,
+            owner: Owner(row.get(2)?),
+            job: rows::job_of(row)?,
+            rerun: Rerun::parse(&row.get::<_, String>(10)?).unwrap_or_default(),
+            attempts: row.get(11)?,
+            cancelled: row.get(12)?,
+            request_bytes: row.get::<_, i64>(13)?.unsigned_abs(),
+        })
+    })?;
+    lost.collect()
 }
 
 fn ended(mut job: Job, rerun: Rerun, attempts: i64, cancelled: bool, now: Now) -> Job {

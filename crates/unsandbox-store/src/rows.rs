@@ -154,6 +154,15 @@ impl End {
     pub(crate) fn new(seq: i64, job: Arc<Job>, process: Option<i64>, ended_ms: i64) -> End {
         End { seq, job, process, ended_ms, body: Arc::default() }
     }
+
+    pub(crate) fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    /// Bytes of the job as it is stored; 0 before it is.
+    pub(crate) fn result_bytes(&self) -> usize {
+        self.body.get().map_or(0, String::len)
+    }
 }
 
 /// Saves the end of a job; false if it has another process, or has ended.

@@ -3,6 +3,7 @@
 //!
 //! The lock of [`Live`] is never held while a sink is called, the disk is waited for, or the inner backend is called.
 
+use crate::adopted::{Adopted, AdoptedEnd};
 use crate::clock::StoreClock;
 use crate::database::Database;
 use crate::keys::Name;
@@ -33,6 +34,8 @@ pub(crate) enum Task {
     Start { job_id: String },
     /// Answers a repeated submission with the job of the first.
     Known { job_id: String, owner: Owner, sink: Arc<dyn EventSink> },
+    /// Tells the ends of adopted jobs that wait.
+    TellAdopted,
 }
 
 /// Unix milliseconds by the clock of the machine, which somebody may set.
@@ -101,6 +104,7 @@ pub(crate) struct Shared {
     pub seen: Mutex<Seen>,
     /// From the acceptance of a job until it is handed to the inner backend.
     pub waits: Stopwatch,
+    pub adopted: Adopted,
     live: Mutex<Live>,
     /// Signalled when a job ends.
     pub ended: Condvar,
@@ -130,6 +134,7 @@ impl Shared {
             name: Mutex::new(name),
             seen: Mutex::default(),
             waits: Stopwatch::default(),
+            adopted: Adopted::default(),
             live: Mutex::default(),
             ended: Condvar::new(),
             tick_now: Condvar::new(),
@@ -144,6 +149,20 @@ impl Shared {
     /// Has a task done; false after the close.
     pub(crate) fn do_later(&self, task: Task) -> bool {
         lock(&self.tasks).as_ref().is_some_and(|tasks| tasks.send(task).is_ok())
+    }
+
+    /// The end of an adopted job is on disk.
+    pub(crate) fn adopted_ended(&self, end: AdoptedEnd) {
+        if self.adopted.add(end) {
+            self.tell_adopted();
+        }
+    }
+
+    /// Has the ends of adopted jobs told: later, as their requests may be large, unless the store closes.
+    pub(crate) fn tell_adopted(&self) {
+        if !self.do_later(Task::TellAdopted) {
+            self.adopted.tell();
+        }
     }
 
     /// The bounds of the queue for one owner. A job that may start at once takes no place of those that wait.

@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use unsandbox_protocol::adopted::AdoptedJobs;
 use unsandbox_protocol::backend::{Capabilities, Health, KeyInfo, LanguageInfo, not_ended};
 use unsandbox_protocol::gauges::{Gauges, OwnerGauges, QueueGauges};
 use unsandbox_protocol::outbox::Outbox;
@@ -99,6 +100,7 @@ fn do_tasks(shared: &Arc<Shared>, tasks: &Mutex<Receiver<Task>>) {
         match next {
             Ok(Task::Start { job_id }) => shared.run(&job_id),
             Ok(Task::Known { job_id, owner, sink }) => shared.known(&job_id, &owner, &sink),
+            Ok(Task::TellAdopted) => shared.adopted.tell(),
             Err(_) => return,
         }
     }
@@ -279,7 +281,7 @@ impl Shared {
             live.has_queue = false;
             live.give_up_waiting()
         };
-        drop(given);
+        self.hand_on(given);
         drop(lock(&self.queue_lease).take());
     }
 
@@ -316,6 +318,11 @@ impl Backend for Stored {
 
     fn outbox(&self) -> Option<Arc<dyn Outbox>> {
         Some(self.shared.clone())
+    }
+
+    fn watch_adopted(&self, jobs: Arc<dyn AdoptedJobs>) {
+        self.shared.adopted.set_listener(jobs);
+        self.shared.tell_adopted();
     }
 
     fn key_store(&self) -> Option<String> {

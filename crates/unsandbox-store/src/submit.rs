@@ -124,6 +124,7 @@ impl Shared {
         match self.get_job(job_id, &context) {
             Ok(job) => {
                 sink.event(Event::Accepted(&job));
+                sink.event(Event::Repeated);
                 if let Err(error) = self.watch(job_id, &context, sink.clone()) {
                     sink.finished(Err(error));
                 }
@@ -139,28 +140,32 @@ impl Shared {
         let mut live = self.live();
         let is_ours = live.has_queue && !live.draining && !live.active.contains_key(&job.job_id);
         if is_ours {
-            let active = Active { sink: Some(sink.clone()), ..active };
+            let active = Active { is_adopted: false, ..active };
             live.active.insert(job.job_id.clone(), active);
         } else {
             // The process that owns the queue finds it on the disk.
             live.release(&owner, bytes);
-            let (job_id, sink) = (job.job_id.clone(), sink.clone());
-            live.elsewhere.push(Elsewhere { job_id, sink });
         }
         drop(live);
         sink.event(Event::Accepted(&job));
         if is_ours {
             self.register_cancel(&job.job_id, cancel);
-            let mut live = self.live();
-            // It may be cancelled already.
-            let stage = live.active.get(&job.job_id).map(|active| &active.stage);
-            let waits = matches!(stage, Some(Stage::Waiting));
-            if waits {
-                live.waiting.push(&owner, job.job_id);
-            }
-            drop(live);
-            self.dispatch();
         }
+        let mut live = self.live();
+        let active = live.active.get_mut(&job.job_id).filter(|_| is_ours);
+        let Some(active) = active else {
+            // It may have been given up since it was entered.
+            drop(live);
+            sink.event(Event::HandedOn);
+            return self.live().elsewhere.push(Elsewhere { job_id: job.job_id, sink });
+        };
+        active.sink = Some(sink);
+        // It may be cancelled already.
+        if matches!(active.stage, Stage::Waiting) {
+            live.waiting.push(&owner, job.job_id);
+        }
+        drop(live);
+        self.dispatch();
     }
 
     /// Cancels the job when the token is cancelled, as long as both exist.

@@ -85,6 +85,7 @@ impl Ticks {
         self.shared.dispatch();
         if self.cleaned.elapsed() >= CLEANING {
             self.cleaned = Instant::now();
+            self.shared.adopted.forget();
             self.clean()?;
         }
         Ok(())
@@ -136,12 +137,14 @@ impl Ticks {
             if !lease::has_ended(&file, process.pid) {
                 continue;
             }
-            let (process, now) = (*process, shared.now());
+            let (process, now, reading) = (*process, shared.now(), shared.clone());
             let lost = shared.writer.write_now("recover the jobs of a process", move |db| {
-                recovery::recover(db, process, now)
+                recovery::recover(db, process, now, &reading.adopted)
             })?;
             let _ = std::fs::remove_file(file);
-            log::warn!("a process that used the store has ended; it ran {lost} jobs then");
+            let count = lost.count;
+            log::warn!("a process that used the store has ended; it ran {count} jobs then");
+            lost.ended.into_iter().for_each(|end| shared.adopted_ended(end));
             ended.push(process);
         }
         self.others.retain(|process| !ended.contains(process));

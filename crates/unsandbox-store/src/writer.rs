@@ -40,6 +40,8 @@ where
     D: FnOnce(Result<T, Error>) + Send,
 {
     fn apply(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        // What an earlier try gave is dropped first: it may hold room that this one needs.
+        self.value = None;
         self.value = Some((self.apply)(db)?);
         Ok(())
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The audit file: one line of JSON for each submission that ends. A thread of its own writes it, so that a slow disk
-//! delays no run; what cannot be written is logged and counted, and stops nothing.
+//! The audit file: one line of JSON for each submission that ends or is handed on. A thread of its own writes it, so that
+//! a slow disk delays no run; what cannot be written is logged and counted, and stops nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

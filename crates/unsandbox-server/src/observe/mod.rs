@@ -2,6 +2,7 @@
 //! What operators see of a server: metrics, audit lines, traces, readiness, and the id that joins a request to its log
 //! line.
 
+mod adopted;
 pub(crate) mod audit;
 mod catalogue;
 pub(crate) mod gauges;

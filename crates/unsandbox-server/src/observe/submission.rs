@@ -6,14 +6,13 @@ use super::metrics::{EndedRun, Metrics};
 use crate::access_log::Noted;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use unsandbox_protocol::auth::hex;
 use unsandbox_protocol::sync::lock;
 use unsandbox_protocol::usage::Totals;
-use unsandbox_protocol::{Error, Event, Job, Owner, Status, ValidRequest, wire};
+use unsandbox_protocol::{Error, Event, Job, Owner, Request, Status, ValidRequest, wire};
 
 /// Where submissions are counted and audited.
 pub(crate) struct Observer {
@@ -21,8 +20,6 @@ pub(crate) struct Observer {
     /// What each key has used.
     pub totals: Totals,
     audit: Option<Arc<AuditLog>>,
-    /// The jobs that are followed: a repeated submission is told the events of the first one.
-    followed: Mutex<HashSet<String>>,
 }
 
 impl fmt::Debug for Observer {
@@ -34,23 +31,96 @@ impl fmt::Debug for Observer {
 /// The facts of a request that outlive it.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    language: Option<&'static str>,
-    network: &'static str,
+    pub language: Option<&'static str>,
+    pub network: &'static str,
     /// SHA-256 of the code, where there is an audit file.
-    code: Option<String>,
+    pub code: Option<String>,
+}
+
+/// What a line of the audit file has beside the end.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub request_id: Option<&'a str>,
+    /// The short name of the key.
+    pub key: Option<&'a str>,
+    pub client: Option<&'a str>,
+    pub facts: &'a Facts,
+    pub job_id: &'a str,
+    pub is_accepted: bool,
+    pub took: Duration,
 }
 
 impl Observer {
     pub(crate) fn new(metrics: Metrics, audit: Option<Arc<AuditLog>>) -> Observer {
         let (metrics, totals) = (Arc::new(metrics), Totals::default());
-        Observer { metrics, totals, audit, followed: Mutex::default() }
+        Observer { metrics, totals, audit }
     }
 
     /// Takes time that grows with the code, if there is an audit file.
     pub(crate) fn facts(&self, request: &ValidRequest<'_>) -> Facts {
-        let code = self.audit.is_some().then(|| hex(&Sha256::digest(request.code.as_bytes())));
         let language = request.language().map(|language| language.name);
-        Facts { language, network: request.network_mode().as_str(), code }
+        Facts { language, network: request.network_mode().as_str(), code: self.digest(request) }
+    }
+
+    pub(super) fn digest(&self, request: &Request) -> Option<String> {
+        self.audit.is_some().then(|| hex(&Sha256::digest(request.code.as_bytes())))
+    }
+
+    pub(super) fn count(
+        &self,
+        owner: &Owner,
+        facts: &Facts,
+        end: &Result<Job, Error>,
+        took: Duration,
+    ) {
+        let (status, result) = match end {
+            Ok(job) => (&job.status, job.result.as_deref()),
+            Err(_) => (&Status::Failed, None),
+        };
+        let (language, network) = (facts.language_of(end), facts.network);
+        self.totals.add(owner, status, result);
+        self.metrics.ended(&EndedRun { language, network, status, result, took });
+    }
+
+    pub(super) fn audit(&self, line: &Line<'_>, end: &Result<Job, Error>) {
+        let Some(audit) = &self.audit else { return };
+        let failures = self.metrics.audit_failures.clone();
+        audit.write(line.with(end).to_string(), move || _ = failures.inc());
+    }
+}
+
+impl Facts {
+    fn language_of<'a>(&'a self, end: &'a Result<Job, Error>) -> Option<&'a str> {
+        self.language.or_else(|| end.as_ref().ok()?.language.as_deref())
+    }
+}
+
+impl Line<'_> {
+    fn with(&self, end: &Result<Job, Error>) -> Value {
+        let (job, error) = (end.as_ref().ok(), end.as_ref().err());
+        let result = job.and_then(|job| job.result.as_deref());
+        let job_id = job.map_or(self.job_id, |job| &job.job_id);
+        let may_have_run = error.is_some_and(Error::may_have_run);
+        let status = match job {
+            Some(job) => job.status.as_str(),
+            None if self.is_accepted || may_have_run => Status::Failed.as_str(),
+            None => "refused",
+        };
+        json!({
+            "time": format!("{:.3}", jiff::Timestamp::now()),
+            "request_id": self.request_id,
+            "key": self.key,
+            "client": self.client,
+            "code_sha256": self.facts.code,
+            "language": self.facts.language_of(end),
+            "network_mode": self.facts.network,
+            "status": status,
+            "exit_code": result.and_then(|result| result.exit_code),
+            "limit": result.and_then(|result| result.limit).map(|limit| limit.as_str()),
+            "error": error.map(wire::word_of_error),
+            "job_id": Some(job_id).filter(|id| !id.is_empty()),
+            "duration_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+        })
     }
 }
 
@@ -70,8 +140,8 @@ struct Progress {
     accepted: Option<Instant>,
     job_id: String,
     started: Option<Instant>,
-    /// Its job is that of an earlier submission, which is followed or was.
-    is_repeated: bool,
+    /// Its run counts with an earlier submission, or in another process.
+    counts_elsewhere: bool,
 }
 
 impl Followed {
@@ -86,20 +156,17 @@ impl Followed {
     }
 
     pub(crate) fn event(&self, event: Event<'_>) {
+        if let Event::HandedOn = event {
+            return self.handed_on();
+        }
         let mut progress = lock(&self.progress);
         match event {
             Event::Accepted(job) => {
                 progress.accepted = Some(Instant::now());
                 progress.job_id.clone_from(&job.job_id);
-                // An empty id is of a backend that tells it later.
-                let is_new = job.job_id.is_empty()
-                    || lock(&self.observer.followed).insert(job.job_id.clone());
-                progress.is_repeated = job.status.is_terminal() || !is_new;
-                if job.status.is_terminal() && is_new {
-                    lock(&self.observer.followed).remove(&job.job_id);
-                }
             }
-            Event::Started(_) if !progress.is_repeated && progress.started.is_none() => {
+            Event::Repeated => progress.counts_elsewhere = true,
+            Event::Started(_) if !progress.counts_elsewhere && progress.started.is_none() => {
                 progress.started = Some(Instant::now());
                 if let Some(accepted) = progress.accepted {
                     self.observer.metrics.started(accepted.elapsed());
@@ -109,30 +176,26 @@ impl Followed {
         }
     }
 
-    /// The job waits on disk, and this process ends: the next one runs it.
-    pub(crate) fn left_to_the_next_process(&self) {
+    /// Another process runs the job, and counts it.
+    pub(crate) fn handed_on(&self) {
         let mut progress = lock(&self.progress);
-        if progress.accepted.is_some() && !progress.is_repeated {
-            let mut job = Job::new(&progress.job_id, Status::Pending);
-            job.language = self.facts.language.map(str::to_string);
-            self.audit(&progress, &Ok(job));
+        if progress.accepted.is_some() && !progress.counts_elsewhere {
+            self.audit(&progress, &Ok(Job::new(&progress.job_id, Status::Pending)));
         }
-        // What is told from now on is not its end.
-        progress.is_repeated = true;
+        progress.counts_elsewhere = true;
     }
 
     pub(crate) fn ended(&self, end: &Result<Job, Error>) {
         let progress = std::mem::take(&mut *lock(&self.progress));
-        if progress.is_repeated {
+        if progress.counts_elsewhere {
             return;
         }
         if let Some(accepted) = progress.accepted {
-            lock(&self.observer.followed).remove(&progress.job_id);
             let took = accepted.elapsed();
             if progress.started.is_none() {
                 self.started_untold(end, took);
             }
-            self.count(end, took);
+            self.observer.count(&self.owner, &self.facts, end, took);
             if let (Some(trace), Ok(job)) = (self.noted.trace(), end) {
                 trace.export_run(job, accepted, progress.started);
             }
@@ -141,9 +204,17 @@ impl Followed {
     }
 
     fn audit(&self, progress: &Progress, end: &Result<Job, Error>) {
-        let Some(audit) = &self.observer.audit else { return };
-        let failures = self.observer.metrics.audit_failures.clone();
-        audit.write(self.line(progress, end).to_string(), move || _ = failures.inc());
+        let sender = self.noted.sender();
+        let line = Line {
+            request_id: Some(sender.request_id.as_str()),
+            key: sender.key.as_deref(),
+            client: Some(sender.client.as_str()),
+            facts: &self.facts,
+            job_id: &progress.job_id,
+            is_accepted: progress.accepted.is_some(),
+            took: self.begun.elapsed(),
+        };
+        self.observer.audit(&line, end);
     }
 
     /// A backend need not tell the start of a quick run; how long its program ran is in the result.
@@ -154,55 +225,13 @@ impl Followed {
             self.observer.metrics.started(took.saturating_sub(ran));
         }
     }
-
-    fn language<'a>(&'a self, end: &'a Result<Job, Error>) -> Option<&'a str> {
-        self.facts.language.or_else(|| end.as_ref().ok()?.language.as_deref())
-    }
-
-    fn count(&self, end: &Result<Job, Error>, took: Duration) {
-        let (status, result) = match end {
-            Ok(job) => (&job.status, job.result.as_deref()),
-            Err(_) => (&Status::Failed, None),
-        };
-        let (language, network) = (self.language(end), self.facts.network);
-        self.observer.totals.add(&self.owner, status, result);
-        self.observer.metrics.ended(&EndedRun { language, network, status, result, took });
-    }
-
-    fn line(&self, progress: &Progress, end: &Result<Job, Error>) -> Value {
-        let (job, error) = (end.as_ref().ok(), end.as_ref().err());
-        let result = job.and_then(|job| job.result.as_deref());
-        let job_id = job.map_or(progress.job_id.as_str(), |job| &job.job_id);
-        let may_have_run = error.is_some_and(Error::may_have_run);
-        let status = match job {
-            Some(job) => job.status.as_str(),
-            None if progress.accepted.is_some() || may_have_run => Status::Failed.as_str(),
-            None => "refused",
-        };
-        let sender = self.noted.sender();
-        json!({
-            "time": format!("{:.3}", jiff::Timestamp::now()),
-            "request_id": sender.request_id.as_str(),
-            "key": sender.key,
-            "client": sender.client.as_str(),
-            "code_sha256": self.facts.code,
-            "language": self.language(end),
-            "network_mode": self.facts.network,
-            "status": status,
-            "exit_code": result.and_then(|result| result.exit_code),
-            "limit": result.and_then(|result| result.limit).map(|limit| limit.as_str()),
-            "error": error.map(wire::word_of_error),
-            "job_id": Some(job_id).filter(|id| !id.is_empty()),
-            "duration_ms": u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::borrow::Cow;
-    use unsandbox_protocol::{ExecutionResult, Request, Usage};
+    use unsandbox_protocol::{ExecutionResult, Usage};
 
     fn followed(observer: &Arc<Observer>) -> Followed {
         let request = ValidRequest::new(Cow::Owned(Request::new("python", "code"))).unwrap();
@@ -251,17 +280,15 @@ mod tests {
     #[test]
     fn the_job_of_a_repeated_submission_counts_once() {
         let observer = Arc::new(Observer::new(Metrics::new(Vec::new()), None));
-        let (first, second, late) = (followed(&observer), followed(&observer), followed(&observer));
+        let (first, second) = (followed(&observer), followed(&observer));
         for one in [&first, &second] {
             one.event(Event::Accepted(&Job::new("a", Status::Running)));
         }
+        second.event(Event::Repeated);
         for one in [&first, &second] {
             one.ended(&Ok(done("a")));
         }
-        late.event(Event::Accepted(&done("a")));
-        late.ended(&Ok(done("a")));
         assert_eq!(runs(&observer), 1);
-        assert!(lock(&observer.followed).is_empty());
     }
 
     #[test]
@@ -272,12 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn a_job_for_the_next_process_has_not_ended() {
+    fn the_job_of_a_submission_that_was_handed_on_does_not_count() {
         let observer = Arc::new(Observer::new(Metrics::new(Vec::new()), None));
-        let one = followed(&observer);
-        one.event(Event::Accepted(&Job::new("a", Status::Pending)));
-        one.left_to_the_next_process();
-        one.ended(&Err(Error::internal("the sink was dropped")));
+        let (told, dropped) = (followed(&observer), followed(&observer));
+        for one in [&told, &dropped] {
+            one.event(Event::Accepted(&Job::new("a", Status::Pending)));
+        }
+        told.event(Event::HandedOn);
+        told.ended(&Ok(done("a")));
+        dropped.handed_on();
+        dropped.ended(&Err(Error::internal("the sink was dropped")));
         assert_eq!(runs(&observer), 0);
     }
 }
