@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn one_that_uses_little_has_more_turns() {
-        let many: Vec<_> = "ab".chars().flat_map(|party| (0..50).map(move |n| (party, n))).collect();
+        let many: Vec<_> =
+            "ab".chars().flat_map(|party| (0..50).map(move |n| (party, n))).collect();
         let mut queue = filled(&many);
         let mut turns = HashMap::new();
         for _ in 0..44 {

@@ -5,12 +5,13 @@
 
 use crate::fair_queue::FairQueue;
 use crate::party::Party;
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use unsandbox_protocol::sync::lock;
 
@@ -35,7 +36,38 @@ pub(crate) struct Permit {
     semaphore: FairSemaphore,
     party: Party,
     /// When its party began to use it.
-    begun: Option<Instant>,
+    begun: Option<Begun>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Begun {
+    /// By the clock.
+    At(Instant),
+    /// By the processor time of the thread, for a poll: it is not charged with what other processes use meanwhile.
+    AfterProcessorTime(Duration),
+}
+
+impl Begun {
+    fn now() -> Begun {
+        Begun::At(Instant::now())
+    }
+
+    fn of_poll() -> Begun {
+        Begun::AfterProcessorTime(processor_time())
+    }
+
+    fn elapsed(self) -> Duration {
+        match self {
+            Begun::At(begun) => begun.elapsed(),
+            Begun::AfterProcessorTime(before) => processor_time().saturating_sub(before),
+        }
+    }
+}
+
+/// That of this thread.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 impl FairSemaphore {
@@ -56,7 +88,7 @@ impl FairSemaphore {
     pub(crate) async fn acquire(&self, party: Party) -> Permit {
         match self.take_or_wait(party) {
             Ok(permit) => permit,
-            Err(receiver) => receiver.await.expect(HANDED_ON).begin(),
+            Err(receiver) => receiver.await.expect(HANDED_ON).begin(Begun::now()),
         }
     }
 
@@ -69,7 +101,7 @@ impl FairSemaphore {
         let may = queue.free > 0 && Queue::may_have_more(&queue.held, queue.each, party);
         may.then(|| {
             queue.take(party);
-            Permit { semaphore: self.clone(), party: party.clone(), begun: None }.begin()
+            Permit { semaphore: self.clone(), party: party.clone(), begun: Some(Begun::now()) }
         })
     }
 
@@ -121,7 +153,7 @@ impl FairSemaphore {
                 turn.waits = None;
                 return future.as_mut().poll(context);
             };
-            let _permit = ready!(turn.poll_permit(context, party));
+            let _permit = ready!(turn.poll_permit(context, party)).begin(Begun::of_poll());
             future.as_mut().poll(context)
         })
         .await
@@ -155,7 +187,7 @@ impl Turn<'_> {
         if polled.is_pending() {
             self.waits = Some(receiver);
         }
-        polled.map(|permit| permit.expect(HANDED_ON).begin())
+        polled.map(|permit| permit.expect(HANDED_ON))
     }
 }
 
@@ -199,10 +231,9 @@ impl Queue {
 }
 
 impl Permit {
-    fn begin(self) -> Permit {
-        let mut permit = self;
-        permit.begun = Some(Instant::now());
-        permit
+    fn begin(mut self, begun: Begun) -> Permit {
+        self.begun = Some(begun);
+        self
     }
 }
 

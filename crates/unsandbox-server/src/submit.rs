@@ -150,12 +150,7 @@ async fn give_in_turn(
     give(state, submission, sink, permit);
 }
 
-fn give(
-    state: Arc<State>,
-    submission: Submission<'static>,
-    sink: Arc<Completion>,
-    permit: Permit,
-) {
+fn give(state: Arc<State>, submission: Submission<'static>, sink: Arc<Completion>, permit: Permit) {
     drop(tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let events: Arc<dyn EventSink> = sink.clone();

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 /// Bytes that are read in one poll, about: a client sends frames of HTTP/2 that mean nothing as fast as they are read.
 const POLL_BYTES: usize = 4 << 10;
 /// Writes in one poll: many such frames get an answer, each in a write of its own.
-const POLL_WRITES: usize = 16;
+const POLL_WRITES: usize = 4;
 
 pub(crate) struct WriteDeadline<S> {
     stream: S,
