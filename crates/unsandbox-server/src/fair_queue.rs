@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A queue that is fair between parties by the time that they use (start-time fair queueing): the next item is of the
-//! party that has used least. A party that comes has used as much as the one that was served last, so that it waits for
-//! nobody's past, and nobody waits for its.
+//! party that has used least. One that comes counts as having used a little less than those that always ask, however
+//! long it was away: it is served soon, and saves nothing up.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Parties without items that are remembered beside those that wait, twice over.
-const REMEMBERED_MAX: usize = 1024;
+/// Parties without items are forgotten when there are so many parties, or twice as many as were left the last time.
+const REMEMBERED: usize = 1024;
 
 /// What a party that comes has used less than those that wait: one that asks seldom has its answer before those that
 /// always ask have another turn.
@@ -26,6 +26,8 @@ pub(crate) struct FairQueue<K, T> {
     /// What those that always ask have used.
     now: Used,
     serial: u64,
+    /// The number of parties at which some are forgotten.
+    forget_at: usize,
 }
 
 /// The items of one party.
@@ -44,6 +46,7 @@ impl<K, T> Default for FairQueue<K, T> {
             order: BTreeMap::new(),
             now: nanoseconds(CREDIT),
             serial: 0,
+            forget_at: REMEMBERED,
         }
     }
 }
@@ -110,9 +113,10 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
 
     /// Forgets parties that have used no more than one that comes.
     fn forget(&mut self) {
-        if self.parties.len() > 2 * self.order.len() + REMEMBERED_MAX {
+        if self.parties.len() >= self.forget_at {
             let least = self.least();
             self.parties.retain(|_, line| !line.items.is_empty() || line.used > least);
+            self.forget_at = REMEMBERED.max(2 * self.parties.len());
         }
     }
 }
@@ -222,6 +226,6 @@ mod tests {
             queue.pop_of(|_| true, |_| true);
             queue.charge(&party, MS);
         }
-        assert!(queue.parties.len() <= REMEMBERED_MAX + 1, "{}", queue.parties.len());
+        assert!(queue.parties.len() <= REMEMBERED, "{}", queue.parties.len());
     }
 }
