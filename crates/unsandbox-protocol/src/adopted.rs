@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ends of adopted jobs: another process took their submissions, and this one has run them or found them lost. No sink
-//! of this process gets such an end, so that who counts runs asks for it here.
+//! of this process gets such an end; a server that counts runs asks for it here.
 
 use crate::error::Error;
 use crate::events::Owner;
@@ -12,8 +12,8 @@ use crate::result::Job;
 pub struct AdoptedJob<'a> {
     /// Whose job it was.
     pub owner: &'a Owner,
-    /// As it was submitted, without its `callback_url`. `None` where it cannot be read, or too many requests wait to be
-    /// told already.
+    /// As it was submitted, without its `callback_url`. `None` where it is not wanted, cannot be read, or too many requests
+    /// wait to be told already.
     pub request: Option<&'a Request>,
     /// In a terminal state, with its result.
     pub job: &'a Job,
@@ -25,4 +25,9 @@ pub struct AdoptedJob<'a> {
 pub trait AdoptedJobs: Send + Sync {
     /// Takes the end of one, once it is kept; of each job once. Called from a thread of the backend, without locks held.
     fn ended(&self, ended: &AdoptedJob<'_>);
+
+    /// Whether it looks at the requests, which have to be read and decoded.
+    fn wants_requests(&self) -> bool {
+        true
+    }
 }

@@ -10,7 +10,7 @@ use crate::encoded::{Encoded, Made, encode, numbered, size_of};
 use crate::reply::Refusal;
 use crate::runs::End;
 use crate::state::State;
-use crate::submit::{Accepted, Attachment, Ending, about, gone, job_of_end};
+use crate::submit::{Accepted, Attachment, RunEnd, about, gone, job_of_end};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::request::Parts;
@@ -90,7 +90,7 @@ pub(crate) async fn of_run(state: Arc<State>, live: Live) -> Reply {
     match (watched, end) {
         // Without the result, which is large and which the backend keeps.
         (Ok(()), Some(end)) => {
-            stream.failure = Some(tokio::spawn(async { end.come().await.err() }))
+            stream.failure = Some(tokio::spawn(async { end.wait().await.err() }))
         }
         (Ok(()), None) => {}
         (Err(_), Some(end)) => stream.unwatched = Some((job, end)),
@@ -129,7 +129,7 @@ struct EventStream {
     /// Why the run that this request has submitted failed inside the service. For all others it is a job that has failed.
     failure: Option<JoinHandle<Option<Error>>>,
     /// The end of a run that cannot be followed by its id.
-    unwatched: Option<(Job, Ending)>,
+    unwatched: Option<(Job, RunEnd)>,
 }
 
 impl EventStream {
@@ -260,11 +260,11 @@ impl EventStream {
     async fn send_at_end(
         &mut self,
         job: Job,
-        end: Ending,
+        end: RunEnd,
         frames: &mpsc::Sender<Bytes>,
     ) -> Result<(), Left> {
         send(frames, self.encoded(JobEvent::Queued(job.as_accepted()))).await?;
-        let mut end = std::pin::pin!(end.come());
+        let mut end = std::pin::pin!(end.wait());
         let end = loop {
             tokio::select! {
                 end = &mut end => break end,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A queue that is fair between parties by the time that they use (start-time fair queueing): the next item is of the
-//! party that has used least. One that comes counts as having used a little less than those that always ask, however
-//! long it was away: it is served soon, and saves nothing up.
+//! party that has used least. After a pause a party counts as having used a little less than those that always ask,
+//! however long it was away: it is served soon, and saves nothing up.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Parties without items are forgotten when there are so many parties, or twice as many as were left the last time.
 const REMEMBERED: usize = 1024;
 
-/// What a party that comes has used less than those that wait: one that asks seldom has its answer before those that
-/// always ask have another turn.
+/// So much less time than those that always ask a party has used after a pause, so that it has its answer before those
+/// have another turn. All that wait share it: ever new parties keep nobody waiting for long.
 const CREDIT: Duration = Duration::from_millis(20);
 
 /// A virtual time, in nanoseconds.
@@ -25,6 +25,8 @@ pub(crate) struct FairQueue<K, T> {
     order: BTreeMap<(Used, u64), K>,
     /// What those that always ask have used.
     now: Used,
+    /// What a party counts as having used at least.
+    least: Used,
     serial: u64,
     /// The number of parties at which some are forgotten.
     forget_at: usize,
@@ -45,6 +47,7 @@ impl<K, T> Default for FairQueue<K, T> {
             parties: HashMap::new(),
             order: BTreeMap::new(),
             now: nanoseconds(CREDIT),
+            least: 0,
             serial: 0,
             forget_at: REMEMBERED,
         }
@@ -55,7 +58,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Adds an item behind those of its party.
     pub(crate) fn push(&mut self, party: &K, item: T) {
         self.serial += 1;
-        let (least, serial) = (self.least(), self.serial);
+        let (least, serial) = (self.least, self.serial);
         let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(least));
         if line.items.is_empty() {
             (line.used, line.serial) = (line.used.max(least), serial);
@@ -90,31 +93,34 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         }
     }
 
-    /// Notes what a party has used.
+    /// A party begins to use time.
+    pub(crate) fn begin(&mut self, party: &K) {
+        let least = self.least;
+        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(least));
+        if line.items.is_empty() {
+            line.used = line.used.max(least);
+        }
+    }
+
+    /// Notes what a party has used since it began.
     pub(crate) fn charge(&mut self, party: &K, used: Duration) {
-        let (used, least) = (nanoseconds(used), self.least());
+        let (used, least) = (nanoseconds(used), self.least);
         let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(least));
         let waits = self.order.remove(&(line.used, line.serial)).is_some();
+        line.used = line.used.saturating_add(used);
         if waits {
-            line.used = line.used.saturating_add(used);
             self.order.insert((line.used, line.serial), party.clone());
-        } else {
-            line.used = line.used.max(least).saturating_add(used);
         }
-        // By the share of each that waits, so that ever new parties do not keep the others waiting.
-        self.now = self.now.saturating_add(used / (self.order.len() as u64 + 1));
+        let waiting = self.order.len() as u64;
+        self.now = self.now.saturating_add(used / (waiting + 1));
+        self.least = self.least.max(self.now.saturating_sub(nanoseconds(CREDIT) / waiting.max(1)));
         self.forget();
     }
 
-    /// What a party that comes has used at least.
-    fn least(&self) -> Used {
-        self.now - nanoseconds(CREDIT)
-    }
-
-    /// Forgets parties that have used no more than one that comes.
+    /// Forgets parties that count as if they were new.
     fn forget(&mut self) {
         if self.parties.len() >= self.forget_at {
-            let least = self.least();
+            let least = self.least;
             self.parties.retain(|_, line| !line.items.is_empty() || line.used > least);
             self.forget_at = REMEMBERED.max(2 * self.parties.len());
         }
@@ -206,6 +212,48 @@ mod tests {
             }
             assert!(waits <= queue.order.len() + 2, "{waits} of {}", queue.order.len());
         }
+    }
+
+    #[test]
+    fn ever_new_parties_keep_one_that_always_asks_waiting_for_little() {
+        const POLL: Duration = Duration::from_micros(100);
+        for crowd in [50, 1000] {
+            let mut queue = FairQueue::default();
+            let (old, mut newcomer, mut waits) = (u32::MAX, 0, Duration::ZERO);
+            (0..2).for_each(|_| queue.push(&old, 0));
+            for _ in 0..1000 {
+                queue.pop_of(|_| true, |_| true).unwrap();
+                queue.charge(&old, POLL);
+                queue.push(&old, 0);
+            }
+            for _ in 0..20_000 {
+                while queue.order.len() < crowd {
+                    queue.push(&newcomer, 0);
+                    newcomer += 1;
+                }
+                let (next, _) = queue.pop_of(|_| true, |_| true).unwrap();
+                queue.charge(&next, POLL);
+                waits += POLL;
+                if next == old {
+                    waits = Duration::ZERO;
+                    queue.push(&old, 0);
+                }
+                assert!(waits <= 2 * POLL * crowd as u32 + 2 * CREDIT, "{waits:?} of {crowd}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_use_meanwhile_is_not_charged() {
+        let mut queue = filled(&[('a', 1), ('a', 2), ('b', 1)]);
+        queue.begin(&'c');
+        (0..20).for_each(|_| {
+            queue.push(&'a', 0);
+            serve(&mut queue, 10 * MS);
+        });
+        queue.charge(&'c', MS);
+        queue.push(&'c', 1);
+        assert_eq!(queue.pop_of(|_| true, |_| true), Some(('c', 1)));
     }
 
     #[test]

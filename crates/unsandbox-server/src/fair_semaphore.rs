@@ -64,7 +64,7 @@ impl Begun {
     }
 }
 
-/// That of this thread.
+/// The processor time of this thread.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
@@ -138,8 +138,8 @@ impl FairSemaphore {
     /// Runs a future, each poll of which is in the turn of a party. One without a party waits for no turn. A turn that has
     /// come belongs to the future that is returned: it goes on when that is dropped.
     ///
-    /// The queue of the event loop knows no parties. So a task that may be served goes to its end first: those that were
-    /// before it there wait here by then, too.
+    /// The queue of the event loop knows no parties. So a task goes to its end before it is served: by then the tasks that
+    /// were before it there wait here too, and the first of them all may be another one.
     pub(crate) async fn in_turns<F: Future>(
         &self,
         party: impl Fn() -> Option<Party>,
@@ -205,6 +205,7 @@ impl Queue {
 
     fn take(&mut self, party: &Party) {
         self.free -= 1;
+        self.waiters.begin(party);
         *self.held.entry(party.clone()).or_default() += 1;
     }
 

@@ -23,9 +23,10 @@ use unsandbox_protocol::{Backend, CancelToken, Error, ErrorCode};
 
 /// How long the results of the last jobs can be fetched at a stop: longer than the pause between two polls.
 const LAST_POLL_TIME: Duration = Duration::from_secs(3);
-/// Tasks that a thread of the event loop polls until it looks for new events. A flood keeps it busy with long polls, and
-/// what the others send is not seen before.
+/// A flood keeps the event loop busy with long polls, so it looks for what is new after few of them: for events after each,
+/// and for tasks from other threads (new connections, runs that have ended) after two, between which it goes on with its own.
 const POLLS_BETWEEN_EVENTS: u32 = 1;
+const POLLS_BETWEEN_NEW_TASKS: u32 = 2;
 /// Connections at once to the address of the metrics.
 const METRICS_CONNECTIONS: usize = 64;
 
@@ -184,7 +185,7 @@ impl Bound {
             .worker_threads(EVENT_LOOP_THREADS)
             .max_blocking_threads(workers::THREADS)
             .event_interval(POLLS_BETWEEN_EVENTS)
-            .global_queue_interval(POLLS_BETWEEN_EVENTS)
+            .global_queue_interval(POLLS_BETWEEN_NEW_TASKS)
             .thread_name("unsandbox-http")
             .enable_all()
             .build()

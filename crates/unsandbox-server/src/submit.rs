@@ -43,14 +43,14 @@ pub(crate) struct Order {
 pub(crate) struct Accepted {
     pub job: Job,
     /// `None` for an earlier submission's.
-    end: Option<Ending>,
+    end: Option<RunEnd>,
     attachment: Attachment,
 }
 
 /// The end of a run.
-pub(crate) enum Ending {
+pub(crate) enum RunEnd {
     Awaited(oneshot::Receiver<End>),
-    Come(End),
+    Known(End),
 }
 
 /// Hands a submission to the backend, once for each key, and waits until it is accepted.
@@ -104,8 +104,8 @@ pub(crate) async fn submit(state: &Arc<State>, order: Order) -> Result<Accepted,
     });
     let end = match end {
         // The end tells the acceptance too: a reply that needs nothing before it is woken once.
-        Some(end) if !listed && !is_live => Some(Ending::Come(ended(end).await)),
-        end => end.map(Ending::Awaited),
+        Some(end) if !listed && !is_live => Some(RunEnd::Known(ended(end).await)),
+        end => end.map(RunEnd::Awaited),
     };
     let job = acceptance.wait().await.inspect_err(|_| attachment.token = None)?;
     noted.job(&job.job_id);
@@ -162,12 +162,12 @@ fn give(state: Arc<State>, submission: Submission<'static>, sink: Arc<Completion
     }));
 }
 
-impl Ending {
+impl RunEnd {
     /// Waits for the end from a [`Completion`].
-    pub(crate) async fn come(self) -> End {
+    pub(crate) async fn wait(self) -> End {
         match self {
-            Ending::Awaited(end) => ended(end).await,
-            Ending::Come(end) => end,
+            RunEnd::Awaited(end) => ended(end).await,
+            RunEnd::Known(end) => end,
         }
     }
 }
@@ -179,7 +179,7 @@ impl Accepted {
     }
 
     /// The job, the end if this request submitted it, and what abandons the run when it is dropped.
-    pub(crate) fn into_parts(self) -> (Job, Option<Ending>, Attachment) {
+    pub(crate) fn into_parts(self) -> (Job, Option<RunEnd>, Attachment) {
         (self.job, self.end, self.attachment)
     }
 
@@ -187,7 +187,7 @@ impl Accepted {
     pub(crate) async fn finished(self, state: &State, party: Party, owner: &Owner) -> End {
         let Accepted { job, end, mut attachment } = self;
         let end = match end {
-            Some(end) => end.come().await.map_err(|error| about(error, &job.job_id)),
+            Some(end) => end.wait().await.map_err(|error| about(error, &job.job_id)),
             None => {
                 let end = ended(watch_again(state, owner, &job)?).await;
                 job_of_end(state, party, owner, &job.job_id, end).await

@@ -117,7 +117,7 @@ fn a_job_that_ran_at_a_crash_has_the_line_of_the_process_that_finds_it_lost() {
 }
 
 #[test]
-fn of_two_servers_on_one_store_the_one_that_runs_a_job_counts_it() {
+fn a_job_counts_in_the_server_that_runs_it_where_two_have_one_store() {
     let place = Place::new("two");
     let (runs, takes) = (AuditFile::new("adopted-runs"), AuditFile::new("adopted-takes"));
     let first = serve(&place, &runs);

@@ -94,7 +94,12 @@ impl Adopted {
         seq: i64,
         bytes: u64,
     ) -> rusqlite::Result<Option<KeptRequest>> {
-        if matches!(lock(&self.state).listener, Listener::Nobody) {
+        let listener = match &lock(&self.state).listener {
+            Listener::Awaited => None,
+            Listener::Asked(listener) => Some(listener.clone()),
+            Listener::Nobody => return Ok(None),
+        };
+        if listener.is_some_and(|listener| !listener.wants_requests()) {
             return Ok(None);
         }
         let Some(room) = self.room(bytes) else { return Ok(None) };

@@ -41,6 +41,7 @@ impl Ticks {
 
     /// Runs until the store is closed.
     pub(crate) fn run(mut self) {
+        let begun = Instant::now();
         loop {
             let pause = if self.looks_soon() { SOON } else { SECOND };
             let live = self.shared.live();
@@ -55,6 +56,9 @@ impl Ticks {
             drop(live);
             if let Err(error) = self.tick() {
                 log::warn!("{error}");
+            }
+            if begun.elapsed() >= CLEANING {
+                self.shared.adopted.forget();
             }
         }
     }
@@ -85,7 +89,6 @@ impl Ticks {
         self.shared.dispatch();
         if self.cleaned.elapsed() >= CLEANING {
             self.cleaned = Instant::now();
-            self.shared.adopted.forget();
             self.clean()?;
         }
         Ok(())

@@ -32,6 +32,11 @@ impl AdoptedJobs for Observer {
         };
         self.audit(&line, &end);
     }
+
+    /// Only the audit file has a digest of the code.
+    fn wants_requests(&self) -> bool {
+        self.has_audit()
+    }
 }
 
 /// From the submission to the end, which are known in whole seconds; at least as long as this process had it.

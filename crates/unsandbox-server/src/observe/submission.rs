@@ -62,6 +62,10 @@ impl Observer {
         Facts { language, network: request.network_mode().as_str(), code: self.digest(request) }
     }
 
+    pub(super) fn has_audit(&self) -> bool {
+        self.audit.is_some()
+    }
+
     pub(super) fn digest(&self, request: &Request) -> Option<String> {
         self.audit.is_some().then(|| hex(&Sha256::digest(request.code.as_bytes())))
     }
