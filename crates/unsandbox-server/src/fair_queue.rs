@@ -11,8 +11,10 @@ use std::time::Duration;
 const REMEMBERED: usize = 1024;
 
 /// So much less time than those that always ask a party has used after a pause, so that it has its answer before those
-/// have another turn. All that wait share it: ever new parties keep nobody waiting for long.
+/// have another turn.
 const CREDIT: Duration = Duration::from_millis(20);
+/// So many parties have the whole credit. More of them share as much, so that ever new parties keep nobody waiting for long.
+const WHOLE_CREDITS: u64 = 16;
 
 /// A virtual time, in nanoseconds.
 type Used = u64;
@@ -113,7 +115,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         }
         let waiting = self.order.len() as u64;
         self.now = self.now.saturating_add(used / (waiting + 1));
-        self.least = self.least.max(self.now.saturating_sub(nanoseconds(CREDIT) / waiting.max(1)));
+        let credit = nanoseconds(CREDIT) * WHOLE_CREDITS / waiting.max(WHOLE_CREDITS);
+        self.least = self.least.max(self.now.saturating_sub(credit));
         self.forget();
     }
 
@@ -238,7 +241,10 @@ mod tests {
                     waits = Duration::ZERO;
                     queue.push(&old, 0);
                 }
-                assert!(waits <= 2 * POLL * crowd as u32 + 2 * CREDIT, "{waits:?} of {crowd}");
+                assert!(
+                    waits <= 2 * POLL * crowd as u32 + 2 * WHOLE_CREDITS as u32 * CREDIT,
+                    "{waits:?} of {crowd}"
+                );
             }
         }
     }
