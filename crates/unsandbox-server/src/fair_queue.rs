@@ -60,13 +60,15 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Adds an item behind those of its party.
     pub(crate) fn push(&mut self, party: &K, item: T) {
         self.serial += 1;
-        let (least, serial) = (self.least, self.serial);
-        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(least));
-        if line.items.is_empty() {
-            (line.used, line.serial) = (line.used.max(least), serial);
-            self.order.insert((line.used, serial), party.clone());
-        }
+        let serial = self.serial;
+        self.begin(party);
+        let line = self.line(party);
         line.items.push_back(item);
+        if line.items.len() == 1 {
+            line.serial = serial;
+            let place = (line.used, serial);
+            self.order.insert(place, party.clone());
+        }
     }
 
     /// Takes the first wanted item of the first party that may have one now. Items before it that are not wanted any more
@@ -77,9 +79,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         wanted: impl Fn(&T) -> bool,
     ) -> Option<(K, T)> {
         loop {
-            let (place, party) = self.order.iter().find(|(_, party)| may(party))?;
-            let (place, party) = (*place, party.clone());
-            self.order.remove(&place);
+            let place = *self.order.iter().find(|(_, party)| may(party))?.0;
+            let party = self.order.remove(&place)?;
             let line = self.parties.get_mut(&party)?;
             let item = std::iter::from_fn(|| line.items.pop_front()).find(&wanted);
             if !line.items.is_empty() {
@@ -98,20 +99,29 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// A party begins to use time.
     pub(crate) fn begin(&mut self, party: &K) {
         let least = self.least;
-        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(least));
+        let line = self.line(party);
         if line.items.is_empty() {
             line.used = line.used.max(least);
         }
     }
 
+    /// The line of a party; a new one, if there is none or it was forgotten.
+    fn line(&mut self, party: &K) -> &mut Line<T> {
+        if !self.parties.contains_key(party) {
+            self.parties.insert(party.clone(), Line::new(self.least));
+        }
+        self.parties.get_mut(party).expect("it is there")
+    }
+
     /// Notes what a party has used since it began.
     pub(crate) fn charge(&mut self, party: &K, used: Duration) {
-        let (used, least) = (nanoseconds(used), self.least);
-        let line = self.parties.entry(party.clone()).or_insert_with(|| Line::new(least));
-        let waits = self.order.remove(&(line.used, line.serial)).is_some();
+        let used = nanoseconds(used);
+        let line = self.line(party);
+        let before = (line.used, line.serial);
         line.used = line.used.saturating_add(used);
-        if waits {
-            self.order.insert((line.used, line.serial), party.clone());
+        let after = (line.used, line.serial);
+        if let Some(party) = self.order.remove(&before) {
+            self.order.insert(after, party);
         }
         let waiting = self.order.len() as u64;
         self.now = self.now.saturating_add(used / (waiting + 1));

@@ -86,23 +86,29 @@ impl FairSemaphore {
     }
 
     pub(crate) async fn acquire(&self, party: Party) -> Permit {
-        match self.take_or_wait(party) {
+        let permit = match self.take_or_wait(party) {
             Ok(permit) => permit,
-            Err(receiver) => receiver.await.expect(HANDED_ON).begin(Begun::now()),
-        }
+            Err(receiver) => receiver.await.expect(HANDED_ON),
+        };
+        permit.begin(Begun::now())
     }
 
     /// A permit, if the party may have one now.
     pub(crate) fn try_acquire(&self, party: &Party) -> Option<Permit> {
-        self.take(&mut lock(&self.0), party)
+        let permit = self.take(&mut lock(&self.0), party);
+        permit.map(|permit| permit.begin(Begun::now()))
     }
 
     fn take(&self, queue: &mut Queue, party: &Party) -> Option<Permit> {
         let may = queue.free > 0 && Queue::may_have_more(&queue.held, queue.each, party);
         may.then(|| {
             queue.take(party);
-            Permit { semaphore: self.clone(), party: party.clone(), begun: Some(Begun::now()) }
+            self.permit(party.clone())
         })
+    }
+
+    fn permit(&self, party: Party) -> Permit {
+        Permit { semaphore: self.clone(), party, begun: None }
     }
 
     fn take_or_wait(&self, party: Party) -> Result<Permit, oneshot::Receiver<Permit>> {
@@ -130,7 +136,7 @@ impl FairSemaphore {
     }
 
     fn hand_on(&self, (party, next): (Party, oneshot::Sender<Permit>)) {
-        let permit = Permit { semaphore: self.clone(), party, begun: None };
+        let permit = self.permit(party);
         // If the waiter is gone by now, `send` returns the permit, and dropping it serves the next one.
         drop(next.send(permit));
     }

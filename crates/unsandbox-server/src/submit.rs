@@ -42,7 +42,7 @@ pub(crate) struct Order {
 /// A job that was accepted: for this request, or for an earlier one with the same key.
 pub(crate) struct Accepted {
     pub job: Job,
-    /// `None` for an earlier submission's.
+    /// `None` where the job is that of an earlier submission.
     end: Option<RunEnd>,
     attachment: Attachment,
 }

@@ -56,12 +56,19 @@ impl<S> WriteDeadline<S> {
     }
 
     /// The result of a write, or an error if the reply is read too slowly.
-    fn watched(
+    fn write(
         &mut self,
         context: &mut Context<'_>,
-        write: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(written) = write {
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>>
+    where
+        S: Unpin,
+    {
+        if self.done.is_enough(context) {
+            return Poll::Pending;
+        }
+        self.done.writes += 1;
+        if let Poll::Ready(written) = write(Pin::new(&mut self.stream), context) {
             if let (Some(slow), Ok(bytes)) = (&mut self.slow, &written) {
                 slow.progress.moved(*bytes);
                 slow.end = None;
@@ -135,13 +142,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.done.is_enough(context) {
-            return Poll::Pending;
-        }
-        this.done.writes += 1;
-        let write = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.watched(context, write)
+        self.get_mut().write(context, |stream, context| stream.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -149,13 +150,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.done.is_enough(context) {
-            return Poll::Pending;
-        }
-        this.done.writes += 1;
-        let write = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
-        this.watched(context, write)
+        self.get_mut().write(context, |stream, context| stream.poll_write_vectored(context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {

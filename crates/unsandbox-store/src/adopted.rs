@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ends of adopted jobs on their way to the server that counts them. The first ones come before anybody can have asked
-//! for them, as the store is opened. A request may be large: it is read and told on a thread for tasks.
+//! for them, as the store is opened. A request may be large: it is decoded and told on a thread for tasks.
 
 use crate::live::Ended;
 use crate::rows;

@@ -78,13 +78,13 @@ fn open_and_watch(place: &Place) -> (Stored, Arc<Fake>, Arc<Told>) {
 }
 
 /// A job of `a`, and what its sink is told.
-fn followed(stored: &Stored, code: &str, idempotency: Option<IdempotencyKey>) -> Arc<Told> {
+fn followed(stored: &Stored, request: Request, idempotency: Option<IdempotencyKey>) -> Arc<Told> {
     let sink = Arc::new(Told::default());
     let submission = Submission {
         listed: true,
         context: owner("a"),
         idempotency,
-        ..Submission::validated(Request::new("bash", code)).unwrap()
+        ..Submission::validated(request).unwrap()
     };
     stored.submit(submission, sink.clone());
     sink
@@ -119,9 +119,9 @@ fn crash(place: &Place, attempts: i64) {
 fn a_job_that_waits_at_a_stop_is_handed_on_and_told_by_the_process_that_runs_it() {
     let place = Place::new("adopted");
     let (stored, fake, own) = open_and_watch(&place);
-    let held = followed(&stored, "hold", None);
+    let held = followed(&stored, Request::new("bash", "hold"), None);
     fake.wait_for_held(1);
-    let waiting = followed(&stored, "waiting", None);
+    let waiting = followed(&stored, Request::new("bash", "waiting"), None);
     waiting.wait_for(1);
     stored.close(Duration::ZERO);
     assert_eq!(held.now(), ["accepted", "cancelled"]);
@@ -129,7 +129,7 @@ fn a_job_that_waits_at_a_stop_is_handed_on_and_told_by_the_process_that_runs_it(
     drop(stored);
     let (stored, _, told) = open_and_watch(&place);
     told.wait_for(1);
-    let after = followed(&stored, "after", None);
+    let after = followed(&stored, Request::new("bash", "after"), None);
     assert_eq!(after.wait_for(2), ["accepted", "completed"]);
     drop(stored);
     assert_eq!(told.now(), ["a waiting completed"]);
@@ -158,7 +158,7 @@ fn a_job_that_another_process_queues_is_told_there_and_its_sink_gets_the_end() {
     let place = Place::new("two");
     let (first, fake, told) = open_and_watch(&place);
     let (second, _, others) = open_and_watch(&place);
-    let held = followed(&second, "hold", None);
+    let held = followed(&second, Request::new("bash", "hold"), None);
     fake.wait_for_held(1);
     let waiting = submit(&second, "a", "waiting").unwrap().job_id;
     let waiter = Waiter::new();
@@ -178,13 +178,7 @@ fn a_job_that_another_process_queues_is_told_there_and_its_sink_gets_the_end() {
 fn a_job_that_a_stop_puts_back_is_handed_on() {
     let place = Place::new("put-back");
     let (stored, fake) = open(&place, one_at_a_time());
-    let sink = Arc::new(Told::default());
-    let again = Submission {
-        listed: true,
-        context: owner("a"),
-        ..Submission::validated(rerun("hold again")).unwrap()
-    };
-    stored.submit(again, sink.clone());
+    let sink = followed(&stored, rerun("hold again"), None);
     fake.wait_for_held(1);
     drop(stored);
     assert_eq!(sink.now(), ["accepted", "handed on"]);
@@ -200,9 +194,9 @@ fn a_job_that_a_stop_puts_back_is_handed_on() {
 fn a_repeated_submission_is_told_that_it_is_one() {
     let place = Place::new("repeated");
     let (stored, fake, told) = open_and_watch(&place);
-    let first = followed(&stored, "hold", key("k", 1));
+    let first = followed(&stored, Request::new("bash", "hold"), key("k", 1));
     fake.wait_for_held(1);
-    let second = followed(&stored, "hold", key("k", 1));
+    let second = followed(&stored, Request::new("bash", "hold"), key("k", 1));
     second.wait_for(2);
     fake.release_all();
     assert_eq!(first.wait_for(2), ["accepted", "completed"]);
@@ -211,7 +205,7 @@ fn a_repeated_submission_is_told_that_it_is_one() {
     assert!(told.now().is_empty());
     drop(stored);
     let (stored, fake, told) = open_and_watch(&place);
-    assert_eq!(followed(&stored, "hold", key("k", 1)).wait_for(3), repeated);
+    assert_eq!(followed(&stored, Request::new("bash", "hold"), key("k", 1)).wait_for(3), repeated);
     drop(stored);
     assert!(told.now().is_empty() && fake.started().is_empty());
 }

@@ -67,7 +67,7 @@ impl Observer {
     }
 
     pub(super) fn digest(&self, request: &Request) -> Option<String> {
-        self.audit.is_some().then(|| hex(&Sha256::digest(request.code.as_bytes())))
+        self.has_audit().then(|| hex(&Sha256::digest(request.code.as_bytes())))
     }
 
     pub(super) fn count(
